@@ -1,0 +1,11 @@
+package iot
+
+import "errors"
+
+// The errors that callers branch on, by errors.Is. Any other error of a store means that it is away or
+// broken, and that the call may be repeated.
+var (
+	ErrNotFound = errors.New("not found") // there is no such row or value
+	ErrConflict = errors.New("conflict")  // another row has this id or unique name
+	ErrInvalid  = errors.New("invalid")   // the value itself can never be accepted
+)

@@ -1,0 +1,88 @@
+package iot
+
+import (
+	"context"
+	"time"
+)
+
+// User owns devices.
+type User struct {
+	ID        int64
+	Username  string // 1 to 150 characters, unique to the letter (case counts)
+	Email     string
+	CreatedAt time.Time // UTC, whole milliseconds; set by the store
+}
+
+// Device is what is known of a device beside its readings.
+type Device struct {
+	ID        DeviceID
+	Name      string // 1 to 255 characters
+	Owner     int64  // the id of its User
+	Location  string // "" where unknown
+	CreatedAt time.Time
+}
+
+// UserChange names the fields of a user to set; nil leaves a field as it is.
+type UserChange struct {
+	Username *string
+	Email    *string
+}
+
+// DeviceChange names the fields of a device to set; nil leaves a field as it is.
+type DeviceChange struct {
+	Name     *string
+	Owner    *int64
+	Location *string
+}
+
+// UserQuery selects users, ascending by id.
+type UserQuery struct {
+	After    int64  // only ids above it
+	Username string // only the user called so, when not empty
+	Limit    int    // at most that many, 1 or more
+}
+
+// DeviceQuery selects devices, ascending by id.
+type DeviceQuery struct {
+	After DeviceID // only ids above it
+	Owner int64    // only this user's, when not 0
+	Limit int      // at most that many, 1 or more
+}
+
+// Who owns devices that registered themselves.
+const (
+	DefaultUsername = "default_user"
+	DefaultEmail    = "default_user@example.com"
+)
+
+// MetadataStore keeps users and devices. It is safe for concurrent use, by several processes too.
+//
+// Each method returns ErrNotFound where the row that it is about does not exist, and ErrConflict where a
+// unique value is taken; every other error is an outage.
+type MetadataStore interface {
+	// CreateUser stores u under a new id, sets CreatedAt, and returns the row. ErrConflict: the
+	// username is taken.
+	CreateUser(ctx context.Context, u User) (User, error)
+	User(ctx context.Context, id int64) (User, error)
+	Users(ctx context.Context, q UserQuery) ([]User, error)
+	// UpdateUser sets the fields that c names, all or none, and returns the row. ErrConflict: the
+	// username is taken.
+	UpdateUser(ctx context.Context, id int64, c UserChange) (User, error)
+	// DeleteUser removes the user and its devices.
+	DeleteUser(ctx context.Context, id int64) error
+
+	// CreateDevice stores d, sets CreatedAt, and returns the row. With ID 0 it takes an id that no
+	// device has, above every id in use and every id it gave out before while there is one.
+	// ErrConflict: the id is taken. ErrInvalid: there is no user d.Owner.
+	CreateDevice(ctx context.Context, d Device) (Device, error)
+	Device(ctx context.Context, id DeviceID) (Device, error)
+	Devices(ctx context.Context, q DeviceQuery) ([]Device, error)
+	// UpdateDevice sets the fields that c names, all or none, and returns the row. ErrInvalid: there
+	// is no user *c.Owner.
+	UpdateDevice(ctx context.Context, id DeviceID, c DeviceChange) (Device, error)
+	DeleteDevice(ctx context.Context, id DeviceID) error
+	// EnsureDevices creates the devices of ids that do not exist, each under its own id, named
+	// "Device {id}", owned by the default user, which it creates when missing. It returns how many
+	// devices it created. Repeating it, and running it at the same time elsewhere, is harmless.
+	EnsureDevices(ctx context.Context, ids []DeviceID) (created int, err error)
+}

@@ -1,0 +1,174 @@
+package iot
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// DeviceID identifies a device: an integer from 1 to MaxDeviceID that the device itself reports. It is
+// also the id of the device's row in the metadata store.
+type DeviceID int64
+
+// MaxDeviceID is the greatest integer that every JSON reader keeps exactly, 2^53-1.
+const MaxDeviceID DeviceID = 1<<53 - 1
+
+// Valid reports whether id is in the range of device ids.
+func (id DeviceID) Valid() bool { return id >= 1 && id <= MaxDeviceID }
+
+// String returns id in decimal ASCII, as it stands in topics, keys and paths.
+func (id DeviceID) String() string { return strconv.FormatInt(int64(id), 10) }
+
+// ParseDeviceID reads a device id in decimal ASCII digits. Anything else, a sign and spaces included,
+// is ErrInvalid.
+func ParseDeviceID(s string) (DeviceID, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil || !DeviceID(n).Valid() {
+		return 0, fmt.Errorf("device id %.32q: %w", s, ErrInvalid)
+	}
+	return DeviceID(n), nil
+}
+
+// Names of the two metrics that every client knows.
+const (
+	Temperature = "temperature" // °C
+	Humidity    = "humidity"    // % relative humidity
+)
+
+// Metric is one measured quantity: a finite number with a name.
+type Metric struct {
+	Name  string
+	Value float64
+}
+
+// Attribute is a piece of text that a device sent beside its metrics.
+type Attribute struct {
+	Name  string
+	Value string
+}
+
+// Stamp says whose clock a reading's At is from.
+type Stamp uint8
+
+const (
+	StampUnknown Stamp = iota // not recorded: readings stored by the system before Telltale
+	StampDevice               // the device sent it
+	StampServer               // the device sent none that could be used: At is the time of receipt
+)
+
+// String returns "device", "server", or "" for StampUnknown.
+func (s Stamp) String() string {
+	switch s {
+	case StampDevice:
+		return "device"
+	case StampServer:
+		return "server"
+	default:
+		return ""
+	}
+}
+
+// ParseStamp is the inverse of String; anything else is StampUnknown.
+func ParseStamp(s string) Stamp {
+	switch s {
+	case "device":
+		return StampDevice
+	case "server":
+		return StampServer
+	default:
+		return StampUnknown
+	}
+}
+
+// Reading is what one device measured at one moment. (Device, At) identifies it.
+type Reading struct {
+	Device     DeviceID
+	At         time.Time   // when it was measured: UTC, whole milliseconds
+	Received   time.Time   // when Telltale received it: UTC, whole milliseconds
+	Stamped    Stamp       // whose clock At is from
+	Metrics    []Metric    // at least one; ascending by name, each name once
+	Attributes []Attribute // ascending by name, each name once
+}
+
+// MaxNameBytes bounds the name of a metric or an attribute.
+const MaxNameBytes = 255
+
+// Timestamps that a device may send: not before MinTime, not more than MaxAhead after the receipt.
+var MinTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// MaxAhead is how far a device's clock may be ahead of the time of receipt.
+const MaxAhead = 5 * time.Minute
+
+// Metric returns the value of the metric called name, and whether there is one.
+func (r Reading) Metric(name string) (float64, bool) {
+	for _, m := range r.Metrics { // a handful: no search tree beats a walk
+		if m.Name == name {
+			return m.Value, true
+		}
+	}
+	return 0, false
+}
+
+// SameContent reports whether r and o carry the same metrics and attributes. Two readings of one device
+// and moment with the same content are duplicates, others are in conflict.
+func (r Reading) SameContent(o Reading) bool {
+	return slices.Equal(r.Metrics, o.Metrics) && slices.Equal(r.Attributes, o.Attributes)
+}
+
+// Validate reports, as ErrInvalid with what is wrong, whether r can be stored: what Reading's fields
+// promise holds. Decoders call it; stores rely on it.
+func (r Reading) Validate() error {
+	if !r.Device.Valid() {
+		return fmt.Errorf("device id %d: %w", r.Device, ErrInvalid)
+	}
+	for _, t := range []time.Time{r.At, r.Received} {
+		if ms := t.UnixMilli(); ms < 0 || ms > maxMillis || t.Nanosecond()%int(time.Millisecond) != 0 {
+			return fmt.Errorf("time %v: %w", t, ErrInvalid)
+		}
+	}
+	if len(r.Metrics) == 0 {
+		return fmt.Errorf("no metrics: %w", ErrInvalid)
+	}
+	for i, m := range r.Metrics {
+		if err := ValidateName(m.Name); err != nil {
+			return err
+		}
+		if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) {
+			return fmt.Errorf("metric %q is %v: %w", m.Name, m.Value, ErrInvalid)
+		}
+		if i > 0 && m.Name <= r.Metrics[i-1].Name {
+			return fmt.Errorf("metric %q out of order: %w", m.Name, ErrInvalid)
+		}
+	}
+	for i, a := range r.Attributes {
+		if err := ValidateName(a.Name); err != nil {
+			return err
+		}
+		if !utf8.ValidString(a.Value) {
+			return fmt.Errorf("attribute %q is not UTF-8: %w", a.Name, ErrInvalid)
+		}
+		if i > 0 && a.Name <= r.Attributes[i-1].Name {
+			return fmt.Errorf("attribute %q out of order: %w", a.Name, ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// maxMillis is the last millisecond of the year 9999, the last that RFC 3339 can write.
+const maxMillis = 253402300799999
+
+var errName = errors.New("1 to 255 bytes of UTF-8 without NUL")
+
+// ValidateName reports, as ErrInvalid, a name that no metric or attribute can have: every store must be
+// able to keep it as a key.
+func ValidateName(name string) error {
+	if name == "" || len(name) > MaxNameBytes || !utf8.ValidString(name) || strings.IndexByte(name, 0) >= 0 {
+		return fmt.Errorf("name %.32q is not %w: %w", name, errName, ErrInvalid)
+	}
+	return nil
+}

@@ -1,0 +1,34 @@
+package iot
+
+// Reason is the code that says why bytes were rejected: the header `reason` of a dead letter. The table
+// in proto/telltale/v1/reading.proto explains each; a test in package event holds the two together.
+type Reason string
+
+const (
+	ReasonInvalidJSON              Reason = "invalid_json"
+	ReasonTrailingBytes            Reason = "trailing_bytes"
+	ReasonInvalidUTF8              Reason = "invalid_utf8"
+	ReasonDuplicateKey             Reason = "duplicate_key"
+	ReasonTooDeep                  Reason = "too_deep"
+	ReasonTooLarge                 Reason = "too_large"
+	ReasonNotANumber               Reason = "not_a_number"
+	ReasonNumberOutOfRange         Reason = "number_out_of_range"
+	ReasonNotAnObject              Reason = "not_an_object"
+	ReasonInvalidMember            Reason = "invalid_member"
+	ReasonMissingDeviceID          Reason = "missing_device_id"
+	ReasonInvalidDeviceID          Reason = "invalid_device_id"
+	ReasonDeviceIDMismatch         Reason = "device_id_mismatch"
+	ReasonNoMetrics                Reason = "no_metrics"
+	ReasonRetainedWithoutTimestamp Reason = "retained_without_timestamp"
+	ReasonUnknownContentType       Reason = "unknown_content_type"
+	ReasonInvalidProtobuf          Reason = "invalid_protobuf"
+	ReasonConflict                 Reason = "conflict"
+)
+
+// Rejection is a piece of input that can never become a reading, and why.
+type Rejection struct {
+	Reason Reason
+	Detail string   // for people: what exactly, and where; at most 200 bytes
+	Device DeviceID // whose it is, where that is known; else 0
+	Bytes  []byte   // the rejected input, unchanged: the whole message, or one element of a batch
+}

@@ -1,0 +1,114 @@
+package iot
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// ReadingWriter stores readings. Its one user is ingest-writer.
+type ReadingWriter interface {
+	// InsertReadings stores batch (valid readings, in any order). nil error: each reading is durable,
+	// was there already with the same content (a duplicate), or is listed as a conflict; that holds
+	// within the batch too, where the first of a device and moment wins. After an error any part may
+	// be stored, and the caller repeats the whole batch. batch is not kept.
+	InsertReadings(ctx context.Context, batch []Reading) (Inserted, error)
+}
+
+// Inserted is what became of a batch: New + Duplicates + len(Conflicts) is its length.
+type Inserted struct {
+	New        int
+	Duplicates int
+	Conflicts  []int // ascending indexes into the batch; each lost to a reading stored before it
+}
+
+// ReadingReader finds stored readings.
+type ReadingReader interface {
+	// FindReadings returns the readings that q selects, newest first (by At, then by device,
+	// descending both), at most q.Limit of them. The caller owns what is returned.
+	FindReadings(ctx context.Context, q ReadingQuery) (Page, error)
+	// CountReadings counts all stored readings, per device.
+	CountReadings(ctx context.Context) ([]DeviceCount, error)
+}
+
+// MaxPage is the greatest Limit of a ReadingQuery.
+const MaxPage = 10000
+
+// ReadingQuery selects readings. Its zero values select everything but Limit's, which must be set.
+type ReadingQuery struct {
+	Device DeviceID  // only this device's
+	From   time.Time // only with From <= At
+	To     time.Time // only with At < To
+	Limit  int       // 1 to MaxPage
+	After  Cursor    // only what comes after it in the order of the walk
+}
+
+// Page is a part of a walk, newest first.
+type Page struct {
+	Readings []Reading
+	Next     Cursor // where the next page starts; zero at the end of the walk
+}
+
+// DeviceCount is the number of stored readings of one device. Lists of it ascend by device.
+type DeviceCount struct {
+	Device DeviceID
+	Count  int64
+}
+
+// Cursor is a place in a walk over readings, newest first: right behind the reading that it names. Since
+// it names a reading and not a number of rows, readings that arrive meanwhile are neither missed (where
+// they come later in the walk) nor repeated. The zero Cursor is the start.
+type Cursor struct {
+	At     time.Time
+	Device DeviceID
+}
+
+// IsZero reports whether c is the start, or in Page.Next the end, of a walk.
+func (c Cursor) IsZero() bool { return c == Cursor{} }
+
+// String returns c in a form that is opaque to clients and safe in a URL; "" for the zero Cursor.
+func (c Cursor) String() string {
+	if c.IsZero() {
+		return ""
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(c.At.UnixMilli()))
+	binary.BigEndian.PutUint64(b[8:], uint64(c.Device))
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// ParseCursor is the inverse of String. A text that String does not return is ErrInvalid.
+func ParseCursor(s string) (Cursor, error) {
+	if s == "" {
+		return Cursor{}, nil
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != 16 {
+		return Cursor{}, fmt.Errorf("cursor %.32q: %w", s, ErrInvalid)
+	}
+	ms, id := int64(binary.BigEndian.Uint64(b[:8])), DeviceID(binary.BigEndian.Uint64(b[8:]))
+	if ms < 0 || ms > maxMillis || !id.Valid() {
+		return Cursor{}, fmt.Errorf("cursor %.32q: %w", s, ErrInvalid)
+	}
+	return Cursor{At: time.UnixMilli(ms).UTC(), Device: id}, nil
+}
+
+// LatestCache keeps each device's newest reading for as long as the device counts as online. It may be
+// emptied at any time: what is lost comes back with the next reading of each device.
+type LatestCache interface {
+	// PutLatest offers batch: per device the reading with the greatest At is kept, until ttl after
+	// its Received, and an older one never replaces a newer one that is still kept. A reading whose
+	// time is over already is not kept. What was accepted is published to subscribers. Repeating a
+	// batch is harmless.
+	PutLatest(ctx context.Context, batch []Reading, ttl time.Duration) error
+	// Latest returns the kept reading of a device. ErrNotFound: there is none (any more).
+	Latest(ctx context.Context, id DeviceID) (Reading, error)
+	// AllLatest returns all kept readings, ascending by device.
+	AllLatest(ctx context.Context) ([]Reading, error)
+	// Subscribe delivers what PutLatest accepts from now on, by any process, until ctx ends or the
+	// connection to the store is lost; then the channel is closed. A subscriber that does not keep up
+	// is cut off in the same way rather than ever holding up writers.
+	Subscribe(ctx context.Context) (<-chan Reading, error)
+}
