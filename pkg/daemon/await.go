@@ -1,0 +1,43 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+const remindEvery = 10 * time.Second
+
+// Await repeats op with jittered backoff (at most 5 s) until it succeeds or ctx ends, and returns ctx's
+// error then. It logs what is waited for and why, at the first failure and every 10 s, and that the wait
+// is over.
+func Await(ctx context.Context, log *slog.Logger, what string, op func(context.Context) error) error {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = 100 * time.Millisecond
+	b.MaxInterval = 5 * time.Second
+	start := time.Now()
+	var reminded time.Time
+	for {
+		err := op(ctx)
+		if err == nil {
+			if !reminded.IsZero() {
+				log.Info("wait is over", "for", what, "after", time.Since(start).Round(time.Millisecond))
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Since(reminded) >= remindEvery {
+			log.Warn("waiting", "for", what, "err", redact(err.Error()))
+			reminded = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(b.NextBackOff()):
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestAwait(t *testing.T) {
+	t.Run("repeats until it succeeds, and says what it waits for, why, and when it is over", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			start := time.Now()
+			err := Await(t.Context(), slog.New(slog.NewTextHandler(&out, nil)), "mongodb", func(context.Context) error {
+				if time.Since(start) < time.Minute {
+					return errors.New("connection refused")
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if over := time.Since(start); over > time.Minute+10*time.Second {
+				t.Errorf("went on %v after the start; it came back after a minute", over)
+			}
+			log := out.String()
+			if n := strings.Count(log, "msg=waiting for=mongodb err=\"connection refused\""); n < 4 || n > 7 {
+				t.Errorf("%d reminders in a minute: %s", n, log)
+			}
+			if !strings.Contains(log, "wait is over") {
+				t.Errorf("the end of the wait is not logged: %s", log)
+			}
+		})
+	})
+	t.Run("ends with its context", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := Await(ctx, slog.New(slog.DiscardHandler), "mongodb", func(context.Context) error {
+			cancel()
+			return errors.New("connection refused")
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestHealth(t *testing.T) {
+	t.Run("a dependency that hangs is named within 5 s", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			h := NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			release := make(chan struct{})
+			var hang atomic.Bool
+			h.Register(ctx, "redis", func(context.Context) error {
+				if hang.Load() {
+					<-release
+				}
+				return nil
+			})
+			synctest.Wait()
+			if !h.Ready() {
+				t.Error("not ready though the dependency answers")
+			}
+			hang.Store(true)
+			time.Sleep(5 * time.Second)
+			var out bytes.Buffer
+			h.write(&out)
+			if h.Ready() || !strings.Contains(out.String(), "[-]redis failed") || !strings.Contains(out.String(), "no answer within 3s") {
+				t.Errorf("after 5 s: %s", out.String())
+			}
+			cancel()
+			close(release)
+		})
+	})
+}

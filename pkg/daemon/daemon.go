@@ -1,0 +1,145 @@
+// Package daemon is the process around a service: command line and environment, logging, signals, the
+// operations port with its health and metrics, and the exit code. It is the only package that ends the
+// process.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/term"
+)
+
+// Process is what a service gets from the process it runs in.
+type Process struct {
+	Log     *slog.Logger
+	Metrics *prometheus.Registry
+	Health  *Health
+}
+
+// Flags are the settings that every service has. Embed it in a Command.
+type Flags struct {
+	OpsAddr  string     `env:"OPS_ADDR" default:":9100" help:"Address of the operations port: /livez, /readyz, /metrics."`
+	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+}
+
+// Operations returns f itself, so that a type that embeds Flags is a Command with a Run method only.
+func (f *Flags) Operations() *Flags { return f }
+
+// Command is a program: its fields are its settings, tagged for github.com/alecthomas/kong.
+type Command interface {
+	Operations() *Flags
+	// Run is the program. It returns nil when ctx ended and everything is drained, a *ConfigError for
+	// a setting that cannot work, and any other error for a failure.
+	Run(ctx context.Context, p *Process) error
+}
+
+// Exit codes of Main.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// drainTime is how long Run may take to return once it was told to stop. The process is given 10 s from
+// SIGTERM on (contract, section 5).
+const drainTime = 9 * time.Second
+
+// Main runs cmd and ends the process: with 0 after a drain, 2 for bad configuration, 1 for a failure; in
+// the last two cases after one line on stderr. SIGINT and SIGTERM drain; a second one ends the process at
+// once.
+func Main(name, description string, cmd Command) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, name, description, cmd, os.Args[1:], os.Stderr))
+}
+
+func run(ctx context.Context, name, description string, cmd Command, args []string, stderr io.Writer) int {
+	if err := parse(name, description, cmd, args); err != nil {
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return exitUsage
+	}
+	flags := cmd.Operations()
+	log := newLogger(stderr, flags.LogLevel, name)
+	listener, err := net.Listen("tcp", flags.OpsAddr)
+	if err != nil {
+		log.Error("cannot open the operations port", "variable", "OPS_ADDR", "err", err)
+		return exitFailed
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p := &Process{Log: log, Metrics: metrics, Health: NewHealth(log, metrics)}
+	ops := serveOperations(ctx, listener, p)
+	log.Info("started", "ops_addr", listener.Addr().String(), "pid", os.Getpid())
+
+	switch err := runUntilDrained(ctx, cmd, p); {
+	case err == nil:
+		ops.close()
+		log.Info("stopped")
+		return exitOK
+	case errors.As(err, new(*ConfigError)):
+		ops.close()
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return exitUsage
+	default:
+		ops.close()
+		log.Error("ended by an error", "err", err)
+		return exitFailed
+	}
+}
+
+// runUntilDrained runs cmd, and gives up on it when it goes on for longer than drainTime after ctx ended.
+func runUntilDrained(ctx context.Context, cmd Command, p *Process) error {
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run(ctx, p) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		p.Log.Info("stopping")
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(drainTime):
+		return fmt.Errorf("not drained after %v", drainTime)
+	}
+}
+
+// parse fills cmd from args and the environment. A variable that is set but empty counts as not set.
+func parse(name, description string, cmd Command, args []string) error {
+	parser, err := kong.New(cmd, kong.Name(name), kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}))
+	if err != nil {
+		return err
+	}
+	for _, f := range parser.Model.Flags {
+		for _, env := range f.Envs {
+			if v, ok := os.LookupEnv(env); ok && v == "" {
+				_ = os.Unsetenv(env)
+			}
+		}
+	}
+	_, err = parser.Parse(args)
+	return err
+}
+
+// newLogger writes JSON lines, or text when w is a terminal.
+func newLogger(w io.Writer, level slog.Level, service string) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(w, options)).With("service", service)
+	}
+	return slog.New(slog.NewJSONHandler(w, options)).With("service", service)
+}

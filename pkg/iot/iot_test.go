@@ -1,0 +1,111 @@
+package iot_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+func TestParseDeviceID(t *testing.T) {
+	for s, want := range map[string]iot.DeviceID{"1": 1, "42": 42, "007": 7, "9007199254740991": iot.MaxDeviceID} {
+		if got, err := iot.ParseDeviceID(s); err != nil || got != want {
+			t.Errorf("ParseDeviceID(%q) = %d, %v; want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "0", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x1", "1_000", "9007199254740992", "99999999999999999999", "١"} {
+		if id, err := iot.ParseDeviceID(s); !errors.Is(err, iot.ErrInvalid) {
+			t.Errorf("ParseDeviceID(%q) = %d, %v; want ErrInvalid", s, id, err)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+	valid := func() iot.Reading {
+		return iot.Reading{
+			Device: 42, At: at, Received: at, Stamped: iot.StampDevice,
+			Metrics:    []iot.Metric{{Name: "humidity", Value: 40}, {Name: "temperature", Value: 21.5}},
+			Attributes: []iot.Attribute{{Name: "firmware", Value: ""}},
+		}
+	}
+	tests := []struct {
+		name   string
+		change func(*iot.Reading)
+		ok     bool
+	}{
+		{"a reading with everything", func(*iot.Reading) {}, true},
+		{"no attributes", func(r *iot.Reading) { r.Attributes = nil }, true},
+		{"device 0", func(r *iot.Reading) { r.Device = 0 }, false},
+		{"device above the greatest", func(r *iot.Reading) { r.Device = iot.MaxDeviceID + 1 }, false},
+		{"a time finer than a millisecond", func(r *iot.Reading) { r.At = at.Add(time.Microsecond) }, false},
+		{"no time", func(r *iot.Reading) { r.Received = time.Time{} }, false},
+		{"a time after the year 9999", func(r *iot.Reading) { r.At = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, false},
+		{"no metrics", func(r *iot.Reading) { r.Metrics = nil }, false},
+		{"NaN", func(r *iot.Reading) { r.Metrics[0].Value = math.NaN() }, false},
+		{"infinity", func(r *iot.Reading) { r.Metrics[1].Value = math.Inf(-1) }, false},
+		{"metrics out of order", func(r *iot.Reading) { r.Metrics[0], r.Metrics[1] = r.Metrics[1], r.Metrics[0] }, false},
+		{"a metric twice", func(r *iot.Reading) { r.Metrics[1] = r.Metrics[0] }, false},
+		{"an attribute twice", func(r *iot.Reading) { r.Attributes = append(r.Attributes, r.Attributes[0]) }, false},
+		{"an empty name", func(r *iot.Reading) { r.Metrics[0].Name = "" }, false},
+		{"a name with NUL", func(r *iot.Reading) { r.Attributes[0].Name = "a\x00b" }, false},
+		{"a name that is too long", func(r *iot.Reading) { r.Attributes[0].Name = strings.Repeat("n", iot.MaxNameBytes+1) }, false},
+		{"a name that is not UTF-8", func(r *iot.Reading) { r.Attributes[0].Name = "\xff" }, false},
+		{"a value that is not UTF-8", func(r *iot.Reading) { r.Attributes[0].Value = "\xff" }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := valid()
+			tt.change(&r)
+			if err := r.Validate(); (err == nil) != tt.ok || (!tt.ok && !errors.Is(err, iot.ErrInvalid)) {
+				t.Errorf("Validate() = %v", err)
+			}
+		})
+	}
+}
+
+func TestSameContent(t *testing.T) {
+	a := iot.Reading{Device: 1, Metrics: []iot.Metric{{Name: "t", Value: 1}}, Attributes: []iot.Attribute{{Name: "a", Value: "x"}}}
+	b := a
+	b.Received = a.Received.Add(time.Hour)
+	b.Stamped = iot.StampServer
+	if !a.SameContent(b) {
+		t.Error("when and by whom a reading was stamped is not its content")
+	}
+	b.Attributes = []iot.Attribute{{Name: "a", Value: "y"}}
+	if a.SameContent(b) {
+		t.Error("another attribute is another content")
+	}
+	b.Attributes, b.Metrics = a.Attributes, []iot.Metric{{Name: "t", Value: 2}}
+	if a.SameContent(b) {
+		t.Error("another metric is another content")
+	}
+}
+
+func TestCursor(t *testing.T) {
+	for _, c := range []iot.Cursor{
+		{},
+		{At: time.UnixMilli(0).UTC(), Device: 1},
+		{At: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), Device: iot.MaxDeviceID},
+	} {
+		if got, err := iot.ParseCursor(c.String()); err != nil || got != c {
+			t.Errorf("ParseCursor(%q) = %v, %v; want %v", c, got, err, c)
+		}
+	}
+	for _, s := range []string{"x", "!!!", "AAAA", strings.Repeat("A", 22), strings.Repeat("_", 22), strings.Repeat("A", 400)} {
+		if c, err := iot.ParseCursor(s); !errors.Is(err, iot.ErrInvalid) {
+			t.Errorf("ParseCursor(%q) = %v, %v; want ErrInvalid", s, c, err)
+		}
+	}
+}
+
+func TestStamp(t *testing.T) {
+	for _, s := range []iot.Stamp{iot.StampUnknown, iot.StampDevice, iot.StampServer} {
+		if got := iot.ParseStamp(s.String()); got != s {
+			t.Errorf("ParseStamp(%q) = %v", s, got)
+		}
+	}
+}
