@@ -1,0 +1,48 @@
+package payload_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/payload"
+)
+
+const legacy = `{"device_id": 42, "temperature": 21.5, "humidity": 40.25, "timestamp": "2026-01-02T03:04:05.678Z"}`
+
+func BenchmarkDecodeLegacy(b *testing.B) {
+	benchmarkDecode(b, 1, payload.Message{Payload: []byte(legacy)})
+}
+
+func BenchmarkDecodeBatch(b *testing.B) {
+	elements := make([]string, 100)
+	for i := range elements {
+		elements[i] = strings.Replace(legacy, "05.678Z", fmt.Sprintf("05.%03dZ", i), 1)
+	}
+	benchmarkDecode(b, len(elements), payload.Message{Payload: []byte("[" + strings.Join(elements, ",\n") + "]")})
+}
+
+func BenchmarkDecodeThingsBoard(b *testing.B) {
+	benchmarkDecode(b, 1, payload.Message{
+		DeviceID: "42",
+		Payload:  []byte(`{"ts":1767323045678,"values":{"temperature":21.5,"humidity":40.25,"battery":3.71,"firmware":"1.4.2"}}`),
+	})
+}
+
+// benchmarkDecode decodes m, which holds n readings, and reports the readings per second.
+func benchmarkDecode(b *testing.B, n int, m payload.Message) {
+	m.Received = time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)
+	out := make([]iot.Reading, 0, n)
+	b.SetBytes(int64(len(m.Payload)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var rejected []iot.Rejection
+		out, rejected = payload.Decode(m, out[:0])
+		if len(out) != n || len(rejected) > 0 {
+			b.Fatalf("%d readings, rejected %+v", len(out), rejected)
+		}
+	}
+	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "readings/s")
+}

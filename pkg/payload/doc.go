@@ -1,0 +1,45 @@
+// Package payload reads what devices send: JSON to readings. It is strict about syntax and generous about
+// form, it never keeps or changes the bytes it is given, and what it cannot read comes back as rejections
+// beside the readings of the same message. It does no I/O, never panics, and is safe for concurrent use.
+//
+// # What is read
+//
+// A message is an object, or an array of objects: a batch. The members of an object:
+//
+//	device_id             an integer, or one in a string; also from the topic, and then equal
+//	timestamp             the time since 1970 in s, ms, µs or ns, told apart by size; or ISO 8601 text
+//	                      with date and time, like 2026-01-02T03:04:05.678+01:00 (without a zone, UTC)
+//	temperature, humidity numbers
+//	metrics               an object whose members are read as if they stood beside it
+//	values                the same (ThingsBoard); it makes a member ts beside it the timestamp
+//	any other             a number or a boolean (1 or 0) is a metric, a string an attribute
+//
+// A null is as good as no member. A device_id, timestamp or ts within metrics or values is a name like
+// any other. A reading whose timestamp is missing, unreadable, before 2000 or more than 5 minutes ahead
+// takes the time of receipt, and says so.
+//
+// # What is rejected
+//
+// Whatever leaves it certain where an element of a batch ends costs only that element; its neighbours are
+// read. The rest costs the message, and then there are no readings from it at all.
+//
+//	the message: too_large                  over 1,000,000 bytes, or over 10,000 elements
+//	             invalid_device_id          the topic's
+//	             invalid_json               a syntax error, the end inside a value, no value, a BOM
+//	             trailing_bytes             anything but white space behind the value
+//	             no_metrics                 an empty batch
+//	the element: not_an_object
+//	             not_a_number               NaN, inf, -Infinity and the like as literals
+//	             number_out_of_range        a metric too large for a 64-bit float
+//	             invalid_utf8               in a string: bytes or escapes that are no characters
+//	             too_deep                   objects and arrays within each other, over 16 of them
+//	             too_large                  over 1,000 members
+//	             invalid_member             an array or an object as a value, text as temperature, a bad name
+//	             invalid_device_id          a device_id that is not an integer from 1 to 2^53-1
+//	and, where none of these is met:
+//	             duplicate_key              a name twice, also once beside metrics and once in it
+//	             missing_device_id          neither in the element nor in the topic
+//	             device_id_mismatch         one in the element, another in the topic
+//	             no_metrics                 nothing was measured
+//	             retained_without_timestamp an old message that would look like a fresh one
+package payload

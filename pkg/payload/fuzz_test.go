@@ -1,0 +1,269 @@
+package payload_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/payload"
+)
+
+// FuzzDecode holds Decode to what it promises for any bytes at all, and to the standard library about
+// what is JSON and what it means.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		legacy,
+		`[{"device_id":1,"x":1},{"device_id":2,"y":NaN},7]`,
+		`{"ts":1767323045678,"values":{"a":1.5e3,"b":"\u00e9\ud83d\ude00"}}`,
+		`{"metrics":{"x":true,"y":null},"z":[[{}]]}`,
+		"{\"x\":1,\"\xff\":\"\\ud800\"} x",
+	} {
+		f.Add([]byte(seed), "42", false)
+		f.Add([]byte(seed), "", true)
+	}
+	f.Fuzz(func(t *testing.T, text []byte, device string, retained bool) {
+		m := payload.Message{DeviceID: device, Payload: bytes.Clone(text), Received: received, Retained: retained}
+		readings, rejections := payload.Decode(m, nil)
+		if !bytes.Equal(m.Payload, text) {
+			t.Fatal("the payload was changed")
+		}
+		if len(readings)+len(rejections) == 0 {
+			t.Error("neither a reading nor a rejection")
+		}
+		for _, r := range readings {
+			if err := r.Validate(); err != nil {
+				t.Errorf("%+v: %v", r, err)
+			}
+			if retained && r.Stamped != iot.StampDevice {
+				t.Errorf("a retained message without a time of its own became %+v", r)
+			}
+		}
+		for _, r := range rejections {
+			checkRejection(t, r, m.Payload)
+		}
+		agreeOnObjects(t, m, readings, rejections)
+		if bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) < 5000 { // further than json.Valid goes
+			agreeOnSyntax(t, text, rejections)
+		}
+		if len(readings) == 1 && len(rejections) == 0 && text[bytes.IndexAny(text, "[{")] == '{' {
+			agreeOnValues(t, text, readings[0])
+		}
+	})
+}
+
+func checkRejection(t *testing.T, r iot.Rejection, text []byte) {
+	t.Helper()
+	if r.Reason == "" || r.Detail == "" || len(r.Detail) > 200 || !utf8.ValidString(r.Detail) {
+		t.Errorf("unexplained or wordy: %+v", r)
+	}
+	if len(text) > 0 && (len(r.Bytes) == 0 || lastByte(r.Bytes) != lastByte(text)) {
+		t.Errorf("rejected %q, which is no part of the message", r.Bytes)
+	}
+}
+
+// lastByte returns where the memory that b is a part of ends.
+func lastByte(b []byte) *byte { return &b[:cap(b)][cap(b)-1] }
+
+// agreeOnObjects compares a batch with its objects decoded alone: neighbours do not matter.
+func agreeOnObjects(t *testing.T, m payload.Message, wantReadings []iot.Reading, wantRejections []iot.Rejection) {
+	t.Helper()
+	if len(wantRejections) > 0 && len(wantRejections[0].Bytes) == len(m.Payload) {
+		return // rejected as a whole
+	}
+	var readings []iot.Reading
+	var rejections, more []iot.Rejection
+	for _, object := range payload.Objects(m.Payload) {
+		m.Payload = object
+		readings, more = payload.Decode(m, readings)
+		rejections = append(rejections, more...)
+	}
+	if diff := cmp.Diff(wantReadings, readings); diff != "" {
+		t.Errorf("readings (-in the batch +alone):\n%s", diff)
+	}
+	onlyObjects := cmpopts.IgnoreSliceElements(func(r iot.Rejection) bool { return r.Bytes[0] != '{' })
+	if diff := cmp.Diff(wantRejections, rejections, onlyObjects); diff != "" {
+		t.Errorf("rejections (-in the batch +alone):\n%s", diff)
+	}
+}
+
+// agreeOnSyntax compares which texts are JSON.
+func agreeOnSyntax(t *testing.T, text []byte, rejections []iot.Rejection) {
+	t.Helper()
+	why := make(map[iot.Reason]bool)
+	for _, r := range rejections {
+		why[r.Reason] = true
+	}
+	broken := why[iot.ReasonInvalidJSON] || why[iot.ReasonTrailingBytes] || why[iot.ReasonNotANumber]
+	if json.Valid(text) && broken {
+		t.Errorf("valid JSON was rejected: %+v", rejections)
+	}
+	if !json.Valid(text) && len(rejections) == 0 {
+		t.Error("invalid JSON was read")
+	}
+}
+
+// agreeOnValues compares a reading with what the standard library finds in its text.
+func agreeOnValues(t *testing.T, text []byte, r iot.Reading) {
+	t.Helper()
+	var members map[string]any
+	if err := json.Unmarshal(text, &members); err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[string]any)
+	for name, value := range members {
+		if object, ok := value.(map[string]any); ok && (name == "metrics" || name == "values") {
+			maps.Copy(want, object)
+		} else {
+			want[name] = value
+		}
+	}
+	for _, m := range r.Metrics {
+		if w, ok := want[m.Name].(bool); ok && w == (m.Value == 1) {
+			continue
+		}
+		if want[m.Name] != m.Value {
+			t.Errorf("metric %q is %v, want %v", m.Name, m.Value, want[m.Name])
+		}
+	}
+	for _, a := range r.Attributes {
+		if want[a.Name] != a.Value {
+			t.Errorf("attribute %q is %q, want %q", a.Name, a.Value, want[a.Name])
+		}
+	}
+}
+
+// FuzzNumber compares numbers as metrics with strconv, to the bit, and as device ids and timestamps with
+// exact arithmetic.
+func FuzzNumber(f *testing.F) {
+	for _, seed := range []string{
+		"0", "-0", "21.5", "1e22", "1e23", "9007199254740993", "123456789012345678901234567890e-20", "4.2e1",
+		"1.7976931348623158e308", "5e-324", "2.4703282292062327e-324", "1767323045.678", "17673230456780000000e-7",
+		"0.000000000000000000000000000001", "8.41e21", "9.5367431640625e-7", "1767323045678901234",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if text == "" || text[0] != '-' && (text[0] < '0' || text[0] > '9') || !json.Valid([]byte(text)) || strings.ContainsAny(text, " \t\r\n") {
+			t.Skip("not a number")
+		}
+		readings, rejections := decode(`{"x":` + text + `}`)
+		if want, err := strconv.ParseFloat(text, 64); err != nil {
+			if len(rejections) != 1 || rejections[0].Reason != iot.ReasonNumberOutOfRange {
+				t.Errorf("%s is out of range, got %+v and %+v", text, readings, rejections)
+			}
+		} else if got := readings[0].Metrics[0].Value; math.Float64bits(got) != math.Float64bits(want) {
+			t.Errorf("%s was read as %b, want %b", text, got, want)
+		}
+
+		if _, exponent, _ := strings.Cut(strings.ToLower(text), "e"); len(exponent) > 4 {
+			return // exact arithmetic on it would take all memory
+		}
+		exact, ok := new(big.Rat).SetString(text)
+		if !ok {
+			t.Fatal(text)
+		}
+		agreeOnDeviceID(t, text, exact)
+		agreeOnEpoch(t, text, exact)
+	})
+}
+
+func agreeOnDeviceID(t *testing.T, text string, exact *big.Rat) {
+	t.Helper()
+	want := iot.DeviceID(0)
+	if exact.IsInt() && exact.Num().IsInt64() && iot.DeviceID(exact.Num().Int64()).Valid() {
+		want = iot.DeviceID(exact.Num().Int64())
+	}
+	m := payload.Message{Payload: []byte(`{"x":1,"device_id":` + text + `}`), Received: received}
+	got, rejections := payload.Decode(m, nil)
+	switch {
+	case want == 0 && (len(got) > 0 || rejections[0].Reason != iot.ReasonInvalidDeviceID):
+		t.Errorf("%s is no device id, got %+v and %+v", text, got, rejections)
+	case want != 0 && (len(got) != 1 || got[0].Device != want):
+		t.Errorf("%s is a device id, got %+v and %+v", text, got, rejections)
+	}
+}
+
+func agreeOnEpoch(t *testing.T, text string, exact *big.Rat) {
+	t.Helper()
+	want := received
+	for _, unit := range []struct{ below, perMilli int64 }{{1e11, -3}, {1e14, 0}, {1e17, 3}, {math.MaxInt64, 6}} {
+		if exact.Cmp(new(big.Rat).SetInt64(unit.below)) >= 0 {
+			continue
+		}
+		scale := new(big.Rat).SetFloat64(math.Pow10(int(max(unit.perMilli, -unit.perMilli))))
+		if unit.perMilli > 0 {
+			scale.Inv(scale)
+		}
+		millis := new(big.Rat).Mul(exact, scale)
+		if ms := new(big.Int).Quo(millis.Num(), millis.Denom()); ms.IsInt64() {
+			at := time.UnixMilli(ms.Int64()).UTC()
+			if !at.Before(iot.MinTime) && at.Sub(received) <= iot.MaxAhead {
+				want = at
+			}
+		}
+		break
+	}
+	for _, form := range []string{"%s", "%q"} {
+		got, rejections := decode(fmt.Sprintf(`{"x":1,"timestamp":`+form+`}`, text))
+		if len(got) != 1 || !got[0].At.Equal(want) {
+			t.Errorf("timestamp %s: got %+v and %+v, want %v", text, got, rejections, want)
+		}
+	}
+}
+
+// rfc3339 is what RFC 3339 allows; time.Parse allows some more. It leaves leap seconds out.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// FuzzTimestamp compares timestamps with the standard library's reader of RFC 3339.
+func FuzzTimestamp(f *testing.F) {
+	for _, seed := range []string{
+		"2026-01-02T03:04:05.678Z", "2024-02-29T23:59:59+05:30", "2000-01-01T00:00:00.000000001-00:00",
+		"20260102T030405Z", "2026-01-02 03:04", "1767323045.678", "2025-12-31T23:59:60Z",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readings, rejections := decode(fmt.Sprintf(`{"x":1,"timestamp":%s}`, quoted))
+		if len(readings) != 1 {
+			t.Fatalf("a timestamp %q costs the reading: %+v", text, rejections)
+		}
+		r := readings[0]
+		if err := r.Validate(); err != nil {
+			t.Error(err)
+		}
+		if r.Stamped == iot.StampServer && !r.At.Equal(received) {
+			t.Errorf("%q: stamped by the server at %v, which is not the time of receipt", text, r.At)
+		}
+		if !rfc3339.MatchString(text) {
+			return // Decode reads more than this
+		}
+		want, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return // no such day
+		}
+		want = time.UnixMilli(want.UnixMilli()).UTC()
+		if want.Before(iot.MinTime) || want.Sub(received) > iot.MaxAhead {
+			want = received
+		}
+		if !r.At.Equal(want) {
+			t.Errorf("%q was read as %v, want %v", text, r.At, want)
+		}
+	})
+}

@@ -1,0 +1,171 @@
+package payload
+
+import (
+	"strconv"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// decimal is a number as it is written, ±mantissa × 10^exponent: nothing is rounded yet.
+type decimal struct {
+	text     []byte // in the payload
+	mantissa uint64 // the first 19 significant digits; those behind them are in the exponent
+	exponent int
+	negative bool
+	cut      bool // a digit other than 0 is missing from the mantissa
+}
+
+func isDigit(c byte) bool { return c-'0' <= 9 }
+
+// fullMantissa is the least mantissa that has no room for another digit.
+const fullMantissa = 1e18
+
+// number reads a number by JSON's grammar. The zero decimal stands for one that is none, by a flaw.
+func (s *scanner) number() (d decimal, ok bool) {
+	text, i := s.text, s.i
+	if text[i] == '-' {
+		d.negative = true
+		i++
+	}
+	digits := i
+	for ; i < len(text) && isDigit(text[i]); i++ {
+		if d.mantissa < fullMantissa {
+			d.mantissa = d.mantissa*10 + uint64(text[i]-'0')
+		} else {
+			d.exponent++
+			d.cut = d.cut || text[i] != '0'
+		}
+	}
+	switch {
+	case i == digits:
+		if i < len(text) && (text[i]|0x20 == 'n' || text[i]|0x20 == 'i') {
+			return decimal{}, s.word() != 0
+		}
+		s.i = i
+		return d, s.unexpected("a digit")
+	case text[digits] == '0' && i > digits+1:
+		s.i = digits + 1
+		return d, s.unexpected("nothing more of a number that begins with 0")
+	}
+	if i < len(text) && text[i] == '.' {
+		point := i
+		for i++; i < len(text) && isDigit(text[i]); i++ {
+			if d.mantissa < fullMantissa {
+				d.mantissa = d.mantissa*10 + uint64(text[i]-'0')
+				d.exponent--
+			} else {
+				d.cut = d.cut || text[i] != '0'
+			}
+		}
+		if i == point+1 {
+			s.i = i
+			return d, s.unexpected("a digit after the point")
+		}
+	}
+	if i < len(text) && text[i]|0x20 == 'e' {
+		e, n := exponent(text[i+1:])
+		i += 1 + n
+		if n == 0 || !isDigit(text[i-1]) {
+			s.i = i
+			return d, s.unexpected("a digit of the exponent")
+		}
+		d.exponent += e
+	}
+	d.text = text[s.i:i]
+	s.i = i
+	return d, true
+}
+
+// exponent reads an exponent's sign and digits, and how many bytes they are. It stops counting, not
+// reading, far beyond what the digits of any payload can make up for.
+func exponent(b []byte) (e, n int) {
+	negative := len(b) > 0 && b[0] == '-'
+	if negative || len(b) > 0 && b[0] == '+' {
+		n++
+	}
+	for ; n < len(b) && isDigit(b[n]); n++ {
+		if e < 100*maxBytes {
+			e = e*10 + int(b[n]-'0')
+		}
+	}
+	if negative {
+		e = -e
+	}
+	return e, n
+}
+
+// Powers of ten that are exact, as a float and as an integer.
+var (
+	floatPowers = [...]float64{
+		1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+		1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+	}
+	intPowers = [...]uint64{
+		1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9,
+		1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
+	}
+)
+
+// float returns the float that is nearest to d, as strconv does, or false where d is beyond the greatest.
+func (d decimal) float() (float64, bool) {
+	// With both the mantissa and the power of ten exact, a single operation rounds once, and thus
+	// correctly (Clinger 1990). Nearly all measurements are like this.
+	if d.mantissa <= 1<<53 && !d.cut && -len(floatPowers) < d.exponent && d.exponent < len(floatPowers) {
+		f := float64(d.mantissa)
+		if d.negative {
+			f = -f
+		}
+		if d.exponent < 0 {
+			return f / floatPowers[-d.exponent], true
+		}
+		return f * floatPowers[d.exponent], true
+	}
+	f, err := strconv.ParseFloat(string(d.text), 64)
+	return f, err == nil
+}
+
+// deviceID returns d as a device id, if it is exactly an integer in the range of those.
+func (d decimal) deviceID() (iot.DeviceID, bool) {
+	m, e := d.mantissa, d.exponent
+	for ; e < 0 && m%10 == 0 && m > 0; e++ {
+		m /= 10
+	}
+	for ; e > 0 && m > 0 && m <= uint64(iot.MaxDeviceID); e-- {
+		m *= 10
+	}
+	id := iot.DeviceID(m)
+	return id, e == 0 && !d.negative && !d.cut && m <= uint64(iot.MaxDeviceID) && id.Valid()
+}
+
+// epochMillis returns the moment that d counts to from 1970, in milliseconds without their fraction. What
+// it counts is told by its size: as seconds, 11 digits reach to the year 5138; as anything smaller they
+// would end in 1973, before there were devices.
+func (d decimal) epochMillis() (int64, bool) {
+	digits := d.exponent // before the point
+	for _, p := range intPowers {
+		if d.mantissa < p {
+			break
+		}
+		digits++
+	}
+	e := d.exponent
+	switch {
+	case d.negative || d.mantissa == 0 || digits > 20:
+		return 0, false
+	case digits <= 11: // s
+		e += 3
+	case digits <= 14: // ms
+	case digits <= 17: // µs
+		e -= 3
+	default: // ns
+		e -= 6
+	}
+	switch {
+	case e >= 0:
+		return int64(d.mantissa * intPowers[e]), true
+	case -e < len(intPowers):
+		return int64(d.mantissa / intPowers[-e]), true
+	default:
+		return 0, true
+	}
+}
