@@ -1,0 +1,110 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/payload"
+)
+
+const (
+	headerContentType = "content-type"
+	typeProtobuf      = "application/x-protobuf"
+	typeJSON          = "application/json"
+)
+
+// readingHeaders are those of every record with a reading. They are shared: nobody changes them.
+var readingHeaders = []kafka.Header{{Key: headerContentType, Value: []byte(typeProtobuf)}}
+
+// Record returns r as a record for topic: keyed by device, protobuf, stamped with r.Received.
+func Record(topic string, r iot.Reading) kafka.Record {
+	size := sizeReading(&r)
+	buf := make([]byte, 0, size+len("9007199254740991"))
+	buf = appendReading(buf, &r)
+	buf = strconv.AppendInt(buf, int64(r.Device), 10)
+	return kafka.Record{
+		Topic:     topic,
+		Key:       buf[size:],
+		Value:     buf[:size:size],
+		Headers:   readingHeaders,
+		Timestamp: r.Received,
+	}
+}
+
+// Decode appends the readings that rec carries to out: one for a protobuf record, any number for the
+// legacy JSON (no content type, or application/json). What can never become a reading is a rejection
+// whose Bytes are rec's value or a part of it, and whose Device is at least the one of rec's key. A legacy
+// reading without a usable timestamp takes the record's, so that decoding it again gives the same
+// reading; so does a protobuf reading without a time of receipt. Records of producers so old that they
+// have none count as received now.
+func Decode(rec *kafka.Record, out []iot.Reading) ([]iot.Reading, []iot.Rejection) {
+	var rejected []iot.Rejection
+	switch contentType := rec.Header(headerContentType); mediaType(contentType) {
+	case typeProtobuf:
+		r, err := decodeReading(rec, out)
+		if err == nil {
+			return append(out, r), nil
+		}
+		rejected = reject(rec, iot.ReasonInvalidProtobuf, err.Error())
+	case typeJSON, "":
+		out, rejected = payload.Decode(message(rec, rec.Value), out)
+	default:
+		rejected = reject(rec, iot.ReasonUnknownContentType, fmt.Sprintf("%.64q", contentType))
+	}
+	for i := range rejected {
+		if r := &rejected[i]; r.Device == 0 {
+			r.Device, _ = iot.ParseDeviceID(string(rec.Key)) // 0 where it is none
+		}
+	}
+	return out, rejected
+}
+
+// mediaType returns a content type in lower case and without parameters.
+func mediaType(contentType []byte) string {
+	if string(contentType) == typeProtobuf { // nearly always, and then without allocation
+		return typeProtobuf
+	}
+	name, _, _ := bytes.Cut(contentType, []byte(";"))
+	return string(bytes.ToLower(bytes.TrimSpace(name)))
+}
+
+// message is a part of a legacy record's value, as if its device had just sent it.
+func message(rec *kafka.Record, part []byte) payload.Message {
+	return payload.Message{Payload: part, Received: received(rec)}
+}
+
+// received returns when rec was produced.
+func received(rec *kafka.Record) time.Time {
+	if rec.Timestamp.UnixMilli() < 0 { // the protocol's -1, or Go's zero time
+		return time.Now()
+	}
+	return rec.Timestamp
+}
+
+func reject(rec *kafka.Record, reason iot.Reason, detail string) []iot.Rejection {
+	return []iot.Rejection{{Reason: reason, Detail: shorten(detail), Bytes: rec.Value}}
+}
+
+// decodeReading decodes the protobuf in rec. Names that stand at the same place in the last of before are
+// not allocated again: neighbours in a topic have much in common.
+func decodeReading(rec *kafka.Record, before []iot.Reading) (iot.Reading, error) {
+	var like []iot.Metric
+	if len(before) > 0 {
+		like = before[len(before)-1].Metrics
+	}
+	r, err := parseReading(rec.Value, like)
+	switch {
+	case err != nil:
+		return r, err
+	case r.At.UnixMilli() == 0:
+		return r, errors.New("no timestamp_ms")
+	case r.Received.UnixMilli() == 0:
+		r.Received = time.UnixMilli(received(rec).UnixMilli()).UTC()
+	}
+	return r, r.Validate()
+}

@@ -1,0 +1,282 @@
+package event_test
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	telltalev1 "github.com/telltale-iot/telltale/proto/telltale/v1"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, int(678*time.Millisecond), time.UTC)
+
+// reading is what the legacy payload says.
+func reading() iot.Reading {
+	return iot.Reading{
+		Device: 42, At: noon, Received: noon.Add(time.Second), Stamped: iot.StampDevice,
+		Metrics: []iot.Metric{{Name: iot.Humidity, Value: 40.25}, {Name: iot.Temperature, Value: 21.5}},
+	}
+}
+
+// randomReading is any valid reading.
+func randomReading(r *rand.Rand) iot.Reading {
+	out := iot.Reading{
+		Device:   iot.DeviceID(1 + r.Int64N(int64(iot.MaxDeviceID)>>r.IntN(52))),
+		At:       time.UnixMilli(1 + r.Int64N(253402300799999>>r.IntN(40))).UTC(),
+		Received: time.UnixMilli(1 + r.Int64N(253402300799999)).UTC(),
+		Stamped:  iot.Stamp(r.IntN(3)),
+	}
+	for i := range 1 + r.IntN(12) {
+		value := math.Float64frombits(r.Uint64())
+		if r.IntN(4) == 0 || math.IsNaN(value) || math.IsInf(value, 0) {
+			value = []float64{0, math.Copysign(0, -1), 1, 21.5}[r.IntN(4)]
+		}
+		out.Metrics = append(out.Metrics, iot.Metric{Name: fmt.Sprintf("%c %s", 'a'+i, strings.Repeat("ü", r.IntN(100))), Value: value})
+	}
+	for i := range r.IntN(4) {
+		out.Attributes = append(out.Attributes, iot.Attribute{Name: fmt.Sprint(i), Value: strings.Repeat("é", r.IntN(300))})
+	}
+	return out
+}
+
+// toProto is r by way of the generated code.
+func toProto(r iot.Reading) *telltalev1.Reading {
+	out := &telltalev1.Reading{
+		DeviceId:        int64(r.Device),
+		TimestampMs:     r.At.UnixMilli(),
+		ReceivedAtMs:    r.Received.UnixMilli(),
+		TimestampSource: telltalev1.TimestampSource(r.Stamped),
+	}
+	for _, m := range r.Metrics {
+		out.Metrics = append(out.Metrics, &telltalev1.Metric{Name: m.Name, Value: m.Value})
+	}
+	for _, a := range r.Attributes {
+		out.Attributes = append(out.Attributes, &telltalev1.Attribute{Name: a.Name, Value: a.Value})
+	}
+	return out
+}
+
+func marshal(tb testing.TB, m proto.Message) []byte {
+	tb.Helper()
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// record is a Kafka record with a content type, "" for none.
+func record(contentType string, value []byte) *kafka.Record {
+	rec := &kafka.Record{Topic: "raw-data", Partition: 3, Offset: 7, Key: []byte("42"), Value: value, Timestamp: noon}
+	if contentType != "" {
+		rec.Headers = []kafka.Header{{Key: "content-type", Value: []byte(contentType)}}
+	}
+	return rec
+}
+
+func TestRecord(t *testing.T) {
+	rec := event.Record("raw-data", reading())
+	want := kafka.Record{
+		Topic:     "raw-data",
+		Key:       []byte("42"),
+		Value:     marshal(t, toProto(reading())),
+		Headers:   []kafka.Header{{Key: "content-type", Value: []byte("application/x-protobuf")}},
+		Timestamp: noon.Add(time.Second),
+	}
+	if diff := cmp.Diff(want, rec); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestKeyAndValueCanBeAppendedTo(t *testing.T) {
+	rec := event.Record("raw-data", reading())
+	_ = append(rec.Value, "xxx"...)
+	if string(rec.Key) != "42" {
+		t.Errorf("appending to the value made the key %q", rec.Key)
+	}
+}
+
+func TestAnyReadingIsWrittenAsTheGeneratedCodeWritesItAndReadBack(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var before []iot.Reading
+	for range 1000 {
+		want := randomReading(r)
+		if err := want.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		rec := event.Record("raw-data", want)
+		if generated := marshal(t, toProto(want)); !bytes.Equal(generated, rec.Value) {
+			t.Fatalf("%+v: bytes differ from the generated code's:\n%x\n%x", want, generated, rec.Value)
+		}
+		out, rejected := event.Decode(&rec, before)
+		if len(rejected) > 0 {
+			t.Fatalf("%+v: rejected %+v", want, rejected)
+		}
+		if diff := cmp.Diff(want, out[len(out)-1]); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+		before = out
+	}
+}
+
+func TestDecodeProtobuf(t *testing.T) {
+	t.Run("what other producers do not sort is sorted", func(t *testing.T) {
+		m := toProto(reading())
+		m.Metrics[0], m.Metrics[1] = m.Metrics[1], m.Metrics[0]
+		m.Attributes = []*telltalev1.Attribute{{Name: "b", Value: "2"}, {Name: "a", Value: "1"}}
+		want := reading()
+		want.Attributes = []iot.Attribute{{Name: "a", Value: "1"}, {Name: "b", Value: "2"}}
+		expectReading(t, record("application/x-protobuf", marshal(t, m)), want)
+	})
+	t.Run("fields of a later version are passed over", func(t *testing.T) {
+		later := []byte("\x7a\x03new" + "\xf8\x07\x05" + "\x7d\x01\x02\x03\x04" + "\x7b\x08\x01\x7c")
+		m := toProto(reading())
+		m.ProtoReflect().SetUnknown(later)
+		m.Metrics[0].ProtoReflect().SetUnknown(later)
+		expectReading(t, record("application/x-protobuf", marshal(t, m)), reading())
+	})
+	t.Run("fields of another type are passed over", func(t *testing.T) {
+		expectReading(t, record("application/x-protobuf", append(marshal(t, toProto(reading())), "\x0a\x01x"...)), reading())
+	})
+	t.Run("an unknown timestamp source is none", func(t *testing.T) {
+		m := toProto(reading())
+		m.TimestampSource = 9
+		want := reading()
+		want.Stamped = iot.StampUnknown
+		expectReading(t, record("application/x-protobuf", marshal(t, m)), want)
+	})
+	t.Run("a reading without a time of receipt takes the record's", func(t *testing.T) {
+		m := toProto(reading())
+		m.ReceivedAtMs = 0
+		want := reading()
+		want.Received = noon
+		expectReading(t, record("application/x-protobuf", marshal(t, m)), want)
+	})
+
+	for _, tt := range []struct {
+		name   string
+		change func(*telltalev1.Reading)
+	}{
+		{"no device", func(m *telltalev1.Reading) { m.DeviceId = 0 }},
+		{"a device id out of range", func(m *telltalev1.Reading) { m.DeviceId = 1 << 53 }},
+		{"no timestamp", func(m *telltalev1.Reading) { m.TimestampMs = 0 }},
+		{"a timestamp before 1970", func(m *telltalev1.Reading) { m.TimestampMs = -1 }},
+		{"a timestamp after 9999", func(m *telltalev1.Reading) { m.TimestampMs = math.MaxInt64 }},
+		{"no metrics", func(m *telltalev1.Reading) { m.Metrics = nil }},
+		{"a metric twice", func(m *telltalev1.Reading) { m.Metrics = append(m.Metrics, m.Metrics[0]) }},
+		{"a metric without a name", func(m *telltalev1.Reading) { m.Metrics[0].Name = "" }},
+		{"a metric that is not a number", func(m *telltalev1.Reading) { m.Metrics[0].Value = math.NaN() }},
+		{"an infinite metric", func(m *telltalev1.Reading) { m.Metrics[0].Value = math.Inf(-1) }},
+		{"an attribute twice", func(m *telltalev1.Reading) { m.Attributes = []*telltalev1.Attribute{{Name: "a"}, {Name: "a"}} }},
+		{"an attribute with a long name", func(m *telltalev1.Reading) {
+			m.Attributes = []*telltalev1.Attribute{{Name: strings.Repeat("n", 300)}}
+		}},
+	} {
+		t.Run(tt.name+" is invalid", func(t *testing.T) {
+			m := toProto(reading())
+			tt.change(m)
+			expectRejection(t, record("application/x-protobuf", marshal(t, m)), iot.ReasonInvalidProtobuf)
+		})
+	}
+	for _, value := range []string{"", "{}", "\x08", "\x08\x2a\xff", "\x2a\x05\x0a", "\x2a\x02\x0a\x05", "\x0c", "\x00\x00"} {
+		t.Run(fmt.Sprintf("%q is invalid", value), func(t *testing.T) {
+			expectRejection(t, record("application/x-protobuf", []byte(value)), iot.ReasonInvalidProtobuf)
+		})
+	}
+	t.Run("a name that is not UTF-8 is invalid", func(t *testing.T) {
+		value := append(marshal(t, toProto(reading())), "\x2a\x03\x0a\x01\xff"...)
+		expectRejection(t, record("application/x-protobuf", value), iot.ReasonInvalidProtobuf)
+	})
+}
+
+func TestDecodeLegacyJSON(t *testing.T) {
+	const legacy = `{"device_id": 42, "temperature": 21.5, "humidity": 40.25, "timestamp": "2026-01-02T12:00:00.678Z"}`
+	want := reading()
+	want.Received = noon
+	for _, contentType := range []string{"", "application/json", "Application/JSON", " application/json ; charset=utf-8"} {
+		t.Run(fmt.Sprintf("content type %q", contentType), func(t *testing.T) {
+			expectReading(t, record(contentType, []byte(legacy)), want)
+		})
+	}
+	t.Run("a reading without a timestamp takes the record's, each time", func(t *testing.T) {
+		want := want
+		want.Stamped = iot.StampServer
+		rec := record("", []byte(`{"device_id":42,"temperature":21.5,"humidity":40.25}`))
+		expectReading(t, rec, want)
+		expectReading(t, rec, want)
+	})
+	t.Run("a record without a timestamp counts as received now", func(t *testing.T) {
+		for _, none := range []time.Time{{}, time.UnixMilli(-1)} {
+			rec := record("", []byte(`{"device_id":42,"temperature":21.5}`))
+			rec.Timestamp = none
+			start := time.Now().Truncate(time.Millisecond)
+			out, rejected := event.Decode(rec, nil)
+			if len(out) != 1 || out[0].At.Before(start) || out[0].At.After(time.Now()) || out[0].Validate() != nil {
+				t.Errorf("got %+v and %+v", out, rejected)
+			}
+		}
+	})
+	t.Run("a batch gives its readings and rejections", func(t *testing.T) {
+		rec := record("", []byte(`[{"device_id":1,"x":1},{"device_id":2},{"device_id":3,"x":3},{"x":4}]`))
+		out, rejected := event.Decode(rec, nil)
+		if len(out) != 2 || out[0].Device != 1 || out[1].Device != 3 {
+			t.Errorf("readings %+v", out)
+		}
+		want := []iot.Rejection{
+			{Reason: iot.ReasonNoMetrics, Device: 2, Bytes: []byte(`{"device_id":2}`)},
+			{Reason: iot.ReasonMissingDeviceID, Device: 42, Bytes: []byte(`{"x":4}`)}, // 42 is the record's key
+		}
+		for i := range rejected {
+			rejected[i].Detail = ""
+		}
+		if diff := cmp.Diff(want, rejected); diff != "" {
+			t.Errorf("rejections (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestOtherContentTypesAreRejected(t *testing.T) {
+	for _, contentType := range []string{"text/plain", "application/x-protobuf2", "application/jsonp", "\xff", strings.Repeat("x", 1000)} {
+		t.Run(fmt.Sprintf("%.20q", contentType), func(t *testing.T) {
+			expectRejection(t, record(contentType, []byte("anything")), iot.ReasonUnknownContentType)
+		})
+	}
+	t.Run("parameters and case are not another type", func(t *testing.T) {
+		expectReading(t, record("Application/X-Protobuf; messageType=telltale.v1.Reading", marshal(t, toProto(reading()))), reading())
+	})
+}
+
+func expectReading(t *testing.T, rec *kafka.Record, want iot.Reading) {
+	t.Helper()
+	out, rejected := event.Decode(rec, nil)
+	if diff := cmp.Diff([]iot.Reading{want}, out); diff != "" || len(rejected) > 0 {
+		t.Errorf("rejected %+v; readings (-want +got):\n%s", rejected, diff)
+	}
+}
+
+func expectRejection(t *testing.T, rec *kafka.Record, reason iot.Reason) {
+	t.Helper()
+	before := []iot.Reading{reading()}
+	out, rejected := event.Decode(rec, before)
+	if len(out) != 1 || len(rejected) != 1 {
+		t.Fatalf("%d readings, rejected %+v, want nothing but one rejection", len(out)-1, rejected)
+	}
+	r := rejected[0]
+	if r.Detail == "" || len(r.Detail) > 200 {
+		t.Errorf("detail %q", r.Detail)
+	}
+	r.Detail = ""
+	if diff := cmp.Diff(iot.Rejection{Reason: reason, Device: 42, Bytes: rec.Value}, r); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,220 @@
+package event_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+)
+
+// backend is what is behind a sink: it keeps what it is given, and fails while it is told to.
+type backend struct {
+	conflicts     []int // what Store returns
+	storeErr      error
+	deadLetterErr error
+
+	mu       sync.Mutex
+	stored   []iot.Reading
+	letters  []event.DeadLetter
+	resolved []string // "readings/rejections"
+}
+
+func (b *backend) sink() *event.Sink {
+	return &event.Sink{
+		Store: func(_ context.Context, batch []iot.Reading) ([]int, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.storeErr == nil {
+				b.stored = append(b.stored, batch...)
+			}
+			return b.conflicts, b.storeErr
+		},
+		DeadLetter: func(_ context.Context, letters []event.DeadLetter) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.deadLetterErr == nil {
+				b.letters = append(b.letters, letters...)
+			}
+			return b.deadLetterErr
+		},
+		Resolved: func(readings, rejections int) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.resolved = append(b.resolved, fmt.Sprintf("%d/%d", readings, rejections))
+		},
+	}
+}
+
+// batch is records of one partition: a protobuf reading, bytes that are none, and a legacy batch.
+func batch() []kafka.Record {
+	records := []kafka.Record{
+		event.Record("raw-data", reading()),
+		{Value: []byte("junk"), Key: []byte("7")},
+		{Value: []byte(`[{"device_id":1,"x":1}, {"device_id":2,"x":NaN}, [{"device_id":9,"x":9}], {"device_id":3,"x":3}]`)},
+	}
+	for i := range records {
+		records[i].Topic, records[i].Partition, records[i].Offset, records[i].Timestamp = "raw-data", 3, int64(100+i), noon
+	}
+	return records
+}
+
+// letters is what remains of dead letters without their details, which are for people.
+func letters(in []event.DeadLetter) []event.DeadLetter {
+	out := slices.Clone(in)
+	for i := range out {
+		out[i].Detail = ""
+	}
+	return out
+}
+
+func deadLetter(reason iot.Reason, device iot.DeviceID, bytes, source string) event.DeadLetter {
+	return event.DeadLetter{
+		Rejection: iot.Rejection{Reason: reason, Device: device, Bytes: []byte(bytes)},
+		Source:    source,
+		Received:  noon,
+	}
+}
+
+func TestSink(t *testing.T) {
+	junk := deadLetter(iot.ReasonInvalidJSON, 7, "junk", "raw-data/3/101")
+	notANumber := deadLetter(iot.ReasonNotANumber, 2, `{"device_id":2,"x":NaN}`, "raw-data/3/102")
+	notAnObject := deadLetter(iot.ReasonNotAnObject, 0, `[{"device_id":9,"x":9}]`, "raw-data/3/102")
+
+	t.Run("readings are stored in order, and what is none is a dead letter", func(t *testing.T) {
+		var b backend
+		if err := b.sink().Handle(t.Context(), batch()); err != nil {
+			t.Fatal(err)
+		}
+		var devices []iot.DeviceID
+		for _, r := range b.stored {
+			devices = append(devices, r.Device)
+		}
+		if diff := cmp.Diff([]iot.DeviceID{42, 1, 3}, devices); diff != "" {
+			t.Errorf("stored devices (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]event.DeadLetter{junk, notANumber, notAnObject}, letters(b.letters)); diff != "" {
+			t.Errorf("letters (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"3/3"}, b.resolved); diff != "" {
+			t.Errorf("resolved (-want +got):\n%s", diff)
+		}
+	})
+
+	t.Run("a conflict is a dead letter with the bytes of that reading alone", func(t *testing.T) {
+		b := backend{conflicts: []int{0, 2}}
+		if err := b.sink().Handle(t.Context(), batch()); err != nil {
+			t.Fatal(err)
+		}
+		want := []event.DeadLetter{
+			junk, notANumber, notAnObject,
+			deadLetter(iot.ReasonConflict, 42, string(batch()[0].Value), "raw-data/3/100"),
+			deadLetter(iot.ReasonConflict, 3, `{"device_id":3,"x":3}`, "raw-data/3/102"),
+		}
+		if diff := cmp.Diff(want, letters(b.letters)); diff != "" {
+			t.Errorf("letters (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"3/3"}, b.resolved); diff != "" {
+			t.Errorf("resolved (-want +got):\n%s", diff)
+		}
+	})
+
+	t.Run("10,000 conflicts in one record each have their own bytes", func(t *testing.T) {
+		var value bytes.Buffer
+		var b backend
+		for i := range 10_000 {
+			fmt.Fprintf(&value, `,{"device_id":1,"x":%d}`, i)
+			b.conflicts = append(b.conflicts, i)
+		}
+		value.Bytes()[0] = '['
+		value.WriteByte(']')
+		if err := b.sink().Handle(t.Context(), []kafka.Record{{Value: value.Bytes(), Timestamp: noon}}); err != nil {
+			t.Fatal(err)
+		}
+		if last := b.letters[len(b.letters)-1]; len(b.letters) != 10_000 || string(last.Bytes) != `{"device_id":1,"x":9999}` {
+			t.Errorf("%d letters, the last of them %s", len(b.letters), last.Bytes)
+		}
+	})
+
+	t.Run("while the store is away nothing is resolved and no letter is sent", func(t *testing.T) {
+		away := errors.New("away")
+		b := backend{storeErr: away}
+		if err := b.sink().Handle(t.Context(), batch()); !errors.Is(err, away) {
+			t.Errorf("error %v, want %v", err, away)
+		}
+		if len(b.letters)+len(b.resolved) > 0 {
+			t.Errorf("letters %+v, resolved %v", b.letters, b.resolved)
+		}
+	})
+
+	t.Run("while letters cannot be sent nothing is resolved", func(t *testing.T) {
+		away := errors.New("away")
+		b := backend{deadLetterErr: away}
+		if err := b.sink().Handle(t.Context(), batch()); !errors.Is(err, away) {
+			t.Errorf("error %v, want %v", err, away)
+		}
+		if len(b.resolved) > 0 {
+			t.Errorf("resolved %v", b.resolved)
+		}
+	})
+
+	t.Run("a batch of nothing but rejections does not reach the store", func(t *testing.T) {
+		b := backend{storeErr: errors.New("away")}
+		if err := b.sink().Handle(t.Context(), batch()[1:2]); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]event.DeadLetter{junk}, letters(b.letters)); diff != "" {
+			t.Errorf("letters (-want +got):\n%s", diff)
+		}
+	})
+
+	t.Run("without a place for letters they are passed over and counted", func(t *testing.T) {
+		b := backend{conflicts: []int{0}}
+		s := b.sink()
+		s.DeadLetter = nil
+		if err := s.Handle(t.Context(), batch()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"3/3"}, b.resolved); diff != "" {
+			t.Errorf("resolved (-want +got):\n%s", diff)
+		}
+	})
+
+	t.Run("partitions handled at the same time do not mix", func(t *testing.T) {
+		var b backend
+		s := b.sink()
+		const partitions, batches = 8, 50
+		var wg sync.WaitGroup
+		for p := range partitions {
+			wg.Go(func() {
+				for n := range batches {
+					r := reading()
+					r.Device, r.At = iot.DeviceID(p+1), r.At.Add(time.Duration(n)*time.Second)
+					if err := s.Handle(t.Context(), []kafka.Record{event.Record("raw-data", r)}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		last := make(map[iot.DeviceID]time.Time)
+		for _, r := range b.stored {
+			if !r.At.After(last[r.Device]) {
+				t.Errorf("device %d: %v after %v", r.Device, r.At, last[r.Device])
+			}
+			last[r.Device] = r.At
+		}
+		if len(b.stored) != partitions*batches || len(last) != partitions {
+			t.Errorf("%d readings of %d devices", len(b.stored), len(last))
+		}
+	})
+}

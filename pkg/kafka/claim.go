@@ -1,0 +1,165 @@
+package kafka
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// claim is one partition while it is ours. One goroutine gathers the next batch while another handles the
+// one before: there are two batches at most, and the broker is not read from while both are full.
+type claim struct {
+	*Consumer
+	partition int32
+	resolved  func(next int64) // marks the offset next to be committed: all before it is resolved
+
+	next   atomic.Int64 // the first offset that is not resolved
+	end    atomic.Int64 // the offset that the next produced record will have
+	oldest atomic.Int64 // when the oldest record being handled was produced, in Unix ms; 0 = none is
+}
+
+// settle is how long a batch waits for what the broker sent with its first record.
+const settle = 2 * time.Millisecond
+
+// run consumes messages until they end or the session does, and then finishes what was fetched, within
+// endTime.
+func (c *claim) run(session context.Context, messages <-chan *sarama.ConsumerMessage) {
+	handling, cancel := context.WithCancel(context.WithoutCancel(session))
+	defer cancel()
+	input, end := context.WithCancel(session)
+	defer end()
+	context.AfterFunc(input, func() { time.AfterFunc(endTime, cancel) })
+
+	batches, spare := make(chan *recordBatch), make(chan *recordBatch, 2)
+	spare <- &recordBatch{}
+	spare <- &recordBatch{}
+	go func() {
+		defer close(batches)
+		defer end()
+		for c.gather(input, messages, <-spare, batches) {
+		}
+	}()
+	failed := false
+	for batch := range batches {
+		failed = failed || !c.process(handling, input, batch.records)
+		batch.reset()
+		spare <- batch
+	}
+}
+
+// gather makes a batch of messages and hands it over: when it is full, or when its first record has waited
+// for settle and the handler is free; until then it grows. It reports whether there may be more.
+func (c *claim) gather(input context.Context, messages <-chan *sarama.ConsumerMessage, batch *recordBatch, out chan<- *recordBatch) bool {
+	select {
+	case m, open := <-messages:
+		if !open {
+			return false
+		}
+		batch.add(m)
+	case <-input.Done():
+		return false
+	}
+	settled := time.NewTimer(settle)
+	defer settled.Stop()
+	var free chan<- *recordBatch // out, once the batch may go
+	for len(batch.records) < max(c.cfg.MaxBatch, 1) {
+		select { // mostly there is one more, and this is cheaper than waiting for all that may happen
+		case m, open := <-messages:
+			if !open {
+				out <- batch
+				return false
+			}
+			batch.add(m)
+			continue
+		default:
+		}
+		select {
+		case m, open := <-messages:
+			if !open {
+				out <- batch
+				return false
+			}
+			batch.add(m)
+		case <-settled.C:
+			free = out
+		case free <- batch:
+			return true
+		case <-input.Done():
+			out <- batch
+			return false
+		}
+	}
+	out <- batch
+	return true
+}
+
+// process hands a batch to the handler until it succeeds, and reports whether it did; it gives up when no
+// more input comes, since then the partition is to be let go.
+func (c *claim) process(handling, input context.Context, batch []Record) bool {
+	c.oldest.Store(batch[0].Timestamp.UnixMilli())
+	defer c.oldest.Store(0)
+	next := batch[len(batch)-1].Offset + 1
+	patience := newBackoff(100*time.Millisecond, 5*time.Second)
+	log := c.log.With("partition", c.partition, "offset", batch[0].Offset)
+	var trouble outage
+	for {
+		err := c.handle(handling, batch)
+		if err == nil {
+			trouble.over(log, "batch is handled at last")
+			c.next.Store(next)
+			c.resolved(next)
+			c.metrics.handled(len(batch))
+			return true
+		}
+		c.metrics.failures.Inc()
+		if input.Err() != nil {
+			log.Info("partition is let go with a batch not handled", "err", err)
+			return false
+		}
+		trouble.failed(log, "batch is not handled, trying again", err)
+		select {
+		case <-time.After(patience.NextBackOff()):
+		case <-input.Done():
+			return false
+		}
+	}
+}
+
+// recordBatch is a batch of records whose memory is used again.
+type recordBatch struct {
+	records []Record
+	headers []Header
+	names   map[string]string // header names, so that each is allocated once
+}
+
+func (b *recordBatch) add(m *sarama.ConsumerMessage) {
+	start := len(b.headers)
+	for _, h := range m.Headers {
+		name, ok := b.names[string(h.Key)]
+		if !ok {
+			if len(b.names) == 0 || len(b.names) > 100 { // other programs may name them as they like
+				b.names = map[string]string{}
+			}
+			name = string(h.Key)
+			b.names[name] = name
+		}
+		b.headers = append(b.headers, Header{Key: name, Value: h.Value})
+	}
+	b.records = append(b.records, Record{
+		Topic:     m.Topic,
+		Partition: m.Partition,
+		Offset:    m.Offset,
+		Key:       m.Key,
+		Value:     m.Value,
+		Headers:   b.headers[start:len(b.headers):len(b.headers)],
+		Timestamp: m.Timestamp,
+	})
+}
+
+func (b *recordBatch) reset() {
+	clear(b.records)
+	clear(b.headers)
+	b.records, b.headers = b.records[:0], b.headers[:0]
+}

@@ -1,0 +1,127 @@
+package kafka
+
+import (
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/rcrowley/go-metrics"
+)
+
+// Config says where Kafka is and what its topics look like. The tags are for the command line parser of
+// package daemon.
+type Config struct {
+	Brokers     []string      `name:"kafka-brokers" env:"KAFKA_BROKERS" default:"localhost:9092" help:"Kafka bootstrap servers, host:port, separated by commas."`
+	Topic       string        `name:"kafka-topic" env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings; dead letters go to the topic of that name with .dlq behind it."`
+	Partitions  int32         `name:"kafka-partitions" env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of a topic that is missing and has to be created."`
+	Replication int16         `name:"kafka-replication" env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of a created topic; -1 is the broker's own default."`
+	Retention   time.Duration `name:"kafka-retention" env:"KAFKA_RETENTION" default:"168h" help:"How long a created topic keeps its records."`
+	ClientID    string        `kong:"-"` // names this process to the broker: the service's name
+}
+
+// DeadLetterTopic is the name of the topic of rejected bytes.
+func (c Config) DeadLetterTopic() string { return c.Topic + ".dlq" }
+
+// Times that decide how fast a broker that hangs is noticed. Each bounds one call; nothing here bounds
+// how long an outage may last.
+const (
+	dialTimeout  = 3 * time.Second
+	writeTimeout = 5 * time.Second
+	// answerTimeout is how long an answer may take. The broker waits for replicas at most
+	// replicationTimeout of it, and answers with an error that is retried when they take longer.
+	answerTimeout      = 5 * time.Second
+	replicationTimeout = 3 * time.Second
+	// rebalanceTimeout is how long a member may take to join again when the group is divided anew.
+	rebalanceTimeout = 10 * time.Second
+	// silence is how long Kafka may say nothing at all before Check calls it away.
+	silence = 3 * time.Second
+)
+
+// compression of the batches we send: none. Measured on readings of 63 bytes, the broker included, in CPU
+// seconds per million: none 2.24, lz4 2.32, snappy 2.81, zstd 3.39.
+const compression = sarama.CompressionNone
+
+// clientConfig is sarama's configuration as every client of this package has it. Retries are ours: they
+// know when to stop and what to log.
+func clientConfig(cfg Config, d *dialer) *sarama.Config {
+	sc := sarama.NewConfig()
+	// The newest protocol we may speak. Each connection settles on what its broker knows.
+	sc.Version = sarama.V4_1_0_0
+	if cfg.ClientID != "" {
+		sc.ClientID = cfg.ClientID
+	}
+	sc.MetricRegistry = noMetrics{}
+
+	sc.Net.DialTimeout = dialTimeout
+	sc.Net.WriteTimeout = writeTimeout
+	sc.Net.ReadTimeout = answerTimeout
+	sc.Net.Proxy.Enable = true // not a proxy: the way to a dialer of one's own
+	sc.Net.Proxy.Dialer = d
+
+	sc.Metadata.Full = false // only the topics we use, and nothing before the first is asked for
+	sc.Metadata.AllowAutoTopicCreation = false
+	sc.Metadata.Retry.Max = 0
+	sc.Metadata.Timeout = answerTimeout
+	return sc
+}
+
+// groupConfig is clientConfig for a member of a consumer group.
+func groupConfig(cfg GroupConfig, d *dialer) *sarama.Config {
+	sc := clientConfig(cfg.Config, d)
+	// A broker answers a JoinGroup only when every member has joined, or the time for it is over.
+	sc.Net.ReadTimeout = rebalanceTimeout + 2*time.Second
+	sc.Metadata.Retry.Max = 1 // heartbeats, too, may fail that often in a row before the session ends
+	sc.Metadata.Retry.Backoff = 100 * time.Millisecond
+	sc.Metadata.RefreshFrequency = 5 * time.Second // how soon new partitions are found
+
+	group := &sc.Consumer.Group
+	// Not the cooperative one: with it a claim is told that it is revoked by the end of its messages
+	// only, which a claim that waits for a store does not see.
+	group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategySticky()}
+	group.Rebalance.Timeout = rebalanceTimeout
+	group.Rebalance.Retry.Backoff = 500 * time.Millisecond
+	group.Session.Timeout = 10 * time.Second // how soon the partitions of a member that died move on
+	group.Heartbeat.Interval = time.Second   // and how soon members learn of a rebalance
+
+	sc.Consumer.Return.Errors = true
+	sc.Consumer.Retry.Backoff = 500 * time.Millisecond
+	sc.Consumer.Offsets.Initial = sarama.OffsetOldest
+	// Only offsets that are marked are committed, and only what is resolved is marked. A commit per
+	// batch would cost as much as a small batch itself.
+	sc.Consumer.Offsets.AutoCommit.Interval = 500 * time.Millisecond
+	sc.Consumer.Offsets.Retry.Max = 1 // of the last commit of a session
+
+	// The broker gathers records for a batch, which costs nothing: it answers when there are many, or
+	// when the first has waited for MaxWait.
+	sc.Consumer.MaxWaitTime = max(cfg.MaxWait, 10*time.Millisecond).Round(time.Millisecond)
+	sc.Consumer.Fetch.Min = 128 << 10
+	sc.Consumer.Fetch.Default = 512 << 10 // of one partition
+	sc.Consumer.Fetch.MaxBytes = 8 << 20  // of all
+	sc.Consumer.Fetch.Max = 0             // a longer record is fetched all the same; sarama would skip it
+	sc.ChannelBufferSize = 256            // records; what was fetched is in memory anyway
+	return sc
+}
+
+// noMetrics is a registry that measures nothing. sarama would otherwise keep meters and sampled
+// histograms of its own for every request, and a goroutine to tick them.
+type noMetrics struct{}
+
+func (noMetrics) GetOrRegister(_ string, metric any) any {
+	switch metric.(type) {
+	case func() metrics.Meter:
+		return metrics.NilMeter{}
+	case func() metrics.Histogram:
+		return metrics.NilHistogram{}
+	case func() metrics.Counter:
+		return metrics.NilCounter{}
+	default:
+		return metric
+	}
+}
+
+func (noMetrics) Each(func(string, any))            {}
+func (noMetrics) Get(string) any                    { return nil }
+func (noMetrics) GetAll() map[string]map[string]any { return nil }
+func (noMetrics) Register(string, any) error        { return nil }
+func (noMetrics) RunHealthchecks()                  {}
+func (noMetrics) Unregister(string)                 {}
+func (noMetrics) UnregisterAll()                    {}

@@ -1,0 +1,175 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Handler processes a batch of one partition's records, in order of offset. nil means that every record
+// is resolved (stored, recognised as a duplicate, or a dead letter), and lets the offset behind the last
+// be committed. After an error the same batch comes again, with backoff, for as long as it takes: return
+// one for outages only. Several partitions are handled at the same time. ctx ends when the partition was
+// taken away or the process stops, and the batch was not done with some seconds later; what was not
+// resolved by then comes again elsewhere. batch is the handler's until it returns.
+type Handler func(ctx context.Context, batch []Record) error
+
+// GroupConfig says what a consumer group reads and in what portions.
+type GroupConfig struct {
+	Config
+	Group    string        // the group's id, and the label of its metrics
+	MaxBatch int           // records handed to a handler at once, at most
+	MaxWait  time.Duration // how long the first record of a batch waits for others
+}
+
+// endTime is how long a handler may go on when its partition was taken away or the process stops. It is
+// well within the time that the group waits for a member (rebalanceTimeout).
+const endTime = 3 * time.Second
+
+// leaveTime is how long the last commit and leaving the group may take after that, when the process stops.
+const leaveTime = time.Second
+
+// Consumer is a member of a consumer group on cfg.Topic.
+//
+// Offsets are committed within half a second after their batch was resolved, and at once when a partition
+// is taken away or the process stops. A crash therefore repeats half a second, and loses nothing. When
+// Kafka has deleted records that the group had not read yet, the consumer goes on with the oldest that is
+// left, and says so as an error in the log and in its metrics.
+type Consumer struct {
+	cfg     GroupConfig
+	handle  Handler
+	log     *slog.Logger
+	metrics *consumerMetrics
+
+	mu      sync.Mutex
+	joined  bool
+	contact time.Time // when Kafka last answered
+	outage  outage
+	failed  time.Time // when it last got worse
+	claims  map[int32]*claim
+}
+
+// NewConsumer returns a consumer that reads once Run is running.
+func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheus.Registerer) *Consumer {
+	c := &Consumer{
+		cfg:    cfg,
+		handle: h,
+		log:    log.With("group", cfg.Group, "topic", cfg.Topic),
+		claims: map[int32]*claim{},
+	}
+	c.metrics = newConsumerMetrics(c, metrics)
+	return c
+}
+
+// Run consumes until ctx ends, then lets the handlers finish, commits what they resolved, leaves the
+// group and returns nil; that takes at most 5 s. Call it once.
+func (c *Consumer) Run(ctx context.Context) error {
+	d := newDialer()
+	defer d.closeAll()
+	client, err := sarama.NewClient(c.cfg.Brokers, groupConfig(c.cfg, d)) // asks nothing of Kafka yet
+	if err != nil {
+		return fmt.Errorf("configure client: %w", err)
+	}
+	group, err := sarama.NewConsumerGroupFromClient(c.cfg.Group, client)
+	if err != nil {
+		return fmt.Errorf("configure consumer group: %w", err)
+	}
+
+	var helpers sync.WaitGroup
+	helpers.Go(func() { c.logErrors(group.Errors()) })
+	pulseCtx, stopPulse := context.WithCancel(ctx)
+	helpers.Go(func() { c.pulse(pulseCtx, client) })
+	stopLate := context.AfterFunc(ctx, func() {
+		time.AfterFunc(endTime+leaveTime, d.closeAll) // sarama would wait for a Kafka that is away
+	})
+
+	c.consume(ctx, client, group)
+
+	stopPulse()
+	if err := group.Close(); err != nil { // leaves the group, and ends Errors
+		c.log.Warn("left the consumer group without a word", "err", err)
+	}
+	_ = client.Close()
+	d.closeAll()
+	helpers.Wait()
+	stopLate()
+	return nil
+}
+
+// consume joins the group, again and again, until ctx ends.
+func (c *Consumer) consume(ctx context.Context, client sarama.Client, group sarama.ConsumerGroup) {
+	patience := newBackoff(100*time.Millisecond, 5*time.Second)
+	for ctx.Err() == nil {
+		err := group.Consume(ctx, []string{c.cfg.Topic}, &session{Consumer: c, client: client, patience: patience})
+		c.setJoined(false)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			c.fail(fmt.Errorf("join group: %w", err))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(patience.NextBackOff()):
+		}
+	}
+}
+
+// logErrors passes on what sarama tells of fetches, heartbeats and commits that failed. It repeats them
+// all by itself.
+func (c *Consumer) logErrors(errs <-chan error) {
+	for err := range errs {
+		c.fail(err)
+	}
+}
+
+func (c *Consumer) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = time.Now()
+	c.outage.failed(c.log, "consumer is in trouble, trying again", err)
+}
+
+func (c *Consumer) setJoined(joined bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.joined = joined; joined {
+		c.contact = time.Now()
+	}
+}
+
+// answered notes that Kafka is there.
+func (c *Consumer) answered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.contact = time.Now()
+	if c.joined && time.Since(c.failed) > silence {
+		c.outage.over(c.log, "consumer is well again")
+	}
+}
+
+// Check is nil while the group is joined and Kafka answers, and otherwise says what is waited for. It
+// notices a Kafka that does not answer within 5 s.
+func (c *Consumer) Check(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch quiet := time.Since(c.contact); {
+	case c.contact.IsZero():
+		return fmt.Errorf("kafka at %v has not answered yet: %w", c.cfg.Brokers, cause(c.outage.err))
+	case quiet > silence:
+		return fmt.Errorf("kafka has not answered for %v: %w", quiet.Round(time.Second/10), cause(c.outage.err))
+	case !c.joined && c.outage.on():
+		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, c.outage.err)
+	case !c.joined:
+		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, errJoining)
+	}
+	return nil
+}
+
+var errJoining = errors.New("joining")

@@ -1,0 +1,312 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/telltale-iot/telltale/pkg/kafka"
+)
+
+// watchCommits checks, until the test's end, that no offset is committed before all below it are handled.
+func watchCommits(t testing.TB, cfg kafka.GroupConfig, j *journal) (stop func()) {
+	return start(t, func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			for id, next := range committed(t, cfg) {
+				j.mu.Lock()
+				for offset := range next {
+					if j.handled[id][offset] == 0 {
+						t.Errorf("partition %d: offset %d is committed, but %d was not handled", id, next, offset)
+						break
+					}
+				}
+				j.mu.Unlock()
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		return nil
+	})
+}
+
+func TestConsumerRebalance(t *testing.T) {
+	t.Run("members come and go: every record is handled, few twice, and none is committed before", func(t *testing.T) {
+		t.Parallel()
+		cfg := groupConfig(newTopic(t, brokers(t), 6))
+		j := newJournal(t)
+		stopWatching := watchCommits(t, cfg, j)
+		p := kafka.NewProducer(cfg.Config, discard(), nil)
+		start(t, p.Run)
+		l := newLedger(cfg.Topic, 100)
+		var outages atomic.Int64
+		handle := func(ctx context.Context, batch []kafka.Record) error {
+			if rand.IntN(20) == 0 {
+				outages.Add(1)
+				return errors.New("the store is away")
+			}
+			select {
+			case <-time.After(time.Duration(rand.IntN(10)) * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			return j.handle(ctx, batch)
+		}
+		flowing := start(t, func(ctx context.Context) error {
+			for ctx.Err() == nil {
+				l.flow(t, p, 10*time.Millisecond)
+			}
+			return nil
+		})
+		var members []func()
+		for i := range 10 {
+			members = append(members, start(t, kafka.NewConsumer(cfg, handle, logger(t), nil).Run))
+			if len(members) > 3 {
+				members[0]()
+				members = members[1:]
+			}
+			time.Sleep(time.Duration(200+100*i) * time.Millisecond)
+		}
+		flowing()
+		l.left.Wait()
+		j.waitFor(t, total(l))
+		for _, stop := range members {
+			stop()
+		}
+		stopWatching()
+		n, again := j.distinct()
+		if n != total(l) {
+			t.Errorf("%d records are handled, want %d", n, total(l))
+		}
+		if got := sum(committed(t, cfg)); int(got) != n {
+			t.Errorf("%d records are committed, want %d", got, n)
+		}
+		t.Logf("%d records, %d of them handled again, %d failures", n, again, outages.Load())
+		if again > n/20 {
+			t.Errorf("%d of %d records were handled more than once", again, n)
+		}
+	})
+
+	t.Run("a store that is away for longer than the session lasts keeps the member in its group", func(t *testing.T) {
+		t.Parallel()
+		cluster := fake(t)
+		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 2))
+		produce(t, cfg.Config, 5000)
+		j := newJournal(t)
+		began := time.Now()
+		c := kafka.NewConsumer(cfg, func(ctx context.Context, batch []kafka.Record) error {
+			if time.Since(began) < 13*time.Second {
+				return errors.New("the store is away")
+			}
+			return j.handle(ctx, batch)
+		}, logger(t), nil)
+		start(t, c.Run)
+		eventually(t, 5*time.Second, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
+		before := cluster.GroupInfo(cfg.Group)
+		j.waitFor(t, 5000)
+		after := cluster.GroupInfo(cfg.Group)
+		if before.Epoch != after.Epoch || after.State != "Stable" {
+			t.Errorf("generation %d became %d, %s", before.Epoch, after.Epoch, after.State)
+		}
+	})
+
+	t.Run("a member that waits for its store lets a partition go when another member joins", func(t *testing.T) {
+		t.Parallel()
+		cfg := groupConfig(newTopic(t, brokers(t), 4))
+		produce(t, cfg.Config, 5000)
+		stuck := kafka.NewConsumer(cfg, func(context.Context, []kafka.Record) error {
+			return errors.New("the store is away")
+		}, logger(t), nil)
+		start(t, stuck.Run)
+		eventually(t, 10*time.Second, "the first has joined", func() bool { return stuck.Check(t.Context()) == nil })
+		j := newJournal(t)
+		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		j.waitFor(t, 2000) // about half is the second's
+	})
+}
+
+func TestConsumerOutages(t *testing.T) {
+	t.Run("Kafka may start later, and Check says what is waited for", func(t *testing.T) {
+		t.Parallel()
+		address, open := reserve(t)
+		cfg := groupConfig(kafka.Config{Brokers: []string{address}, Topic: "later"})
+		j := newJournal(t)
+		c := kafka.NewConsumer(cfg, j.handle, logger(t), nil)
+		start(t, c.Run)
+		eventually(t, 5*time.Second, "Check names the address", func() bool {
+			err := c.Check(t.Context())
+			return err != nil && strings.Contains(err.Error(), address) && strings.Contains(err.Error(), "refused")
+		})
+		cluster := fake(t, kfake.ListenFn(open))
+		eventually(t, 10*time.Second, "Check names the topic", func() bool {
+			err := c.Check(t.Context())
+			return err != nil && strings.Contains(err.Error(), "later")
+		})
+		if err := cluster.CreateTopic(cfg.Topic, 3, nil); err != nil {
+			t.Fatal(err)
+		}
+		produce(t, cfg.Config, 100)
+		j.waitFor(t, 100)
+		if err := c.Check(t.Context()); err != nil {
+			t.Errorf("Check: %v", err)
+		}
+	})
+
+	t.Run("a Kafka that hangs is noticed within 5 s, and consumption goes on within 10 s of its return", func(t *testing.T) {
+		t.Parallel()
+		var way proxy
+		cluster := fake(t, behind(t, &way))
+		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 3))
+		j := newJournal(t)
+		c := kafka.NewConsumer(cfg, j.handle, logger(t), nil)
+		start(t, c.Run)
+		produce(t, cfg.Config, 100)
+		j.waitFor(t, 100)
+		way.pause()
+		eventually(t, 5*time.Second, "Check fails", func() bool { return c.Check(t.Context()) != nil })
+		t.Log(c.Check(t.Context()))
+		time.Sleep(15 * time.Second) // the session is over for the broker, and every timeout has struck
+		way.resume()
+		produce(t, cfg.Config, 100)
+		back := time.Now()
+		j.waitFor(t, 200)
+		if d := time.Since(back); d > 10*time.Second {
+			t.Errorf("it took %v to go on", d)
+		}
+		eventually(t, 5*time.Second, "Check is well", func() bool { return c.Check(t.Context()) == nil })
+	})
+
+	t.Run("cut connections lose nothing", func(t *testing.T) {
+		t.Parallel()
+		var way proxy
+		cluster := fake(t, behind(t, &way))
+		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 3))
+		j := newJournal(t)
+		watchCommits(t, cfg, j)
+		c := kafka.NewConsumer(cfg, j.handle, logger(t), nil)
+		start(t, c.Run)
+		p := kafka.NewProducer(cfg.Config, discard(), nil)
+		start(t, p.Run)
+		l := newLedger(cfg.Topic, 10)
+		for range 5 {
+			l.flow(t, p, 500*time.Millisecond)
+			way.cut()
+		}
+		l.left.Wait()
+		j.waitFor(t, total(l))
+	})
+
+	t.Run("the end comes also when Kafka is away", func(t *testing.T) {
+		t.Parallel()
+		var way proxy
+		cluster := fake(t, behind(t, &way))
+		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 3))
+		produce(t, cfg.Config, 100)
+		j := newJournal(t)
+		stop := start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		j.waitFor(t, 100)
+		way.pause()
+		began := time.Now()
+		stop()
+		if d := time.Since(began); d > 6*time.Second {
+			t.Errorf("the end took %v", d)
+		}
+	})
+
+	t.Run("records that were deleted unread are reported, and the rest is handled", func(t *testing.T) {
+		t.Parallel()
+		cluster := fake(t)
+		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+		produce(t, cfg.Config, 100)
+		j := newJournal(t)
+		stop := start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		j.waitFor(t, 100)
+		stop()
+		produce(t, cfg.Config, 200)
+		if err := cluster.DeleteRecords(cfg.Topic, 0, 150); err != nil {
+			t.Fatal(err)
+		}
+		metrics := prometheus.NewRegistry()
+		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), metrics).Run)
+		j.waitFor(t, 250)
+		if n := metric(t, metrics, "telltale_kafka_consumer_deleted_records_total"); n != 50 {
+			t.Errorf("%v records are reported as deleted, want 50", n)
+		}
+	})
+
+	t.Run("records deleted while it consumes are reported too", func(t *testing.T) {
+		t.Parallel()
+		cluster := fake(t)
+		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+		cfg.MaxBatch = 1
+		produce(t, cfg.Config, 10)
+		j := newJournal(t)
+		metrics := prometheus.NewRegistry()
+		resume := make(chan struct{})
+		c := kafka.NewConsumer(cfg, func(ctx context.Context, batch []kafka.Record) error {
+			<-resume
+			return j.handle(ctx, batch)
+		}, logger(t), metrics)
+		start(t, c.Run)
+		eventually(t, 5*time.Second, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
+		produce(t, cfg.Config, 20_000) // more than is fetched while the first batch is in hand
+		if err := cluster.DeleteRecords(cfg.Topic, 0, 20_000); err != nil {
+			t.Fatal(err)
+		}
+		close(resume)
+		eventually(t, 30*time.Second, "the last record is handled", func() bool {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			return j.handled[0][20_009] > 0
+		})
+		n, _ := j.distinct()
+		if lost := metric(t, metrics, "telltale_kafka_consumer_deleted_records_total"); int(lost) != 20_010-n {
+			t.Errorf("%v records are reported as deleted, want %d", lost, 20_010-n)
+		}
+	})
+
+	t.Run("a log that became shorter is read from its start, and counted on from there", func(t *testing.T) {
+		t.Parallel()
+		cluster := fake(t)
+		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+		produce(t, cfg.Config, 100)
+		stop := start(t, kafka.NewConsumer(cfg, newJournal(t).handle, logger(t), nil).Run)
+		eventually(t, 10*time.Second, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
+		stop()
+		commits := cluster.GroupInfo(cfg.Group).Commits[cfg.Topic][0].Offset
+		if err := cluster.DeleteTopic(cfg.Topic); err != nil {
+			t.Fatal(err)
+		}
+		if err := cluster.CreateTopic(cfg.Topic, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		commit(t, cfg, 0, commits) // kafka forgets offsets with their topic, a broker that lost its disk does not
+		produce(t, cfg.Config, 30)
+		j := newJournal(t)
+		metrics := prometheus.NewRegistry()
+		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), metrics).Run)
+		j.waitFor(t, 30)
+		eventually(t, 5*time.Second, "30 records are committed", func() bool { return sum(committed(t, cfg)) == 30 })
+		if n := metric(t, metrics, "telltale_kafka_consumer_rewinds_total"); n != 1 {
+			t.Errorf("%v rewinds, want 1", n)
+		}
+	})
+
+	t.Run("partitions that are added are consumed", func(t *testing.T) {
+		t.Parallel()
+		brokers := brokers(t)
+		cfg := groupConfig(newTopic(t, brokers, 2))
+		produce(t, cfg.Config, 10)
+		j := newJournal(t)
+		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		j.waitFor(t, 10)
+		addPartitions(t, brokers, cfg.Topic, 6)
+		produce(t, cfg.Config, 300)
+		j.waitFor(t, 310)
+	})
+}

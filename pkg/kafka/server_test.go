@@ -1,0 +1,334 @@
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/telltale-iot/telltale/pkg/kafka"
+)
+
+// brokers returns a Kafka for a test that needs nothing special of it: the one that TEST_KAFKA_BROKERS
+// names, or else a fake one of the test's own.
+func brokers(t testing.TB) []string {
+	t.Helper()
+	if list := os.Getenv("TEST_KAFKA_BROKERS"); list != "" {
+		return strings.Split(list, ",")
+	}
+	return fake(t).ListenAddrs()
+}
+
+// fake starts a broker of the test's own, for tests that make it fail.
+func fake(t testing.TB, options ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	return cluster
+}
+
+// newTopic returns a configuration whose topics exist, under a name of the test's own, and go with it.
+func newTopic(t testing.TB, brokers []string, partitions int32) kafka.Config {
+	t.Helper()
+	cfg := kafka.Config{
+		Brokers:     brokers,
+		Topic:       fmt.Sprintf("test-%d", time.Now().UnixNano()),
+		Partitions:  partitions,
+		Replication: -1,
+		Retention:   time.Hour,
+		ClientID:    "test",
+	}
+	if err := kafka.EnsureTopics(t.Context(), cfg, discard()); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(brokers, ",") == os.Getenv("TEST_KAFKA_BROKERS") {
+		t.Cleanup(func() {
+			admin, err := sarama.NewClusterAdmin(brokers, saramaConfig())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = admin.Close() }()
+			for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic()} {
+				if err := admin.DeleteTopic(topic); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	return cfg
+}
+
+func saramaConfig() *sarama.Config {
+	config := sarama.NewConfig()
+	config.Version = sarama.V4_1_0_0
+	return config
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// logger writes to the test's output.
+func logger(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// start runs a part until the test ends, or until the returned function is called, which waits for it.
+func start(t testing.TB, run func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		<-ended
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// readAll returns all the records of a topic, those of a partition in order.
+func readAll(t testing.TB, brokers []string, topic string) []kafka.Record {
+	t.Helper()
+	client, err := sarama.NewClient(brokers, saramaConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	consumer, err := sarama.NewConsumerFromClient(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := client.Partitions(topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byPartition := make([][]kafka.Record, len(ids))
+	var reading errgroup.Group
+	for i, id := range ids {
+		reading.Go(func() (err error) {
+			byPartition[i], err = readPartition(client, consumer, topic, id)
+			return err
+		})
+	}
+	if err := reading.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(byPartition...)
+}
+
+func readPartition(client sarama.Client, consumer sarama.Consumer, topic string, id int32) ([]kafka.Record, error) {
+	oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
+	if err != nil {
+		return nil, err
+	}
+	end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
+	if err != nil || oldest == end {
+		return nil, err
+	}
+	pc, err := consumer.ConsumePartition(topic, id, oldest)
+	if err != nil {
+		return nil, err
+	}
+	defer pc.AsyncClose()
+	var records []kafka.Record
+	for m := range pc.Messages() {
+		r := kafka.Record{
+			Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
+			Key: m.Key, Value: m.Value, Timestamp: m.Timestamp,
+		}
+		for _, h := range m.Headers {
+			r.Headers = append(r.Headers, kafka.Header{Key: string(h.Key), Value: h.Value})
+		}
+		if records = append(records, r); m.Offset == end-1 {
+			return records, nil
+		}
+	}
+	return nil, fmt.Errorf("partition %d ended at %d of %d", id, len(records), end)
+}
+
+func addPartitions(t testing.TB, brokers []string, topic string, count int32) {
+	t.Helper()
+	admin, err := sarama.NewClusterAdmin(brokers, saramaConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if err := admin.CreatePartitions(topic, count, nil, false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// metric returns a metric's value, summed over its labels.
+func metric(t testing.TB, metrics *prometheus.Registry, name string) (sum float64) {
+	t.Helper()
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// eventually waits for a condition that another goroutine or process brings about.
+func eventually(t testing.TB, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", within, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// proxy stands between clients and a fake broker, and makes the network between them fail.
+type proxy struct {
+	front  net.Listener
+	broker string // where it leads to
+
+	mu    sync.Mutex
+	held  chan struct{} // closed when packets pass
+	lost  int           // answers to lose
+	conns map[net.Conn]bool
+}
+
+// behind makes a fake broker listen behind a proxy, whose address it advertises.
+func behind(t testing.TB, p *proxy) kfake.Opt {
+	return kfake.ListenFn(func(network, address string) (net.Listener, error) { return p.listen(t, network, address) })
+}
+
+func (p *proxy) listen(t testing.TB, network, address string) (net.Listener, error) {
+	broker, err := net.Listen(network, "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	if p.front, err = net.Listen(network, address); err != nil {
+		return nil, err
+	}
+	p.broker = broker.Addr().String()
+	p.conns = map[net.Conn]bool{}
+	p.held = make(chan struct{})
+	close(p.held)
+	go p.serve()
+	t.Cleanup(func() {
+		p.resume()
+		_ = p.front.Close()
+		p.cut()
+	})
+	return advertised{broker, p.front.Addr()}, nil
+}
+
+// advertised is a listener that claims another address.
+type advertised struct {
+	net.Listener
+	addr net.Addr
+}
+
+func (a advertised) Addr() net.Addr { return a.addr }
+
+func (p *proxy) serve() {
+	for {
+		client, err := p.front.Accept()
+		if err != nil {
+			return
+		}
+		broker, err := net.Dial("tcp", p.broker)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns[client], p.conns[broker] = true, true
+		p.mu.Unlock()
+		go p.pass(broker, client, false)
+		go p.pass(client, broker, true)
+	}
+}
+
+func (p *proxy) pass(to, from net.Conn, answers bool) {
+	defer func() {
+		_, _ = to.Close(), from.Close()
+		p.mu.Lock()
+		delete(p.conns, to)
+		delete(p.conns, from)
+		p.mu.Unlock()
+	}()
+	packet := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(packet)
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		held, lose := p.held, answers && p.lost > 0
+		if lose {
+			p.lost--
+		}
+		p.mu.Unlock()
+		<-held
+		if lose {
+			return
+		}
+		if _, err := to.Write(packet[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// pause holds every packet back, as a network does whose packets vanish: nobody is told.
+func (p *proxy) pause() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = make(chan struct{})
+}
+
+func (p *proxy) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.held:
+	default:
+		close(p.held)
+	}
+}
+
+// cut closes every connection.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+// loseAnswer closes the connection that the next answer comes on instead of passing it on.
+func (p *proxy) loseAnswer() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost++
+}

@@ -1,0 +1,109 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// maxMessageBytes is the longest batch that our topics take. A payload may be 1 MiB, and is
+// dead-lettered whole.
+const maxMessageBytes = 2 << 20
+
+// EnsureTopics creates the topics of cfg that are missing, with its partitions, replication and
+// retention, logs that it did, and waits for Kafka for as long as it is away. The dead-letter topic has as
+// many partitions as the other, so that what is known to be of one device stays in order there too. A
+// topic with fewer partitions than cfg asks for is used as it is, with a warning. It returns nil, the
+// error of a broker that refuses for good, or ctx's.
+func EnsureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
+	var away outage
+	patience := newBackoff(100*time.Millisecond, 2*time.Second)
+	for {
+		err := ensureTopics(ctx, cfg, log)
+		switch {
+		case err == nil:
+			away.over(log, "kafka is there")
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case refusesForGood(err):
+			return err
+		}
+		away.failed(log, "waiting for kafka to have its topics", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(patience.NextBackOff()):
+		}
+	}
+}
+
+func ensureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
+	d := newDialer()
+	defer d.closeAll()
+	defer context.AfterFunc(ctx, d.closeAll)()
+	client, err := sarama.NewClient(cfg.Brokers, clientConfig(cfg, d))
+	if err != nil {
+		return fmt.Errorf("configure client: %w", err)
+	}
+	defer func() { _ = client.Close() }()
+	for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic()} {
+		if err := ensureTopic(client, cfg, topic, log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logger) error {
+	err := client.RefreshMetadata(topic)
+	if err == nil || errors.Is(err, sarama.ErrLeaderNotAvailable) {
+		if partitions, err := client.Partitions(topic); err == nil && len(partitions) < int(cfg.Partitions) {
+			log.Warn("topic has fewer partitions than configured", "topic", topic,
+				"partitions", len(partitions), "configured", cfg.Partitions)
+		}
+		return nil
+	}
+	if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		return fmt.Errorf("look for topic %q: %w", topic, err)
+	}
+	admin, err := sarama.NewClusterAdminFromClient(client)
+	if err != nil {
+		return fmt.Errorf("create topic %q: %w", topic, err)
+	}
+	retention := strconv.FormatInt(cfg.Retention.Milliseconds(), 10)
+	longest := strconv.Itoa(maxMessageBytes)
+	err = admin.CreateTopic(topic, &sarama.TopicDetail{
+		NumPartitions:     cfg.Partitions,
+		ReplicationFactor: cfg.Replication, // -1 asks for the broker's default, which Kafka knows since 2.4
+		ConfigEntries:     map[string]*string{"retention.ms": &retention, "max.message.bytes": &longest},
+	}, false)
+	switch {
+	case err == nil:
+		log.Info("created topic", "topic", topic, "partitions", cfg.Partitions,
+			"replication", cfg.Replication, "retention", cfg.Retention)
+		return nil
+	case errors.Is(err, sarama.ErrTopicAlreadyExists): // another process was faster
+		return nil
+	default:
+		return fmt.Errorf("create topic %q: %w", topic, err)
+	}
+}
+
+// refusesForGood reports whether a broker's error will be the same the next time.
+func refusesForGood(err error) bool {
+	for _, final := range []sarama.KError{
+		sarama.ErrInvalidTopic, sarama.ErrInvalidPartitions, sarama.ErrInvalidConfig, sarama.ErrPolicyViolation,
+		sarama.ErrTopicAuthorizationFailed, sarama.ErrClusterAuthorizationFailed,
+	} {
+		if errors.Is(err, final) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,107 @@
+// Package writer is the ingest-writer: it takes readings from Kafka and makes them durable in the
+// readings store.
+//
+// A batch is committed to Kafka only when each of its records is stored, recognised as a duplicate, or in
+// the dead-letter topic. While the store is away the writer stops at the batch that failed and repeats it;
+// what it had stored of it already comes back as duplicates.
+package writer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/readings"
+)
+
+// Group is the writer's consumer group.
+const Group = "ingest-writer"
+
+// A batch is what has arrived of one partition within batchWait, at most batchSize records.
+const (
+	batchSize = 1000
+	batchWait = 50 * time.Millisecond
+)
+
+// Writer moves readings from Kafka to Store.
+type Writer struct {
+	Kafka   kafka.Config
+	Store   readings.Store
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Health  *daemon.Health
+}
+
+// Run moves readings until ctx ends, then finishes the batches it has begun, commits them and returns nil.
+func (w *Writer) Run(ctx context.Context) error {
+	if err := w.prepare(ctx); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	}
+	producer := kafka.NewProducer(w.Kafka, w.Log, w.Metrics)
+	counts := newCounts(w.Metrics)
+	sink := &event.Sink{
+		Store: func(ctx context.Context, batch []iot.Reading) ([]int, error) {
+			inserted, err := w.Store.InsertReadings(ctx, batch)
+			if err != nil {
+				return nil, err
+			}
+			counts.inserted(inserted)
+			return inserted.Conflicts, nil
+		},
+		DeadLetter: func(ctx context.Context, letters []event.DeadLetter) error {
+			if err := w.send(ctx, producer, letters); err != nil {
+				return err
+			}
+			counts.deadLettered(letters)
+			return nil
+		},
+	}
+	consumer := kafka.NewConsumer(kafka.GroupConfig{
+		Config: w.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
+	}, sink.Handle, w.Log, w.Metrics)
+
+	w.Health.Register(ctx, "readings store", w.Store.Check)
+	w.Health.Register(ctx, "kafka consumer "+Group, consumer.Check)
+
+	// The producer outlives the consumer, whose last batches may still send dead letters.
+	var g errgroup.Group
+	producing, stopProducing := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { return producer.Run(producing) })
+	g.Go(func() error { defer stopProducing(); return consumer.Run(ctx) })
+	return g.Wait()
+}
+
+// send makes letters durable in the dead-letter topic. When the topic takes smaller records than the
+// readings' topic, large letters are cut: better their head than to stop for ever.
+func (w *Writer) send(ctx context.Context, producer *kafka.Producer, letters []event.DeadLetter) error {
+	records := make([]kafka.Record, len(letters))
+	for i, l := range letters {
+		records[i] = l.Record(w.Kafka.DeadLetterTopic())
+	}
+	err := producer.Send(ctx, records...)
+	if !errors.Is(err, kafka.ErrTooLarge) {
+		return err
+	}
+	for i, l := range letters {
+		records[i] = l.Head().Record(w.Kafka.DeadLetterTopic())
+	}
+	return producer.Send(ctx, records...)
+}
+
+func (w *Writer) prepare(ctx context.Context) error {
+	if err := daemon.Await(ctx, w.Log, "readings store", w.Store.Prepare); err != nil {
+		return err
+	}
+	return kafka.EnsureTopics(ctx, w.Kafka, w.Log)
+}
