@@ -1,0 +1,58 @@
+// Package walk puts a query over readings in the terms of an index on (timestamp, device), so that every
+// store means the same by it.
+package walk
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// Range is what a query selects, in milliseconds since 1970: the readings with From <= at and
+// (at, device) < (End, EndDevice).
+type Range struct {
+	From, End int64
+	EndDevice iot.DeviceID // 0 where all of the millisecond End is outside
+}
+
+// RangeOf returns the range of q, whatever its Device. It fails where q.Limit is out of bounds.
+func RangeOf(q iot.ReadingQuery) (Range, error) {
+	if q.Limit < 1 || q.Limit > iot.MaxPage {
+		return Range{}, fmt.Errorf("limit %d: %w", q.Limit, iot.ErrInvalid)
+	}
+	r := Range{From: math.MinInt64, End: math.MaxInt64}
+	if !q.From.IsZero() {
+		r.From = ceil(q.From)
+	}
+	if !q.To.IsZero() {
+		r.End = ceil(q.To)
+	}
+	if at := q.After.At.UnixMilli(); !q.After.IsZero() && at < r.End {
+		r.End, r.EndDevice = at, q.After.Device
+	}
+	return r, nil
+}
+
+// ceil returns t in milliseconds, rounded up: readings are at whole milliseconds, so that at >= t and at < t
+// mean the same of the rounded t.
+func ceil(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }
+
+// EndFor returns the end of r for a single device: its readings in r are those with From <= at < EndFor.
+func (r Range) EndFor(device iot.DeviceID) int64 {
+	if device < r.EndDevice {
+		return r.End + 1
+	}
+	return r.End
+}
+
+// Page returns the page of at most limit readings that begins with found, in the order of the walk. It
+// takes found to be the whole rest of the walk unless there are more than limit.
+func Page(found []iot.Reading, limit int) iot.Page {
+	if len(found) <= limit {
+		return iot.Page{Readings: found}
+	}
+	last := found[limit-1]
+	return iot.Page{Readings: found[:limit:limit], Next: iot.Cursor{At: last.At, Device: last.Device}}
+}
