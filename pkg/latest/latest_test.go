@@ -1,0 +1,46 @@
+package latest_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/latest"
+)
+
+func TestOpen(t *testing.T) {
+	t.Run("no server is waited for", func(t *testing.T) {
+		for _, url := range []string{
+			"redis://localhost:6379/0", "redis://", "redis://user:secret@192.0.2.1:6379/3", "rediss://192.0.2.1", "memory://",
+		} {
+			start := time.Now()
+			c, err := latest.Open(url)
+			if err != nil {
+				t.Errorf("%s: %v", url, err)
+				continue
+			}
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("%s took %v", url, took)
+			}
+			if err := c.Close(); err != nil {
+				t.Errorf("close %s: %v", url, err)
+			}
+		}
+	})
+
+	for _, url := range []string{
+		"", "localhost:6379", "http://localhost", "mongodb://localhost", "redis://localhost:x", "redis://localhost:0",
+		"redis://localhost:70000", "redis://localhost/zero", "redis://localhost/-1", "redis://localhost/0/1",
+		"redis://localhost?addr=other:6379", "redis://localhost?master_set=m", "redis://:secret@localhost:port",
+	} {
+		t.Run("refused: "+url, func(t *testing.T) {
+			c, err := latest.Open(url)
+			if err == nil || c != nil {
+				t.Fatalf("opened %v, error %v", c, err)
+			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Errorf("the password is in the error: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,82 @@
+package latesttest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/latest"
+)
+
+var expiryTests = []test{
+	{"an expired reading is gone, and an older one is accepted then", func(t *testing.T, c latest.Cache) {
+		const ttl = 300 * time.Millisecond
+		r := reading(1, base, 1)
+		put(t, c, ttl, r)
+		awaitExpiry(t, c, 1, r.Received.Add(ttl))
+		checkAll(t, c)
+
+		older := reading(1, base.Add(-time.Hour), 2)
+		put(t, c, long, older)
+		check(t, c, older)
+		checkAll(t, c, older)
+	}},
+
+	{"the time to live counts from the receipt, not from the put", func(t *testing.T, c latest.Cache) {
+		const rest = 300 * time.Millisecond
+		r := reading(1, base, 1)
+		r.Received = now().Add(rest - long)
+		put(t, c, long, r)
+		awaitExpiry(t, c, 1, r.Received.Add(long))
+	}},
+
+	{"a reading whose time is over is not kept, and takes nothing away", func(t *testing.T, c latest.Cache) {
+		over := reading(1, base, 1)
+		over.Received = now().Add(-long)
+		put(t, c, long, over)
+		checkNone(t, c, 1)
+		checkAll(t, c)
+
+		want := reading(1, base.Add(-time.Minute), 2)
+		put(t, c, long, want, over)
+		check(t, c, want)
+		put(t, c, long, over)
+		check(t, c, want)
+	}},
+
+	{"a newer reading brings its own expiry", func(t *testing.T, c latest.Cache) {
+		const ttl = 300 * time.Millisecond
+		put(t, c, long, reading(1, base, 1))
+		r := reading(1, base.Add(time.Second), 2)
+		put(t, c, ttl, r)
+		awaitExpiry(t, c, 1, r.Received.Add(ttl))
+	}},
+
+	{"a reading that is not accepted prolongs nothing", func(t *testing.T, c latest.Cache) {
+		const ttl = 2 * time.Second // long enough for the second put to come in time
+		r := reading(1, base, 1)
+		put(t, c, ttl, r)
+		put(t, c, long, reading(1, base, 1), reading(1, base.Add(-time.Second), 2))
+		awaitExpiry(t, c, 1, r.Received.Add(ttl))
+	}},
+
+	{"all readings are without those that expired", func(t *testing.T, c latest.Cache) {
+		const ttl = 300 * time.Millisecond
+		short, stays := reading(1, base, 1), reading(2, base, 2)
+		put(t, c, long, stays)
+		put(t, c, ttl, short)
+		awaitExpiry(t, c, 1, short.Received.Add(ttl))
+		checkAll(t, c, stays)
+	}},
+
+	{"a device whose clock was ahead is not stuck: its reading expires like any other", func(t *testing.T, c latest.Cache) {
+		const ttl = 300 * time.Millisecond
+		ahead := reading(1, now().Add(iot.MaxAhead), 1)
+		put(t, c, ttl, ahead)
+		put(t, c, ttl, reading(1, now(), 2))
+		awaitExpiry(t, c, 1, ahead.Received.Add(ttl))
+		want := reading(1, now(), 3)
+		put(t, c, long, want)
+		check(t, c, want)
+	}},
+}

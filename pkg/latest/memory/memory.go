@@ -1,0 +1,155 @@
+// Package memory keeps latest readings in this process: for the all-in-one binary and for tests. A restart
+// forgets them.
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// sweepInterval is how often expired readings of devices that fell silent are removed, so that memory
+// follows the number of devices that are online, whatever ids were ever seen.
+const sweepInterval = time.Minute
+
+// subscriberBuffer is how many changes a subscriber may lag behind before it is cut off.
+const subscriberBuffer = 1024
+
+// Cache is an iot.LatestCache. Nothing but its methods' arguments can make it fail.
+type Cache struct {
+	mu          sync.RWMutex
+	entries     map[iot.DeviceID]entry
+	sweepAt     time.Time
+	subscribers map[chan iot.Reading]struct{}
+}
+
+type entry struct {
+	reading iot.Reading
+	expires time.Time
+}
+
+// New returns an empty cache.
+func New() *Cache {
+	return &Cache{
+		entries:     make(map[iot.DeviceID]entry),
+		subscribers: make(map[chan iot.Reading]struct{}),
+	}
+}
+
+// PutLatest implements iot.LatestCache.
+func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Duration) error {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sweep(now)
+
+	var accepted []iot.DeviceID // may name a device twice
+	for _, r := range batch {
+		expires := r.Received.Add(ttl)
+		if !now.Before(expires) {
+			continue
+		}
+		if old, ok := c.entries[r.Device]; ok && now.Before(old.expires) && !r.At.After(old.reading.At) {
+			continue
+		}
+		r.Received = time.Time{}
+		r.Metrics, r.Attributes = slices.Clone(r.Metrics), slices.Clone(r.Attributes) // the batch is the caller's
+		c.entries[r.Device] = entry{r, expires}
+		accepted = append(accepted, r.Device)
+	}
+
+	slices.Sort(accepted)
+	for _, id := range slices.Compact(accepted) {
+		c.publish(c.entries[id].reading)
+	}
+	return nil
+}
+
+// Latest implements iot.LatestCache.
+func (c *Cache) Latest(_ context.Context, id iot.DeviceID) (iot.Reading, error) {
+	c.mu.RLock()
+	e, ok := c.entries[id]
+	c.mu.RUnlock()
+	if !ok || !time.Now().Before(e.expires) {
+		return iot.Reading{}, iot.ErrNotFound
+	}
+	return e.reading, nil
+}
+
+// AllLatest implements iot.LatestCache.
+func (c *Cache) AllLatest(context.Context) ([]iot.Reading, error) {
+	now := time.Now()
+	c.mu.RLock()
+	all := make([]iot.Reading, 0, len(c.entries))
+	for _, e := range c.entries {
+		if now.Before(e.expires) {
+			all = append(all, e.reading)
+		}
+	}
+	c.mu.RUnlock()
+	slices.SortFunc(all, func(a, b iot.Reading) int { return cmp.Compare(a.Device, b.Device) })
+	return all, nil
+}
+
+// Subscribe implements iot.LatestCache.
+func (c *Cache) Subscribe(ctx context.Context) (<-chan iot.Reading, error) {
+	ch := make(chan iot.Reading, subscriberBuffer)
+	c.mu.Lock()
+	c.subscribers[ch] = struct{}{}
+	c.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.cutOff(ch)
+	})
+	return ch, nil
+}
+
+// Check implements latest.Cache.
+func (c *Cache) Check(context.Context) error { return nil }
+
+// Close ends all subscriptions.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ch := range c.subscribers {
+		c.cutOff(ch)
+	}
+	return nil
+}
+
+// publish hands r to every subscriber that has room for it, and cuts off the others. c.mu is held.
+func (c *Cache) publish(r iot.Reading) {
+	for ch := range c.subscribers {
+		select {
+		case ch <- r:
+		default:
+			c.cutOff(ch)
+		}
+	}
+}
+
+// cutOff ends a subscription, once. c.mu is held.
+func (c *Cache) cutOff(ch chan iot.Reading) {
+	if _, ok := c.subscribers[ch]; ok {
+		delete(c.subscribers, ch)
+		close(ch)
+	}
+}
+
+// sweep removes what has expired, now and then. c.mu is held.
+func (c *Cache) sweep(now time.Time) {
+	if now.Before(c.sweepAt) {
+		return
+	}
+	for id, e := range c.entries {
+		if !now.Before(e.expires) {
+			delete(c.entries, id)
+		}
+	}
+	c.sweepAt = now.Add(sweepInterval)
+}

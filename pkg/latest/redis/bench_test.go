@@ -1,0 +1,58 @@
+package redis_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// cpu is the processor time that this process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkPutLatest writes batches in which each reading is of another device, so that none is saved.
+func BenchmarkPutLatest(b *testing.B) {
+	c := open(b, serverURL(b))
+	batch := make([]iot.Reading, 1000)
+	for i := range batch {
+		batch[i] = reading(iot.DeviceID(i+1), 21.5)
+		batch[i].Stamped = iot.StampDevice
+	}
+	before := cpu()
+	for b.Loop() {
+		for i := range batch {
+			batch[i].At = batch[i].At.Add(time.Millisecond)
+		}
+		if err := c.PutLatest(b.Context(), batch, time.Hour); err != nil {
+			b.Fatal(err)
+		}
+	}
+	readings := float64(b.N * len(batch))
+	b.ReportMetric(float64(cpu()-before)/readings, "cpu-ns/reading")
+	b.ReportMetric(readings/b.Elapsed().Seconds(), "readings/s")
+}
+
+// BenchmarkLatest reads from as many goroutines as an HTTP server under load has.
+func BenchmarkLatest(b *testing.B) {
+	c := open(b, serverURL(b))
+	if err := c.PutLatest(b.Context(), []iot.Reading{reading(1, 21.5)}, time.Hour); err != nil {
+		b.Fatal(err)
+	}
+	before := cpu()
+	b.ReportAllocs()
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := c.Latest(b.Context(), 1); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
+}

@@ -1,0 +1,132 @@
+// Package redis keeps latest readings in Redis, where other programs may read them too:
+//
+//	latest:device42     the newest reading of device 42, as package readingjson writes it, until it expires
+//	latest:online       sorted set of the keys of the devices that are online, by expiry (ms since 1970)
+//	latest:changes:0    channel on which each accepted reading is published; 0 is the database's number,
+//	                    since the databases of a server share channels, unlike keys
+//
+// That the newest reading of a device wins is decided in a script, which the server runs as one step, so
+// any number of processes may write. A value that Telltale did not write counts as missing and is
+// overwritten.
+//
+// The URL names one Redis server, version 6 or newer (behind its address, a provider may fail over). Redis
+// Cluster is not supported: the script writes many devices at once. While the server is away or hangs,
+// calls fail within 5 s; connections are made again by themselves. A server that lost its data is filled
+// by the next reading of each device.
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+const (
+	keyPrefix     = "latest:device"
+	indexKey      = "latest:online"
+	channelPrefix = "latest:changes:"
+)
+
+// timeout bounds dialling and the wait for an answer. That a server hangs can take two of them to show, and
+// the second until the next ping.
+const timeout = 2 * time.Second
+
+//go:embed put.lua
+var putScript string
+
+// Cache is an iot.LatestCache in Redis.
+type Cache struct {
+	client  rueidis.Client
+	put     *rueidis.Lua
+	channel string
+
+	closing       context.Context // ends with Close, and all subscriptions with it
+	cancel        context.CancelFunc
+	subscriptions sync.WaitGroup
+}
+
+// Open returns the cache at u (redis:// or rediss://). It fails where u makes no sense, and does not wait
+// for the server.
+func Open(u *url.URL) (*Cache, error) {
+	option, err := rueidis.ParseURL(u.String())
+	if err != nil {
+		return nil, err
+	}
+	if err := check(option); err != nil {
+		return nil, err
+	}
+	option.DisableCache = true // a device is read about as often as it is written
+	option.DisableRetry = true // callers decide how long they wait
+	option.Dialer.Timeout = timeout
+	option.ConnWriteTimeout = timeout
+
+	// NewClient dials, but the client for a single server is of use also when that failed: each call
+	// dials until one succeeds. So the first dial is made to fail, at once.
+	opened := false
+	option.ForceSingleClient = true
+	option.DialCtxFn = func(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
+		if !opened {
+			return nil, errors.New("not opened yet")
+		}
+		if config != nil {
+			return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, "tcp", addr)
+		}
+		return dialer.DialContext(ctx, "tcp", addr)
+	}
+	client, err := rueidis.NewClient(option)
+	if client == nil {
+		return nil, err
+	}
+	opened = true
+
+	c := &Cache{
+		client:  client,
+		put:     rueidis.NewLuaScript(putScript),
+		channel: channelPrefix + strconv.Itoa(option.SelectDB),
+	}
+	c.closing, c.cancel = context.WithCancel(context.Background())
+	return c, nil
+}
+
+// check refuses what rueidis would find out when it connects, or not at all.
+func check(option rueidis.ClientOption) error {
+	if len(option.InitAddress) != 1 || option.Sentinel.MasterSet != "" {
+		return errors.New("only one server is supported, no Redis Cluster or Sentinel")
+	}
+	_, port, err := net.SplitHostPort(option.InitAddress[0])
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("port %s is not 1 to 65535", port)
+	}
+	if option.SelectDB < 0 {
+		return fmt.Errorf("database number %d is negative", option.SelectDB)
+	}
+	return nil
+}
+
+// Check is nil when the server answers.
+func (c *Cache) Check(ctx context.Context) error {
+	if err := c.client.Do(ctx, c.client.B().Ping().Build()).Error(); err != nil {
+		return fmt.Errorf("ping redis: %w", err)
+	}
+	return nil
+}
+
+// Close ends subscriptions and connections. Later calls fail.
+func (c *Cache) Close() error {
+	c.cancel()
+	c.subscriptions.Wait()
+	c.client.Close()
+	return nil
+}

@@ -1,0 +1,60 @@
+package readingjson
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// object is the form as encoding/json reads it. Members that it does not name are passed over.
+type object struct {
+	Device      iot.DeviceID        `json:"device_id"`
+	Temperature *float64            `json:"temperature"`
+	Humidity    *float64            `json:"humidity"`
+	Timestamp   time.Time           `json:"timestamp"`
+	Metrics     map[string]*float64 `json:"metrics"`
+	Attributes  map[string]string   `json:"attributes"`
+	Source      string              `json:"timestamp_source"`
+}
+
+// Parse reads what Append and AppendOnline write. The result is valid but for Received, which is zero.
+// Anything else is ErrInvalid.
+func Parse(data []byte) (iot.Reading, error) {
+	var o object
+	if err := json.Unmarshal(data, &o); err != nil {
+		return iot.Reading{}, fmt.Errorf("parse reading: %w: %w", iot.ErrInvalid, err)
+	}
+	r := iot.Reading{
+		Device:  o.Device,
+		At:      o.Timestamp.UTC().Truncate(time.Millisecond),
+		Stamped: iot.ParseStamp(o.Source),
+		Metrics: make([]iot.Metric, 0, len(o.Metrics)+2),
+	}
+	add := func(name string, value *float64) {
+		if value != nil {
+			r.Metrics = append(r.Metrics, iot.Metric{Name: name, Value: *value})
+		}
+	}
+	add(iot.Humidity, o.Humidity)
+	add(iot.Temperature, o.Temperature)
+	for name, value := range o.Metrics {
+		add(name, value)
+	}
+	slices.SortFunc(r.Metrics, func(a, b iot.Metric) int { return cmp.Compare(a.Name, b.Name) })
+
+	for name, value := range o.Attributes {
+		r.Attributes = append(r.Attributes, iot.Attribute{Name: name, Value: value})
+	}
+	slices.SortFunc(r.Attributes, func(a, b iot.Attribute) int { return cmp.Compare(a.Name, b.Name) })
+
+	received := r
+	received.Received = r.At // any time that is valid
+	if err := received.Validate(); err != nil {
+		return iot.Reading{}, fmt.Errorf("parse reading: %w", err)
+	}
+	return r, nil
+}

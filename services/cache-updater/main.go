@@ -1,0 +1,34 @@
+// Command cache-updater keeps each device's newest reading in Redis.
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/services/cache-updater/updater"
+)
+
+type command struct {
+	daemon.Flags
+	kafka.Config
+	RedisURL  string        `name:"redis-url" env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where the newest readings are kept."`
+	LatestTTL time.Duration `name:"latest-ttl" env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
+}
+
+func main() {
+	daemon.Main("cache-updater", "Keeps each device's newest reading in Redis.", new(command))
+}
+
+func (c *command) Run(ctx context.Context, p *daemon.Process) error {
+	cache, err := latest.Open(c.RedisURL)
+	if err != nil {
+		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
+	}
+	defer cache.Close() //nolint:errcheck // every write was answered before
+	c.ClientID = updater.Group
+	u := &updater.Updater{Kafka: c.Config, Cache: cache, TTL: c.LatestTTL, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
+	return u.Run(ctx)
+}

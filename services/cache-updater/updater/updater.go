@@ -1,0 +1,94 @@
+// Package updater is the cache-updater: it takes readings from Kafka and keeps the newest of each device
+// in the latest cache.
+//
+// The cache decides what is newest, so order, repetition and the number of updaters do not matter. A batch
+// is committed to Kafka when the cache has taken it; while the cache is away, the updater stops at the
+// batch that failed and repeats it. Records that hold no reading are passed over: ingest-writer sends them
+// to the dead-letter topic.
+package updater
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/latest"
+)
+
+// Group is the updater's consumer group.
+const Group = "cache-updater"
+
+// A batch is what has arrived of one partition within batchWait, at most batchSize records.
+const (
+	batchSize = 1000
+	batchWait = 50 * time.Millisecond
+)
+
+// Updater moves readings from Kafka to Cache.
+type Updater struct {
+	Kafka   kafka.Config
+	Cache   latest.Cache
+	TTL     time.Duration // how long after its arrival a reading is kept
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Health  *daemon.Health
+}
+
+// Run moves readings until ctx ends, then finishes the batches it has begun, commits them and returns nil.
+// A TTL that is not more than 0 is a *daemon.ConfigError.
+func (u *Updater) Run(ctx context.Context) error {
+	if u.TTL <= 0 {
+		return &daemon.ConfigError{Variable: "LATEST_TTL", Value: u.TTL.String(), Err: errors.New("must be more than 0")}
+	}
+	if err := kafka.EnsureTopics(ctx, u.Kafka, u.Log); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	}
+	taken := promauto.With(u.Metrics).NewCounterVec(prometheus.CounterOpts{
+		Name: "telltale_updater_readings_total",
+		Help: "Readings taken from Kafka: offered to the cache, expired (too old for it on arrival) or rejected (records that hold none).",
+	}, []string{"outcome"})
+	offered, expired, rejected := taken.WithLabelValues("offered"), taken.WithLabelValues("expired"), taken.WithLabelValues("rejected")
+
+	sink := &event.Sink{
+		Store: func(ctx context.Context, batch []iot.Reading) ([]int, error) {
+			late := countExpired(batch, time.Now().Add(-u.TTL))
+			if err := u.Cache.PutLatest(ctx, batch, u.TTL); err != nil {
+				return nil, err
+			}
+			expired.Add(float64(late))
+			offered.Add(float64(len(batch) - late))
+			return nil, nil
+		},
+		Resolved: func(_, rejections int) { rejected.Add(float64(rejections)) },
+	}
+	consumer := kafka.NewConsumer(kafka.GroupConfig{
+		Config: u.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
+	}, sink.Handle, u.Log, u.Metrics)
+
+	u.Health.Register(ctx, "latest cache", u.Cache.Check)
+	u.Health.Register(ctx, "kafka consumer "+Group, consumer.Check)
+	return consumer.Run(ctx)
+}
+
+// countExpired counts the readings that were received at or before limit. Many of them mean that the
+// updater is behind by more than the time to live.
+func countExpired(batch []iot.Reading, limit time.Time) int {
+	n := 0
+	for i := range batch {
+		if !batch[i].Received.After(limit) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,191 @@
+package updater_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/services/cache-updater/updater"
+)
+
+// patience is how long a test waits for what must happen soon. Joining a consumer group takes seconds.
+const patience = 60 * time.Second
+
+func TestUpdater(t *testing.T) {
+	for name, open := range map[string]func(t *testing.T) servers{"embedded": embeddedServers, "real": realServers} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			t.Run("the newest reading of each device reaches the cache", func(t *testing.T) { newestReachesCache(t, s) })
+			t.Run("while the cache is away nothing is passed over", func(t *testing.T) { cacheAway(t, s) })
+		})
+	}
+}
+
+func newestReachesCache(t *testing.T, s servers) {
+	cfg, cache, one := s.newTopic(t), s.openCache(t), newDevices()
+	newest := reading(one, time.Second, 2)
+	expired := reading(one+2, 0, 1)
+	expired.Received = expired.Received.Add(-time.Hour)
+	produce(t, cfg,
+		event.Record(cfg.Topic, reading(one, 0, 1)),
+		event.Record(cfg.Topic, newest),
+		event.Record(cfg.Topic, reading(one, -time.Second, 3)),
+		kafka.Record{Topic: cfg.Topic, Key: []byte("x"), Value: []byte(`{"device_id": "x"}`)},
+		event.Record(cfg.Topic, expired),
+		kafka.Record{Topic: cfg.Topic, Value: []byte(`{"device_id": ` + (one + 1).String() + `, "temperature": 20.5, "humidity": 45, "timestamp": "2026-03-01T12:00:00"}`)},
+	)
+	metrics := start(t, cfg, cache)
+
+	await(t, cache, newest)
+	await(t, cache, iot.Reading{
+		Device: one + 1, At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Stamped: iot.StampDevice,
+		Metrics: []iot.Metric{{Name: iot.Humidity, Value: 45}, {Name: iot.Temperature, Value: 20.5}},
+	})
+	awaitMetrics(t, metrics, `
+# HELP telltale_updater_readings_total Readings taken from Kafka: offered to the cache, expired (too old for it on arrival) or rejected (records that hold none).
+# TYPE telltale_updater_readings_total counter
+telltale_updater_readings_total{outcome="expired"} 1
+telltale_updater_readings_total{outcome="offered"} 4
+telltale_updater_readings_total{outcome="rejected"} 1
+`)
+	if got, err := cache.Latest(t.Context(), expired.Device); !errors.Is(err, iot.ErrNotFound) {
+		t.Errorf("expired reading: %+v, %v", got, err)
+	}
+}
+
+// awayCache is a cache whose server can go away.
+type awayCache struct {
+	latest.Cache
+	away   atomic.Bool
+	failed chan struct{} // told of writes that failed
+}
+
+func (c *awayCache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) error {
+	if c.away.Load() {
+		select {
+		case c.failed <- struct{}{}:
+		default:
+		}
+		return errors.New("connection refused")
+	}
+	return c.Cache.PutLatest(ctx, batch, ttl)
+}
+
+func cacheAway(t *testing.T, s servers) {
+	cfg, one := s.newTopic(t), newDevices()
+	cache := &awayCache{Cache: s.openCache(t), failed: make(chan struct{}, 1)}
+	cache.away.Store(true)
+	before, during := reading(one, 0, 1), reading(one+1, 0, 2)
+	produce(t, cfg, event.Record(cfg.Topic, before))
+	start(t, cfg, cache)
+
+	for range 3 {
+		select {
+		case <-cache.failed:
+		case <-time.After(patience):
+			t.Fatal("the batch that failed is not repeated")
+		}
+	}
+	produce(t, cfg, event.Record(cfg.Topic, during))
+	cache.away.Store(false)
+	await(t, cache, before)
+	await(t, cache, during)
+}
+
+// reading returns a reading that was received just now, and measured about a minute ago.
+func reading(id iot.DeviceID, after time.Duration, value float64) iot.Reading {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	return iot.Reading{
+		Device: id, At: now.Add(after - time.Minute), Received: now, Stamped: iot.StampDevice,
+		Metrics: []iot.Metric{{Name: iot.Temperature, Value: value}},
+	}
+}
+
+// start runs an updater until the test ends.
+func start(t *testing.T, cfg kafka.Config, cache latest.Cache) *prometheus.Registry {
+	t.Helper()
+	log, metrics := logger(t), prometheus.NewRegistry()
+	u := &updater.Updater{
+		Kafka: cfg, Cache: cache, TTL: 10 * time.Minute, Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics),
+	}
+	run(t, u.Run)
+	return metrics
+}
+
+// run runs a part until the test ends, and waits for its end, which must be without an error.
+func run(t *testing.T, part func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- part(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("Run goes on")
+		}
+	})
+}
+
+// produce puts records on Kafka, in the given order where they are of one device.
+func produce(t *testing.T, cfg kafka.Config, records ...kafka.Record) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := kafka.NewProducer(cfg, logger(t), prometheus.NewRegistry())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	if err := p.Send(ctx, records...); err != nil {
+		t.Errorf("produce: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("producer: %v", err)
+	}
+}
+
+// await waits until want, without Received, is the latest reading of its device.
+func await(t *testing.T, cache iot.LatestCache, want iot.Reading) {
+	t.Helper()
+	want.Received = time.Time{}
+	var diff string
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		got, err := cache.Latest(t.Context(), want.Device)
+		if err != nil && !errors.Is(err, iot.ErrNotFound) {
+			t.Fatal(err)
+		}
+		if diff = cmp.Diff(want, got); diff == "" {
+			return
+		}
+	}
+	t.Fatalf("latest reading of device %d (-want +got):\n%s", want.Device, diff)
+}
+
+func awaitMetrics(t *testing.T, metrics *prometheus.Registry, want string) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if err = testutil.GatherAndCompare(metrics, strings.NewReader(want), "telltale_updater_readings_total"); err == nil {
+			return
+		}
+	}
+	t.Error(err)
+}
+
+func logger(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
