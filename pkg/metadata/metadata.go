@@ -1,0 +1,54 @@
+// Package metadata opens the store of users and devices. The table in Open is the list of the databases
+// that it can be kept in; each is a package beside this one, and passes the suite in metadatatest.
+package metadata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/metadata/mysql"
+	"github.com/telltale-iot/telltale/pkg/metadata/postgres"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlite"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
+)
+
+// Store keeps users and devices. While its server is away every call fails and may be repeated; the
+// store goes on by itself when the server is back. A server that hangs is away, too: no call takes much
+// longer than 10 s, but for Prepare, which may have work to do.
+//
+// Texts are kept to the letter. ErrInvalid: one is not UTF-8, holds a NUL, or is too long (username 150
+// characters, email 254, name and location 255); or a new device's id or a query's limit is out of range.
+type Store interface {
+	iot.MetadataStore
+	// Prepare brings the tables to the version that this program needs. Running it in several
+	// processes at once is safe. The owner repeats it while it fails.
+	Prepare(ctx context.Context) error
+	// Check is nil when the store answers.
+	Check(ctx context.Context) error
+	Close() error
+}
+
+// Open returns the store that url names: mysql://, postgres:// (or postgresql://), or
+// sqlite:///path/to/file. It fails where the URL makes no sense, and does not wait for a server. Its
+// errors do not show passwords.
+func Open(url string) (Store, error) {
+	backends := map[string]func(url string) (*sqlstore.Store, error){
+		"mysql":      mysql.Open,
+		"postgres":   postgres.Open,
+		"postgresql": postgres.Open,
+		"sqlite":     sqlite.Open,
+	}
+	scheme, _, _ := strings.Cut(url, "://")
+	open, ok := backends[scheme]
+	if !ok {
+		return nil, errors.New("metadata store: the URL begins with none of mysql://, postgres:// and sqlite://")
+	}
+	store, err := open(url)
+	if err != nil {
+		return nil, fmt.Errorf("metadata store: %w", err) // not store: a nil pointer in an interface is not nil
+	}
+	return store, nil
+}

@@ -1,0 +1,104 @@
+package metadatatest
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// RunOutages tests stores that speak to a server, through a line that is cut and that hangs. empty is as in
+// Run.
+func RunOutages(t *testing.T, empty func(testing.TB) Database) {
+	for _, p := range []struct {
+		name string
+		test func(t *testing.T, db *database, line *line)
+	}{
+		{"a store opens while its server is away, and works when it is back", func(t *testing.T, db *database, line *line) {
+			line.cut()
+			s := db.open()
+			wantOutage(t, s.Check(t.Context()))
+			wantOutage(t, s.Prepare(t.Context()))
+			line.mend(t)
+			if err := s.Prepare(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			newUser(t, s, "ann")
+		}},
+		{"a line that is cut fails every call, and the store goes on when it is mended", func(t *testing.T, db *database, line *line) {
+			s := db.prepared()
+			ann := newUser(t, s, "ann")
+			concurrently(t, 8, func(ctx context.Context, i int) error { // several connections, idle then
+				_, err := s.User(ctx, ann.ID)
+				return err
+			})
+			line.cut()
+			wantOutages(t, t.Context(), s)
+			line.mend(t)
+			concurrently(t, 16, func(ctx context.Context, i int) error {
+				_, err := s.User(ctx, ann.ID)
+				return err
+			})
+			newDevice(t, s, iot.Device{Name: "x", Owner: ann.ID})
+		}},
+		{"a connection that broke while it was idle fails one call at most", func(t *testing.T, db *database, line *line) {
+			s := db.prepared()
+			ann := newUser(t, s, "ann")
+			for range 5 {
+				line.cut()
+				line.mend(t)
+				// One call at a time, so one connection is in use and idle between the calls.
+				if _, err := s.User(t.Context(), ann.ID); err != nil {
+					wantOutage(t, err)
+				}
+				newDevice(t, s, iot.Device{Name: "x", Owner: ann.ID})
+			}
+		}},
+		{"a server that hangs is an outage within 25 s, and the store goes on when it answers", func(t *testing.T, db *database, line *line) {
+			s := db.prepared()
+			ann := newUser(t, s, "ann")
+			concurrently(t, 8, func(ctx context.Context, i int) error {
+				_, err := s.User(ctx, ann.ID)
+				return err
+			})
+			resume := line.hang(t)
+			opening := time.Now()
+			db.open()
+			if took := time.Since(opening); took > 5*time.Second {
+				t.Errorf("open: took %v", took)
+			}
+			all := calls(s)
+			all["Check"], all["Prepare"] = s.Check, s.Prepare
+			errs, start := make(chan error, len(all)), time.Now()
+			for name, call := range all {
+				go func() {
+					err := call(context.Background())
+					if took := time.Since(start); took > 25*time.Second {
+						err = nil
+						t.Errorf("%s: took %v", name, took)
+					}
+					errs <- err
+				}()
+			}
+			for range all {
+				wantOutage(t, <-errs)
+			}
+			resume()
+			newDevice(t, s, iot.Device{Name: "x", Owner: ann.ID})
+		}},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			db := &database{empty(t), t}
+			u, err := url.Parse(db.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line := newLine(t, u.Host)
+			u.Host = line.address
+			db.URL = u.String()
+			p.test(t, db, line)
+		})
+	}
+}

@@ -1,0 +1,176 @@
+package metadatatest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/metadata"
+)
+
+func preparation() []promise {
+	return []promise{
+		{"eight processes prepare an empty database at once", func(t *testing.T, db *database) {
+			var stores []metadata.Store
+			for range 8 {
+				stores = append(stores, db.open())
+			}
+			concurrently(t, len(stores), func(ctx context.Context, i int) error {
+				if err := stores[i].Prepare(ctx); err != nil {
+					return err
+				}
+				_, err := stores[i].EnsureDevices(ctx, []iot.DeviceID{1})
+				return err
+			})
+			wantEqual(t, len(allDevices(t, stores[0])), 1)
+		}},
+		{"one store prepares eight times at once", func(t *testing.T, db *database) {
+			s := db.open()
+			concurrently(t, 8, func(ctx context.Context, _ int) error { return s.Prepare(ctx) })
+			newUser(t, s, "ann")
+		}},
+		{"eight processes bring older tables up to date at once, each step once", func(t *testing.T, db *database) {
+			db.prepared()
+			db.exec("DROP TABLE device_ids", "DROP TABLE devices", "DROP TABLE users",
+				"DELETE FROM metadata_version WHERE version_id = 1")
+			var stores []metadata.Store
+			for range 8 {
+				stores = append(stores, db.open())
+			}
+			concurrently(t, len(stores), func(ctx context.Context, i int) error { return stores[i].Prepare(ctx) })
+			var steps int
+			err := db.SQL.QueryRow("SELECT COUNT(*) FROM metadata_version WHERE version_id = 1").Scan(&steps)
+			if err != nil || steps != 1 {
+				t.Fatalf("step 1 was recorded %d times, %v", steps, err)
+			}
+			newUser(t, stores[0], "ann")
+		}},
+		{"tables of a newer program are left as they are, and work", func(t *testing.T, db *database) {
+			db.prepared()
+			db.exec("INSERT INTO metadata_version (version_id, is_applied) VALUES (99, TRUE)")
+			newUser(t, db.prepared(), "ann")
+		}},
+		{"preparing again keeps everything", func(t *testing.T, db *database) {
+			s := db.prepared()
+			ann := newUser(t, s, "ann")
+			d := newDevice(t, s, iot.Device{Name: "x", Owner: ann.ID})
+			if err := s.Prepare(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantEqual(t, findUser(t, s, ann.ID), ann)
+			wantEqual(t, allDevices(t, s), []iot.Device{d})
+		}},
+		{"a store that is opened again has everything, and goes on with its ids", func(t *testing.T, db *database) {
+			first, err := metadata.Open(db.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := first.Prepare(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ann := newUser(t, first, "ann")
+			kept := newDevice(t, first, iot.Device{Name: "x", Owner: ann.ID, Location: "attic"})
+			gone := newDevice(t, first, iot.Device{Name: "y", Owner: ann.ID})
+			if err := first.DeleteDevice(t.Context(), gone.ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := first.Close(); err != nil {
+				t.Fatal(err)
+			}
+			second := db.prepared()
+			wantEqual(t, findUser(t, second, ann.ID), ann)
+			wantEqual(t, allDevices(t, second), []iot.Device{kept})
+			wantEqual(t, newDevice(t, second, iot.Device{Name: "z", Owner: ann.ID}).ID, gone.ID+1)
+		}},
+		{"a store answers Check, prepared or not", func(t *testing.T, db *database) {
+			s := db.open()
+			for range 2 {
+				if err := s.Check(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Prepare(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+		{"a store that is not prepared is an outage", func(t *testing.T, db *database) {
+			wantOutages(t, t.Context(), db.open())
+		}},
+		{"a call that is cancelled, and a closed store, are outages", func(t *testing.T, db *database) {
+			s, err := metadata.Open(db.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Prepare(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			cancelled, cancel := context.WithCancel(t.Context())
+			cancel()
+			wantOutages(t, cancelled, s)
+			wantOutage(t, s.Prepare(cancelled))
+			wantOutage(t, s.Check(cancelled))
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wantOutages(t, t.Context(), s)
+			wantOutage(t, s.Prepare(t.Context()))
+			wantOutage(t, s.Check(t.Context()))
+		}},
+	}
+}
+
+// wantOutages checks that every method fails with an error that is nobody's answer.
+func wantOutages(t *testing.T, ctx context.Context, s metadata.Store) {
+	t.Helper()
+	for name, call := range calls(s) {
+		if err := call(ctx); err == nil {
+			t.Errorf("%s: no error", name)
+		} else {
+			wantOutage(t, err)
+		}
+	}
+}
+
+// calls are one of each method, none of which finds what it is about.
+func calls(s metadata.Store) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"CreateUser": func(ctx context.Context) error {
+			_, err := s.CreateUser(ctx, iot.User{Username: "ann"})
+			return err
+		},
+		"User": func(ctx context.Context) error {
+			_, err := s.User(ctx, 404)
+			return err
+		},
+		"Users": func(ctx context.Context) error {
+			_, err := s.Users(ctx, iot.UserQuery{Limit: 1})
+			return err
+		},
+		"UpdateUser": func(ctx context.Context) error {
+			_, err := s.UpdateUser(ctx, 404, iot.UserChange{Email: ptr("x")})
+			return err
+		},
+		"DeleteUser": func(ctx context.Context) error { return s.DeleteUser(ctx, 404) },
+		"CreateDevice": func(ctx context.Context) error {
+			_, err := s.CreateDevice(ctx, iot.Device{Name: "x", Owner: 404})
+			return err
+		},
+		"Device": func(ctx context.Context) error {
+			_, err := s.Device(ctx, 404)
+			return err
+		},
+		"Devices": func(ctx context.Context) error {
+			_, err := s.Devices(ctx, iot.DeviceQuery{Limit: 1})
+			return err
+		},
+		"UpdateDevice": func(ctx context.Context) error {
+			_, err := s.UpdateDevice(ctx, 404, iot.DeviceChange{Name: ptr("x")})
+			return err
+		},
+		"DeleteDevice": func(ctx context.Context) error { return s.DeleteDevice(ctx, 404) },
+		"EnsureDevices": func(ctx context.Context) error {
+			_, err := s.EnsureDevices(ctx, []iot.DeviceID{404})
+			return err
+		},
+	}
+}

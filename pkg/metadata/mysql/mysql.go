@@ -1,0 +1,104 @@
+// Package mysql keeps users and devices in MySQL 8.0.17 or newer.
+package mysql
+
+import (
+	"cmp"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
+	"github.com/uptrace/bun/dialect/mysqldialect"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Open returns the store that a URL of the form mysql://user:password@host:3306/database names. Parameters
+// behind it are those of github.com/go-sql-driver/mysql (tls, timeout, readTimeout, writeTimeout …), or
+// else variables of the session. Open connects to nothing.
+func Open(rawURL string) (*sqlstore.Store, error) {
+	cfg, err := config(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open mysql: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	sqlstore.LimitPool(db)
+	return sqlstore.New(db, db, sqlstore.Dialect{
+		SQL:        mysqldialect.New(),
+		Versions:   goose.DialectMySQL,
+		Migrations: migrations,
+		// Locks are the whole server's, so the name says the database. It asks for 1 s, less than readTimeout.
+		Lock:      "SELECT GET_LOCK(LEFT(CONCAT('telltale.', SHA2(DATABASE(), 256)), 64), 1)",
+		ForUpdate: " FOR UPDATE",
+		Meaning:   meaning,
+	}), nil
+}
+
+// config reads a URL. Its errors say nothing of what is in the URL, since any part of one that is
+// misspelt may be the password.
+func config(rawURL string) (*mysql.Config, error) {
+	const form = "not of the form mysql://user:password@host:3306/database, with %-escapes in user and password"
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Scheme != "mysql" || u.Hostname() == "" || len(u.Path) < 2 || u.Fragment != "" {
+		return nil, errors.New(form)
+	}
+	// The driver reads its parameters itself. Again escaped, they hold no slash that it could mistake for
+	// the one before the database's name.
+	addr := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "3306"))
+	cfg, err := mysql.ParseDSN("tcp(" + addr + ")/?" + u.Query().Encode())
+	if err != nil {
+		return nil, fmt.Errorf("parameters of mysql URL: %w", err)
+	}
+	cfg.DBName = strings.TrimPrefix(u.Path, "/")
+	cfg.User = u.User.Username()
+	cfg.Passwd, _ = u.User.Password()
+
+	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
+	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, 10*time.Second)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 10*time.Second)
+	cfg.ParseTime, cfg.Loc = true, time.UTC
+	cfg.ClientFoundRows = true // an update that changes nothing has found its row all the same
+	cfg.MultiStatements = false
+	cfg.Logger = &mysql.NopLogger{} // what it would print are the errors that calls return
+	if err := cfg.Apply(mysql.Charset("utf8mb4", "")); err != nil {
+		return nil, err
+	}
+	if cfg.Params == nil {
+		cfg.Params = map[string]string{}
+	}
+	// Strict, so that nothing is shortened silently; and bun escapes with backslashes, which must count.
+	cfg.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+	return cfg, nil
+}
+
+// meaning tells the server's errors by their numbers.
+func meaning(err error) error {
+	var e *mysql.MySQLError
+	if !errors.As(err, &e) {
+		return nil
+	}
+	switch e.Number {
+	case 1062, 1586: // ER_DUP_ENTRY, ER_DUP_ENTRY_WITH_KEY_NAME
+		return iot.ErrConflict
+	case 1452: // ER_NO_REFERENCED_ROW_2
+		return iot.ErrInvalid
+	case 1213: // ER_LOCK_DEADLOCK
+		return sqlstore.ErrRolledBack
+	default:
+		return nil
+	}
+}

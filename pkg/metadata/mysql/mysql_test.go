@@ -1,0 +1,94 @@
+package mysql_test
+
+import (
+	"database/sql"
+	"math/rand/v2"
+	"net/url"
+	"strconv"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/metadata/metadatatest"
+)
+
+func TestStore(t *testing.T) {
+	metadatatest.Run(t, emptyOn(metadatatest.ServerURL(t, "TEST_MYSQL_URL")))
+}
+
+func TestOutages(t *testing.T) {
+	metadatatest.RunOutages(t, emptyOn(metadatatest.ServerURL(t, "TEST_MYSQL_URL")))
+}
+
+func BenchmarkStore(b *testing.B) {
+	metadatatest.Benchmark(b, emptyOn(metadatatest.ServerURL(b, "TEST_MYSQL_URL")))
+}
+
+// MySQL commits each statement that creates a table by itself.
+func TestAPreparationThatBrokeOffIsFinished(t *testing.T) {
+	db := emptyOn(metadatatest.ServerURL(t, "TEST_MYSQL_URL"))(t)
+	s, err := metadata.Open(db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		"DROP TABLE device_ids", "DROP TABLE devices", "DELETE FROM metadata_version WHERE version_id = 1",
+	} {
+		if _, err := db.SQL.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.EnsureDevices(t.Context(), []iot.DeviceID{1}); n != 1 || err != nil {
+		t.Fatalf("%d devices created, %v", n, err)
+	}
+}
+
+// emptyOn returns a function that creates an empty database beside the one that server names.
+func emptyOn(server string) func(testing.TB) metadatatest.Database {
+	return func(t testing.TB) metadatatest.Database {
+		t.Helper()
+		u, err := url.Parse(server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := mysql.NewConfig()
+		cfg.Net, cfg.Addr, cfg.User = "tcp", u.Host, u.User.Username()
+		cfg.Passwd, _ = u.User.Password()
+		name := "telltale_test_" + strconv.FormatUint(rand.Uint64(), 36)
+		admin := open(t, cfg)
+		if _, err := admin.Exec("CREATE DATABASE " + name); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if _, err := admin.Exec("DROP DATABASE " + name); err != nil {
+				t.Error(err)
+			}
+		})
+		cfg.DBName, u.Path = name, "/"+name
+		return metadatatest.Database{
+			URL: u.String(), SQL: open(t, cfg),
+			Waiting: "SELECT COUNT(*) FROM performance_schema.data_lock_waits w JOIN performance_schema.threads t " +
+				"ON t.THREAD_ID = w.BLOCKING_THREAD_ID WHERE t.PROCESSLIST_ID = CONNECTION_ID()",
+		}
+	}
+}
+
+func open(t testing.TB, cfg *mysql.Config) *sql.DB {
+	t.Helper()
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	t.Cleanup(func() { db.Close() })
+	return db
+}

@@ -1,0 +1,87 @@
+// Package postgres keeps users and devices in PostgreSQL 13 or newer.
+package postgres
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Open returns the store that a URL of the form postgres://user:password@host:5432/database names, or one
+// with postgresql://. Parameters behind it are libpq's (sslmode, connect_timeout …), as pgx reads them.
+// Open connects to nothing.
+func Open(rawURL string) (*sqlstore.Store, error) {
+	cfg, err := config(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDB(*cfg)
+	sqlstore.LimitPool(db)
+	return sqlstore.New(db, db, sqlstore.Dialect{
+		SQL:        pgdialect.New(),
+		Versions:   goose.DialectPostgres,
+		Migrations: migrations,
+		// The number means nothing; it is this table set's among the locks of a database.
+		Lock:      "SELECT 1 FROM pg_advisory_lock(7305808869229538416)",
+		ForUpdate: " FOR UPDATE",
+		Meaning:   meaning,
+	}), nil
+}
+
+// config reads a URL. Its errors say nothing of what is in the URL, since any part of one that is
+// misspelt may be the password.
+func config(rawURL string) (*pgx.ConnConfig, error) {
+	const form = "not of the form postgres://user:password@host:5432/database, with %-escapes in user and password"
+	u, err := url.Parse(rawURL)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || len(u.Path) < 2 || u.Fragment != "" {
+		return nil, errors.New(form)
+	}
+	cfg, err := pgx.ParseConfig(rawURL)
+	if err != nil {
+		var e *pgconn.ParseConfigError
+		if errors.As(err, &e) && e.Unwrap() != nil {
+			err = e.Unwrap() // e itself quotes the URL
+		}
+		return nil, fmt.Errorf("parameters of postgres URL: %w", err)
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 5 * time.Second
+	}
+	// Values stand in the text of a query, so that no two are alike: there is nothing to prepare.
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	// bun escapes quotes only; backslashes must not count.
+	cfg.RuntimeParams["standard_conforming_strings"] = "on"
+	return cfg, nil
+}
+
+// meaning tells the server's errors by their SQLSTATE.
+func meaning(err error) error {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return nil
+	}
+	switch e.Code {
+	case "23505": // unique_violation
+		return iot.ErrConflict
+	case "23503": // foreign_key_violation
+		return iot.ErrInvalid
+	case "40P01", "40001": // deadlock_detected, serialization_failure
+		return sqlstore.ErrRolledBack
+	default:
+		return nil
+	}
+}

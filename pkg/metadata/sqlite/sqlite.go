@@ -1,0 +1,47 @@
+// Package sqlite keeps users and devices in an SQLite file.
+package sqlite
+
+import (
+	"embed"
+
+	"github.com/pressly/goose/v3"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Open opens the file that a URL of the form sqlite:///path/to/file names, and creates it when it is
+// missing; its directory must exist.
+func Open(rawURL string) (*sqlstore.Store, error) {
+	path, err := sqlite.PathOf(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlite.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	// No Lock and no ForUpdate: a transaction that writes is the only one from its beginning on.
+	return sqlstore.New(db.Read, db.Write, sqlstore.Dialect{
+		SQL:        sqlitedialect.New(),
+		Versions:   goose.DialectSQLite3,
+		Migrations: migrations,
+		Meaning:    meaning,
+	}), nil
+}
+
+func meaning(err error) error {
+	switch {
+	case sqlite.IsUnique(err):
+		return iot.ErrConflict
+	case sqlite.IsForeignKey(err):
+		return iot.ErrInvalid
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,164 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// deviceRow is a row of the table devices as bun inserts it.
+type deviceRow struct {
+	bun.BaseModel `bun:"table:devices"`
+
+	ID        int64          `bun:"id,pk"`
+	Name      string         `bun:"name"`
+	UserID    int64          `bun:"user_id"`
+	Location  sql.NullString `bun:"location"`
+	CreatedAt time.Time      `bun:"created_at"`
+}
+
+// nullable returns s as the database keeps it: NULL for "".
+func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
+
+const selectDevices = "SELECT id, name, user_id, COALESCE(location, ''), created_at FROM devices "
+
+func scanDevice(rows *sql.Rows, d *iot.Device) error {
+	// An *int64 saves database/sql a detour by reflection.
+	err := rows.Scan((*int64)(&d.ID), &d.Name, &d.Owner, &d.Location, &d.CreatedAt)
+	d.CreatedAt = d.CreatedAt.UTC()
+	return err
+}
+
+// CreateDevice implements iot.MetadataStore.
+func (s *Store) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := checkDevice(iot.DeviceChange{Name: &d.Name, Location: &d.Location}); err != nil {
+		return iot.Device{}, wrap("create device", err)
+	}
+	if d.ID != 0 && !d.ID.Valid() {
+		return iot.Device{}, fmt.Errorf("create device %d: %w", d.ID, iot.ErrInvalid)
+	}
+	d.CreatedAt = now()
+	for {
+		created, err := s.createDevice(ctx, d)
+		if d.ID == 0 && errors.Is(err, iot.ErrConflict) {
+			continue // a device registered itself under that id meanwhile; it is seen the next time
+		}
+		return created, wrap("create device", err)
+	}
+}
+
+func (s *Store) createDevice(ctx context.Context, d iot.Device) (iot.Device, error) {
+	generate := d.ID == 0
+	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if generate {
+			ids, err := s.lockIDs(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if d.ID, err = ids.next(ctx, tx); err != nil {
+				return err
+			}
+		}
+		row := deviceRow{
+			ID: int64(d.ID), Name: d.Name, UserID: d.Owner, Location: nullable(d.Location), CreatedAt: d.CreatedAt,
+		}
+		_, err := tx.NewInsert().Model(&row).Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return iot.Device{}, err
+	}
+	return d, nil
+}
+
+// Device implements iot.MetadataStore.
+func (s *Store) Device(ctx context.Context, id iot.DeviceID) (iot.Device, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	d, err := findOne(ctx, s.read, scanDevice, selectDevices+"WHERE id = ?", int64(id))
+	return d, wrap("find device", err)
+}
+
+// Devices implements iot.MetadataStore.
+func (s *Store) Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := checkLimit(q.Limit); err != nil {
+		return nil, wrap("find devices", err)
+	}
+	where, args := "WHERE id > ?", []any{int64(q.After)}
+	if q.Owner != 0 {
+		where, args = where+" AND user_id = ?", append(args, q.Owner)
+	}
+	devices, err := find(ctx, s.read, scanDevice, selectDevices+where+" ORDER BY id LIMIT ?", append(args, q.Limit)...)
+	return devices, wrap("find devices", err)
+}
+
+// UpdateDevice implements iot.MetadataStore.
+func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceChange) (d iot.Device, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := checkDevice(c); err != nil {
+		return iot.Device{}, wrap("update device", err)
+	}
+	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+		if c != (iot.DeviceChange{}) {
+			update := tx.NewUpdate().Table("devices").Where("id = ?", int64(id))
+			if c.Name != nil {
+				update.Set("name = ?", *c.Name)
+			}
+			if c.Owner != nil {
+				update.Set("user_id = ?", *c.Owner)
+			}
+			if c.Location != nil {
+				update.Set("location = ?", nullable(*c.Location))
+			}
+			if err := changed(update.Exec(ctx)); err != nil {
+				return err
+			}
+		}
+		d, err = findOne(ctx, tx, scanDevice, selectDevices+"WHERE id = ?", int64(id))
+		return err
+	})
+	if err != nil {
+		return iot.Device{}, wrap("update device", err)
+	}
+	return d, nil
+}
+
+// DeleteDevice implements iot.MetadataStore.
+func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		ids, err := s.lockIDs(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := changed(tx.ExecContext(ctx, "DELETE FROM devices WHERE id = ?", int64(id))); err != nil {
+			return err
+		}
+		return ids.deleted(ctx, tx, id)
+	})
+	return wrap("delete device", err)
+}
+
+func checkDevice(c iot.DeviceChange) error {
+	if c.Name != nil {
+		if err := checkName(*c.Name); err != nil {
+			return err
+		}
+	}
+	if c.Location != nil {
+		return checkLocation(*c.Location)
+	}
+	return nil
+}

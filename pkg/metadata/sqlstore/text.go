@@ -1,0 +1,42 @@
+package sqlstore
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// How long texts may be, in characters. Only username and name must not be empty.
+const (
+	maxUsername = 150
+	maxEmail    = 254
+	maxName     = 255
+	maxLocation = 255
+)
+
+// checkText returns ErrInvalid for a text that not every database keeps as it is. They disagree about what
+// they refuse, shorten or replace, so it is refused before they see it.
+func checkText(field, s string, least, most int) error {
+	if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+		return fmt.Errorf("%s %.40q is not UTF-8 without NUL: %w", field, s, iot.ErrInvalid)
+	}
+	if n := utf8.RuneCountInString(s); n < least || n > most {
+		return fmt.Errorf("%s of %d characters, not %d to %d: %w", field, n, least, most, iot.ErrInvalid)
+	}
+	return nil
+}
+
+func checkUsername(s string) error { return checkText("username", s, 1, maxUsername) }
+func checkEmail(s string) error    { return checkText("email", s, 0, maxEmail) }
+func checkName(s string) error     { return checkText("name", s, 1, maxName) }
+func checkLocation(s string) error { return checkText("location", s, 0, maxLocation) }
+
+// checkLimit returns ErrInvalid for a limit that databases understand differently.
+func checkLimit(n int) error {
+	if n < 1 {
+		return fmt.Errorf("limit %d: %w", n, iot.ErrInvalid)
+	}
+	return nil
+}

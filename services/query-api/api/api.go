@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// API serves HTTP from three stores. Set the fields, then call Run or Handler, once.
+type API struct {
+	Metadata iot.MetadataStore
+	Readings iot.ReadingReader
+	Latest   iot.LatestCache
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+
+	atMetadata, atReadings, atLatest limiter
+
+	rows    *semaphore.Weighted // readings of the pages being fetched
+	counts  singleflight.Group  // counting all readings, once at a time
+	outages throttle            // of log messages
+}
+
+// drainTime is how long requests may go on once Run was told to stop.
+const drainTime = 8 * time.Second
+
+// Run answers requests that come in on l until ctx ends, then takes no more, lets the ones that are
+// under way finish, and returns nil. It closes l.
+func (a *API) Run(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler:           a.Handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      60 * time.Second, // 10,000 readings over a slow line
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug), // what clients do wrong
+	}
+	a.Log.Info("http api is listening", "addr", l.Addr().String())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		a.Log.Warn("requests were cut off", "after", drainTime, "err", err)
+		_ = server.Close()
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve http: %w", err)
+	}
+	return nil
+}
+
+// Handler returns the whole API as an http.Handler, without the timeouts of a server.
+func (a *API) Handler() http.Handler {
+	a.rows = semaphore.NewWeighted(maxRows)
+
+	e := echo.New()
+	e.HTTPErrorHandler = a.answerError
+	e.Use(a.observe(), recoverPanic)
+	a.addRoutes(e)
+	return e
+}

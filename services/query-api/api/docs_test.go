@@ -1,0 +1,42 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDocs: the page and all that it loads come from here, so it works without the internet.
+func TestDocs(t *testing.T) {
+	handler := embedded(t).handler(t)
+	w := get(handler, "/api/openapi.json")
+	var spec struct{ OpenAPI string }
+	if err := json.Unmarshal(w.Body.Bytes(), &spec); err != nil || spec.OpenAPI != "3.1.0" {
+		t.Errorf("openapi.json: %v, version %q", err, spec.OpenAPI)
+	}
+	links := regexp.MustCompile(`(?:src|href)="([^"]*)"`)
+	for _, path := range []string{"/api/docs/", "/api/docs"} {
+		page := get(handler, path)
+		body := page.Body.String()
+		if page.Code != http.StatusOK || !strings.HasPrefix(page.Header().Get("Content-Type"), "text/html") {
+			t.Errorf("%s: %d %s", path, page.Code, page.Header())
+		}
+		assets := links.FindAllStringSubmatch(body, -1)
+		if len(assets) < 3 {
+			t.Errorf("%s loads %v", path, assets)
+		}
+		for _, asset := range assets {
+			if w := get(handler, asset[1]); w.Code != http.StatusOK || w.Body.Len() == 0 || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("%s loads %s: %d, %d bytes", path, asset[1], w.Code, w.Body.Len())
+			}
+		}
+		if !strings.Contains(body, "/api/openapi.json") {
+			t.Errorf("%s does not show /api/openapi.json", path)
+		}
+	}
+	if w := get(handler, "/api/docs/nothing.js"); w.Code != http.StatusNotFound {
+		t.Errorf("an asset that is missing: %d", w.Code)
+	}
+}

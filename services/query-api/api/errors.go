@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// problem is an answer {"detail": "…"} on its way from a handler to answerError.
+type problem struct {
+	status     int
+	detail     string
+	retryAfter int // seconds; 0 for none
+}
+
+func (p *problem) Error() string { return p.detail }
+
+var (
+	errNotFound = &problem{status: http.StatusNotFound, detail: "Not found."}
+	errBusy     = &problem{http.StatusServiceUnavailable, "Too many requests at the same time. Try again later.", 1}
+	errAway     = &problem{http.StatusServiceUnavailable, "A store is not available. Try again later.", 5}
+	errInternal = &problem{status: http.StatusInternalServerError, detail: "Internal server error."}
+)
+
+// fieldErrors is an answer 400 on its way to answerError: by field or query parameter, what is wrong with
+// it. errNoField stands for the body as a whole.
+type fieldErrors map[string][]string
+
+const errNoField = "non_field_errors"
+
+func (e fieldErrors) Error() string { return fmt.Sprint(map[string][]string(e)) }
+
+// panicked is what a handler panicked with, and where.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p panicked) Error() string { return fmt.Sprint("panic: ", p.value) }
+
+// statusClientGone is what metrics and logs show where the client went away before the answer.
+const statusClientGone = 499
+
+// answerError answers a request whose handler returned err. It is the one place where errors become
+// statuses, and nothing of an error that is not made for clients gets into an answer.
+func (a *API) answerError(err error, c echo.Context) {
+	if c.Response().Committed {
+		return // the client has gone away while it was being answered
+	}
+	var fields fieldErrors
+	if errors.As(err, &fields) {
+		_ = writeJSON(c, http.StatusBadRequest, map[string][]string(fields))
+		return
+	}
+	if errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
+		_ = c.NoContent(statusClientGone)
+		return
+	}
+	p := a.problemOf(err, c)
+	if p.retryAfter > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(p.retryAfter))
+	}
+	_ = writeJSON(c, p.status, struct {
+		Detail string `json:"detail"`
+	}{p.detail})
+}
+
+// problemOf translates err, and logs what is not the client's doing.
+func (a *API) problemOf(err error, c echo.Context) *problem {
+	var (
+		p      *problem
+		routed *echo.HTTPError
+		broken panicked
+	)
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, iot.ErrNotFound):
+		return errNotFound
+	case errors.As(err, &routed):
+		if routed.Code == http.StatusMethodNotAllowed {
+			return &problem{status: routed.Code, detail: fmt.Sprintf("Method %q not allowed.", c.Request().Method)}
+		}
+		return errNotFound
+	case errors.As(err, &broken):
+		a.Log.Error("request panicked", "request_id", c.Response().Header().Get(requestIDHeader),
+			"method", c.Request().Method, "route", c.Path(), "panic", broken.value, "stack", string(broken.stack))
+		return errInternal
+	default:
+		if a.outages.allow() { // each request fails while a store is away
+			a.Log.Warn("store is not available", "request_id", c.Response().Header().Get(requestIDHeader),
+				"method", c.Request().Method, "route", c.Path(), "err", err)
+		}
+		return errAway
+	}
+}

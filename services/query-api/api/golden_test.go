@@ -1,0 +1,159 @@
+package api
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+)
+
+var update = flag.Bool("update", false, "write the answers into testdata instead of comparing them")
+
+// TestCases runs the cases in testdata, each on empty stores, and holds every request and answer against
+// openapi.yaml. A case is a text file in the form of txtar:
+//
+//	what is promised, in a sentence
+//	-- stored --
+//	readings in the store, one per line
+//	-- cached --
+//	readings in the cache, one per line
+//	-- what is asked, in a few words --
+//	POST /api/users/
+//	Some-Header: of the request
+//
+//	the body; application/json where no other Content-Type is given
+//	-- answer --
+//	201 Created
+//	Some-Header: of the answer
+//
+//	the body, with <time> for when a row was created
+//
+// stored and cached may be missing, and any number of requests may follow one another, each with its
+// answer. `go test ./api -run TestCases -update` writes the answers.
+func TestCases(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			for _, file := range caseFiles(t) {
+				t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+					runCase(t, file, b.open(t))
+				})
+			}
+		})
+	}
+}
+
+func caseFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	return files
+}
+
+func runCase(t *testing.T, file string, s stores) {
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, spec := httptest.NewServer(s.handler(t)), loadSpec(t)
+	defer server.Close()
+	for i, f := range archive.Files {
+		switch f.Name {
+		case "stored":
+			s.insert(t, parseReadings(t, f.Data)...)
+		case "cached":
+			s.put(t, parseReadings(t, f.Data)...)
+		case "answer":
+			request := archive.Files[i-1]
+			answer := ask(t, server, request.Data)
+			got := show(t, answer)
+			spec.check(t, request.Name, parseRequest(t, request.Data), answer)
+			if *update {
+				archive.Files[i].Data = got
+			} else if diff := cmp.Diff(string(f.Data), string(got)); diff != "" {
+				t.Errorf("%s:\n%s", request.Name, diff)
+			}
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func ask(t *testing.T, server *httptest.Server, request []byte) *http.Response {
+	t.Helper()
+	r := parseRequest(t, request)
+	r.RequestURI, r.URL.Scheme, r.URL.Host = "", "http", server.Listener.Addr().String()
+	answer, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was read
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	return answer
+}
+
+// parseRequest reads a request as it stands in a case.
+func parseRequest(t *testing.T, text []byte) *http.Request {
+	t.Helper()
+	head, body, _ := strings.Cut(string(text), "\n\n")
+	lines := strings.Split(strings.TrimSpace(head), "\n")
+	method, target, ok := strings.Cut(lines[0], " ")
+	if !ok {
+		t.Fatalf("not a request: %q", lines[0])
+	}
+	body = strings.TrimSuffix(body, "\n")
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, line := range lines[1:] {
+		name, value, _ := strings.Cut(line, ":")
+		r.Header.Set(name, strings.TrimSpace(value))
+	}
+	return r
+}
+
+// shown are the headers of an answer that a case tells.
+var shown = []string{"Allow", "Content-Type", "Link", "Location", "Retry-After"}
+
+var createdAt = regexp.MustCompile(`"created_at":"[^"]*"`)
+
+// show writes an answer as it stands in a case.
+func show(t *testing.T, answer *http.Response) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%d %s\n", answer.StatusCode, http.StatusText(answer.StatusCode))
+	for _, name := range shown {
+		value := answer.Header.Get(name)
+		if value != "" && !(name == "Content-Type" && value == "application/json") {
+			fmt.Fprintf(&b, "%s: %s\n", name, value)
+		}
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(body)) // for the next reader
+	if len(body) > 0 {
+		fmt.Fprintf(&b, "\n%s\n", createdAt.ReplaceAll(body, []byte(`"created_at":"<time>"`)))
+	}
+	return b.Bytes()
+}

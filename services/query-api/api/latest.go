@@ -1,0 +1,75 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readingjson"
+)
+
+var (
+	errOffline   = &problem{status: http.StatusNotFound, detail: "No recent data (device offline)"}
+	errNoReading = &problem{status: http.StatusNotFound, detail: "No data from this device."}
+)
+
+// getLatest answers with what a device that is online sent last. Only the cache knows who is online, so
+// without it there is no answer.
+func (a *API) getLatest(c echo.Context) error {
+	id, err := pathID(c)
+	if err != nil {
+		return err
+	}
+	r, err := a.Latest.Latest(c.Request().Context(), id)
+	if errors.Is(err, iot.ErrNotFound) {
+		return errOffline
+	}
+	if err != nil {
+		return err
+	}
+	return writeReading(c, r, readingjson.AppendOnline)
+}
+
+func (a *API) listLatest(c echo.Context) error {
+	list, err := a.Latest.AllLatest(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return writeReadingList(c, list, readingjson.AppendOnline)
+}
+
+// getLastReading answers with what a device sent last, online or not: the cached reading, and when there
+// is none or no cache, the newest stored one.
+func (a *API) getLastReading(c echo.Context) error {
+	id, err := pathID(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	r, err := a.cached(ctx, id)
+	if err == nil {
+		return writeReading(c, r, readingjson.Append)
+	}
+	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Device: id, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(page.Readings) == 0 {
+		return errNoReading
+	}
+	return writeReading(c, page.Readings[0], readingjson.Append)
+}
+
+// cached asks the cache, and leaves time for asking the stored readings instead.
+func (a *API) cached(ctx context.Context, id iot.DeviceID) (iot.Reading, error) {
+	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	return a.Latest.Latest(ctx, id)
+}
+
+func writeReading(c echo.Context, r iot.Reading, show func([]byte, iot.Reading) []byte) error {
+	return writeBytes(c, http.StatusOK, func(dst []byte) []byte { return show(dst, r) })
+}

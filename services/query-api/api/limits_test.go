@@ -1,0 +1,217 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// cacheFunc is a cache whose Latest is a function, for what no real cache does when it is told to.
+type cacheFunc struct {
+	iot.LatestCache
+	latest func(context.Context, iot.DeviceID) (iot.Reading, error)
+}
+
+func (c cacheFunc) Latest(ctx context.Context, id iot.DeviceID) (iot.Reading, error) {
+	return c.latest(ctx, id)
+}
+
+func get(handler http.Handler, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
+
+func TestRequestLimit(t *testing.T) {
+	t.Run("a request beyond the limit is answered 503 at once, and one after the rush as usual", func(t *testing.T) {
+		entered, release := make(chan struct{}), make(chan struct{})
+		a := embedded(t).api(t, nil)
+		a.Latest = cacheFunc{latest: func(context.Context, iot.DeviceID) (iot.Reading, error) {
+			entered <- struct{}{}
+			<-release
+			return reading(1, 0), nil
+		}}
+		handler := a.Handler()
+		var rush sync.WaitGroup
+		for range maxPerStore {
+			rush.Go(func() {
+				if w := get(handler, "/api/devices/1/latest/"); w.Code != http.StatusOK {
+					t.Errorf("within the limit: %d %s", w.Code, w.Body)
+				}
+			})
+		}
+		for range maxPerStore {
+			<-entered
+		}
+		w := get(handler, "/api/readings/latest_all/")
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" {
+			t.Errorf("beyond the limit: %d, Retry-After %q, %s", w.Code, w.Header().Get("Retry-After"), w.Body)
+		}
+		for _, path := range []string{"/api/users/", "/api/readings/", "/api/openapi.json"} {
+			if w := get(handler, path); w.Code != http.StatusOK {
+				t.Errorf("%s, which needs another store: %d %s", path, w.Code, w.Body)
+			}
+		}
+		close(release)
+		rush.Wait()
+		go func() { <-entered }()
+		if w := get(handler, "/api/devices/1/latest/"); w.Code != http.StatusOK {
+			t.Errorf("after the rush: %d %s", w.Code, w.Body)
+		}
+	})
+	t.Run("pages wait for one another rather than being in memory all at once", func(t *testing.T) {
+		a := embedded(t).api(t, nil)
+		handler := a.Handler()
+		if !a.rows.TryAcquire(maxRows - 1) {
+			t.Fatal("some rows are taken before any request")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // instead of waiting for the timeout
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/readings/?limit=2", nil))
+		if w.Code != http.StatusServiceUnavailable {
+			t.Errorf("a page beyond the limit: %d", w.Code)
+		}
+		if w := get(handler, "/api/readings/?limit=1"); w.Code != http.StatusOK {
+			t.Errorf("a page within it: %d", w.Code)
+		}
+		a.rows.Release(maxRows - 1)
+		if w := get(handler, "/api/readings/?limit=10000"); w.Code != http.StatusOK {
+			t.Errorf("a page after them: %d", w.Code)
+		}
+		if !a.rows.TryAcquire(maxRows) {
+			t.Error("an answered request still holds rows")
+		}
+	})
+}
+
+func TestBodyLimit(t *testing.T) {
+	handler := embedded(t).handler(t)
+	const head, tail = `{"username": "ada", "email": "ada@example.com", "note": "`, `"}`
+	full := head + strings.Repeat("x", maxBody-len(head)-len(tail)) + tail
+	for _, tt := range []struct {
+		name   string
+		body   io.Reader
+		status int
+	}{
+		{"one byte over 1 MiB", strings.NewReader(full + " "), http.StatusRequestEntityTooLarge},
+		{"one byte over it, and its length not told", io.MultiReader(strings.NewReader(full), strings.NewReader(" ")), http.StatusRequestEntityTooLarge},
+		{"1 MiB", strings.NewReader(full), http.StatusCreated},
+		{"nothing, and its length not told", io.MultiReader(), http.StatusBadRequest},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, "/api/users/", tt.body)
+			r.Header.Set("Content-Type", "application/json")
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if w.Code != tt.status {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	t.Run("a body that ends early", func(t *testing.T) {
+		r := httptest.NewRequest(http.MethodPost, "/api/users/", io.MultiReader(strings.NewReader(`{"user`), errReader{io.ErrUnexpectedEOF}))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != http.StatusBadRequest {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
+}
+
+type errReader struct{ err error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+func TestPanic(t *testing.T) {
+	var log bytes.Buffer
+	a := embedded(t).api(t, slog.New(slog.NewTextHandler(&log, nil)))
+	a.Latest = cacheFunc{latest: func(context.Context, iot.DeviceID) (iot.Reading, error) { panic("secret") }}
+	handler := a.Handler()
+	w := get(handler, "/api/devices/1/latest/")
+	if body := w.Body.String(); w.Code != http.StatusInternalServerError || body != `{"detail":"Internal server error."}` {
+		t.Errorf("answer: %d %s", w.Code, body)
+	}
+	id := w.Header().Get("X-Request-Id")
+	if text := log.String(); id == "" || !strings.Contains(text, "request_id="+id) ||
+		!strings.Contains(text, "panic=secret") || !strings.Contains(text, "limits_test.go") {
+		t.Errorf("request %q is not in the log with its panic and stack: %s", id, text)
+	}
+	if w := get(handler, "/api/users/"); w.Code != http.StatusOK {
+		t.Errorf("after it: %d", w.Code)
+	}
+}
+
+func TestErrorsAreNotShown(t *testing.T) {
+	var log bytes.Buffer
+	a := embedded(t).api(t, slog.New(slog.NewTextHandler(&log, nil)))
+	a.Latest = cacheFunc{latest: func(context.Context, iot.DeviceID) (iot.Reading, error) {
+		return iot.Reading{}, errors.New("dial tcp 10.1.2.3:6379: secret")
+	}}
+	handler := a.Handler()
+	for range 100 {
+		w := get(handler, "/api/devices/1/latest/")
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "5" || strings.Contains(w.Body.String(), "secret") {
+			t.Fatalf("answer: %d, Retry-After %q, %s", w.Code, w.Header().Get("Retry-After"), w.Body)
+		}
+	}
+	if n := strings.Count(log.String(), "secret"); n < 1 || n > 10 {
+		t.Errorf("100 failures are logged %d times", n)
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	handler := embedded(t).handler(t)
+	for given, kept := range map[string]bool{
+		"req-7_A.b": true, strings.Repeat("x", 64): true,
+		"": false, strings.Repeat("x", 65): false, "a b": false, `a"b`: false, "ä": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/api/users/", nil)
+		r.Header.Set("X-Request-Id", given)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		got := w.Header().Get("X-Request-Id")
+		if got == "" || (got == given) != kept {
+			t.Errorf("given %q, answered %q", given, got)
+		}
+	}
+	if a, b := get(handler, "/").Header().Get("X-Request-Id"), get(handler, "/").Header().Get("X-Request-Id"); a == b {
+		t.Errorf("two requests have the id %q", a)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	metrics := prometheus.NewRegistry()
+	a := embedded(t).api(t, nil)
+	a.Metrics = metrics
+	handler := a.Handler()
+	for _, path := range []string{"/api/users/", "/api/users", "/api/users/7/", "/api/users/8", "/what/ever", "/else"} {
+		get(handler, path)
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest("BREW", "/api/users/", nil))
+	want := `
+		# HELP telltale_http_requests_total HTTP requests answered, by route, method and status code.
+		# TYPE telltale_http_requests_total counter
+		telltale_http_requests_total{code="200",method="GET",route="/api/users/"} 2
+		telltale_http_requests_total{code="404",method="GET",route="/api/users/:id/"} 2
+		telltale_http_requests_total{code="404",method="GET",route="unmatched"} 2
+		telltale_http_requests_total{code="405",method="other",route="/api/users/"} 1
+	`
+	if err := testutil.GatherAndCompare(metrics, strings.NewReader(want), "telltale_http_requests_total"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,22 @@
+package api
+
+import (
+	_ "embed"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed openapi.yaml
+var openAPIYAML []byte
+
+// serveOpenAPI answers with openapi.yaml as JSON.
+func serveOpenAPI() echo.HandlerFunc {
+	var spec any
+	if err := yaml.Unmarshal(openAPIYAML, &spec); err != nil {
+		panic(fmt.Sprint("openapi.yaml: ", err)) // it is part of the program
+	}
+	return func(c echo.Context) error { return writeJSON(c, http.StatusOK, spec) }
+}

@@ -1,0 +1,190 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+const (
+	msgTime   = "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z], YYYY-MM-DD."
+	msgCursor = "Invalid cursor."
+)
+
+// pathID reads the id in the path. What is no id names nothing, so it is not found.
+func pathID(c echo.Context) (iot.DeviceID, error) {
+	id, err := iot.ParseDeviceID(c.Param("id"))
+	if err != nil {
+		return 0, errNotFound
+	}
+	return id, nil
+}
+
+// params is the query string of a request. Its methods read one parameter each, and gather what is wrong
+// with all of them. An empty parameter counts as not given; of one that stands twice the last counts, as
+// in Django. Parameters that no method asks for are ignored.
+type params struct {
+	pairs []param
+	errs  fieldErrors
+}
+
+type param struct{ name, value string }
+
+func readParams(c echo.Context) *params {
+	p := new(params)
+	for raw := c.Request().URL.RawQuery; raw != ""; {
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		if pair != "" {
+			name, value, _ := strings.Cut(pair, "=")
+			p.pairs = append(p.pairs, param{unescape(name), unescape(value)})
+		}
+	}
+	return p
+}
+
+// unescape leaves as it is what cannot be unescaped: no parameter takes it.
+func unescape(s string) string {
+	if t, err := url.QueryUnescape(s); err == nil {
+		return t
+	}
+	return s
+}
+
+func (p *params) get(name string) string {
+	for i := len(p.pairs) - 1; i >= 0; i-- {
+		if p.pairs[i].name == name {
+			return p.pairs[i].value
+		}
+	}
+	return ""
+}
+
+func (p *params) fail(name, message string) {
+	if p.errs == nil {
+		p.errs = fieldErrors{}
+	}
+	p.errs[name] = append(p.errs[name], message)
+}
+
+// err is what was wrong with the parameters that were read, or nil.
+func (p *params) err() error {
+	if p.errs == nil {
+		return nil
+	}
+	return p.errs
+}
+
+// integer reads a number from 1 to most.
+func (p *params) integer(name string, most, otherwise int64) int64 {
+	s := p.get(name)
+	if s == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		p.fail(name, msgInteger)
+	case n < 1:
+		p.fail(name, fmt.Sprintf(msgAtLeast, 1))
+	case n > most:
+		p.fail(name, fmt.Sprintf(msgAtMost, most))
+	}
+	return n
+}
+
+func (p *params) limit(otherwise int64) int { return int(p.integer("limit", iot.MaxPage, otherwise)) }
+
+// time reads a moment; zero where none is given. The times of readings are whole milliseconds from 1970
+// on, and both bounds of a range count from the first of them that is not before the moment.
+func (p *params) time(name string) time.Time {
+	s := p.get(name)
+	if s == "" {
+		return time.Time{}
+	}
+	t, ok := parseTime(s)
+	if !ok {
+		p.fail(name, msgTime)
+	}
+	if t.Before(time.UnixMilli(0)) {
+		return time.UnixMilli(0).UTC()
+	}
+	return t.Add(time.Millisecond - 1).Truncate(time.Millisecond)
+}
+
+// timeLayouts are the forms of RFC 3339, also without seconds, zone (then it is UTC) or time of day. Each
+// takes a fraction behind the seconds.
+var timeLayouts = []string{
+	"2006-01-02T15:04:05Z07:00",
+	"2006-01-02T15:04:05",
+	"2006-01-02T15:04Z07:00",
+	"2006-01-02T15:04",
+	"2006-01-02",
+}
+
+func parseTime(s string) (time.Time, bool) {
+	s = strings.ToUpper(s)
+	if len(s) > 10 && s[10] == ' ' {
+		s = s[:10] + "T" + s[11:]
+	}
+	// A plus sign that was not escaped arrives as a space, and nothing else can stand there.
+	s = strings.Replace(s, " ", "+", 1)
+	for _, layout := range timeLayouts {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// cursor reads where a walk over readings goes on.
+func (p *params) cursor() iot.Cursor {
+	cursor, err := iot.ParseCursor(p.get("cursor"))
+	if err != nil {
+		p.fail("cursor", msgCursor)
+	}
+	return cursor
+}
+
+// idCursor reads where a walk over ids goes on: behind the id that it returns.
+func (p *params) idCursor() int64 {
+	s := p.get("cursor")
+	if s == "" {
+		return 0
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != 8 || int64(binary.BigEndian.Uint64(b)) < 1 {
+		p.fail("cursor", msgCursor)
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b))
+}
+
+func formatIDCursor(id int64) string {
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(id)))
+}
+
+// linkNext tells the client where the rest of a list is: the same request from cursor on. The URL is
+// relative (to that of the request), so it holds behind any proxy.
+func (p *params) linkNext(c echo.Context, cursor string) {
+	var b strings.Builder
+	b.WriteString("<")
+	b.WriteString(c.Request().URL.EscapedPath())
+	b.WriteString("?")
+	for _, q := range p.pairs {
+		if q.name != "cursor" {
+			b.WriteString(url.QueryEscape(q.name) + "=" + url.QueryEscape(q.value) + "&")
+		}
+	}
+	b.WriteString("cursor=" + cursor + `>; rel="next"`)
+	c.Response().Header().Set("Link", b.String())
+}

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// start runs a on a free port. stop stops it and waits for it; it may be called more than once.
+func start(t *testing.T, a *API) (addr string, stop func() error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		err = a.Run(ctx, l)
+	}()
+	stop = func() error { cancel(); <-ended; return err }
+	t.Cleanup(func() { _ = stop() })
+	return l.Addr().String(), stop
+}
+
+func TestRun(t *testing.T) {
+	t.Run("a request that is under way when it is stopped is answered", func(t *testing.T) {
+		entered, release := make(chan struct{}), make(chan struct{})
+		a := embedded(t).api(t, nil)
+		a.Latest = cacheFunc{latest: func(ctx context.Context, _ iot.DeviceID) (iot.Reading, error) {
+			close(entered)
+			<-release
+			return reading(1, 0), ctx.Err()
+		}}
+		addr, stop := start(t, a)
+		status := make(chan string, 1)
+		go func() {
+			response, err := http.Get("http://" + addr + "/api/devices/1/latest/")
+			if err != nil {
+				status <- err.Error()
+				return
+			}
+			defer response.Body.Close()
+			status <- response.Status
+		}()
+		<-entered
+		stopped := make(chan error, 1)
+		go func() { stopped <- stop() }()
+		for { // until it takes no more connections
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				break
+			}
+			_ = c.Close()
+		}
+		close(release)
+		if got := <-status; got != "200 OK" {
+			t.Errorf("the request: %s", got)
+		}
+		if err := <-stopped; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Run("connections that are idle do not hold it up", func(t *testing.T) {
+		addr, stop := start(t, embedded(t).api(t, nil))
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "GET /api/users/ HTTP/1.1\r\nHost: x\r\n\r\n")
+		if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := stop(); err != nil || time.Since(begin) > drainTime/2 {
+			t.Errorf("Run: %v after %v", err, time.Since(begin))
+		}
+	})
+	t.Run("it fails when its listener does", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
+		if err := embedded(t).api(t, nil).Run(t.Context(), l); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+func TestHead(t *testing.T) {
+	addr, _ := start(t, embedded(t).api(t, nil))
+	for _, path := range []string{"/api/users/", "/api/users/1/", "/api/openapi.json", "/api/docs/"} {
+		got, err := http.Get("http://" + addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(got.Body)
+		_ = got.Body.Close()
+		head, err := http.Head("http://" + addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = head.Body.Close()
+		if head.StatusCode != got.StatusCode || head.Header.Get("Content-Type") != got.Header.Get("Content-Type") {
+			t.Errorf("HEAD %s: %s %s", path, head.Status, head.Header)
+		}
+		if path != "/api/docs/" && head.ContentLength != int64(len(body)) {
+			t.Errorf("HEAD %s: Content-Length %d, body %d", path, head.ContentLength, len(body))
+		}
+	}
+}

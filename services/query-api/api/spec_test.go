@@ -1,0 +1,98 @@
+package api
+
+import (
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+)
+
+// spec is openapi.yaml, and what it says about requests and answers.
+type spec struct {
+	operations []string // "GET /api/users/", sorted
+	validator.Validator
+}
+
+var loadSpecOnce = sync.OnceValues(func() (*spec, error) {
+	text, err := os.ReadFile("openapi.yaml")
+	if err != nil {
+		return nil, err
+	}
+	document, err := libopenapi.NewDocument(text)
+	if err != nil {
+		return nil, err
+	}
+	model, err := document.BuildV3Model()
+	if err != nil {
+		return nil, err
+	}
+	s := &spec{Validator: validator.NewValidatorFromV3Model(&model.Model)}
+	s.SetDocument(document)
+	for path, item := range model.Model.Paths.PathItems.FromOldest() {
+		for method := range item.GetOperations().FromOldest() {
+			s.operations = append(s.operations, strings.ToUpper(method)+" "+path)
+		}
+	}
+	slices.Sort(s.operations)
+	return s, nil
+})
+
+func loadSpec(t *testing.T) *spec {
+	t.Helper()
+	s, err := loadSpecOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// check holds an answer against the spec, and its request too where it was found good.
+func (s *spec) check(t *testing.T, name string, r *http.Request, answer *http.Response) {
+	t.Helper()
+	if !strings.HasSuffix(r.URL.Path, "/") && r.URL.Path != "/api/openapi.json" {
+		r.URL.Path += "/" // the spec has each path once
+	}
+	query := r.URL.Query()
+	maps.DeleteFunc(query, func(_ string, values []string) bool { return slices.Equal(values, []string{""}) })
+	r.URL.RawQuery = query.Encode() // an empty parameter counts as not given
+	if r.Method == http.MethodHead || r.Method == http.MethodOptions || answer.StatusCode == http.StatusMethodNotAllowed {
+		return
+	}
+	if answer.StatusCode < 300 {
+		if ok, errs := s.ValidateHttpRequestSync(r); !ok {
+			t.Errorf("%s: the spec refuses the request: %v", name, errs)
+		}
+	}
+	ok, errs := s.ValidateHttpResponse(r, answer)
+	if answer.StatusCode == http.StatusNotFound && len(errs) == 1 && errs[0].IsPathMissingError() {
+		return // the answer agrees
+	}
+	if !ok {
+		t.Errorf("%s: the spec does not have this answer: %v", name, errs)
+	}
+}
+
+// TestSpec: the description is OpenAPI 3.1 by its own schema, and lists what is served and nothing else.
+func TestSpec(t *testing.T) {
+	s := loadSpec(t)
+	if ok, errs := s.ValidateDocument(); !ok {
+		t.Errorf("openapi.yaml is not valid: %v", errs)
+	}
+	var served []string
+	for _, r := range new(API).routes() {
+		if path := strings.ReplaceAll(r.path, ":id", "{id}"); !strings.Contains(path, ":asset") {
+			served = append(served, r.method+" "+path)
+		}
+	}
+	slices.Sort(served)
+	if diff := cmp.Diff(s.operations, served); diff != "" {
+		t.Errorf("openapi.yaml (-) and routes.go (+) differ:\n%s", diff)
+	}
+}

@@ -1,0 +1,143 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+const (
+	maxUsername      = 150 // characters
+	msgUsernameTaken = "A user with that username already exists."
+)
+
+// user is a user as clients see it.
+type user struct {
+	ID        int64  `json:"id"`
+	Username  string `json:"username"`
+	Email     string `json:"email"`
+	CreatedAt string `json:"created_at"`
+}
+
+func showUser(u iot.User) user {
+	return user{ID: u.ID, Username: u.Username, Email: u.Email, CreatedAt: formatTime(u.CreatedAt)}
+}
+
+func readUser(f *form) iot.UserChange {
+	return iot.UserChange{Username: f.text("username", maxUsername), Email: f.email("email")}
+}
+
+func (a *API) listUsers(c echo.Context) error {
+	p := readParams(c)
+	limit := p.limit(iot.MaxPage)
+	q := iot.UserQuery{After: p.idCursor(), Limit: limit + 1}
+	if err := p.err(); err != nil {
+		return err
+	}
+	users, err := a.Metadata.Users(c.Request().Context(), q)
+	if err != nil {
+		return err
+	}
+	if len(users) > limit {
+		users = users[:limit]
+		p.linkNext(c, formatIDCursor(users[limit-1].ID))
+	}
+	list := make([]user, len(users))
+	for i, u := range users {
+		list[i] = showUser(u)
+	}
+	return writeJSON(c, http.StatusOK, list)
+}
+
+func (a *API) getUser(c echo.Context) error {
+	id, err := userPathID(c)
+	if err != nil {
+		return err
+	}
+	u, err := a.Metadata.User(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, showUser(u))
+}
+
+func (a *API) createUser(c echo.Context) error {
+	f, err := readForm(c)
+	if err != nil {
+		return err
+	}
+	ctx, change := c.Request().Context(), readUser(f)
+	if f.errs != nil {
+		return a.refuseUser(ctx, f, change, 0)
+	}
+	u, err := a.Metadata.CreateUser(ctx, iot.User{Username: *change.Username, Email: *change.Email})
+	if errors.Is(err, iot.ErrConflict) {
+		return fieldErrors{"username": {msgUsernameTaken}}
+	}
+	if err != nil {
+		return err
+	}
+	return writeCreated(c, "/api/users/"+strconv.FormatInt(u.ID, 10)+"/", showUser(u))
+}
+
+// updateUser answers PUT and PATCH.
+func (a *API) updateUser(c echo.Context) error {
+	id, err := userPathID(c)
+	if err != nil {
+		return err
+	}
+	f, err := readForm(c)
+	if err != nil {
+		return err
+	}
+	ctx, change := c.Request().Context(), readUser(f)
+	if f.errs != nil {
+		if _, err := a.Metadata.User(ctx, id); err != nil {
+			return err
+		}
+		return a.refuseUser(ctx, f, change, id)
+	}
+	u, err := a.Metadata.UpdateUser(ctx, id, change)
+	if errors.Is(err, iot.ErrConflict) {
+		return fieldErrors{"username": {msgUsernameTaken}}
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, showUser(u))
+}
+
+// refuseUser returns what is wrong with f, and with its username in the store, where id is another's.
+func (a *API) refuseUser(ctx context.Context, f *form, change iot.UserChange, id int64) error {
+	if change.Username != nil {
+		same, err := a.Metadata.Users(ctx, iot.UserQuery{Username: *change.Username, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(same) > 0 && same[0].ID != id {
+			f.fail("username", msgUsernameTaken)
+		}
+	}
+	return f.errs
+}
+
+func (a *API) deleteUser(c echo.Context) error {
+	id, err := userPathID(c)
+	if err != nil {
+		return err
+	}
+	if err := a.Metadata.DeleteUser(c.Request().Context(), id); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func userPathID(c echo.Context) (int64, error) {
+	id, err := pathID(c) // no user has an id beyond those of devices
+	return int64(id), err
+}

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readingjson"
+)
+
+// TestWalk: who follows the links of a list while readings arrive sees each reading that was there when
+// the walk began exactly once, newest first.
+func TestWalk(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			for _, path := range []string{"/api/readings/?limit=7", "/api/readings/?limit=7&device_id=2", "/api/devices/2/readings/?limit=7"} {
+				t.Run(path, func(t *testing.T) { walkWhileWriting(t, b.open(t), path) })
+			}
+		})
+	}
+}
+
+func walkWhileWriting(t *testing.T, s stores, path string) {
+	const devices, before = 3, 60
+	var old []iot.Reading
+	for id := range iot.DeviceID(devices) {
+		for n := range before {
+			old = append(old, reading(id+1, 2*n)) // the odd seconds are free for late readings
+		}
+	}
+	s.insert(t, old...)
+	handler := s.handler(t)
+
+	onlyDevice2 := strings.Contains(path, "2")
+	seen := map[string]int{}
+	previous := "9999"
+	for n := 0; path != ""; n++ {
+		var writer sync.WaitGroup
+		writer.Go(func() {
+			late, fresh := reading(2, 2*(n%before)+1), reading(2, 2*before+n)
+			if _, err := s.readings.InsertReadings(t.Context(), []iot.Reading{late, fresh}); err != nil {
+				t.Errorf("insert: %v", err)
+			}
+		})
+		w := get(handler, path)
+		writer.Wait()
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+		}
+		var page []struct {
+			Device    iot.DeviceID `json:"device_id"`
+			Timestamp string       `json:"timestamp"`
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page {
+			if r.Timestamp > previous {
+				t.Errorf("%s comes after %s", r.Timestamp, previous)
+			}
+			previous = r.Timestamp
+			seen[r.Device.String()+" "+r.Timestamp]++
+		}
+		path = nextPage(t, path, w.Header().Get("Link"))
+	}
+	for _, r := range old {
+		if r.Device != 2 && onlyDevice2 {
+			continue
+		}
+		name := r.Device.String() + " " + string(readingjson.AppendTime(nil, r.At))
+		if seen[name] != 1 {
+			t.Errorf("%s: seen %d times", name, seen[name])
+		}
+	}
+	for name, times := range seen {
+		if times != 1 {
+			t.Errorf("%s: seen %d times", name, times)
+		}
+	}
+}
+
+// nextPage follows a Link header; "" where there is none.
+func nextPage(t *testing.T, path, link string) string {
+	t.Helper()
+	if link == "" {
+		return ""
+	}
+	target, ok := strings.CutSuffix(strings.TrimPrefix(link, "<"), `>; rel="next"`)
+	if !ok {
+		t.Fatalf("Link: %s", link)
+	}
+	base, err := url.Parse("http://host" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := base.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next.RequestURI()
+}

@@ -1,0 +1,68 @@
+// Command query-api serves the HTTP API from MySQL or PostgreSQL, MongoDB and Redis, and registers the
+// devices whose readings pass on Kafka.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/services/query-api/api"
+	"github.com/telltale-iot/telltale/services/query-api/registrar"
+)
+
+type command struct {
+	daemon.Flags
+	kafka.Config
+	HTTPAddr    string `name:"http-addr" env:"HTTP_ADDR" default:":8000" help:"Address of the HTTP API."`
+	DatabaseURL string `name:"database-url" env:"DATABASE_URL" default:"mysql://iot:iot@localhost:3306/iot" help:"Where users and devices are kept: mysql:// or postgres://."`
+	MongoDBURI  string `name:"mongodb-uri" env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
+	RedisURL    string `name:"redis-url" env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
+}
+
+func main() {
+	daemon.Main("query-api", "Serves the HTTP API, and registers the devices whose readings pass on Kafka.", new(command))
+}
+
+func (c *command) Run(ctx context.Context, p *daemon.Process) error {
+	c.ClientID = "query-api"
+	devices, err := metadata.Open(c.DatabaseURL)
+	if err != nil {
+		return &daemon.ConfigError{Variable: "DATABASE_URL", Value: c.DatabaseURL, Err: err}
+	}
+	defer devices.Close() //nolint:errcheck // every write was answered before
+	stored, err := readings.Open(c.MongoDBURI)
+	if err != nil {
+		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
+	}
+	defer stored.Close() //nolint:errcheck // it was only read
+	cache, err := latest.Open(c.RedisURL)
+	if err != nil {
+		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
+	}
+	defer cache.Close() //nolint:errcheck // it was only read
+	listener, err := net.Listen("tcp", c.HTTPAddr)
+	if err != nil {
+		if errors.As(err, new(*net.AddrError)) || errors.As(err, new(*net.DNSError)) {
+			return &daemon.ConfigError{Variable: "HTTP_ADDR", Value: c.HTTPAddr, Err: err}
+		}
+		return fmt.Errorf("open the HTTP API at HTTP_ADDR: %w", err)
+	}
+	p.Health.Register(ctx, "readings store", stored.Check)
+	p.Health.Register(ctx, "latest cache", cache.Check)
+
+	http := &api.API{Metadata: devices, Readings: stored, Latest: cache, Log: p.Log, Metrics: p.Metrics}
+	register := &registrar.Registrar{Kafka: c.Config, Store: devices, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return http.Run(ctx, listener) })
+	g.Go(func() error { return register.Run(ctx) })
+	return g.Wait()
+}

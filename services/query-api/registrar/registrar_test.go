@@ -1,0 +1,198 @@
+package registrar_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/services/query-api/registrar"
+)
+
+func TestRegistrar(t *testing.T) {
+	for _, tt := range []struct {
+		promise string
+		run     func(*testing.T, *world)
+	}{
+		{"an unknown device is registered under the id that it reports, for the default user", func(t *testing.T, w *world) {
+			w.start(t, w.store)
+			w.publish(t, iot.MaxDeviceID)
+			d := w.awaitDevice(t, iot.MaxDeviceID)
+			owner, err := w.store.User(t.Context(), d.Owner)
+			if err != nil || d.Name != "Device 9007199254740991" || owner.Username != iot.DefaultUsername {
+				t.Errorf("%+v of %+v, %v", d, owner, err)
+			}
+		}},
+		{"a device that was deleted is registered again by its next reading, whoever deleted it", func(t *testing.T, w *world) {
+			w.start(t, w.store)
+			another := w.open(t)
+			for range 3 {
+				w.publish(t, 7)
+				w.awaitDevice(t, 7)
+				if err := another.DeleteDevice(t.Context(), 7); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+		{"a registered device stays as it is", func(t *testing.T, w *world) {
+			w.start(t, w.store)
+			w.publish(t, 7)
+			w.awaitDevice(t, 7)
+			name := "Greenhouse"
+			if _, err := w.store.UpdateDevice(t.Context(), 7, iot.DeviceChange{Name: &name}); err != nil {
+				t.Fatal(err)
+			}
+			w.publish(t, 7, 8, 7)
+			w.awaitDevice(t, 8)
+			if d := w.awaitDevice(t, 7); d.Name != name {
+				t.Errorf("its name is now %q", d.Name)
+			}
+		}},
+		{"what is wrong on the topic is passed over", func(t *testing.T, w *world) {
+			w.start(t, w.store)
+			junk := []kafka.Record{
+				{Topic: w.kafka.Topic, Key: []byte("7"), Value: []byte("{junk")},
+				{Topic: w.kafka.Topic, Key: []byte("7")},
+				{Topic: w.kafka.Topic, Key: []byte("7"), Value: []byte(`{"device_id": 8, "temperature": 20}`)}, // legacy JSON
+			}
+			w.send(t, junk...)
+			w.publish(t, 7)
+			w.awaitDevice(t, 7)
+			w.awaitDevice(t, 8)
+		}},
+		{"while the store is away nothing is skipped", func(t *testing.T, w *world) {
+			store := &flaky{Store: w.store}
+			store.away.Store(true)
+			w.start(t, store)
+			w.publish(t, 1, 2)
+			for store.failures.Load() < 2 { // the same batch came again
+				time.Sleep(time.Millisecond)
+			}
+			w.publish(t, 3)
+			store.away.Store(false)
+			for id := iot.DeviceID(1); id <= 3; id++ {
+				w.awaitDevice(t, id)
+			}
+		}},
+	} {
+		t.Run(tt.promise, func(t *testing.T) { tt.run(t, newWorld(t)) })
+	}
+}
+
+// flaky is a store that is away while it is told to be.
+type flaky struct {
+	metadata.Store
+	away     atomic.Bool
+	failures atomic.Int64
+}
+
+func (f *flaky) EnsureDevices(ctx context.Context, ids []iot.DeviceID) (int, error) {
+	if f.away.Load() {
+		f.failures.Add(1)
+		return 0, errors.New("away")
+	}
+	return f.Store.EnsureDevices(ctx, ids)
+}
+
+// world is a broker with a topic, and a store.
+type world struct {
+	kafka    kafka.Config
+	producer *kafka.Producer
+	file     string
+	store    metadata.Store
+}
+
+func newWorld(t *testing.T) *world {
+	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = broker.Close() })
+	w := &world{file: filepath.Join(t.TempDir(), "metadata.db")}
+	w.kafka = kafka.Config{
+		Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 3, Replication: -1, Retention: time.Hour, ClientID: "test",
+	}
+	if err := kafka.EnsureTopics(t.Context(), w.kafka, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	w.producer = kafka.NewProducer(w.kafka, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	run(t, w.producer.Run)
+	w.store = w.open(t)
+	return w
+}
+
+// open opens the store as another process would.
+func (w *world) open(t *testing.T) metadata.Store {
+	t.Helper()
+	store, err := metadata.Open("sqlite://" + w.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// start runs a registrar until t ends.
+func (w *world) start(t *testing.T, store metadata.Store) {
+	t.Helper()
+	log, metrics := slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry()
+	r := &registrar.Registrar{Kafka: w.kafka, Store: store, Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)}
+	run(t, r.Run)
+}
+
+// run runs f until t ends, and waits for it.
+func run(t *testing.T, f func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- f(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// publish sends a reading of each of ids.
+func (w *world) publish(t *testing.T, ids ...iot.DeviceID) {
+	t.Helper()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	for _, id := range ids {
+		w.send(t, event.Record(w.kafka.Topic, iot.Reading{
+			Device: id, At: now, Received: now, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}},
+		}))
+	}
+}
+
+func (w *world) send(t *testing.T, records ...kafka.Record) {
+	t.Helper()
+	if err := w.producer.Send(t.Context(), records...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitDevice waits for a device to be registered.
+func (w *world) awaitDevice(t *testing.T, id iot.DeviceID) iot.Device {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		d, err := w.store.Device(t.Context(), id)
+		if err == nil {
+			return d
+		}
+		if time.Now().After(deadline) { // an error may be that the registrar is still preparing the store
+			t.Fatalf("device %d is not registered: %v", id, err)
+		}
+	}
+}
