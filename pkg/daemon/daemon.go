@@ -137,7 +137,12 @@ func parse(name, description string, cmd Command, args []string) error {
 
 // newLogger writes JSON lines, or text when w is a terminal.
 func newLogger(w io.Writer, level slog.Level, service string) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.StringValue(a.Value.Duration().String()) // 1.5s, not 1500000000
+		}
+		return a
+	}}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return slog.New(slog.NewTextHandler(w, options)).With("service", service)
 	}

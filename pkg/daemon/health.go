@@ -49,7 +49,8 @@ func NewHealth(log *slog.Logger, metrics prometheus.Registerer) *Health {
 
 // Register adds a dependency: call is nil while it answers. It is called in the background, about every
 // second, until ctx ends; what it said last is what /readyz tells, and a change is logged. A call that
-// does not return within 3 s counts as an error.
+// does not return within 3 s counts as an error. Before its first answer a dependency counts as not
+// available.
 func (h *Health) Register(ctx context.Context, name string, call func(context.Context) error) {
 	c := &check{name: name, call: call, err: errUnchecked, since: time.Now()}
 	h.mu.Lock()
@@ -89,13 +90,13 @@ func (h *Health) update(c *check, err error) {
 	defer h.mu.Unlock()
 	was := c.err
 	c.err = err
-	if (was == nil) == (err == nil) && !errors.Is(was, errUnchecked) {
+	if (was == nil) == (err == nil) {
 		return
 	}
 	c.since = time.Now()
 	if err != nil {
 		h.up.WithLabelValues(c.name).Set(0)
-		h.log.Warn("dependency is not available", "dependency", c.name, "err", err)
+		h.log.Warn("dependency is not available", "dependency", c.name, "err", redact(err.Error()))
 		return
 	}
 	h.up.WithLabelValues(c.name).Set(1)
