@@ -1,0 +1,121 @@
+package bridge_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
+)
+
+// testBridge is a running bridge, together with its producer.
+type testBridge struct {
+	*bridge.Bridge
+	t       *testing.T
+	metrics *prometheus.Registry
+	addr    string // where it listens
+	stop    func()
+}
+
+func defaults() bridge.Config {
+	return bridge.Config{
+		Topics:         []string{"sensors/data", "sensors/+/data"},
+		ClientID:       "telltale-bridge-test",
+		MaxConnections: 100,
+		MaxPacketBytes: 1114112,
+	}
+}
+
+// listen starts a bridge that devices connect to.
+func listen(t *testing.T, k *testKafka, cfg bridge.Config) *testBridge {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, k, cfg, l)
+	b.addr = l.Addr().String()
+	return b
+}
+
+func start(t *testing.T, k *testKafka, cfg bridge.Config, l net.Listener) *testBridge {
+	b := &testBridge{t: t, metrics: prometheus.NewRegistry()}
+	producer := kafka.NewProducer(k.cfg, testLog(t), b.metrics)
+	b.Bridge = &bridge.Bridge{
+		Config: cfg, Listener: l, Producer: producer,
+		Topic: k.cfg.Topic, DeadLetters: k.cfg.DeadLetterTopic(), Log: testLog(t), Metrics: b.metrics,
+	}
+	b.stop = background(t, func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return producer.Run(ctx) })
+		g.Go(func() error { return b.Run(ctx) })
+		return g.Wait()
+	})
+	return b
+}
+
+// count returns the sum of the metric telltale_bridge_<name> over its labels.
+func (b *testBridge) count(name string) float64 {
+	b.t.Helper()
+	families, err := b.metrics.Gather()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var sum float64
+	for _, f := range families {
+		if f.GetName() == "telltale_bridge_"+name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// reaches waits until a metric has a value.
+func (b *testBridge) reaches(name string, want float64) {
+	b.t.Helper()
+	deadline := time.Now().Add(patience)
+	for b.count(name) != want {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("%s is %v, want %v", name, b.count(name), want)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// conserved checks, once nothing is on its way, that every reading that came in went out.
+func (b *testBridge) conserved() {
+	b.t.Helper()
+	b.reaches("readings_in_flight", 0)
+	in := b.count("readings_received_total")
+	out := b.count("readings_produced_total") + b.count("dead_letters_total") + b.count("readings_failed_total")
+	if in != out {
+		b.t.Errorf("received %v readings, and accounted for %v", in, out)
+	}
+	if bytes := b.count("in_flight_bytes"); bytes != 0 {
+		b.t.Errorf("%v bytes are in flight with nothing on its way", bytes)
+	}
+}
+
+// checked waits until Check says something that contains text; "" for nil.
+func (b *testBridge) checked(text string) {
+	b.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := b.Check(b.t.Context())
+		if (err == nil && text == "") || (err != nil && text != "" && strings.Contains(err.Error(), text)) {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("Check says %v, want %q", err, text)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,179 @@
+package bridge
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// ID names the hook in mochi's log.
+func (e *endpoint) ID() string { return "telltale" }
+
+// Provides tells mochi which of the methods below to call.
+func (e *endpoint) Provides(method byte) bool {
+	switch method {
+	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablished, mochi.OnDisconnect,
+		mochi.OnPublish, mochi.OnSubscribe, mochi.OnPacketEncode, mochi.OnWill, mochi.OnWillSent:
+		return true
+	}
+	return false
+}
+
+// OnConnectAuthenticate lets every device in.
+func (e *endpoint) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
+
+// OnACLCheck allows everything but reading $SYS.
+func (e *endpoint) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
+	return write || !strings.HasPrefix(topic, mochi.SysPrefix)
+}
+
+// OnSessionEstablished is called before the first packet after CONNECT is read.
+func (e *endpoint) OnSessionEstablished(client *mochi.Client, _ packets.Packet) {
+	c := client.Net.Conn.(*conn)
+	c.line = e.session(client, c)
+	e.in.metrics.connects.Inc()
+	e.in.metrics.connections.Inc()
+}
+
+// OnDisconnect is called for each established session, when its connection is closed.
+func (e *endpoint) OnDisconnect(client *mochi.Client, _ error, _ bool) {
+	c := client.Net.Conn.(*conn)
+	e.in.metrics.connections.Dec()
+	c.line.detach(c)
+}
+
+// OnPublish takes a message over. It is called by the goroutine that reads the connection: while it
+// waits for room, nothing more is read.
+func (e *endpoint) OnPublish(client *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+	c := client.Net.Conn.(*conn)
+	h := pk.FixedHeader
+	e.in.metrics.messages[h.Qos].Inc()
+
+	// Towards mochi the message has QoS 0, which it does not acknowledge, and is not forwarded unless
+	// somebody may be looking.
+	pk.FixedHeader.Qos, pk.FixedHeader.Retain, pk.Ignore = 0, false, true
+
+	if pk.TopicName == "" {
+		return pk, e.server.DisconnectClient(client, packets.ErrTopicAliasInvalid)
+	}
+	if h.Qos == 2 && client.State.Inflight.Len() > maxUnanswered {
+		return pk, e.server.DisconnectClient(client, packets.ErrReceiveMaximum)
+	}
+	m := e.in.newMessage(c.line, pk.TopicName, pk.Payload, h.Qos, pk.PacketID, h.Retain)
+	device, ok := e.in.filters.match(m.topic)
+	switch {
+	case h.Qos > 0 && c.line.resume(c, m, h.Dup):
+		e.in.metrics.resent.Inc()
+		return pk, nil
+	case !ok:
+		e.in.pass(c, m)
+	case e.waitForRoom(c, m):
+		m.device = device
+		e.in.take(c, m)
+	default:
+		_ = c.Close()
+		return pk, nil
+	}
+	pk.Ignore = atomic.LoadInt64(&e.server.Info.Subscriptions) == 0
+	return pk, nil
+}
+
+// waitForRoom takes what m needs of the quotas, when there is that much. It returns false when the
+// connection is to be closed instead: it was closed anyway, the bridge stops, or the device has been kept
+// waiting for so long that it must believe the connection dead.
+func (e *endpoint) waitForRoom(c *conn, m *message) bool {
+	if !e.wait(c, &m.line.open, 1) {
+		return false
+	}
+	if !e.wait(c, &e.in.inFlight, m.cost) {
+		m.line.open.add(-1)
+		return false
+	}
+	return true
+}
+
+func (e *endpoint) wait(c *conn, q *quota, n int) bool {
+	room := q.take(n)
+	if room == nil {
+		return true
+	}
+	e.in.metrics.stalls.Inc()
+	var tooLong <-chan time.Time // never, with a keepalive of 0
+	if !c.deadline.IsZero() {
+		t := time.NewTimer(time.Until(c.deadline))
+		defer t.Stop()
+		tooLong = t.C
+	}
+	for ; room != nil; room = q.take(n) {
+		select {
+		case <-room:
+		case <-tooLong:
+			return false
+		case <-c.closed:
+			return false
+		case <-e.stop:
+			<-c.closed // after the acknowledgements of what was taken before
+			return false
+		}
+	}
+	return true
+}
+
+// confirmed lets mochi answer the release of a QoS 2 message.
+func confirmed(client *mochi.Client, id uint16) {
+	client.State.Inflight.Set(packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Pubrec},
+		PacketID:    id,
+		Created:     time.Now().Unix(),
+	})
+}
+
+// OnSubscribe grants QoS 0 to all.
+func (e *endpoint) OnSubscribe(_ *mochi.Client, pk packets.Packet) packets.Packet {
+	for i := range pk.Filters {
+		pk.Filters[i].Qos = 0
+	}
+	return pk
+}
+
+// OnPacketEncode completes two packets of mochi's.
+func (e *endpoint) OnPacketEncode(_ *mochi.Client, pk packets.Packet) packets.Packet {
+	switch pk.FixedHeader.Type {
+	case packets.Connack:
+		pk.Properties.MaximumPacketSize = e.max
+		pk.Properties.TopicAliasMaximum = topicAliases
+	case packets.Pubrec: // for a message sent again, of which mochi says that its id is in use: an error
+		pk.ReasonCode, pk.Properties = packets.CodeSuccess.Code, packets.Properties{}
+	}
+	return pk
+}
+
+// OnWill is called before a will is published. mochi forgets delayed wills whose session ends first,
+// though that should publish them.
+func (e *endpoint) OnWill(client *mochi.Client, will mochi.Will) (mochi.Will, error) {
+	session := client.Properties.Props.SessionExpiryInterval
+	if delay := &client.Properties.Will.WillDelayInterval; *delay >= session {
+		*delay = max(session, 1) - 1
+	}
+	return will, nil
+}
+
+// OnWillSent takes a will on a topic of readings, as any message at QoS 0.
+func (e *endpoint) OnWillSent(client *mochi.Client, pk packets.Packet) {
+	if pk.FixedHeader.Retain { // mochi has kept it: take it out again
+		e.server.Topics.RetainMessage(packets.Packet{FixedHeader: pk.FixedHeader, TopicName: pk.TopicName})
+	}
+	c := client.Net.Conn.(*conn)
+	device, ok := e.in.filters.match(pk.TopicName)
+	if !ok {
+		return
+	}
+	m := e.in.newMessage(c.line, pk.TopicName, pk.Payload, 0, 0, pk.FixedHeader.Retain)
+	m.device = device
+	m.line.open.add(1)
+	e.in.inFlight.add(m.cost)
+	e.in.take(c, m)
+}

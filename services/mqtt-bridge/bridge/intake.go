@@ -1,0 +1,124 @@
+package bridge
+
+import (
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/payload"
+)
+
+const (
+	// inFlightBytes bounds what waits for Kafka, over all connections: payloads, and recordCost for
+	// each record.
+	inFlightBytes = 64 << 20
+	// recordCost is about what a record takes beside the payload that it came in, until Kafka has it.
+	recordCost = 512
+)
+
+// intake is the way from an MQTT message to Kafka. Both sources lead into it.
+type intake struct {
+	producer    *kafka.Producer
+	topic       string
+	deadLetters string
+	filters     filters
+	log         *slog.Logger
+	metrics     *metrics
+
+	inFlight quota // bytes, see inFlightBytes
+	stamps   stamper
+	closed   atomic.Bool // nothing new is taken
+}
+
+// take sends m on its way, which was received over c and for which m.cost and a place in its line were
+// taken. It never blocks.
+func (in *intake) take(c *conn, m *message) {
+	if in.closed.Load() || !m.line.push(c, m) {
+		in.inFlight.add(-m.cost) // not acknowledged: it comes again
+		m.line.open.add(-1)
+		return
+	}
+	var room [1]iot.Reading
+	readings, rejections := payload.Decode(payload.Message{
+		DeviceID: m.device, Payload: m.payload, Received: m.received, Retained: m.retained,
+	}, room[:0])
+
+	records := len(readings) + len(rejections)
+	in.metrics.received.Add(float64(records))
+	in.metrics.inFlight.Add(float64(records))
+	if records > 1 {
+		m.cost += (records - 1) * recordCost
+		in.inFlight.add((records - 1) * recordCost)
+	}
+	m.waiting.Store(int32(records))
+	if records == 0 {
+		m.done()
+		return
+	}
+	done := m.readingDone
+	for _, r := range readings {
+		if r.Stamped == iot.StampServer {
+			r.At = in.stamps.stamp(r.Device, r.Received)
+		}
+		in.producer.Produce(event.Record(in.topic, r), done)
+	}
+	for _, r := range rejections {
+		in.reject(m, r)
+	}
+}
+
+// pass lets m, which is no reading, be acknowledged in its turn.
+func (in *intake) pass(c *conn, m *message) {
+	in.metrics.ignored.Inc()
+	m.state = settled
+	m.line.push(c, m)
+}
+
+// reject sends r, which is all or a part of m, to the dead-letter topic.
+func (in *intake) reject(m *message, r iot.Rejection) {
+	in.post(m, event.DeadLetter{Rejection: r, Source: m.topic, Received: m.received})
+}
+
+// post sends d, of m, to the dead-letter topic: when it is too large its beginning, and if need be only
+// the reason.
+func (in *intake) post(m *message, d event.DeadLetter) {
+	in.producer.Produce(d.Record(in.deadLetters), func(err error) {
+		if errors.Is(err, kafka.ErrTooLarge) && len(d.Bytes) > 0 {
+			less := d.Head()
+			if len(less.Bytes) == len(d.Bytes) {
+				less.Bytes = nil
+			}
+			in.post(m, less)
+			return
+		}
+		if err == nil {
+			in.metrics.deadLetters.WithLabelValues(string(d.Reason)).Inc()
+		}
+		m.recordDone(err)
+	})
+}
+
+// fail tells that a record of m is not in Kafka and never will be.
+func (in *intake) fail(m *message, err error) {
+	in.metrics.failed.Inc()
+	if !errors.Is(err, kafka.ErrClosed) { // the end of the producer is no failure of a record
+		in.log.Error("kafka refuses a record; the connection is closed so that it comes again", "mqtt_topic", m.topic, "err", err)
+	}
+}
+
+// newMessage returns what was published to topic and received now. payload must not change any more.
+func (in *intake) newMessage(l *line, topic string, payload []byte, qos byte, id uint16, retained bool) *message {
+	m := &message{
+		in: in, line: l, topic: topic, payload: payload, qos: qos, id: id, retained: retained,
+		received: time.Now().UTC().Truncate(time.Millisecond),
+		cost:     len(topic) + len(payload) + recordCost,
+	}
+	if qos > 0 {
+		m.hash = contentHash(topic, payload)
+	}
+	return m
+}

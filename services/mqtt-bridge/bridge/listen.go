@@ -1,0 +1,198 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+const (
+	// connectTimeout is how long a connection may take to send its CONNECT.
+	connectTimeout = 10 * time.Second
+	// connecting is how many connections beyond the limit may be at that stage. Further ones wait to be
+	// accepted.
+	connecting = 64
+	// sessionExpiry is how long a session is kept whose device is away, at most: its subscriptions, and
+	// the QoS 2 messages that it has not released.
+	sessionExpiry = time.Hour
+	// outbound is how many messages may wait for one subscriber; more are dropped.
+	outbound = 256
+	// readBuffer holds some 20 readings, for each connection.
+	readBuffer = 4096
+	// topicAliases is how many topics an MQTT 5 client may abbreviate.
+	topicAliases = 16
+	// goodbyeTime is how long peers may take to read the last that is sent to them.
+	goodbyeTime = time.Second
+)
+
+// endpoint is the source for which the bridge is itself what devices connect to. mochi speaks the
+// protocol; the endpoint is its one hook (see hook.go), which takes all messages over.
+type endpoint struct {
+	mochi.HookBase
+	in     *intake
+	server *mochi.Server
+	stop   <-chan struct{} // closed when the bridge stops
+	max    uint32          // bytes in a packet
+
+	mu       sync.Mutex
+	conns    map[*conn]*mochi.Client // nil until its session is established
+	sessions map[string]*line        // by client id
+}
+
+func (b *Bridge) listen(ctx context.Context, in *intake) error {
+	e := &endpoint{
+		in: in, stop: ctx.Done(), max: uint32(b.Config.MaxPacketBytes),
+		conns: make(map[*conn]*mochi.Client), sessions: make(map[string]*line),
+	}
+	capabilities := mochi.NewDefaultServerCapabilities()
+	capabilities.MaximumClients = int64(b.Config.MaxConnections)
+	capabilities.MaximumClientWritesPending = outbound
+	capabilities.MaximumSessionExpiryInterval = uint32(sessionExpiry / time.Second)
+	capabilities.MaximumPacketSize = e.max
+	capabilities.ReceiveMaximum = maxUnanswered
+	capabilities.TopicAliasMaximum = topicAliases
+	e.server = mochi.New(&mochi.Options{
+		Capabilities:            capabilities,
+		ClientNetReadBufferSize: readBuffer,
+		Logger:                  slog.New(debugOnly{b.Log.Handler()}),
+		SysTopicResendInterval:  math.MaxInt32, // $SYS is not offered
+	})
+	if err := e.server.AddHook(e, nil); err != nil {
+		return fmt.Errorf("set up the MQTT endpoint: %w", err)
+	}
+	if err := e.server.Serve(); err != nil {
+		return fmt.Errorf("start the MQTT endpoint: %w", err)
+	}
+	b.setStatus(nil)
+	b.Log.Info("listening for MQTT", "addr", b.Listener.Addr().String())
+
+	defer context.AfterFunc(ctx, func() { _ = b.Listener.Close() })()
+	var serving sync.WaitGroup
+	err := e.accept(b.Listener, b.Config.MaxConnections+connecting, &serving, b.Log)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	b.setStatus(errors.New("stopping"))
+	b.drain(in)
+	e.disconnectAll()
+	serving.Wait()
+	return errors.Join(err, e.server.Close())
+}
+
+// accept serves the connections that l accepts, up to limit at a time, until l is closed.
+func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, log *slog.Logger) error {
+	places := make(chan struct{}, limit)
+	for {
+		select {
+		case places <- struct{}{}:
+		case <-e.stop:
+			return nil
+		}
+		nc, err := l.Accept()
+		if err != nil {
+			<-places
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accept MQTT connections: %w", err)
+			}
+			log.Warn("cannot accept MQTT connections", "err", err)
+			time.Sleep(time.Second) // out of file descriptors, most likely: others must end first
+			continue
+		}
+		serving.Go(func() {
+			e.serve(newConn(nc, 0))
+			<-places
+		})
+	}
+}
+
+// serve speaks MQTT over c until the connection ends.
+func (e *endpoint) serve(c *conn) {
+	defer func() { _ = c.Close() }()
+	e.mu.Lock()
+	e.conns[c] = nil
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		delete(e.conns, c)
+		e.mu.Unlock()
+	}()
+	_ = c.SetDeadline(time.Now().Add(connectTimeout))
+	if err := e.server.EstablishConnection("mqtt", c); err != nil {
+		e.server.Log.Debug("connection ended", "remote", c.RemoteAddr().String(), "err", err)
+	}
+}
+
+// disconnectAll sends each device the acknowledgements that wait, and ends its connection.
+func (e *endpoint) disconnectAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var leaving sync.WaitGroup
+	for c, client := range e.conns {
+		leaving.Go(func() {
+			if client != nil && client.Properties.ProtocolVersion >= 5 {
+				_ = e.server.DisconnectClient(client, packets.ErrServerShuttingDown)
+			} else {
+				c.flush() // MQTT 3 has no farewell from the server
+			}
+			_ = c.Close()
+		})
+	}
+	force := time.AfterFunc(goodbyeTime, func() {
+		for c := range e.conns {
+			_ = c.Close()
+		}
+	})
+	leaving.Wait()
+	force.Stop()
+}
+
+// session gives c its line, which it shares with earlier connections of the same client id.
+func (e *endpoint) session(client *mochi.Client, c *conn) *line {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.conns[c] = client
+	l := e.sessions[client.ID]
+	if l == nil {
+		l = newLine(e.in.metrics, nil)
+		l.idle = func() { e.forget(client.ID, l) }
+		e.sessions[client.ID] = l
+	}
+	l.attach(c, func(id uint16) { confirmed(client, id) })
+	return l
+}
+
+// forget ends the line of a client id when nothing needs it any more.
+func (e *endpoint) forget(id string, l *line) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.sessions[id] == l && l.abandon() {
+		delete(e.sessions, id)
+	}
+}
+
+// debugOnly is a log in which everything counts as debugging: what devices do wrong is nothing that an
+// operator can mend, and mochi logs each case.
+type debugOnly struct{ slog.Handler }
+
+func (h debugOnly) Enabled(ctx context.Context, _ slog.Level) bool {
+	return h.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+func (h debugOnly) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h debugOnly) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return debugOnly{h.Handler.WithAttrs(attrs)}
+}
+
+func (h debugOnly) WithGroup(name string) slog.Handler { return debugOnly{h.Handler.WithGroup(name)} }

@@ -1,0 +1,189 @@
+package bridge_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// letter is what a test looks at in a dead letter.
+type letter struct{ Reason, Source, Key, Value string }
+
+func (k *testKafka) wantLetters(want ...letter) {
+	k.t.Helper()
+	var got []letter
+	for _, r := range k.deadLetters(len(want)) {
+		got = append(got, letter{string(r.Header("reason")), string(r.Header("source")), string(r.Key), string(r.Value)})
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		k.t.Errorf("dead letters (-want +got):\n%s", diff)
+	}
+}
+
+func TestListenMessages(t *testing.T) {
+	const noTime = `{"device_id": 5, "temperature": 1}`
+
+	t.Run("a bad element of a batch harms no other", func(t *testing.T) {
+		t.Parallel()
+		k := newKafka(t)
+		b := listen(t, k, defaults())
+		d := connect(t, b.addr, connectPacket("a"))
+		d.publish(1, 1, "sensors/data", `[`+reading(1, 1)+`, {"device_id": 0, "temperature": 1}, `+reading(2, 2)+`]`)
+		d.wantAcks(1)
+		k.readings(2)
+		k.wantLetters(letter{"invalid_device_id", "sensors/data", "", `{"device_id": 0, "temperature": 1}`})
+		b.conserved()
+	})
+
+	t.Run("a batch of nothing is acknowledged too", func(t *testing.T) {
+		t.Parallel()
+		b := listen(t, newKafka(t), defaults())
+		d := connect(t, b.addr, connectPacket("a"))
+		d.publish(1, 1, "sensors/data", `[]`)
+		d.wantAcks(1)
+		b.conserved()
+	})
+
+	t.Run("the topic names the device", func(t *testing.T) {
+		t.Parallel()
+		k := newKafka(t)
+		b := listen(t, k, defaults())
+		d := connect(t, b.addr, connectPacket("a"))
+		d.publish(1, 1, "sensors/77/data", `{"temperature": 1}`)
+		d.publish(1, 2, "sensors/78/data", noTime)
+		d.wantAcks(1, 2)
+		if r := k.readings(1)[0]; r.Device != 77 {
+			t.Errorf("the reading is of device %v, want 77", r.Device)
+		}
+		k.wantLetters(letter{"device_id_mismatch", "sensors/78/data", "", noTime})
+	})
+
+	t.Run("readings without a time of their own get different ones", func(t *testing.T) {
+		t.Parallel()
+		k := newKafka(t)
+		b := listen(t, k, defaults())
+		d := connect(t, b.addr, connectPacket("a"))
+		before := time.Now().Truncate(time.Millisecond)
+		d.publish(1, 1, "sensors/data", `[`+noTime+`,`+noTime+`,`+noTime+`]`)
+		d.wantAcks(1)
+		got := k.readings(3)
+		if n := len(keys(got)); n != 3 {
+			t.Errorf("%d different readings, want 3: %v", n, got)
+		}
+		for _, r := range got {
+			if r.Stamped != iot.StampServer || r.At.Before(before) || r.At.After(time.Now().Add(time.Second)) {
+				t.Errorf("stamped %v at %v", r.Stamped, r.At)
+			}
+		}
+	})
+
+	t.Run("a retained message without a time is no reading", func(t *testing.T) {
+		t.Parallel()
+		k := newKafka(t)
+		b := listen(t, k, defaults())
+		d := connect(t, b.addr, connectPacket("a"))
+		for i, payload := range []string{noTime, reading(6, 1)} {
+			p := publication(1, i+1, "sensors/data", payload)
+			p.Retain = true
+			d.send(p)
+		}
+		d.wantAcks(1, 2)
+		if r := k.readings(1)[0]; r.Device != 6 {
+			t.Errorf("the reading is of device %v, want that with a time", r.Device)
+		}
+		k.wantLetters(letter{"retained_without_timestamp", "sensors/data", "5", noTime})
+	})
+
+	t.Run("QoS 0 is taken, without an answer", func(t *testing.T) {
+		t.Parallel()
+		k := newKafka(t)
+		b := listen(t, k, defaults())
+		d := connect(t, b.addr, connectPacket("a"))
+		d.publish(0, 0, "sensors/data", reading(1, 1))
+		k.readings(1)
+		d.quiet()
+		b.conserved()
+	})
+
+	t.Run("other topics are acknowledged in their turn, and are nothing to Kafka", func(t *testing.T) {
+		t.Parallel()
+		k := newKafka(t)
+		b := listen(t, k, defaults())
+		k.stop()
+		d := connect(t, b.addr, connectPacket("a"))
+		d.publish(1, 1, "devices/status", "on")
+		d.publish(1, 2, "sensors/data", reading(1, 1))
+		d.publish(1, 3, "devices/status", "off")
+		d.wantAcks(1)
+		d.quiet()
+		k.start()
+		d.wantAcks(2, 3)
+		if n := b.count("messages_ignored_total"); n != 2 {
+			t.Errorf("%v messages are counted as ignored, want 2", n)
+		}
+		b.conserved()
+	})
+
+	t.Run("who subscribes sees what is published, at QoS 0", func(t *testing.T) {
+		t.Parallel()
+		k := newKafka(t)
+		b := listen(t, k, defaults())
+		looking, d := connect(t, b.addr, connectPacket("looking")), connect(t, b.addr, connectPacket("a"))
+		s := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
+		s.MessageID, s.Topics, s.Qoss = 1, []string{"#"}, []byte{2}
+		looking.send(s)
+		if ack, ok := looking.receive().(*packets.SubackPacket); !ok || ack.ReturnCodes[0] != 0 {
+			t.Fatalf("received %v, want QoS 0 granted", ack)
+		}
+		for i, topic := range []string{"sensors/data", "devices/status"} {
+			p := publication(1, i+1, topic, reading(1, i))
+			p.Retain = true
+			d.send(p)
+			got, ok := looking.receive().(*packets.PublishPacket)
+			if !ok || got.TopicName != topic || got.Qos != 0 || string(got.Payload) != reading(1, i) {
+				t.Errorf("received %v, want what was published", got)
+			}
+		}
+		d.wantAcks(1, 2)
+		k.readings(1)
+
+		late := connect(t, b.addr, connectPacket("late"))
+		late.send(s)
+		late.receive()
+		late.quiet() // nothing is retained
+	})
+
+	t.Run("a will is a message", func(t *testing.T) {
+		t.Parallel()
+		k := newKafka(t)
+		b := listen(t, k, defaults())
+		for i, will := range []struct {
+			payload string
+			retain  bool
+		}{{reading(1, 1), false}, {noTime, true}} {
+			p := connectPacket("a")
+			p.WillFlag, p.WillTopic, p.WillQos = true, "sensors/data", 1
+			p.WillMessage, p.WillRetain = []byte(will.payload), will.retain
+			d := connect(t, b.addr, p)
+			_ = d.conn.Close() // without a DISCONNECT
+			b.reaches("readings_received_total", float64(i+1))
+		}
+		k.readings(1)
+		k.wantLetters(letter{"retained_without_timestamp", "sensors/data", "5", noTime})
+
+		p := connectPacket("b")
+		p.WillFlag, p.WillTopic, p.WillMessage = true, "sensors/data", []byte(reading(1, 2))
+		d := connect(t, b.addr, p)
+		d.send(packets.NewControlPacket(packets.Disconnect))
+		d.ended()
+		b.reaches("connections", 0)
+		if n := b.count("readings_received_total"); n != 2 {
+			t.Errorf("a device that leaves properly has its will published")
+		}
+		b.conserved()
+	})
+}

@@ -1,0 +1,99 @@
+package bridge_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+func TestListenAcknowledgesAfterKafka(t *testing.T) {
+	for name, qos := range map[string]byte{"PUBACK at QoS 1": 1, "PUBREC at QoS 2": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKafka(t)
+			b := listen(t, k, defaults())
+			k.stop()
+			d := connect(t, b.addr, connectPacket("a"))
+			for i := 1; i <= 100; i++ {
+				d.publish(qos, i, "sensors/data", reading(i%7+1, i))
+			}
+			d.quiet()
+			b.reaches("readings_in_flight", 100)
+			d.quiet()
+			k.start()
+			d.wantAcks(seq(1, 100)...)
+			if n := len(k.readings(100)); n != 100 {
+				t.Errorf("%d readings in Kafka, want 100", n)
+			}
+			b.conserved()
+		})
+	}
+}
+
+func TestListenKeepsOrder(t *testing.T) {
+	t.Parallel()
+	k := newKafka(t)
+	b := listen(t, k, defaults())
+	d := connect(t, b.addr, connectPacket("a"))
+	const messages, devices = 5000, 13
+	go func() {
+		for i := range messages {
+			d.publish(1, i+1, "sensors/data", reading(i%devices+1, i))
+		}
+	}()
+	d.wantAcks(seq(1, messages)...)
+	last := make(map[iot.DeviceID]time.Time)
+	for _, r := range k.readings(messages) {
+		if !r.At.After(last[r.Device]) {
+			t.Fatalf("device %v: %v comes after %v", r.Device, r.At, last[r.Device])
+		}
+		last[r.Device] = r.At
+	}
+	b.conserved()
+}
+
+func TestListenQoS2(t *testing.T) {
+	t.Parallel()
+	k := newKafka(t)
+	b := listen(t, k, defaults())
+	d := connect(t, b.addr, connectPacket("a"))
+	again := publication(2, 7, "sensors/data", reading(1, 1))
+	again.Dup = true
+	release := func(d *device) {
+		t.Helper()
+		p := packets.NewControlPacket(packets.Pubrel).(*packets.PubrelPacket)
+		p.MessageID = 7
+		d.send(p)
+		if p, ok := d.receive().(*packets.PubcompPacket); !ok || p.MessageID != 7 {
+			t.Fatalf("received %v, want PUBCOMP of 7", p)
+		}
+	}
+
+	k.stop()
+	d.publish(2, 7, "sensors/data", reading(1, 1))
+	d.send(again)
+	d.quiet()
+	d.conn.Close()
+	d = connect(t, b.addr, connectPacket("a"))
+	d.send(again)
+	d.quiet()
+	k.start()
+	d.wantAcks(7)
+	d.send(again) // as if the PUBREC had been lost
+	d.wantAcks(7)
+	d.conn.Close()
+	d = connect(t, b.addr, connectPacket("a"))
+	d.wantAcks(7) // the session has it
+	release(d)
+
+	d.publish(2, 7, "sensors/data", reading(1, 2)) // the id is free again
+	d.wantAcks(7)
+	release(d)
+	if got := k.readings(2); len(got) != 2 {
+		t.Errorf("%d readings in Kafka, want each of the two once", len(got))
+	}
+	b.conserved()
+}

@@ -1,0 +1,88 @@
+package bridge
+
+import (
+	"errors"
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+)
+
+// message is an MQTT PUBLISH on its way to Kafka.
+type message struct {
+	in       *intake
+	line     *line // the session it is of
+	topic    string
+	device   string // the device id that the topic names, or ""
+	payload  []byte // its own; kept until Kafka has answered
+	received time.Time
+	hash     uint64 // of topic and payload
+	cost     int    // what it takes of in.inFlight
+	id       uint16 // 0 at QoS 0
+	qos      byte
+	retained bool
+
+	waiting atomic.Int32 // records that Kafka has not answered for
+	failed  atomic.Bool  // one of them is not in Kafka
+
+	state  state // guarded by line.mu
+	queued bool  // it is in line.queue; guarded by line.mu
+}
+
+// state is how far a message is.
+type state byte
+
+const (
+	underWay state = iota
+	settled        // Kafka has all of it, or it is none of ours: to be acknowledged
+	lost           // some of it will never be in Kafka: not to be acknowledged, and welcome again
+)
+
+var hashSeed = maphash.MakeSeed()
+
+// contentHash tells the content of a message from that of others with the same packet id.
+func contentHash(topic string, payload []byte) uint64 {
+	return maphash.String(hashSeed, topic)*31 + maphash.Bytes(hashSeed, payload)
+}
+
+// readingDone is told by the producer what became of one of m's readings.
+func (m *message) readingDone(err error) {
+	if errors.Is(err, kafka.ErrTooLarge) {
+		m.in.reject(m, iot.Rejection{
+			Reason: iot.ReasonTooLarge,
+			Detail: "the record of a reading in it is larger than Kafka takes",
+			Bytes:  m.payload,
+		})
+		return
+	}
+	if err == nil {
+		m.in.metrics.produced.Inc()
+	}
+	m.recordDone(err)
+}
+
+// recordDone counts a record of m as answered for. With the last one m is done.
+func (m *message) recordDone(err error) {
+	m.in.metrics.inFlight.Dec()
+	if err != nil {
+		m.failed.Store(true)
+		m.in.fail(m, err)
+	}
+	if m.waiting.Add(-1) == 0 {
+		m.done()
+	}
+}
+
+// done gives back what m took, and lets it be acknowledged unless it failed.
+func (m *message) done() {
+	m.in.inFlight.add(-m.cost)
+	if m.failed.Load() {
+		m.line.settle(m, lost)
+		m.line.drop()
+		return
+	}
+	m.in.metrics.ackSeconds.Observe(time.Since(m.received).Seconds())
+	m.line.settle(m, settled)
+}

@@ -1,0 +1,283 @@
+package bridge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+)
+
+const (
+	keepAlive = 30 * time.Second
+	// answerTimeout is how long the broker may take to answer a ping or a request.
+	answerTimeout = 10 * time.Second
+	// stable is how long a connection must last to count as one that works.
+	stable = 10 * time.Second
+	// subscribeBuffer is the read buffer of the one connection.
+	subscribeBuffer = 64 << 10
+	sharePrefix     = "$share/telltale/"
+	refused         = 0x80 // SUBACK's code for a subscription that is not granted
+)
+
+// subscriber is the source that subscribes to a broker. Each connection is a paho client of its own; what
+// lasts is the session on the broker, by its id, and the line of messages.
+type subscriber struct {
+	in     *intake
+	line   *line
+	broker *url.URL
+	id     string
+	wanted []string // the subscriptions to have, and
+	other  []string // those that a differently configured bridge would have
+}
+
+func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
+	s, err := newSubscriber(b.Config, in)
+	if err != nil {
+		return err
+	}
+	log := b.Log.With("broker", s.broker.Redacted(), "client_id", s.id)
+	pause := backoff.NewExponentialBackOff()
+	pause.MaxInterval = 10 * time.Second
+	for short := 0; ; {
+		var l *link
+		err := daemon.Await(ctx, b.Log, "MQTT broker", func(ctx context.Context) (err error) {
+			if l, err = s.connect(ctx); err != nil {
+				err = fmt.Errorf("%s: %w", s.broker.Redacted(), err)
+				b.setStatus(err)
+			}
+			return err
+		})
+		if err != nil {
+			return nil // ctx has ended
+		}
+		b.setStatus(nil)
+		log.Info("subscribed", "filters", s.wanted)
+		in.metrics.connects.Inc()
+		in.metrics.connections.Inc()
+		start := time.Now()
+
+		err = l.wait(ctx)
+		in.metrics.connections.Dec()
+		if ctx.Err() != nil {
+			b.setStatus(errors.New("stopping"))
+			b.drain(in)
+			l.close()
+			return nil
+		}
+		log.Warn("connection to the broker ended", "err", err)
+		b.setStatus(fmt.Errorf("%s: %w", s.broker.Redacted(), err))
+		l.close()
+		if time.Since(start) >= stable {
+			short = 0
+			pause.Reset()
+		} else if short++; short%5 == 0 {
+			log.Warn("connections to the broker do not last; another client may have the same client id")
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause.NextBackOff()):
+		}
+	}
+}
+
+func newSubscriber(cfg Config, in *intake) (*subscriber, error) {
+	broker, err := parseBroker(cfg.URL)
+	if err != nil {
+		return nil, configError("MQTT_URL", cfg.URL, err)
+	}
+	id, err := cfg.clientID()
+	if err != nil {
+		return nil, err
+	}
+	s := &subscriber{in: in, line: newLine(in.metrics, nil), broker: broker, id: id}
+	for _, f := range in.filters {
+		s.wanted, s.other = append(s.wanted, f.String()), append(s.other, sharePrefix+f.String())
+	}
+	if cfg.Shared {
+		s.wanted, s.other = s.other, s.wanted
+	}
+	return s, nil
+}
+
+// link is a connection to the broker.
+type link struct {
+	*subscriber
+	client paho.Client
+	conn   *conn
+	lost   chan error             // says why the connection has ended
+	full   chan (<-chan struct{}) // says that there is no room, and when there will be
+	deaf   bool                   // takes no more messages; only the handler uses it
+}
+
+// connect returns a connection whose subscriptions the broker has confirmed. Messages of the session come
+// before that.
+func (s *subscriber) connect(ctx context.Context) (*link, error) {
+	l := &link{subscriber: s, lost: make(chan error, 1), full: make(chan (<-chan struct{}), 1)}
+	password, _ := s.broker.User.Password()
+	l.client = paho.NewClient(paho.NewClientOptions().
+		AddBroker(s.broker.String()).
+		SetProtocolVersion(4).
+		SetClientID(s.id).
+		SetUsername(s.broker.User.Username()).
+		SetPassword(password).
+		SetCleanSession(false).
+		SetKeepAlive(keepAlive).
+		SetPingTimeout(answerTimeout).
+		SetConnectTimeout(answerTimeout).
+		SetAutoReconnect(false).
+		SetConnectRetry(false).
+		SetOrderMatters(true).
+		SetAutoAckDisabled(true).
+		SetStore(noStore{}).
+		SetDefaultPublishHandler(l.handle).
+		SetConnectionLostHandler(func(_ paho.Client, err error) { l.lost <- err }).
+		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
+			return l.dial(ctx)
+		}))
+	err := finish(ctx, l.client.Connect())
+	if err == nil {
+		err = l.subscribe(ctx)
+	}
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *link) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var (
+		nc  net.Conn
+		err error
+	)
+	if l.broker.Scheme == "tls" {
+		nc, err = new(tls.Dialer).DialContext(ctx, "tcp", l.broker.Host)
+	} else {
+		nc, err = new(net.Dialer).DialContext(ctx, "tcp", l.broker.Host)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.conn = newConn(nc, subscribeBuffer)
+	l.line.attach(l.conn, nil)
+	return l.conn, nil
+}
+
+// subscribe ends the subscriptions that are left from another configuration, with which messages would
+// come twice, and makes the wanted ones.
+func (l *link) subscribe(ctx context.Context) error {
+	if err := finish(ctx, l.client.Unsubscribe(l.other...)); err != nil {
+		return fmt.Errorf("unsubscribe: %w", err)
+	}
+	filters := make(map[string]byte)
+	for _, f := range l.wanted {
+		filters[f] = 1
+	}
+	token := l.client.SubscribeMultiple(filters, nil).(*paho.SubscribeToken)
+	if err := finish(ctx, token); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	for f, code := range token.Result() {
+		if code == refused {
+			return fmt.Errorf("subscribe: the broker refuses %s to client %s", f, l.id)
+		}
+	}
+	return nil
+}
+
+// finish waits for the broker's answer.
+func finish(ctx context.Context, t paho.Token) error {
+	select {
+	case <-t.Done():
+		return t.Error()
+	case <-time.After(2 * answerTimeout):
+		return errors.New("no answer")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+var errFull = errors.New("too much waited for Kafka, and was left to the broker to send again")
+
+// wait returns why the connection ended or has to end.
+func (l *link) wait(ctx context.Context) error {
+	for room := (<-chan struct{})(nil); ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-l.lost:
+			return err
+		case room = <-l.full:
+			l.in.metrics.stalls.Inc()
+			l.in.log.Warn("too much waits for Kafka: taking no more messages from the broker until there is room")
+		case <-room:
+			return errFull
+		}
+	}
+}
+
+func (l *link) close() {
+	l.client.Disconnect(uint(goodbyeTime / time.Millisecond))
+	if l.conn != nil {
+		_ = l.conn.Close()
+		l.line.detach(l.conn)
+	}
+}
+
+// handle takes a message. It never blocks: paho calls it one message after the other, and would miss the
+// answer to a ping.
+func (l *link) handle(_ paho.Client, p paho.Message) {
+	in := l.in
+	in.metrics.messages[p.Qos()].Inc()
+	m := in.newMessage(l.line, p.Topic(), p.Payload(), p.Qos(), p.MessageID(), p.Retained())
+	device, ok := in.filters.match(m.topic)
+	switch {
+	case m.qos > 0 && l.line.resume(l.conn, m, p.Duplicate()):
+		in.metrics.resent.Inc()
+	case !ok: // of a subscription that the session has from another configuration
+		in.pass(l.conn, m)
+	case l.hasRoom(m):
+		m.device = device
+		in.take(l.conn, m)
+	case m.qos == 0:
+		in.metrics.dropped.Inc()
+	}
+}
+
+// hasRoom takes what m needs of the quotas. When there is not that much, no more messages are taken from
+// this connection: with the next one the broker sends them again, in order.
+func (l *link) hasRoom(m *message) bool {
+	if l.deaf {
+		return false
+	}
+	if room := l.in.inFlight.take(m.cost); room != nil {
+		l.deaf = true
+		l.full <- room
+		return false
+	}
+	m.line.open.add(1)
+	return true
+}
+
+// noStore keeps nothing for paho: the broker's session is the store of what is not acknowledged, and the
+// bridge publishes nothing.
+type noStore struct{}
+
+func (noStore) Open()                             {}
+func (noStore) Close()                            {}
+func (noStore) Reset()                            {}
+func (noStore) All() []string                     { return nil }
+func (noStore) Get(string) packets.ControlPacket  { return nil }
+func (noStore) Put(string, packets.ControlPacket) {}
+func (noStore) Del(string)                        {}

@@ -1,0 +1,347 @@
+package bridge_test
+
+import (
+	"bufio"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
+)
+
+// testBroker is a broker that a test plays, a packet at a time. What the bridge is to a broker, a device
+// is to it: the methods of device serve both.
+type testBroker struct {
+	t *testing.T
+	l net.Listener
+}
+
+func newBroker(t *testing.T) *testBroker {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return &testBroker{t, l}
+}
+
+// subscribe starts a bridge that subscribes to the broker.
+func (broker *testBroker) subscribe(k *testKafka, change func(*bridge.Config)) *testBridge {
+	cfg := defaults()
+	cfg.URL = "tcp://" + broker.l.Addr().String()
+	if change != nil {
+		change(&cfg)
+	}
+	return start(broker.t, k, cfg, nil)
+}
+
+// accept returns the bridge's next connection, and the CONNECT that came over it.
+func (broker *testBroker) accept() (*device, *packets.ConnectPacket) {
+	broker.t.Helper()
+	c, err := broker.l.Accept()
+	if err != nil {
+		broker.t.Fatal(err)
+	}
+	broker.t.Cleanup(func() { _ = c.Close() })
+	d := &device{t: broker.t, conn: c, r: bufio.NewReader(c)}
+	p, ok := d.receive().(*packets.ConnectPacket)
+	if !ok {
+		broker.t.Fatalf("received %v, want CONNECT", p)
+	}
+	return d, p
+}
+
+func (d *device) connack(code byte, present bool) {
+	d.t.Helper()
+	p := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
+	p.ReturnCode, p.SessionPresent = code, present
+	d.send(p)
+}
+
+// unsubscribed answers an UNSUBSCRIBE and returns its filters.
+func (d *device) unsubscribed() []string {
+	d.t.Helper()
+	p, ok := d.receive().(*packets.UnsubscribePacket)
+	if !ok {
+		d.t.Fatalf("received %v, want UNSUBSCRIBE", p)
+	}
+	ack := packets.NewControlPacket(packets.Unsuback).(*packets.UnsubackPacket)
+	ack.MessageID = p.MessageID
+	d.send(ack)
+	slices.Sort(p.Topics)
+	return p.Topics
+}
+
+// subscribed answers a SUBSCRIBE with code for each filter, and returns them.
+func (d *device) subscribed(code byte) map[string]byte {
+	d.t.Helper()
+	p, ok := d.receive().(*packets.SubscribePacket)
+	if !ok {
+		d.t.Fatalf("received %v, want SUBSCRIBE", p)
+	}
+	filters := make(map[string]byte)
+	ack := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
+	ack.MessageID = p.MessageID
+	for i, f := range p.Topics {
+		filters[f] = p.Qoss[i]
+		ack.ReturnCodes = append(ack.ReturnCodes, code)
+	}
+	d.send(ack)
+	return filters
+}
+
+// session accepts the bridge's next connection and its subscriptions.
+func (broker *testBroker) session() *device {
+	broker.t.Helper()
+	d, _ := broker.accept()
+	d.connack(packets.Accepted, false)
+	d.unsubscribed()
+	d.subscribed(1)
+	return d
+}
+
+func TestSubscribe(t *testing.T) {
+	plain := []string{"sensors/+/data", "sensors/data"}
+	shared := []string{"$share/telltale/sensors/+/data", "$share/telltale/sensors/data"}
+	for _, tt := range []struct {
+		name          string
+		shared        bool
+		wanted, other []string
+	}{
+		{"to the topics of readings, in a session that lasts", false, plain, shared},
+		{"shared with the other replicas", true, shared, plain},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			broker := newBroker(t)
+			b := broker.subscribe(newKafka(t), func(c *bridge.Config) {
+				c.URL = strings.Replace(c.URL, "tcp://", "mqtt://me:secret@", 1)
+				c.Shared = tt.shared
+			})
+			d, p := broker.accept()
+			if p.CleanSession || p.ClientIdentifier != "telltale-bridge-test" || p.Keepalive != 30 ||
+				p.Username != "me" || string(p.Password) != "secret" || p.ProtocolVersion != 4 {
+				t.Errorf("connects as %v", p)
+			}
+			d.connack(packets.Accepted, false)
+			if got := d.unsubscribed(); !slices.Equal(got, tt.other) {
+				t.Errorf("unsubscribes from %v, want %v", got, tt.other)
+			}
+			b.checked("starting")
+			got := d.subscribed(1)
+			if diff := cmp.Diff(map[string]byte{tt.wanted[0]: 1, tt.wanted[1]: 1}, got); diff != "" {
+				t.Errorf("subscriptions (-want +got):\n%s", diff)
+			}
+			b.checked("")
+		})
+	}
+
+	t.Run("a refused subscription is told, and tried again", func(t *testing.T) {
+		t.Parallel()
+		broker := newBroker(t)
+		b := broker.subscribe(newKafka(t), nil)
+		d, _ := broker.accept()
+		d.connack(packets.Accepted, false)
+		d.unsubscribed()
+		d.subscribed(0x80)
+		b.checked("refuses sensors/")
+		broker.session()
+		b.checked("")
+	})
+
+	t.Run("a refused connection is told, and tried again", func(t *testing.T) {
+		t.Parallel()
+		broker := newBroker(t)
+		b := broker.subscribe(newKafka(t), nil)
+		d, _ := broker.accept()
+		d.connack(packets.ErrRefusedNotAuthorised, false)
+		b.checked("not Authorized")
+		broker.session()
+		b.checked("")
+	})
+}
+
+func TestSubscribeAcknowledgesAfterKafka(t *testing.T) {
+	t.Run("in the order of receipt", func(t *testing.T) {
+		t.Parallel()
+		k, broker := newKafka(t), newBroker(t)
+		b := broker.subscribe(k, nil)
+		d := broker.session()
+		k.stop()
+		const messages = 2000
+		for i := range messages {
+			d.publish(1, i+1, "sensors/data", reading(i%17+1, i))
+		}
+		b.reaches("readings_in_flight", messages)
+		k.start()
+		d.wantAcks(seq(1, messages)...)
+		if n := len(keys(k.readings(messages))); n != messages {
+			t.Errorf("%d readings in Kafka, want %d", n, messages)
+		}
+		b.conserved()
+	})
+
+	t.Run("what comes before the subscription is confirmed too", func(t *testing.T) {
+		t.Parallel()
+		k, broker := newKafka(t), newBroker(t)
+		broker.subscribe(k, nil)
+		k.stop()
+		d, _ := broker.accept()
+		d.connack(packets.Accepted, true)
+		d.publish(1, 1, "sensors/data", reading(1, 1))
+		d.unsubscribed()
+		d.subscribed(1)
+		k.start()
+		d.wantAcks(1)
+		k.readings(1)
+	})
+
+	t.Run("the topics of another configuration are acknowledged and ignored", func(t *testing.T) {
+		t.Parallel()
+		k, broker := newKafka(t), newBroker(t)
+		b := broker.subscribe(k, nil)
+		d := broker.session()
+		d.publish(1, 1, "old/topic", "x")
+		d.wantAcks(1)
+		b.conserved()
+	})
+
+	t.Run("junk and retained messages without a time are dead letters", func(t *testing.T) {
+		t.Parallel()
+		k, broker := newKafka(t), newBroker(t)
+		b := broker.subscribe(k, nil)
+		d := broker.session()
+		p := publication(1, 1, "sensors/data", `{"device_id": 5, "temperature": 1}`)
+		p.Retain = true
+		d.send(p)
+		d.wantAcks(1)
+		d.publish(1, 2, "sensors/data", "junk")
+		d.wantAcks(2)
+		if n := len(k.deadLetters(2)); n != 2 {
+			t.Errorf("%d dead letters, want 2", n)
+		}
+		b.conserved()
+	})
+}
+
+func TestSubscribeAfterABrokenConnection(t *testing.T) {
+	t.Parallel()
+	k, broker := newKafka(t), newBroker(t)
+	b := broker.subscribe(k, nil)
+	d := broker.session()
+	k.stop()
+	const messages, reconnects = 300, 3
+	for round := range reconnects + 1 {
+		for i := range messages {
+			p := publication(1, i+1, "sensors/data", reading(1, i))
+			p.Dup = round > 0
+			d.send(p)
+		}
+		b.reaches("messages_total", float64(messages*(round+1)))
+		if round < reconnects {
+			_ = d.conn.Close()
+			d = broker.session()
+			b.checked("")
+		}
+	}
+	k.start()
+	d.wantAcks(seq(1, messages)...)
+	if n := len(k.readings(messages)); n != messages {
+		t.Errorf("%d readings in Kafka, want each once, %d", n, messages)
+	}
+	b.reaches("messages_resent_total", messages*reconnects)
+	b.conserved()
+}
+
+func TestSubscribeBoundsWhatWaits(t *testing.T) {
+	t.Parallel()
+	k, broker := newKafka(t), newBroker(t)
+	b := broker.subscribe(k, nil)
+	d := broker.session()
+	k.stop()
+	const (
+		messages = 100
+		size     = 1_000_000
+		limit    = 64 << 20
+	)
+	message := func(i int) *packets.PublishPacket {
+		return publication(1, i+1, "sensors/data", reading(1, i)+strings.Repeat(" ", size-200))
+	}
+	for i := range messages {
+		d.send(message(i))
+	}
+	b.reaches("messages_total", messages) // all are read: the handler does not block, so pings get through
+	if bytes := b.count("in_flight_bytes"); bytes > limit+size {
+		t.Errorf("%v bytes are in flight, want at most about %d", bytes, limit)
+	}
+	b.checked("") // still connected
+
+	k.start()
+	taken := len(d.acksUntilEnd())
+	if taken == 0 || taken == messages {
+		t.Fatalf("%d of %d messages were taken before the rest was left to the broker", taken, messages)
+	}
+	d = broker.session()
+	for i := taken; i < messages; i++ {
+		p := message(i)
+		p.Dup = true
+		d.send(p)
+	}
+	d.wantAcks(seq(taken+1, messages)...)
+	if n := len(k.readings(messages)); n != messages {
+		t.Errorf("%d readings in Kafka, want each once, %d", n, messages)
+	}
+	b.conserved()
+}
+
+// acksUntilEnd receives acknowledgements until the other side leaves.
+func (d *device) acksUntilEnd() (ids []int) {
+	d.t.Helper()
+	for {
+		switch p := d.receive().(type) {
+		case *packets.PubackPacket:
+			ids = append(ids, int(p.MessageID))
+		case *packets.DisconnectPacket, nil:
+			return ids
+		default:
+			d.t.Fatalf("received %v", p)
+		}
+	}
+}
+
+func TestSubscribeWhileStopping(t *testing.T) {
+	t.Parallel()
+	k, broker := newKafka(t), newBroker(t)
+	b := broker.subscribe(k, nil)
+	d := broker.session()
+	k.stop()
+	for i := range 100 {
+		d.publish(1, i+1, "sensors/data", reading(1, i))
+	}
+	b.reaches("readings_in_flight", 100)
+	stopped := make(chan struct{})
+	go func() { b.stop(); close(stopped) }()
+	b.checked("stopping")
+	k.start()
+	d.wantAcks(seq(1, 100)...)
+	if p, ok := d.receive().(*packets.DisconnectPacket); !ok {
+		t.Errorf("received %v, want DISCONNECT, which leaves the session as it is", p)
+	}
+	d.ended()
+	<-stopped
+	k.readings(100)
+	b.conserved()
+}
+
+func TestSubscribeStopsWithoutABroker(t *testing.T) {
+	t.Parallel()
+	broker := newBroker(t)
+	b := broker.subscribe(newKafka(t), nil)
+	_ = broker.l.Close()
+	b.checked("refused")
+	b.stop()
+}
