@@ -1,0 +1,151 @@
+package simulator
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// Config describes the fleet and the load. The tags are for the command line parser of package daemon,
+// and so are the defaults: a Config made in Go starts with zeros (see New).
+type Config struct {
+	URL         string `name:"mqtt-url" group:"Connection" env:"MQTT_URL" default:"tcp://localhost:1883" placeholder:"URL" help:"Where to publish: tcp://[user:password@]host:port, or ssl:// for TLS (${default})."`
+	ClientID    string `group:"Connection" env:"SIM_CLIENT_ID" default:"simulator" placeholder:"NAME" help:"Start of the MQTT client ids; the first device's id and the connection's number follow (${default})."`
+	Connections int    `group:"Connection" env:"SIM_CONNECTIONS" default:"1" placeholder:"N" help:"Connections that the devices are spread over; a device stays on one (${default})."`
+	InFlight    int    `group:"Connection" env:"SIM_IN_FLIGHT" default:"1000" placeholder:"N" help:"Unacknowledged messages on a connection, at most (${default})."`
+	TopicStyle  string `group:"Connection" env:"SIM_TOPIC_STYLE" enum:"device,shared" default:"device" placeholder:"STYLE" help:"device: sensors/{id}/data; shared: sensors/data (${default})."`
+	TopicPrefix string `group:"Connection" env:"SIM_TOPIC_PREFIX" default:"sensors" placeholder:"TOPIC" help:"First levels of the topics (${default})."`
+
+	Devices     int           `group:"Load" env:"SIM_DEVICES" default:"10" placeholder:"N" help:"Number of devices (${default})."`
+	FirstDevice iot.DeviceID  `group:"Load" env:"SIM_FIRST_DEVICE" default:"1" placeholder:"ID" help:"Id of the first device; the others follow (${default})."`
+	Rate        float64       `group:"Load" env:"SIM_RATE" default:"1" placeholder:"R" help:"Readings per second of each device; 0: as fast as they are acknowledged (${default})."`
+	Count       int64         `group:"Load" env:"SIM_COUNT" default:"0" placeholder:"N" help:"Readings of all devices together; 0: no end (${default})."`
+	Duration    time.Duration `group:"Load" env:"SIM_DURATION" default:"0" placeholder:"T" help:"How long to measure; 0: no end (${default})."`
+	Seed        uint64        `group:"Load" env:"SIM_SEED" default:"0" placeholder:"N" help:"Of the dice for values and faults; 0: another one in each run (${default})."`
+	Ledger      string        `name:"publish-ledger" group:"Load" env:"SIM_PUBLISH_LEDGER" type:"path" placeholder:"FILE" help:"Append to this file what was sent and what was acknowledged, a JSON line each."`
+
+	Faults `embed:""`
+}
+
+// Faults is what goes wrong with the devices, in percent of the readings.
+type Faults struct {
+	Late      float64 `group:"Faults" env:"SIM_LATE" default:"0" placeholder:"%" help:"Percent of readings sent 10 s after they were measured."`
+	Burst     float64 `group:"Faults" env:"SIM_BURST" default:"0" placeholder:"%" help:"Percent of readings with which the device falls silent for 10 s, to send all of them at once then."`
+	Duplicate float64 `group:"Faults" env:"SIM_DUPLICATE" default:"0" placeholder:"%" help:"Percent of readings sent twice."`
+	BadClock  float64 `group:"Faults" env:"SIM_BAD_CLOCK" default:"0" placeholder:"%" help:"Percent of readings dated 1970 or 2099."`
+	Junk      float64 `group:"Faults" env:"SIM_JUNK" default:"0" placeholder:"%" help:"Percent of readings with bytes in their place that are none."`
+}
+
+const (
+	maxInFlight = 65535 // the packet ids of MQTT
+	maxDevices  = 10_000_000
+
+	maxTopicPrefix = 60_000 // bytes; a topic has at most 65,535
+)
+
+// Validate returns the first setting that cannot work as a *daemon.ConfigError.
+func (c Config) Validate() error {
+	wrong := func(variable string, value any, problem string) error {
+		return &daemon.ConfigError{Variable: variable, Value: fmt.Sprint(value), Err: errors.New(problem)}
+	}
+	if _, err := parseURL(c.URL); err != nil {
+		return &daemon.ConfigError{Variable: "MQTT_URL", Value: c.URL, Err: err}
+	}
+	switch {
+	case c.Devices < 1 || c.Devices > maxDevices:
+		return wrong("SIM_DEVICES", c.Devices, fmt.Sprintf("not from 1 to %d", maxDevices))
+	case !c.FirstDevice.Valid() || !(c.FirstDevice + iot.DeviceID(c.Devices) - 1).Valid():
+		return wrong("SIM_FIRST_DEVICE", int64(c.FirstDevice), fmt.Sprintf("device ids go from 1 to %d", int64(iot.MaxDeviceID)))
+	case c.Connections < 1 || c.Connections > c.Devices:
+		return wrong("SIM_CONNECTIONS", c.Connections, "not from 1 to the number of devices")
+	case c.InFlight < 1 || c.InFlight > maxInFlight:
+		return wrong("SIM_IN_FLIGHT", c.InFlight, fmt.Sprintf("not from 1 to %d", maxInFlight))
+	case c.TopicStyle != "device" && c.TopicStyle != "shared":
+		return wrong("SIM_TOPIC_STYLE", c.TopicStyle, "neither device nor shared")
+	case c.TopicPrefix == "" || strings.ContainsAny(c.TopicPrefix, "+#\x00") || len(c.TopicPrefix) > maxTopicPrefix:
+		return wrong("SIM_TOPIC_PREFIX", c.TopicPrefix, "not the beginning of a topic")
+	case !(c.Rate >= 0 && c.Rate <= 1e6):
+		return wrong("SIM_RATE", c.Rate, "not from 0 to 1000000")
+	case c.Count < 0:
+		return wrong("SIM_COUNT", c.Count, "negative")
+	case c.Duration < 0:
+		return wrong("SIM_DURATION", c.Duration, "negative")
+	}
+	for _, f := range []struct {
+		variable string
+		percent  float64
+	}{
+		{"SIM_LATE", c.Late}, {"SIM_BURST", c.Burst}, {"SIM_DUPLICATE", c.Duplicate},
+		{"SIM_BAD_CLOCK", c.BadClock}, {"SIM_JUNK", c.Junk},
+	} {
+		if !(f.percent >= 0 && f.percent <= 100) {
+			return wrong(f.variable, f.percent, "not a percentage")
+		}
+	}
+	return nil
+}
+
+// withDefaults sets what has no useful zero.
+func (c Config) withDefaults() Config {
+	if c.ClientID == "" {
+		c.ClientID = "simulator"
+	}
+	if c.Connections == 0 {
+		c.Connections = 1
+	}
+	if c.InFlight == 0 {
+		c.InFlight = 1000
+	}
+	if c.TopicStyle == "" {
+		c.TopicStyle = "device"
+	}
+	if c.TopicPrefix == "" {
+		c.TopicPrefix = "sensors"
+	}
+	if c.FirstDevice == 0 {
+		c.FirstDevice = 1
+	}
+	return c
+}
+
+// topic is where device id publishes.
+func (c Config) topic(id iot.DeviceID) string {
+	if c.TopicStyle == "shared" {
+		return c.TopicPrefix + "/data"
+	}
+	return c.TopicPrefix + "/" + id.String() + "/data"
+}
+
+// parseURL returns s with a host and a port.
+func parseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, errors.New("not a URL")
+	}
+	port, err := defaultPort(u.Scheme)
+	switch {
+	case err != nil:
+		return nil, err
+	case u.Hostname() == "":
+		return nil, errors.New("no host in it")
+	case u.Port() == "":
+		u.Host += ":" + port
+	}
+	return u, nil
+}
+
+func defaultPort(scheme string) (string, error) {
+	switch scheme {
+	case "tcp", "mqtt":
+		return "1883", nil
+	case "ssl", "tls", "mqtts":
+		return "8883", nil
+	default:
+		return "", fmt.Errorf("scheme %q is none of tcp, mqtt, ssl, tls, mqtts", scheme)
+	}
+}

@@ -1,0 +1,137 @@
+package simulator
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// publication is one message to publish.
+type publication struct {
+	topic   string
+	payload []byte
+	due     time.Time // when it is to be sent; its latency counts from here
+	ledger  bool      // it belongs in the ledger: neither junk nor a copy
+}
+
+// stream is what the devices of one connection publish, in order. It belongs to one goroutine.
+type stream struct {
+	cfg        Config
+	connection int
+	measuring  context.Context // no reading is measured once it has ended
+	counters   *counters
+	random     *rand.Rand
+	start      time.Time
+	interval   float64 // nanoseconds between two readings of the whole fleet; 0: no pace
+
+	devices []device
+	turn    int64     // the devices take turns: turn n belongs to device n % len(devices)
+	due     time.Time // when this turn is
+	held    holdingQueue
+	ended   bool
+}
+
+func newStream(measuring context.Context, cfg Config, connection int, start time.Time, c *counters) *stream {
+	s := &stream{cfg: cfg, connection: connection, measuring: measuring, counters: c, start: start,
+		random: rand.New(rand.NewPCG(cfg.Seed, uint64(connection)))}
+	for i := connection; i < cfg.Devices; i += cfg.Connections {
+		id := cfg.FirstDevice + iot.DeviceID(i)
+		s.devices = append(s.devices, newDevice(id, cfg.topic(id)))
+	}
+	if cfg.Rate > 0 {
+		s.interval = 1e9 / (cfg.Rate * float64(cfg.Devices))
+	}
+	s.schedule()
+	return s
+}
+
+// index is the number of this turn's reading among those of the whole fleet, in which the devices take
+// turns too.
+func (s *stream) index() int64 {
+	round, place := s.turn/int64(len(s.devices)), s.turn%int64(len(s.devices))
+	return round*int64(s.cfg.Devices) + place*int64(s.cfg.Connections) + int64(s.connection)
+}
+
+// schedule sets when this turn is: at a random moment within the time slot of its reading, so that the
+// fleet neither beats in step nor leaves its rate.
+func (s *stream) schedule() {
+	s.due = s.start.Add(time.Duration((float64(s.index()) + s.random.Float64()) * s.interval))
+}
+
+// next fills p, reusing the memory of its payload, and returns 0; or it returns how long there is nothing
+// to publish. io.EOF: there is nothing any more.
+func (s *stream) next(now time.Time, p *publication) (wait time.Duration, err error) {
+	for {
+		if !s.ended && (s.measuring.Err() != nil || s.cfg.Count > 0 && s.index() >= s.cfg.Count) {
+			s.ended = true
+		}
+		if due, ok := s.held.due(); ok && (s.ended || !due.After(now)) {
+			s.held.pop(p)
+			return 0, nil
+		}
+		if s.ended {
+			return 0, io.EOF
+		}
+		if s.interval == 0 {
+			s.due = now
+		}
+		if wait := s.due.Sub(now); wait > 0 {
+			if due, ok := s.held.due(); ok {
+				wait = min(wait, due.Sub(now))
+			}
+			return wait, nil
+		}
+		d := &s.devices[s.turn%int64(len(s.devices))]
+		// By the wall clock of now, which may have been set since the start.
+		ms := d.stamp(now.Add(s.due.Sub(now)))
+		if ahead := time.Duration(ms-now.UnixMilli()) * time.Millisecond; ahead > maxLead {
+			return ahead - maxLead, nil
+		}
+		twice := s.publish(d, ms, p)
+		s.turn++
+		s.schedule()
+		held := p.due.After(now)
+		if held {
+			s.held.push(*p)
+		}
+		if twice {
+			repeat := *p
+			repeat.ledger = false
+			s.held.push(repeat)
+		}
+		if !held {
+			return 0, nil
+		}
+	}
+}
+
+// publish fills p with what d makes of its reading of millisecond ms, and reports whether d sends it
+// twice. Where p.due is later than this turn, d keeps it back until then.
+func (s *stream) publish(d *device, ms int64, p *publication) (twice bool) {
+	temperature, humidity := d.measure(ms, s.random)
+	p.topic, p.payload, p.due, p.ledger = d.topic, p.payload[:0], s.due, true
+
+	switch {
+	case s.happens(s.cfg.Junk, &s.counters.junk):
+		p.ledger = false
+		p.payload = append(p.payload, junk[s.random.IntN(len(junk))]...)
+	case s.happens(s.cfg.BadClock, &s.counters.badClock):
+		p.payload = appendReading(p.payload, d.id, temperature, humidity, badClock(ms, s.random))
+	default:
+		p.payload = appendReading(p.payload, d.id, temperature, humidity, ms)
+	}
+
+	if !s.due.Before(d.silentUntil) && s.happens(s.cfg.Burst, &s.counters.bursts) {
+		d.silentUntil = s.due.Add(holdTime)
+	}
+	if s.due.Before(d.silentUntil) {
+		p.due = d.silentUntil
+	}
+	if s.happens(s.cfg.Late, &s.counters.late) {
+		p.due = s.due.Add(holdTime)
+	}
+	return s.happens(s.cfg.Duplicate, &s.counters.duplicates)
+}
