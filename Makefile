@@ -1,0 +1,92 @@
+# `make help` lists the targets. Tools are pinned here and run through `go run`; nothing needs installing.
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BUF      := go run github.com/bufbuild/buf/cmd/buf@v1.75.0
+
+MODULES  := $(shell sed -n 's|^[[:space:]]*\./||p' go.work)
+SERVICES := mqtt-bridge ingest-writer cache-updater query-api all-in-one simulator
+ROOT     := github.com/telltale-iot/telltale
+
+# Where the servers of docker-compose.yml listen; set a variable to test against another server.
+export TEST_MQTT_URL      ?= tcp://127.0.0.1:1883
+export TEST_KAFKA_BROKERS ?= 127.0.0.1:9092
+export TEST_MONGODB_URI   ?= mongodb://127.0.0.1:27017
+export TEST_REDIS_URL     ?= redis://127.0.0.1:6379/15
+export TEST_MYSQL_URL     ?= mysql://root:iot@127.0.0.1:3306/iot
+export TEST_POSTGRES_URL  ?= postgres://iot:iot@127.0.0.1:5432/iot
+SERVER_URLS := TEST_MQTT_URL TEST_KAFKA_BROKERS TEST_MONGODB_URI TEST_REDIS_URL TEST_MYSQL_URL TEST_POSTGRES_URL
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## every binary, into bin/
+	go build -o bin/ $(SERVICES:%=./services/%)
+
+.PHONY: run
+run: ## all-in-one with demo devices, data in ./data
+	go build -o bin/ ./services/all-in-one
+	bin/all-in-one --demo 5
+
+.PHONY: test
+test: ## every test that needs no server, with the race detector
+	env $(SERVER_URLS:%=-u %) go test -race -timeout 10m work
+
+.PHONY: servers
+servers: ## the servers of docker-compose.yml
+	docker compose up -d --wait
+
+.PHONY: test-real
+test-real: servers ## the tests on real servers
+	TEST_REQUIRE=1 go test -race -timeout 15m -p 1 $(REAL_PACKAGES)
+REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/kafka/... pkg/readings/... pkg/metadata/... pkg/latest/... \
+	services/mqtt-bridge/... services/ingest-writer/... services/cache-updater/... services/query-api/...)
+
+.PHONY: bench
+bench: servers build ## the table of speed and memory, on real servers
+	go run ./deploy/acceptance/load
+
+.PHONY: check
+check: fmt-check vet lint tidy-check standalone proto-check ## everything about the code but its tests
+
+.PHONY: fmt
+fmt: ## format the code
+	$(GOLANGCI) fmt $(MODULES:%=./%/...)
+
+.PHONY: fmt-check
+fmt-check:
+	@out=$$(gofmt -l $(MODULES)); [ -z "$$out" ] || { echo "not formatted (make fmt):"; echo "$$out"; exit 1; }
+
+.PHONY: vet
+vet:
+	go vet work
+
+.PHONY: lint
+lint: $(MODULES:%=lint/%) ## golangci-lint in every module
+.PHONY: $(MODULES:%=lint/%)
+$(MODULES:%=lint/%): lint/%:
+	cd $* && $(GOLANGCI) run ./...
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module
+	for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
+
+.PHONY: tidy-check
+tidy-check:
+	for m in $(MODULES); do (cd $$m && go mod tidy -diff) || exit 1; done
+
+# A workspace hides a missing require or replace; a build of the module alone does not.
+.PHONY: standalone
+standalone:
+	for m in $(MODULES); do (cd $$m && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
+
+.PHONY: proto
+proto: ## generate the Go code of proto/
+	cd proto && $(BUF) generate
+
+PROTO_BASE ?= ../.git#branch=main,subdir=proto
+.PHONY: proto-check
+proto-check:
+	cd proto && $(BUF) lint && $(BUF) breaking --against '$(PROTO_BASE)'
+	cd proto && $(BUF) generate && git diff --exit-code -- .

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "github.com/telltale-iot/telltale/"
+
+// pkg is what `go list -json` tells of a package. The imports of its tests are not held to the rules.
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+// drivers names, for each third-party driver, the folders that may import it.
+var drivers = []struct {
+	driver  string
+	folders []string
+}{
+	{"github.com/IBM/sarama", []string{"pkg/kafka"}},
+	{"github.com/eclipse/paho.mqtt.golang", []string{"services/mqtt-bridge/bridge", "services/simulator"}},
+	{"github.com/mochi-mqtt/server/v2", []string{"services/mqtt-bridge/bridge"}},
+	{"go.mongodb.org/mongo-driver/v2", []string{"pkg/readings/mongo"}},
+	{"github.com/go-sql-driver/mysql", []string{"pkg/metadata/mysql"}},
+	{"github.com/jackc/pgx/v5", []string{"pkg/metadata/postgres"}},
+	{"modernc.org/sqlite", []string{"pkg/sqlite"}},
+	{"github.com/redis/rueidis", []string{"pkg/latest/redis"}},
+	{"github.com/labstack/echo/v4", []string{"services/query-api/api"}},
+	{"github.com/twmb/franz-go", []string{"pkg/embedded"}},
+	{"google.golang.org/protobuf", []string{"pkg/event", "proto"}},
+	{root + "proto", []string{"pkg/event"}},
+}
+
+// TestImports holds the workspace to its layers: who may import whom.
+func TestImports(t *testing.T) {
+	for _, p := range workspace(t) {
+		folder := strings.TrimPrefix(p.ImportPath, root)
+		for _, imported := range p.Imports {
+			if why := forbidden(folder, imported); why != "" {
+				t.Errorf("%s imports %s: %s", folder, strings.TrimPrefix(imported, root), why)
+			}
+		}
+	}
+}
+
+// TestImportRulesCanFail shows what the rules refuse.
+func TestImportRulesCanFail(t *testing.T) {
+	for _, tt := range []struct{ folder, imported string }{
+		{"pkg/iot", "github.com/google/go-cmp/cmp"},
+		{"pkg/kafka", root + "services/mqtt-bridge/bridge"},
+		{"services/query-api/api", root + "services/ingest-writer/writer"},
+		{"services/query-api/api", "go.mongodb.org/mongo-driver/v2/bson"},
+		{"pkg/readings/sqlite", "modernc.org/sqlite/lib"},
+		{"pkg/payload", root + "proto/telltale/v1"},
+		{"services/query-api/api", root + "pkg/embedded"},
+		{"pkg/readings", root + "pkg/readings/readingstest"},
+	} {
+		if forbidden(tt.folder, tt.imported) == "" {
+			t.Errorf("%s may import %s", tt.folder, tt.imported)
+		}
+	}
+}
+
+// forbidden says why the package in folder may not import imported; "" when it may.
+func forbidden(folder, imported string) string {
+	local, isLocal := strings.CutPrefix(imported, root)
+	switch {
+	case folder == "pkg/iot" && strings.Contains(imported, "."):
+		return "the vocabulary imports the standard library alone"
+	case in(folder, "pkg") && isLocal && in(local, "services"):
+		return "pkg does not know the services"
+	case in(folder, "services") && isLocal && in(local, "services") && service(folder) != service(local) && service(folder) != "all-in-one":
+		return "services do not know each other"
+	case isLocal && path.Base(local) == path.Base(path.Dir(local))+"test" && local != folder:
+		return "a suite is for tests"
+	case local == "pkg/embedded" && folder != "services/all-in-one":
+		return "embedded servers are for tests and all-in-one"
+	}
+	for _, d := range drivers {
+		if in(imported, d.driver) && !slices.ContainsFunc(d.folders, func(f string) bool { return in(folder, f) }) && !in(folder, "deploy/acceptance") {
+			return "only " + strings.Join(d.folders, " and ") + " may"
+		}
+	}
+	return ""
+}
+
+// in reports whether path is dir or below it.
+func in(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+// service is the name of the service that folder belongs to.
+func service(folder string) string { return strings.SplitN(folder, "/", 3)[1] }
+
+func workspace(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "work")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list work: %v", err)
+	}
+	var all []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < 20 {
+		t.Fatalf("go list work names %d packages", len(all))
+	}
+	return all
+}

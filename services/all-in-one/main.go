@@ -1,0 +1,56 @@
+// Command all-in-one is the whole of Telltale in one process: the four services, unchanged, on embedded
+// parts. Each part is replaced by a real server when its variable is set.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+)
+
+// command holds the settings of all services. Those that name a server have no default here: unset, the
+// part is embedded.
+type command struct {
+	DataDir         string        `env:"DATA_DIR" default:"./data" help:"Where everything is kept that is not on a server."`
+	MQTTListenAddr  string        `name:"mqtt-listen-addr" env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
+	MQTTTopics      []string      `name:"mqtt-topics" env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
+	KafkaListenAddr string        `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
+	KafkaTopic      string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings; dead letters go to the topic of that name with .dlq behind it."`
+	LogRetention    time.Duration `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
+	LogMaxBytes     int64         `env:"LOG_MAX_BYTES" default:"1073741824" help:"Bytes of readings that the embedded Kafka broker keeps, at most."`
+	LatestTTL       time.Duration `name:"latest-ttl" env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
+	HTTPAddr        string        `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
+	OpsAddr         string        `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address of the operations port: /livez, /readyz, /metrics."`
+	LogLevel        slog.Level    `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	Demo            int           `placeholder:"N" help:"Let N simulated devices publish a reading per second each."`
+
+	MQTTURL      string   `name:"mqtt-url" env:"MQTT_URL" group:"Servers in place of embedded parts" help:"Broker to subscribe to, instead of listening for devices."`
+	KafkaBrokers []string `env:"KAFKA_BROKERS" group:"Servers in place of embedded parts" help:"Kafka bootstrap servers, host:port, separated by commas."`
+	MongoDBURI   string   `name:"mongodb-uri" env:"MONGODB_URI" group:"Servers in place of embedded parts" help:"Where readings are stored."`
+	RedisURL     string   `name:"redis-url" env:"REDIS_URL" group:"Servers in place of embedded parts" help:"Where the newest readings are kept."`
+	DatabaseURL  string   `name:"database-url" env:"DATABASE_URL" group:"Servers in place of embedded parts" help:"Where users and devices are kept: mysql:// or postgres://."`
+}
+
+func main() {
+	daemon.Main("all-in-one", "The whole of Telltale in one process, on embedded parts: an MQTT endpoint, a Kafka broker, SQLite. "+
+		"Each part is replaced by a real server when its variable is set.", new(command))
+}
+
+// Operations gives the process the operations port of a program on a laptop: on this machine only.
+func (c *command) Operations() *daemon.Flags {
+	return &daemon.Flags{OpsAddr: c.OpsAddr, LogLevel: c.LogLevel}
+}
+
+// Run starts the parts that are embedded, runs the services on them, and stops in the reverse order.
+func (c *command) Run(ctx context.Context, p *daemon.Process) error {
+	parts, err := c.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer parts.close(p.Log)
+	greet(os.Stdout, parts, c.MQTTURL)
+	return c.runServices(ctx, p, parts)
+}

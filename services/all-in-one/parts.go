@@ -1,0 +1,167 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/readings"
+)
+
+// partitions of the embedded broker's topics: each batch of one is synced to disk by itself, and one
+// machine has no use for many.
+const partitions = 4
+
+// parts is what the services run on: embedded, or clients of real servers.
+type parts struct {
+	kafka    kafka.Config
+	readings readings.Store
+	metadata metadata.Store
+	latest   latest.Cache
+	mqtt     net.Listener // nil when the bridge subscribes to a broker
+	http     net.Listener
+
+	opened []part
+}
+
+// part is something to close at the end.
+type part struct {
+	name  string
+	close func() error
+}
+
+// open opens every part. It fails when the data directory is taken or cannot be written, an address is in
+// use, or a setting cannot work; servers that are away are waited for later, by the services.
+func (c *command) open(ctx context.Context, p *daemon.Process) (_ *parts, err error) {
+	parts := new(parts)
+	defer func() {
+		if err != nil {
+			parts.close(p.Log)
+		}
+	}()
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory (DATA_DIR): %w", err)
+	}
+	parts.add("lock", lock.Close)
+	// Listeners first: what most often goes wrong should do so before anything is written.
+	if c.MQTTURL == "" {
+		if parts.mqtt, err = parts.listen("MQTT_LISTEN_ADDR", c.MQTTListenAddr); err != nil {
+			return nil, err
+		}
+	}
+	if parts.http, err = parts.listen("HTTP_ADDR", c.HTTPAddr); err != nil {
+		return nil, err
+	}
+	if err := c.openKafka(parts, dir, p.Log); err != nil {
+		return nil, err
+	}
+	if err := c.openStores(ctx, parts, dir); err != nil {
+		return nil, err
+	}
+	return parts, nil
+}
+
+func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
+	parts.kafka = kafka.Config{
+		Brokers: c.KafkaBrokers, Topic: c.KafkaTopic, Partitions: 12, Replication: -1, Retention: c.LogRetention,
+	}
+	if len(c.KafkaBrokers) > 0 {
+		return nil
+	}
+	broker, err := embedded.StartKafka(embedded.KafkaConfig{
+		Addr: c.KafkaListenAddr, Dir: filepath.Join(dir, "kafka"),
+		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes / partitions, Log: log,
+	})
+	if err != nil {
+		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
+	}
+	parts.add("kafka", broker.Close)
+	parts.kafka.Brokers, parts.kafka.Partitions = []string{broker.Addr()}, partitions
+	return nil
+}
+
+func (c *command) openStores(ctx context.Context, parts *parts, dir string) (err error) {
+	if parts.readings, err = openStore(ctx, parts, readings.Open, "MONGODB_URI", c.MongoDBURI, dir, "readings.db"); err != nil {
+		return err
+	}
+	if parts.metadata, err = openStore(ctx, parts, metadata.Open, "DATABASE_URL", c.DatabaseURL, dir, "metadata.db"); err != nil {
+		return err
+	}
+	if parts.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://")); err != nil {
+		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
+	}
+	parts.add("latest", parts.latest.Close)
+	return nil
+}
+
+// store is what the stores of readings and of metadata have in common.
+type store interface {
+	Prepare(context.Context) error
+	Close() error
+}
+
+// openStore opens the store at url, the setting of variable, or where that is empty in a SQLite file of its
+// own in dir. A file is prepared here: unlike a server, it cannot be waited for.
+func openStore[S store](ctx context.Context, parts *parts, open func(string) (S, error), variable, url, dir, file string) (s S, err error) {
+	if url != "" {
+		if s, err = open(url); err != nil {
+			return s, &daemon.ConfigError{Variable: variable, Value: url, Err: err}
+		}
+		parts.add(variable, s.Close)
+		return s, nil
+	}
+	if s, err = open("sqlite://" + filepath.Join(dir, file)); err != nil {
+		return s, fmt.Errorf("data directory (DATA_DIR): %w", err)
+	}
+	parts.add(file, s.Close)
+	if err := s.Prepare(ctx); err != nil {
+		return s, fmt.Errorf("data directory (DATA_DIR): %s: %w", file, err)
+	}
+	return s, nil
+}
+
+// listen listens on addr, the setting of variable.
+func (p *parts) listen(variable, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.As(err, new(*net.AddrError)) || errors.As(err, new(*net.DNSError)) {
+		return nil, &daemon.ConfigError{Variable: variable, Value: addr, Err: err}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", variable, err)
+	}
+	p.add(variable, func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil // by the service that it was given to
+	})
+	return l, nil
+}
+
+func (p *parts) add(name string, close func() error) {
+	p.opened = append(p.opened, part{name, close})
+}
+
+// close closes the parts in the reverse order.
+func (p *parts) close(log *slog.Logger) {
+	for _, part := range slices.Backward(p.opened) {
+		if err := part.close(); err != nil {
+			log.Warn("cannot close a part", "part", part.name, "err", err)
+		}
+	}
+}

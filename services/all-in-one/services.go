@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/services/cache-updater/updater"
+	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
+	"github.com/telltale-iot/telltale/services/query-api/api"
+	"github.com/telltale-iot/telltale/services/query-api/registrar"
+	"github.com/telltale-iot/telltale/services/simulator/simulator"
+)
+
+// runServices runs the services on parts until ctx ends or one of them fails.
+func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *parts) error {
+	group, ctx := errgroup.WithContext(ctx)
+	// run starts a service, which logs under its own name and is a client of Kafka of its own.
+	run := func(name string, service func(context.Context, *slog.Logger, kafka.Config) error) {
+		cfg := parts.kafka
+		cfg.ClientID = name
+		group.Go(func() error {
+			if err := service(ctx, p.Log.With("part", name), cfg); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	run("mqtt-bridge", func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
+		producer := kafkaNewProducer(kafka, log, p.Metrics)
+		b := &bridge.Bridge{
+			Config: bridge.Config{
+				URL: c.MQTTURL, Topics: c.MQTTTopics,
+				MaxConnections: 10000, MaxPacketBytes: 1114112,
+			},
+			Listener: parts.mqtt, Producer: producer, Topic: kafka.Topic, DeadLetters: kafka.DeadLetterTopic(), Log: log, Metrics: p.Metrics,
+		}
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return producer.Run(ctx) })
+		g.Go(func() error { return b.Run(ctx) })
+		return g.Wait()
+	})
+	run(writer.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
+		w := &writer.Writer{Kafka: kafka, Store: parts.readings, Log: log, Metrics: p.Metrics, Health: p.Health}
+		return w.Run(ctx)
+	})
+	run(updater.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
+		u := &updater.Updater{Kafka: kafka, Cache: parts.latest, TTL: c.LatestTTL, Log: log, Metrics: p.Metrics, Health: p.Health}
+		return u.Run(ctx)
+	})
+	run(registrar.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
+		r := &registrar.Registrar{Kafka: kafka, Store: parts.metadata, Log: log, Metrics: p.Metrics, Health: p.Health}
+		return r.Run(ctx)
+	})
+	run("query-api", func(ctx context.Context, log *slog.Logger, _ kafka.Config) error {
+		a := &api.API{Metadata: parts.metadata, Readings: parts.readings, Latest: parts.latest, Log: log, Metrics: p.Metrics}
+		return a.Run(ctx, parts.http)
+	})
+	if c.RedisURL == "" {
+		run("rebuild", func(ctx context.Context, log *slog.Logger, _ kafka.Config) error {
+			return c.rebuildLatest(ctx, log, parts)
+		})
+	}
+	if c.Demo > 0 {
+		run("demo", func(ctx context.Context, log *slog.Logger, _ kafka.Config) error {
+			return c.runDemo(ctx, log, parts)
+		})
+	}
+	return group.Wait()
+}
+
+// rebuildLatest fills the cache, which begins empty in this process, from the stored readings.
+func (c *command) rebuildLatest(ctx context.Context, log *slog.Logger, parts *parts) error {
+	err := daemon.Await(ctx, log, "stored readings for the latest cache", func(ctx context.Context) error {
+		return updater.Rebuild(ctx, parts.metadata, parts.readings, parts.latest, c.LatestTTL)
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// runDemo publishes readings of simulated devices until ctx ends.
+func (c *command) runDemo(ctx context.Context, log *slog.Logger, parts *parts) error {
+	url := c.MQTTURL
+	if parts.mqtt != nil {
+		url = "tcp://" + parts.mqtt.Addr().String()
+	}
+	s, err := simulator.New(simulator.Config{URL: url, Devices: c.Demo, Rate: 1}, log)
+	if err != nil {
+		return err
+	}
+	if err := s.Run(ctx); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+var kafkaNewProducer = kafka.NewProducer
