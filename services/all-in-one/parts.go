@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/embedded"
@@ -70,7 +71,7 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *parts, err er
 	if err := c.openKafka(parts, dir, p.Log); err != nil {
 		return nil, err
 	}
-	if err := c.openStores(ctx, parts, dir); err != nil {
+	if err := c.openStores(ctx, parts, dir, p.Health); err != nil {
 		return nil, err
 	}
 	return parts, nil
@@ -95,34 +96,40 @@ func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
 	return nil
 }
 
-func (c *command) openStores(ctx context.Context, parts *parts, dir string) (err error) {
-	if parts.readings, err = openStore(ctx, parts, readings.Open, "MONGODB_URI", c.MongoDBURI, dir, "readings.db"); err != nil {
+func (c *command) openStores(ctx context.Context, parts *parts, dir string, health *daemon.Health) (err error) {
+	if parts.readings, err = openStore(ctx, parts, health, readings.Open, "MONGODB_URI", c.MongoDBURI, dir, "readings.db"); err != nil {
 		return err
 	}
-	if parts.metadata, err = openStore(ctx, parts, metadata.Open, "DATABASE_URL", c.DatabaseURL, dir, "metadata.db"); err != nil {
+	if parts.metadata, err = openStore(ctx, parts, health, metadata.Open, "DATABASE_URL", c.DatabaseURL, dir, "metadata.db"); err != nil {
 		return err
 	}
 	if parts.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://")); err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
 	parts.add("latest", parts.latest.Close)
+	if c.RedisURL != "" {
+		health.Register(ctx, "redis", parts.latest.Check)
+	}
 	return nil
 }
 
 // store is what the stores of readings and of metadata have in common.
 type store interface {
 	Prepare(context.Context) error
+	Check(context.Context) error
 	Close() error
 }
 
 // openStore opens the store at url, the setting of variable, or where that is empty in a SQLite file of its
 // own in dir. A file is prepared here: unlike a server, it cannot be waited for.
-func openStore[S store](ctx context.Context, parts *parts, open func(string) (S, error), variable, url, dir, file string) (s S, err error) {
+func openStore[S store](ctx context.Context, parts *parts, health *daemon.Health, open func(string) (S, error), variable, url, dir, file string) (s S, err error) {
 	if url != "" {
 		if s, err = open(url); err != nil {
 			return s, &daemon.ConfigError{Variable: variable, Value: url, Err: err}
 		}
 		parts.add(variable, s.Close)
+		server, _, _ := strings.Cut(url, ":")
+		health.Register(ctx, server, s.Check)
 		return s, nil
 	}
 	if s, err = open("sqlite://" + filepath.Join(dir, file)); err != nil {
@@ -132,6 +139,7 @@ func openStore[S store](ctx context.Context, parts *parts, open func(string) (S,
 	if err := s.Prepare(ctx); err != nil {
 		return s, fmt.Errorf("data directory (DATA_DIR): %s: %w", file, err)
 	}
+	health.Register(ctx, file, s.Check)
 	return s, nil
 }
 

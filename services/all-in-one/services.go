@@ -17,6 +17,12 @@ import (
 	"github.com/telltale-iot/telltale/services/simulator/simulator"
 )
 
+// What the MQTT endpoint of one machine takes.
+const (
+	maxConnections = 10000
+	maxPacketBytes = 1<<20 + 64<<10
+)
+
 // runServices runs the services on parts until ctx ends or one of them fails.
 func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *parts) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -31,19 +37,15 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 			return nil
 		})
 	}
-	run("mqtt-bridge", func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
-		producer := kafkaNewProducer(kafka, log, p.Metrics)
+	run(bridge.Name, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
 		b := &bridge.Bridge{
 			Config: bridge.Config{
 				URL: c.MQTTURL, Topics: c.MQTTTopics,
-				MaxConnections: 10000, MaxPacketBytes: 1114112,
+				MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes,
 			},
-			Listener: parts.mqtt, Producer: producer, Topic: kafka.Topic, DeadLetters: kafka.DeadLetterTopic(), Log: log, Metrics: p.Metrics,
+			Kafka: kafka, Listener: parts.mqtt, Log: log, Metrics: p.Metrics, Health: p.Health,
 		}
-		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return producer.Run(ctx) })
-		g.Go(func() error { return b.Run(ctx) })
-		return g.Wait()
+		return b.Run(ctx)
 	})
 	run(writer.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
 		w := &writer.Writer{Kafka: kafka, Store: parts.readings, Log: log, Metrics: p.Metrics, Health: p.Health}
@@ -100,5 +102,3 @@ func (c *command) runDemo(ctx context.Context, log *slog.Logger, parts *parts) e
 	}
 	return nil
 }
-
-var kafkaNewProducer = kafka.NewProducer

@@ -27,6 +27,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
 	defer store.Close() //nolint:errcheck // every write was answered before
+	p.Health.Register(ctx, "mongodb", store.Check)
 	w := &writer.Writer{Kafka: c.Config, Store: store, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
 	return w.Run(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -56,8 +57,10 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		}
 		return fmt.Errorf("open the HTTP API at HTTP_ADDR: %w", err)
 	}
-	p.Health.Register(ctx, "readings store", stored.Check)
-	p.Health.Register(ctx, "latest cache", cache.Check)
+	database, _, _ := strings.Cut(c.DatabaseURL, ":") // mysql or postgres
+	p.Health.Register(ctx, database, devices.Check)
+	p.Health.Register(ctx, "mongodb", stored.Check)
+	p.Health.Register(ctx, "redis", cache.Check)
 
 	http := &api.API{Metadata: devices, Readings: stored, Latest: cache, Log: p.Log, Metrics: p.Metrics}
 	register := &registrar.Registrar{Kafka: c.Config, Store: devices, Log: p.Log, Metrics: p.Metrics, Health: p.Health}

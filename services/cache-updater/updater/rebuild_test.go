@@ -15,10 +15,10 @@ import (
 )
 
 func TestRebuild(t *testing.T) {
-	const ttl, devices = 10 * time.Minute, 1200
-	store, devicesStore, cache := openStores(t)
+	const ttl, devices = 10 * time.Minute, 600 // more devices than are looked up at once
+	stored, registered, cache := openStores(t)
 
-	var stored, want []iot.Reading
+	var all, want []iot.Reading
 	var ids []iot.DeviceID
 	for id := iot.DeviceID(1); id <= devices; id++ {
 		ids = append(ids, id)
@@ -28,12 +28,12 @@ func TestRebuild(t *testing.T) {
 		} else {
 			want = append(want, newest)
 		}
-		stored = append(stored, newest, reading(id, -time.Second, 1))
+		all = append(all, newest, reading(id, -time.Second, 1))
 	}
-	if _, err := store.InsertReadings(t.Context(), stored); err != nil {
+	if _, err := stored.InsertReadings(t.Context(), all); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := devicesStore.EnsureDevices(t.Context(), append(ids, devices+1)); err != nil {
+	if _, err := registered.EnsureDevices(t.Context(), append(ids, devices+1)); err != nil {
 		t.Fatal(err)
 	}
 	fresh := reading(1, time.Second, 3) // arrives while the cache is rebuilt
@@ -42,7 +42,7 @@ func TestRebuild(t *testing.T) {
 	}
 	want[0] = fresh
 
-	if err := updater.Rebuild(t.Context(), devicesStore, store, cache, ttl); err != nil {
+	if err := updater.Rebuild(t.Context(), registered, stored, cache, ttl); err != nil {
 		t.Fatal(err)
 	}
 	got, err := cache.AllLatest(t.Context())

@@ -48,12 +48,6 @@ func (u *Updater) Run(ctx context.Context) error {
 	if u.TTL <= 0 {
 		return &daemon.ConfigError{Variable: "LATEST_TTL", Value: u.TTL.String(), Err: errors.New("must be more than 0")}
 	}
-	if err := kafka.EnsureTopics(ctx, u.Kafka, u.Log); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
-		return err
-	}
 	taken := promauto.With(u.Metrics).NewCounterVec(prometheus.CounterOpts{
 		Name: "telltale_updater_readings_total",
 		Help: "Readings taken from Kafka: offered to the cache, expired (too old for it on arrival) or rejected (records that hold none).",
@@ -76,8 +70,14 @@ func (u *Updater) Run(ctx context.Context) error {
 		Config: u.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
 	}, sink.Handle, u.Log, u.Metrics)
 
-	u.Health.Register(ctx, "latest cache", u.Cache.Check)
-	u.Health.Register(ctx, "kafka consumer "+Group, consumer.Check)
+	u.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
+
+	if err := kafka.EnsureTopics(ctx, u.Kafka, u.Log); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	}
 	return consumer.Run(ctx)
 }
 

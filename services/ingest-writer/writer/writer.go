@@ -71,8 +71,7 @@ func (w *Writer) Run(ctx context.Context) error {
 		Config: w.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
 	}, sink.Handle, w.Log, w.Metrics)
 
-	w.Health.Register(ctx, "readings store", w.Store.Check)
-	w.Health.Register(ctx, "kafka consumer "+Group, consumer.Check)
+	w.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
 
 	// The producer outlives the consumer, whose last batches may still send dead letters.
 	var g errgroup.Group

@@ -10,19 +10,23 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
+// Name is the bridge's name as a client of Kafka.
+const Name = "mqtt-bridge"
+
 // Bridge takes readings from MQTT to Kafka.
 type Bridge struct {
-	Config      Config
-	Listener    net.Listener // where devices connect; nil to subscribe to Config.URL. Run closes it
-	Producer    *kafka.Producer
-	Topic       string // of the readings, in Kafka
-	DeadLetters string // of what cannot be read, in Kafka
-	Log         *slog.Logger
-	Metrics     prometheus.Registerer
+	Config   Config
+	Kafka    kafka.Config
+	Listener net.Listener // where devices connect; nil to subscribe to Config.URL. Run closes it
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+	Health   *daemon.Health
 
 	status atomic.Pointer[error]
 }
@@ -33,23 +37,39 @@ const drainTime = 5 * time.Second
 var errStarting = errors.New("starting")
 
 // Run takes messages until ctx ends. Then it takes no more, waits for Kafka to answer for those it took
-// (at most 5 s), acknowledges them, disconnects, and returns nil. The producer must be running; it may end
-// at the same time.
+// (at most 5 s), acknowledges them, disconnects, and returns nil. It takes messages at once: while Kafka
+// is away, or its topics are still being created, their acknowledgements wait.
 func (b *Bridge) Run(ctx context.Context) error {
 	filters, err := parseFilters(b.Config.Topics)
 	if err != nil {
 		return configError("MQTT_TOPICS", strings.Join(b.Config.Topics, ","), err)
 	}
+	producer := kafka.NewProducer(b.Kafka, b.Log, b.Metrics)
 	in := &intake{
-		producer: b.Producer, topic: b.Topic, deadLetters: b.DeadLetters,
+		producer: producer, topic: b.Kafka.Topic, deadLetters: b.Kafka.DeadLetterTopic(),
 		filters: filters, log: b.Log, inFlight: quota{limit: inFlightBytes},
 	}
 	in.metrics = newMetrics(b.Metrics, func() float64 { return float64(in.inFlight.inUse()) })
-	defer b.setStatus(errors.New("stopped"))
-	if b.Listener != nil {
-		return b.listen(ctx, in)
-	}
-	return b.subscribe(ctx, in)
+	b.Health.Register(ctx, "kafka ("+Name+")", producer.Check)
+	b.Health.Register(ctx, "mqtt", b.Check)
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		err := kafka.EnsureTopics(ctx, b.Kafka, b.Log)
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	})
+	group.Go(func() error { return producer.Run(ctx) }) // it drains as long as the source does
+	group.Go(func() error {
+		defer b.setStatus(errors.New("stopped"))
+		if b.Listener != nil {
+			return b.listen(ctx, in)
+		}
+		return b.subscribe(ctx, in)
+	})
+	return group.Wait()
 }
 
 // Check is nil while devices can publish: in subscribe mode, while the broker has confirmed the

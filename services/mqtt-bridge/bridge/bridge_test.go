@@ -1,16 +1,14 @@
 package bridge_test
 
 import (
-	"context"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 )
 
@@ -46,17 +44,11 @@ func listen(t *testing.T, k *testKafka, cfg bridge.Config) *testBridge {
 
 func start(t *testing.T, k *testKafka, cfg bridge.Config, l net.Listener) *testBridge {
 	b := &testBridge{t: t, metrics: prometheus.NewRegistry()}
-	producer := kafka.NewProducer(k.cfg, testLog(t), b.metrics)
 	b.Bridge = &bridge.Bridge{
-		Config: cfg, Listener: l, Producer: producer,
-		Topic: k.cfg.Topic, DeadLetters: k.cfg.DeadLetterTopic(), Log: testLog(t), Metrics: b.metrics,
+		Config: cfg, Kafka: k.cfg, Listener: l, Log: testLog(t), Metrics: b.metrics,
+		Health: daemon.NewHealth(testLog(t), prometheus.NewRegistry()),
 	}
-	b.stop = background(t, func(ctx context.Context) error {
-		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return producer.Run(ctx) })
-		g.Go(func() error { return b.Run(ctx) })
-		return g.Wait()
-	})
+	b.stop = background(t, b.Run)
 	return b
 }
 

@@ -25,6 +25,8 @@ type conn struct {
 	in     io.Reader
 	line   *line         // the session it belongs to, from when that is known
 	closed chan struct{} // closed by Close
+	// silence is how long the peer may send nothing, when the library sets no deadline; 0 is for ever.
+	silence time.Duration
 
 	// Used by the one goroutine that reads.
 	deadline time.Time // for reads; what the library set
@@ -63,11 +65,15 @@ func (r pacedReader) Read(p []byte) (int, error) {
 	if wait := time.Until(c.next); wait > 0 {
 		time.Sleep(wait)
 	}
-	if !c.deadline.Equal(c.applied) {
-		if err := c.Conn.SetReadDeadline(c.deadline); err != nil {
+	deadline := c.deadline
+	if deadline.IsZero() && c.silence > 0 {
+		deadline = time.Now().Add(c.silence)
+	}
+	if !deadline.Equal(c.applied) {
+		if err := c.Conn.SetReadDeadline(deadline); err != nil {
 			return 0, err
 		}
-		c.applied = c.deadline
+		c.applied = deadline
 	}
 	n, err := c.Conn.Read(p)
 	if n < len(p) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"time"
@@ -18,8 +19,12 @@ import (
 
 const (
 	keepAlive = 30 * time.Second
-	// answerTimeout is how long the broker may take to answer a ping or a request.
-	answerTimeout = 10 * time.Second
+	// brokerTimeout is how long it may take to connect. After that a busy broker may take its time
+	// with every answer, also to pings, as long as it sends anything at all: its answers stand in line
+	// behind thousands of messages.
+	brokerTimeout = 30 * time.Second
+	// brokerSilence is how long a broker may send nothing. It is pinged when keepAlive has passed.
+	brokerSilence = 3 * keepAlive / 2
 	// stable is how long a connection must last to count as one that works.
 	stable = 10 * time.Second
 	// subscribeBuffer is the read buffer of the one connection.
@@ -131,8 +136,8 @@ func (s *subscriber) connect(ctx context.Context) (*link, error) {
 		SetPassword(password).
 		SetCleanSession(false).
 		SetKeepAlive(keepAlive).
-		SetPingTimeout(answerTimeout).
-		SetConnectTimeout(answerTimeout).
+		SetPingTimeout(math.MaxInt64). // see brokerSilence
+		SetConnectTimeout(brokerTimeout).
 		SetAutoReconnect(false).
 		SetConnectRetry(false).
 		SetOrderMatters(true).
@@ -155,7 +160,7 @@ func (s *subscriber) connect(ctx context.Context) (*link, error) {
 }
 
 func (l *link) dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
 	var (
 		nc  net.Conn
@@ -170,6 +175,7 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	l.conn = newConn(nc, subscribeBuffer)
+	l.conn.silence = brokerSilence
 	l.line.attach(l.conn, nil)
 	return l.conn, nil
 }
@@ -196,13 +202,11 @@ func (l *link) subscribe(ctx context.Context) error {
 	return nil
 }
 
-// finish waits for the broker's answer.
+// finish waits for the broker's answer, or the end of the connection.
 func finish(ctx context.Context, t paho.Token) error {
 	select {
 	case <-t.Done():
 		return t.Error()
-	case <-time.After(2 * answerTimeout):
-		return errors.New("no answer")
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -39,6 +39,9 @@ func walkWhileWriting(t *testing.T, s stores, path string) {
 	seen := map[string]int{}
 	previous := "9999"
 	for n := 0; path != ""; n++ {
+		if n > len(old) {
+			t.Fatal("the walk does not end")
+		}
 		var writer sync.WaitGroup
 		writer.Go(func() {
 			late, fresh := reading(2, 2*(n%before)+1), reading(2, 2*before+n)

@@ -44,7 +44,6 @@ type Registrar struct {
 
 // Run prepares the store, then registers devices until ctx ends, and returns nil.
 func (r *Registrar) Run(ctx context.Context) error {
-	r.Health.Register(ctx, "metadata store", r.Store.Check)
 	if err := r.prepare(ctx); err != nil {
 		if errors.Is(err, context.Canceled) {
 			return nil
@@ -68,7 +67,7 @@ func (r *Registrar) Run(ctx context.Context) error {
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
 		Config: r.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
 	}, sink.Handle, r.Log, r.Metrics)
-	r.Health.Register(ctx, "kafka consumer "+Group, consumer.Check)
+	r.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
 	return consumer.Run(ctx)
 }
 
