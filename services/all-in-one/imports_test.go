@@ -26,7 +26,7 @@ var drivers = []struct {
 	folders []string
 }{
 	{"github.com/IBM/sarama", []string{"pkg/kafka"}},
-	{"github.com/eclipse/paho.mqtt.golang", []string{"services/mqtt-bridge/bridge", "services/simulator"}},
+	{"github.com/eclipse/paho.mqtt.golang", []string{"services/mqtt-bridge/bridge"}},
 	{"github.com/mochi-mqtt/server/v2", []string{"services/mqtt-bridge/bridge"}},
 	{"go.mongodb.org/mongo-driver/v2", []string{"pkg/readings/mongo"}},
 	{"github.com/go-sql-driver/mysql", []string{"pkg/metadata/mysql"}},

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+func ingestWriter(ctx context.Context, b *bench) (f figures, err error) {
+	uri, drop, err := b.mongoDatabase(ctx)
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
+	return b.backlog(ctx, "ingest-writer", "MONGODB_URI="+uri)
+}
+
+func cacheUpdater(ctx context.Context, b *bench) (figures, error) {
+	return b.backlog(ctx, "cache-updater", "REDIS_URL="+server("REDIS_URL"))
+}
+
+// backlog writes readings to Kafka and measures how a service works them off. The service's name is that of
+// its consumer group.
+func (b *bench) backlog(ctx context.Context, service string, settings ...string) (f figures, err error) {
+	t, err := b.newTopic(ctx, service)
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, t.remove(service)) }()
+	if err := t.fill(ctx, b.readings); err != nil {
+		return f, err
+	}
+	p, err := b.start(ctx, service, append(t.settings(), settings...)...)
+	if err != nil {
+		return f, err
+	}
+	f.n = b.readings
+	f.rate, err = await(ctx, int64(b.readings), func(ctx context.Context) (int64, error) { return t.committed(ctx, service) })
+	return p.finish(f, err)
+}
+
+// mongoDatabase returns the URI of a database of this run's own, and what removes it.
+func (b *bench) mongoDatabase(ctx context.Context) (uri string, drop func() error, err error) {
+	u, err := url.Parse(server("MONGODB_URI"))
+	if err != nil {
+		return "", nil, err
+	}
+	u.Path = "/" + b.name
+	client, err := mongo.Connect(options.Client().ApplyURI(u.String()))
+	if err != nil {
+		return "", nil, err
+	}
+	drop = func() error {
+		ctx := context.WithoutCancel(ctx)
+		return errors.Join(client.Database(strings.TrimPrefix(u.Path, "/")).Drop(ctx), client.Disconnect(ctx))
+	}
+	return u.String(), drop, nil
+}
