@@ -174,10 +174,16 @@ func formatIDCursor(id int64) string {
 }
 
 // linkNext tells the client where the rest of a list is: the same request from cursor on. The URL is
-// relative (to that of the request), so it holds behind any proxy.
+// absolute, since many clients take it as it is; behind a proxy it is the one that the client used, where
+// the proxy passes Host and X-Forwarded-Proto on.
 func (p *params) linkNext(c echo.Context, cursor string) {
 	var b strings.Builder
-	b.WriteString("<")
+	if c.Scheme() == "https" {
+		b.WriteString("<https://")
+	} else {
+		b.WriteString("<http://")
+	}
+	b.WriteString(c.Request().Host)
 	b.WriteString(c.Request().URL.EscapedPath())
 	b.WriteString("?")
 	for _, q := range p.pairs {

@@ -44,12 +44,6 @@ type Registrar struct {
 
 // Run prepares the store, then registers devices until ctx ends, and returns nil.
 func (r *Registrar) Run(ctx context.Context) error {
-	if err := r.prepare(ctx); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
-		return err
-	}
 	registered := promauto.With(r.Metrics).NewCounter(prometheus.CounterOpts{
 		Name: "telltale_registrar_devices_registered_total",
 		Help: "Devices created because of a reading.",
@@ -67,7 +61,13 @@ func (r *Registrar) Run(ctx context.Context) error {
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
 		Config: r.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
 	}, sink.Handle, r.Log, r.Metrics)
-	r.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
+	r.Health.Register(ctx, "kafka ("+Group+")", consumer.Check) // not ready while anything is waited for
+	if err := r.prepare(ctx); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	}
 	return consumer.Run(ctx)
 }
 
