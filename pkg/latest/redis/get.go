@@ -20,7 +20,7 @@ const subscriberBuffer = 1024
 
 // Latest implements iot.LatestCache.
 func (c *Cache) Latest(ctx context.Context, id iot.DeviceID) (iot.Reading, error) {
-	value, err := c.client.Do(ctx, c.client.B().Get().Key(key(id)).Build()).AsBytes()
+	value, err := c.client.Do(ctx, c.client.B().Get().Key(string(appendKey(nil, id))).Build()).AsBytes()
 	if rueidis.IsRedisNil(err) {
 		return iot.Reading{}, iot.ErrNotFound
 	}

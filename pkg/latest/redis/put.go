@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
-// putChunk is how many devices one run of the script writes. Redis does nothing else meanwhile: some
-// 0.5 ms.
-const putChunk = 100
+// putChunk is how many devices one run of the script writes. Redis does nothing else meanwhile: about a
+// millisecond.
+const putChunk = 200
 
 // PutLatest implements iot.LatestCache.
 func (c *Cache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) error {
@@ -49,18 +50,30 @@ func newestPerDevice(batch []iot.Reading, now time.Time, ttl time.Duration) []*i
 
 // scriptInput returns what put.lua takes to write readings.
 func (c *Cache) scriptInput(readings []*iot.Reading, now time.Time, ttl time.Duration) (keys, args []string) {
+	var text strings.Builder // holds all strings in a few pieces of memory
+	text.Grow(256 * len(readings))
+	keep := func(b []byte) string {
+		start := text.Len()
+		text.Write(b)
+		return text.String()[start:]
+	}
 	keys = append(make([]string, 0, 1+len(readings)), indexKey)
 	args = append(make([]string, 0, 2+2*len(readings)), c.channel, strconv.FormatInt(now.UnixMilli(), 10))
 	var buf []byte
 	for _, r := range readings {
+		buf = appendKey(buf[:0], r.Device)
+		keys = append(keys, keep(buf))
+		buf = strconv.AppendInt(buf[:0], expiry(r, ttl), 10)
+		args = append(args, keep(buf))
 		buf = readingjson.Append(buf[:0], *r)
-		keys = append(keys, key(r.Device))
-		args = append(args, strconv.FormatInt(expiry(r, ttl), 10), string(buf))
+		args = append(args, keep(buf))
 	}
 	return keys, args
 }
 
-func key(id iot.DeviceID) string { return keyPrefix + id.String() }
+func appendKey(dst []byte, id iot.DeviceID) []byte {
+	return strconv.AppendInt(append(dst, keyPrefix...), int64(id), 10)
+}
 
 // expiry is when r's time is over, in milliseconds since 1970.
 func expiry(r *iot.Reading, ttl time.Duration) int64 { return r.Received.Add(ttl).UnixMilli() }
