@@ -42,12 +42,6 @@ type Writer struct {
 
 // Run moves readings until ctx ends, then finishes the batches it has begun, commits them and returns nil.
 func (w *Writer) Run(ctx context.Context) error {
-	if err := w.prepare(ctx); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
-		return err
-	}
 	producer := kafka.NewProducer(w.Kafka, w.Log, w.Metrics)
 	counts := newCounts(w.Metrics)
 	sink := &event.Sink{
@@ -73,6 +67,12 @@ func (w *Writer) Run(ctx context.Context) error {
 
 	w.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
 
+	if err := w.prepare(ctx); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	}
 	// The producer outlives the consumer, whose last batches may still send dead letters.
 	var g errgroup.Group
 	producing, stopProducing := context.WithCancel(context.WithoutCancel(ctx))
