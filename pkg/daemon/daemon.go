@@ -73,6 +73,10 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 	flags := cmd.Operations()
 	log := newLogger(stderr, flags.LogLevel, name)
 	listener, err := net.Listen("tcp", flags.OpsAddr)
+	if errors.As(err, new(*net.AddrError)) || errors.As(err, new(*net.DNSError)) {
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, &ConfigError{Variable: "OPS_ADDR", Value: flags.OpsAddr, Err: err})
+		return exitUsage
+	}
 	if err != nil {
 		log.Error("cannot open the operations port", "variable", "OPS_ADDR", "err", err)
 		return exitFailed

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -79,6 +80,7 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 		unlock()
 		return nil, fmt.Errorf("open the kafka log in %s: %w", cfg.Dir, err)
 	}
+	debug.FreeOSMemory() // the log was read through, and is as long as all the rest is small
 	ctx, stop := context.WithCancel(context.Background())
 	k := &Kafka{cluster: cluster, addr: listener.Addr().String(), unlock: unlock, stop: stop, stopped: make(chan struct{})}
 	go func() {

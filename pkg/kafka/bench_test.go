@@ -1,92 +1,96 @@
+//go:build unix
+
 package kafka_test
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
-	telltalev1 "github.com/telltale-iot/telltale/proto/telltale/v1"
-	"google.golang.org/protobuf/proto"
 )
 
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+// The benchmarks report the CPU time of this process per million records, which holds on a busy machine:
+//
+//	TEST_KAFKA_BROKERS=127.0.0.1:9092 go test ./kafka -run - -bench . -benchtime 1000000x
+
+// measure reports the CPU and wall time of what happens until the returned function is called.
+func measure(b *testing.B) (stop func()) {
+	cpu := func() time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	began, before := time.Now(), cpu()
+	b.ReportAllocs()
+	b.ResetTimer()
+	return func() {
+		b.StopTimer()
+		b.ReportMetric((cpu()-before).Seconds()/float64(b.N)*1e6, "CPU-s/M")
+		b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "records/s")
+	}
 }
 
+// inFlight is how many records a benchmark has on their way at most.
+const inFlight = 20_000
+
+var (
+	benchKey   = []byte("12345")
+	benchValue = []byte(strings.Repeat("0123456789", 8))
+)
+
+// BenchmarkProducer compares the producer with the ones that sarama and franz-go bring along, all of them
+// idempotent, with acks=all and a linger of 5 ms.
 func BenchmarkProducer(b *testing.B) {
-	brokers := strings.Split(os.Getenv("TEST_KAFKA_BROKERS"), ",")
-	cfg := kafka.Config{Brokers: brokers, Topic: fmt.Sprintf("bench-%d", time.Now().UnixNano()), Partitions: 12, ClientID: "bench"}
-	sc := sarama.NewConfig()
-	sc.Version = sarama.V4_1_0_0
-	admin, err := sarama.NewClusterAdmin(brokers, sc)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer admin.Close()
-	if err := admin.CreateTopic(cfg.Topic, &sarama.TopicDetail{NumPartitions: 12, ReplicationFactor: -1}, false); err != nil {
-		b.Fatal(err)
-	}
-	defer admin.DeleteTopic(cfg.Topic)
-	var values [1024][]byte
-	for i := range values {
-		values[i], _ = proto.Marshal(&telltalev1.Reading{DeviceId: int64(i), TimestampMs: 1e12 + rand.Int64N(1e9), ReceivedAtMs: 1e12 + rand.Int64N(1e9), TimestampSource: 1,
-			Metrics: []*telltalev1.Metric{{Name: "humidity", Value: float64(rand.IntN(1000)) / 10}, {Name: "temperature", Value: float64(rand.IntN(1000)) / 10}}})
-	}
-	fmt.Println(len(values[7]))
+	brokers := brokers(b)
+	cfg := newTopic(b, brokers, 12)
+	key := func(i int) []byte { return strconv.AppendInt(nil, int64(i%1000), 10) }
+
 	b.Run("ours", func(b *testing.B) {
-		ctx, cancel := context.WithCancel(context.Background())
-		p := kafka.NewProducer(cfg, slog.Default(), nil)
-		var wg sync.WaitGroup
-		wg.Go(func() { p.Run(ctx) })
-		p.Send(ctx, kafka.Record{Topic: cfg.Topic, Key: []byte("1"), Value: values[0]})
-		slots := make(chan struct{}, 20000)
-		t0, c0 := time.Now(), cpuTime()
-		b.ReportAllocs()
-		b.ResetTimer()
+		p := kafka.NewProducer(cfg, discard(), nil)
+		defer start(b, p.Run)()
+		if err := p.Send(b.Context(), kafka.Record{Topic: cfg.Topic, Key: benchKey, Value: benchValue}); err != nil {
+			b.Fatal(err)
+		}
+		slots := make(chan struct{}, inFlight)
+		done := func(err error) {
+			if err != nil {
+				b.Error(err)
+			}
+			<-slots
+		}
+		stop := measure(b)
 		for i := range b.N {
 			slots <- struct{}{}
-			p.Produce(kafka.Record{Topic: cfg.Topic, Key: strconv.AppendInt(nil, int64(i%1000), 10), Value: values[i%1024], Headers: []kafka.Header{{Key: "content-type", Value: []byte("application/x-protobuf")}}}, func(err error) {
-				if err != nil {
-					panic(err)
-				}
-				<-slots
-			})
+			p.Produce(kafka.Record{Topic: cfg.Topic, Key: key(i), Value: benchValue}, done)
 		}
 		for range cap(slots) {
 			slots <- struct{}{}
 		}
-		b.StopTimer()
-		b.ReportMetric((cpuTime()-c0).Seconds()/float64(b.N)*1e6, "CPU-s/M")
-		b.ReportMetric(float64(b.N)/time.Since(t0).Seconds(), "records/s")
-		cancel()
-		wg.Wait()
+		stop()
 	})
+
 	b.Run("sarama", func(b *testing.B) {
-		sc := sarama.NewConfig()
-		sc.Version = sarama.V4_1_0_0
-		sc.Producer.Idempotent = true
-		sc.Net.MaxOpenRequests = 1
-		sc.Producer.RequiredAcks = sarama.WaitForAll
-		sc.Producer.Return.Successes = true
-		sc.Producer.Flush.Frequency = 5 * time.Millisecond
-		p, err := sarama.NewAsyncProducer(brokers, sc)
+		config := saramaConfig()
+		config.Producer.Idempotent = true
+		config.Producer.RequiredAcks = sarama.WaitForAll
+		config.Net.MaxOpenRequests = 1 // what idempotence asks for there
+		config.Producer.Return.Successes = true
+		config.Producer.Flush.Frequency = 5 * time.Millisecond
+		p, err := sarama.NewAsyncProducer(brokers, config)
 		if err != nil {
 			b.Fatal(err)
 		}
-		slots := make(chan struct{}, 20000)
+		slots := make(chan struct{}, inFlight)
 		go func() {
 			for range p.Successes() {
 				<-slots
@@ -94,23 +98,67 @@ func BenchmarkProducer(b *testing.B) {
 		}()
 		go func() {
 			for err := range p.Errors() {
-				panic(err)
+				b.Error(err)
+				<-slots
 			}
 		}()
-		t0, c0 := time.Now(), cpuTime()
-		b.ReportAllocs()
-		b.ResetTimer()
+		stop := measure(b)
 		for i := range b.N {
 			slots <- struct{}{}
-			p.Input() <- &sarama.ProducerMessage{Topic: cfg.Topic, Key: sarama.ByteEncoder(strconv.AppendInt(nil, int64(i%1000), 10)), Value: sarama.ByteEncoder(values[i%1024]),
-				Headers: []sarama.RecordHeader{{Key: []byte("content-type"), Value: []byte("application/x-protobuf")}}}
+			p.Input() <- &sarama.ProducerMessage{Topic: cfg.Topic, Key: sarama.ByteEncoder(key(i)), Value: sarama.ByteEncoder(benchValue)}
 		}
 		for range cap(slots) {
 			slots <- struct{}{}
 		}
-		b.StopTimer()
-		b.ReportMetric((cpuTime()-c0).Seconds()/float64(b.N)*1e6, "CPU-s/M")
-		b.ReportMetric(float64(b.N)/time.Since(t0).Seconds(), "records/s")
-		p.Close()
+		stop()
+		if err := p.Close(); err != nil {
+			b.Error(err)
+		}
 	})
+
+	b.Run("franz-go", func(b *testing.B) {
+		client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerLinger(5*time.Millisecond),
+			kgo.MaxBufferedRecords(inFlight), kgo.ProducerBatchCompression(kgo.NoCompression()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer client.Close()
+		slots := make(chan struct{}, inFlight)
+		done := func(_ *kgo.Record, err error) {
+			if err != nil {
+				b.Error(err)
+			}
+			<-slots
+		}
+		stop := measure(b)
+		for i := range b.N {
+			slots <- struct{}{}
+			client.Produce(b.Context(), &kgo.Record{Topic: cfg.Topic, Key: key(i), Value: benchValue}, done)
+		}
+		for range cap(slots) {
+			slots <- struct{}{}
+		}
+		stop()
+	})
+}
+
+// BenchmarkConsumer consumes what was there before, as after an outage.
+func BenchmarkConsumer(b *testing.B) {
+	cfg := groupConfig(newTopic(b, brokers(b), 12))
+	cfg.MaxBatch, cfg.MaxWait = 1000, 50*time.Millisecond
+	produce(b, cfg.Config, b.N)
+	var records, batches atomic.Int64
+	all := make(chan struct{})
+	c := kafka.NewConsumer(cfg, func(_ context.Context, batch []kafka.Record) error {
+		batches.Add(1)
+		if records.Add(int64(len(batch))) == int64(b.N) {
+			close(all)
+		}
+		return nil
+	}, discard(), nil)
+	stop := measure(b)
+	defer start(b, c.Run)()
+	<-all
+	stop()
+	b.ReportMetric(float64(b.N)/float64(batches.Load()), "records/batch")
 }

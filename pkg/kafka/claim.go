@@ -52,47 +52,44 @@ func (c *claim) run(session context.Context, messages <-chan *sarama.ConsumerMes
 // gather makes a batch of messages and hands it over: when it is full, or when its first record has waited
 // for settle and the handler is free; until then it grows. It reports whether there may be more.
 func (c *claim) gather(input context.Context, messages <-chan *sarama.ConsumerMessage, batch *recordBatch, out chan<- *recordBatch) bool {
+	var m *sarama.ConsumerMessage
+	more := true
 	select {
-	case m, open := <-messages:
-		if !open {
-			return false
-		}
-		batch.add(m)
+	case m, more = <-messages:
 	case <-input.Done():
+		more = false
+	}
+	if !more {
 		return false
 	}
+	batch.add(m)
 	settled := time.NewTimer(settle)
 	defer settled.Stop()
 	var free chan<- *recordBatch // out, once the batch may go
-	for len(batch.records) < max(c.cfg.MaxBatch, 1) {
+	for more && len(batch.records) < c.cfg.MaxBatch {
 		select { // mostly there is one more, and this is cheaper than waiting for all that may happen
-		case m, open := <-messages:
-			if !open {
-				out <- batch
-				return false
+		case m, more = <-messages:
+			if more {
+				batch.add(m)
 			}
-			batch.add(m)
 			continue
 		default:
 		}
 		select {
-		case m, open := <-messages:
-			if !open {
-				out <- batch
-				return false
+		case m, more = <-messages:
+			if more {
+				batch.add(m)
 			}
-			batch.add(m)
 		case <-settled.C:
 			free = out
 		case free <- batch:
 			return true
 		case <-input.Done():
-			out <- batch
-			return false
+			more = false
 		}
 	}
 	out <- batch
-	return true
+	return more
 }
 
 // process hands a batch to the handler until it succeeds, and reports whether it did; it gives up when no

@@ -104,7 +104,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 // consume joins the group, again and again, until ctx ends.
 func (c *Consumer) consume(ctx context.Context, client sarama.Client, group sarama.ConsumerGroup) {
-	patience := newBackoff(100*time.Millisecond, 5*time.Second)
+	patience := newBackoff(100*time.Millisecond, 2*time.Second)
 	for ctx.Err() == nil {
 		err := group.Consume(ctx, []string{c.cfg.Topic}, &session{Consumer: c, client: client, patience: patience})
 		c.setJoined(false)

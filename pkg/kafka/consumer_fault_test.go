@@ -16,10 +16,10 @@ import (
 )
 
 // watchCommits checks, until the test's end, that no offset is committed before all below it are handled.
-func watchCommits(t testing.TB, cfg kafka.GroupConfig, j *journal) (stop func()) {
+func watchCommits(t testing.TB, j *journal, committed func() map[int32]int64) (stop func()) {
 	return start(t, func(ctx context.Context) error {
 		for ctx.Err() == nil {
-			for id, next := range committed(t, cfg) {
+			for id, next := range committed() {
 				j.mu.Lock()
 				for offset := range next {
 					if j.handled[id][offset] == 0 {
@@ -36,11 +36,12 @@ func watchCommits(t testing.TB, cfg kafka.GroupConfig, j *journal) (stop func())
 }
 
 func TestConsumerRebalance(t *testing.T) {
+	t.Parallel()
 	t.Run("members come and go: every record is handled, few twice, and none is committed before", func(t *testing.T) {
 		t.Parallel()
 		cfg := groupConfig(newTopic(t, brokers(t), 6))
 		j := newJournal(t)
-		stopWatching := watchCommits(t, cfg, j)
+		stopWatching := watchCommits(t, j, func() map[int32]int64 { return committed(t, cfg) })
 		p := kafka.NewProducer(cfg.Config, discard(), nil)
 		start(t, p.Run)
 		l := newLedger(cfg.Topic, 100)
@@ -74,14 +75,14 @@ func TestConsumerRebalance(t *testing.T) {
 		}
 		flowing()
 		l.left.Wait()
-		j.waitFor(t, total(l))
+		j.waitFor(t, l.acknowledged())
 		for _, stop := range members {
 			stop()
 		}
 		stopWatching()
 		n, again := j.distinct()
-		if n != total(l) {
-			t.Errorf("%d records are handled, want %d", n, total(l))
+		if n != l.acknowledged() {
+			t.Errorf("%d records are handled, want %d", n, l.acknowledged())
 		}
 		if got := sum(committed(t, cfg)); int(got) != n {
 			t.Errorf("%d records are committed, want %d", got, n)
@@ -106,7 +107,7 @@ func TestConsumerRebalance(t *testing.T) {
 			return j.handle(ctx, batch)
 		}, logger(t), nil)
 		start(t, c.Run)
-		eventually(t, 5*time.Second, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
+		eventually(t, patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
 		before := cluster.GroupInfo(cfg.Group)
 		j.waitFor(t, 5000)
 		after := cluster.GroupInfo(cfg.Group)
@@ -123,7 +124,7 @@ func TestConsumerRebalance(t *testing.T) {
 			return errors.New("the store is away")
 		}, logger(t), nil)
 		start(t, stuck.Run)
-		eventually(t, 10*time.Second, "the first has joined", func() bool { return stuck.Check(t.Context()) == nil })
+		eventually(t, patience, "the first has joined", func() bool { return stuck.Check(t.Context()) == nil })
 		j := newJournal(t)
 		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
 		j.waitFor(t, 2000) // about half is the second's
@@ -131,6 +132,7 @@ func TestConsumerRebalance(t *testing.T) {
 }
 
 func TestConsumerOutages(t *testing.T) {
+	t.Parallel()
 	t.Run("Kafka may start later, and Check says what is waited for", func(t *testing.T) {
 		t.Parallel()
 		address, open := reserve(t)
@@ -138,12 +140,12 @@ func TestConsumerOutages(t *testing.T) {
 		j := newJournal(t)
 		c := kafka.NewConsumer(cfg, j.handle, logger(t), nil)
 		start(t, c.Run)
-		eventually(t, 5*time.Second, "Check names the address", func() bool {
+		eventually(t, patience, "Check names the address", func() bool {
 			err := c.Check(t.Context())
 			return err != nil && strings.Contains(err.Error(), address) && strings.Contains(err.Error(), "refused")
 		})
 		cluster := fake(t, kfake.ListenFn(open))
-		eventually(t, 10*time.Second, "Check names the topic", func() bool {
+		eventually(t, patience, "Check names the topic", func() bool {
 			err := c.Check(t.Context())
 			return err != nil && strings.Contains(err.Error(), "later")
 		})
@@ -178,7 +180,7 @@ func TestConsumerOutages(t *testing.T) {
 		if d := time.Since(back); d > 10*time.Second {
 			t.Errorf("it took %v to go on", d)
 		}
-		eventually(t, 5*time.Second, "Check is well", func() bool { return c.Check(t.Context()) == nil })
+		eventually(t, patience, "Check is well", func() bool { return c.Check(t.Context()) == nil })
 	})
 
 	t.Run("cut connections lose nothing", func(t *testing.T) {
@@ -187,7 +189,15 @@ func TestConsumerOutages(t *testing.T) {
 		cluster := fake(t, behind(t, &way))
 		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 3))
 		j := newJournal(t)
-		watchCommits(t, cfg, j)
+		watchCommits(t, j, func() map[int32]int64 { // not through the proxy
+			offsets := map[int32]int64{}
+			if g := cluster.GroupInfo(cfg.Group); g != nil {
+				for id, commit := range g.Commits[cfg.Topic] {
+					offsets[id] = commit.Offset
+				}
+			}
+			return offsets
+		})
 		c := kafka.NewConsumer(cfg, j.handle, logger(t), nil)
 		start(t, c.Run)
 		p := kafka.NewProducer(cfg.Config, discard(), nil)
@@ -198,7 +208,7 @@ func TestConsumerOutages(t *testing.T) {
 			way.cut()
 		}
 		l.left.Wait()
-		j.waitFor(t, total(l))
+		j.waitFor(t, l.acknowledged())
 	})
 
 	t.Run("the end comes also when Kafka is away", func(t *testing.T) {
@@ -253,13 +263,13 @@ func TestConsumerOutages(t *testing.T) {
 			return j.handle(ctx, batch)
 		}, logger(t), metrics)
 		start(t, c.Run)
-		eventually(t, 5*time.Second, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
+		eventually(t, patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
 		produce(t, cfg.Config, 20_000) // more than is fetched while the first batch is in hand
 		if err := cluster.DeleteRecords(cfg.Topic, 0, 20_000); err != nil {
 			t.Fatal(err)
 		}
 		close(resume)
-		eventually(t, 30*time.Second, "the last record is handled", func() bool {
+		eventually(t, patience, "the last record is handled", func() bool {
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			return j.handled[0][20_009] > 0
@@ -276,7 +286,7 @@ func TestConsumerOutages(t *testing.T) {
 		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
 		produce(t, cfg.Config, 100)
 		stop := start(t, kafka.NewConsumer(cfg, newJournal(t).handle, logger(t), nil).Run)
-		eventually(t, 10*time.Second, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
+		eventually(t, patience, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
 		stop()
 		commits := cluster.GroupInfo(cfg.Group).Commits[cfg.Topic][0].Offset
 		if err := cluster.DeleteTopic(cfg.Topic); err != nil {
@@ -291,7 +301,7 @@ func TestConsumerOutages(t *testing.T) {
 		metrics := prometheus.NewRegistry()
 		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), metrics).Run)
 		j.waitFor(t, 30)
-		eventually(t, 5*time.Second, "30 records are committed", func() bool { return sum(committed(t, cfg)) == 30 })
+		eventually(t, patience, "30 records are committed", func() bool { return sum(committed(t, cfg)) == 30 })
 		if n := metric(t, metrics, "telltale_kafka_consumer_rewinds_total"); n != 1 {
 			t.Errorf("%v rewinds, want 1", n)
 		}

@@ -65,7 +65,7 @@ func (j *journal) distinct() (records, again int) {
 
 func (j *journal) waitFor(t testing.TB, records int) {
 	t.Helper()
-	eventually(t, 30*time.Second, fmt.Sprintf("%d records are handled", records), func() bool {
+	eventually(t, patience, fmt.Sprintf("%d records are handled", records), func() bool {
 		n, _ := j.distinct()
 		return n >= records
 	})
@@ -146,6 +146,7 @@ func sum(offsets map[int32]int64) (n int64) {
 }
 
 func TestConsumer(t *testing.T) {
+	t.Parallel()
 	t.Run("every record is handled as it was produced, in batches of one partition", func(t *testing.T) {
 		t.Parallel()
 		cfg := groupConfig(newTopic(t, brokers(t), 3))
@@ -213,7 +214,7 @@ func TestConsumer(t *testing.T) {
 		cfg := groupConfig(newTopic(t, brokers(t), 3))
 		produce(t, cfg.Config, 500)
 		start(t, kafka.NewConsumer(cfg, newJournal(t).handle, logger(t), nil).Run)
-		eventually(t, 10*time.Second, "all offsets are committed", func() bool { return sum(committed(t, cfg)) == 500 })
+		eventually(t, patience, "all offsets are committed", func() bool { return sum(committed(t, cfg)) == 500 })
 	})
 
 	t.Run("a batch that fails comes again, unchanged, until it is handled; other partitions go on", func(t *testing.T) {
@@ -235,7 +236,7 @@ func TestConsumer(t *testing.T) {
 			return j.handle(ctx, batch)
 		}, logger(t), metrics)
 		start(t, c.Run)
-		eventually(t, 20*time.Second, "the other partitions are done, and one batch failed 4 times", func() bool {
+		eventually(t, patience, "the other partitions are done, and one batch failed 4 times", func() bool {
 			n, _ := j.distinct()
 			mu.Lock()
 			defer mu.Unlock()
@@ -249,7 +250,7 @@ func TestConsumer(t *testing.T) {
 			t.Errorf("lag is %v s", n)
 		}
 		produce(t, cfg.Config, 900)
-		eventually(t, 10*time.Second, "the lag shows what was not even fetched", func() bool {
+		eventually(t, patience, "the lag shows what was not even fetched", func() bool {
 			n, _ := j.distinct()
 			return int(metric(t, metrics, "telltale_kafka_consumer_lag_records")) == 1800-n
 		})
@@ -260,7 +261,7 @@ func TestConsumer(t *testing.T) {
 		fail = false
 		mu.Unlock()
 		j.waitFor(t, 1800)
-		eventually(t, 5*time.Second, "there is no lag", func() bool {
+		eventually(t, patience, "there is no lag", func() bool {
 			return metric(t, metrics, "telltale_kafka_consumer_lag_records") == 0
 		})
 		for i := 2; i < len(firsts); i++ {

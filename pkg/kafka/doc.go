@@ -5,5 +5,14 @@
 // speaks the protocol (package embedded), and everything else is the same.
 //
 // When Kafka is away, nothing in this package fails: it waits, says so in its log and in Check, and goes
-// on when Kafka is back. Errors are for what can never succeed.
+// on when Kafka is back. Errors are for what can never succeed. A broker that hangs is a broker that is
+// away: every call has its time, and Check tells within 5 s.
+//
+// The producer is our own, on sarama's client and protocol: sender.go is its one goroutine, partition.go
+// what it knows of a partition, request.go how batches go out and what becomes of them, lookup.go how it
+// finds the brokers. sarama's AsyncProducer passes every message through several channels, for four times
+// the CPU; gives up after so many retries; and may then deliver later records of a key before earlier ones.
+//
+// The consumer is sarama's consumer group: consumer.go is its life, session.go a membership, claim.go the
+// consumption of one partition.
 package kafka

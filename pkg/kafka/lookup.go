@@ -79,6 +79,9 @@ func findLeaders(client sarama.Client, topic string) found {
 		return found{err: fmt.Errorf("topic %q: %w", topic, err)}
 	}
 	ids, err := client.Partitions(topic) // ascending from 0
+	if err == nil && len(ids) == 0 {
+		err = sarama.ErrLeaderNotAvailable // it is being created
+	}
 	if err != nil {
 		return found{err: fmt.Errorf("topic %q: %w", topic, err)}
 	}

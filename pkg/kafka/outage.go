@@ -31,7 +31,7 @@ func (o *outage) failed(log *slog.Logger, message string, err error) {
 	o.failures++
 	if now.Sub(o.logged) >= remindEvery {
 		o.logged = now
-		log.Warn(message, "err", err, "failures", o.failures, "since", o.since.Round(time.Millisecond))
+		log.Warn(message, "err", err, "failures", o.failures, "since", o.since.Round(time.Millisecond)) //nolint:sloglint // a constant of the caller
 	}
 }
 
@@ -39,7 +39,7 @@ func (o *outage) failed(log *slog.Logger, message string, err error) {
 // not logged, and neither is its end.
 func (o *outage) over(log *slog.Logger, message string) {
 	if o.on() && !o.logged.Before(o.since) {
-		log.Info(message, "after", time.Since(o.since).Round(time.Millisecond), "failures", o.failures)
+		log.Info(message, "after", time.Since(o.since).Round(time.Millisecond), "failures", o.failures) //nolint:sloglint // a constant of the caller
 	}
 	*o = outage{logged: o.logged}
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -14,10 +15,12 @@ const (
 	// A batch is at most that long. Kafka's own default for the longest that a topic takes is a little
 	// more than 1 MiB; a single record may be longer, the broker then decides.
 	maxBatchBytes   = 1_000_000
-	maxBatchRecords = 2_000
+	maxBatchRecords = 1_000
 	// maxRequestBytes bounds a request, which is a batch for each of many partitions, and so the
 	// longest record too.
 	maxRequestBytes = 16 << 20
+	// keptCapacity is how long, in records, a buffer may be to be used again; an outage makes them longer.
+	keptCapacity = 1 << 14
 )
 
 // pending is a record that was not acknowledged yet, and whom to tell.
@@ -84,8 +87,8 @@ func (p *partition) drop(n int, err error) {
 	}
 	if p.head == len(p.queue) {
 		p.head = 0
-		if p.queue = p.queue[:0]; cap(p.queue) > 4*maxBatchRecords {
-			p.queue = nil // an outage made it long
+		if p.queue = p.queue[:0]; cap(p.queue) > keptCapacity {
+			p.queue = nil
 		}
 	}
 }
@@ -139,6 +142,8 @@ func (p *partition) reset() {
 	p.backoff.Reset()
 }
 
+var errNoLeader = errors.New("no leader")
+
 // failure says why records wait here, or nil where that is not known to be for long.
 func (p *partition) failure() error {
 	err := p.err
@@ -149,6 +154,13 @@ func (p *partition) failure() error {
 		return nil
 	}
 	return fmt.Errorf("partition %d of %q: %w", p.id, p.topic, err)
+}
+
+// gone reports whether a partition that the cluster does not show may be given up. It may be shown again by
+// a broker that knows more; a batch whose fate is not known must not be cut anew then, since the broker may
+// have counted it. A leader that says it has no such partition has no count either.
+func (p *partition) gone() bool {
+	return !p.flying && (p.size == 0 || errors.Is(p.err, sarama.ErrUnknownTopicOrPartition))
 }
 
 // abandon empties the queue of a partition that is no more, and returns what was in it.

@@ -61,6 +61,26 @@ func (l *ledger) produce(t testing.TB, p *kafka.Producer) {
 	})
 }
 
+// produced is how many records were.
+func (l *ledger) produced() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.next {
+		n += k
+	}
+	return n
+}
+
+// acknowledged is how many of them were acknowledged.
+func (l *ledger) acknowledged() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.acked {
+		n += k
+	}
+	return n
+}
+
 // flow produces for a while, some thousand records per second.
 func (l *ledger) flow(t testing.TB, p *kafka.Producer, during time.Duration) {
 	for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -95,7 +115,9 @@ func (l *ledger) check(t testing.TB, brokers []string) {
 }
 
 func TestProducer(t *testing.T) {
+	t.Parallel()
 	t.Run("every record arrives once, those of a key in order", func(t *testing.T) {
+		t.Parallel()
 		brokers := brokers(t)
 		cfg := newTopic(t, brokers, 5)
 		p := kafka.NewProducer(cfg, logger(t), nil)
@@ -108,6 +130,7 @@ func TestProducer(t *testing.T) {
 	})
 
 	t.Run("a record arrives as it was", func(t *testing.T) {
+		t.Parallel()
 		brokers := brokers(t)
 		cfg := newTopic(t, brokers, 1)
 		p := kafka.NewProducer(cfg, logger(t), nil)
@@ -134,6 +157,7 @@ func TestProducer(t *testing.T) {
 	})
 
 	t.Run("a key lies where Kafka's Java client puts it", func(t *testing.T) {
+		t.Parallel()
 		brokers := brokers(t)
 		cfg := newTopic(t, brokers, 12)
 		p := kafka.NewProducer(cfg, logger(t), nil)
@@ -157,6 +181,7 @@ func TestProducer(t *testing.T) {
 	})
 
 	t.Run("records without a key spread over the partitions", func(t *testing.T) {
+		t.Parallel()
 		brokers := brokers(t)
 		cfg := newTopic(t, brokers, 4)
 		p := kafka.NewProducer(cfg, logger(t), nil)
@@ -176,6 +201,7 @@ func TestProducer(t *testing.T) {
 	})
 
 	t.Run("a record too large fails alone", func(t *testing.T) {
+		t.Parallel()
 		brokers := brokers(t)
 		cfg := newTopic(t, brokers, 1)
 		p := kafka.NewProducer(cfg, logger(t), nil)
@@ -207,7 +233,53 @@ func TestProducer(t *testing.T) {
 		}
 	})
 
+	t.Run("a record that its topic refuses takes none of its batch along", func(t *testing.T) {
+		t.Parallel()
+		cluster := fake(t)
+		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "narrow"}
+		if err := cluster.CreateTopic(cfg.Topic, 1, map[string]string{"max.message.bytes": "2000"}); err != nil {
+			t.Fatal(err)
+		}
+		p := kafka.NewProducer(cfg, logger(t), nil)
+		var failed []int
+		var left sync.WaitGroup
+		for i := range 100 {
+			value := fmt.Append(nil, i)
+			if i%30 == 17 {
+				value = make([]byte, 3000)
+			}
+			left.Add(1)
+			p.Produce(kafka.Record{Topic: cfg.Topic, Key: []byte("1"), Value: value}, func(err error) {
+				defer left.Done()
+				if errors.Is(err, kafka.ErrTooLarge) {
+					failed = append(failed, i)
+				} else if err != nil {
+					t.Errorf("record %d: %v", i, err)
+				}
+			})
+		}
+		start(t, p.Run) // now, so that they are all in one batch
+		left.Wait()
+		if diff := cmp.Diff([]int{17, 47, 77}, failed); diff != "" {
+			t.Errorf("want (-) and got (+) refused:\n%s", diff)
+		}
+		next := 0
+		for _, r := range readAll(t, cfg.Brokers, cfg.Topic) {
+			if next%30 == 17 {
+				next++
+			}
+			if string(r.Value) != strconv.Itoa(next) {
+				t.Fatalf("found %q, want %d", r.Value, next)
+			}
+			next++
+		}
+		if next != 100 {
+			t.Errorf("the last found is %d, want 99", next-1)
+		}
+	})
+
 	t.Run("what was produced before the end is sent, what comes after is not", func(t *testing.T) {
+		t.Parallel()
 		brokers := brokers(t)
 		cfg := newTopic(t, brokers, 3)
 		p := kafka.NewProducer(cfg, logger(t), nil)
@@ -228,6 +300,7 @@ func TestProducer(t *testing.T) {
 	})
 
 	t.Run("done may produce", func(t *testing.T) {
+		t.Parallel()
 		brokers := brokers(t)
 		cfg := newTopic(t, brokers, 1)
 		p := kafka.NewProducer(cfg, logger(t), nil)
@@ -248,6 +321,7 @@ func TestProducer(t *testing.T) {
 	})
 
 	t.Run("Send waits for all, and no longer than its context", func(t *testing.T) {
+		t.Parallel()
 		p := kafka.NewProducer(kafka.Config{Brokers: []string{"127.0.0.1:1"}, Topic: "t"}, logger(t), nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

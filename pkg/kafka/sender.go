@@ -1,8 +1,8 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -139,7 +139,9 @@ func (s *sender) accept(records []pending, now time.Time) {
 		s.route(records[i])
 	}
 	clear(records)
-	s.spare = records[:0]
+	if s.spare = records[:0]; cap(records) > keptCapacity {
+		s.spare = nil
+	}
 	for _, t := range s.topics {
 		if t.count > 0 {
 			t.sticky = rand.IntN(t.count)
@@ -187,11 +189,8 @@ func (k *keyBytes) Length() int             { return len(*k) }
 
 // learn takes in what was found out about the cluster.
 func (s *sender) learn(f finding) {
-	s.asking = false
-	if s.askAgain {
-		s.askAgain = false
-		s.ask()
-	}
+	again := s.askAgain
+	s.asking, s.askAgain = false, false
 	if s.lost = f.err; f.err != nil {
 		s.outage.failed(s.log, "waiting for kafka", f.err)
 		s.askAt = time.Now().Add(s.patience.NextBackOff())
@@ -199,6 +198,9 @@ func (s *sender) learn(f finding) {
 	}
 	s.answered()
 	s.patience.Reset()
+	if again {
+		s.ask()
+	}
 	if f.identity != noIdentity {
 		s.identity, s.renew = f.identity, false
 	}
@@ -228,7 +230,7 @@ func (s *sender) arrange(name string, t *topic, leaders []*sarama.Broker) {
 	stranded := t.waiting
 	t.waiting = nil
 	for _, p := range t.partitions[t.count:] { // the topic was recreated with fewer
-		if !p.flying {
+		if p.gone() {
 			stranded = append(stranded, p.abandon()...)
 		}
 	}
@@ -239,11 +241,12 @@ func (s *sender) arrange(name string, t *topic, leaders []*sarama.Broker) {
 
 // ask has the cluster looked up, once more after the look-up that is under way if there is one.
 func (s *sender) ask() {
+	s.askAt = time.Time{}
 	if s.asking {
 		s.askAgain = true
 		return
 	}
-	s.asking, s.askAt = true, time.Time{}
+	s.asking = true
 	q := question{identity: s.renew}
 	for name := range s.topics {
 		q.topics = append(q.topics, name)
@@ -258,27 +261,20 @@ func (s *sender) answered() {
 	s.mu.Unlock()
 }
 
-var errNoLeader = errors.New("no leader")
-
 // report brings up to date what Check says, and ends the outage when nothing fails any more.
 func (s *sender) report() {
 	var oldest time.Time
 	err := s.lost
-	look := func(queue []pending, failure error) {
-		if len(queue) == 0 {
-			return
-		}
-		if at := queue[0].taken; oldest.IsZero() || at.Before(oldest) {
-			oldest = at
-		}
-		if err == nil {
-			err = failure
-		}
-	}
 	for _, t := range s.topics {
-		look(t.waiting, t.err)
+		if len(t.waiting) > 0 {
+			oldest = earliest(oldest, t.waiting[0].taken)
+			err = cmp.Or(err, t.err)
+		}
 		for _, p := range t.partitions {
-			look(p.waiting(), p.failure())
+			if len(p.waiting()) > 0 {
+				oldest = earliest(oldest, p.waiting()[0].taken)
+				err = cmp.Or(err, p.failure())
+			}
 		}
 	}
 	if err == nil {

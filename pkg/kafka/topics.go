@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,13 +77,17 @@ func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	if err != nil {
 		return fmt.Errorf("create topic %q: %w", topic, err)
 	}
-	retention := strconv.FormatInt(cfg.Retention.Milliseconds(), 10)
 	longest := strconv.Itoa(maxMessageBytes)
-	err = admin.CreateTopic(topic, &sarama.TopicDetail{
-		NumPartitions:     cfg.Partitions,
-		ReplicationFactor: cfg.Replication, // -1 asks for the broker's default, which Kafka knows since 2.4
-		ConfigEntries:     map[string]*string{"retention.ms": &retention, "max.message.bytes": &longest},
-	}, false)
+	detail := &sarama.TopicDetail{ // -1 asks for the broker's default, which Kafka knows since 2.4
+		NumPartitions:     cmp.Or(cfg.Partitions, -1),
+		ReplicationFactor: cmp.Or(cfg.Replication, -1),
+		ConfigEntries:     map[string]*string{"max.message.bytes": &longest},
+	}
+	if cfg.Retention > 0 {
+		retention := strconv.FormatInt(cfg.Retention.Milliseconds(), 10)
+		detail.ConfigEntries["retention.ms"] = &retention
+	}
+	err = admin.CreateTopic(topic, detail, false)
 	switch {
 	case err == nil:
 		log.Info("created topic", "topic", topic, "partitions", cfg.Partitions,

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -27,16 +28,14 @@ type DB struct {
 	Write *sql.DB
 	// Read has several connections, which refuse to write.
 	Read *sql.DB
+
+	wal      string       // the path of the WAL
+	walBound atomic.Int64 // the size above which BoundWAL acts next
 }
 
 const (
-	busyTimeoutMillis = 5000 // how long to wait for another writer of the file
 	readers           = 4
-	// The WAL is copied into the file when it has this many pages of 4 KiB. The default, 1000, copies pages
-	// that change all the time (those of an index) so often that it takes a third of an insert's time.
-	checkpointPages = 4000
-	// To what the WAL file is cut after a long reader has kept it from being copied.
-	maxIdleWALBytes = 2 * checkpointPages * 4096
+	busyTimeoutMillis = 5000 // how long to wait for another writer of the file
 )
 
 // Open opens the file at path, which it creates when it is missing; its directory must exist.
@@ -53,7 +52,9 @@ func Open(path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	return &DB{Write: write, Read: read}, nil
+	db := &DB{Write: write, Read: read, wal: path + "-wal"}
+	db.walBound.Store(maxWALBytes)
+	return db, nil
 }
 
 func open(path string, connections int, options url.Values) (*sql.DB, error) {
@@ -63,7 +64,7 @@ func open(path string, connections int, options url.Values) (*sql.DB, error) {
 	options.Set("_synchronous", "FULL") // with WAL, NORMAL would lose the last commits in a power cut
 	options["_pragma"] = []string{
 		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
-		fmt.Sprintf("journal_size_limit(%d)", maxIdleWALBytes),
+		fmt.Sprintf("journal_size_limit(%d)", maxWALBytes),
 	}
 	options.Set("_error_rc", "1") // else a file that cannot be opened is reported as "out of memory"
 	name := url.URL{Scheme: "file", Path: path, RawQuery: options.Encode()}

@@ -88,10 +88,14 @@ func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
 		Addr: c.KafkaListenAddr, Dir: filepath.Join(dir, "kafka"),
 		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes / partitions, Log: log,
 	})
+	if isBadAddr(err) {
+		return &daemon.ConfigError{Variable: "KAFKA_LISTEN_ADDR", Value: c.KafkaListenAddr, Err: err}
+	}
 	if err != nil {
 		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
 	}
 	parts.add("kafka", broker.Close)
+	log.Info("listening for Kafka clients", "addr", broker.Addr())
 	parts.kafka.Brokers, parts.kafka.Partitions = []string{broker.Addr()}, partitions
 	return nil
 }
@@ -146,7 +150,7 @@ func openStore[S store](ctx context.Context, parts *parts, health *daemon.Health
 // listen listens on addr, the setting of variable.
 func (p *parts) listen(variable, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
-	if errors.As(err, new(*net.AddrError)) || errors.As(err, new(*net.DNSError)) {
+	if isBadAddr(err) {
 		return nil, &daemon.ConfigError{Variable: variable, Value: addr, Err: err}
 	}
 	if err != nil {
@@ -159,6 +163,11 @@ func (p *parts) listen(variable, addr string) (net.Listener, error) {
 		return nil // by the service that it was given to
 	})
 	return l, nil
+}
+
+// isBadAddr reports whether listening failed because of how the address is written.
+func isBadAddr(err error) bool {
+	return errors.As(err, new(*net.AddrError)) || errors.As(err, new(*net.DNSError))
 }
 
 func (p *parts) add(name string, close func() error) {

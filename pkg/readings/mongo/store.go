@@ -51,20 +51,15 @@ func Open(uri string) (*Store, error) {
 	if parsed.Database == "" {
 		return nil, errors.New("the URI names no database: mongodb://host:port/database")
 	}
-	settings := options.Client().
-		SetTimeout(callTimeout).
-		SetServerSelectionTimeout(callTimeout).
-		SetConnectTimeout(callTimeout).
-		ApplyURI(uri) // the last, so that its settings prevail
+	timeout := cmp.Or(parsed.Timeout, callTimeout) // 0 would be no limit
+	settings := options.Client().ApplyURI(uri).
+		SetTimeout(timeout).SetServerSelectionTimeout(timeout).SetConnectTimeout(timeout)
 	client, err := mongo.Connect(settings)
 	if err != nil {
 		return nil, fmt.Errorf("connect to mongodb: %w", err)
 	}
-	return &Store{
-		client:     client,
-		collection: client.Database(parsed.Database).Collection(collectionName),
-		timeout:    cmp.Or(*settings.Timeout, callTimeout), // 0 would be no limit
-	}, nil
+	collection := client.Database(parsed.Database).Collection(collectionName)
+	return &Store{client: client, collection: collection, timeout: timeout}, nil
 }
 
 // Prepare creates the indexes that are missing. That fails where readings of the same device and time are

@@ -4,13 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"math"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/readings/readingstest"
 )
@@ -72,3 +78,134 @@ func open(t testing.TB) readings.Store {
 func TestStore(t *testing.T) { readingstest.Run(t, open) }
 
 func BenchmarkStore(b *testing.B) { readingstest.Benchmark(b, open) }
+
+func reading(device iot.DeviceID, second int, temperature float64) iot.Reading {
+	at := time.Date(2026, 3, 1, 12, 0, second, 0, time.UTC)
+	return iot.Reading{
+		Device:   device,
+		At:       at,
+		Received: at.Add(7 * time.Millisecond),
+		Stamped:  iot.StampDevice,
+		Metrics:  []iot.Metric{{Name: iot.Humidity, Value: 40.5}, {Name: iot.Temperature, Value: temperature}},
+	}
+}
+
+func wantInserted(t *testing.T, store readings.Store, batch []iot.Reading, want iot.Inserted) {
+	t.Helper()
+	got, err := store.InsertReadings(t.Context(), batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("outcome of the insert (-want +got):\n%s", diff)
+	}
+}
+
+// TestLegacy is about what the system before Telltale left in the collection.
+func TestLegacy(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	documents := []bson.D{
+		{{Key: "device_id", Value: int32(1)}, {Key: "temperature", Value: 21.5}, {Key: "humidity", Value: int32(40)}, {Key: "timestamp", Value: at}},
+		{{Key: "device_id", Value: int64(2)}, {Key: "temperature", Value: int64(21)}, {Key: "humidity", Value: nil}, {Key: "timestamp", Value: at}},
+		{{Key: "device_id", Value: 3.0}, {Key: "timestamp", Value: at}, {Key: "temperature", Value: math.NaN()}, {Key: "humidity", Value: "wet"}},
+		// What is no reading at all.
+		{{Key: "device_id", Value: "4"}, {Key: "temperature", Value: 1.0}, {Key: "timestamp", Value: at}},
+		{{Key: "device_id", Value: int32(5)}, {Key: "temperature", Value: 1.0}, {Key: "timestamp", Value: "2026-03-01"}},
+		{{Key: "device_id", Value: int32(-6)}, {Key: "timestamp", Value: at}},
+		{{Key: "temperature", Value: 1.0}},
+	}
+	stored := []iot.Reading{
+		{Device: 3, At: at, Metrics: []iot.Metric{}},
+		{Device: 2, At: at, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 21}}},
+		{Device: 1, At: at, Metrics: []iot.Metric{{Name: iot.Humidity, Value: 40}, {Name: iot.Temperature, Value: 21.5}}},
+	}
+	db := database(t)
+	if _, err := db.Collection("readings").InsertMany(t.Context(), documents); err != nil {
+		t.Fatal(err)
+	}
+	// As its setup made it, in Python.
+	if _, err := db.Collection("readings").Indexes().CreateOne(t.Context(), mongo.IndexModel{
+		Keys:    bson.D{{Key: "device_id", Value: 1}, {Key: "timestamp", Value: 1}},
+		Options: options.Index().SetUnique(true).SetName("device_id_1_timestamp_1"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	store := openURI(t, server(t)+"/"+db.Name())
+
+	t.Run("its index is taken over", func(t *testing.T) {
+		if err := store.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("its readings are found, and what is none is passed over", func(t *testing.T) {
+		page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(stored, page.Readings); diff != "" {
+			t.Errorf("readings (-want +got):\n%s", diff)
+		}
+		page, err = store.FindReadings(t.Context(), iot.ReadingQuery{Device: 1, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(stored[2:], page.Readings); diff != "" {
+			t.Errorf("readings of device 1 (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("its readings are counted", func(t *testing.T) {
+		counts, err := store.CountReadings(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []iot.DeviceCount{{Device: 1, Count: 1}, {Device: 2, Count: 1}, {Device: 3, Count: 1}, {Device: 5, Count: 1}}
+		if diff := cmp.Diff(want, counts); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("its readings are duplicates of the same ones", func(t *testing.T) {
+		other := stored[1]
+		other.Metrics = []iot.Metric{{Name: iot.Temperature, Value: 22}}
+		wantInserted(t, store, []iot.Reading{stored[2], stored[1], other}, iot.Inserted{Duplicates: 2, Conflicts: []int{2}})
+	})
+}
+
+func TestPrepare(t *testing.T) {
+	t.Run("readings that are stored twice already are an error that names the index", func(t *testing.T) {
+		db := database(t)
+		for range 2 {
+			document := bson.D{{Key: "device_id", Value: 7}, {Key: "timestamp", Value: time.Unix(1, 0)}}
+			if _, err := db.Collection("readings").InsertOne(t.Context(), document); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := openURI(t, server(t)+"/"+db.Name()).Prepare(t.Context())
+		if err == nil {
+			t.Fatal("Prepare succeeded")
+		}
+		for _, part := range []string{"unique", "device_id", "timestamp", db.Name() + ".readings", "E11000"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not mention %q", err, part)
+			}
+		}
+	})
+	t.Run("there are the two indexes", func(t *testing.T) {
+		db := database(t)
+		if err := openURI(t, server(t)+"/"+db.Name()).Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		specifications, err := db.Collection("readings").Indexes().ListSpecifications(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]bool{} // name: is it unique?
+		for _, s := range specifications {
+			got[s.Name] = s.Unique != nil && *s.Unique
+		}
+		delete(got, "_id_")
+		want := map[string]bool{"device_id_1_timestamp_1": true, "timestamp_-1_device_id_-1": false}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("indexes (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -1,7 +1,6 @@
 package readingstest
 
 import (
-	"fmt"
 	"sync"
 	"syscall"
 	"testing"
@@ -56,7 +55,7 @@ func Benchmark(b *testing.B, open Open) {
 	for _, device := range []iot.DeviceID{0, 7} {
 		name := "find newest 100"
 		if device != 0 {
-			name = fmt.Sprintf("find newest 100 of a device")
+			name = "find newest 100 of a device"
 		}
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -74,6 +74,7 @@ func (s *Store) insertWaiting(ctx context.Context) {
 		}
 		close(call.done)
 	}
+	s.db.BoundWAL()
 }
 
 func (s *Store) insert(ctx context.Context, calls []*insertion) (err error) {

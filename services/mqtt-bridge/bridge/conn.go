@@ -9,12 +9,18 @@ import (
 )
 
 const (
-	// gatherTime is how long acknowledgements wait for others to share a write with, and how long after
-	// a read the next one waits for more to arrive. A system call per message would cost more than all
-	// the rest of the way to Kafka.
-	gatherTime = time.Millisecond
-	// writeTimeout is how long a peer may leave what is sent to it unread, before it is cut off.
+	// readEvery is how long after a read the next one waits for more to arrive, and ackEvery how long
+	// acknowledgements wait for others to share a write with. A wake-up and a system call for each
+	// message would cost more than all the rest of its way to Kafka, and the producer waits about as
+	// long anyway.
+	readEvery = 5 * time.Millisecond
+	ackEvery  = time.Millisecond
+	// writeTimeout is how long a peer may leave what is sent to it unread before it is cut off: at
+	// least half of it.
 	writeTimeout = 10 * time.Second
+	// readSlack is how much later than asked for a read may time out. It spares setting a timer for
+	// each read, and makes up for mochi, which rounds down one and a half times an odd keepalive.
+	readSlack = time.Second
 )
 
 // conn is a network connection under an MQTT library, client or server, that gathers reads and writes.
@@ -30,11 +36,13 @@ type conn struct {
 
 	// Used by the one goroutine that reads.
 	deadline time.Time // for reads; what the library set
-	applied  time.Time // the deadline that the socket knows of
+	readBy   time.Time // the deadline that the socket knows of
 	next     time.Time // when the next read is due
 
-	writing sync.Mutex // held while writing to the socket; guards spare
-	spare   []byte     // a buffer for acks to continue in
+	// Guarded by writing, which is held while writing to the socket.
+	writing sync.Mutex
+	writeBy time.Time // the deadline that the socket knows of
+	spare   []byte    // a buffer for acks to continue in
 
 	mu        sync.Mutex
 	acks      []byte // acknowledgements to be written
@@ -57,7 +65,7 @@ func newConn(c net.Conn, readBuffer int) *conn {
 
 func (c *conn) Read(p []byte) (int, error) { return c.in.Read(p) }
 
-// pacedReader reads from a conn's socket, gatherTime apart, unless there is more than fits.
+// pacedReader reads from a conn's socket, readEvery apart, unless there is more than fits.
 type pacedReader struct{ *conn }
 
 func (r pacedReader) Read(p []byte) (int, error) {
@@ -65,30 +73,29 @@ func (r pacedReader) Read(p []byte) (int, error) {
 	if wait := time.Until(c.next); wait > 0 {
 		time.Sleep(wait)
 	}
+	now := time.Now()
 	deadline := c.deadline
 	if deadline.IsZero() && c.silence > 0 {
-		deadline = time.Now().Add(c.silence)
+		deadline = now.Add(c.silence)
 	}
-	if !deadline.Equal(c.applied) {
-		if err := c.Conn.SetReadDeadline(deadline); err != nil {
+	if ahead := c.readBy.Sub(deadline); deadline.IsZero() != c.readBy.IsZero() || ahead < 0 || ahead > readSlack {
+		if c.readBy = deadline; !deadline.IsZero() {
+			c.readBy = deadline.Add(readSlack)
+		}
+		if err := c.Conn.SetReadDeadline(c.readBy); err != nil {
 			return 0, err
 		}
-		c.applied = deadline
 	}
 	n, err := c.Conn.Read(p)
 	if n < len(p) {
-		c.next = time.Now().Add(gatherTime)
+		c.next = time.Now().Add(readEvery)
 	}
 	return n, err
 }
 
 // SetDeadline is for reads: writes have their own. The library calls it for every packet, so the socket
-// is told only when it is read from. mochi rounds one and a half times an odd keepalive down to whole
-// seconds, which would cut off a device with one of 1 s that pings in time.
+// is told only when it is read from, and when it matters.
 func (c *conn) SetDeadline(t time.Time) error {
-	if !t.IsZero() {
-		t = t.Add(time.Second / 2)
-	}
 	c.deadline = t
 	return nil
 }
@@ -103,7 +110,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// acknowledge has b, whole packets, sent within gatherTime. It never blocks: it is called by the
+// acknowledge has b, whole packets, sent within ackEvery. It never blocks: it is called by the
 // goroutine that serves all connections. An error shows in the next read.
 func (c *conn) acknowledge(b []byte) {
 	c.mu.Lock()
@@ -111,7 +118,7 @@ func (c *conn) acknowledge(b []byte) {
 	c.acks = append(c.acks, b...)
 	if !c.scheduled {
 		c.scheduled = true
-		c.timer.Reset(gatherTime)
+		c.timer.Reset(ackEvery)
 	}
 }
 
@@ -125,7 +132,7 @@ func (c *conn) flush() {
 	defer c.mu.Unlock()
 	c.scheduled = err == nil && len(c.acks) > 0
 	if c.scheduled {
-		c.timer.Reset(gatherTime)
+		c.timer.Reset(ackEvery)
 	}
 }
 
@@ -146,7 +153,11 @@ func (c *conn) send(p []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	err := c.SetWriteDeadline(time.Now().Add(writeTimeout))
+	var err error
+	if now := time.Now(); c.writeBy.Sub(now) < writeTimeout/2 {
+		c.writeBy = now.Add(writeTimeout)
+		err = c.SetWriteDeadline(c.writeBy)
+	}
 	if err == nil {
 		_, err = c.Conn.Write(b)
 	}

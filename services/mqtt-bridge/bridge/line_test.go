@@ -68,7 +68,8 @@ func TestLineAcknowledgesInOrderOfReceipt(t *testing.T) {
 		{"in order", []int{1, 2, 3}, []uint16{1, 2, 3}},
 		{"nothing before the first", []int{2, 3, 4, 5}, nil},
 		{"all when the first comes last", []int{5, 3, 4, 2, 1}, []uint16{1, 2, 3, 4, 5}},
-		{"up to the first that is missing", []int{2, 1, 4}, []uint16{1, 2}},
+		{"up to the first that is missing", []int{1, 3}, []uint16{1}},
+		{"up to the first that is missing, late", []int{2, 1, 4}, []uint16{1, 2}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 // away are the URLs of stores that refuse connections.
@@ -125,6 +127,18 @@ func TestStoresAway(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a cache that hangs leaves time to ask the store", func(t *testing.T) {
+		s := embedded(t)
+		s.insert(t, reading(1, 0))
+		a := s.api(t, nil)
+		a.Latest = cacheFunc{latest: func(ctx context.Context, _ iot.DeviceID) (iot.Reading, error) {
+			<-ctx.Done()
+			return iot.Reading{}, ctx.Err()
+		}}
+		if w := get(a.Handler(), "/api/latest/1/"); w.Code != http.StatusOK {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
 	t.Run("a client that went away is no outage", func(t *testing.T) {
 		var log bytes.Buffer
 		handler := embedded(t).api(t, slog.New(slog.NewTextHandler(&log, nil))).Handler()

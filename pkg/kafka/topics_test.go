@@ -1,0 +1,157 @@
+package kafka_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/telltale-iot/telltale/pkg/kafka"
+)
+
+func TestEnsureTopics(t *testing.T) {
+	t.Parallel()
+	t.Run("a missing topic is created as configured, and so is the one of dead letters", func(t *testing.T) {
+		t.Parallel()
+		brokers := brokers(t)
+		cfg := newTopic(t, brokers, 7)
+		admin, err := sarama.NewClusterAdmin(brokers, saramaConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = admin.Close() }()
+		for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic()} {
+			described, err := admin.DescribeTopics([]string{topic})
+			if err != nil || len(described) != 1 || len(described[0].Partitions) != 7 {
+				t.Errorf("topic %q is %+v, %v; want 7 partitions", topic, described, err)
+			}
+			results, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: topic}}, sarama.DescribeConfigsOptions{})
+			if err != nil || len(results) != 1 {
+				t.Fatalf("configuration of topic %q: %v, %v", topic, results, err)
+			}
+			found := map[string]string{}
+			for _, e := range results[0].Configs {
+				found[e.Name] = e.Value
+			}
+			if found["retention.ms"] != "3600000" || found["max.message.bytes"] != "2097152" {
+				t.Errorf("topic %q has retention.ms %s and max.message.bytes %s", topic, found["retention.ms"], found["max.message.bytes"])
+			}
+		}
+	})
+
+	t.Run("it says what it did, and warns of fewer partitions than configured", func(t *testing.T) {
+		t.Parallel()
+		cfg := kafka.Config{Brokers: fake(t).ListenAddrs(), Topic: "spoken", Partitions: 3, Replication: -1, Retention: time.Hour}
+		var said bytes.Buffer
+		ensure := func() string {
+			t.Helper()
+			said.Reset()
+			if err := kafka.EnsureTopics(t.Context(), cfg, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+				t.Fatal(err)
+			}
+			return said.String()
+		}
+		if s := ensure(); strings.Count(s, "created topic") != 2 || !strings.Contains(s, "topic=spoken.dlq partitions=3") {
+			t.Errorf("the first time it says:\n%s", s)
+		}
+		if s := ensure(); s != "" {
+			t.Errorf("the second time it says:\n%s", s)
+		}
+		cfg.Partitions = 4
+		if s := ensure(); strings.Count(s, "fewer partitions") != 2 || !strings.Contains(s, "partitions=3 configured=4") {
+			t.Errorf("about a topic with fewer partitions it says:\n%s", s)
+		}
+	})
+
+	t.Run("what is left open is the broker's default", func(t *testing.T) {
+		t.Parallel()
+		cluster := fake(t, kfake.DefaultNumPartitions(5))
+		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "open"}
+		if err := kafka.EnsureTopics(t.Context(), cfg, logger(t)); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(cluster.PartitionInfos("open")); n != 5 {
+			t.Errorf("%d partitions, want 5", n)
+		}
+		if v, ok := cluster.TopicInfo("open").Configs["retention.ms"]; ok {
+			t.Errorf("retention.ms is %q", *v)
+		}
+	})
+
+	t.Run("several at once do not mind each other", func(t *testing.T) {
+		t.Parallel()
+		cfg := kafka.Config{Brokers: fake(t).ListenAddrs(), Topic: "shared", Partitions: 3, Replication: -1, Retention: time.Hour}
+		var all errgroup.Group
+		for range 8 {
+			all.Go(func() error { return kafka.EnsureTopics(t.Context(), cfg, logger(t)) })
+		}
+		if err := all.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+
+	t.Run("it waits for a Kafka that is away, and no longer than its context", func(t *testing.T) {
+		t.Parallel()
+		address, open := reserve(t)
+		cfg := kafka.Config{Brokers: []string{address}, Topic: "later", Partitions: 3, Replication: -1, Retention: time.Hour}
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if err := kafka.EnsureTopics(ctx, cfg, logger(t)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("EnsureTopics: %v, want the context's error", err)
+		}
+		done := make(chan error)
+		go func() { done <- kafka.EnsureTopics(t.Context(), cfg, logger(t)) }()
+		cluster := fake(t, kfake.ListenFn(open))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if cluster.TopicInfo("later") == nil {
+			t.Error("the topic is not there")
+		}
+	})
+
+	t.Run("it gives up when its context ends while Kafka hangs", func(t *testing.T) {
+		t.Parallel()
+		var way proxy
+		cluster := fake(t, behind(t, &way))
+		way.pause()
+		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "hung", Partitions: 1, Replication: -1}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		err := kafka.EnsureTopics(ctx, cfg, logger(t))
+		if d := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || d > 2*time.Second {
+			t.Errorf("EnsureTopics: %v after %v", err, d)
+		}
+	})
+
+	t.Run("a refusal is returned", func(t *testing.T) {
+		t.Parallel()
+		cluster := fake(t)
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.PolicyViolation, Count: -1})
+		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "refused", Partitions: 1, Replication: -1, Retention: time.Hour}
+		err := kafka.EnsureTopics(t.Context(), cfg, logger(t))
+		if !errors.Is(err, sarama.ErrPolicyViolation) || !strings.Contains(err.Error(), `"refused"`) {
+			t.Errorf("EnsureTopics: %v, want a policy violation and the topic's name", err)
+		}
+	})
+
+	t.Run("an error that may pass is not", func(t *testing.T) {
+		t.Parallel()
+		cluster := fake(t)
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.InvalidReplicationFactor, Count: 2}) // brokers are missing yet
+		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "patient", Partitions: 1, Replication: -1, Retention: time.Hour}
+		if err := kafka.EnsureTopics(t.Context(), cfg, logger(t)); err != nil {
+			t.Error(err)
+		}
+	})
+}

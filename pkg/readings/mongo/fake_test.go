@@ -1,0 +1,190 @@
+package mongo_test
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/wiremessage"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readings"
+)
+
+// answers is a server that gives the answers of a replica set's primary in trouble, which are hard to bring
+// about otherwise: to each command, by name, always the same one.
+type answers map[string]bson.D
+
+// start serves a until t ends and returns a store on it, and what insert commands came.
+func (a answers) start(t *testing.T) (store readings.Store, inserts <-chan bson.Raw) {
+	t.Helper()
+	hello := bson.D{
+		{Key: "ok", Value: 1}, {Key: "isWritablePrimary", Value: true}, {Key: "helloOk", Value: true},
+		{Key: "minWireVersion", Value: 0}, {Key: "maxWireVersion", Value: 25},
+		{Key: "maxBsonObjectSize", Value: 16 << 20}, {Key: "maxMessageSizeBytes", Value: 48 << 20}, {Key: "maxWriteBatchSize", Value: 100_000},
+	}
+	a["hello"], a["isMaster"], a["ismaster"], a["endSessions"] = hello, hello, hello, bson.D{{Key: "ok", Value: 1}}
+	received := make(chan bson.Raw, 10)
+	l := listen(t)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { a.serve(t, conn, received) })
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	return openURI(t, "mongodb://"+l.Addr().String()+"/iot?directConnection=true"), received
+}
+
+func (a answers) serve(t *testing.T, conn net.Conn, inserts chan<- bson.Raw) {
+	defer func() { _ = conn.Close() }()
+	for {
+		var length [4]byte
+		if _, err := io.ReadFull(conn, length[:]); err != nil {
+			return
+		}
+		message := make([]byte, binary.LittleEndian.Uint32(length[:]))
+		copy(message, length[:])
+		if _, err := io.ReadFull(conn, message[4:]); err != nil {
+			return
+		}
+		_, id, _, opcode, rest, _ := wiremessage.ReadHeader(message)
+		const beforeQuery = len("....admin.$cmd.........") // flags, collection, 0, two numbers
+		if opcode == wiremessage.OpMsg {
+			rest = rest[5:] // flags, kind of section
+		} else {
+			rest = rest[beforeQuery:]
+		}
+		command := bson.Raw(rest)
+		name := command.Index(0).Key()
+		if name == "insert" {
+			inserts <- command[:binary.LittleEndian.Uint32(command)]
+		}
+		answer, err := bson.Marshal(a[name])
+		if err != nil || len(a[name]) == 0 {
+			t.Errorf("no answer to %s: %v", name, err)
+			return
+		}
+		start, reply := wiremessage.AppendHeaderStart(nil, 0, id, wiremessage.OpReply)
+		if opcode == wiremessage.OpMsg {
+			start, reply = wiremessage.AppendHeaderStart(nil, 0, id, wiremessage.OpMsg)
+			reply = wiremessage.AppendMsgFlags(reply, 0)
+			reply = wiremessage.AppendMsgSectionType(reply, wiremessage.SingleDocument)
+		} else {
+			reply = wiremessage.AppendReplyFlags(reply, 0)
+			reply = wiremessage.AppendReplyCursorID(reply, 0)
+			reply = wiremessage.AppendReplyStartingFrom(reply, 0)
+			reply = wiremessage.AppendReplyNumberReturned(reply, 1)
+		}
+		reply = append(reply, answer...)
+		binary.LittleEndian.PutUint32(reply[start:], uint32(len(reply)))
+		if _, err := conn.Write(reply); err != nil {
+			return
+		}
+	}
+}
+
+func TestInsertCommand(t *testing.T) {
+	store, inserts := answers{"insert": {{Key: "ok", Value: 1}, {Key: "n", Value: 2}}}.start(t)
+	full := reading(2, 0, 20)
+	full.Metrics = append([]iot.Metric{{Name: "$a.b", Value: 1}}, full.Metrics...)
+	full.Attributes = []iot.Attribute{{Name: "site", Value: "roof"}}
+	bare := iot.Reading{Device: 1, At: full.At, Received: full.At, Metrics: []iot.Metric{{Name: "voltage", Value: 3.5}}}
+	wantInserted(t, store, []iot.Reading{full, bare}, iot.Inserted{New: 2})
+	// The documents are as the contract has them, and durable on a majority before the answer.
+	want := `{"insert": "readings",
+		"ordered": false,
+		"writeConcern": {"w": "majority","j": true},
+		"documents": [{
+			"device_id": {"$numberLong":"2"},
+			"timestamp": {"$date":{"$numberLong":"1772366400000"}},
+			"temperature": {"$numberDouble":"20.0"},
+			"humidity": {"$numberDouble":"40.5"},
+			"metrics": {"$a.b": {"$numberDouble":"1.0"}},
+			"attributes": {"site": "roof"},
+			"timestamp_source": "device",
+			"received_at": {"$date":{"$numberLong":"1772366400007"}}
+		},{
+			"device_id": {"$numberLong":"1"},
+			"timestamp": {"$date":{"$numberLong":"1772366400000"}},
+			"temperature": null,
+			"humidity": null,
+			"metrics": {"voltage": {"$numberDouble":"3.5"}},
+			"attributes": {},
+			"received_at": {"$date":{"$numberLong":"1772366400000"}}
+		}],`
+	want = strings.NewReplacer("\n", "", "\t", "").Replace(want)
+	got := (<-inserts).String()
+	if diff := cmp.Diff(want, got[:min(len(got), len(want))]); diff != "" {
+		t.Errorf("command (-want +got):\n%s", diff)
+	}
+}
+
+// found is the answer to a find.
+func found(stored ...iot.Reading) bson.D {
+	documents := bson.A{}
+	for _, r := range stored {
+		document := bson.D{{Key: "device_id", Value: int64(r.Device)}, {Key: "timestamp", Value: r.At}}
+		for _, m := range r.Metrics { // temperature and humidity alone
+			document = append(document, bson.E{Key: m.Name, Value: m.Value})
+		}
+		documents = append(documents, document)
+	}
+	return bson.D{{Key: "ok", Value: 1}, {Key: "cursor", Value: bson.D{
+		{Key: "id", Value: int64(0)}, {Key: "ns", Value: "iot.readings"}, {Key: "firstBatch", Value: documents},
+	}}}
+}
+
+func TestRepeatsInABatch(t *testing.T) {
+	t.Run("only the first of a device and time is sent, so that the server has no choice", func(t *testing.T) {
+		first, other := reading(1, 0, 20), reading(1, 0, 21)
+		store, inserts := answers{"insert": {{Key: "ok", Value: 1}, {Key: "n", Value: 1}}, "find": found(first)}.start(t)
+		wantInserted(t, store, []iot.Reading{first, other, first}, iot.Inserted{New: 1, Duplicates: 1, Conflicts: []int{1}})
+		documents, err := (<-inserts).Lookup("documents").Array().Values()
+		if err != nil || len(documents) != 1 {
+			t.Errorf("%d documents were sent, %v; want 1", len(documents), err)
+		}
+	})
+}
+
+func TestServerInTrouble(t *testing.T) {
+	ok := bson.E{Key: "ok", Value: 1}
+	failed := bson.E{Key: "ok", Value: 0}
+	refused := func(code int) bson.E {
+		return bson.E{Key: "writeErrors", Value: bson.A{
+			bson.D{{Key: "index", Value: 0}, {Key: "code", Value: code}, {Key: "errmsg", Value: "refused"}},
+		}}
+	}
+	noMajority := bson.E{Key: "writeConcernError", Value: bson.D{{Key: "code", Value: 64}, {Key: "errmsg", Value: "timed out"}}}
+	const duplicateKey, failedValidation, notPrimary = 11000, 121, 10107
+	r := reading(1, 0, 20)
+	for _, c := range []struct {
+		promise      string
+		insert, find bson.D
+		fails        bool
+	}{
+		{"a place taken by the same content is a duplicate", bson.D{ok, refused(duplicateKey)}, found(r), false},
+		{"what a majority does not have yet is not stored", bson.D{ok, noMajority}, nil, true},
+		{"a duplicate of what a majority does not have yet is not stored", bson.D{ok, refused(duplicateKey), noMajority}, found(r), true},
+		{"a place that is taken and empty is an error", bson.D{ok, refused(duplicateKey)}, found(), true},
+		{"a refusal for another reason is an error", bson.D{ok, refused(failedValidation)}, found(r), true},
+		{"a server that is no primary any more is an error", bson.D{failed, {Key: "code", Value: notPrimary}, {Key: "errmsg", Value: "not primary"}}, nil, true},
+	} {
+		t.Run(c.promise, func(t *testing.T) {
+			store, _ := answers{"insert": c.insert, "find": c.find}.start(t)
+			inserted, err := store.InsertReadings(t.Context(), []iot.Reading{r})
+			if (err != nil) != c.fails {
+				t.Errorf("InsertReadings = %+v, %v; want an error: %v", inserted, err, c.fails)
+			}
+		})
+	}
+}

@@ -1,0 +1,227 @@
+package mongo_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readings"
+)
+
+// listen returns a listener on a free port, closed when t ends.
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// wantOutage checks that every call on store fails within limit.
+func wantOutage(t *testing.T, store readings.Store, limit time.Duration) {
+	t.Helper()
+	batch := []iot.Reading{reading(1, 0, 20)}
+	for name, call := range map[string]func(context.Context) error{
+		"Prepare":        store.Prepare,
+		"Check":          store.Check,
+		"InsertReadings": func(ctx context.Context) error { _, err := store.InsertReadings(ctx, batch); return err },
+		"FindReadings": func(ctx context.Context) error {
+			_, err := store.FindReadings(ctx, iot.ReadingQuery{Limit: 1})
+			return err
+		},
+		"CountReadings": func(ctx context.Context) error { _, err := store.CountReadings(ctx); return err },
+	} {
+		began := time.Now()
+		err := call(t.Context())
+		if took := time.Since(began); err == nil || took > limit {
+			t.Errorf("%s: error %v after %v, want one within %v", name, err, took, limit)
+		}
+		if errors.Is(err, iot.ErrConflict) || errors.Is(err, iot.ErrNotFound) || errors.Is(err, iot.ErrInvalid) {
+			t.Errorf("%s: %v does not look like an outage", name, err)
+		}
+	}
+}
+
+func TestOutage(t *testing.T) {
+	t.Run("a call fails in bounded time where nothing listens", func(t *testing.T) {
+		t.Parallel()
+		l := listen(t)
+		store := openURI(t, "mongodb://"+l.Addr().String()+"/iot?timeoutMS=300")
+		_ = l.Close()
+		wantOutage(t, store, 3*time.Second)
+	})
+	t.Run("a call fails in bounded time where nobody answers", func(t *testing.T) {
+		t.Parallel()
+		store := openURI(t, "mongodb://"+listen(t).Addr().String()+"/iot?timeoutMS=300")
+		wantOutage(t, store, 3*time.Second)
+	})
+	t.Run("that time is 5 s unless the URI says otherwise", func(t *testing.T) {
+		t.Parallel()
+		store := openURI(t, "mongodb://"+listen(t).Addr().String()+"/iot?timeoutMS=0")
+		began := time.Now()
+		err := store.Check(t.Context())
+		if took := time.Since(began); err == nil || took < 4*time.Second || took > 8*time.Second {
+			t.Errorf("error %v after %v", err, took)
+		}
+	})
+	t.Run("the store goes on when the server is back", func(t *testing.T) {
+		t.Parallel()
+		store, proxy := behindProxy(t, "")
+		wantInserted(t, store, []iot.Reading{reading(1, 0, 20)}, iot.Inserted{New: 1})
+		proxy.set(refuse)
+		if _, err := store.InsertReadings(t.Context(), []iot.Reading{reading(1, 1, 20)}); err == nil {
+			t.Fatal("an insert without a server succeeded")
+		}
+		proxy.set(forward)
+		repeat(t, store, reading(1, 1, 20))
+		wantInserted(t, store, []iot.Reading{reading(1, 0, 20), reading(1, 1, 20)}, iot.Inserted{Duplicates: 2})
+	})
+	t.Run("an insert whose answer was lost is recognised when it is repeated", func(t *testing.T) {
+		t.Parallel()
+		store, proxy := behindProxy(t, "?timeoutMS=1000")
+		batch := []iot.Reading{reading(1, 0, 20), reading(2, 0, 21)}
+		wantInserted(t, store, batch[:1], iot.Inserted{New: 1})
+		proxy.set(swallowAnswers)
+		if _, err := store.InsertReadings(t.Context(), batch); err == nil {
+			t.Fatal("an insert without an answer succeeded")
+		}
+		proxy.set(forward)
+		if inserted := repeat(t, store, batch...); inserted.Duplicates != 2 {
+			t.Errorf("the repetition came to %+v", inserted)
+		}
+	})
+}
+
+// repeat inserts batch as callers do, until that succeeds. It takes its time only while no server is found.
+func repeat(t *testing.T, store readings.Store, batch ...iot.Reading) iot.Inserted {
+	t.Helper()
+	var err error
+	for range 10 {
+		var inserted iot.Inserted
+		if inserted, err = store.InsertReadings(t.Context(), batch); err == nil {
+			return inserted
+		}
+	}
+	t.Fatal(err)
+	return iot.Inserted{}
+}
+
+// behindProxy returns a prepared store that reaches the server through a proxy.
+func behindProxy(t *testing.T, parameters string) (readings.Store, *proxy) {
+	t.Helper()
+	db := database(t)
+	u, err := url.Parse(server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startProxy(t, u.Host)
+	u.Host, u.Path = p.listener.Addr().String(), db.Name()
+	store := openURI(t, u.String()+parameters)
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store, p
+}
+
+// proxy stands between a client and a server.
+type proxy struct {
+	listener net.Listener
+	server   string
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	mode  mode
+	conns map[net.Conn]bool
+}
+
+type mode int
+
+const (
+	forward        mode = iota
+	swallowAnswers      // what the server says is lost
+	refuse              // connections are closed
+)
+
+func startProxy(t *testing.T, server string) *proxy {
+	p := &proxy{listener: listen(t), server: server, conns: map[net.Conn]bool{}}
+	p.wg.Go(p.serve)
+	t.Cleanup(func() {
+		_ = p.listener.Close()
+		p.set(refuse)
+		p.wg.Wait()
+	})
+	return p
+}
+
+// set changes what happens to bytes and connections from now on. Entering refuse, and leaving swallowAnswers,
+// closes the connections there are.
+func (p *proxy) set(m mode) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m == refuse || p.mode == swallowAnswers {
+		for conn := range p.conns {
+			_ = conn.Close()
+		}
+		clear(p.conns)
+	}
+	p.mode = m
+}
+
+// add notes the connections of a client. It reports false, and closes them, while clients are refused.
+func (p *proxy) add(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range conns {
+		if p.mode == refuse {
+			_ = conn.Close()
+		} else {
+			p.conns[conn] = true
+		}
+	}
+	return p.mode != refuse
+}
+
+func (p *proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.server)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		if p.add(client, server) {
+			p.wg.Go(func() { p.copy(server, client, false); _ = server.Close() })
+			p.wg.Go(func() { p.copy(client, server, true); _ = client.Close() })
+		}
+	}
+}
+
+func (p *proxy) copy(to io.Writer, from io.Reader, answers bool) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		swallow := answers && p.mode == swallowAnswers
+		p.mu.Unlock()
+		if swallow {
+			continue
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+func openStore(t *testing.T, path string) *Store {
+	t.Helper()
+	store, err := Open("sqlite://" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+func readings(device iot.DeviceID) []iot.Reading {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	return []iot.Reading{{Device: device, At: at, Received: at, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}}}}
+}
+
+type outcome struct {
+	inserted iot.Inserted
+	err      error
+}
+
+func TestQueue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readings.db")
+	store := openStore(t, path)
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	insert := func(ctx context.Context, batch []iot.Reading) <-chan outcome {
+		done := make(chan outcome, 1)
+		go func() {
+			inserted, err := store.InsertReadings(ctx, batch)
+			done <- outcome{inserted, err}
+		}()
+		return done
+	}
+	waiting := func(n int) { // until n calls wait, and one has its turn
+		for {
+			store.mu.Lock()
+			ready := len(store.waiting) == n && len(store.turn) == 1
+			store.mu.Unlock()
+			if ready {
+				return
+			}
+			runtime.Gosched()
+		}
+	}
+	// Another program writes the file, so that the first call stays at it and others have to wait.
+	other, err := openStore(t, path).db.Write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := insert(t.Context(), readings(1))
+	waiting(0)
+	ctx, cancel := context.WithCancel(t.Context())
+	batch := readings(2)
+	leaver := insert(ctx, batch)
+	waiting(1)
+	var stayers []<-chan outcome
+	for device := range iot.DeviceID(3) {
+		stayers = append(stayers, insert(t.Context(), readings(10+device)))
+		waiting(2 + int(device))
+	}
+	cancel()
+
+	t.Run("a call that waits for its turn leaves when its context ends", func(t *testing.T) {
+		if got := <-leaver; !errors.Is(got.err, context.Canceled) {
+			t.Errorf("%+v, want %v", got, context.Canceled)
+		}
+		clear(batch) // it is the caller's again
+	})
+	t.Run("the others are carried out when their turn comes", func(t *testing.T) {
+		if err := other.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		for _, done := range append(stayers, first) {
+			if got := <-done; got.err != nil || got.inserted.New != 1 {
+				t.Errorf("%+v, want one new", got)
+			}
+		}
+	})
+	t.Run("nothing of the one that left is stored", func(t *testing.T) {
+		counts, err := store.CountReadings(t.Context())
+		if err != nil || len(counts) != 4 || counts[1].Device != 10 {
+			t.Errorf("counts %v, %v", counts, err)
+		}
+	})
+}
+
+func TestUnprepared(t *testing.T) {
+	store := openStore(t, filepath.Join(t.TempDir(), "readings.db"))
+	if _, err := store.InsertReadings(t.Context(), readings(1)); err == nil {
+		t.Error("an insert without a table succeeded")
+	}
+	if _, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 1}); err == nil {
+		t.Error("a find without a table succeeded")
+	}
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if inserted, err := store.InsertReadings(t.Context(), readings(1)); err != nil || inserted.New != 1 {
+		t.Errorf("after Prepare: %+v, %v", inserted, err)
+	}
+}
+
+func TestQueriesUseTheIndexes(t *testing.T) {
+	store := openStore(t, filepath.Join(t.TempDir(), "readings.db"))
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]string{
+		selectRow:      "SEARCH readings USING PRIMARY KEY (timestamp=? AND device_id=?)",
+		selectOfDevice: "SEARCH readings USING INDEX readings_by_device (device_id=? AND timestamp>? AND timestamp<?)",
+		selectOfAll:    "SEARCH readings USING PRIMARY KEY (timestamp>? AND (timestamp,device_id)<(?,?))",
+		selectCounts:   "SCAN readings USING COVERING INDEX readings_by_device",
+	} {
+		if plan := plan(t, store, query); plan != want {
+			t.Errorf("the plan for %s is\n%s, want\n%s", query, plan, want)
+		}
+	}
+}
+
+// plan returns how SQLite carries query out, a step per line.
+func plan(t *testing.T, store *Store, query string) string {
+	t.Helper()
+	arguments := make([]any, strings.Count(query, "?"))
+	rows, err := store.db.Read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, arguments...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var steps []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, step)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(steps, "\n")
+}

@@ -1,0 +1,61 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+const (
+	// The WAL is copied into the file when it has this many pages of 4 KiB. The default, 1000, copies pages
+	// that change all the time (those of an index) so often that it takes a third of an insert's time.
+	checkpointPages = 4000
+	// The size of the WAL above which its readers are waited for, and to which it is cut afterwards.
+	maxWALBytes       = 4 * checkpointPages * 4096
+	readersWaitMillis = 500
+)
+
+// BoundWAL keeps the WAL from growing without end where there is always some reader. Who writes a lot calls
+// it after each transaction. It costs a look at the size of a file, and rarely a wait.
+//
+// SQLite begins the WAL anew when all of it is in the database file and nobody reads it. It copies what no
+// reader may still need, but while writing goes on there is always a reader of something older. So the
+// writer waits here, for a moment, until the readers have caught up. Readers that take longer than that are
+// not waited for again until the WAL has grown as much once more.
+func (db *DB) BoundWAL() {
+	wal, err := os.Stat(db.wal)
+	if err != nil || wal.Size() <= db.walBound.Load() {
+		return
+	}
+	bound := wal.Size() + maxWALBytes
+	if err := db.restartWAL(context.Background()); err == nil {
+		bound = maxWALBytes // to which the next write cuts it
+	}
+	db.walBound.Store(bound)
+}
+
+var errReaders = errors.New("the WAL still has readers")
+
+// restartWAL copies all of the WAL and waits for its readers, so that the next write begins it anew.
+func (db *DB) restartWAL(ctx context.Context) error {
+	conn, err := db.Write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // back to the pool
+	setTimeout := func(millis int) error {
+		_, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", millis))
+		return err
+	}
+	if err := setTimeout(readersWaitMillis); err != nil {
+		return err
+	}
+	var busy bool
+	var pages, copied int
+	err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(RESTART)").Scan(&busy, &pages, &copied)
+	if busy {
+		err = errReaders
+	}
+	return errors.Join(err, setTimeout(busyTimeoutMillis))
+}
