@@ -33,6 +33,10 @@ run: ## all-in-one with demo devices, data in ./data
 test: ## every test that needs no server, with the race detector
 	env $(SERVER_URLS:%=-u %) go test -race -timeout 10m work
 
+.PHONY: accept
+accept: ## the contract, against the deployment that the ACCEPT_ variables name, or an all-in-one of its own
+	go test -count=1 ./deploy/acceptance/contract
+
 .PHONY: servers
 servers: ## the servers of docker-compose.yml
 	docker compose up -d --wait

@@ -17,7 +17,7 @@ const (
 	maxBatchBytes   = 1_000_000
 	maxBatchRecords = 1_000
 	// maxRequestBytes bounds a request, which is a batch for each of many partitions, and so the
-	// longest record too.
+	// longest record too. Brokers take 100 MiB, and cut the connection of a client that sends more.
 	maxRequestBytes = 16 << 20
 	// keptCapacity is how long, in records, a buffer may be to be used again; an outage makes them longer.
 	keptCapacity = 1 << 14

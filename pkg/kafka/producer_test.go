@@ -212,7 +212,7 @@ func TestProducer(t *testing.T) {
 		}
 		var got []outcome
 		var left sync.WaitGroup
-		for _, value := range []string{"a", "b", strings.Repeat("c", 3<<20), "d", strings.Repeat("e", 20<<20), "f"} {
+		for _, value := range []string{"a", "b", strings.Repeat("c", 3<<20), "d", strings.Repeat("e", 17<<20), "f"} {
 			left.Add(1)
 			p.Produce(kafka.Record{Topic: cfg.Topic, Key: []byte("1"), Value: []byte(value)}, func(err error) {
 				got = append(got, outcome{value[:1], err})

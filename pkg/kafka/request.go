@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -29,7 +30,9 @@ func (s *sender) dispatch(now time.Time) (next time.Time) {
 			switch {
 			case p.lostIdentity() && s.renew:
 			case p.ready(now) && !s.busy[p.leader]:
-				ready[p.leader] = append(ready[p.leader], p)
+				if s.refuseHuge(p); len(p.waiting()) > 0 {
+					ready[p.leader] = append(ready[p.leader], p)
+				}
 			case !p.flying && len(p.waiting()) > 0 && now.Before(p.retryAt):
 				next = earliest(next, p.retryAt)
 			}
@@ -129,6 +132,14 @@ func (s *sender) refuse(p *partition, err error) {
 	p.refused(err)
 }
 
+// refuseHuge gives up records that are too large for any request.
+func (s *sender) refuseHuge(p *partition) {
+	for p.size == 0 && len(p.waiting()) > 0 && p.waiting()[0].record.size() > maxRequestBytes {
+		p.size = 1
+		s.refuse(p, fmt.Errorf("%w: %d bytes for topic %q", ErrTooLarge, p.waiting()[0].record.size(), p.topic))
+	}
+}
+
 // settled counts n records as done with, and lets end tell their done.
 func (s *sender) settled(n int, end func()) {
 	s.mu.Lock()
@@ -141,7 +152,8 @@ func (s *sender) settled(n int, end func()) {
 func (s *sender) retry(p *partition, err error, now time.Time) {
 	p.failed(err, now)
 	s.metrics.retried(p.topic)
-	s.outage.failed(s.log.With("topic", p.topic, "partition", p.id), "kafka does not take records, trying again", err)
+	s.outage.failed(s.log.With("topic", p.topic, "partition", p.id), "kafka does not take records, trying again",
+		cmp.Or(s.lost, err)) // that no broker answers says more than that one does not
 	s.ask()
 }
 

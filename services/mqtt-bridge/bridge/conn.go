@@ -1,43 +1,27 @@
 package bridge
 
 import (
-	"bufio"
-	"io"
 	"net"
 	"sync"
 	"time"
 )
 
 const (
-	// readEvery is how long after a read the next one waits for more to arrive, and ackEvery how long
-	// acknowledgements wait for others to share a write with. A wake-up and a system call for each
-	// message would cost more than all the rest of its way to Kafka, and the producer waits about as
-	// long anyway.
-	readEvery = 5 * time.Millisecond
-	ackEvery  = time.Millisecond
+	// ackEvery is how long acknowledgements wait for others to share a write with.
+	ackEvery = time.Millisecond
 	// writeTimeout is how long a peer may leave what is sent to it unread before it is cut off: at
 	// least half of it.
 	writeTimeout = 10 * time.Second
-	// readSlack is how much later than asked for a read may time out. It spares setting a timer for
-	// each read, and makes up for mochi, which rounds down one and a half times an odd keepalive.
-	readSlack = time.Second
 )
 
-// conn is a network connection under an MQTT library, client or server, that gathers reads and writes.
-// The library writes its packets through it as through any net.Conn; the bridge itself writes
-// acknowledgements beside it, by acknowledge.
+// conn is a network connection under an MQTT library, client or server. The library writes its packets
+// through it as through any net.Conn; the bridge itself sends acknowledgements beside it.
 type conn struct {
 	net.Conn
-	in     io.Reader
 	line   *line         // the session it belongs to, from when that is known
 	closed chan struct{} // closed by Close
-	// silence is how long the peer may send nothing, when the library sets no deadline; 0 is for ever.
-	silence time.Duration
 
-	// Used by the one goroutine that reads.
-	deadline time.Time // for reads; what the library set
-	readBy   time.Time // the deadline that the socket knows of
-	next     time.Time // when the next read is due
+	deadline time.Time // for reads; for the goroutine that reads
 
 	// Guarded by writing, which is held while writing to the socket.
 	writing sync.Mutex
@@ -51,53 +35,17 @@ type conn struct {
 	closing   sync.Once
 }
 
-// newConn returns c with a read buffer of the given size; 0 where the library has one.
-func newConn(c net.Conn, readBuffer int) *conn {
+func newConn(c net.Conn) *conn {
 	g := &conn{Conn: c, closed: make(chan struct{})}
-	g.in = pacedReader{g}
-	if readBuffer > 0 {
-		g.in = bufio.NewReaderSize(g.in, readBuffer)
-	}
 	g.timer = time.AfterFunc(time.Hour, g.flush)
 	g.timer.Stop()
 	return g
 }
 
-func (c *conn) Read(p []byte) (int, error) { return c.in.Read(p) }
-
-// pacedReader reads from a conn's socket, readEvery apart, unless there is more than fits.
-type pacedReader struct{ *conn }
-
-func (r pacedReader) Read(p []byte) (int, error) {
-	c := r.conn
-	if wait := time.Until(c.next); wait > 0 {
-		time.Sleep(wait)
-	}
-	now := time.Now()
-	deadline := c.deadline
-	if deadline.IsZero() && c.silence > 0 {
-		deadline = now.Add(c.silence)
-	}
-	if ahead := c.readBy.Sub(deadline); deadline.IsZero() != c.readBy.IsZero() || ahead < 0 || ahead > readSlack {
-		if c.readBy = deadline; !deadline.IsZero() {
-			c.readBy = deadline.Add(readSlack)
-		}
-		if err := c.Conn.SetReadDeadline(c.readBy); err != nil {
-			return 0, err
-		}
-	}
-	n, err := c.Conn.Read(p)
-	if n < len(p) {
-		c.next = time.Now().Add(readEvery)
-	}
-	return n, err
-}
-
-// SetDeadline is for reads: writes have their own. The library calls it for every packet, so the socket
-// is told only when it is read from, and when it matters.
+// SetDeadline is for reads: writes have their own.
 func (c *conn) SetDeadline(t time.Time) error {
 	c.deadline = t
-	return nil
+	return c.SetReadDeadline(t)
 }
 
 // Write sends the packet p, and with it the acknowledgements that wait to be sent.
@@ -110,8 +58,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// acknowledge has b, whole packets, sent within ackEvery. It never blocks: it is called by the
-// goroutine that serves all connections. An error shows in the next read.
+// acknowledge has b, whole packets, sent within ackEvery. It never blocks: it is called by the goroutine
+// that serves all connections. An error shows in the next read.
 func (c *conn) acknowledge(b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -23,7 +23,7 @@ func TestAcknowledgementsShareAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		socket := &counted{Conn: ours}
-		c := newConn(socket, 0)
+		c := newConn(socket)
 		for range 1000 {
 			c.acknowledge([]byte{pubackByte, 2, 0, 1})
 		}
@@ -46,7 +46,7 @@ func TestPacketsTakeAcknowledgementsAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		socket := &counted{Conn: ours}
-		c := newConn(socket, 0)
+		c := newConn(socket)
 		c.acknowledge([]byte("ack "))
 		go func() { _, _ = c.Write([]byte("ping")) }()
 		got := make([]byte, 8)
@@ -64,7 +64,7 @@ func TestPacketsTakeAcknowledgementsAlong(t *testing.T) {
 func TestAcknowledgeNeverBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, _ := net.Pipe() // nobody reads
-		c := newConn(ours, 0)
+		c := newConn(pace(ours, 0, 0))
 		start := time.Now()
 		for range 10 {
 			c.acknowledge([]byte{pubackByte, 2, 0, 1})
@@ -90,7 +90,7 @@ func TestAcknowledgeNeverBlocks(t *testing.T) {
 func TestReadsAreSpaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
-		c := newConn(ours, 0)
+		c := newConn(pace(ours, 0, 0))
 		go func() {
 			for range 10 {
 				_, _ = theirs.Write([]byte("x"))
@@ -112,7 +112,7 @@ func TestReadsAreSpaced(t *testing.T) {
 func TestReadDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, _ := net.Pipe()
-		c := newConn(ours, 0)
+		c := newConn(pace(ours, 0, 0))
 		start := time.Now()
 		_ = c.SetDeadline(start.Add(time.Second))
 		_ = c.SetDeadline(start.Add(3 * time.Second))
@@ -129,8 +129,7 @@ func TestReadDeadline(t *testing.T) {
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
-		c := newConn(ours, 0)
-		c.silence = 10 * time.Second
+		c := newConn(pace(ours, 0, 10*time.Second))
 		go func() {
 			for range 5 {
 				time.Sleep(9 * time.Second)

@@ -60,18 +60,24 @@ func (d *device) send(p packets.ControlPacket) {
 	}
 }
 
-// receive returns the next packet; nil when the connection has ended.
+// receive returns the next packet; nil when the connection has ended. A ping, of a bridge to a broker, is
+// answered and passed over.
 func (d *device) receive() packets.ControlPacket {
 	d.t.Helper()
-	_ = d.conn.SetReadDeadline(time.Now().Add(patience))
-	p, err := packets.ReadPacket(d.r)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		d.t.Fatalf("nothing received for %v", patience)
+	for {
+		_ = d.conn.SetReadDeadline(time.Now().Add(patience))
+		p, err := packets.ReadPacket(d.r)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			d.t.Fatalf("nothing received for %v", patience)
+		}
+		if err != nil {
+			return nil
+		}
+		if _, ping := p.(*packets.PingreqPacket); !ping {
+			return p
+		}
+		d.send(packets.NewControlPacket(packets.Pingresp))
 	}
-	if err != nil {
-		return nil
-	}
-	return p
 }
 
 // publication returns a PUBLISH; id is of no meaning at QoS 0.

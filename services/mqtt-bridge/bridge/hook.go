@@ -57,10 +57,12 @@ func (e *endpoint) OnPublish(client *mochi.Client, pk packets.Packet) (packets.P
 	pk.FixedHeader.Qos, pk.FixedHeader.Retain, pk.Ignore = 0, false, true
 
 	if pk.TopicName == "" {
-		return pk, e.server.DisconnectClient(client, packets.ErrTopicAliasInvalid)
+		_ = e.server.DisconnectClient(client, packets.ErrTopicAliasInvalid)
+		return pk, nil
 	}
 	if h.Qos == 2 && client.State.Inflight.Len() > maxUnanswered {
-		return pk, e.server.DisconnectClient(client, packets.ErrReceiveMaximum)
+		_ = e.server.DisconnectClient(client, packets.ErrReceiveMaximum)
+		return pk, nil
 	}
 	m := e.in.newMessage(c.line, pk.TopicName, pk.Payload, h.Qos, pk.PacketID, h.Retain)
 	device, ok := e.in.filters.match(m.topic)

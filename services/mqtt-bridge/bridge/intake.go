@@ -102,14 +102,6 @@ func (in *intake) post(m *message, d event.DeadLetter) {
 	})
 }
 
-// fail tells that a record of m is not in Kafka and never will be.
-func (in *intake) fail(m *message, err error) {
-	in.metrics.failed.Inc()
-	if !errors.Is(err, kafka.ErrClosed) { // the end of the producer is no failure of a record
-		in.log.Error("kafka refuses a record; the connection is closed so that it comes again", "mqtt_topic", m.topic, "err", err)
-	}
-}
-
 // newMessage returns what was published to topic and received now. payload must not change any more.
 func (in *intake) newMessage(l *line, topic string, payload []byte, qos byte, id uint16, retained bool) *message {
 	m := &message{

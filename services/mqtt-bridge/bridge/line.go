@@ -180,12 +180,11 @@ func (l *line) abandon() bool {
 	return true
 }
 
-// drop breaks the connection, so that the peer sends again what was not acknowledged.
-func (l *line) drop() {
+// drop closes the connection, so that the peer sends again what was not acknowledged, and reports whether
+// it was open.
+func (l *line) drop() bool {
 	l.mu.Lock()
 	c := l.conn
 	l.mu.Unlock()
-	if c != nil {
-		_ = c.Close()
-	}
+	return c != nil && c.Close() == nil
 }

@@ -19,7 +19,7 @@ type peer struct {
 
 func newPeer(t *testing.T) peer {
 	ours, theirs := net.Pipe()
-	c := newConn(ours, 0)
+	c := newConn(ours)
 	t.Cleanup(func() { _ = c.Close() })
 	return peer{theirs, c}
 }

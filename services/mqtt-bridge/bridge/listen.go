@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"sync"
@@ -48,6 +49,7 @@ type endpoint struct {
 }
 
 func (b *Bridge) listen(ctx context.Context, in *intake) error {
+	defer func() { _ = b.Listener.Close() }()
 	e := &endpoint{
 		in: in, stop: ctx.Done(), max: uint32(b.Config.MaxPacketBytes),
 		conns: make(map[*conn]*mochi.Client), sessions: make(map[string]*line),
@@ -107,7 +109,7 @@ func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, lo
 			continue
 		}
 		serving.Go(func() {
-			e.serve(newConn(nc, 0))
+			e.serve(newConn(pace(nc, 0, 0)))
 			<-places
 		})
 	}
@@ -133,9 +135,16 @@ func (e *endpoint) serve(c *conn) {
 // disconnectAll sends each device the acknowledgements that wait, and ends its connection.
 func (e *endpoint) disconnectAll() {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	conns := maps.Clone(e.conns)
+	e.mu.Unlock()
+	force := time.AfterFunc(goodbyeTime, func() {
+		for c := range conns {
+			_ = c.Close()
+		}
+	})
+	defer force.Stop()
 	var leaving sync.WaitGroup
-	for c, client := range e.conns {
+	for c, client := range conns {
 		leaving.Go(func() {
 			if client != nil && client.Properties.ProtocolVersion >= 5 {
 				_ = e.server.DisconnectClient(client, packets.ErrServerShuttingDown)
@@ -145,13 +154,7 @@ func (e *endpoint) disconnectAll() {
 			_ = c.Close()
 		})
 	}
-	force := time.AfterFunc(goodbyeTime, func() {
-		for c := range e.conns {
-			_ = c.Close()
-		}
-	})
 	leaving.Wait()
-	force.Stop()
 }
 
 // session gives c its line, which it shares with earlier connections of the same client id.

@@ -67,8 +67,11 @@ func (m *message) readingDone(err error) {
 func (m *message) recordDone(err error) {
 	m.in.metrics.inFlight.Dec()
 	if err != nil {
+		m.in.metrics.failed.Inc()
 		m.failed.Store(true)
-		m.in.fail(m, err)
+	}
+	if err != nil && !errors.Is(err, kafka.ErrClosed) && m.line.drop() {
+		m.in.log.Error("kafka refuses a record; the connection is closed so that its message comes again", "err", err)
 	}
 	if m.waiting.Add(-1) == 0 {
 		m.done()
@@ -80,7 +83,6 @@ func (m *message) done() {
 	m.in.inFlight.add(-m.cost)
 	if m.failed.Load() {
 		m.line.settle(m, lost)
-		m.line.drop()
 		return
 	}
 	m.in.metrics.ackSeconds.Observe(time.Since(m.received).Seconds())

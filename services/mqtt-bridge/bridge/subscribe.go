@@ -78,9 +78,12 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 			l.close()
 			return nil
 		}
+		l.close()
+		if errors.Is(err, errFull) {
+			continue
+		}
 		log.Warn("connection to the broker ended", "err", err)
 		b.setStatus(fmt.Errorf("%s: %w", s.broker.Redacted(), err))
-		l.close()
 		if time.Since(start) >= stable {
 			short = 0
 			pause.Reset()
@@ -159,23 +162,19 @@ func (s *subscriber) connect(ctx context.Context) (*link, error) {
 	return l, nil
 }
 
+// dial opens the connection. Reads are spaced under TLS, whose records hold a message each.
 func (l *link) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
-	var (
-		nc  net.Conn
-		err error
-	)
-	if l.broker.Scheme == "tls" {
-		nc, err = new(tls.Dialer).DialContext(ctx, "tcp", l.broker.Host)
-	} else {
-		nc, err = new(net.Dialer).DialContext(ctx, "tcp", l.broker.Host)
-	}
+	nc, err := new(net.Dialer).DialContext(ctx, "tcp", l.broker.Host)
 	if err != nil {
 		return nil, err
 	}
-	l.conn = newConn(nc, subscribeBuffer)
-	l.conn.silence = brokerSilence
+	nc = pace(nc, subscribeBuffer, brokerSilence)
+	if l.broker.Scheme == "tls" {
+		nc = tls.Client(nc, &tls.Config{ServerName: l.broker.Hostname()})
+	}
+	l.conn = newConn(nc)
 	l.line.attach(l.conn, nil)
 	return l.conn, nil
 }

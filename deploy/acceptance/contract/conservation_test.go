@@ -1,0 +1,86 @@
+package contract
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// counters is what the services count on the way of a reading.
+type counters struct{ received, stored, duplicates, conflicts, rejected float64 }
+
+// TestConservation runs before the tests that call t.Parallel go on, so that it has quiet moments.
+func TestConservation(t *testing.T) {
+	if len(sut.ops) == 0 {
+		t.Log("the operations ports are not known")
+		return
+	}
+	device := newDevice()
+	before := quiet(t)
+	const stored, duplicates, conflicts, rejected = 4, 2, 1, 3
+	publish(t, topicOf(device),
+		fmt.Sprintf(`[{"temperature": 1, "timestamp": %q}, {"temperature": 2, "timestamp": %q}, 5]`, at(1), at(2)),
+		fmt.Sprintf(`{"temperature": 3, "timestamp": %q}`, at(3)),
+		fmt.Sprintf(`{"temperature": 3, "timestamp": %q}`, at(3)),
+		fmt.Sprintf(`{"temperature": 4, "timestamp": %q}`, at(3)),
+		fmt.Sprintf(`[{"temperature": 1, "timestamp": %q}, {"temperature": 5, "timestamp": %q}, {}]`, at(1), at(5)),
+		`{`)
+	produced(t, device, stored+duplicates+conflicts)
+	deadLetters(t, topicOf(device), rejected)
+	after := quiet(t)
+	t.Run("received = stored + duplicates + dead letters", func(t *testing.T) {
+		received := after.received - before.received
+		kept := after.stored - before.stored
+		dropped := after.duplicates - before.duplicates
+		dead := after.conflicts - before.conflicts + after.rejected - before.rejected
+		if received != kept+dropped+dead {
+			t.Errorf("%v received, %v stored + %v duplicates + %v dead letters", received, kept, dropped, dead)
+		}
+		const own = stored + duplicates + conflicts + rejected
+		if received < own || kept < stored || dropped < duplicates || dead < conflicts+rejected {
+			t.Errorf("%v received of %d, %v stored of %d, %v duplicates of %d, %v dead letters of %d",
+				received, own, kept, stored, dropped, duplicates, dead, conflicts+rejected)
+		}
+	})
+}
+
+// quiet waits until nothing is on its way, and returns the counters of that moment.
+func quiet(t *testing.T) (now counters) {
+	t.Helper()
+	eventually(t, func() error {
+		settle(t)
+		last := count(t)
+		settle(t)
+		if now = count(t); now != last {
+			return fmt.Errorf("the deployment has no quiet moment: %+v, then %+v", last, now)
+		}
+		return nil
+	})
+	return now
+}
+
+// count adds up the counters of all services.
+func count(t *testing.T) (c counters) {
+	t.Helper()
+	for _, ops := range sut.ops {
+		families := scrape(t, ops)
+		c.received += sum(families["telltale_bridge_readings_received_total"], "")
+		c.rejected += sum(families["telltale_bridge_dead_letters_total"], "")
+		c.stored += sum(families["telltale_writer_readings_total"], "stored")
+		c.duplicates += sum(families["telltale_writer_readings_total"], "duplicate")
+		c.conflicts += sum(families["telltale_writer_readings_total"], "conflict")
+	}
+	return c
+}
+
+// sum adds up the counters of a family that have a label with that value, or all for "".
+func sum(family *dto.MetricFamily, value string) (total float64) {
+	for _, m := range family.GetMetric() {
+		if value == "" || slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetValue() == value }) {
+			total += m.GetCounter().GetValue()
+		}
+	}
+	return total
+}

@@ -1,0 +1,84 @@
+package bridge
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"time"
+)
+
+const (
+	// readEvery is how long after a read the next one waits for more to arrive. A wake-up and a system
+	// call for each message would cost more than all the rest of its way to Kafka, and the producer
+	// waits about as long anyway.
+	readEvery = 5 * time.Millisecond
+	// readSlack is how much later than asked for a read may time out. It spares setting a timer for
+	// each read, and makes up for mochi, which rounds down one and a half times an odd keepalive.
+	readSlack = time.Second
+)
+
+// pacedConn is a network connection whose reads are spaced, so that each finds more than one message.
+// One goroutine at a time may read and set deadlines.
+type pacedConn struct {
+	net.Conn
+	in      io.Reader
+	silence time.Duration // how long nothing may arrive, when there is no deadline; 0 is for ever
+
+	deadline time.Time // for reads, as it was set
+	readBy   time.Time // as the socket knows it
+	next     time.Time // when the next read is due
+}
+
+// pace returns c with spaced reads, and a read buffer of the given size; 0 where the reader has one.
+func pace(c net.Conn, buffer int, silence time.Duration) *pacedConn {
+	p := &pacedConn{Conn: c, silence: silence}
+	p.in = socket{p}
+	if buffer > 0 {
+		p.in = bufio.NewReaderSize(p.in, buffer)
+	}
+	return p
+}
+
+func (c *pacedConn) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+// SetReadDeadline sets the deadline for reads. It is called for each packet, so the socket is told only
+// when it is read from, and when it matters.
+func (c *pacedConn) SetReadDeadline(t time.Time) error {
+	c.deadline = t
+	return nil
+}
+
+// socket reads what is under a pacedConn.
+type socket struct{ *pacedConn }
+
+func (c socket) Read(p []byte) (int, error) {
+	now := time.Now()
+	if wait := c.next.Sub(now); wait > 0 {
+		time.Sleep(wait)
+		now = c.next
+	}
+	if err := c.setDeadline(now); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	if n < len(p) { // else there is more
+		c.next = time.Now().Add(readEvery)
+	}
+	return n, err
+}
+
+func (c *pacedConn) setDeadline(now time.Time) error {
+	deadline := c.deadline
+	if deadline.IsZero() && c.silence > 0 {
+		deadline = now.Add(c.silence)
+	}
+	ahead := c.readBy.Sub(deadline)
+	if deadline.IsZero() == c.readBy.IsZero() && ahead >= 0 && ahead <= readSlack {
+		return nil
+	}
+	c.readBy = deadline
+	if !deadline.IsZero() {
+		c.readBy = deadline.Add(readSlack)
+	}
+	return c.Conn.SetReadDeadline(c.readBy)
+}
