@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -75,7 +76,13 @@ func open(path string, connections int, options url.Values) (*sql.DB, error) {
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections) // a connection owns its page cache and its prepared statements
-	if err := db.Ping(); err != nil {
+	// A file that becomes one with a WAL, or whose last connection just removes it, is not waited for by
+	// the busy timeout.
+	deadline := time.Now().Add(busyTimeoutMillis * time.Millisecond)
+	for err = db.Ping(); hasCode(err, sqlite3.SQLITE_BUSY) && time.Now().Before(deadline); err = db.Ping() {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
 	return db, nil
@@ -117,7 +124,7 @@ func hasCode(err error, codes ...int) bool {
 		return false
 	}
 	for _, code := range codes {
-		if e.Code() == code {
+		if e.Code() == code || code == sqlite3.SQLITE_BUSY && e.Code()&0xff == code { // extended codes of it too
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -16,21 +17,23 @@ const (
 	msgDeviceIDTaken = "device with this id already exists."
 )
 
-// device is a device as clients see it.
-type device struct {
-	ID        iot.DeviceID `json:"id"`
-	Name      string       `json:"name"`
-	User      int64        `json:"user"`
-	Location  *string      `json:"location"`
-	CreatedAt string       `json:"created_at"`
-}
-
-func showDevice(d iot.Device) device {
-	shown := device{ID: d.ID, Name: d.Name, User: d.Owner, CreatedAt: formatTime(d.CreatedAt)}
-	if d.Location != "" {
-		shown.Location = &d.Location
+// appendDevice appends d as clients see it.
+func appendDevice(dst []byte, d iot.Device) []byte {
+	dst = append(dst, `{"id":`...)
+	dst = strconv.AppendInt(dst, int64(d.ID), 10)
+	dst = append(dst, `,"name":`...)
+	dst = appendText(dst, d.Name)
+	dst = append(dst, `,"user":`...)
+	dst = strconv.AppendInt(dst, d.Owner, 10)
+	dst = append(dst, `,"location":`...)
+	if d.Location == "" {
+		dst = append(dst, "null"...)
+	} else {
+		dst = appendText(dst, d.Location)
 	}
-	return shown
+	dst = append(dst, `,"created_at":`...)
+	dst = appendTime(dst, d.CreatedAt)
+	return append(dst, '}')
 }
 
 func readDevice(f *form) iot.DeviceChange {
@@ -60,11 +63,7 @@ func (a *API) listDevices(c echo.Context) error {
 		devices = devices[:limit]
 		p.linkNext(c, formatIDCursor(int64(devices[limit-1].ID)))
 	}
-	list := make([]device, len(devices))
-	for i, d := range devices {
-		list[i] = showDevice(d)
-	}
-	return writeJSON(c, http.StatusOK, list)
+	return writeList(c, devices, appendDevice)
 }
 
 func (a *API) getDevice(c echo.Context) error {
@@ -76,7 +75,7 @@ func (a *API) getDevice(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, showDevice(d))
+	return writeOne(c, http.StatusOK, d, appendDevice)
 }
 
 func (a *API) createDevice(c echo.Context) error {
@@ -99,7 +98,8 @@ func (a *API) createDevice(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeCreated(c, "/api/devices/"+d.ID.String()+"/", showDevice(d))
+	c.Response().Header().Set(echo.HeaderLocation, "/api/devices/"+d.ID.String()+"/")
+	return writeOne(c, http.StatusCreated, d, appendDevice)
 }
 
 // updateDevice answers PUT and PATCH.
@@ -126,7 +126,7 @@ func (a *API) updateDevice(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, showDevice(d))
+	return writeOne(c, http.StatusOK, d, appendDevice)
 }
 
 // refuseDevice returns everything that is wrong with f: what f knows, what the store said (err, which may

@@ -30,7 +30,7 @@ func (a *API) getLatest(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeReading(c, r, readingjson.AppendOnline)
+	return writeOne(c, http.StatusOK, r, readingjson.AppendOnline)
 }
 
 func (a *API) listLatest(c echo.Context) error {
@@ -38,7 +38,7 @@ func (a *API) listLatest(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeReadingList(c, list, readingjson.AppendOnline)
+	return writeList(c, list, readingjson.AppendOnline)
 }
 
 // getLastReading answers with what a device sent last, online or not: the cached reading, and when there
@@ -51,7 +51,7 @@ func (a *API) getLastReading(c echo.Context) error {
 	ctx := c.Request().Context()
 	r, err := a.cached(ctx, id)
 	if err == nil {
-		return writeReading(c, r, readingjson.Append)
+		return writeOne(c, http.StatusOK, r, readingjson.Append)
 	}
 	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Device: id, Limit: 1})
 	if err != nil {
@@ -60,7 +60,7 @@ func (a *API) getLastReading(c echo.Context) error {
 	if len(page.Readings) == 0 {
 		return errNoReading
 	}
-	return writeReading(c, page.Readings[0], readingjson.Append)
+	return writeOne(c, http.StatusOK, page.Readings[0], readingjson.Append)
 }
 
 // cached asks the cache, and leaves time for asking the stored readings instead.
@@ -68,8 +68,4 @@ func (a *API) cached(ctx context.Context, id iot.DeviceID) (iot.Reading, error) 
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
 	return a.Latest.Latest(ctx, id)
-}
-
-func writeReading(c echo.Context, r iot.Reading, show func([]byte, iot.Reading) []byte) error {
-	return writeBytes(c, http.StatusOK, func(dst []byte) []byte { return show(dst, r) })
 }

@@ -51,21 +51,7 @@ func (a *API) writeReadings(c echo.Context, p *params, device iot.DeviceID) erro
 	if !page.Next.IsZero() {
 		p.linkNext(c, page.Next.String())
 	}
-	return writeReadingList(c, page.Readings, readingjson.Append)
-}
-
-// writeReadingList answers with list, each reading in the form that show appends.
-func writeReadingList(c echo.Context, list []iot.Reading, show func([]byte, iot.Reading) []byte) error {
-	return writeBytes(c, http.StatusOK, func(dst []byte) []byte {
-		dst = append(dst, '[')
-		for i, r := range list {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = show(dst, r)
-		}
-		return append(dst, ']')
-	})
+	return writeList(c, page.Readings, readingjson.Append)
 }
 
 // stats is the answer of getStats.

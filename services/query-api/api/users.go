@@ -16,16 +16,17 @@ const (
 	msgUsernameTaken = "A user with that username already exists."
 )
 
-// user is a user as clients see it.
-type user struct {
-	ID        int64  `json:"id"`
-	Username  string `json:"username"`
-	Email     string `json:"email"`
-	CreatedAt string `json:"created_at"`
-}
-
-func showUser(u iot.User) user {
-	return user{ID: u.ID, Username: u.Username, Email: u.Email, CreatedAt: formatTime(u.CreatedAt)}
+// appendUser appends u as clients see it.
+func appendUser(dst []byte, u iot.User) []byte {
+	dst = append(dst, `{"id":`...)
+	dst = strconv.AppendInt(dst, u.ID, 10)
+	dst = append(dst, `,"username":`...)
+	dst = appendText(dst, u.Username)
+	dst = append(dst, `,"email":`...)
+	dst = appendText(dst, u.Email)
+	dst = append(dst, `,"created_at":`...)
+	dst = appendTime(dst, u.CreatedAt)
+	return append(dst, '}')
 }
 
 func readUser(f *form) iot.UserChange {
@@ -47,11 +48,7 @@ func (a *API) listUsers(c echo.Context) error {
 		users = users[:limit]
 		p.linkNext(c, formatIDCursor(users[limit-1].ID))
 	}
-	list := make([]user, len(users))
-	for i, u := range users {
-		list[i] = showUser(u)
-	}
-	return writeJSON(c, http.StatusOK, list)
+	return writeList(c, users, appendUser)
 }
 
 func (a *API) getUser(c echo.Context) error {
@@ -63,7 +60,7 @@ func (a *API) getUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, showUser(u))
+	return writeOne(c, http.StatusOK, u, appendUser)
 }
 
 func (a *API) createUser(c echo.Context) error {
@@ -82,7 +79,8 @@ func (a *API) createUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeCreated(c, "/api/users/"+strconv.FormatInt(u.ID, 10)+"/", showUser(u))
+	c.Response().Header().Set(echo.HeaderLocation, "/api/users/"+strconv.FormatInt(u.ID, 10)+"/")
+	return writeOne(c, http.StatusCreated, u, appendUser)
 }
 
 // updateUser answers PUT and PATCH.
@@ -109,7 +107,7 @@ func (a *API) updateUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, showUser(u))
+	return writeOne(c, http.StatusOK, u, appendUser)
 }
 
 // refuseUser returns what is wrong with f, and with its username in the store, where id is another's.
