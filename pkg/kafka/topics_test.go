@@ -30,7 +30,13 @@ func TestEnsureTopics(t *testing.T) {
 		}
 		defer func() { _ = admin.Close() }()
 		for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic()} {
+			// Kafka answers for a topic that it has created a moment before each broker knows of it.
+			deadline := time.Now().Add(10 * time.Second)
 			described, err := admin.DescribeTopics([]string{topic})
+			for err == nil && len(described) == 1 && len(described[0].Partitions) == 0 && time.Now().Before(deadline) {
+				time.Sleep(10 * time.Millisecond)
+				described, err = admin.DescribeTopics([]string{topic})
+			}
 			if err != nil || len(described) != 1 || len(described[0].Partitions) != 7 {
 				t.Errorf("topic %q is %+v, %v; want 7 partitions", topic, described, err)
 			}
