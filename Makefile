@@ -89,8 +89,9 @@ standalone:
 proto: ## generate the Go code of proto/
 	cd proto && $(BUF) generate
 
-PROTO_BASE ?= ../.git#branch=main,subdir=proto
+# The commit before this one, or this one where the clone is shallow.
+PROTO_BASE ?= $(shell git rev-parse -q --verify HEAD~1 || git rev-parse HEAD)
 .PHONY: proto-check
 proto-check:
-	cd proto && $(BUF) lint && $(BUF) breaking --against '$(PROTO_BASE)'
+	cd proto && $(BUF) lint && $(BUF) breaking --against '../.git#ref=$(PROTO_BASE),subdir=proto'
 	cd proto && $(BUF) generate && git diff --exit-code -- .

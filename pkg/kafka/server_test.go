@@ -136,10 +136,20 @@ func readAll(t testing.TB, brokers []string, topic string) []kafka.Record {
 	byPartition := make([][]kafka.Record, len(ids))
 	var reading errgroup.Group
 	for i, id := range ids {
-		reading.Go(func() (err error) {
-			byPartition[i], err = readPartition(client, consumer, topic, id)
-			return err
-		})
+		oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if oldest < end {
+			reading.Go(func() (err error) {
+				byPartition[i], err = readPartition(consumer, topic, id, oldest, end)
+				return err
+			})
+		}
 	}
 	if err := reading.Wait(); err != nil {
 		t.Fatal(err)
@@ -147,15 +157,7 @@ func readAll(t testing.TB, brokers []string, topic string) []kafka.Record {
 	return slices.Concat(byPartition...)
 }
 
-func readPartition(client sarama.Client, consumer sarama.Consumer, topic string, id int32) ([]kafka.Record, error) {
-	oldest, err := client.GetOffset(topic, id, sarama.OffsetOldest)
-	if err != nil {
-		return nil, err
-	}
-	end, err := client.GetOffset(topic, id, sarama.OffsetNewest)
-	if err != nil || oldest == end {
-		return nil, err
-	}
+func readPartition(consumer sarama.Consumer, topic string, id int32, oldest, end int64) ([]kafka.Record, error) {
 	pc, err := consumer.ConsumePartition(topic, id, oldest)
 	if err != nil {
 		return nil, err
