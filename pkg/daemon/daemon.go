@@ -45,6 +45,12 @@ type Command interface {
 	Run(ctx context.Context, p *Process) error
 }
 
+// insteadOfRun are the flags, of every program, that make it do something else.
+type insteadOfRun struct {
+	Version bool `help:"Print the version, and exit."`
+	Health  bool `help:"Ask the process that runs with the same OPS_ADDR whether it is ready, and exit with 0 or 1: a health check where there is no shell."`
+}
+
 // Exit codes of Main.
 const (
 	exitOK     = 0
@@ -62,15 +68,27 @@ const drainTime = 9 * time.Second
 func Main(name, description string, cmd Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, name, description, cmd, os.Args[1:], os.Stderr))
+	os.Exit(run(ctx, name, description, cmd, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func run(ctx context.Context, name, description string, cmd Command, args []string, stderr io.Writer) int {
-	if err := parse(name, description, cmd, args); err != nil {
+func run(ctx context.Context, name, description string, cmd Command, args []string, stdout, stderr io.Writer) int {
+	var instead insteadOfRun
+	if err := parse(name, description, cmd, &instead, args); err != nil {
 		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return exitUsage
 	}
 	flags := cmd.Operations()
+	switch {
+	case instead.Version:
+		_, _ = fmt.Fprintln(stdout, name, buildVersion())
+		return exitOK
+	case instead.Health:
+		if err := probe(ctx, flags.OpsAddr); err != nil {
+			_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+			return exitFailed
+		}
+		return exitOK
+	}
 	log := newLogger(stderr, flags.LogLevel, name)
 	listener, err := net.Listen("tcp", flags.OpsAddr)
 	if errors.As(err, new(*net.AddrError)) || errors.As(err, new(*net.DNSError)) {
@@ -83,6 +101,7 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registerBuildInfo(metrics)
 	p := &Process{Log: log, Metrics: metrics, Health: NewHealth(log, metrics)}
 	ops := serveOperations(ctx, listener, p)
 	log.Info("started", "ops_addr", listener.Addr().String(), "pid", os.Getpid())
@@ -121,9 +140,9 @@ func runUntilDrained(ctx context.Context, cmd Command, p *Process) error {
 	}
 }
 
-// parse fills cmd from args and the environment. A variable that is set but empty counts as not set.
-func parse(name, description string, cmd Command, args []string) error {
-	parser, err := kong.New(cmd, kong.Name(name), kong.Description(description),
+// parse fills cmd and instead from args and the environment. A variable that is set but empty counts as not set.
+func parse(name, description string, cmd Command, instead *insteadOfRun, args []string) error {
+	parser, err := kong.New(cmd, kong.Name(name), kong.Description(description), kong.Embed(instead),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}))
 	if err != nil {
 		return err

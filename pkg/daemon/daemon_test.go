@@ -49,7 +49,7 @@ func TestExitCodeAndLine(t *testing.T) {
 			}
 			cmd := &program{body: func(context.Context, *Process) error { return tt.err }}
 			var stderr bytes.Buffer
-			if code := run(t.Context(), "test", "", cmd, tt.args, &stderr); code != tt.code {
+			if code := run(t.Context(), "test", "", cmd, tt.args, io.Discard, &stderr); code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
 			if !strings.Contains(stderr.String(), tt.line) {
@@ -76,7 +76,7 @@ func TestPortInUse(t *testing.T) {
 	defer l.Close()
 	t.Setenv("OPS_ADDR", l.Addr().String())
 	var stderr bytes.Buffer
-	code := run(t.Context(), "test", "", &program{}, nil, &stderr)
+	code := run(t.Context(), "test", "", &program{}, nil, io.Discard, &stderr)
 	if code != exitFailed || !strings.Contains(stderr.String(), "address already in use") || !strings.Contains(stderr.String(), "OPS_ADDR") {
 		t.Errorf("exit code %d, stderr %q", code, stderr.String())
 	}
@@ -101,7 +101,7 @@ func TestOperationsPort(t *testing.T) {
 		return nil
 	}
 	code := make(chan int)
-	go func() { code <- run(ctx, "test", "", cmd, nil, io.Discard) }()
+	go func() { code <- run(ctx, "test", "", cmd, nil, io.Discard, io.Discard) }()
 	srv := &http.Server{Handler: <-handler}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -154,7 +154,7 @@ func TestLogIsJSONOffATerminal(t *testing.T) {
 	t.Setenv("OPS_ADDR", "127.0.0.1:0")
 	var stderr bytes.Buffer
 	cmd := &program{body: func(context.Context, *Process) error { return nil }}
-	run(t.Context(), "test", "", cmd, nil, &stderr)
+	run(t.Context(), "test", "", cmd, nil, io.Discard, &stderr)
 	for line := range strings.Lines(stderr.String()) {
 		if err := json.Unmarshal([]byte(line), &map[string]any{}); err != nil {
 			t.Errorf("%q: %v", line, err)
