@@ -6,19 +6,17 @@ MODULES  := $(shell sed -n 's|^[[:space:]]*\./||p' go.work)
 SERVICES := mqtt-bridge ingest-writer cache-updater query-api all-in-one simulator
 ROOT     := github.com/telltale-iot/telltale
 
-# Where the servers of docker-compose.yml listen; set a variable to test against another server.
-export TEST_MQTT_URL      ?= tcp://127.0.0.1:1883
-export TEST_KAFKA_BROKERS ?= 127.0.0.1:9092
-export TEST_MONGODB_URI   ?= mongodb://127.0.0.1:27017
-export TEST_REDIS_URL     ?= redis://127.0.0.1:6379/15
-export TEST_MYSQL_URL     ?= mysql://root:iot@127.0.0.1:3306/iot
-export TEST_POSTGRES_URL  ?= postgres://iot:iot@127.0.0.1:5432/iot
 SERVER_URLS := TEST_MQTT_URL TEST_KAFKA_BROKERS TEST_MONGODB_URI TEST_REDIS_URL TEST_MYSQL_URL TEST_POSTGRES_URL
+
+# What the images say of themselves.
+export VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMPOSE := docker compose
+EVERYTHING := COMPOSE_PROFILES=infra,mysql,postgres,demo,observe
 
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## every binary, into bin/
@@ -37,19 +35,54 @@ test: ## every test that needs no server, with the race detector
 accept: ## the contract, against the deployment that the ACCEPT_ variables name, or an all-in-one of its own
 	go test -count=1 ./deploy/acceptance/contract
 
+.PHONY: images
+images: .env ## the image of every service
+	$(EVERYTHING) $(COMPOSE) build
+
+.PHONY: up
+up: .env images ## servers and services by docker compose, until they are healthy
+	$(COMPOSE) up -d --wait
+	@sh deploy/try-it.sh
+
+.PHONY: down
+down: .env ## stop what `make up` started; data stays
+	$(EVERYTHING) $(COMPOSE) down --remove-orphans
+
+.PHONY: clean
+clean: .env ## stop it and drop its data
+	$(EVERYTHING) $(COMPOSE) down --remove-orphans --volumes
+
+.PHONY: logs
+logs: .env ## follow the logs of the services
+	$(EVERYTHING) $(COMPOSE) logs -f --tail 100 mqtt-bridge ingest-writer cache-updater query-api query-api-postgres
+
+.PHONY: ps
+ps: .env ## what runs, and how it is
+	$(EVERYTHING) $(COMPOSE) ps
+
+# Passwords are made once; servers keep those that they were first started with.
+.env:
+	@umask 077; while IFS= read -r line; do case $$line in \
+	  *_PASSWORD=) echo "$$line$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')";; \
+	  *) echo "$$line";; esac; done <.env.example >.env.new && mv .env.new .env
+
 .PHONY: servers
-servers: ## the servers of docker-compose.yml
-	docker compose up -d --wait
+servers: .env ## the servers of docker-compose.yml, for work on the services
+	$(COMPOSE) --profile infra up -d --wait
 
 .PHONY: test-real
 test-real: servers ## the tests on real servers
-	TEST_REQUIRE=1 go test -race -timeout 15m -p 1 $(REAL_PACKAGES)
+	. deploy/test-urls.sh; TEST_REQUIRE=1 go test -race -timeout 15m -p 1 $(REAL_PACKAGES)
 REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/kafka/... pkg/readings/... pkg/metadata/... pkg/latest/... \
 	services/mqtt-bridge/... services/ingest-writer/... services/cache-updater/... services/query-api/...)
 
+.PHONY: test-start-order
+test-start-order: images ## compose in random orders, and Kafka a minute late
+	go run ./deploy/acceptance/startorder
+
 .PHONY: bench
 bench: servers build ## the table of speed and memory, on real servers
-	go run ./deploy/acceptance/load
+	. deploy/test-urls.sh; go run ./deploy/acceptance/load
 
 .PHONY: check
 check: fmt-check vet lint tidy-check standalone proto-check ## everything about the code but its tests
