@@ -29,7 +29,7 @@ func newCompose(project string) (*compose, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() //nolint:errcheck // held until all ports are chosen, so that they differ
+		defer l.Close() // held until all ports are chosen, so that they differ
 		c.ports[name] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	}
 	return c, nil
