@@ -54,6 +54,7 @@ func TestValidate(t *testing.T) {
 		{"a name with NUL", func(r *iot.Reading) { r.Attributes[0].Name = "a\x00b" }, false},
 		{"a name that is too long", func(r *iot.Reading) { r.Attributes[0].Name = strings.Repeat("n", iot.MaxNameBytes+1) }, false},
 		{"a name that is not UTF-8", func(r *iot.Reading) { r.Attributes[0].Name = "\xff" }, false},
+		{"more than a store can take", func(r *iot.Reading) { r.Attributes[0].Value = strings.Repeat("v", iot.MaxContentBytes) }, false},
 		{"a value that is not UTF-8", func(r *iot.Reading) { r.Attributes[0].Value = "\xff" }, false},
 	}
 	for _, tt := range tests {

@@ -98,6 +98,10 @@ type Reading struct {
 // MaxNameBytes bounds the name of a metric or an attribute.
 const MaxNameBytes = 255
 
+// MaxContentBytes bounds names and values of a reading together, 8 bytes for a number. What devices send
+// over MQTT stays below it; MongoDB takes no document over 16 MiB.
+const MaxContentBytes = 4 << 20
+
 // Timestamps that a device may send: not before MinTime, not more than MaxAhead after the receipt.
 var MinTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -134,7 +138,9 @@ func (r Reading) Validate() error {
 	if len(r.Metrics) == 0 {
 		return fmt.Errorf("no metrics: %w", ErrInvalid)
 	}
+	size := 0
 	for i, m := range r.Metrics {
+		size += len(m.Name) + 8
 		if err := ValidateName(m.Name); err != nil {
 			return err
 		}
@@ -146,6 +152,7 @@ func (r Reading) Validate() error {
 		}
 	}
 	for i, a := range r.Attributes {
+		size += len(a.Name) + len(a.Value)
 		if err := ValidateName(a.Name); err != nil {
 			return err
 		}
@@ -155,6 +162,9 @@ func (r Reading) Validate() error {
 		if i > 0 && a.Name <= r.Attributes[i-1].Name {
 			return fmt.Errorf("attribute %q out of order: %w", a.Name, ErrInvalid)
 		}
+	}
+	if size > MaxContentBytes {
+		return fmt.Errorf("%d bytes of names and values: %w", size, ErrInvalid)
 	}
 	return nil
 }
