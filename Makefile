@@ -35,6 +35,10 @@ test: ## every test that needs no server, with the race detector
 accept: ## the contract, against the deployment that the ACCEPT_ variables name, or an all-in-one of its own
 	go test -count=1 ./deploy/acceptance/contract
 
+.PHONY: accept-compose
+accept-compose: up ## the contract, against docker compose
+	. deploy/accept-urls.sh; go test -count=1 ./deploy/acceptance/contract
+
 .PHONY: images
 images: .env ## the image of every service
 	$(EVERYTHING) $(COMPOSE) build

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"net"
-	"net/url"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,7 +65,9 @@ func TestAcknowledgement(t *testing.T) {
 		t.Parallel()
 		conn := dial(t)
 		const n = 300
-		go func() {
+		var sending sync.WaitGroup
+		defer sending.Wait()
+		sending.Go(func() {
 			for id := 1; id <= n; id++ {
 				payload := fmt.Sprintf(`{"temperature": %d}`, id)
 				if id%7 == 0 {
@@ -73,7 +75,7 @@ func TestAcknowledgement(t *testing.T) {
 				}
 				send(t, conn, newDevice(), uint16(id), payload, false)
 			}
-		}()
+		})
 		for want := 1; want <= n; want++ {
 			if got := receive(t, conn, packets.Puback).Details().MessageID; int(got) != want {
 				t.Fatalf("PUBACK %d came when %d was due", got, want)
@@ -134,25 +136,23 @@ func publishAll(t *testing.T, device int64, qos byte, n int) {
 // dial opens an MQTT 3.1.1 session without a client's ideas of what to send.
 func dial(t *testing.T) net.Conn {
 	t.Helper()
-	u, err := url.Parse(sut.mqtt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.DialTimeout("tcp", u.Host, patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn, user := dialBroker(t)
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	hello := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
 	hello.ProtocolName, hello.ProtocolVersion, hello.CleanSession, hello.Keepalive = "MQTT", 4, true, 60
 	hello.ClientIdentifier = "contract-" + strconv.FormatInt(newDevice(), 16)
+	if user != nil {
+		password, _ := user.Password()
+		hello.UsernameFlag, hello.Username, hello.PasswordFlag, hello.Password = true, user.Username(), true, []byte(password)
+	}
 	if err := hello.Write(conn); err != nil {
 		t.Fatal(err)
 	}
-	receive(t, conn, packets.Connack)
+	if ack := receive(t, conn, packets.Connack).(*packets.ConnackPacket); ack.ReturnCode != packets.Accepted {
+		t.Fatalf("CONNACK: %s", packets.ConnackReturnCodes[ack.ReturnCode])
+	}
 	return conn
 }
 

@@ -2,6 +2,8 @@ package contract
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"testing"
 	"time"
 
@@ -16,6 +18,21 @@ func connect(t *testing.T) mqtt.Client {
 	wait(t, c.Connect())
 	t.Cleanup(func() { c.Disconnect(100) })
 	return c
+}
+
+// dialBroker opens a connection to where devices publish, and says as whom.
+func dialBroker(t *testing.T) (net.Conn, *url.Userinfo) {
+	t.Helper()
+	u, err := url.Parse(sut.mqtt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.DialTimeout("tcp", u.Host, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn, u.User
 }
 
 // wait returns when the token's message is acknowledged.

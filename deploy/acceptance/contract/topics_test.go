@@ -3,8 +3,6 @@ package contract
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -78,18 +76,16 @@ func TestMQTT5(t *testing.T) {
 // connect5 returns an MQTT 5 client.
 func connect5(t *testing.T) *paho.Client {
 	t.Helper()
-	u, err := url.Parse(sut.mqtt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.Dial("tcp", u.Host)
-	if err != nil {
-		t.Fatal(err)
+	conn, user := dialBroker(t)
+	hello := &paho.Connect{ClientID: fmt.Sprintf("contract-%x", newDevice()), CleanStart: true, KeepAlive: 30}
+	if user != nil {
+		password, _ := user.Password()
+		hello.UsernameFlag, hello.Username, hello.PasswordFlag, hello.Password = true, user.Username(), true, []byte(password)
 	}
 	c := paho.NewClient(paho.ClientConfig{Conn: conn})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if _, err := c.Connect(ctx, &paho.Connect{ClientID: fmt.Sprintf("contract-%x", newDevice()), CleanStart: true, KeepAlive: 30}); err != nil {
+	if _, err := c.Connect(ctx, hello); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Disconnect(&paho.Disconnect{}) })
