@@ -43,6 +43,11 @@ accept-compose: up ## the contract, against docker compose
 images: .env ## the image of every service
 	$(EVERYTHING) $(COMPOSE) build
 
+.PHONY: image-sizes
+image-sizes: images ## each image is under 25 MB
+	@for s in mqtt-bridge ingest-writer cache-updater query-api simulator; do \
+	  n=$$(docker image inspect -f '{{.Size}}' telltale/$$s); echo "$$n $$s"; [ $$n -lt 25000000 ] || exit 1; done
+
 .PHONY: up
 up: .env images ## servers and services by docker compose, until they are healthy
 	$(COMPOSE) up -d --wait
