@@ -98,7 +98,7 @@ bench: servers build ## the table of speed and memory, on real servers
 	. deploy/test-urls.sh; go run ./deploy/acceptance/load
 
 .PHONY: check
-check: fmt-check vet lint tidy-check standalone proto-check ## everything about the code but its tests
+check: fmt-check vet lint tidy-check standalone proto-check k8s-check ## everything but the tests
 
 .PHONY: fmt
 fmt: ## format the code
@@ -141,3 +141,7 @@ PROTO_BASE ?= $(shell git rev-parse -q --verify HEAD~1 || git rev-parse HEAD)
 proto-check:
 	cd proto && $(BUF) lint && $(BUF) breaking --against '../.git#ref=$(PROTO_BASE),subdir=proto'
 	cd proto && $(BUF) generate && git diff --exit-code -- .
+
+.PHONY: k8s-check
+k8s-check: ## Kubernetes' manifests, against its schemas
+	@sh k8s/check.sh

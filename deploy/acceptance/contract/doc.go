@@ -7,7 +7,8 @@
 //
 //	ACCEPT_HTTP_URL       the HTTP API, such as http://localhost:8000
 //	ACCEPT_MQTT_URL       where devices publish, such as tcp://localhost:1883
-//	ACCEPT_MQTT_MODE      listen: mqtt-bridge is that endpoint itself; subscribe: it is a broker
+//	ACCEPT_MQTT_MODE      listen: mqtt-bridge is that endpoint itself; subscribe: it is a broker; shared: it
+//	                      is a broker, and replicas of mqtt-bridge share its messages
 //	ACCEPT_KAFKA_BROKERS  bootstrap servers, separated by commas
 //	ACCEPT_KAFKA_TOPIC    default raw-data
 //	ACCEPT_OPS_URLS       the operations ports of all services, separated by commas; without them, their

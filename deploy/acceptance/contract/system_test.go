@@ -24,6 +24,7 @@ const patience = 30 * time.Second
 type system struct {
 	http, mqtt string
 	listen     bool // mqtt-bridge is the MQTT endpoint itself
+	shared     bool // it is replicas that share what a broker has
 	ops        []string
 	topic      string
 	latestTTL  time.Duration // 0: not known
@@ -98,6 +99,7 @@ func fromEnvironment() (s *system, brokers []string) {
 		http:   strings.TrimSuffix(os.Getenv("ACCEPT_HTTP_URL"), "/"),
 		mqtt:   os.Getenv("ACCEPT_MQTT_URL"),
 		listen: os.Getenv("ACCEPT_MQTT_MODE") == "listen",
+		shared: os.Getenv("ACCEPT_MQTT_MODE") == "shared",
 		topic:  cmp.Or(os.Getenv("ACCEPT_KAFKA_TOPIC"), "raw-data"),
 	}
 	for url := range strings.SplitSeq(os.Getenv("ACCEPT_OPS_URLS"), ",") {
