@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -97,12 +98,16 @@ var (
 	lagRecords = prometheus.NewDesc("telltale_kafka_consumer_lag_records",
 		"Records of the partition that are not resolved.", []string{"topic", "partition"}, nil)
 	lagSeconds = prometheus.NewDesc("telltale_kafka_consumer_lag_seconds",
-		"Age of the oldest record of the partition that is being handled; 0 while none is.", []string{"topic", "partition"}, nil)
+		"Age of the oldest record of the partition that is not resolved, or as much of it as is known; 0 while there is none.",
+		[]string{"topic", "partition"}, nil)
+	handledRecords = prometheus.NewDesc("telltale_kafka_consumer_in_flight_records",
+		"Records of the partition that are being handled.", []string{"topic", "partition"}, nil)
 )
 
 func (l lag) Describe(ch chan<- *prometheus.Desc) {
 	ch <- lagRecords
 	ch <- lagSeconds
+	ch <- handledRecords
 }
 
 func (l lag) Collect(ch chan<- prometheus.Metric) {
@@ -111,12 +116,24 @@ func (l lag) Collect(ch chan<- prometheus.Metric) {
 	defer c.mu.Unlock()
 	for id, claim := range c.claims {
 		partition := strconv.Itoa(int(id))
-		records := max(claim.end.Load()-claim.next.Load(), 0)
-		seconds := 0.0
-		if oldest := claim.oldest.Load(); oldest > 0 {
-			seconds = max(time.Since(time.UnixMilli(oldest)).Seconds(), 0)
-		}
+		records, age := claim.lag()
+		handled := claim.handled.Load()
 		ch <- prometheus.MustNewConstMetric(lagRecords, prometheus.GaugeValue, float64(records), c.cfg.Topic, partition)
-		ch <- prometheus.MustNewConstMetric(lagSeconds, prometheus.GaugeValue, seconds, c.cfg.Topic, partition)
+		ch <- prometheus.MustNewConstMetric(lagSeconds, prometheus.GaugeValue, age.Seconds(), c.cfg.Topic, partition)
+		ch <- prometheus.MustNewConstMetric(handledRecords, prometheus.GaugeValue, float64(handled), c.cfg.Topic, partition)
 	}
+}
+
+// State tells people how far the consumer is.
+func (c *Consumer) State() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var records, handled int64
+	var oldest time.Duration
+	for _, claim := range c.claims {
+		n, age := claim.lag()
+		records, oldest, handled = records+n, max(oldest, age), handled+claim.handled.Load()
+	}
+	return fmt.Sprintf("%d records behind, the oldest %v old; %d being handled; %d partitions",
+		records, oldest.Round(time.Millisecond), handled, len(c.claims))
 }

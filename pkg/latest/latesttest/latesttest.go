@@ -58,7 +58,7 @@ func reading(id iot.DeviceID, at time.Time, value float64) iot.Reading {
 
 func put(t *testing.T, c latest.Cache, ttl time.Duration, batch ...iot.Reading) {
 	t.Helper()
-	if err := c.PutLatest(t.Context(), batch, ttl); err != nil {
+	if _, err := c.PutLatest(t.Context(), batch, ttl); err != nil {
 		t.Fatalf("PutLatest: %v", err)
 	}
 }

@@ -41,7 +41,7 @@ func New() *Cache {
 }
 
 // PutLatest implements iot.LatestCache.
-func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Duration) error {
+func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Duration) (int, error) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,10 +63,11 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 	}
 
 	slices.Sort(accepted)
-	for _, id := range slices.Compact(accepted) {
+	accepted = slices.Compact(accepted)
+	for _, id := range accepted {
 		c.publish(c.entries[id].reading)
 	}
-	return nil
+	return len(accepted), nil
 }
 
 // Latest implements iot.LatestCache.

@@ -82,7 +82,7 @@ func reading(id iot.DeviceID, value float64) iot.Reading {
 
 func put(t *testing.T, c *redis.Cache, batch ...iot.Reading) {
 	t.Helper()
-	if err := c.PutLatest(t.Context(), batch, time.Minute); err != nil {
+	if _, err := c.PutLatest(t.Context(), batch, time.Minute); err != nil {
 		t.Fatalf("PutLatest: %v", err)
 	}
 }

@@ -35,7 +35,7 @@ func Rebuild(ctx context.Context, devices iot.MetadataStore, readings iot.Readin
 			}
 			newest = append(newest, found.Readings...)
 		}
-		if err := cache.PutLatest(ctx, newest, ttl); err != nil {
+		if _, err := cache.PutLatest(ctx, newest, ttl); err != nil {
 			return fmt.Errorf("rebuild latest cache: %w", err)
 		}
 		q.After = page[len(page)-1].ID

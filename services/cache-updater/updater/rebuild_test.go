@@ -37,7 +37,7 @@ func TestRebuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	fresh := reading(1, time.Second, 3) // arrives while the cache is rebuilt
-	if err := cache.PutLatest(t.Context(), []iot.Reading{fresh}, ttl); err != nil {
+	if _, err := cache.PutLatest(t.Context(), []iot.Reading{fresh}, ttl); err != nil {
 		t.Fatal(err)
 	}
 	want[0] = fresh

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
@@ -48,29 +47,20 @@ func (u *Updater) Run(ctx context.Context) error {
 	if u.TTL <= 0 {
 		return &daemon.ConfigError{Variable: "LATEST_TTL", Value: u.TTL.String(), Err: errors.New("must be more than 0")}
 	}
-	taken := promauto.With(u.Metrics).NewCounterVec(prometheus.CounterOpts{
-		Name: "telltale_updater_readings_total",
-		Help: "Readings taken from Kafka: offered to the cache, expired (too old for it on arrival) or rejected (records that hold none).",
-	}, []string{"outcome"})
-	offered, expired, rejected := taken.WithLabelValues("offered"), taken.WithLabelValues("expired"), taken.WithLabelValues("rejected")
-
 	sink := &event.Sink{
-		Store: func(ctx context.Context, batch []iot.Reading) ([]int, error) {
-			late := countExpired(batch, time.Now().Add(-u.TTL))
-			if err := u.Cache.PutLatest(ctx, batch, u.TTL); err != nil {
-				return nil, err
-			}
-			expired.Add(float64(late))
-			offered.Add(float64(len(batch) - late))
-			return nil, nil
+		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
+			expired := countExpired(batch, time.Now().Add(-u.TTL))
+			accepted, err := u.Cache.PutLatest(ctx, batch, u.TTL)
+			return event.Stored{Outcomes: []int{accepted, len(batch) - accepted - expired, expired}}, err
 		},
-		Resolved: func(_, rejections int) { rejected.Add(float64(rejections)) },
+		Tally: event.NewTally(u.Metrics, "updater", "accepted", "older", "expired"),
 	}
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
-		Config: u.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
+		Config: u.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release,
 	}, sink.Handle, u.Log, u.Metrics)
 
 	u.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
+	u.Health.Describe("kafka ("+Group+")", consumer.State)
 
 	if err := kafka.EnsureTopics(ctx, u.Kafka, u.Log); err != nil {
 		if errors.Is(err, context.Canceled) {

@@ -55,11 +55,19 @@ func newestReachesCache(t *testing.T, s servers) {
 		Metrics: []iot.Metric{{Name: iot.Humidity, Value: 45}, {Name: iot.Temperature, Value: 20.5}},
 	})
 	awaitMetrics(t, metrics, `
-# HELP telltale_updater_readings_total Readings taken from Kafka: offered to the cache, expired (too old for it on arrival) or rejected (records that hold none).
+# HELP telltale_updater_readings_in_flight Readings from Kafka, rejected ones included, taken in, of which nothing has become yet.
+# TYPE telltale_updater_readings_in_flight gauge
+telltale_updater_readings_in_flight 0
+# HELP telltale_updater_readings_received_total Readings from Kafka, rejected ones included, taken in.
+# TYPE telltale_updater_readings_received_total counter
+telltale_updater_readings_received_total 6
+# HELP telltale_updater_readings_total Readings from Kafka, rejected ones included, by what became of them.
 # TYPE telltale_updater_readings_total counter
+telltale_updater_readings_total{outcome="accepted"} 2
 telltale_updater_readings_total{outcome="expired"} 1
-telltale_updater_readings_total{outcome="offered"} 4
+telltale_updater_readings_total{outcome="older"} 2
 telltale_updater_readings_total{outcome="rejected"} 1
+telltale_updater_readings_total{outcome="released"} 0
 `)
 	if got, err := cache.Latest(t.Context(), expired.Device); !errors.Is(err, iot.ErrNotFound) {
 		t.Errorf("expired reading: %+v, %v", got, err)
@@ -73,13 +81,13 @@ type awayCache struct {
 	failed chan struct{} // told of writes that failed
 }
 
-func (c *awayCache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) error {
+func (c *awayCache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) (int, error) {
 	if c.away.Load() {
 		select {
 		case c.failed <- struct{}{}:
 		default:
 		}
-		return errors.New("connection refused")
+		return 0, errors.New("connection refused")
 	}
 	return c.Cache.PutLatest(ctx, batch, ttl)
 }
@@ -181,7 +189,8 @@ func awaitMetrics(t *testing.T, metrics *prometheus.Registry, want string) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if err = testutil.GatherAndCompare(metrics, strings.NewReader(want), "telltale_updater_readings_total"); err == nil {
+		if err = testutil.GatherAndCompare(metrics, strings.NewReader(want),
+			"telltale_updater_readings_received_total", "telltale_updater_readings_total", "telltale_updater_readings_in_flight"); err == nil {
 			return
 		}
 	}

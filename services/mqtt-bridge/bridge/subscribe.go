@@ -242,19 +242,22 @@ func (l *link) close() {
 // answer to a ping.
 func (l *link) handle(_ paho.Client, p paho.Message) {
 	in := l.in
-	in.metrics.messages[p.Qos()].Inc()
+	in.metrics.publishes[p.Qos()].Inc()
+	in.metrics.messages.Take(1)
 	m := in.newMessage(l.line, p.Topic(), p.Payload(), p.Qos(), p.MessageID(), p.Retained())
 	device, ok := in.filters.match(m.topic)
 	switch {
 	case m.qos > 0 && l.line.resume(l.conn, m, p.Duplicate()):
-		in.metrics.resent.Inc()
+		in.metrics.messages.SettleOne(messageResent)
 	case !ok: // of a subscription that the session has from another configuration
 		in.pass(l.conn, m)
 	case l.hasRoom(m):
 		m.device = device
 		in.take(l.conn, m)
 	case m.qos == 0:
-		in.metrics.dropped.Inc()
+		in.metrics.messages.SettleOne(messageDropped)
+	default:
+		in.metrics.messages.SettleOne(messageRefused)
 	}
 }
 

@@ -241,7 +241,7 @@ func TestSubscribeAfterABrokenConnection(t *testing.T) {
 			p.Dup = round > 0
 			d.send(p)
 		}
-		b.reaches("messages_total", float64(messages*(round+1)))
+		b.reaches("messages_received_total", float64(messages*(round+1)))
 		if round < reconnects {
 			_ = d.conn.Close()
 			d = broker.session()
@@ -253,7 +253,7 @@ func TestSubscribeAfterABrokenConnection(t *testing.T) {
 	if n := len(k.readings(messages)); n != messages {
 		t.Errorf("%d readings in Kafka, want each once, %d", n, messages)
 	}
-	b.reaches("messages_resent_total", messages*reconnects)
+	b.reaches("messages_total:resent", messages*reconnects)
 	b.conserved()
 }
 
@@ -274,7 +274,7 @@ func TestSubscribeBoundsWhatWaits(t *testing.T) {
 	for i := range messages {
 		d.send(message(i))
 	}
-	b.reaches("messages_total", messages) // all are read: the handler does not block, so pings get through
+	b.reaches("messages_received_total", messages) // all are read: the handler does not block, so pings get through
 	if bytes := b.count("in_flight_bytes"); bytes > limit+size {
 		t.Errorf("%v bytes are in flight, want at most about %d", bytes, limit)
 	}
