@@ -25,7 +25,7 @@ type Suite struct {
 
 // Run runs the suite, each test on an empty cache.
 func (s Suite) Run(t *testing.T) {
-	for _, tt := range slices.Concat(keepingTests, expiryTests, subscriptionTests) {
+	for _, tt := range slices.Concat(keepingTests, expiryTests, subscriptionTests, completeTests) {
 		t.Run(tt.promise, func(t *testing.T) {
 			s.Body(t, func(t *testing.T) { tt.run(t, s.Open(t)) })
 		})

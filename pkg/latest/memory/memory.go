@@ -25,6 +25,7 @@ type Cache struct {
 	entries     map[iot.DeviceID]entry
 	sweepAt     time.Time
 	subscribers map[chan iot.Reading]struct{}
+	complete    bool
 }
 
 type entry struct {
@@ -108,6 +109,24 @@ func (c *Cache) Subscribe(ctx context.Context) (<-chan iot.Reading, error) {
 		c.cutOff(ch)
 	})
 	return ch, nil
+}
+
+// Complete implements latest.Cache.
+func (c *Cache) Complete(context.Context) (bool, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.complete, nil
+}
+
+// Restore implements latest.Cache.
+func (c *Cache) Restore(ctx context.Context, fill func(context.Context) error) error {
+	if err := fill(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.complete = true
+	return nil
 }
 
 // Check implements latest.Cache.

@@ -202,3 +202,30 @@ func TestServerThatForgets(t *testing.T) {
 		check(t, c, want)
 	})
 }
+
+func TestEmptiedServer(t *testing.T) {
+	c, client := openEmpty(t)
+	nothing := func(context.Context) error { return nil }
+	complete := func() bool {
+		t.Helper()
+		ok, err := c.Complete(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if err := c.Restore(t.Context(), nothing); err != nil || !complete() {
+		t.Fatalf("not complete after it was restored: %v", err)
+	}
+	do(t, client, "FLUSHDB")
+	if complete() {
+		t.Error("complete after it was emptied")
+	}
+	err := c.Restore(t.Context(), func(context.Context) error {
+		do(t, client, "FLUSHDB")
+		return nil
+	})
+	if err == nil || complete() {
+		t.Errorf("complete though it was emptied while it was filled: %v", err)
+	}
+}

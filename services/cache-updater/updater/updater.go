@@ -3,8 +3,9 @@
 //
 // The cache decides what is newest, so order, repetition and the number of updaters do not matter. A batch
 // is committed to Kafka when the cache has taken it; while the cache is away, the updater stops at the
-// batch that failed and repeats it. Records that hold no reading are passed over: ingest-writer sends them
-// to the dead-letter topic.
+// batch that failed and repeats it. A cache that was emptied or replaced is filled again from the topic,
+// within seconds. Records that hold no reading are passed over: ingest-writer sends them to the dead-letter
+// topic.
 package updater
 
 import (
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
@@ -68,7 +70,10 @@ func (u *Updater) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	return consumer.Run(ctx)
+	var g errgroup.Group
+	g.Go(func() error { return consumer.Run(ctx) })
+	g.Go(func() error { u.keepComplete(ctx); return nil })
+	return g.Wait()
 }
 
 // countExpired counts the readings that were received at or before limit. Many of them mean that the
