@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/google/go-cmp/cmp"
@@ -344,4 +345,27 @@ func TestSubscribeStopsWithoutABroker(t *testing.T) {
 	_ = broker.l.Close()
 	b.checked("refused")
 	b.stop()
+}
+
+func TestSubscribeBrokerHangs(t *testing.T) {
+	t.Parallel()
+	broker := newBroker(t)
+	b := broker.subscribe(newKafka(t), nil)
+	d := broker.session()
+	ready := func(want bool) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); b.Health.Ready() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not ready: %v, for %v", want, patience)
+			}
+		}
+	}
+	ready(true)
+	start := time.Now() // from here on the broker neither reads nor says anything
+	ready(false)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("that the broker hangs shows after %v", took)
+	}
+	go d.receive() // answers pings
+	ready(true)
 }
