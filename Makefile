@@ -99,6 +99,16 @@ fmt: ## format the code
 fmt-check:
 	@out=$$(gofmt -l $(MODULES)); [ -z "$$out" ] || { echo "not formatted (make fmt):"; echo "$$out"; exit 1; }
 
+# promtool's module replaces others, so that `go run` with a version does not take it.
+PROMETHEUS := github.com/prometheus/prometheus@v0.305.0
+bin/promtool:
+	dir=$$(go mod download -json $(PROMETHEUS) | sed -n 's/.*"Dir": "\(.*\)",/\1/p') && \
+	  GOWORK=off CGO_ENABLED=0 go -C "$$dir" build -o $(CURDIR)/bin/promtool ./cmd/promtool
+
+.PHONY: alerts-check
+alerts-check: bin/promtool ## the alerts of Prometheus, and that they fire on what they are for
+	cd deploy/prometheus && ../../bin/promtool check rules alerts.yml && ../../bin/promtool test rules alerts_test.yml
+
 .PHONY: vet
 vet:
 	go vet work

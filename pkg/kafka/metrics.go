@@ -20,7 +20,7 @@ type producerMetrics struct {
 
 // newProducerMetrics registers a producer's metrics, labelled with the client's id, since a process may
 // have several.
-func newProducerMetrics(client string, reg prometheus.Registerer, queued func() float64) *producerMetrics {
+func newProducerMetrics(client string, topics []string, reg prometheus.Registerer, queued func() float64) *producerMetrics {
 	if reg != nil {
 		reg = prometheus.WrapRegistererWith(prometheus.Labels{"client": client}, reg)
 	}
@@ -32,7 +32,7 @@ func newProducerMetrics(client string, reg prometheus.Registerer, queued func() 
 		Name: "telltale_kafka_producer_unacknowledged_records",
 		Help: "Records taken and not yet acknowledged by Kafka.",
 	}, queued)
-	return &producerMetrics{
+	m := &producerMetrics{
 		records:    counter("records_total", "Records acknowledged by Kafka."),
 		refused:    counter("refused_records_total", "Records that Kafka refused for good."),
 		batches:    counter("batches_total", "Batches acknowledged by Kafka."),
@@ -44,6 +44,12 @@ func newProducerMetrics(client string, reg prometheus.Registerer, queued func() 
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14), // 1 ms to 8 s
 		}),
 	}
+	for _, topic := range topics { // what is there only after it has happened cannot be looked at
+		for _, c := range []*prometheus.CounterVec{m.records, m.refused, m.batches, m.retries, m.identities} {
+			c.WithLabelValues(topic)
+		}
+	}
+	return m
 }
 
 func (m *producerMetrics) acknowledged(topic string, records int, latency time.Duration) {

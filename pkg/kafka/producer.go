@@ -55,7 +55,7 @@ type health struct {
 // NewProducer returns a producer that sends once Run is running.
 func NewProducer(cfg Config, log *slog.Logger, metrics prometheus.Registerer) *Producer {
 	p := &Producer{cfg: cfg, log: log, wake: make(chan struct{}, 1)}
-	p.metrics = newProducerMetrics(cfg.ClientID, metrics, func() float64 {
+	p.metrics = newProducerMetrics(cfg.ClientID, []string{cfg.Topic, cfg.DeadLetterTopic()}, metrics, func() float64 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return float64(p.unacked)
