@@ -164,6 +164,17 @@ func (p *Producer) Check(context.Context) error {
 	return nil
 }
 
+// State tells people what the producer holds.
+func (p *Producer) State() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	age := time.Duration(0)
+	if !p.health.oldest.IsZero() {
+		age = time.Since(p.health.oldest)
+	}
+	return fmt.Sprintf("%d records unacknowledged, the oldest for %v", p.unacked, age.Round(time.Millisecond))
+}
+
 var errNoAnswer = errors.New("no answer")
 
 // cause is err, or that there is no answer where nothing has failed yet.
