@@ -366,6 +366,13 @@ func TestSubscribeBrokerHangs(t *testing.T) {
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("that the broker hangs shows after %v", took)
 	}
-	go d.receive() // answers pings
+	go func() { // it answers again
+		for {
+			if _, err := packets.ReadPacket(d.r); err != nil {
+				return
+			}
+			_ = packets.NewControlPacket(packets.Pingresp).Write(d.conn)
+		}
+	}()
 	ready(true)
 }
