@@ -108,6 +108,18 @@ fmt: ## format the code
 fmt-check:
 	@out=$$(gofmt -l $(MODULES)); [ -z "$$out" ] || { echo "not formatted (make fmt):"; echo "$$out"; exit 1; }
 
+# The promtool that is installed, or else one of our own: a build of ten minutes, once. Its module replaces
+# others, so that `go run` with a version does not take it.
+PROMTOOL   := $(or $(shell command -v promtool),$(CURDIR)/bin/promtool)
+PROMETHEUS := github.com/prometheus/prometheus@v0.305.0
+$(CURDIR)/bin/promtool:
+	dir=$$(go mod download -json $(PROMETHEUS) | sed -n 's/.*"Dir": "\(.*\)",/\1/p') && \
+	  GOWORK=off CGO_ENABLED=0 go -C "$$dir" build -o $@ ./cmd/promtool
+
+.PHONY: alerts-check
+alerts-check: $(filter $(CURDIR)/%,$(PROMTOOL)) ## the alerts of Prometheus, and that they fire on what they are for
+	cd deploy/prometheus && $(PROMTOOL) check rules alerts.yml && $(PROMTOOL) test rules alerts_test.yml
+
 .PHONY: vet
 vet:
 	go vet work

@@ -28,8 +28,9 @@ var errUnchecked = errors.New("not checked yet")
 // Health is what /readyz tells: whether the dependencies of this process answer. It is safe for
 // concurrent use.
 type Health struct {
-	log *slog.Logger
-	up  *prometheus.GaugeVec
+	log     *slog.Logger
+	up      *prometheus.GaugeVec
+	success *prometheus.GaugeVec
 
 	mu     sync.Mutex
 	checks []*check // by name
@@ -42,14 +43,23 @@ type check struct {
 	fails int       // calls in a row that failed
 	found bool      // a call has succeeded
 	since time.Time // when err last became nil or non-nil
+	last  time.Time // when a call last succeeded; zero when none has
+	state func() string
 }
 
 // NewHealth returns a Health without dependencies, which is ready.
 func NewHealth(log *slog.Logger, metrics prometheus.Registerer) *Health {
-	return &Health{log: log, up: promauto.With(metrics).NewGaugeVec(prometheus.GaugeOpts{
-		Name: "telltale_dependency_up",
-		Help: "Whether a dependency of this process answers: 1 or 0.",
-	}, []string{"dependency"})}
+	return &Health{
+		log: log,
+		up: promauto.With(metrics).NewGaugeVec(prometheus.GaugeOpts{
+			Name: "telltale_dependency_up",
+			Help: "Whether a dependency of this process answers: 1 or 0.",
+		}, []string{"dependency"}),
+		success: promauto.With(metrics).NewGaugeVec(prometheus.GaugeOpts{
+			Name: "telltale_dependency_last_success_timestamp_seconds",
+			Help: "When a dependency of this process last answered, as Unix time; 0 when it never has.",
+		}, []string{"dependency"}),
+	}
 }
 
 // Register adds a dependency: call is nil while it answers. It is called in the background, about every
@@ -63,7 +73,19 @@ func (h *Health) Register(ctx context.Context, name string, call func(context.Co
 	slices.SortFunc(h.checks, func(a, b *check) int { return strings.Compare(a.name, b.name) })
 	h.mu.Unlock()
 	h.up.WithLabelValues(name).Set(0)
+	h.success.WithLabelValues(name).Set(0)
 	go h.watch(ctx, c)
+}
+
+// Describe has /readyz?verbose tell state beside the dependency that was registered as name.
+func (h *Health) Describe(name string, state func() string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.checks {
+		if c.name == name {
+			c.state = state
+		}
+	}
 }
 
 func (h *Health) watch(ctx context.Context, c *check) {
@@ -99,7 +121,8 @@ func (h *Health) update(c *check, err error) {
 		c.since = time.Now()
 	}
 	if err == nil {
-		c.fails, c.found = 0, true
+		c.fails, c.found, c.last = 0, true, time.Now()
+		h.success.WithLabelValues(c.name).Set(float64(c.last.UnixMilli()) / 1000)
 		if was != nil {
 			h.up.WithLabelValues(c.name).Set(1)
 			h.log.Info("dependency is available", "dependency", c.name)
@@ -128,9 +151,16 @@ func (h *Health) write(w io.Writer) {
 	for _, c := range h.checks {
 		since := c.since.UTC().Format(time.RFC3339)
 		if c.err != nil {
-			_, _ = fmt.Fprintf(w, "[-]%s failed since %s: %s\n", c.name, since, settings.Redact(c.err.Error()))
-			continue
+			last := "never"
+			if !c.last.IsZero() {
+				last = c.last.UTC().Format(time.RFC3339)
+			}
+			_, _ = fmt.Fprintf(w, "[-]%s failed since %s, last success %s: %s\n", c.name, since, last, settings.Redact(c.err.Error()))
+		} else {
+			_, _ = fmt.Fprintf(w, "[+]%s ok since %s, last success %s\n", c.name, since, c.last.UTC().Format(time.RFC3339))
 		}
-		_, _ = fmt.Fprintf(w, "[+]%s ok since %s\n", c.name, since)
+		if c.state != nil {
+			_, _ = fmt.Fprintf(w, "   %s: %s\n", c.name, c.state())
+		}
 	}
 }

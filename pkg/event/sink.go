@@ -6,25 +6,46 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/payload"
+	"github.com/telltale-iot/telltale/pkg/tally"
 )
 
-// Sink turns a consumer's batches of records into batches of readings. Its Handle is a kafka.Handler.
+// Sink turns a consumer's batches of records into batches of readings. Its Handle is a kafka.Handler, and
+// its Release belongs to it.
 type Sink struct {
-	// Store makes batch (never empty) durable. It returns ascending indexes of readings that can never
-	// be stored because the place is taken (conflicts), or an error for an outage. It does not keep
+	// Store makes batch (never empty) durable, or returns an error for an outage. It does not keep
 	// batch, whose memory is used again; the metrics and attributes in it may be kept.
-	Store func(ctx context.Context, batch []iot.Reading) (conflicts []int, err error)
+	Store func(ctx context.Context, batch []iot.Reading) (Stored, error)
 	// DeadLetter takes what can never be stored, and returns when it is durable. nil: such records
 	// are passed over, since another group takes care of them.
 	DeadLetter func(ctx context.Context, letters []DeadLetter) error
-	// Resolved is told, after each batch that is done, how many readings (conflicts among them) and how
-	// many rejections it held. May be nil.
-	Resolved func(readings, rejections int)
+	// Tally counts the readings and what became of them. See NewTally.
+	Tally *tally.Tally
 
+	mu sync.Mutex
+	// open has the batches that are being handled, or will be once more, by their first record: a batch
+	// stays where it is until it is resolved or released.
+	open    map[*kafka.Record]*decoded
 	buffers sync.Pool // of *decoded; several partitions are handled at the same time
+}
+
+// Stored is what became of a batch.
+type Stored struct {
+	// Outcomes says how many readings became what, in the order of NewTally's outcomes.
+	Outcomes []int
+	// Conflicts are ascending indexes of readings that can never be stored, because the place is taken.
+	Conflicts []int
+}
+
+// NewTally counts the readings of a Sink, as telltale_<part>_readings. What Store can make of one is named by
+// stored; a Sink adds "rejected", for what is no reading, and "released", for what another consumer gets.
+func NewTally(metrics prometheus.Registerer, part string, stored ...string) *tally.Tally {
+	names := append([]string{"rejected", "released"}, stored...)
+	return tally.New(metrics, "telltale_"+part+"_readings", "Readings from Kafka, rejected ones included,", names...)
 }
 
 // decoded is a batch of records as readings.
@@ -33,42 +54,73 @@ type decoded struct {
 	records    []int // beside each reading, the index of its record in the batch
 	letters    []DeadLetter
 	rejections int
+	stored     Stored
+	isStored   bool // in an earlier attempt, after which the letters failed
 }
 
-// Handle decodes batch, stores its readings, sends rejections and conflicts to the dead-letter topic, and
-// returns nil when all of that is durable. Letters go last, so that an outage of the store, in which the
-// same batch comes again and again, does not repeat them.
-func (s *Sink) Handle(ctx context.Context, batch []kafka.Record) error {
-	d, _ := s.buffers.Get().(*decoded)
-	if d == nil {
-		d = new(decoded)
-	}
-	defer s.release(d)
+// taken is how many readings the batch holds, rejected ones included.
+func (d *decoded) taken() int { return len(d.readings) + d.rejections }
 
-	d.decode(batch)
-	if len(d.readings) > 0 {
-		conflicts, err := s.Store(ctx, d.readings)
+// Handle decodes batch, stores its readings, sends rejections and conflicts to the dead-letter topic, and
+// returns nil when all of that is durable. After an error it goes on, with the same batch, at what failed.
+// Letters go last, so that an outage of the store does not repeat them.
+func (s *Sink) Handle(ctx context.Context, batch []kafka.Record) error {
+	d := s.begin(batch)
+	if len(d.readings) > 0 && !d.isStored {
+		stored, err := s.Store(ctx, d.readings)
 		if err != nil {
 			return err
 		}
-		d.addConflicts(batch, conflicts)
+		d.stored, d.isStored = stored, true
+		d.addConflicts(batch, stored.Conflicts)
 	}
 	if len(d.letters) > 0 && s.DeadLetter != nil {
 		if err := s.DeadLetter(ctx, d.letters); err != nil {
 			return fmt.Errorf("send dead letters: %w", err)
 		}
 	}
-	if s.Resolved != nil {
-		s.Resolved(len(d.readings), d.rejections)
-	}
+	s.end(batch, d, d.rejections, 0, d.stored.Outcomes...)
 	return nil
 }
 
-// release gives d's memory back, without what it refers to.
-func (s *Sink) release(d *decoded) {
+// Release forgets a batch that Handle failed on and does not get again.
+func (s *Sink) Release(batch []kafka.Record) {
+	d := s.begin(batch)
+	s.end(batch, d, 0, d.taken())
+}
+
+// begin returns batch decoded, as an earlier attempt may have left it.
+func (s *Sink) begin(batch []kafka.Record) *decoded {
+	s.mu.Lock()
+	d := s.open[&batch[0]]
+	s.mu.Unlock()
+	if d != nil {
+		return d
+	}
+	d, _ = s.buffers.Get().(*decoded)
+	if d == nil {
+		d = new(decoded)
+	}
+	d.decode(batch)
+	s.Tally.Take(d.taken())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[*kafka.Record]*decoded{}
+	}
+	s.open[&batch[0]] = d
+	return d
+}
+
+// end counts what became of batch, and gives d's memory back, without what it refers to.
+func (s *Sink) end(batch []kafka.Record, d *decoded, rejected, released int, stored ...int) {
+	s.mu.Lock()
+	delete(s.open, &batch[0])
+	s.mu.Unlock()
+	s.Tally.Settle(d.taken(), append([]int{rejected, released}, stored...)...)
 	clear(d.readings)
 	clear(d.letters)
-	d.readings, d.records, d.letters, d.rejections = d.readings[:0], d.records[:0], d.letters[:0], 0
+	*d = decoded{readings: d.readings[:0], records: d.records[:0], letters: d.letters[:0]}
 	s.buffers.Put(d)
 }
 

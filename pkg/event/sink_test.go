@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -23,21 +24,27 @@ type backend struct {
 	storeErr      error
 	deadLetterErr error
 
-	mu       sync.Mutex
-	stored   []iot.Reading
-	letters  []event.DeadLetter
-	resolved []string // "readings/rejections"
+	mu      sync.Mutex
+	stored  []iot.Reading
+	letters []event.DeadLetter
+
+	metrics *prometheus.Registry
 }
 
 func (b *backend) sink() *event.Sink {
+	b.metrics = prometheus.NewRegistry()
 	return &event.Sink{
-		Store: func(_ context.Context, batch []iot.Reading) ([]int, error) {
+		Tally: event.NewTally(b.metrics, "test", "stored", "conflict"),
+		Store: func(_ context.Context, batch []iot.Reading) (event.Stored, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if b.storeErr == nil {
 				b.stored = append(b.stored, batch...)
 			}
-			return b.conflicts, b.storeErr
+			return event.Stored{
+				Outcomes:  []int{len(batch) - len(b.conflicts), len(b.conflicts)},
+				Conflicts: b.conflicts,
+			}, b.storeErr
 		},
 		DeadLetter: func(_ context.Context, letters []event.DeadLetter) error {
 			b.mu.Lock()
@@ -47,12 +54,32 @@ func (b *backend) sink() *event.Sink {
 			}
 			return b.deadLetterErr
 		},
-		Resolved: func(readings, rejections int) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.resolved = append(b.resolved, fmt.Sprintf("%d/%d", readings, rejections))
-		},
 	}
+}
+
+// counts is what a sink says of the readings that it was given.
+type counts struct{ Received, Stored, Conflict, Rejected, Released, InFlight int }
+
+func (b *backend) counts(t *testing.T) (c counts) {
+	t.Helper()
+	families, err := b.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := map[string]*int{"stored": &c.Stored, "conflict": &c.Conflict, "rejected": &c.Rejected, "released": &c.Released}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			switch f.GetName() {
+			case "telltale_test_readings_received_total":
+				c.Received = int(m.GetCounter().GetValue())
+			case "telltale_test_readings_in_flight":
+				c.InFlight = int(m.GetGauge().GetValue())
+			case "telltale_test_readings_total":
+				*outcomes[m.GetLabel()[0].GetValue()] = int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return c
 }
 
 // batch is records of one partition: a protobuf reading, bytes that are none, and a legacy batch.
@@ -105,8 +132,8 @@ func TestSink(t *testing.T) {
 		if diff := cmp.Diff([]event.DeadLetter{junk, notANumber, notAnObject}, letters(b.letters)); diff != "" {
 			t.Errorf("letters (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff([]string{"3/3"}, b.resolved); diff != "" {
-			t.Errorf("resolved (-want +got):\n%s", diff)
+		if diff := cmp.Diff(counts{Received: 6, Stored: 3, Rejected: 3}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
 
@@ -123,8 +150,8 @@ func TestSink(t *testing.T) {
 		if diff := cmp.Diff(want, letters(b.letters)); diff != "" {
 			t.Errorf("letters (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff([]string{"3/3"}, b.resolved); diff != "" {
-			t.Errorf("resolved (-want +got):\n%s", diff)
+		if diff := cmp.Diff(counts{Received: 6, Stored: 1, Conflict: 2, Rejected: 3}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
 
@@ -145,25 +172,68 @@ func TestSink(t *testing.T) {
 		}
 	})
 
-	t.Run("while the store is away nothing is resolved and no letter is sent", func(t *testing.T) {
+	t.Run("while the store is away the batch is in flight, counted once, and no letter is sent", func(t *testing.T) {
 		away := errors.New("away")
 		b := backend{storeErr: away}
-		if err := b.sink().Handle(t.Context(), batch()); !errors.Is(err, away) {
-			t.Errorf("error %v, want %v", err, away)
+		s, batch := b.sink(), batch()
+		for range 3 {
+			if err := s.Handle(t.Context(), batch); !errors.Is(err, away) {
+				t.Errorf("error %v, want %v", err, away)
+			}
 		}
-		if len(b.letters)+len(b.resolved) > 0 {
-			t.Errorf("letters %+v, resolved %v", b.letters, b.resolved)
+		if len(b.letters) > 0 {
+			t.Errorf("letters %+v", b.letters)
+		}
+		if diff := cmp.Diff(counts{Received: 6, InFlight: 6}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+		b.storeErr = nil
+		if err := s.Handle(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(counts{Received: 6, Stored: 3, Rejected: 3}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
 
-	t.Run("while letters cannot be sent nothing is resolved", func(t *testing.T) {
+	t.Run("while letters cannot be sent nothing is resolved, and what is stored is not stored again", func(t *testing.T) {
 		away := errors.New("away")
-		b := backend{deadLetterErr: away}
-		if err := b.sink().Handle(t.Context(), batch()); !errors.Is(err, away) {
+		b := backend{deadLetterErr: away, conflicts: []int{0}}
+		s, batch := b.sink(), batch()
+		if err := s.Handle(t.Context(), batch); !errors.Is(err, away) {
 			t.Errorf("error %v, want %v", err, away)
 		}
-		if len(b.resolved) > 0 {
-			t.Errorf("resolved %v", b.resolved)
+		if diff := cmp.Diff(counts{Received: 6, InFlight: 6}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+		b.deadLetterErr = nil
+		if err := s.Handle(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		if len(b.stored) != 3 || len(b.letters) != 4 {
+			t.Errorf("stored %d readings, sent %d letters; want 3 and 4", len(b.stored), len(b.letters))
+		}
+		if diff := cmp.Diff(counts{Received: 6, Stored: 2, Conflict: 1, Rejected: 3}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+
+	t.Run("a batch that is let go is released, and begins anew if it comes again", func(t *testing.T) {
+		b := backend{storeErr: errors.New("away")}
+		s, batch := b.sink(), batch()
+		if err := s.Handle(t.Context(), batch); err == nil {
+			t.Error("no error")
+		}
+		s.Release(batch)
+		if diff := cmp.Diff(counts{Received: 6, Released: 6}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+		b.storeErr = nil
+		if err := s.Handle(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(counts{Received: 12, Released: 6, Stored: 3, Rejected: 3}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
 
@@ -184,8 +254,8 @@ func TestSink(t *testing.T) {
 		if err := s.Handle(t.Context(), batch()); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"3/3"}, b.resolved); diff != "" {
-			t.Errorf("resolved (-want +got):\n%s", diff)
+		if diff := cmp.Diff(counts{Received: 6, Stored: 2, Conflict: 1, Rejected: 3}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	})
 

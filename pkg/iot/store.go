@@ -96,16 +96,17 @@ func ParseCursor(s string) (Cursor, error) {
 }
 
 // LatestCache keeps each device's newest reading for as long as the device counts as online. It may be
-// emptied at any time: what is lost comes back with the next reading of each device.
+// emptied at any time: what is lost comes back with the next reading of each device, or before that when its
+// owner notices (package latest).
 //
 // Received is zero in the readings that it returns and delivers; they are shared and must not be changed.
 type LatestCache interface {
 	// PutLatest offers batch: per device the reading with the greatest At is kept, until ttl after
 	// its Received, and an older one never replaces a newer one that is still kept. A reading whose
 	// time is over already is not kept. What was accepted is published to subscribers. Repeating a
-	// batch is harmless. Of several readings of a device in batch only the newest is published. batch
-	// is not kept.
-	PutLatest(ctx context.Context, batch []Reading, ttl time.Duration) error
+	// batch is harmless. Of several readings of a device in batch only the newest counts. accepted is
+	// for how many devices that was kept. batch is not kept.
+	PutLatest(ctx context.Context, batch []Reading, ttl time.Duration) (accepted int, err error)
 	// Latest returns the kept reading of a device. ErrNotFound: there is none (any more).
 	Latest(ctx context.Context, id DeviceID) (Reading, error)
 	// AllLatest returns all kept readings, ascending by device.

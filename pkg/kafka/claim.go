@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
@@ -15,9 +16,30 @@ type claim struct {
 	partition int32
 	resolved  func(next int64) // marks the offset next to be committed: all before it is resolved
 
-	next   atomic.Int64 // the first offset that is not resolved
-	end    atomic.Int64 // the offset that the next produced record will have
-	oldest atomic.Int64 // when the oldest record being handled was produced, in Unix ms; 0 = none is
+	next    atomic.Int64 // the first offset that is not resolved
+	end     atomic.Int64 // the offset that the next produced record will have
+	handled atomic.Int64 // records that are being handled
+	oldest  atomic.Int64 // when the first of these was produced, in Unix ms; 0 = none is
+	waiting atomic.Int64 // since when there are records while none is handled, in Unix ms; 0 = there are none
+}
+
+// lag returns how many records are not resolved, and how old the first of them is. Of one that was not
+// fetched yet it is only known since when it is there.
+func (c *claim) lag() (records int64, age time.Duration) {
+	if since := cmp.Or(c.oldest.Load(), c.waiting.Load()); since > 0 {
+		age = max(time.Since(time.UnixMilli(since)), 0)
+	}
+	return max(c.end.Load()-c.next.Load(), c.handled.Load()), age
+}
+
+// extends notes that the partition's log ends at end.
+func (c *claim) extends(end int64) {
+	c.end.Store(end)
+	if end <= c.next.Load() || c.handled.Load() > 0 {
+		c.waiting.Store(0)
+		return
+	}
+	c.waiting.CompareAndSwap(0, time.Now().UnixMilli())
 }
 
 // settle is how long a batch waits for what the broker sent with its first record.
@@ -92,11 +114,24 @@ func (c *claim) gather(input context.Context, messages <-chan *sarama.ConsumerMe
 	return more
 }
 
-// process hands a batch to the handler until it succeeds, and reports whether it did; it gives up when no
-// more input comes, since then the partition is to be let go.
+// process has a batch handled, and reports whether it was. Otherwise the partition is to be let go.
 func (c *claim) process(handling, input context.Context, batch []Record) bool {
+	c.handled.Store(int64(len(batch)))
 	c.oldest.Store(batch[0].Timestamp.UnixMilli())
+	c.waiting.Store(0)
+	defer c.handled.Store(0)
 	defer c.oldest.Store(0)
+	if c.persist(handling, input, batch) {
+		return true
+	}
+	if c.cfg.Released != nil {
+		c.cfg.Released(batch)
+	}
+	return false
+}
+
+// persist hands a batch to the handler until it succeeds, and gives up when no more input comes.
+func (c *claim) persist(handling, input context.Context, batch []Record) bool {
 	next := batch[len(batch)-1].Offset + 1
 	patience := newBackoff(100*time.Millisecond, 5*time.Second)
 	log := c.log.With("partition", c.partition, "offset", batch[0].Offset)

@@ -26,6 +26,9 @@ type GroupConfig struct {
 	Group    string        // the group's id, and the label of its metrics
 	MaxBatch int           // records handed to a handler at once, at most
 	MaxWait  time.Duration // how long the first record of a batch waits for others
+	// Released is told of a batch that the handler failed on and does not see again, since its partition
+	// is let go: it comes again, to this process or another. May be nil.
+	Released func(batch []Record)
 }
 
 // endTime is how long a handler may go on when its partition was taken away or the process stops. It is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -257,13 +258,14 @@ func TestConsumerOutages(t *testing.T) {
 		produce(t, cfg.Config, 10)
 		j := newJournal(t)
 		metrics := prometheus.NewRegistry()
-		resume := make(chan struct{})
-		c := kafka.NewConsumer(cfg, func(ctx context.Context, batch []kafka.Record) error {
+		inHand, resume := make(chan struct{}), make(chan struct{})
+		begin := sync.OnceFunc(func() { close(inHand) })
+		start(t, kafka.NewConsumer(cfg, func(ctx context.Context, batch []kafka.Record) error {
+			begin()
 			<-resume
 			return j.handle(ctx, batch)
-		}, logger(t), metrics)
-		start(t, c.Run)
-		eventually(t, patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
+		}, logger(t), metrics).Run)
+		<-inHand
 		produce(t, cfg.Config, 20_000) // more than is fetched while the first batch is in hand
 		if err := cluster.DeleteRecords(cfg.Topic, 0, 20_000); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -19,7 +20,7 @@ type producerMetrics struct {
 
 // newProducerMetrics registers a producer's metrics, labelled with the client's id, since a process may
 // have several.
-func newProducerMetrics(client string, reg prometheus.Registerer, queued func() float64) *producerMetrics {
+func newProducerMetrics(client string, topics []string, reg prometheus.Registerer, queued func() float64) *producerMetrics {
 	if reg != nil {
 		reg = prometheus.WrapRegistererWith(prometheus.Labels{"client": client}, reg)
 	}
@@ -31,7 +32,7 @@ func newProducerMetrics(client string, reg prometheus.Registerer, queued func() 
 		Name: "telltale_kafka_producer_unacknowledged_records",
 		Help: "Records taken and not yet acknowledged by Kafka.",
 	}, queued)
-	return &producerMetrics{
+	m := &producerMetrics{
 		records:    counter("records_total", "Records acknowledged by Kafka."),
 		refused:    counter("refused_records_total", "Records that Kafka refused for good."),
 		batches:    counter("batches_total", "Batches acknowledged by Kafka."),
@@ -43,6 +44,12 @@ func newProducerMetrics(client string, reg prometheus.Registerer, queued func() 
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14), // 1 ms to 8 s
 		}),
 	}
+	for _, topic := range topics { // what is there only after it has happened cannot be looked at
+		for _, c := range []*prometheus.CounterVec{m.records, m.refused, m.batches, m.retries, m.identities} {
+			c.WithLabelValues(topic)
+		}
+	}
+	return m
 }
 
 func (m *producerMetrics) acknowledged(topic string, records int, latency time.Duration) {
@@ -97,12 +104,16 @@ var (
 	lagRecords = prometheus.NewDesc("telltale_kafka_consumer_lag_records",
 		"Records of the partition that are not resolved.", []string{"topic", "partition"}, nil)
 	lagSeconds = prometheus.NewDesc("telltale_kafka_consumer_lag_seconds",
-		"Age of the oldest record of the partition that is being handled; 0 while none is.", []string{"topic", "partition"}, nil)
+		"Age of the oldest record of the partition that is not resolved, or as much of it as is known; 0 while there is none.",
+		[]string{"topic", "partition"}, nil)
+	handledRecords = prometheus.NewDesc("telltale_kafka_consumer_in_flight_records",
+		"Records of the partition that are being handled.", []string{"topic", "partition"}, nil)
 )
 
 func (l lag) Describe(ch chan<- *prometheus.Desc) {
 	ch <- lagRecords
 	ch <- lagSeconds
+	ch <- handledRecords
 }
 
 func (l lag) Collect(ch chan<- prometheus.Metric) {
@@ -111,12 +122,24 @@ func (l lag) Collect(ch chan<- prometheus.Metric) {
 	defer c.mu.Unlock()
 	for id, claim := range c.claims {
 		partition := strconv.Itoa(int(id))
-		records := max(claim.end.Load()-claim.next.Load(), 0)
-		seconds := 0.0
-		if oldest := claim.oldest.Load(); oldest > 0 {
-			seconds = max(time.Since(time.UnixMilli(oldest)).Seconds(), 0)
-		}
+		records, age := claim.lag()
+		handled := claim.handled.Load()
 		ch <- prometheus.MustNewConstMetric(lagRecords, prometheus.GaugeValue, float64(records), c.cfg.Topic, partition)
-		ch <- prometheus.MustNewConstMetric(lagSeconds, prometheus.GaugeValue, seconds, c.cfg.Topic, partition)
+		ch <- prometheus.MustNewConstMetric(lagSeconds, prometheus.GaugeValue, age.Seconds(), c.cfg.Topic, partition)
+		ch <- prometheus.MustNewConstMetric(handledRecords, prometheus.GaugeValue, float64(handled), c.cfg.Topic, partition)
 	}
+}
+
+// State tells people how far the consumer is.
+func (c *Consumer) State() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var records, handled int64
+	var oldest time.Duration
+	for _, claim := range c.claims {
+		n, age := claim.lag()
+		records, oldest, handled = records+n, max(oldest, age), handled+claim.handled.Load()
+	}
+	return fmt.Sprintf("%d records behind, the oldest %v old; %d being handled; %d partitions",
+		records, oldest.Round(time.Millisecond), handled, len(c.claims))
 }

@@ -55,7 +55,7 @@ type health struct {
 // NewProducer returns a producer that sends once Run is running.
 func NewProducer(cfg Config, log *slog.Logger, metrics prometheus.Registerer) *Producer {
 	p := &Producer{cfg: cfg, log: log, wake: make(chan struct{}, 1)}
-	p.metrics = newProducerMetrics(cfg.ClientID, metrics, func() float64 {
+	p.metrics = newProducerMetrics(cfg.ClientID, []string{cfg.Topic, cfg.DeadLetterTopic()}, metrics, func() float64 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return float64(p.unacked)
@@ -162,6 +162,17 @@ func (p *Producer) Check(context.Context) error {
 		return fmt.Errorf("records have waited for kafka for %v: %w", now.Sub(h.oldest).Round(time.Second/10), cause(h.err))
 	}
 	return nil
+}
+
+// State tells people what the producer holds.
+func (p *Producer) State() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	age := time.Duration(0)
+	if !p.health.oldest.IsZero() {
+		age = time.Since(p.health.oldest)
+	}
+	return fmt.Sprintf("%d records unacknowledged, the oldest for %v", p.unacked, age.Round(time.Millisecond))
 }
 
 var errNoAnswer = errors.New("no answer")

@@ -45,7 +45,7 @@ func (s *session) ConsumeClaim(membership sarama.ConsumerGroupSession, from sara
 		resolved:  func(next int64) { membership.MarkOffset(from.Topic(), from.Partition(), next, "") },
 	}
 	c.next.Store(next)
-	c.end.Store(from.HighWaterMarkOffset())
+	c.extends(from.HighWaterMarkOffset())
 	s.setClaim(c)
 	defer s.dropClaim(c)
 	c.run(membership.Context(), from.Messages())
@@ -165,7 +165,7 @@ func (c *Consumer) measure(client sarama.Client) error {
 		}
 		for _, claim := range claims {
 			if block := response.GetBlock(c.cfg.Topic, claim.partition); block != nil && len(block.Offsets) == 1 {
-				claim.end.Store(block.Offsets[0])
+				claim.extends(block.Offsets[0])
 			}
 		}
 	}

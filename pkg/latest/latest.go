@@ -17,6 +17,12 @@ import (
 // and may be repeated; the cache goes on by itself when the server is back.
 type Cache interface {
 	iot.LatestCache
+	// Complete reports whether the cache still has all that it was given since Restore last succeeded:
+	// false for a new one, for one that was emptied, and for a server that was replaced by another.
+	Complete(ctx context.Context) (bool, error)
+	// Restore calls fill, which offers the cache again what it may have lost, and makes it complete. It
+	// fails where fill does, and where the cache was emptied meanwhile; the caller repeats it then.
+	Restore(ctx context.Context, fill func(ctx context.Context) error) error
 	// Check is nil when the cache answers.
 	Check(ctx context.Context) error
 	Close() error

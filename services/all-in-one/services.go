@@ -63,28 +63,12 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 		a := &api.API{Metadata: parts.metadata, Readings: parts.readings, Latest: parts.latest, Log: log, Metrics: p.Metrics}
 		return a.Run(ctx, parts.http)
 	})
-	if c.RedisURL == "" {
-		run("rebuild", func(ctx context.Context, log *slog.Logger, _ kafka.Config) error {
-			return c.rebuildLatest(ctx, log, parts)
-		})
-	}
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, log *slog.Logger, _ kafka.Config) error {
 			return c.runDemo(ctx, log, parts)
 		})
 	}
 	return group.Wait()
-}
-
-// rebuildLatest fills the cache, which begins empty in this process, from the stored readings.
-func (c *command) rebuildLatest(ctx context.Context, log *slog.Logger, parts *parts) error {
-	err := daemon.Await(ctx, log, "stored readings for the latest cache", func(ctx context.Context) error {
-		return updater.Rebuild(ctx, parts.metadata, parts.readings, parts.latest, c.LatestTTL)
-	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // runDemo publishes readings of simulated devices until ctx ends.

@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"slices"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -19,7 +21,11 @@ type command struct {
 }
 
 func main() {
-	daemon.Main("ingest-writer", "Stores the readings on Kafka in MongoDB.", new(command))
+	if len(os.Args) > 1 && os.Args[1] == "replay" {
+		os.Args = slices.Delete(os.Args, 1, 2)
+		daemon.Main("ingest-writer replay", "Stores again what is on Kafka, while the service goes on. What is stored already stays as it is.", new(replay))
+	}
+	daemon.Main("ingest-writer", "Stores the readings on Kafka in MongoDB. `ingest-writer replay --help` tells how to store those of some time again.", new(command))
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

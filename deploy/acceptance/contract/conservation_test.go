@@ -67,7 +67,7 @@ func count(t *testing.T) (c counters) {
 	for _, ops := range sut.ops {
 		families := scrape(t, ops)
 		c.received += sum(families["telltale_bridge_readings_received_total"], "")
-		c.rejected += sum(families["telltale_bridge_dead_letters_total"], "")
+		c.rejected += sum(families["telltale_bridge_readings_total"], "dead_letter")
 		c.stored += sum(families["telltale_writer_readings_total"], "stored")
 		c.duplicates += sum(families["telltale_writer_readings_total"], "duplicate")
 		c.conflicts += sum(families["telltale_writer_readings_total"], "conflict")

@@ -116,7 +116,8 @@ func seed(ctx context.Context, databaseURL, mongoURI, redisURL string) error {
 		return err
 	}
 	defer func() { _ = cache.Close() }()
-	return cache.PutLatest(ctx, newest, 10*time.Minute)
+	_, err = cache.PutLatest(ctx, newest, 10*time.Minute)
+	return err
 }
 
 // mysqlDatabase creates a database of this run's own, and returns its URL and what removes it.

@@ -133,7 +133,7 @@ func shuffled(t *testing.T, c latest.Cache) {
 		puts.Go(func() {
 			mine := all[w*len(all)/writers : (w+1)*len(all)/writers]
 			for batch := range slices.Chunk(mine, 100) {
-				if err := c.PutLatest(t.Context(), batch, long); err != nil {
+				if _, err := c.PutLatest(t.Context(), batch, long); err != nil {
 					t.Errorf("PutLatest: %v", err)
 				}
 			}

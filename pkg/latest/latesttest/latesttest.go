@@ -25,7 +25,7 @@ type Suite struct {
 
 // Run runs the suite, each test on an empty cache.
 func (s Suite) Run(t *testing.T) {
-	for _, tt := range slices.Concat(keepingTests, expiryTests, subscriptionTests) {
+	for _, tt := range slices.Concat(keepingTests, expiryTests, subscriptionTests, completeTests) {
 		t.Run(tt.promise, func(t *testing.T) {
 			s.Body(t, func(t *testing.T) { tt.run(t, s.Open(t)) })
 		})
@@ -58,7 +58,7 @@ func reading(id iot.DeviceID, at time.Time, value float64) iot.Reading {
 
 func put(t *testing.T, c latest.Cache, ttl time.Duration, batch ...iot.Reading) {
 	t.Helper()
-	if err := c.PutLatest(t.Context(), batch, ttl); err != nil {
+	if _, err := c.PutLatest(t.Context(), batch, ttl); err != nil {
 		t.Fatalf("PutLatest: %v", err)
 	}
 }

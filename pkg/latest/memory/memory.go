@@ -25,6 +25,7 @@ type Cache struct {
 	entries     map[iot.DeviceID]entry
 	sweepAt     time.Time
 	subscribers map[chan iot.Reading]struct{}
+	complete    bool
 }
 
 type entry struct {
@@ -41,7 +42,7 @@ func New() *Cache {
 }
 
 // PutLatest implements iot.LatestCache.
-func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Duration) error {
+func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Duration) (int, error) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,10 +64,11 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 	}
 
 	slices.Sort(accepted)
-	for _, id := range slices.Compact(accepted) {
+	accepted = slices.Compact(accepted)
+	for _, id := range accepted {
 		c.publish(c.entries[id].reading)
 	}
-	return nil
+	return len(accepted), nil
 }
 
 // Latest implements iot.LatestCache.
@@ -107,6 +109,24 @@ func (c *Cache) Subscribe(ctx context.Context) (<-chan iot.Reading, error) {
 		c.cutOff(ch)
 	})
 	return ch, nil
+}
+
+// Complete implements latest.Cache.
+func (c *Cache) Complete(context.Context) (bool, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.complete, nil
+}
+
+// Restore implements latest.Cache.
+func (c *Cache) Restore(ctx context.Context, fill func(context.Context) error) error {
+	if err := fill(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.complete = true
+	return nil
 }
 
 // Check implements latest.Cache.

@@ -18,7 +18,7 @@ func TestDevicesThatFellSilentTakeNoMemory(t *testing.T) {
 					Device: id, At: time.Now(), Received: time.Now(), Metrics: []iot.Metric{{Name: iot.Humidity, Value: 1}},
 				})
 			}
-			if err := c.PutLatest(t.Context(), batch, time.Minute); err != nil {
+			if _, err := c.PutLatest(t.Context(), batch, time.Minute); err != nil {
 				t.Fatal(err)
 			}
 		}

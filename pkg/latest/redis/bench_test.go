@@ -28,7 +28,7 @@ func BenchmarkPutLatest(b *testing.B) {
 		for i := range batch {
 			batch[i].At = batch[i].At.Add(time.Millisecond)
 		}
-		if err := c.PutLatest(b.Context(), batch, time.Hour); err != nil {
+		if _, err := c.PutLatest(b.Context(), batch, time.Hour); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -40,7 +40,7 @@ func BenchmarkPutLatest(b *testing.B) {
 // BenchmarkLatest reads from as many goroutines as an HTTP server under load has.
 func BenchmarkLatest(b *testing.B) {
 	c := open(b, serverURL(b))
-	if err := c.PutLatest(b.Context(), []iot.Reading{reading(1, 21.5)}, time.Hour); err != nil {
+	if _, err := c.PutLatest(b.Context(), []iot.Reading{reading(1, 21.5)}, time.Hour); err != nil {
 		b.Fatal(err)
 	}
 	before := cpu()

@@ -17,8 +17,11 @@ const patience = 5 * time.Second
 // calls are all that a cache can be asked for.
 func calls(t *testing.T, c *redis.Cache) map[string]func() error {
 	return map[string]func() error{
-		"Check":     func() error { return c.Check(t.Context()) },
-		"PutLatest": func() error { return c.PutLatest(t.Context(), []iot.Reading{reading(1, 1)}, time.Minute) },
+		"Check": func() error { return c.Check(t.Context()) },
+		"PutLatest": func() error {
+			_, err := c.PutLatest(t.Context(), []iot.Reading{reading(1, 1)}, time.Minute)
+			return err
+		},
 		"Latest":    func() error { _, err := c.Latest(t.Context(), 1); return err },
 		"AllLatest": func() error { _, err := c.AllLatest(t.Context()); return err },
 		"Subscribe": func() error { _, err := c.Subscribe(t.Context()); return err },

@@ -17,15 +17,17 @@ import (
 const putChunk = 200
 
 // PutLatest implements iot.LatestCache.
-func (c *Cache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) error {
+func (c *Cache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) (accepted int, err error) {
 	now := time.Now()
 	for chunk := range slices.Chunk(newestPerDevice(batch, now, ttl), putChunk) {
 		keys, args := c.scriptInput(chunk, now, ttl)
-		if err := c.put.Exec(ctx, c.client, keys, args).Error(); err != nil {
-			return fmt.Errorf("put latest readings: %w", err)
+		n, err := c.put.Exec(ctx, c.client, keys, args).AsInt64()
+		if err != nil {
+			return accepted, fmt.Errorf("put latest readings: %w", err)
 		}
+		accepted += int(n)
 	}
-	return nil
+	return accepted, nil
 }
 
 // newestPerDevice returns the newest reading of each device, the first of several of one moment, among

@@ -2,6 +2,7 @@
 //
 //	latest:device42     the newest reading of device 42, as package readingjson writes it, until it expires
 //	latest:online       sorted set of the keys of the devices that are online, by expiry (ms since 1970)
+//	latest:complete     "yes" when nothing was lost since it was set; see complete.go
 //	latest:changes:0    channel on which each accepted reading is published; 0 is the database's number,
 //	                    since the databases of a server share channels, unlike keys
 //
@@ -11,8 +12,8 @@
 //
 // The URL names one Redis server, version 6 or newer (behind its address, a provider may fail over). Redis
 // Cluster is not supported: the script writes many devices at once. While the server is away or hangs,
-// calls fail within 5 s; connections are made again by themselves. A server that lost its data is filled
-// by the next reading of each device.
+// calls fail within 5 s; connections are made again by themselves. That a server lost its data is what
+// Complete tells.
 package redis
 
 import (
@@ -35,6 +36,7 @@ import (
 const (
 	keyPrefix     = "latest:device"
 	indexKey      = "latest:online"
+	completeKey   = "latest:complete"
 	channelPrefix = "latest:changes:"
 )
 

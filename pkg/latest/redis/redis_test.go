@@ -83,7 +83,7 @@ func reading(id iot.DeviceID, value float64) iot.Reading {
 
 func put(t *testing.T, c *redis.Cache, batch ...iot.Reading) {
 	t.Helper()
-	if err := c.PutLatest(t.Context(), batch, time.Minute); err != nil {
+	if _, err := c.PutLatest(t.Context(), batch, time.Minute); err != nil {
 		t.Fatalf("PutLatest: %v", err)
 	}
 }
@@ -202,4 +202,31 @@ func TestServerThatForgets(t *testing.T) {
 		put(t, c, want)
 		check(t, c, want)
 	})
+}
+
+func TestEmptiedServer(t *testing.T) {
+	c, client := openEmpty(t)
+	nothing := func(context.Context) error { return nil }
+	complete := func() bool {
+		t.Helper()
+		ok, err := c.Complete(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if err := c.Restore(t.Context(), nothing); err != nil || !complete() {
+		t.Fatalf("not complete after it was restored: %v", err)
+	}
+	do(t, client, "FLUSHDB")
+	if complete() {
+		t.Error("complete after it was emptied")
+	}
+	err := c.Restore(t.Context(), func(context.Context) error {
+		do(t, client, "FLUSHDB")
+		return nil
+	})
+	if err == nil || complete() {
+		t.Errorf("complete though it was emptied while it was filled: %v", err)
+	}
 }

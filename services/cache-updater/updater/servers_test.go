@@ -1,15 +1,18 @@
 package updater_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/redis/rueidis"
 
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -23,6 +26,7 @@ import (
 type servers struct {
 	brokers []string
 	cache   string // its URL
+	lose    func(t *testing.T, c *replacedCache)
 	cleanup func(t *testing.T, topics ...string)
 }
 
@@ -32,7 +36,9 @@ func embeddedServers(t *testing.T) servers {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = broker.Close() })
-	return servers{brokers: []string{broker.Addr()}, cache: "memory://", cleanup: func(*testing.T, ...string) {}}
+	s := servers{brokers: []string{broker.Addr()}, cache: "memory://", cleanup: func(*testing.T, ...string) {}}
+	s.lose = func(t *testing.T, c *replacedCache) { c.Store(new(s.openCache(t))) }
+	return s
 }
 
 // realServers are Kafka and Redis as the environment names them.
@@ -49,8 +55,54 @@ func realServers(t *testing.T) servers {
 		t.Fatal(err)
 	}
 	u.Path = "/14" // the tests of latest/redis empty theirs
-	return servers{brokers: strings.Split(brokers, ","), cache: u.String(), cleanup: deleteTopics(brokers)}
+	return servers{brokers: strings.Split(brokers, ","), cache: u.String(), lose: emptied(u.String()), cleanup: deleteTopics(brokers)}
 }
+
+// emptied empties the database at url.
+func emptied(url string) func(*testing.T, *replacedCache) {
+	return func(t *testing.T, _ *replacedCache) {
+		option := rueidis.MustParseURL(url)
+		option.ForceSingleClient = true
+		client, err := rueidis.NewClient(option)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if err := client.Do(t.Context(), client.B().Flushdb().Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// replacedCache is a cache in whose place another may come, as a server that starts empty.
+type replacedCache struct{ atomic.Pointer[latest.Cache] }
+
+func (c *replacedCache) cache() latest.Cache { return *c.Load() }
+
+func (c *replacedCache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) (int, error) {
+	return c.cache().PutLatest(ctx, batch, ttl)
+}
+
+func (c *replacedCache) Latest(ctx context.Context, id iot.DeviceID) (iot.Reading, error) {
+	return c.cache().Latest(ctx, id)
+}
+
+func (c *replacedCache) AllLatest(ctx context.Context) ([]iot.Reading, error) {
+	return c.cache().AllLatest(ctx)
+}
+
+func (c *replacedCache) Subscribe(ctx context.Context) (<-chan iot.Reading, error) {
+	return c.cache().Subscribe(ctx)
+}
+
+func (c *replacedCache) Complete(ctx context.Context) (bool, error) { return c.cache().Complete(ctx) }
+
+func (c *replacedCache) Restore(ctx context.Context, fill func(context.Context) error) error {
+	return c.cache().Restore(ctx, fill)
+}
+
+func (c *replacedCache) Check(ctx context.Context) error { return c.cache().Check(ctx) }
+func (c *replacedCache) Close() error                    { return c.cache().Close() }
 
 func deleteTopics(brokers string) func(t *testing.T, topics ...string) {
 	return func(t *testing.T, topics ...string) {

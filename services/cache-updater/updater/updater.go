@@ -3,8 +3,9 @@
 //
 // The cache decides what is newest, so order, repetition and the number of updaters do not matter. A batch
 // is committed to Kafka when the cache has taken it; while the cache is away, the updater stops at the
-// batch that failed and repeats it. Records that hold no reading are passed over: ingest-writer sends them
-// to the dead-letter topic.
+// batch that failed and repeats it. A cache that was emptied or replaced is filled again from the topic,
+// within seconds. Records that hold no reading are passed over: ingest-writer sends them to the dead-letter
+// topic.
 package updater
 
 import (
@@ -14,7 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
@@ -48,29 +49,20 @@ func (u *Updater) Run(ctx context.Context) error {
 	if u.TTL <= 0 {
 		return &daemon.ConfigError{Variable: "LATEST_TTL", Value: u.TTL.String(), Err: errors.New("must be more than 0")}
 	}
-	taken := promauto.With(u.Metrics).NewCounterVec(prometheus.CounterOpts{
-		Name: "telltale_updater_readings_total",
-		Help: "Readings taken from Kafka: offered to the cache, expired (too old for it on arrival) or rejected (records that hold none).",
-	}, []string{"outcome"})
-	offered, expired, rejected := taken.WithLabelValues("offered"), taken.WithLabelValues("expired"), taken.WithLabelValues("rejected")
-
 	sink := &event.Sink{
-		Store: func(ctx context.Context, batch []iot.Reading) ([]int, error) {
-			late := countExpired(batch, time.Now().Add(-u.TTL))
-			if err := u.Cache.PutLatest(ctx, batch, u.TTL); err != nil {
-				return nil, err
-			}
-			expired.Add(float64(late))
-			offered.Add(float64(len(batch) - late))
-			return nil, nil
+		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
+			expired := countExpired(batch, time.Now().Add(-u.TTL))
+			accepted, err := u.Cache.PutLatest(ctx, batch, u.TTL)
+			return event.Stored{Outcomes: []int{accepted, len(batch) - accepted - expired, expired}}, err
 		},
-		Resolved: func(_, rejections int) { rejected.Add(float64(rejections)) },
+		Tally: event.NewTally(u.Metrics, "updater", "accepted", "older", "expired"),
 	}
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
-		Config: u.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
+		Config: u.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release,
 	}, sink.Handle, u.Log, u.Metrics)
 
 	u.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
+	u.Health.Describe("kafka ("+Group+")", consumer.State)
 
 	if err := consumer.EnsureTopics(ctx); err != nil {
 		if errors.Is(err, context.Canceled) {
@@ -78,7 +70,10 @@ func (u *Updater) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	return consumer.Run(ctx)
+	var g errgroup.Group
+	g.Go(func() error { return consumer.Run(ctx) })
+	g.Go(func() error { u.keepComplete(ctx); return nil })
+	return g.Wait()
 }
 
 // countExpired counts the readings that were received at or before limit. Many of them mean that the

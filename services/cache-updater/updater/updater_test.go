@@ -21,6 +21,8 @@ import (
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 )
 
+const ttl = 10 * time.Minute
+
 // patience is how long a test waits for what must happen soon. Joining a consumer group takes seconds.
 const patience = 60 * time.Second
 
@@ -30,6 +32,7 @@ func TestUpdater(t *testing.T) {
 			s := open(t)
 			t.Run("the newest reading of each device reaches the cache", func(t *testing.T) { newestReachesCache(t, s) })
 			t.Run("while the cache is away nothing is passed over", func(t *testing.T) { cacheAway(t, s) })
+			t.Run("what the cache has lost comes back from the topic", func(t *testing.T) { cacheLost(t, s) })
 		})
 	}
 }
@@ -47,6 +50,9 @@ func newestReachesCache(t *testing.T, s servers) {
 		event.Record(cfg.Topic, expired),
 		kafka.Record{Topic: cfg.Topic, Value: []byte(`{"device_id": ` + (one + 1).String() + `, "temperature": 20.5, "humidity": 45, "timestamp": "2026-03-01T12:00:00"}`)},
 	)
+	if err := cache.Restore(t.Context(), func(context.Context) error { return nil }); err != nil { // all is the consumer's
+		t.Fatal(err)
+	}
 	metrics := start(t, cfg, cache)
 
 	await(t, cache, newest)
@@ -55,11 +61,19 @@ func newestReachesCache(t *testing.T, s servers) {
 		Metrics: []iot.Metric{{Name: iot.Humidity, Value: 45}, {Name: iot.Temperature, Value: 20.5}},
 	})
 	awaitMetrics(t, metrics, `
-# HELP telltale_updater_readings_total Readings taken from Kafka: offered to the cache, expired (too old for it on arrival) or rejected (records that hold none).
+# HELP telltale_updater_readings_in_flight Readings from Kafka, rejected ones included, taken in, of which nothing has become yet.
+# TYPE telltale_updater_readings_in_flight gauge
+telltale_updater_readings_in_flight 0
+# HELP telltale_updater_readings_received_total Readings from Kafka, rejected ones included, taken in.
+# TYPE telltale_updater_readings_received_total counter
+telltale_updater_readings_received_total 6
+# HELP telltale_updater_readings_total Readings from Kafka, rejected ones included, by what became of them.
 # TYPE telltale_updater_readings_total counter
+telltale_updater_readings_total{outcome="accepted"} 2
 telltale_updater_readings_total{outcome="expired"} 1
-telltale_updater_readings_total{outcome="offered"} 4
+telltale_updater_readings_total{outcome="older"} 2
 telltale_updater_readings_total{outcome="rejected"} 1
+telltale_updater_readings_total{outcome="released"} 0
 `)
 	if got, err := cache.Latest(t.Context(), expired.Device); !errors.Is(err, iot.ErrNotFound) {
 		t.Errorf("expired reading: %+v, %v", got, err)
@@ -73,13 +87,13 @@ type awayCache struct {
 	failed chan struct{} // told of writes that failed
 }
 
-func (c *awayCache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) error {
+func (c *awayCache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) (int, error) {
 	if c.away.Load() {
 		select {
 		case c.failed <- struct{}{}:
 		default:
 		}
-		return errors.New("connection refused")
+		return 0, errors.New("connection refused")
 	}
 	return c.Cache.PutLatest(ctx, batch, ttl)
 }
@@ -105,6 +119,25 @@ func cacheAway(t *testing.T, s servers) {
 	await(t, cache, during)
 }
 
+func cacheLost(t *testing.T, s servers) {
+	cfg, one := s.newTopic(t), newDevices()
+	cache := &replacedCache{}
+	cache.Store(new(s.openCache(t)))
+	recent, expired := reading(one, 0, 1), reading(one+1, 0, 2)
+	expired.Received = expired.Received.Add(-ttl)
+	produce(t, cfg, event.Record(cfg.Topic, recent), event.Record(cfg.Topic, expired))
+	start(t, cfg, cache)
+	await(t, cache, recent)
+
+	for range 3 {
+		s.lose(t, cache)
+		await(t, cache, recent)
+	}
+	if got, err := cache.Latest(t.Context(), expired.Device); !errors.Is(err, iot.ErrNotFound) {
+		t.Errorf("expired reading: %+v, %v", got, err)
+	}
+}
+
 // reading returns a reading that was received just now, and measured about a minute ago.
 func reading(id iot.DeviceID, after time.Duration, value float64) iot.Reading {
 	now := time.Now().UTC().Truncate(time.Millisecond)
@@ -119,7 +152,7 @@ func start(t *testing.T, cfg kafka.Config, cache latest.Cache) *prometheus.Regis
 	t.Helper()
 	log, metrics := logger(t), prometheus.NewRegistry()
 	u := &updater.Updater{
-		Kafka: cfg, Cache: cache, TTL: 10 * time.Minute, Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics),
+		Kafka: cfg, Cache: cache, TTL: ttl, Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics),
 	}
 	run(t, u.Run)
 	return metrics
@@ -181,7 +214,8 @@ func awaitMetrics(t *testing.T, metrics *prometheus.Registry, want string) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if err = testutil.GatherAndCompare(metrics, strings.NewReader(want), "telltale_updater_readings_total"); err == nil {
+		if err = testutil.GatherAndCompare(metrics, strings.NewReader(want),
+			"telltale_updater_readings_received_total", "telltale_updater_readings_total", "telltale_updater_readings_in_flight"); err == nil {
 			return
 		}
 	}

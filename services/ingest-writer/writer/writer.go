@@ -43,29 +43,32 @@ type Writer struct {
 // Run moves readings until ctx ends, then finishes the batches it has begun, commits them and returns nil.
 func (w *Writer) Run(ctx context.Context) error {
 	producer := kafka.NewProducer(w.Kafka, w.Log, w.Metrics)
-	counts := newCounts(w.Metrics)
+	dead := newDeadLetters(w.Metrics)
 	sink := &event.Sink{
-		Store: func(ctx context.Context, batch []iot.Reading) ([]int, error) {
+		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
 			inserted, err := w.Store.InsertReadings(ctx, batch)
-			if err != nil {
-				return nil, err
-			}
-			counts.inserted(inserted)
-			return inserted.Conflicts, nil
+			return event.Stored{
+				Outcomes:  []int{inserted.New, inserted.Duplicates, len(inserted.Conflicts)},
+				Conflicts: inserted.Conflicts,
+			}, err
 		},
 		DeadLetter: func(ctx context.Context, letters []event.DeadLetter) error {
 			if err := w.send(ctx, producer, letters); err != nil {
 				return err
 			}
-			counts.deadLettered(letters)
+			for _, l := range letters {
+				dead.WithLabelValues(string(l.Reason)).Inc()
+			}
 			return nil
 		},
+		Tally: event.NewTally(w.Metrics, "writer", "stored", "duplicate", "conflict"),
 	}
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
-		Config: w.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
+		Config: w.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release,
 	}, sink.Handle, w.Log, w.Metrics)
 
 	w.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
+	w.Health.Describe("kafka ("+Group+")", consumer.State)
 
 	if err := w.prepare(ctx, consumer); err != nil {
 		if errors.Is(err, context.Canceled) {

@@ -56,7 +56,7 @@ func TestOutcomes(t *testing.T) {
 	e.start()
 	letters := e.deadLetters(2)
 
-	e.expectCounts(map[string]float64{"stored": 3, "duplicate": 1, "conflict": 1})
+	e.expectCounts(map[string]float64{"stored": 3, "duplicate": 1, "conflict": 1, "rejected": 1})
 	want := []string{
 		fmt.Sprintf("conflict %q", conflict.Value),
 		fmt.Sprintf("invalid_protobuf %q", poison.Value),

@@ -51,6 +51,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	in.metrics = newMetrics(b.Metrics, func() float64 { return float64(in.inFlight.inUse()) })
 	b.Health.Register(ctx, "kafka ("+Name+")", producer.Check)
+	b.Health.Describe("kafka ("+Name+")", producer.State)
 	b.Health.Register(ctx, "mqtt", b.Check)
 
 	group, ctx := errgroup.WithContext(ctx)

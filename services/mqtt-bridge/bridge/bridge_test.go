@@ -52,9 +52,11 @@ func start(t *testing.T, k *testKafka, cfg bridge.Config, l net.Listener) *testB
 	return b
 }
 
-// count returns the sum of the metric telltale_bridge_<name> over its labels.
+// count returns the sum of the metric telltale_bridge_<name> over its labels, or where name is
+// <name>:<outcome> what has that outcome.
 func (b *testBridge) count(name string) float64 {
 	b.t.Helper()
+	name, outcome, _ := strings.Cut(name, ":")
 	families, err := b.metrics.Gather()
 	if err != nil {
 		b.t.Fatal(err)
@@ -63,6 +65,9 @@ func (b *testBridge) count(name string) float64 {
 	for _, f := range families {
 		if f.GetName() == "telltale_bridge_"+name {
 			for _, m := range f.GetMetric() {
+				if outcome != "" && m.GetLabel()[0].GetValue() != outcome {
+					continue
+				}
 				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
@@ -82,14 +87,18 @@ func (b *testBridge) reaches(name string, want float64) {
 	}
 }
 
-// conserved checks, once nothing is on its way, that every reading that came in went out.
+// conserved checks, once nothing is on its way, that every reading and message that came in went out.
 func (b *testBridge) conserved() {
 	b.t.Helper()
-	b.reaches("readings_in_flight", 0)
-	in := b.count("readings_received_total")
-	out := b.count("readings_produced_total") + b.count("dead_letters_total") + b.count("readings_failed_total")
-	if in != out {
-		b.t.Errorf("received %v readings, and accounted for %v", in, out)
+	for _, things := range []string{"readings", "messages"} {
+		b.reaches(things+"_in_flight", 0)
+		in, out := b.count(things+"_received_total"), b.count(things+"_total")
+		if in != out {
+			b.t.Errorf("received %v %s, and accounted for %v", in, things, out)
+		}
+	}
+	if letters := b.count("readings_total:dead_letter"); letters != b.count("dead_letters_total") {
+		b.t.Errorf("%v readings are dead letters, and %v dead letters were sent", letters, b.count("dead_letters_total"))
 	}
 	if bytes := b.count("in_flight_bytes"); bytes != 0 {
 		b.t.Errorf("%v bytes are in flight with nothing on its way", bytes)

@@ -50,17 +50,20 @@ func (e *endpoint) OnDisconnect(client *mochi.Client, _ error, _ bool) {
 func (e *endpoint) OnPublish(client *mochi.Client, pk packets.Packet) (packets.Packet, error) {
 	c := client.Net.Conn.(*conn)
 	h := pk.FixedHeader
-	e.in.metrics.messages[h.Qos].Inc()
+	e.in.metrics.publishes[h.Qos].Inc()
+	e.in.metrics.messages.Take(1)
 
 	// Towards mochi the message has QoS 0, which it does not acknowledge, and is not forwarded unless
 	// somebody may be looking.
 	pk.FixedHeader.Qos, pk.FixedHeader.Retain, pk.Ignore = 0, false, true
 
 	if pk.TopicName == "" {
+		e.in.metrics.messages.SettleOne(messageRefused)
 		_ = e.server.DisconnectClient(client, packets.ErrTopicAliasInvalid)
 		return pk, nil
 	}
 	if h.Qos == 2 && client.State.Inflight.Len() > maxUnanswered {
+		e.in.metrics.messages.SettleOne(messageRefused)
 		_ = e.server.DisconnectClient(client, packets.ErrReceiveMaximum)
 		return pk, nil
 	}
@@ -68,7 +71,7 @@ func (e *endpoint) OnPublish(client *mochi.Client, pk packets.Packet) (packets.P
 	device, ok := e.in.filters.match(m.topic)
 	switch {
 	case h.Qos > 0 && c.line.resume(c, m, h.Dup):
-		e.in.metrics.resent.Inc()
+		e.in.metrics.messages.SettleOne(messageResent)
 		return pk, nil
 	case !ok:
 		e.in.pass(c, m)
@@ -76,6 +79,7 @@ func (e *endpoint) OnPublish(client *mochi.Client, pk packets.Packet) (packets.P
 		m.device = device
 		e.in.take(c, m)
 	default:
+		e.in.metrics.messages.SettleOne(messageRefused)
 		_ = c.Close()
 		return pk, nil
 	}
@@ -177,5 +181,6 @@ func (e *endpoint) OnWillSent(client *mochi.Client, pk packets.Packet) {
 	m.device = device
 	m.line.open.add(1)
 	e.in.inFlight.add(m.cost)
+	e.in.metrics.messages.Take(1)
 	e.in.take(c, m)
 }

@@ -40,6 +40,7 @@ func (in *intake) take(c *conn, m *message) {
 	if in.closed.Load() || !m.line.push(c, m) {
 		in.inFlight.add(-m.cost) // not acknowledged: it comes again
 		m.line.open.add(-1)
+		in.metrics.messages.SettleOne(messageRefused)
 		return
 	}
 	var room [1]iot.Reading
@@ -48,12 +49,12 @@ func (in *intake) take(c *conn, m *message) {
 	}, room[:0])
 
 	records := len(readings) + len(rejections)
-	in.metrics.received.Add(float64(records))
-	in.metrics.inFlight.Add(float64(records))
+	in.metrics.readings.Take(records)
 	if records > 1 {
 		m.cost += (records - 1) * recordCost
 		in.inFlight.add((records - 1) * recordCost)
 	}
+	m.records = records
 	m.waiting.Store(int32(records))
 	if records == 0 {
 		m.done()
@@ -73,7 +74,7 @@ func (in *intake) take(c *conn, m *message) {
 
 // pass lets m, which is no reading, be acknowledged in its turn.
 func (in *intake) pass(c *conn, m *message) {
-	in.metrics.ignored.Inc()
+	in.metrics.messages.SettleOne(messageIgnored)
 	m.state = settled
 	m.line.push(c, m)
 }
@@ -98,7 +99,7 @@ func (in *intake) post(m *message, d event.DeadLetter) {
 		if err == nil {
 			in.metrics.deadLetters.WithLabelValues(string(d.Reason)).Inc()
 		}
-		m.recordDone(err)
+		m.recordDone(&m.dead, err)
 	})
 }
 

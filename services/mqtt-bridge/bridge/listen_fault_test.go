@@ -72,7 +72,7 @@ func TestListenAfterABrokenConnection(t *testing.T) {
 		_ = d.conn.Close()
 		sent.Wait()
 		b.reaches("readings_in_flight", 0)
-		got := keys(k.readings(int(b.count("readings_produced_total"))))
+		got := keys(k.readings(int(b.count("readings_total:produced"))))
 		for _, id := range acked {
 			at := time.Date(2026, 1, 2, 0, 0, id-1, 0, time.UTC).UnixMilli()
 			if got[key{iot.DeviceID(round + 1), at}] == 0 {
@@ -108,7 +108,7 @@ func TestListenDuringAnOutageOfKafka(t *testing.T) {
 		if n := len(k.readings(messages)); n != messages {
 			t.Errorf("%d readings in Kafka, want %d", n, messages)
 		}
-		b.reaches("messages_resent_total", messages*reconnects)
+		b.reaches("messages_total:resent", messages*reconnects)
 		b.conserved()
 	})
 
@@ -201,7 +201,7 @@ func TestListenWhileStopping(t *testing.T) {
 		if p := d.receive(); p != nil {
 			t.Errorf("received %v, want the end of the connection", p)
 		}
-		b.reaches("readings_failed_total", 1)
+		b.reaches("readings_total:failed", 1)
 		b.conserved()
 	})
 

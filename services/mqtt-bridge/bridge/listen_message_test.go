@@ -122,7 +122,7 @@ func TestListenMessages(t *testing.T) {
 		d.quiet()
 		k.start()
 		d.wantAcks(2, 3)
-		if n := b.count("messages_ignored_total"); n != 2 {
+		if n := b.count("messages_total:ignored"); n != 2 {
 			t.Errorf("%v messages are counted as ignored, want 2", n)
 		}
 		b.conserved()

@@ -24,8 +24,11 @@ type message struct {
 	qos      byte
 	retained bool
 
-	waiting atomic.Int32 // records that Kafka has not answered for
-	failed  atomic.Bool  // one of them is not in Kafka
+	records  int          // one for each reading, rejected ones included
+	waiting  atomic.Int32 // records that Kafka has not answered for
+	produced atomic.Int32 // readings that are in Kafka
+	dead     atomic.Int32 // readings that are dead letters
+	failed   atomic.Int32 // readings that are neither
 
 	state  state // guarded by line.mu
 	queued bool  // it is in line.queue; guarded by line.mu
@@ -57,18 +60,16 @@ func (m *message) readingDone(err error) {
 		})
 		return
 	}
-	if err == nil {
-		m.in.metrics.produced.Inc()
-	}
-	m.recordDone(err)
+	m.recordDone(&m.produced, err)
 }
 
-// recordDone counts a record of m as answered for. With the last one m is done.
-func (m *message) recordDone(err error) {
-	m.in.metrics.inFlight.Dec()
-	if err != nil {
-		m.in.metrics.failed.Inc()
-		m.failed.Store(true)
+// recordDone counts a record of m as answered for: as kept, or as failed after an error. With the last one
+// m is done.
+func (m *message) recordDone(kept *atomic.Int32, err error) {
+	if err == nil {
+		kept.Add(1)
+	} else {
+		m.failed.Add(1)
 	}
 	if err != nil && !errors.Is(err, kafka.ErrClosed) && m.line.drop() {
 		m.in.log.Error("kafka refuses a record; the connection is closed so that its message comes again", "err", err)
@@ -81,10 +82,13 @@ func (m *message) recordDone(err error) {
 // done gives back what m took, and lets it be acknowledged unless it failed.
 func (m *message) done() {
 	m.in.inFlight.add(-m.cost)
-	if m.failed.Load() {
+	m.in.metrics.readings.Settle(m.records, int(m.produced.Load()), int(m.dead.Load()), int(m.failed.Load()))
+	if m.failed.Load() > 0 {
+		m.in.metrics.messages.SettleOne(messageFailed)
 		m.line.settle(m, lost)
 		return
 	}
+	m.in.metrics.messages.SettleOne(messageHandled)
 	m.in.metrics.ackSeconds.Observe(time.Since(m.received).Seconds())
 	m.line.settle(m, settled)
 }

@@ -70,7 +70,7 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 		in.metrics.connections.Inc()
 		start := time.Now()
 
-		err = l.wait(ctx)
+		err = l.wait(ctx, b.setStatus)
 		in.metrics.connections.Dec()
 		if ctx.Err() != nil {
 			b.setStatus(errors.New("stopping"))
@@ -121,6 +121,7 @@ type link struct {
 	*subscriber
 	client paho.Client
 	conn   *conn
+	heard  *heardConn             // what is under conn
 	lost   chan error             // says why the connection has ended
 	full   chan (<-chan struct{}) // says that there is no room, and when there will be
 	deaf   bool                   // takes no more messages; only the handler uses it
@@ -170,7 +171,8 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	nc = pace(nc, subscribeBuffer, brokerSilence)
+	l.heard = newHeardConn(nc)
+	nc = pace(l.heard, subscribeBuffer, brokerSilence)
 	if l.broker.Scheme == "tls" {
 		nc = tls.Client(nc, &tls.Config{ServerName: l.broker.Hostname()})
 	}
@@ -213,14 +215,18 @@ func finish(ctx context.Context, t paho.Token) error {
 
 var errFull = errors.New("too much waited for Kafka, and was left to the broker to send again")
 
-// wait returns why the connection ended or has to end.
-func (l *link) wait(ctx context.Context) error {
+// wait returns why the connection ended or has to end. Meanwhile it tells status whether the broker is there.
+func (l *link) wait(ctx context.Context, status func(error)) error {
+	pulses := time.NewTicker(pulseEvery)
+	defer pulses.Stop()
 	for room := (<-chan struct{})(nil); ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-l.lost:
 			return err
+		case <-pulses.C:
+			status(l.pulse())
 		case room = <-l.full:
 			l.in.metrics.stalls.Inc()
 			l.in.log.Warn("too much waits for Kafka: taking no more messages from the broker until there is room")
@@ -242,19 +248,22 @@ func (l *link) close() {
 // answer to a ping.
 func (l *link) handle(_ paho.Client, p paho.Message) {
 	in := l.in
-	in.metrics.messages[p.Qos()].Inc()
+	in.metrics.publishes[p.Qos()].Inc()
+	in.metrics.messages.Take(1)
 	m := in.newMessage(l.line, p.Topic(), p.Payload(), p.Qos(), p.MessageID(), p.Retained())
 	device, ok := in.filters.match(m.topic)
 	switch {
 	case m.qos > 0 && l.line.resume(l.conn, m, p.Duplicate()):
-		in.metrics.resent.Inc()
+		in.metrics.messages.SettleOne(messageResent)
 	case !ok: // of a subscription that the session has from another configuration
 		in.pass(l.conn, m)
 	case l.hasRoom(m):
 		m.device = device
 		in.take(l.conn, m)
 	case m.qos == 0:
-		in.metrics.dropped.Inc()
+		in.metrics.messages.SettleOne(messageDropped)
+	default:
+		in.metrics.messages.SettleOne(messageRefused)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/google/go-cmp/cmp"
@@ -241,7 +242,7 @@ func TestSubscribeAfterABrokenConnection(t *testing.T) {
 			p.Dup = round > 0
 			d.send(p)
 		}
-		b.reaches("messages_total", float64(messages*(round+1)))
+		b.reaches("messages_received_total", float64(messages*(round+1)))
 		if round < reconnects {
 			_ = d.conn.Close()
 			d = broker.session()
@@ -253,7 +254,7 @@ func TestSubscribeAfterABrokenConnection(t *testing.T) {
 	if n := len(k.readings(messages)); n != messages {
 		t.Errorf("%d readings in Kafka, want each once, %d", n, messages)
 	}
-	b.reaches("messages_resent_total", messages*reconnects)
+	b.reaches("messages_total:resent", messages*reconnects)
 	b.conserved()
 }
 
@@ -274,7 +275,7 @@ func TestSubscribeBoundsWhatWaits(t *testing.T) {
 	for i := range messages {
 		d.send(message(i))
 	}
-	b.reaches("messages_total", messages) // all are read: the handler does not block, so pings get through
+	b.reaches("messages_received_total", messages) // all are read: the handler does not block, so pings get through
 	if bytes := b.count("in_flight_bytes"); bytes > limit+size {
 		t.Errorf("%v bytes are in flight, want at most about %d", bytes, limit)
 	}
@@ -344,4 +345,34 @@ func TestSubscribeStopsWithoutABroker(t *testing.T) {
 	_ = broker.l.Close()
 	b.checked("refused")
 	b.stop()
+}
+
+func TestSubscribeBrokerHangs(t *testing.T) {
+	t.Parallel()
+	broker := newBroker(t)
+	b := broker.subscribe(newKafka(t), nil)
+	d := broker.session()
+	ready := func(want bool) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); b.Health.Ready() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not ready: %v, for %v", want, patience)
+			}
+		}
+	}
+	ready(true)
+	start := time.Now() // from here on the broker neither reads nor says anything
+	ready(false)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("that the broker hangs shows after %v", took)
+	}
+	go func() { // it answers again
+		for {
+			if _, err := packets.ReadPacket(d.r); err != nil {
+				return
+			}
+			_ = packets.NewControlPacket(packets.Pingresp).Write(d.conn)
+		}
+	}()
+	ready(true)
 }

@@ -109,7 +109,7 @@ func (s stores) insert(t testing.TB, batch ...iot.Reading) {
 // put caches readings as just received.
 func (s stores) put(t testing.TB, batch ...iot.Reading) {
 	t.Helper()
-	if err := s.latest.PutLatest(t.Context(), batch, time.Hour); err != nil {
+	if _, err := s.latest.PutLatest(t.Context(), batch, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -49,19 +49,18 @@ func (r *Registrar) Run(ctx context.Context) error {
 		Help: "Devices created because of a reading.",
 	})
 	sink := &event.Sink{
-		Store: func(ctx context.Context, batch []iot.Reading) ([]int, error) {
+		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
 			created, err := r.Store.EnsureDevices(ctx, devices(batch))
-			if err != nil {
-				return nil, err
-			}
 			registered.Add(float64(created))
-			return nil, nil
+			return event.Stored{Outcomes: []int{len(batch)}}, err
 		},
+		Tally: event.NewTally(r.Metrics, "registrar", "registered"),
 	}
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
-		Config: r.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
+		Config: r.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release,
 	}, sink.Handle, r.Log, r.Metrics)
 	r.Health.Register(ctx, "kafka ("+Group+")", consumer.Check) // not ready while anything is waited for
+	r.Health.Describe("kafka ("+Group+")", consumer.State)
 	if err := r.prepare(ctx, consumer); err != nil {
 		if errors.Is(err, context.Canceled) {
 			return nil

@@ -1,0 +1,110 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/telltale-iot/telltale/pkg/kafka"
+)
+
+func TestRangeReader(t *testing.T) {
+	servers := brokers(t)
+	cfg := newTopic(t, servers, 3)
+	start := time.Now().Add(-time.Hour).Truncate(time.Second)
+	keys := []string{"a", "b", "c", "d", "e"}
+	var records []kafka.Record
+	for second := range 100 {
+		for _, key := range keys {
+			records = append(records, kafka.Record{
+				Topic: cfg.Topic, Key: []byte(key), Value: []byte(key), Timestamp: start.Add(time.Duration(second) * time.Second),
+			})
+		}
+	}
+	// One that waited in a bridge is behind younger ones.
+	records = append(records, kafka.Record{Topic: cfg.Topic, Key: []byte("a"), Value: []byte("late"), Timestamp: start.Add(10 * time.Second)})
+	send(t, cfg, records...)
+
+	tests := []struct {
+		name     string
+		from, to time.Duration
+		want     int
+	}{
+		{"from a time on", 40 * time.Second, 0, 60 * len(keys)},
+		{"between two times, the second not included, also what came late", 10 * time.Second, 15 * time.Second, 5*len(keys) + 1},
+		{"from before the first on", -time.Hour, 0, 100*len(keys) + 1},
+		{"after the last", 100 * time.Second, 0, 0},
+		{"before the first", -time.Hour, 0 - time.Second, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var mu sync.Mutex
+			got := map[int32][]int64{}
+			n := 0
+			r := &kafka.RangeReader{
+				Config: cfg, From: start.Add(tt.from), MaxBatch: 7, Log: logger(t),
+				Handle: func(_ context.Context, batch []kafka.Record) error {
+					mu.Lock()
+					defer mu.Unlock()
+					for _, rec := range batch {
+						got[rec.Partition] = append(got[rec.Partition], rec.Offset)
+						n++
+					}
+					return nil
+				},
+			}
+			if tt.to != 0 {
+				r.To = start.Add(tt.to)
+			}
+			if err := r.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n != tt.want {
+				t.Errorf("%d records, want %d", n, tt.want)
+			}
+			for partition, offsets := range got {
+				sorted := slices.Compact(slices.Sorted(slices.Values(offsets)))
+				if diff := cmp.Diff(sorted, offsets); diff != "" {
+					t.Errorf("partition %d is not read in order, each record once:\n%s", partition, diff)
+				}
+			}
+			if done, total := r.Progress(); done != total {
+				t.Errorf("progress ends at %d of %d", done, total)
+			}
+		})
+	}
+
+	t.Run("an error of the handler ends it", func(t *testing.T) {
+		broken := errors.New("broken")
+		r := &kafka.RangeReader{Config: cfg, From: start, MaxBatch: 10, Log: logger(t),
+			Handle: func(context.Context, []kafka.Record) error { return broken }}
+		if err := r.Run(t.Context()); !errors.Is(err, broken) {
+			t.Errorf("got %v, want %v", err, broken)
+		}
+	})
+
+	t.Run("it ends with its context", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := &kafka.RangeReader{Config: cfg, From: start, MaxBatch: 10, Log: logger(t),
+			Handle: func(context.Context, []kafka.Record) error { cancel(); return nil }}
+		if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want %v", err, context.Canceled)
+		}
+	})
+}
+
+// send puts records on Kafka.
+func send(t testing.TB, cfg kafka.Config, records ...kafka.Record) {
+	t.Helper()
+	p := kafka.NewProducer(cfg, discard(), nil)
+	stop := start(t, p.Run)
+	defer stop()
+	if err := p.Send(t.Context(), records...); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,55 @@
+package updater
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+)
+
+// lossEvery is how often the cache is asked whether it has lost anything.
+const lossEvery = time.Second
+
+// keepComplete restores the cache whenever it is new, was emptied or replaced, until ctx ends.
+func (u *Updater) keepComplete(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = daemon.Await(ctx, u.Log, "complete latest values", u.restoreIfLost) // fails with ctx alone
+		select {
+		case <-ctx.Done():
+		case <-time.After(lossEvery):
+		}
+	}
+}
+
+// restoreIfLost offers the cache again what arrived within the time to live, which is all that it can have
+// lost. That may go on beside the consumer, in any order: the newest wins.
+func (u *Updater) restoreIfLost(ctx context.Context) error {
+	if complete, err := u.Cache.Complete(ctx); complete || err != nil {
+		return err
+	}
+	start := time.Now()
+	var restored atomic.Int64
+	again := &kafka.RangeReader{
+		Config: u.Kafka, From: start.Add(-u.TTL), MaxBatch: batchSize, Log: u.Log,
+		Handle: func(ctx context.Context, batch []kafka.Record) error {
+			readings := make([]iot.Reading, 0, len(batch))
+			for i := range batch {
+				readings, _ = event.Decode(&batch[i], readings)
+			}
+			n, err := u.Cache.PutLatest(ctx, readings, u.TTL)
+			restored.Add(int64(n))
+			return err
+		},
+	}
+	if err := u.Cache.Restore(ctx, again.Run); err != nil {
+		return err
+	}
+	records, _ := again.Progress()
+	u.Log.Info("restored latest values from the topic", "records", records, "accepted", restored.Load(),
+		"took", time.Since(start).Round(time.Millisecond))
+	return nil
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
+)
+
+// replay is the program `ingest-writer replay`.
+type replay struct {
+	kafka.Config
+	From       string         `name:"from" placeholder:"TIME" help:"Store again what came to Kafka from this time on; RFC 3339, as 2026-01-02T15:04:05Z."`
+	To         string         `name:"to" placeholder:"TIME" help:"And before this time. Default: now."`
+	MongoDBURI string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
+	MongoDBTLS tlsfiles.Files `envprefix:"MONGODB_"`
+	LogLevel   slog.Level     `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+}
+
+// Operations gives a replay an operations port that collides with no service on the same machine.
+func (r *replay) Operations() *daemon.Flags {
+	return &daemon.Flags{OpsAddr: "127.0.0.1:0", LogLevel: r.LogLevel}
+}
+
+func (r *replay) Run(ctx context.Context, p *daemon.Process) error {
+	from, to, err := r.times()
+	if err != nil {
+		return err
+	}
+	store, err := readings.Open(r.MongoDBURI, r.MongoDBTLS)
+	if err != nil {
+		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
+	}
+	defer store.Close() //nolint:errcheck // every write was answered before
+	r.ClientID = writer.Group + "-replay"
+	again := &writer.Replay{Kafka: r.Config, Store: store, From: from, To: to, Log: p.Log}
+	total, err := again.Run(ctx)
+	fmt.Println(total)
+	if ctx.Err() != nil {
+		return errors.New("interrupted before the end; run it again")
+	}
+	return err
+}
+
+func (r *replay) times() (from, to time.Time, err error) {
+	if from, err = time.Parse(time.RFC3339, r.From); err != nil {
+		return from, to, &daemon.ConfigError{Variable: "--from", Value: r.From, Err: errNoTime}
+	}
+	if r.To == "" {
+		return from, to, nil
+	}
+	if to, err = time.Parse(time.RFC3339, r.To); err != nil {
+		return from, to, &daemon.ConfigError{Variable: "--to", Value: r.To, Err: errNoTime}
+	}
+	if !from.Before(to) {
+		return from, to, &daemon.ConfigError{Variable: "--to", Value: r.To, Err: errors.New("must be after --from")}
+	}
+	return from, to, nil
+}
+
+var errNoTime = errors.New("must be a time as 2026-01-02T15:04:05Z")

@@ -1,0 +1,107 @@
+package writer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/readings"
+)
+
+// progressEvery is how often a replay tells how far it is.
+const progressEvery = 5 * time.Second
+
+// Replay stores again what is on the topic from a time on, for a store that has lost some of it. It may run
+// beside the Writer, which goes on as if there were none, and as often as one likes: what is stored already
+// is a duplicate.
+//
+// Conflicts and what is no reading are counted and passed over. The Writer sends them to the dead-letter
+// topic, where a replay would only repeat them.
+type Replay struct {
+	Kafka    kafka.Config
+	Store    readings.Store
+	From, To time.Time // when the records came to Kafka; a zero To is now
+	Log      *slog.Logger
+}
+
+// Replayed is what became of what was read.
+type Replayed struct {
+	Records    int // on the topic
+	Stored     int // readings that were missing in the store
+	Duplicates int // readings that were there
+	Conflicts  int // readings that lost to another one of the same device and time
+	Rejected   int // parts of records that are no readings
+}
+
+func (r Replayed) String() string {
+	return fmt.Sprintf("%d records read: %d readings stored, %d were there already, %d conflicts, %d rejected",
+		r.Records, r.Stored, r.Duplicates, r.Conflicts, r.Rejected)
+}
+
+// Run replays, waiting while the store is away, and says what became of what was read, also when it ends
+// with an error or ctx.
+func (r *Replay) Run(ctx context.Context) (total Replayed, err error) {
+	if err := daemon.Await(ctx, r.Log, "readings store", r.Store.Prepare); err != nil {
+		return total, err
+	}
+	var mu sync.Mutex
+	from := &kafka.RangeReader{
+		Config: r.Kafka, From: r.From, To: r.To, MaxBatch: batchSize, Log: r.Log,
+		Handle: func(ctx context.Context, batch []kafka.Record) error {
+			n, err := r.store(ctx, batch)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			total.Records += n.Records
+			total.Stored += n.Stored
+			total.Duplicates += n.Duplicates
+			total.Conflicts += n.Conflicts
+			total.Rejected += n.Rejected
+			return nil
+		},
+	}
+	done := make(chan error, 1)
+	go func() { done <- from.Run(ctx) }()
+	ticks := time.NewTicker(progressEvery)
+	defer ticks.Stop()
+	for {
+		select {
+		case err := <-done:
+			return total, err
+		case <-ticks.C:
+			read, all := from.Progress()
+			mu.Lock()
+			r.Log.Info("replaying", "records", read, "of", all, "stored", total.Stored, "duplicates", total.Duplicates)
+			mu.Unlock()
+		}
+	}
+}
+
+// store has the readings in batch stored.
+func (r *Replay) store(ctx context.Context, batch []kafka.Record) (n Replayed, err error) {
+	found := make([]iot.Reading, 0, len(batch))
+	for i := range batch {
+		var rejected []iot.Rejection
+		found, rejected = event.Decode(&batch[i], found)
+		n.Rejected += len(rejected)
+	}
+	n.Records = len(batch)
+	if len(found) == 0 {
+		return n, nil
+	}
+	var inserted iot.Inserted
+	err = daemon.Await(ctx, r.Log, "readings store", func(ctx context.Context) (err error) {
+		inserted, err = r.Store.InsertReadings(ctx, found)
+		return err
+	})
+	n.Stored, n.Duplicates, n.Conflicts = inserted.New, inserted.Duplicates, len(inserted.Conflicts)
+	return n, err
+}
