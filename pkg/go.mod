@@ -51,7 +51,6 @@ require (
 
 require (
 	github.com/IBM/sarama v1.61.1
-	github.com/alecthomas/kong v1.17.0
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/google/go-cmp v0.7.0

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/telltale-iot/telltale/pkg/settings"
 )
 
 const remindEvery = 10 * time.Second
@@ -31,7 +33,7 @@ func Await(ctx context.Context, log *slog.Logger, what string, op func(context.C
 			return ctx.Err()
 		}
 		if time.Since(reminded) >= remindEvery {
-			log.Warn("waiting", "for", what, "err", redact(err.Error()))
+			log.Warn("waiting", "for", what, "err", settings.Redact(err.Error()))
 			reminded = time.Now()
 		}
 		select {

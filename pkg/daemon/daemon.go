@@ -15,10 +15,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/term"
+
+	"github.com/telltale-iot/telltale/pkg/settings"
 )
 
 // Process is what a service gets from the process it runs in.
@@ -37,7 +38,7 @@ type Flags struct {
 // Operations returns f itself, so that a type that embeds Flags is a Command with a Run method only.
 func (f *Flags) Operations() *Flags { return f }
 
-// Command is a program: its fields are its settings, tagged for github.com/alecthomas/kong.
+// Command is a program: its fields are its settings, as package settings reads them.
 type Command interface {
 	Operations() *Flags
 	// Run is the program. It returns nil when ctx ended and everything is drained, a *ConfigError for
@@ -47,8 +48,8 @@ type Command interface {
 
 // insteadOfRun are the flags, of every program, that make it do something else.
 type insteadOfRun struct {
-	Version bool `help:"Print the version, and exit."`
-	Health  bool `help:"Ask the process that runs with the same OPS_ADDR whether it is ready, and exit with 0 or 1: a health check where there is no shell."`
+	Version bool `name:"version" group:"Instead of running" help:"Print the version, and exit."`
+	Health  bool `name:"health" group:"Instead of running" help:"Ask the process that runs with the same OPS_ADDR whether it is ready, and exit with 0 or 1: a health check where there is no shell."`
 }
 
 // Exit codes of Main.
@@ -73,15 +74,18 @@ func Main(name, description string, cmd Command) {
 
 func run(ctx context.Context, name, description string, cmd Command, args []string, stdout, stderr io.Writer) int {
 	var instead insteadOfRun
-	if err := parse(name, description, cmd, &instead, args); err != nil {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
-		return exitUsage
-	}
+	err := settings.Parse(args, cmd, &instead)
 	flags := cmd.Operations()
 	switch {
+	case errors.Is(err, settings.ErrHelp):
+		settings.Help(stdout, name, description, cmd, &instead)
+		return exitOK
 	case instead.Version:
 		_, _ = fmt.Fprintln(stdout, name, buildVersion())
 		return exitOK
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return exitUsage
 	case instead.Health:
 		if err := probe(ctx, flags.OpsAddr); err != nil {
 			_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
@@ -138,24 +142,6 @@ func runUntilDrained(ctx context.Context, cmd Command, p *Process) error {
 	case <-time.After(drainTime):
 		return fmt.Errorf("not drained after %v", drainTime)
 	}
-}
-
-// parse fills cmd and instead from args and the environment. A variable that is set but empty counts as not set.
-func parse(name, description string, cmd Command, instead *insteadOfRun, args []string) error {
-	parser, err := kong.New(cmd, kong.Name(name), kong.Description(description), kong.Embed(instead),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}))
-	if err != nil {
-		return err
-	}
-	for _, f := range parser.Model.Flags {
-		for _, env := range f.Envs {
-			if v, ok := os.LookupEnv(env); ok && v == "" {
-				_ = os.Unsetenv(env)
-			}
-		}
-	}
-	_, err = parser.Parse(args)
-	return err
 }
 
 // newLogger writes JSON lines, or text when w is a terminal.

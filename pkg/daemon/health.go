@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/telltale-iot/telltale/pkg/settings"
 )
 
 const (
@@ -96,7 +98,7 @@ func (h *Health) update(c *check, err error) {
 	c.since = time.Now()
 	if err != nil {
 		h.up.WithLabelValues(c.name).Set(0)
-		h.log.Warn("dependency is not available", "dependency", c.name, "err", redact(err.Error()))
+		h.log.Warn("dependency is not available", "dependency", c.name, "err", settings.Redact(err.Error()))
 		return
 	}
 	h.up.WithLabelValues(c.name).Set(1)
@@ -117,7 +119,7 @@ func (h *Health) write(w io.Writer) {
 	for _, c := range h.checks {
 		since := c.since.UTC().Format(time.RFC3339)
 		if c.err != nil {
-			_, _ = fmt.Fprintf(w, "[-]%s failed since %s: %s\n", c.name, since, redact(c.err.Error()))
+			_, _ = fmt.Fprintf(w, "[-]%s failed since %s: %s\n", c.name, since, settings.Redact(c.err.Error()))
 			continue
 		}
 		_, _ = fmt.Fprintf(w, "[+]%s ok since %s\n", c.name, since)

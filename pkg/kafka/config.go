@@ -7,15 +7,14 @@ import (
 	"github.com/rcrowley/go-metrics"
 )
 
-// Config says where Kafka is and what its topics look like. The tags are for the command line parser of
-// package daemon.
+// Config says where Kafka is and what its topics look like. The tags are for package settings.
 type Config struct {
-	Brokers     []string      `name:"kafka-brokers" env:"KAFKA_BROKERS" default:"localhost:9092" help:"Kafka bootstrap servers, host:port, separated by commas."`
-	Topic       string        `name:"kafka-topic" env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings; dead letters go to the topic of that name with .dlq behind it."`
-	Partitions  int32         `name:"kafka-partitions" env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of a topic that is missing and has to be created."`
-	Replication int16         `name:"kafka-replication" env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of a created topic; -1 is the broker's own default."`
-	Retention   time.Duration `name:"kafka-retention" env:"KAFKA_RETENTION" default:"168h" help:"How long a created topic keeps its records."`
-	ClientID    string        `kong:"-"` // names this process to the broker: the service's name
+	Brokers     []string      `env:"KAFKA_BROKERS" default:"localhost:9092" help:"Kafka bootstrap servers, host:port, separated by commas."`
+	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings; dead letters go to the topic of that name with .dlq behind it."`
+	Partitions  int32         `env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of a topic that is missing and has to be created."`
+	Replication int16         `env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of a created topic; -1 is the broker's own default."`
+	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long a created topic keeps its records."`
+	ClientID    string        // names this process to the broker: the service's name
 }
 
 // DeadLetterTopic is the name of the topic of rejected bytes.

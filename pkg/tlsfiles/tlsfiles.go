@@ -16,9 +16,9 @@ import (
 
 // Files are the settings of a client: PEM files, each of which may be left out.
 type Files struct {
-	CA   string `name:"ca-file" env:"CA_FILE" help:"PEM file of the authorities that may have signed the server's certificate, instead of those the system trusts."`
-	Cert string `name:"cert-file" env:"CERT_FILE" help:"PEM file of the certificate that this client shows, with those it was signed by."`
-	Key  string `name:"key-file" env:"KEY_FILE" help:"PEM file of that certificate's private key."`
+	CA   string `env:"CA_FILE" help:"PEM file of the authorities that may have signed the server's certificate, instead of those the system trusts."`
+	Cert string `env:"CERT_FILE" help:"PEM file of the certificate that this client shows, with those it was signed by."`
+	Key  string `env:"KEY_FILE" help:"PEM file of that certificate's private key."`
 }
 
 // Client returns the configuration of one connection to the server of that name, a host name or an IP

@@ -15,23 +15,23 @@ import (
 // part is embedded.
 type command struct {
 	DataDir         string        `env:"DATA_DIR" default:"./data" help:"Where everything is kept that is not on a server."`
-	MQTTListenAddr  string        `name:"mqtt-listen-addr" env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
-	MQTTTopics      []string      `name:"mqtt-topics" env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
+	MQTTListenAddr  string        `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
+	MQTTTopics      []string      `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
 	KafkaListenAddr string        `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
 	KafkaTopic      string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings; dead letters go to the topic of that name with .dlq behind it."`
 	LogRetention    time.Duration `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
 	LogMaxBytes     int64         `env:"LOG_MAX_BYTES" default:"1073741824" help:"Bytes of readings that the embedded Kafka broker keeps, at most."`
-	LatestTTL       time.Duration `name:"latest-ttl" env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
-	HTTPAddr        string        `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
+	LatestTTL       time.Duration `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
+	HTTPAddr        string        `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
 	OpsAddr         string        `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address of the operations port: /livez, /readyz, /metrics."`
 	LogLevel        slog.Level    `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
-	Demo            int           `placeholder:"N" help:"Let N simulated devices publish a reading per second each."`
+	Demo            int           `name:"demo" placeholder:"N" help:"Let N simulated devices publish a reading per second each."`
 
-	MQTTURL      string   `name:"mqtt-url" env:"MQTT_URL" group:"Servers in place of embedded parts" help:"Broker to subscribe to, instead of listening for devices."`
+	MQTTURL      string   `env:"MQTT_URL" group:"Servers in place of embedded parts" help:"Broker to subscribe to, instead of listening for devices."`
 	KafkaBrokers []string `env:"KAFKA_BROKERS" group:"Servers in place of embedded parts" help:"Kafka bootstrap servers, host:port, separated by commas."`
-	MongoDBURI   string   `name:"mongodb-uri" env:"MONGODB_URI" group:"Servers in place of embedded parts" help:"Where readings are stored."`
-	RedisURL     string   `name:"redis-url" env:"REDIS_URL" group:"Servers in place of embedded parts" help:"Where the newest readings are kept."`
-	DatabaseURL  string   `name:"database-url" env:"DATABASE_URL" group:"Servers in place of embedded parts" help:"Where users and devices are kept: mysql:// or postgres://."`
+	MongoDBURI   string   `env:"MONGODB_URI" group:"Servers in place of embedded parts" help:"Where readings are stored."`
+	RedisURL     string   `env:"REDIS_URL" group:"Servers in place of embedded parts" help:"Where the newest readings are kept."`
+	DatabaseURL  string   `env:"DATABASE_URL" group:"Servers in place of embedded parts" help:"Where users and devices are kept: mysql:// or postgres://."`
 }
 
 func main() {

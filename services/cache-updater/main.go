@@ -14,8 +14,8 @@ import (
 type command struct {
 	daemon.Flags
 	kafka.Config
-	RedisURL  string        `name:"redis-url" env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where the newest readings are kept."`
-	LatestTTL time.Duration `name:"latest-ttl" env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
+	RedisURL  string        `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where the newest readings are kept."`
+	LatestTTL time.Duration `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
 }
 
 func main() {

@@ -13,7 +13,7 @@ import (
 type command struct {
 	daemon.Flags
 	kafka.Config
-	MongoDBURI string `name:"mongodb-uri" env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
+	MongoDBURI string `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
 }
 
 func main() {

@@ -12,9 +12,9 @@ import (
 )
 
 type command struct {
-	daemon.Flags `embed:""`
-	MQTT         bridge.Config `embed:""`
-	Kafka        kafka.Config  `embed:""`
+	daemon.Flags
+	MQTT  bridge.Config
+	Kafka kafka.Config
 }
 
 func main() {

@@ -23,10 +23,10 @@ import (
 type command struct {
 	daemon.Flags
 	kafka.Config
-	HTTPAddr    string `name:"http-addr" env:"HTTP_ADDR" default:":8000" help:"Address of the HTTP API."`
-	DatabaseURL string `name:"database-url" env:"DATABASE_URL" default:"mysql://iot:iot@localhost:3306/iot" help:"Where users and devices are kept: mysql:// or postgres://."`
-	MongoDBURI  string `name:"mongodb-uri" env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
-	RedisURL    string `name:"redis-url" env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
+	HTTPAddr    string `env:"HTTP_ADDR" default:":8000" help:"Address of the HTTP API."`
+	DatabaseURL string `env:"DATABASE_URL" default:"mysql://iot:iot@localhost:3306/iot" help:"Where users and devices are kept: mysql:// or postgres://."`
+	MongoDBURI  string `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
+	RedisURL    string `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
 }
 
 func main() {

@@ -24,9 +24,9 @@ func main() {
 }
 
 type command struct {
-	simulator.Config `embed:""`
-	JSON             bool       `env:"SIM_JSON" help:"Print the summary as JSON."`
-	LogLevel         slog.Level `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	simulator.Config
+	JSON     bool       `name:"json" env:"SIM_JSON" help:"Print the summary as JSON."`
+	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 }
 
 // Operations gives the simulator an operations port that collides with no service on the same machine.

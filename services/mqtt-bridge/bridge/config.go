@@ -14,15 +14,15 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 )
 
-// Config are the settings of the bridge. The tags are for the command line parser of package daemon.
+// Config are the settings of the bridge. The tags are for package settings.
 type Config struct {
-	URL            string   `name:"mqtt-url" env:"MQTT_URL" default:"tcp://localhost:1883" help:"Broker to subscribe to: tcp:// or tls://, with user:password@ where it asks for them. Not used when --mqtt-listen-addr is set."`
-	ListenAddr     string   `name:"mqtt-listen-addr" env:"MQTT_LISTEN_ADDR" help:"Be the MQTT endpoint itself, on this host:port, instead of subscribing to a broker."`
-	Topics         []string `name:"mqtt-topics" env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
-	ClientID       string   `name:"mqtt-client-id" env:"MQTT_CLIENT_ID" help:"Names this replica's session on the broker: its own, and the same after a restart. Default: telltale-bridge- and the host's name."`
-	Shared         bool     `name:"mqtt-shared" env:"MQTT_SHARED" help:"Share the messages among all replicas that say so (subscribe to $$share/telltale/<filter>)."`
-	MaxConnections int      `name:"mqtt-max-connections" env:"MQTT_MAX_CONNECTIONS" default:"10000" help:"Devices connected at the same time, at most, when listening."`
-	MaxPacketBytes int      `name:"mqtt-max-packet-bytes" env:"MQTT_MAX_PACKET_BYTES" default:"1114112" help:"Longest MQTT packet taken, when listening; a device that sends a longer one is disconnected."`
+	URL            string   `env:"MQTT_URL" default:"tcp://localhost:1883" help:"Broker to subscribe to: tcp:// or tls://, with user:password@ where it asks for them. Not used when --mqtt-listen-addr is set."`
+	ListenAddr     string   `env:"MQTT_LISTEN_ADDR" help:"Be the MQTT endpoint itself, on this host:port, instead of subscribing to a broker."`
+	Topics         []string `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
+	ClientID       string   `env:"MQTT_CLIENT_ID" help:"Names this replica's session on the broker: its own, and the same after a restart. Default: telltale-bridge- and the host's name."`
+	Shared         bool     `env:"MQTT_SHARED" help:"Share the messages among all replicas that say so (subscribe to $share/telltale/<filter>)."`
+	MaxConnections int      `env:"MQTT_MAX_CONNECTIONS" default:"10000" help:"Devices connected at the same time, at most, when listening."`
+	MaxPacketBytes int      `env:"MQTT_MAX_PACKET_BYTES" default:"1114112" help:"Longest MQTT packet taken, when listening; a device that sends a longer one is disconnected."`
 }
 
 // The longest packet that MQTT's length field can announce, and the shortest limit that makes sense.

@@ -11,34 +11,34 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// Config describes the fleet and the load. The tags are for the command line parser of package daemon,
-// and so are the defaults: a Config made in Go starts with zeros (see New).
+// Config describes the fleet and the load. The tags are for package settings, and so are the defaults: a
+// Config made in Go starts with zeros (see New).
 type Config struct {
-	URL         string `name:"mqtt-url" group:"Connection" env:"MQTT_URL" default:"tcp://localhost:1883" placeholder:"URL" help:"Where to publish: tcp://[user:password@]host:port, or ssl:// for TLS (${default})."`
-	ClientID    string `group:"Connection" env:"SIM_CLIENT_ID" default:"simulator" placeholder:"NAME" help:"Start of the MQTT client ids; the first device's id and the connection's number follow (${default})."`
-	Connections int    `group:"Connection" env:"SIM_CONNECTIONS" default:"1" placeholder:"N" help:"Connections that the devices are spread over; a device stays on one (${default})."`
-	InFlight    int    `group:"Connection" env:"SIM_IN_FLIGHT" default:"1000" placeholder:"N" help:"Unacknowledged messages on a connection, at most (${default})."`
-	TopicStyle  string `group:"Connection" env:"SIM_TOPIC_STYLE" enum:"device,shared" default:"device" placeholder:"STYLE" help:"device: sensors/{id}/data; shared: sensors/data (${default})."`
-	TopicPrefix string `group:"Connection" env:"SIM_TOPIC_PREFIX" default:"sensors" placeholder:"TOPIC" help:"First levels of the topics (${default})."`
+	URL         string `group:"Connection" env:"MQTT_URL" default:"tcp://localhost:1883" help:"Where to publish: tcp://[user:password@]host:port, or ssl:// for TLS."`
+	ClientID    string `group:"Connection" name:"client-id" env:"SIM_CLIENT_ID" default:"simulator" help:"Start of the MQTT client ids; the first device's id and the connection's number follow."`
+	Connections int    `group:"Connection" name:"connections" env:"SIM_CONNECTIONS" default:"1" help:"Connections that the devices are spread over; a device stays on one."`
+	InFlight    int    `group:"Connection" name:"in-flight" env:"SIM_IN_FLIGHT" default:"1000" help:"Unacknowledged messages on a connection, at most."`
+	TopicStyle  string `group:"Connection" name:"topic-style" env:"SIM_TOPIC_STYLE" default:"device" help:"device: sensors/{id}/data; shared: sensors/data."`
+	TopicPrefix string `group:"Connection" name:"topic-prefix" env:"SIM_TOPIC_PREFIX" default:"sensors" help:"First levels of the topics."`
 
-	Devices     int           `group:"Load" env:"SIM_DEVICES" default:"10" placeholder:"N" help:"Number of devices (${default})."`
-	FirstDevice iot.DeviceID  `group:"Load" env:"SIM_FIRST_DEVICE" default:"1" placeholder:"ID" help:"Id of the first device; the others follow (${default})."`
-	Rate        float64       `group:"Load" env:"SIM_RATE" default:"1" placeholder:"R" help:"Readings per second of each device; 0: as fast as they are acknowledged (${default})."`
-	Count       int64         `group:"Load" env:"SIM_COUNT" default:"0" placeholder:"N" help:"Readings of all devices together; 0: no end (${default})."`
-	Duration    time.Duration `group:"Load" env:"SIM_DURATION" default:"0" placeholder:"T" help:"How long to measure; 0: no end (${default})."`
-	Seed        uint64        `group:"Load" env:"SIM_SEED" default:"0" placeholder:"N" help:"Of the dice for values and faults; 0: another one in each run (${default})."`
-	Ledger      string        `name:"publish-ledger" group:"Load" env:"SIM_PUBLISH_LEDGER" type:"path" placeholder:"FILE" help:"Append to this file what was sent and what was acknowledged, a JSON line each."`
+	Devices     int           `group:"Load" name:"devices" env:"SIM_DEVICES" default:"10" help:"Number of devices."`
+	FirstDevice iot.DeviceID  `group:"Load" name:"first-device" env:"SIM_FIRST_DEVICE" default:"1" help:"Id of the first device; the others follow."`
+	Rate        float64       `group:"Load" name:"rate" env:"SIM_RATE" default:"1" help:"Readings per second of each device; 0: as fast as they are acknowledged."`
+	Count       int64         `group:"Load" name:"count" env:"SIM_COUNT" default:"0" help:"Readings of all devices together; 0: no end."`
+	Duration    time.Duration `group:"Load" name:"duration" env:"SIM_DURATION" default:"0" help:"How long to measure; 0: no end."`
+	Seed        uint64        `group:"Load" name:"seed" env:"SIM_SEED" default:"0" help:"Of the dice for values and faults; 0: another one in each run."`
+	Ledger      string        `name:"publish-ledger" group:"Load" env:"SIM_PUBLISH_LEDGER" placeholder:"FILE" help:"Append to this file what was sent and what was acknowledged, a JSON line each."`
 
-	Faults `embed:""`
+	Faults
 }
 
 // Faults is what goes wrong with the devices, in percent of the readings.
 type Faults struct {
-	Late      float64 `group:"Faults" env:"SIM_LATE" default:"0" placeholder:"%" help:"Percent of readings sent 10 s after they were measured."`
-	Burst     float64 `group:"Faults" env:"SIM_BURST" default:"0" placeholder:"%" help:"Percent of readings with which the device falls silent for 10 s, to send all of them at once then."`
-	Duplicate float64 `group:"Faults" env:"SIM_DUPLICATE" default:"0" placeholder:"%" help:"Percent of readings sent twice."`
-	BadClock  float64 `group:"Faults" env:"SIM_BAD_CLOCK" default:"0" placeholder:"%" help:"Percent of readings dated 1970 or 2099."`
-	Junk      float64 `group:"Faults" env:"SIM_JUNK" default:"0" placeholder:"%" help:"Percent of readings with bytes in their place that are none."`
+	Late      float64 `group:"Faults" name:"late" env:"SIM_LATE" default:"0" help:"Percent of readings sent 10 s after they were measured."`
+	Burst     float64 `group:"Faults" name:"burst" env:"SIM_BURST" default:"0" help:"Percent of readings with which the device falls silent for 10 s, to send all of them at once then."`
+	Duplicate float64 `group:"Faults" name:"duplicate" env:"SIM_DUPLICATE" default:"0" help:"Percent of readings sent twice."`
+	BadClock  float64 `group:"Faults" name:"bad-clock" env:"SIM_BAD_CLOCK" default:"0" help:"Percent of readings dated 1970 or 2099."`
+	Junk      float64 `group:"Faults" name:"junk" env:"SIM_JUNK" default:"0" help:"Percent of readings with bytes in their place that are none."`
 }
 
 const (

@@ -1,0 +1,58 @@
+package settings
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+const helpWidth = 100 // characters of a line, at most
+
+const aboutFiles = `A flag can be given by the variable behind it instead, and each variable by a file: NAME_FILE=path names
+the file that holds the value of NAME.`
+
+// Help writes what --help of the program shows. The settings of targets are listed by their groups.
+func Help(w io.Writer, program, description string, targets ...any) {
+	text := new(strings.Builder)
+	fmt.Fprintf(text, "Usage: %s [flags]\n\n%s\n\n%s\n\nFlags:\n", program, description, aboutFiles)
+	group := ""
+	for _, s := range settingsOf(targets) {
+		if s.group != group {
+			group = s.group
+			fmt.Fprintf(text, "\n%s:\n", cmp.Or(group, "Others"))
+		}
+		s.describe(text)
+	}
+	_, _ = io.WriteString(w, text.String())
+}
+
+func (s *setting) describe(text *strings.Builder) {
+	fmt.Fprintf(text, "  --%s", s.flag)
+	if !s.isBool() {
+		fmt.Fprintf(text, "=%s", cmp.Or(s.preset, s.placeholder, "VALUE"))
+	}
+	fmt.Fprintln(text)
+	about := s.help
+	if s.env != "" {
+		about += " ($" + s.env + ")"
+	}
+	wrap(text, "      ", about)
+}
+
+// wrap writes s in lines that begin with indent.
+func wrap(text *strings.Builder, indent, s string) {
+	line := indent
+	for word := range strings.FieldsSeq(s) {
+		if line != indent && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > helpWidth {
+			fmt.Fprintln(text, line)
+			line = indent
+		}
+		if line != indent {
+			line += " "
+		}
+		line += word
+	}
+	fmt.Fprintln(text, line)
+}
