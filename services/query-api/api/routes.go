@@ -18,7 +18,7 @@ type route struct {
 
 // routes is everything that the API answers to. openapi.yaml lists the same paths and methods.
 func (a *API) routes() []route {
-	docs := echo.WrapHandler(web.Docs("/api/docs/", "/api/openapi.json"))
+	docs := echo.WrapHandler(web.Docs())
 	metadata, readings, latest := &a.atMetadata, &a.atReadings, &a.atLatest
 	return []route{
 		{http.MethodGet, "/api/users/", metadata, a.listUsers},

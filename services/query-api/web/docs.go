@@ -2,22 +2,31 @@
 package web
 
 import (
+	_ "embed"
 	"net/http"
+	"strings"
 
-	"github.com/swaggest/swgui"
-	"github.com/swaggest/swgui/v5emb"
+	"github.com/swaggest/swgui/v5/static"
+	"github.com/vearutop/statigz"
 )
 
-// Docs serves a page at path on which people read the OpenAPI description at specPath and try the API out
-// (Swagger UI). Everything that it needs is in this program and served below path.
-func Docs(path, specPath string) http.Handler {
-	return v5emb.NewHandlerWithConfig(swgui.Config{
-		Title:       "Telltale API",
-		SwaggerJSON: specPath,
-		BasePath:    path,
-		SettingsUI: map[string]string{
-			"displayRequestDuration":   "true",
-			"defaultModelsExpandDepth": "1",
-		},
+//go:embed docs.html
+var docs []byte
+
+// path is where docs.html expects itself.
+const path = "/api/docs/"
+
+// Docs serves the page at /api/docs/ on which people read the OpenAPI description, /api/openapi.json, and
+// try the API out (Swagger UI). Everything that the page needs is in this program, compressed, and served
+// below its path.
+func Docs() http.Handler {
+	files := http.StripPrefix(path, statigz.FileServer(static.FS))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, path) && r.URL.Path != path {
+			files.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(docs)
 	})
 }
