@@ -10,6 +10,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest/memory"
 	"github.com/telltale-iot/telltale/pkg/latest/redis"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Cache keeps latest readings. It is safe for concurrent use. While its server is away every call fails
@@ -22,8 +23,9 @@ type Cache interface {
 }
 
 // Open returns the cache that url names: redis://, rediss://, or memory:// (a new, empty one in this
-// process). It fails where the URL makes no sense, and does not wait for a server.
-func Open(rawURL string) (Cache, error) {
+// process). files are for TLS, which is rediss://. It fails where the URL makes no sense, and does not wait
+// for a server.
+func Open(rawURL string, files tlsfiles.Files) (Cache, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		// The error of net/url quotes the URL, and with it the password.
@@ -31,7 +33,7 @@ func Open(rawURL string) (Cache, error) {
 	}
 	switch u.Scheme {
 	case "redis", "rediss":
-		c, err := redis.Open(u)
+		c, err := redis.Open(u, files)
 		if err != nil {
 			return nil, fmt.Errorf("open latest cache: %w", err) // not c: a nil pointer in an interface is not nil
 		}

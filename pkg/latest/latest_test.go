@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 func TestOpen(t *testing.T) {
@@ -14,7 +15,7 @@ func TestOpen(t *testing.T) {
 			"redis://localhost:6379/0", "redis://", "redis://user:secret@192.0.2.1:6379/3", "rediss://192.0.2.1", "memory://",
 		} {
 			start := time.Now()
-			c, err := latest.Open(url)
+			c, err := latest.Open(url, tlsfiles.Files{})
 			if err != nil {
 				t.Errorf("%s: %v", url, err)
 				continue
@@ -34,7 +35,7 @@ func TestOpen(t *testing.T) {
 		"redis://localhost?addr=other:6379", "redis://localhost?master_set=m", "redis://:secret@localhost:port",
 	} {
 		t.Run("refused: "+url, func(t *testing.T) {
-			c, err := latest.Open(url)
+			c, err := latest.Open(url, tlsfiles.Files{})
 			if err == nil || c != nil {
 				t.Fatalf("opened %v, error %v", c, err)
 			}

@@ -1,5 +1,7 @@
-// Package metadata opens the store of users and devices. The table in Open is the list of the databases
-// that it can be kept in; each is a package beside this one, and passes the suite in metadatatest.
+// Package metadata opens the store of users and devices on a server. The table in Open is the list of the
+// databases that it can be kept in; each is a package beside this one, and passes the suite in metadatatest.
+// So does package sqlite, which keeps it in a file; it is not in the table, because it is large and only one
+// program needs it.
 package metadata
 
 import (
@@ -11,8 +13,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/mysql"
 	"github.com/telltale-iot/telltale/pkg/metadata/postgres"
-	"github.com/telltale-iot/telltale/pkg/metadata/sqlite"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Store keeps users and devices. While its server is away every call fails and may be repeated; the
@@ -31,22 +33,21 @@ type Store interface {
 	Close() error
 }
 
-// Open returns the store that url names: mysql://, postgres:// (or postgresql://), or
-// sqlite:///path/to/file. It fails where the URL makes no sense, and does not wait for a server. Its
-// errors do not show passwords.
-func Open(url string) (Store, error) {
-	backends := map[string]func(url string) (*sqlstore.Store, error){
+// Open returns the store that url names: mysql:// or postgres:// (or postgresql://). files are for TLS, where
+// url asks for it. It fails where url makes no sense, and does not wait for the server. Its errors do not
+// show passwords.
+func Open(url string, files tlsfiles.Files) (Store, error) {
+	backends := map[string]func(url string, files tlsfiles.Files) (*sqlstore.Store, error){
 		"mysql":      mysql.Open,
 		"postgres":   postgres.Open,
 		"postgresql": postgres.Open,
-		"sqlite":     sqlite.Open,
 	}
 	scheme, _, _ := strings.Cut(url, "://")
 	open, ok := backends[scheme]
 	if !ok {
-		return nil, errors.New("metadata store: the URL begins with none of mysql://, postgres:// and sqlite://")
+		return nil, errors.New("metadata store: the URL begins with neither mysql:// nor postgres://")
 	}
-	store, err := open(url)
+	store, err := open(url, files)
 	if err != nil {
 		return nil, fmt.Errorf("metadata store: %w", err) // not store: a nil pointer in an interface is not nil
 	}

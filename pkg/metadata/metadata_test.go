@@ -1,11 +1,11 @@
 package metadata_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 func TestOpenTakesTheURLsOfItsDatabases(t *testing.T) {
@@ -13,9 +13,8 @@ func TestOpenTakesTheURLsOfItsDatabases(t *testing.T) {
 		"mysql://iot:secret@server.invalid/telltale", // nothing answers there
 		"postgres://iot:secret@server.invalid/telltale",
 		"postgresql://iot:secret@server.invalid/telltale",
-		"sqlite://" + filepath.Join(t.TempDir(), "metadata.db"),
 	} {
-		s, err := metadata.Open(url)
+		s, err := metadata.Open(url, tlsfiles.Files{})
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -29,10 +28,10 @@ func TestOpenTakesTheURLsOfItsDatabases(t *testing.T) {
 func TestOpenRefusesOtherURLs(t *testing.T) {
 	for _, url := range []string{
 		"", "mysql", "oracle://iot:secret@server.invalid/telltale", "iot:secret@tcp(server.invalid)/telltale",
-		"MYSQL:secret", "mysql://iot:secret@server.invalid", "postgres://iot:secret@server.invalid", "sqlite://relative/path",
-		"sqlite:", "sqlite:///",
+		"MYSQL:secret", "mysql://iot:secret@server.invalid", "postgres://iot:secret@server.invalid",
+		"sqlite:///path",
 	} {
-		s, err := metadata.Open(url)
+		s, err := metadata.Open(url, tlsfiles.Files{})
 		if err == nil || s != nil {
 			t.Errorf("%s: %v, %v, want an error and no store", url, s, err)
 		} else if strings.Contains(err.Error(), "secret") {

@@ -1,4 +1,5 @@
-// Package readings opens the store of all readings.
+// Package readings opens the store of all readings on a server. Package sqlite beside it, which keeps them in
+// a file, is no part of that: it is large, and only one program needs it.
 package readings
 
 import (
@@ -8,7 +9,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/mongo"
-	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Store keeps readings. It is safe for concurrent use. While its server is away every call fails and may
@@ -24,23 +25,17 @@ type Store interface {
 	Close() error
 }
 
-// Open returns the store that url names: mongodb:// or mongodb+srv:// (with a database in the path), or
-// sqlite:///path/to/file. It fails where the URL makes no sense, and does not wait for a server.
-func Open(url string) (Store, error) {
+// Open returns the store that url names: mongodb:// or mongodb+srv:// (with a database in the path). files are
+// for TLS, where url asks for it. It fails where url makes no sense, and does not wait for the server.
+func Open(url string, files tlsfiles.Files) (Store, error) {
 	switch scheme, _, _ := strings.Cut(url, "://"); scheme {
 	case "mongodb", "mongodb+srv":
-		return opened(mongo.Open(url))
-	case "sqlite":
-		return opened(sqlite.Open(url))
+		store, err := mongo.Open(url, files)
+		if err != nil {
+			return nil, err // not store: a nil pointer in an interface is not nil
+		}
+		return store, nil
 	default: // without the URL, which may hold a password
-		return nil, fmt.Errorf("readings are kept in mongodb://, mongodb+srv:// or sqlite://, not in %.20q", scheme)
+		return nil, fmt.Errorf("readings are kept in mongodb:// or mongodb+srv://, not in %.20q", scheme)
 	}
-}
-
-// opened keeps a nil *mongo.Store from becoming a Store that is not nil.
-func opened[S Store](s S, err error) (Store, error) {
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
 }

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"encoding"
 	"errors"
 	"fmt"
@@ -21,18 +22,19 @@ type setting struct {
 func settingsOf(targets []any) []*setting {
 	var all []*setting
 	for _, target := range targets {
-		all = appendFields(all, "", reflect.ValueOf(target).Elem())
+		all = appendFields(all, "", "", reflect.ValueOf(target).Elem())
 	}
 	return all
 }
 
-func appendFields(all []*setting, prefix string, v reflect.Value) []*setting {
+func appendFields(all []*setting, prefix, group string, v reflect.Value) []*setting {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
+		group := cmp.Or(f.Tag.Get("group"), group)
 		env, name := f.Tag.Get("env"), f.Tag.Get("name")
 		switch {
 		case isStruct(f):
-			all = appendFields(all, prefix+f.Tag.Get("envprefix"), v.Field(i))
+			all = appendFields(all, prefix+f.Tag.Get("envprefix"), group, v.Field(i))
 			continue
 		case env == "" && name == "":
 			continue
@@ -44,7 +46,7 @@ func appendFields(all []*setting, prefix string, v reflect.Value) []*setting {
 		}
 		all = append(all, &setting{
 			flag: name, env: env, preset: f.Tag.Get("default"), help: f.Tag.Get("help"),
-			placeholder: f.Tag.Get("placeholder"), group: f.Tag.Get("group"), field: v.Field(i),
+			placeholder: f.Tag.Get("placeholder"), group: group, field: v.Field(i),
 		})
 	}
 	return all

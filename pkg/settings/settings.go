@@ -6,7 +6,7 @@
 //	default:"raw-data"  what it is when it is not given
 //	help:"…"            what it means, a sentence or two
 //	placeholder:"N"     what --help shows for the value of a setting without a default
-//	group:"…"           the heading in --help
+//	group:"…"           the heading in --help; that of a struct is its fields'
 //
 // A field is a string, a number, a bool, a time.Duration, a []string (separated by commas) or an
 // encoding.TextUnmarshaler. The settings of a struct in a field are settings too, with envprefix:"…" of that

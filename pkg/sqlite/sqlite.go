@@ -94,21 +94,6 @@ func (db *DB) Close() error {
 	return errors.Join(db.Read.Close(), db.Write.Close())
 }
 
-// PathOf returns the path in a URL of the form sqlite:///path/to/file. The path is absolute: the third
-// slash is its first. Characters that mean something in a URL stand escaped, as url.URL writes them.
-func PathOf(rawURL string) (string, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return "", err // names the URL
-	}
-	switch {
-	case u.Scheme != "sqlite", u.Host != "", u.User != nil, u.RawQuery != "", u.Fragment != "",
-		!filepath.IsAbs(u.Path), filepath.Clean(u.Path) == "/":
-		return "", fmt.Errorf("%q is not of the form sqlite:///path/to/file", rawURL)
-	}
-	return filepath.Clean(u.Path), nil
-}
-
 // IsUnique reports whether err is the refusal of a row because a unique value of it is taken.
 func IsUnique(err error) bool {
 	return hasCode(err, sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,

@@ -44,32 +44,6 @@ func count(t *testing.T, db *sql.DB, table string) (n int) {
 	return n
 }
 
-func TestPathOf(t *testing.T) {
-	for url, want := range map[string]string{
-		"sqlite:///var/lib/telltale/readings.db": "/var/lib/telltale/readings.db",
-		"sqlite:///a/../b//c.db":                 "/b/c.db",
-		"sqlite:///a%20b/100%25%3F%23.db":        "/a b/100%?#.db",
-		"sqlite:///a b.db":                       "/a b.db",
-
-		"sqlite://readings.db":       "",
-		"sqlite:readings.db":         "",
-		"sqlite://":                  "",
-		"sqlite:///":                 "",
-		"sqlite:///a.db?mode=memory": "",
-		"sqlite:///a.db#b":           "",
-		"sqlite://user@/a.db":        "",
-		"file:///a.db":               "",
-		"/a.db":                      "",
-		"":                           "",
-		"sqlite:///%zz":              "",
-	} {
-		got, err := sqlite.PathOf(url)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("PathOf(%q) = %q, %v; want %q", url, got, err, want)
-		}
-	}
-}
-
 func TestOpen(t *testing.T) {
 	t.Run("every connection has the settings that the promises rest on", func(t *testing.T) {
 		db := open(t, filepath.Join(t.TempDir(), "a.db"))

@@ -7,11 +7,15 @@
 package tlsfiles
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+
+	"github.com/telltale-iot/telltale/pkg/settings"
 )
 
 // Files are the settings of a client: PEM files, each of which may be left out.
@@ -21,35 +25,87 @@ type Files struct {
 	Key  string `env:"KEY_FILE" help:"PEM file of that certificate's private key."`
 }
 
+// Set reports whether any file is named.
+func (f Files) Set() bool { return f != Files{} }
+
+// Validate returns a *settings.Error when the files cannot be used.
+func (f Files) Validate() error {
+	if _, err := f.roots(); err != nil {
+		return &settings.Error{Variable: "CA_FILE", Value: f.CA, Err: err}
+	}
+	if _, err := f.certificates(); err != nil {
+		return &settings.Error{Variable: "CERT_FILE", Value: f.Cert, Err: err}
+	}
+	return nil
+}
+
+// Handshake makes conn a TLS connection to the server at addr, which is host:port. It closes conn when that
+// fails.
+func (f Files) Handshake(ctx context.Context, conn net.Conn, addr string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	cfg, err := f.Client(host)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	secured := tls.Client(conn, cfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("TLS to %s: %w", addr, err)
+	}
+	return secured, nil
+}
+
 // Client returns the configuration of one connection to the server of that name, a host name or an IP
 // address. It reads the files: call it for each connection.
 func (f Files) Client(server string) (*tls.Config, error) {
-	cfg := &tls.Config{ServerName: server, MinVersion: tls.VersionTLS12}
-	if f.CA != "" {
-		pem, err := os.ReadFile(f.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read CA certificates: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read CA certificates: there is none in %s", f.CA)
-		}
+	roots, err := f.roots()
+	if err != nil {
+		return nil, err
 	}
+	certificates, err := f.certificates()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{ServerName: server, RootCAs: roots, Certificates: certificates, MinVersion: tls.VersionTLS12}, nil
+}
+
+// roots is nil, which means the system's, when no CA file is named.
+func (f Files) roots() (*x509.CertPool, error) {
+	if f.CA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(f.CA)
+	if err != nil {
+		return nil, fmt.Errorf("read CA certificates: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read CA certificates: there is none in %s", f.CA)
+	}
+	return roots, nil
+}
+
+func (f Files) certificates() ([]tls.Certificate, error) {
 	if (f.Cert == "") != (f.Key == "") {
 		return nil, errors.New("a certificate file and a key file must be given together")
 	}
-	if f.Cert != "" {
-		p, err := readPair(f.Cert, f.Key)
-		if err != nil {
-			return nil, err
-		}
-		cert, err := p.certificate()
-		if err != nil {
-			return nil, err
-		}
-		cfg.Certificates = []tls.Certificate{*cert}
+	if f.Cert == "" {
+		return nil, nil
 	}
-	return cfg, nil
+	p, err := readPair(f.Cert, f.Key)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := p.certificate()
+	if err != nil {
+		return nil, err
+	}
+	return []tls.Certificate{*cert}, nil
 }
 
 // pair is a certificate and its key as they are in their files.

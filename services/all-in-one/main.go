@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // command holds the settings of all services. Those that name a server have no default here: unset, the
@@ -27,11 +28,19 @@ type command struct {
 	LogLevel        slog.Level    `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 	Demo            int           `name:"demo" placeholder:"N" help:"Let N simulated devices publish a reading per second each."`
 
-	MQTTURL      string   `env:"MQTT_URL" group:"Servers in place of embedded parts" help:"Broker to subscribe to, instead of listening for devices."`
-	KafkaBrokers []string `env:"KAFKA_BROKERS" group:"Servers in place of embedded parts" help:"Kafka bootstrap servers, host:port, separated by commas."`
-	MongoDBURI   string   `env:"MONGODB_URI" group:"Servers in place of embedded parts" help:"Where readings are stored."`
-	RedisURL     string   `env:"REDIS_URL" group:"Servers in place of embedded parts" help:"Where the newest readings are kept."`
-	DatabaseURL  string   `env:"DATABASE_URL" group:"Servers in place of embedded parts" help:"Where users and devices are kept: mysql:// or postgres://."`
+	Servers `group:"Servers in place of embedded parts"`
+}
+
+// Servers are the settings of servers in place of embedded parts.
+type Servers struct {
+	MQTTURL      string         `env:"MQTT_URL" help:"Broker to subscribe to, instead of listening for devices."`
+	KafkaBrokers []string       `env:"KAFKA_BROKERS" help:"Kafka bootstrap servers, host:port, separated by commas."`
+	MongoDBURI   string         `env:"MONGODB_URI" help:"Where readings are stored."`
+	MongoDBTLS   tlsfiles.Files `envprefix:"MONGODB_"`
+	RedisURL     string         `env:"REDIS_URL" help:"Where the newest readings are kept."`
+	RedisTLS     tlsfiles.Files `envprefix:"REDIS_"`
+	DatabaseURL  string         `env:"DATABASE_URL" help:"Where users and devices are kept: mysql:// or postgres://."`
+	DatabaseTLS  tlsfiles.Files `envprefix:"DATABASE_"`
 }
 
 func main() {

@@ -16,7 +16,10 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	sqlitemetadata "github.com/telltale-iot/telltale/pkg/metadata/sqlite"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // partitions of the embedded broker's topics: each batch of one is synced to disk by itself, and one
@@ -101,13 +104,23 @@ func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
 }
 
 func (c *command) openStores(ctx context.Context, parts *parts, dir string, health *daemon.Health) (err error) {
-	if parts.readings, err = openStore(ctx, parts, health, readings.Open, "MONGODB_URI", c.MongoDBURI, dir, "readings.db"); err != nil {
+	if c.MongoDBURI != "" {
+		parts.readings, err = openServer(ctx, parts, health, readings.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
+	} else {
+		parts.readings, err = openFile(ctx, parts, health, sqlitereadings.Open, dir, "readings.db")
+	}
+	if err != nil {
 		return err
 	}
-	if parts.metadata, err = openStore(ctx, parts, health, metadata.Open, "DATABASE_URL", c.DatabaseURL, dir, "metadata.db"); err != nil {
+	if c.DatabaseURL != "" {
+		parts.metadata, err = openServer(ctx, parts, health, metadata.Open, "DATABASE_URL", c.DatabaseURL, c.DatabaseTLS)
+	} else {
+		parts.metadata, err = openFile(ctx, parts, health, sqlitemetadata.Open, dir, "metadata.db")
+	}
+	if err != nil {
 		return err
 	}
-	if parts.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://")); err != nil {
+	if parts.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://"), c.RedisTLS); err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
 	parts.add("latest", parts.latest.Close)
@@ -124,19 +137,23 @@ type store interface {
 	Close() error
 }
 
-// openStore opens the store at url, the setting of variable, or where that is empty in a SQLite file of its
-// own in dir. A file is prepared here: unlike a server, it cannot be waited for.
-func openStore[S store](ctx context.Context, parts *parts, health *daemon.Health, open func(string) (S, error), variable, url, dir, file string) (s S, err error) {
-	if url != "" {
-		if s, err = open(url); err != nil {
-			return s, &daemon.ConfigError{Variable: variable, Value: url, Err: err}
-		}
-		parts.add(variable, s.Close)
-		server, _, _ := strings.Cut(url, ":")
-		health.Register(ctx, server, s.Check)
-		return s, nil
+// openServer opens the store on the server at url, the setting of variable.
+func openServer[S store](ctx context.Context, parts *parts, health *daemon.Health, open func(string, tlsfiles.Files) (S, error), variable, url string, files tlsfiles.Files) (S, error) {
+	s, err := open(url, files)
+	if err != nil {
+		return s, &daemon.ConfigError{Variable: variable, Value: url, Err: err}
 	}
-	if s, err = open("sqlite://" + filepath.Join(dir, file)); err != nil {
+	parts.add(variable, s.Close)
+	server, _, _ := strings.Cut(url, ":")
+	health.Register(ctx, server, s.Check)
+	return s, nil
+}
+
+// openFile opens the store in a SQLite file of its own in dir. The file is prepared here: unlike a server, it
+// cannot be waited for.
+func openFile[S store](ctx context.Context, parts *parts, health *daemon.Health, open func(string) (S, error), dir, file string) (S, error) {
+	s, err := open(filepath.Join(dir, file))
+	if err != nil {
 		return s, fmt.Errorf("data directory (DATA_DIR): %w", err)
 	}
 	parts.add(file, s.Close)

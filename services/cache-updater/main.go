@@ -8,14 +8,16 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 )
 
 type command struct {
 	daemon.Flags
 	kafka.Config
-	RedisURL  string        `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where the newest readings are kept."`
-	LatestTTL time.Duration `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
+	RedisURL  string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where the newest readings are kept."`
+	RedisTLS  tlsfiles.Files `envprefix:"REDIS_"`
+	LatestTTL time.Duration  `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
 }
 
 func main() {
@@ -23,7 +25,7 @@ func main() {
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
-	cache, err := latest.Open(c.RedisURL)
+	cache, err := latest.Open(c.RedisURL, c.RedisTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}

@@ -7,13 +7,15 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 )
 
 type command struct {
 	daemon.Flags
 	kafka.Config
-	MongoDBURI string `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
+	MongoDBURI string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
+	MongoDBTLS tlsfiles.Files `envprefix:"MONGODB_"`
 }
 
 func main() {
@@ -22,7 +24,7 @@ func main() {
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	c.ClientID = writer.Group
-	store, err := readings.Open(c.MongoDBURI)
+	store, err := readings.Open(c.MongoDBURI, c.MongoDBTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}

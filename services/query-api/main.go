@@ -16,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 )
@@ -23,10 +24,13 @@ import (
 type command struct {
 	daemon.Flags
 	kafka.Config
-	HTTPAddr    string `env:"HTTP_ADDR" default:":8000" help:"Address of the HTTP API."`
-	DatabaseURL string `env:"DATABASE_URL" default:"mysql://iot:iot@localhost:3306/iot" help:"Where users and devices are kept: mysql:// or postgres://."`
-	MongoDBURI  string `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
-	RedisURL    string `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
+	HTTPAddr    string         `env:"HTTP_ADDR" default:":8000" help:"Address of the HTTP API."`
+	DatabaseURL string         `env:"DATABASE_URL" default:"mysql://iot:iot@localhost:3306/iot" help:"Where users and devices are kept: mysql:// or postgres://."`
+	DatabaseTLS tlsfiles.Files `envprefix:"DATABASE_"`
+	MongoDBURI  string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
+	MongoDBTLS  tlsfiles.Files `envprefix:"MONGODB_"`
+	RedisURL    string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
+	RedisTLS    tlsfiles.Files `envprefix:"REDIS_"`
 }
 
 func main() {
@@ -35,17 +39,17 @@ func main() {
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	c.ClientID = "query-api"
-	devices, err := metadata.Open(c.DatabaseURL)
+	devices, err := metadata.Open(c.DatabaseURL, c.DatabaseTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "DATABASE_URL", Value: c.DatabaseURL, Err: err}
 	}
 	defer devices.Close() //nolint:errcheck // every write was answered before
-	stored, err := readings.Open(c.MongoDBURI)
+	stored, err := readings.Open(c.MongoDBURI, c.MongoDBTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
 	defer stored.Close() //nolint:errcheck // it was only read
-	cache, err := latest.Open(c.RedisURL)
+	cache, err := latest.Open(c.RedisURL, c.RedisTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}

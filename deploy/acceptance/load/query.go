@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 const (
@@ -86,7 +87,7 @@ func seed(ctx context.Context, databaseURL, mongoURI, redisURL string) error {
 		}
 	}
 
-	devices, err := metadata.Open(databaseURL)
+	devices, err := metadata.Open(databaseURL, tlsfiles.Files{})
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func seed(ctx context.Context, databaseURL, mongoURI, redisURL string) error {
 		return err
 	}
 
-	store, err := readings.Open(mongoURI)
+	store, err := readings.Open(mongoURI, tlsfiles.Files{})
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func seed(ctx context.Context, databaseURL, mongoURI, redisURL string) error {
 		return err
 	}
 
-	cache, err := latest.Open(redisURL)
+	cache, err := latest.Open(redisURL, tlsfiles.Files{})
 	if err != nil {
 		return err
 	}

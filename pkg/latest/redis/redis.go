@@ -28,6 +28,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 const (
@@ -54,9 +56,12 @@ type Cache struct {
 	subscriptions sync.WaitGroup
 }
 
-// Open returns the cache at u (redis:// or rediss://). It fails where u makes no sense, and does not wait
-// for the server.
-func Open(u *url.URL) (*Cache, error) {
+// Open returns the cache at u, redis:// or, with TLS by files, rediss://. It fails where u makes no sense, and
+// does not wait for the server.
+func Open(u *url.URL, files tlsfiles.Files) (*Cache, error) {
+	if files.Set() && u.Scheme != "rediss" {
+		return nil, errors.New("files for TLS are given, but the URL does not begin with rediss://")
+	}
 	option, err := rueidis.ParseURL(u.String())
 	if err != nil {
 		return nil, err
@@ -77,10 +82,13 @@ func Open(u *url.URL) (*Cache, error) {
 		if !opened {
 			return nil, errors.New("not opened yet")
 		}
-		if config != nil {
-			return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, "tcp", addr)
+		conn, err := dialer.DialContext(ctx, "tcp", addr)
+		if err != nil || config == nil {
+			return conn, err
 		}
-		return dialer.DialContext(ctx, "tcp", addr)
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return files.Handshake(ctx, conn, addr)
 	}
 	client, err := rueidis.NewClient(option)
 	if client == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/latest/latesttest"
 	"github.com/telltale-iot/telltale/pkg/latest/redis"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // serverURL names a database that the tests may empty. Without one the test is skipped, or fails where
@@ -43,7 +44,7 @@ func parse(t testing.TB, text string) *url.URL {
 
 func open(t testing.TB, u *url.URL) *redis.Cache {
 	t.Helper()
-	c, err := redis.Open(u)
+	c, err := redis.Open(u, tlsfiles.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,12 +15,15 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlite"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Database is one that is empty, and that nothing else uses.
 type Database struct {
-	URL string  // a store's, of this database
-	SQL *sql.DB // the same database without a store
+	URL  string  // a store's, of this database; "" for SQLite
+	File string  // of SQLite
+	SQL  *sql.DB // the same database without a store
 	// Waiting is a query that returns to a transaction how many others wait for it; "" where a database
 	// does not tell.
 	Waiting string
@@ -64,15 +67,30 @@ type database struct {
 // open returns a new store, whose tables may not be there yet.
 func (db *database) open() metadata.Store {
 	db.t.Helper()
-	s, err := metadata.Open(db.URL)
-	if err != nil {
-		db.t.Fatal(err)
-	}
+	s := db.openUnclosed()
 	db.t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			db.t.Errorf("close: %v", err)
 		}
 	})
+	return s
+}
+
+// openUnclosed returns a store that the test closes itself.
+func (db *database) openUnclosed() metadata.Store {
+	db.t.Helper()
+	var (
+		s   metadata.Store
+		err error
+	)
+	if db.File != "" {
+		s, err = sqlite.Open(db.File)
+	} else {
+		s, err = metadata.Open(db.URL, tlsfiles.Files{})
+	}
+	if err != nil {
+		db.t.Fatal(err)
+	}
 	return s
 }
 

@@ -61,10 +61,7 @@ func preparation() []promise {
 			wantEqual(t, allDevices(t, s), []iot.Device{d})
 		}},
 		{"a store that is opened again has everything, and goes on with its ids", func(t *testing.T, db *database) {
-			first, err := metadata.Open(db.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
+			first := db.openUnclosed()
 			if err := first.Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -97,10 +94,7 @@ func preparation() []promise {
 			wantOutages(t, t.Context(), db.open())
 		}},
 		{"a call that is cancelled, and a closed store, are outages", func(t *testing.T, db *database) {
-			s, err := metadata.Open(db.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := db.openUnclosed()
 			if err := s.Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}

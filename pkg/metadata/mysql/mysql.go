@@ -3,6 +3,7 @@ package mysql
 
 import (
 	"cmp"
+	"context"
 	"database/sql"
 	"embed"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 //go:embed migrations/*.sql
@@ -25,10 +27,13 @@ var migrations embed.FS
 
 // Open returns the store that a URL of the form mysql://user:password@host:3306/database names. Parameters
 // behind it are those of github.com/go-sql-driver/mysql (tls, timeout, readTimeout, writeTimeout …), or
-// else variables of the session. Open connects to nothing.
-func Open(rawURL string) (*sqlstore.Store, error) {
+// else variables of the session. With tls=true the connection is secured by files. Open connects to nothing.
+func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 	cfg, err := config(rawURL)
 	if err != nil {
+		return nil, err
+	}
+	if err := secure(cfg, files); err != nil {
 		return nil, err
 	}
 	connector, err := mysql.NewConnector(cfg)
@@ -83,6 +88,24 @@ func config(rawURL string) (*mysql.Config, error) {
 	// Strict, so that nothing is shortened silently; and bun escapes with backslashes, which must count.
 	cfg.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 	return cfg, nil
+}
+
+// secure has each connection read files.
+func secure(cfg *mysql.Config, files tlsfiles.Files) error {
+	if !files.Set() {
+		return nil
+	}
+	if cfg.TLSConfig != "true" {
+		return errors.New("files for TLS are given, but the URL does not ask for it with tls=true")
+	}
+	host, _, err := net.SplitHostPort(cfg.Addr)
+	if err != nil {
+		return err
+	}
+	return cfg.Apply(mysql.BeforeConnect(func(_ context.Context, c *mysql.Config) (err error) {
+		c.TLS, err = files.Client(host)
+		return err
+	}))
 }
 
 // meaning tells the server's errors by their numbers.

@@ -12,6 +12,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/metadata/metadatatest"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 func TestStore(t *testing.T) {
@@ -29,7 +30,7 @@ func BenchmarkStore(b *testing.B) {
 // MySQL commits each statement that creates a table by itself.
 func TestAPreparationThatBrokeOffIsFinished(t *testing.T) {
 	db := emptyOn(metadatatest.ServerURL(t, "TEST_MYSQL_URL"))(t)
-	s, err := metadata.Open(db.URL)
+	s, err := metadata.Open(db.URL, tlsfiles.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}

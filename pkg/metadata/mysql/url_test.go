@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 func TestURL(t *testing.T) {
@@ -57,7 +59,7 @@ func TestABadURLIsAnErrorThatDoesNotShowIt(t *testing.T) {
 		"mysql://iot:secret@db.example/telltale?tls=secret-config", "iot:secret@tcp(db.example)/telltale",
 		"postgres://iot:secret@db.example/telltale", "mysql://iot:secret@db.example/telltale?timeout=5",
 	} {
-		if _, err := Open(url); err == nil {
+		if _, err := Open(url, tlsfiles.Files{}); err == nil {
 			t.Errorf("%s: no error", url)
 		} else if strings.Contains(err.Error(), "iot:sec") || strings.Contains(err.Error(), "secret@") || strings.Contains(err.Error(), "ret@") {
 			t.Errorf("%s: %v", url, err)

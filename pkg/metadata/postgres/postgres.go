@@ -2,6 +2,7 @@
 package postgres
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -16,20 +17,32 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
 // Open returns the store that a URL of the form postgres://user:password@host:5432/database names, or one
-// with postgresql://. Parameters behind it are libpq's (sslmode, connect_timeout …), as pgx reads them.
-// Open connects to nothing.
-func Open(rawURL string) (*sqlstore.Store, error) {
+// with postgresql://. Parameters behind it are libpq's (sslmode, connect_timeout …), as pgx reads them. With
+// an sslmode that does without TLS in no case the connection is secured by files, and the server's name is
+// verified. Open connects to nothing.
+func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 	cfg, err := config(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	db := stdlib.OpenDB(*cfg)
+	var options []stdlib.OptionOpenDB
+	if files.Set() {
+		if cfg.TLSConfig == nil || len(cfg.Fallbacks) > 0 {
+			return nil, errors.New("files for TLS are given, but the URL does not insist on it with sslmode=verify-full")
+		}
+		options = append(options, stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) (err error) {
+			c.TLSConfig, err = files.Client(c.Host)
+			return err
+		}))
+	}
+	db := stdlib.OpenDB(*cfg, options...)
 	sqlstore.LimitPool(db)
 	return sqlstore.New(db, db, sqlstore.Dialect{
 		SQL:        pgdialect.New(),

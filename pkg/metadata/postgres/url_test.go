@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 func TestURL(t *testing.T) {
@@ -45,7 +47,7 @@ func TestABadURLIsAnErrorThatDoesNotShowIt(t *testing.T) {
 		"postgres://iot:secret@db.example/telltale?connect_timeout=soon", "mysql://iot:secret@db.example/telltale",
 		"host=db.example password=secret@", "postgres://db.example/telltale?password=secret@&sslmode=perhaps",
 	} {
-		if _, err := Open(url); err == nil {
+		if _, err := Open(url, tlsfiles.Files{}); err == nil {
 			t.Errorf("%s: no error", url)
 		} else if strings.Contains(err.Error(), "iot:sec") || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "ret@") {
 			t.Errorf("%s: %v", url, err)

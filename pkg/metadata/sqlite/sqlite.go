@@ -15,13 +15,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Open opens the file that a URL of the form sqlite:///path/to/file names, and creates it when it is
-// missing; its directory must exist.
-func Open(rawURL string) (*sqlstore.Store, error) {
-	path, err := sqlite.PathOf(rawURL)
-	if err != nil {
-		return nil, err
-	}
+// Open opens the file at path, and creates it when it is missing; its directory must exist.
+func Open(path string) (*sqlstore.Store, error) {
 	db, err := sqlite.Open(path)
 	if err != nil {
 		return nil, err

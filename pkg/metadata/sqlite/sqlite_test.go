@@ -1,7 +1,6 @@
 package sqlite_test
 
 import (
-	"net/url"
 	"path/filepath"
 	"testing"
 
@@ -30,5 +29,5 @@ func empty(t testing.TB) metadatatest.Database {
 			t.Error(err)
 		}
 	})
-	return metadatatest.Database{URL: (&url.URL{Scheme: "sqlite", Path: path}).String(), SQL: db.Write}
+	return metadatatest.Database{File: path, SQL: db.Write}
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -20,6 +21,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Store is a readings.Store.
@@ -42,8 +44,8 @@ const (
 )
 
 // Open returns the store in the database that uri, as MongoDB defines connection strings, names in its
-// path. It does not wait for the server.
-func Open(uri string) (*Store, error) {
+// path. With tls=true the connections are secured by files. Open does not wait for the server.
+func Open(uri string, files tlsfiles.Files) (*Store, error) {
 	parsed, err := connstring.ParseAndValidate(uri)
 	if err != nil {
 		return nil, err
@@ -54,12 +56,35 @@ func Open(uri string) (*Store, error) {
 	timeout := cmp.Or(parsed.Timeout, callTimeout) // 0 would be no limit
 	settings := options.Client().ApplyURI(uri).
 		SetTimeout(timeout).SetServerSelectionTimeout(timeout).SetConnectTimeout(timeout)
+	if files.Set() {
+		if settings.TLSConfig == nil {
+			return nil, errors.New("files for TLS are given, but the URI does not ask for it with tls=true")
+		}
+		// The driver would keep what it is given for ever.
+		settings.SetTLSConfig(nil).SetDialer(&dialer{files: files, timeout: timeout})
+	}
 	client, err := mongo.Connect(settings)
 	if err != nil {
 		return nil, fmt.Errorf("connect to mongodb: %w", err)
 	}
 	collection := client.Database(parsed.Database).Collection(collectionName)
 	return &Store{client: client, collection: collection, timeout: timeout}, nil
+}
+
+// dialer opens connections with TLS.
+type dialer struct {
+	files   tlsfiles.Files
+	timeout time.Duration
+}
+
+func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return d.files.Handshake(ctx, conn, addr)
 }
 
 // Prepare creates the indexes that are missing. That fails where readings of the same device and time are

@@ -19,6 +19,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/readings/readingstest"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // server returns the URI of the server for tests, without a database.
@@ -54,7 +55,7 @@ func database(t testing.TB) *mongo.Database {
 // openURI opens the store at uri and closes it when t ends.
 func openURI(t testing.TB, uri string) readings.Store {
 	t.Helper()
-	store, err := readings.Open(uri)
+	store, err := readings.Open(uri, tlsfiles.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}

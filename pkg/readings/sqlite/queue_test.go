@@ -14,7 +14,7 @@ import (
 
 func openStore(t *testing.T, path string) *Store {
 	t.Helper()
-	store, err := Open("sqlite://" + path)
+	store, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,13 +28,8 @@ var (
 	_ iot.ReadingReader = (*Store)(nil)
 )
 
-// Open opens the file that url, sqlite:///path/to/file, names. The file is created where it is missing; its
-// directory must exist.
-func Open(url string) (*Store, error) {
-	path, err := sqlite.PathOf(url)
-	if err != nil {
-		return nil, err
-	}
+// Open opens the file at path, and creates it when it is missing; its directory must exist.
+func Open(path string) (*Store, error) {
 	db, err := sqlite.Open(path)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/readings/readingstest"
+	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
 )
 
 func open(t testing.TB) readings.Store {
@@ -15,7 +16,7 @@ func open(t testing.TB) readings.Store {
 
 func openFile(t testing.TB, path string) readings.Store {
 	t.Helper()
-	store, err := readings.Open("sqlite://" + path)
+	store, err := sqlite.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,10 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	sqlitemetadata "github.com/telltale-iot/telltale/pkg/metadata/sqlite"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 )
 
@@ -60,12 +63,12 @@ func TestRebuild(t *testing.T) {
 func openStores(t *testing.T) (readings.Store, metadata.Store, latest.Cache) {
 	t.Helper()
 	dir := t.TempDir()
-	r, err := readings.Open("sqlite://" + filepath.Join(dir, "readings.db"))
+	r, err := sqlitereadings.Open(filepath.Join(dir, "readings.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Close() })
-	m, err := metadata.Open("sqlite://" + filepath.Join(dir, "metadata.db"))
+	m, err := sqlitemetadata.Open(filepath.Join(dir, "metadata.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +79,7 @@ func openStores(t *testing.T) (readings.Store, metadata.Store, latest.Cache) {
 	if err := m.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c, err := latest.Open("memory://")
+	c, err := latest.Open("memory://", tlsfiles.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // servers is what a test runs on. They may be shared with other tests, so topics and devices are new in
@@ -85,7 +86,7 @@ func (s servers) newTopic(t *testing.T) kafka.Config {
 
 func (s servers) openCache(t *testing.T) latest.Cache {
 	t.Helper()
-	c, err := latest.Open(s.cache)
+	c, err := latest.Open(s.cache, tlsfiles.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}

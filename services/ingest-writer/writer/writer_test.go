@@ -23,6 +23,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 )
 
@@ -137,7 +138,7 @@ func newEnvironment(t *testing.T) *environment {
 		t.Cleanup(func() { _ = broker.Close() })
 		e.kafka.Brokers = []string{broker.Addr()}
 	}
-	opened, err := readings.Open("sqlite://" + filepath.Join(t.TempDir(), "readings.db"))
+	opened, err := sqlite.Open(filepath.Join(t.TempDir(), "readings.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

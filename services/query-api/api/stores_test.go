@@ -14,8 +14,11 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	sqlitemetadata "github.com/telltale-iot/telltale/pkg/metadata/sqlite"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // stores is what an API serves from.
@@ -34,11 +37,11 @@ func (u urls) open(t testing.TB) stores {
 		s   stores
 		err error
 	)
-	if s.metadata, err = metadata.Open(u.metadata); err != nil {
+	if s.metadata, err = metadata.Open(u.metadata, tlsfiles.Files{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.metadata.Close() })
-	if s.readings, err = readings.Open(u.readings); err != nil {
+	if s.readings, err = readings.Open(u.readings, tlsfiles.Files{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.readings.Close() })
@@ -48,7 +51,7 @@ func (u urls) open(t testing.TB) stores {
 
 func openCache(t testing.TB, url string) latest.Cache {
 	t.Helper()
-	c, err := latest.Open(url)
+	c, err := latest.Open(url, tlsfiles.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +73,17 @@ var backends = []struct {
 func embedded(t testing.TB) stores {
 	t.Helper()
 	dir := t.TempDir()
-	s := urls{"sqlite://" + filepath.Join(dir, "metadata.db"), "sqlite://" + filepath.Join(dir, "readings.db"), "memory://"}.open(t)
+	devices, err := sqlitemetadata.Open(filepath.Join(dir, "metadata.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = devices.Close() })
+	stored, err := sqlitereadings.Open(filepath.Join(dir, "readings.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = stored.Close() })
+	s := stores{devices, stored, openCache(t, "memory://")}
 	s.prepare(t)
 	return s
 }

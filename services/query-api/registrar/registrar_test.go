@@ -17,6 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlite"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 )
 
@@ -135,7 +136,7 @@ func newWorld(t *testing.T) *world {
 // open opens the store as another process would.
 func (w *world) open(t *testing.T) metadata.Store {
 	t.Helper()
-	store, err := metadata.Open("sqlite://" + w.file)
+	store, err := sqlite.Open(w.file)
 	if err != nil {
 		t.Fatal(err)
 	}
