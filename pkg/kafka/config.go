@@ -14,7 +14,8 @@ type Config struct {
 	Partitions  int32         `env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of a topic that is missing and has to be created."`
 	Replication int16         `env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of a created topic; -1 is the broker's own default."`
 	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long a created topic keeps its records."`
-	ClientID    string        // names this process to the broker: the service's name
+	Security    Security
+	ClientID    string // names this process to the broker: the service's name
 }
 
 // DeadLetterTopic is the name of the topic of rejected bytes.
@@ -54,7 +55,8 @@ func clientConfig(cfg Config, d *dialer) *sarama.Config {
 	sc.Net.WriteTimeout = writeTimeout
 	sc.Net.ReadTimeout = answerTimeout
 	sc.Net.Proxy.Enable = true // not a proxy: the way to a dialer of one's own
-	sc.Net.Proxy.Dialer = d
+	sc.Net.Proxy.Dialer = d    // which speaks TLS, too
+	cfg.Security.logIn(sc)
 
 	sc.Metadata.Full = false // only the topics we use, and nothing before the first is asked for
 	sc.Metadata.AllowAutoTopicCreation = false

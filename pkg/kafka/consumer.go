@@ -70,7 +70,7 @@ func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheu
 // Run consumes until ctx ends, then lets the handlers finish, commits what they resolved, leaves the
 // group and returns nil; that takes at most 5 s. Call it once.
 func (c *Consumer) Run(ctx context.Context) error {
-	d := newDialer()
+	d := newDialer(c.cfg.Security)
 	defer d.closeAll()
 	client, err := sarama.NewClient(c.cfg.Brokers, groupConfig(c.cfg, d)) // asks nothing of Kafka yet
 	if err != nil {

@@ -9,15 +9,16 @@ import (
 // dialer opens sarama's connections and can close them all. sarama's calls take no context: closing what
 // they wait on is the way to end them in time.
 type dialer struct {
-	ctx  context.Context
-	stop context.CancelFunc
+	security Security
+	ctx      context.Context
+	stop     context.CancelFunc
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
 }
 
-func newDialer() *dialer {
-	d := &dialer{conns: map[*conn]struct{}{}}
+func newDialer(security Security) *dialer {
+	d := &dialer{security: security, conns: map[*conn]struct{}{}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	return d
 }
@@ -29,14 +30,26 @@ func (d *dialer) Dial(network, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: nc, dialer: d}
+	if err := d.keep(c); err != nil {
+		return nil, err
+	}
+	if !d.security.TLS {
+		return c, nil
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, dialTimeout)
+	defer cancel()
+	return d.security.Files.Handshake(ctx, c, addr)
+}
+
+func (d *dialer) keep(c *conn) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.ctx.Err(); err != nil {
-		_ = nc.Close()
-		return nil, err
+		_ = c.Conn.Close()
+		return err
 	}
 	d.conns[c] = struct{}{}
-	return c, nil
+	return nil
 }
 
 // closeAll closes every connection and opens no more.

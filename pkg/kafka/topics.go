@@ -45,7 +45,7 @@ func EnsureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 }
 
 func ensureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
-	d := newDialer()
+	d := newDialer(cfg.Security)
 	defer d.closeAll()
 	defer context.AfterFunc(ctx, d.closeAll)()
 	client, err := sarama.NewClient(cfg.Brokers, clientConfig(cfg, d))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -33,8 +34,9 @@ type command struct {
 
 // Servers are the settings of servers in place of embedded parts.
 type Servers struct {
-	MQTTURL      string         `env:"MQTT_URL" help:"Broker to subscribe to, instead of listening for devices."`
-	KafkaBrokers []string       `env:"KAFKA_BROKERS" help:"Kafka bootstrap servers, host:port, separated by commas."`
+	MQTTURL      string   `env:"MQTT_URL" help:"Broker to subscribe to, instead of listening for devices."`
+	KafkaBrokers []string `env:"KAFKA_BROKERS" help:"Kafka bootstrap servers, host:port, separated by commas."`
+	Kafka        kafka.Security
 	MongoDBURI   string         `env:"MONGODB_URI" help:"Where readings are stored."`
 	MongoDBTLS   tlsfiles.Files `envprefix:"MONGODB_"`
 	RedisURL     string         `env:"REDIS_URL" help:"Where the newest readings are kept."`

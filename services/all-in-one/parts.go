@@ -85,6 +85,7 @@ func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
 		Brokers: c.KafkaBrokers, Topic: c.KafkaTopic, Partitions: 12, Replication: -1, Retention: c.LogRetention,
 	}
 	if len(c.KafkaBrokers) > 0 {
+		parts.kafka.Security = c.Kafka
 		return nil
 	}
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
