@@ -80,6 +80,10 @@ test-real: servers ## the tests on real servers
 REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/kafka/... pkg/readings/... pkg/metadata/... pkg/latest/... \
 	services/mqtt-bridge/... services/ingest-writer/... services/cache-updater/... services/query-api/...)
 
+.PHONY: test-secured
+test-secured: ## the services on servers that demand TLS and passwords
+	TEST_SECURED=1 go test -count=1 -timeout 15m ./deploy/acceptance/secured
+
 .PHONY: test-start-order
 test-start-order: images ## compose in random orders, and Kafka a minute late
 	go run ./deploy/acceptance/startorder

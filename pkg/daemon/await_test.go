@@ -81,3 +81,24 @@ func TestHealth(t *testing.T) {
 		})
 	})
 }
+
+func TestDependencyThatWasNeverThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		h := NewHealth(slog.New(slog.NewTextHandler(&out, nil)), prometheus.NewRegistry())
+		h.Register(t.Context(), "mongodb", func(context.Context) error { return errors.New("authentication failed") })
+		logged := func() string {
+			h.mu.Lock() // it is held when something is logged
+			defer h.mu.Unlock()
+			return out.String()
+		}
+		time.Sleep(checkEvery / 2)
+		if log := logged(); log != "" {
+			t.Errorf("logged at once, though it may be starting: %s", log)
+		}
+		time.Sleep(10 * checkEvery)
+		if log := logged(); strings.Count(log, "authentication failed") != 1 || !strings.Contains(log, "dependency=mongodb") {
+			t.Errorf("want one line that names it and why: %s", log)
+		}
+	})
+}

@@ -19,6 +19,7 @@ import (
 
 const (
 	checkEvery   = time.Second
+	failsOfStart = 3               // failing calls until a dependency that has never answered is missed
 	checkTimeout = 3 * time.Second // a dependency that hangs shows within checkEvery + checkTimeout
 )
 
@@ -38,6 +39,8 @@ type check struct {
 	name  string
 	call  func(context.Context) error
 	err   error     // what the last call said
+	fails int       // calls in a row that failed
+	found bool      // a call has succeeded
 	since time.Time // when err last became nil or non-nil
 }
 
@@ -92,17 +95,23 @@ func (h *Health) update(c *check, err error) {
 	defer h.mu.Unlock()
 	was := c.err
 	c.err = err
-	if (was == nil) == (err == nil) {
+	if (was == nil) != (err == nil) {
+		c.since = time.Now()
+	}
+	if err == nil {
+		c.fails, c.found = 0, true
+		if was != nil {
+			h.up.WithLabelValues(c.name).Set(1)
+			h.log.Info("dependency is available", "dependency", c.name)
+		}
 		return
 	}
-	c.since = time.Now()
-	if err != nil {
+	c.fails++
+	// One that was there is missed at once; one that was not there yet may be starting, as we are.
+	if c.found && c.fails == 1 || !c.found && c.fails == failsOfStart {
 		h.up.WithLabelValues(c.name).Set(0)
 		h.log.Warn("dependency is not available", "dependency", c.name, "err", settings.Redact(err.Error()))
-		return
 	}
-	h.up.WithLabelValues(c.name).Set(1)
-	h.log.Info("dependency is available", "dependency", c.name)
 }
 
 // Ready reports whether every dependency answered when it was last asked.

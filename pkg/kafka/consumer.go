@@ -67,6 +67,16 @@ func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheu
 	return c
 }
 
+// EnsureTopics is the function of that name, for the consumer's topics: Check tells what it waits for. Call
+// it before Run.
+func (c *Consumer) EnsureTopics(ctx context.Context) error {
+	return waitForTopics(ctx, c.cfg.Config, c.log, func(err error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.outage.err = err
+	})
+}
+
 // Run consumes until ctx ends, then lets the handlers finish, commits what they resolved, leaves the
 // group and returns nil; that takes at most 5 s. Call it once.
 func (c *Consumer) Run(ctx context.Context) error {

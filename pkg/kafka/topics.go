@@ -22,6 +22,11 @@ const maxMessageBytes = 2 << 20
 // topic with fewer partitions than cfg asks for is used as it is, with a warning. It returns nil, the
 // error of a broker that refuses for good, or ctx's.
 func EnsureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
+	return waitForTopics(ctx, cfg, log, func(error) {})
+}
+
+// waitForTopics is EnsureTopics, and tells failing each time why the topics are not there yet.
+func waitForTopics(ctx context.Context, cfg Config, log *slog.Logger, failing func(error)) error {
 	var away outage
 	patience := newBackoff(100*time.Millisecond, 2*time.Second)
 	for {
@@ -35,6 +40,7 @@ func EnsureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 		case refusesForGood(err):
 			return err
 		}
+		failing(err)
 		away.failed(log, "waiting for kafka to have its topics", err)
 		select {
 		case <-ctx.Done():

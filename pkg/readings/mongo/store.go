@@ -41,6 +41,7 @@ const (
 	callTimeout    = 5 * time.Second // unless the URI has timeoutMS
 	indexTimeout   = time.Hour       // building an index takes long where there is a lot of data
 	countTimeout   = time.Minute     // so does counting
+	checkTimeout   = 2 * time.Second
 )
 
 // Open returns the store in the database that uri, as MongoDB defines connection strings, names in its
@@ -114,9 +115,11 @@ func (s *Store) Prepare(ctx context.Context) error {
 // name returns the full name of the collection.
 func (s *Store) name() string { return s.collection.Database().Name() + "." + s.collection.Name() }
 
-// Check is nil when the server answers and, of a replica set, there is a primary.
+// Check is nil when the server answers and, of a replica set, there is a primary. While there is none, the
+// driver goes on looking for as long as it may, and only then says why: Check gives it less time than those
+// who call it have.
 func (s *Store) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(ctx, min(s.timeout, checkTimeout))
 	defer cancel()
 	if err := s.client.Ping(ctx, readpref.Primary()); err != nil {
 		return fmt.Errorf("ping mongodb: %w", err)

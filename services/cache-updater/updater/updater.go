@@ -72,7 +72,7 @@ func (u *Updater) Run(ctx context.Context) error {
 
 	u.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
 
-	if err := kafka.EnsureTopics(ctx, u.Kafka, u.Log); err != nil {
+	if err := consumer.EnsureTopics(ctx); err != nil {
 		if errors.Is(err, context.Canceled) {
 			return nil
 		}

@@ -67,7 +67,7 @@ func (w *Writer) Run(ctx context.Context) error {
 
 	w.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
 
-	if err := w.prepare(ctx); err != nil {
+	if err := w.prepare(ctx, consumer); err != nil {
 		if errors.Is(err, context.Canceled) {
 			return nil
 		}
@@ -98,9 +98,9 @@ func (w *Writer) send(ctx context.Context, producer *kafka.Producer, letters []e
 	return producer.Send(ctx, records...)
 }
 
-func (w *Writer) prepare(ctx context.Context) error {
+func (w *Writer) prepare(ctx context.Context, consumer *kafka.Consumer) error {
 	if err := daemon.Await(ctx, w.Log, "readings store", w.Store.Prepare); err != nil {
 		return err
 	}
-	return kafka.EnsureTopics(ctx, w.Kafka, w.Log)
+	return consumer.EnsureTopics(ctx)
 }

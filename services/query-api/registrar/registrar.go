@@ -62,7 +62,7 @@ func (r *Registrar) Run(ctx context.Context) error {
 		Config: r.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
 	}, sink.Handle, r.Log, r.Metrics)
 	r.Health.Register(ctx, "kafka ("+Group+")", consumer.Check) // not ready while anything is waited for
-	if err := r.prepare(ctx); err != nil {
+	if err := r.prepare(ctx, consumer); err != nil {
 		if errors.Is(err, context.Canceled) {
 			return nil
 		}
@@ -71,11 +71,11 @@ func (r *Registrar) Run(ctx context.Context) error {
 	return consumer.Run(ctx)
 }
 
-func (r *Registrar) prepare(ctx context.Context) error {
+func (r *Registrar) prepare(ctx context.Context, consumer *kafka.Consumer) error {
 	if err := daemon.Await(ctx, r.Log, "metadata store", r.Store.Prepare); err != nil {
 		return err
 	}
-	return kafka.EnsureTopics(ctx, r.Kafka, r.Log)
+	return consumer.EnsureTopics(ctx)
 }
 
 // devices returns the ids in batch, ascending, each once.

@@ -1,0 +1,238 @@
+package secured
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles/tlsfilestest"
+)
+
+const (
+	wrongPassword = "swordfish-Xk3"
+	patience      = 90 * time.Second // on a machine that does other things, too
+	topic         = "raw-data"
+)
+
+// target is a server as a service is told of it.
+type target struct {
+	service  string
+	url      string // variable of its address
+	file     string // prefix of the variables for files
+	address  string // of the server; %s is the password in it
+	host     string // host:port in address
+	refused  string // part of what a wrong password leads to
+	bad      string // an address that cannot work
+	settings map[string]string
+}
+
+func TestSecuredServers(t *testing.T) {
+	if os.Getenv("TEST_SECURED") != "1" {
+		t.Skip("TEST_SECURED is not 1")
+	}
+	bin, s := build(t), startServers(t)
+	toKafka := map[string]string{
+		"KAFKA_BROKERS": s.kafka, "KAFKA_TLS": "true", "KAFKA_CA_FILE": s.files.CA, "KAFKA_USERNAME": "telltale",
+		"KAFKA_PASSWORD_FILE": secret(t, password), "KAFKA_PARTITIONS": "2",
+	}
+	targets := map[string]target{
+		"mongodb": {
+			service: "ingest-writer", url: "MONGODB_URI", file: "MONGODB", host: s.mongo, settings: toKafka,
+			address: "mongodb://telltale:%s@" + s.mongo + "/iot?authSource=admin&tls=true",
+			refused: "auth", bad: "mongodb://telltale:%s@localhost/?tls=perhaps",
+		},
+		"redis": {
+			service: "cache-updater", url: "REDIS_URL", file: "REDIS", host: s.redis, settings: toKafka,
+			address: "rediss://:%s@" + s.redis, refused: "WRONGPASS", bad: "rediss://:%s@localhost:port",
+		},
+	}
+	stores := map[string]string{}
+	for _, t1 := range targets {
+		maps.Copy(stores, t1.variables(t, s, password))
+	}
+	for name, refused := range map[string]string{"mysql": "Access denied", "postgres": "password authentication failed"} {
+		host, tls, bad := s.mysql, "tls=true", "tls=perhaps"
+		if name == "postgres" {
+			host, tls, bad = s.postgres, "sslmode=verify-full", "sslmode=perhaps"
+		}
+		targets[name] = target{
+			service: "query-api", url: "DATABASE_URL", file: "DATABASE", host: host, refused: refused,
+			settings: merged(toKafka, stores, map[string]string{"HTTP_ADDR": "127.0.0.1:0"}),
+			address:  name + "://telltale:%s@" + host + "/iot?" + tls, bad: name + "://telltale:%s@localhost/iot?" + bad,
+		}
+	}
+
+	t.Run("a reading goes from Kafka to the API", func(t *testing.T) { readingGoesThrough(t, bin, s, targets, stores) })
+	t.Run("trouble", func(t *testing.T) {
+		for name, target := range targets {
+			t.Run(name, func(t *testing.T) { target.trouble(t, bin, name, s) })
+		}
+		t.Run("kafka", func(t *testing.T) { kafkaTrouble(t, bin, merged(toKafka, stores)) })
+	})
+}
+
+// variables are the settings by which a service finds the target, the secret one in a file.
+func (target target) variables(t *testing.T, s servers, password string) map[string]string {
+	return map[string]string{
+		target.url + "_FILE":     secret(t, fmt.Sprintf(target.address, password)),
+		target.file + "_CA_FILE": s.files.CA, target.file + "_CERT_FILE": s.files.Cert, target.file + "_KEY_FILE": s.files.Key,
+	}
+}
+
+func readingGoesThrough(t *testing.T, bin string, s servers, targets map[string]target, stores map[string]string) {
+	kafkaSettings := targets["mongodb"].settings
+	start(t, bin, "ingest-writer", merged(kafkaSettings, stores))
+	start(t, bin, "cache-updater", merged(kafkaSettings, stores))
+	cfg := kafka.Config{Brokers: []string{s.kafka}, Topic: topic, Partitions: 2, Replication: -1, Security: kafka.Security{
+		TLS: true, Files: s.files, Username: "telltale", Password: password, Mechanism: "PLAIN",
+	}}
+	if err := kafka.EnsureTopics(t.Context(), cfg, discard); err != nil {
+		t.Fatal(err)
+	}
+	producer := kafka.NewProducer(cfg, discard, prometheus.NewRegistry())
+	go producer.Run(t.Context()) //nolint:errcheck // Send fails then
+	for device, name := range []string{"mysql", "postgres"} {
+		t.Run(name, func(t *testing.T) {
+			addr := "127.0.0.1:" + freePort(t)
+			settings := merged(targets[name].settings, targets[name].variables(t, s, password), map[string]string{"HTTP_ADDR": addr})
+			api := start(t, bin, "query-api", settings)
+			eventually(t, patience, func() string {
+				if status, text := api.readiness(); status != http.StatusOK {
+					return text
+				}
+				return ""
+			})
+			value := fmt.Sprintf(`{"device_id": %d, "temperature": 21.5}`, device+1)
+			if err := producer.Send(t.Context(), kafka.Record{Topic: topic, Value: []byte(value)}); err != nil {
+				t.Fatal(err)
+			}
+			path := fmt.Sprintf("http://%s/api/devices/%d/", addr, device+1)
+			for _, path := range []string{path, path + "readings/", path + "latest/"} {
+				eventually(t, patience, func() string {
+					if status, body := get(path); status != http.StatusOK || body == "[]\n" || body == "[]" {
+						return fmt.Sprintf("%s: %d %s", path, status, body)
+					}
+					return ""
+				})
+			}
+		})
+	}
+}
+
+// trouble tries what is wrong with a target's address: waiting may help with all of it, but for an address
+// that makes no sense.
+func (target target) trouble(t *testing.T, bin, name string, s servers) {
+	wrongCA := s
+	wrongCA.files.CA = tlsfilestest.New(t).WriteCA(t, t.TempDir())
+	elsewhere := target
+	elsewhere.address = strings.Replace(target.address, target.host, "nowhere.invalid:1234", 1)
+	for trouble, c := range map[string]struct {
+		settings map[string]string
+		line     string
+	}{
+		"a wrong password": {target.variables(t, s, wrongPassword), target.refused},
+		"an unknown host":  {elsewhere.variables(t, s, password), "nowhere.invalid"},
+		"an unknown CA":    {target.variables(t, wrongCA, password), "unknown authority"},
+	} {
+		t.Run(trouble, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, bin, target.service, merged(target.settings, c.settings))
+			notReady(t, p, name, c.line)
+		})
+	}
+	t.Run("a URL that makes no sense", func(t *testing.T) {
+		t.Parallel()
+		settings := merged(target.settings, map[string]string{target.url + "_FILE": secret(t, fmt.Sprintf(target.bad, password))})
+		ends(t, start(t, bin, target.service, settings), target.url)
+	})
+	t.Run("a CA file that is missing", func(t *testing.T) {
+		t.Parallel()
+		settings := merged(target.settings, target.variables(t, s, password), map[string]string{target.file + "_CA_FILE": "/no/such/ca.pem"})
+		ends(t, start(t, bin, target.service, settings), target.file+`_CA_FILE="/no/such/ca.pem"`)
+	})
+	t.Run("a secret file that is missing", func(t *testing.T) {
+		t.Parallel()
+		settings := merged(target.settings, map[string]string{target.url + "_FILE": "/no/such/secret"})
+		ends(t, start(t, bin, target.service, settings), target.url+`_FILE="/no/such/secret"`)
+	})
+}
+
+func kafkaTrouble(t *testing.T, bin string, settings map[string]string) {
+	for trouble, c := range map[string]struct {
+		settings map[string]string
+		line     string
+	}{
+		"a wrong password": {map[string]string{"KAFKA_PASSWORD_FILE": secret(t, wrongPassword)}, "SASL Authentication failed"},
+		"a wrong password by PLAIN": {
+			map[string]string{"KAFKA_PASSWORD_FILE": secret(t, wrongPassword), "KAFKA_SASL_MECHANISM": "PLAIN"}, "SASL Authentication failed",
+		},
+		"an unknown host": {map[string]string{"KAFKA_BROKERS": "nowhere.invalid:1234"}, "nowhere.invalid"},
+		"an unknown CA":   {map[string]string{"KAFKA_CA_FILE": tlsfilestest.New(t).WriteCA(t, t.TempDir())}, "unknown authority"},
+	} {
+		t.Run(trouble, func(t *testing.T) {
+			t.Parallel()
+			notReady(t, start(t, bin, "ingest-writer", merged(settings, c.settings)), "kafka", c.line)
+		})
+	}
+}
+
+// notReady waits until p names the dependency and line, in /readyz and in the log, and checks that p goes on.
+func notReady(t *testing.T, p *process, dependency, line string) {
+	t.Helper()
+	eventually(t, patience, func() string {
+		status, text := p.readiness()
+		failed := slices.ContainsFunc(strings.Split(text, "\n"), func(l string) bool {
+			return strings.HasPrefix(l, "[-]"+dependency) && strings.Contains(l, line)
+		})
+		if status != http.StatusServiceUnavailable || !failed || !strings.Contains(p.log.String(), line) {
+			return fmt.Sprintf("want %s: …%s… in\n%s", dependency, line, text)
+		}
+		return ""
+	})
+	select {
+	case <-p.ended:
+		t.Errorf("it ended with %d", p.code)
+	default:
+	}
+}
+
+// ends checks that p ends with 2 and one line that names variable.
+func ends(t *testing.T, p *process, variable string) {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		t.Fatal("it runs")
+	}
+	lines := strings.Split(strings.TrimSpace(p.log.String()), "\n")
+	if last := lines[len(lines)-1]; p.code != 2 || !strings.Contains(last, variable) {
+		t.Errorf("it ended with %d and %q, want 2 and a line with %s", p.code, last, variable)
+	}
+}
+
+// secret writes a file as secrets are mounted.
+func secret(t *testing.T, value string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func merged(all ...map[string]string) map[string]string {
+	m := map[string]string{}
+	for _, settings := range all {
+		maps.Copy(m, settings)
+	}
+	return m
+}
