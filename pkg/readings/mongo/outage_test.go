@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -67,8 +68,19 @@ func TestOutage(t *testing.T) {
 		t.Parallel()
 		store := openURI(t, "mongodb://"+listen(t).Addr().String()+"/iot?timeoutMS=0")
 		began := time.Now()
-		err := store.Check(t.Context())
+		_, err := store.InsertReadings(t.Context(), []iot.Reading{reading(1, 0, 20)})
 		if took := time.Since(began); err == nil || took < 4*time.Second || took > 8*time.Second {
+			t.Errorf("error %v after %v", err, took)
+		}
+	})
+	t.Run("Check says within 3 s why there is no server", func(t *testing.T) {
+		t.Parallel()
+		l := listen(t)
+		store := openURI(t, "mongodb://"+l.Addr().String()+"/iot")
+		_ = l.Close()
+		began := time.Now()
+		err := store.Check(t.Context())
+		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "connection refused") || took > 3*time.Second {
 			t.Errorf("error %v after %v", err, took)
 		}
 	})
