@@ -102,3 +102,28 @@ func TestDependencyThatWasNeverThere(t *testing.T) {
 		}
 	})
 }
+
+func TestAwaitedDependency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		start := time.Now()
+		go h.Await(ctx, h.log, "readings store", func(context.Context) error { //nolint:errcheck // it succeeds in the end
+			if time.Since(start) < time.Minute {
+				return errors.New("cannot create index (device_id, timestamp)")
+			}
+			return nil
+		})
+		time.Sleep(30 * time.Second)
+		var out bytes.Buffer
+		h.write(&out)
+		if h.Ready() || !strings.Contains(out.String(), "[-]readings store failed") || !strings.Contains(out.String(), "cannot create index") {
+			t.Errorf("while it is awaited: %s", out.String())
+		}
+		time.Sleep(time.Minute)
+		if !h.Ready() {
+			t.Error("not ready, though it is there")
+		}
+	})
+}

@@ -2,7 +2,10 @@ package metadatatest
 
 import (
 	"context"
+	"database/sql/driver"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata"
@@ -166,5 +169,30 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 			_, err := s.EnsureDevices(ctx, []iot.DeviceID{404})
 			return err
 		},
+	}
+}
+
+// RunLocked tests that a store whose tables another process prepares says so instead of waiting silently.
+// lock is what such a process runs first, on db.
+func RunLocked(t *testing.T, db Database, lock string) {
+	t.Parallel() // it waits for longer than the others together
+	other, err := db.SQL.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	var locked int
+	if err := other.QueryRowContext(t.Context(), lock).Scan(&locked); err != nil || locked != 1 {
+		t.Fatalf("%d, %v", locked, err)
+	}
+	s := (&database{db, t}).open()
+	began := time.Now()
+	err = s.Prepare(t.Context())
+	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "another process") || took > 25*time.Second {
+		t.Errorf("error %v after %v", err, took)
+	}
+	_ = other.Raw(func(any) error { return driver.ErrBadConn }) // the other process ends
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Errorf("when the other has ended: %v", err)
 	}
 }

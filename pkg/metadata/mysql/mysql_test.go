@@ -23,6 +23,11 @@ func TestOutages(t *testing.T) {
 	metadatatest.RunOutages(t, emptyOn(metadatatest.ServerURL(t, "TEST_MYSQL_URL")))
 }
 
+func TestTablesThatAnotherProcessPrepares(t *testing.T) {
+	metadatatest.RunLocked(t, emptyOn(metadatatest.ServerURL(t, "TEST_MYSQL_URL"))(t),
+		"SELECT GET_LOCK(LEFT(CONCAT('telltale.', SHA2(DATABASE(), 256)), 64), 1)")
+}
+
 func BenchmarkStore(b *testing.B) {
 	metadatatest.Benchmark(b, emptyOn(metadatatest.ServerURL(b, "TEST_MYSQL_URL")))
 }

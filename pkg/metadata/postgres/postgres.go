@@ -49,7 +49,7 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 		Versions:   goose.DialectPostgres,
 		Migrations: migrations,
 		// The number means nothing; it is this table set's among the locks of a database.
-		Lock:      "SELECT 1 FROM pg_advisory_lock(7305808869229538416)",
+		Lock:      "SELECT pg_try_advisory_lock(7305808869229538416)::int",
 		ForUpdate: " FOR UPDATE",
 		Meaning:   meaning,
 	}), nil

@@ -20,6 +20,11 @@ func TestOutages(t *testing.T) {
 	metadatatest.RunOutages(t, emptyOn(metadatatest.ServerURL(t, "TEST_POSTGRES_URL")))
 }
 
+func TestTablesThatAnotherProcessPrepares(t *testing.T) {
+	metadatatest.RunLocked(t, emptyOn(metadatatest.ServerURL(t, "TEST_POSTGRES_URL"))(t),
+		"SELECT pg_try_advisory_lock(7305808869229538416)::int")
+}
+
 func BenchmarkStore(b *testing.B) {
 	metadatatest.Benchmark(b, emptyOn(metadatatest.ServerURL(b, "TEST_POSTGRES_URL")))
 }

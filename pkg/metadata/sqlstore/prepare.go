@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"io/fs"
 	"time"
 
@@ -16,6 +17,14 @@ const versionTable = "metadata_version"
 // prepareTimeout bounds Prepare, with its waiting for other processes. A statement of a migration must be
 // done within it, and within what the driver allows a statement to take.
 const prepareTimeout = 2 * time.Minute
+
+// Another process that prepares the tables is waited for, and named as the reason after lockPatience.
+const (
+	lockPatience = 15 * time.Second
+	lockPause    = 100 * time.Millisecond // between tries, of which one may take a second
+)
+
+var errLocked = errors.New("another process is at it, and has not finished for " + lockPatience.String())
 
 // Prepare creates the tables, or brings them to the version that this program needs.
 func (s *Store) Prepare(ctx context.Context) error {
@@ -57,11 +66,16 @@ func (s *Store) exclusively(ctx context.Context, f func() error) error {
 	}
 	// The lock is given back by ending the session, which works whatever state it is in.
 	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
-	var locked sql.NullInt64
-	for locked.Int64 != 1 {
+	for began := time.Now(); ; time.Sleep(lockPause) {
+		var locked sql.NullInt64
 		if err := conn.QueryRowContext(ctx, s.dialect.Lock).Scan(&locked); err != nil {
 			return err
 		}
+		switch {
+		case locked.Int64 == 1:
+			return f()
+		case time.Since(began) > lockPatience:
+			return errLocked
+		}
 	}
-	return f()
 }

@@ -31,8 +31,8 @@ type Dialect struct {
 	Migrations fs.FS          // in the folder migrations a file of SQL per version, 00001_name.sql and so on
 
 	// Lock is a query whose one value is 1 once its session has a lock that no other session has in
-	// this database, and that ends with the session. While another has it the query blocks, or returns
-	// another value after a while. Without one (""), each migration must be a transaction that fails
+	// this database, and that ends with the session. While another has it the query returns another value,
+	// within a second or so. Without one (""), each migration must be a transaction that fails
 	// when it is run a second time.
 	Lock string
 	// ForUpdate, at the end of a query, keeps others from changing the rows that it finds, or from

@@ -99,7 +99,7 @@ func (w *Writer) send(ctx context.Context, producer *kafka.Producer, letters []e
 }
 
 func (w *Writer) prepare(ctx context.Context, consumer *kafka.Consumer) error {
-	if err := daemon.Await(ctx, w.Log, "readings store", w.Store.Prepare); err != nil {
+	if err := w.Health.Await(ctx, w.Log, "readings store", w.Store.Prepare); err != nil {
 		return err
 	}
 	return consumer.EnsureTopics(ctx)

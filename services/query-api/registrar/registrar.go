@@ -72,7 +72,7 @@ func (r *Registrar) Run(ctx context.Context) error {
 }
 
 func (r *Registrar) prepare(ctx context.Context, consumer *kafka.Consumer) error {
-	if err := daemon.Await(ctx, r.Log, "metadata store", r.Store.Prepare); err != nil {
+	if err := r.Health.Await(ctx, r.Log, "metadata store", r.Store.Prepare); err != nil {
 		return err
 	}
 	return consumer.EnsureTopics(ctx)
