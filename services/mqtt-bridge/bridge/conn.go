@@ -115,6 +115,13 @@ func (c *conn) send(p []byte) error {
 	return err
 }
 
+// closeWrite tells the peer that nothing more is sent. It can still read what was.
+func (c *conn) closeWrite() {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = w.CloseWrite()
+	}
+}
+
 // Close closes the connection. What was not written by then is dropped.
 func (c *conn) Close() error {
 	err := net.ErrClosed

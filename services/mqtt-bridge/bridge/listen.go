@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -83,9 +84,8 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 		err = nil
 	}
 	b.setStatus(errors.New("stopping"))
-	b.drain(in)
-	e.disconnectAll()
-	serving.Wait()
+	in.drain()
+	e.disconnectAll(&serving)
 	return errors.Join(err, e.server.Close())
 }
 
@@ -115,16 +115,25 @@ func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, lo
 	}
 }
 
-// serve speaks MQTT over c until the connection ends.
+// serve speaks MQTT over c until the connection ends. A packet that makes mochi panic, as some malformed
+// ones do, ends this connection alone.
 func (e *endpoint) serve(c *conn) {
-	defer func() { _ = c.Close() }()
 	e.mu.Lock()
 	e.conns[c] = nil
 	e.mu.Unlock()
 	defer func() {
+		if p := recover(); p != nil {
+			e.in.log.Error("panic while serving a device; its connection is closed",
+				"remote", c.RemoteAddr().String(), "panic", p, "stack", string(debug.Stack()))
+		}
+		_ = c.Close()
 		e.mu.Lock()
 		delete(e.conns, c)
 		e.mu.Unlock()
+		if c.line != nil {
+			e.in.metrics.connections.Dec()
+			c.line.detach(c)
+		}
 	}()
 	_ = c.SetDeadline(time.Now().Add(connectTimeout))
 	if err := e.server.EstablishConnection("mqtt", c); err != nil {
@@ -132,8 +141,10 @@ func (e *endpoint) serve(c *conn) {
 	}
 }
 
-// disconnectAll sends each device the acknowledgements that wait, and ends its connection.
-func (e *endpoint) disconnectAll() {
+// disconnectAll sends each device the acknowledgements that wait, ends its connection, and waits until all
+// are served. A device closes when it has read the last; to close first, with messages unread, would reset
+// the connection and could destroy acknowledgements on their way.
+func (e *endpoint) disconnectAll(serving *sync.WaitGroup) {
 	e.mu.Lock()
 	conns := maps.Clone(e.conns)
 	e.mu.Unlock()
@@ -143,22 +154,27 @@ func (e *endpoint) disconnectAll() {
 		}
 	})
 	defer force.Stop()
-	var leaving sync.WaitGroup
 	for c, client := range conns {
-		leaving.Go(func() {
-			if client != nil && client.Properties.ProtocolVersion >= 5 {
-				_ = e.server.DisconnectClient(client, packets.ErrServerShuttingDown)
-			} else {
-				c.flush() // MQTT 3 has no farewell from the server
+		serving.Go(func() {
+			if client == nil {
+				_ = c.Close()
+				return
 			}
-			_ = c.Close()
+			c.line.detach(c)
+			var goodbye []byte // MQTT 3 has none from the server
+			if client.Properties.ProtocolVersion >= 5 {
+				goodbye = []byte{packets.Disconnect << 4, 1, packets.ErrServerShuttingDown.Code}
+			}
+			if _, err := c.Write(goodbye); err == nil {
+				c.closeWrite()
+			}
 		})
 	}
-	leaving.Wait()
+	serving.Wait()
 }
 
 // session gives c its line, which it shares with earlier connections of the same client id.
-func (e *endpoint) session(client *mochi.Client, c *conn) *line {
+func (e *endpoint) session(client *mochi.Client, c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.conns[c] = client
@@ -168,8 +184,8 @@ func (e *endpoint) session(client *mochi.Client, c *conn) *line {
 		l.idle = func() { e.forget(client.ID, l) }
 		e.sessions[client.ID] = l
 	}
+	c.line = l
 	l.attach(c, func(id uint16) { confirmed(client, id) })
-	return l
 }
 
 // forget ends the line of a client id when nothing needs it any more.

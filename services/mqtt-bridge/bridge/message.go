@@ -24,8 +24,8 @@ type message struct {
 	qos      byte
 	retained bool
 
-	waiting atomic.Int32 // records that Kafka has not answered for
-	failed  atomic.Bool  // one of them is not in Kafka
+	waiting atomic.Int32          // records that Kafka has not answered for
+	failure atomic.Pointer[error] // why one of them is not in Kafka
 
 	state  state // guarded by line.mu
 	queued bool  // it is in line.queue; guarded by line.mu
@@ -68,23 +68,25 @@ func (m *message) recordDone(err error) {
 	m.in.metrics.inFlight.Dec()
 	if err != nil {
 		m.in.metrics.failed.Inc()
-		m.failed.Store(true)
-	}
-	if err != nil && !errors.Is(err, kafka.ErrClosed) && m.line.drop() {
-		m.in.log.Error("kafka refuses a record; the connection is closed so that its message comes again", "err", err)
+		m.failure.Store(&err)
 	}
 	if m.waiting.Add(-1) == 0 {
 		m.done()
 	}
 }
 
-// done gives back what m took, and lets it be acknowledged unless it failed.
+// done lets m be acknowledged, unless it failed, and gives back what it took.
 func (m *message) done() {
-	m.in.inFlight.add(-m.cost)
-	if m.failed.Load() {
-		m.line.settle(m, lost)
+	defer m.in.inFlight.add(-m.cost) // at last: nothing in flight means that all is acknowledged
+	failure := m.failure.Load()
+	if failure == nil {
+		m.in.metrics.ackSeconds.Observe(time.Since(m.received).Seconds())
+		m.line.settle(m, settled)
 		return
 	}
-	m.in.metrics.ackSeconds.Observe(time.Since(m.received).Seconds())
-	m.line.settle(m, settled)
+	m.line.settle(m, lost)
+	// When the producer has ended the bridge ends too, and has others to acknowledge before.
+	if !errors.Is(*failure, kafka.ErrClosed) && m.line.drop() {
+		m.in.log.Error("kafka refuses a record; the connection is closed so that the message comes again", "err", *failure)
+	}
 }

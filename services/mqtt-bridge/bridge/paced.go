@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -46,6 +47,14 @@ func (c *pacedConn) Read(p []byte) (int, error) { return c.in.Read(p) }
 func (c *pacedConn) SetReadDeadline(t time.Time) error {
 	c.deadline = t
 	return nil
+}
+
+// CloseWrite closes the sending half, of a TCP connection.
+func (c *pacedConn) CloseWrite() error {
+	if w, ok := c.Conn.(*net.TCPConn); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // socket reads what is under a pacedConn.

@@ -33,6 +33,8 @@ const (
 	refused         = 0x80 // SUBACK's code for a subscription that is not granted
 )
 
+var disconnectPacket = []byte{14 << 4, 0}
+
 // subscriber is the source that subscribes to a broker. Each connection is a paho client of its own; what
 // lasts is the session on the broker, by its id, and the line of messages.
 type subscriber struct {
@@ -74,7 +76,7 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 		in.metrics.connections.Dec()
 		if ctx.Err() != nil {
 			b.setStatus(errors.New("stopping"))
-			b.drain(in)
+			in.drain()
 			l.close()
 			return nil
 		}
@@ -119,15 +121,16 @@ func newSubscriber(cfg Config, in *intake) (*subscriber, error) {
 // link is a connection to the broker.
 type link struct {
 	*subscriber
-	client paho.Client
-	conn   *conn
-	lost   chan error             // says why the connection has ended
-	full   chan (<-chan struct{}) // says that there is no room, and when there will be
-	deaf   bool                   // takes no more messages; only the handler uses it
+	client    paho.Client
+	conn      *conn
+	connected func() bool            // makes conn outlive the context of connect
+	lost      chan error             // says why the connection has ended
+	full      chan (<-chan struct{}) // says that there is no room, and when there will be
+	deaf      bool                   // takes no more messages; only the handler uses it
 }
 
 // connect returns a connection whose subscriptions the broker has confirmed. Messages of the session come
-// before that.
+// before that, so when ctx ends meanwhile they are acknowledged as those of any other connection.
 func (s *subscriber) connect(ctx context.Context) (*link, error) {
 	l := &link{subscriber: s, lost: make(chan error, 1), full: make(chan (<-chan struct{}), 1)}
 	password, _ := s.broker.User.Password()
@@ -151,22 +154,27 @@ func (s *subscriber) connect(ctx context.Context) (*link, error) {
 		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
 			return l.dial(ctx)
 		}))
-	err := finish(ctx, l.client.Connect())
+	token := l.client.Connect()
+	<-token.Done() // soon when ctx ends, see dial
+	err := token.Error()
 	if err == nil {
+		l.connected()
 		err = l.subscribe(ctx)
 	}
-	if err != nil {
-		l.close()
-		return nil, err
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	if l.conn != nil && ctx.Err() != nil {
+		l.in.drain()
+	}
+	l.close()
+	return nil, err
 }
 
 // dial opens the connection. Reads are spaced under TLS, whose records hold a message each.
 func (l *link) dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
-	defer cancel()
-	nc, err := new(net.Dialer).DialContext(ctx, "tcp", l.broker.Host)
+	d := net.Dialer{Timeout: brokerTimeout}
+	nc, err := d.DialContext(ctx, "tcp", l.broker.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +183,7 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 		nc = tls.Client(nc, &tls.Config{ServerName: l.broker.Hostname()})
 	}
 	l.conn = newConn(nc)
+	l.connected = context.AfterFunc(ctx, func() { _ = l.conn.Close() })
 	l.line.attach(l.conn, nil)
 	return l.conn, nil
 }
@@ -230,19 +239,28 @@ func (l *link) wait(ctx context.Context) error {
 	}
 }
 
+// close ends the connection, and leaves the session as it is. The broker reads what was sent, up to the
+// DISCONNECT, and closes; to close first, with messages unread, would reset the connection and could
+// destroy the acknowledgements before the DISCONNECT.
 func (l *link) close() {
-	l.client.Disconnect(uint(goodbyeTime / time.Millisecond))
-	if l.conn != nil {
-		_ = l.conn.Close()
-		l.line.detach(l.conn)
+	if l.conn == nil {
+		return
 	}
+	l.connected()         // nothing is to wait for the context any more
+	l.line.detach(l.conn) // what is acknowledged from now on is so over the next connection
+	if _, err := l.conn.Write(disconnectPacket); err == nil {
+		select {
+		case <-l.lost:
+		case <-time.After(goodbyeTime):
+		}
+	}
+	_ = l.conn.Close() // paho ends with it
 }
 
 // handle takes a message. It never blocks: paho calls it one message after the other, and would miss the
 // answer to a ping.
 func (l *link) handle(_ paho.Client, p paho.Message) {
 	in := l.in
-	in.metrics.messages[p.Qos()].Inc()
 	m := in.newMessage(l.line, p.Topic(), p.Payload(), p.Qos(), p.MessageID(), p.Retained())
 	device, ok := in.filters.match(m.topic)
 	switch {

@@ -2,10 +2,16 @@ package bridge_test
 
 import (
 	"bufio"
+	"crypto/tls"
+	"encoding/pem"
 	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/google/go-cmp/cmp"
@@ -306,6 +312,7 @@ func (d *device) acksUntilEnd() (ids []int) {
 		case *packets.PubackPacket:
 			ids = append(ids, int(p.MessageID))
 		case *packets.DisconnectPacket, nil:
+			_ = d.conn.Close()
 			return ids
 		default:
 			d.t.Fatalf("received %v", p)
@@ -313,28 +320,89 @@ func (d *device) acksUntilEnd() (ids []int) {
 	}
 }
 
-func TestSubscribeWhileStopping(t *testing.T) {
-	t.Parallel()
+func TestSubscribeOverTLS(t *testing.T) {
+	// The certificate of net/http/httptest stands for one of the operator's own authority.
+	https := httptest.NewUnstartedServer(nil)
+	https.StartTLS()
+	defer https.Close()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: https.Certificate().Raw})
+	if err := os.WriteFile(file, ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSL_CERT_FILE", file)
+
 	k, broker := newKafka(t), newBroker(t)
-	b := broker.subscribe(k, nil)
+	plain := broker.l.Addr().String()
+	broker.l = tls.NewListener(broker.l, &tls.Config{Certificates: https.TLS.Certificates})
+	broker.subscribe(k, func(c *bridge.Config) { c.URL = "mqtts://" + plain })
 	d := broker.session()
-	k.stop()
-	for i := range 100 {
+	const messages = 5000 // a TLS record each
+	for i := range messages {
 		d.publish(1, i+1, "sensors/data", reading(1, i))
 	}
-	b.reaches("readings_in_flight", 100)
-	stopped := make(chan struct{})
-	go func() { b.stop(); close(stopped) }()
-	b.checked("stopping")
-	k.start()
-	d.wantAcks(seq(1, 100)...)
-	if p, ok := d.receive().(*packets.DisconnectPacket); !ok {
-		t.Errorf("received %v, want DISCONNECT, which leaves the session as it is", p)
+	start := time.Now()
+	d.wantAcks(seq(1, messages)...)
+	if took := time.Since(start); took > 20*time.Second { // a read for each would take 25 s
+		t.Errorf("%d acknowledgements took %v", messages, took)
 	}
-	d.ended()
-	<-stopped
-	k.readings(100)
-	b.conserved()
+	k.readings(messages)
+}
+
+func TestSubscribeWhileStopping(t *testing.T) {
+	goodbye := func(d *device) {
+		t.Helper()
+		if p, ok := d.receive().(*packets.DisconnectPacket); !ok {
+			d.t.Errorf("received %v, want DISCONNECT, which leaves the session as it is", p)
+		}
+		d.isHeardOut()
+	}
+
+	t.Run("what was taken is acknowledged first", func(t *testing.T) {
+		t.Parallel()
+		k, broker := newKafka(t), newBroker(t)
+		b := broker.subscribe(k, nil)
+		d := broker.session()
+		k.stop()
+		for i := range 100 {
+			d.publish(1, i+1, "sensors/data", reading(1, i))
+		}
+		b.reaches("readings_in_flight", 100)
+		stopped := make(chan struct{})
+		go func() { b.stop(); close(stopped) }()
+		b.checked("stopping")
+		k.start()
+		d.wantAcks(seq(1, 100)...)
+		goodbye(d)
+		<-stopped
+		k.readings(100)
+		b.conserved()
+	})
+
+	t.Run("before the subscription is confirmed too", func(t *testing.T) {
+		t.Parallel()
+		k, broker := newKafka(t), newBroker(t)
+		b := broker.subscribe(k, nil)
+		d, _ := broker.accept()
+		d.connack(packets.Accepted, true)
+		k.stop()
+		for i := range 100 {
+			d.publish(1, i+1, "sensors/data", reading(1, i))
+		}
+		d.unsubscribed()
+		b.reaches("readings_in_flight", 100)
+		stopped := make(chan struct{})
+		go func() { b.stop(); close(stopped) }()
+		if p, ok := d.receive().(*packets.SubscribePacket); !ok {
+			t.Fatalf("received %v, want SUBSCRIBE", p)
+		}
+		k.start()
+		d.wantAcks(seq(1, 100)...)
+		goodbye(d)
+		<-stopped
+		k.readings(100)
+		b.conserved()
+	})
 }
 
 func TestSubscribeStopsWithoutABroker(t *testing.T) {
