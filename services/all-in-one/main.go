@@ -12,6 +12,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 )
 
 // command holds the settings of all services. Those that name a server have no default here: unset, the
@@ -35,7 +36,8 @@ type command struct {
 
 // Servers are the settings of servers in place of embedded parts.
 type Servers struct {
-	MQTTURL      string   `env:"MQTT_URL" help:"Broker to subscribe to, instead of listening for devices."`
+	MQTTURL      string `env:"MQTT_URL" help:"Broker to subscribe to, instead of listening for devices."`
+	MQTT         bridge.Security
 	KafkaBrokers []string `env:"KAFKA_BROKERS" help:"Kafka bootstrap servers, host:port, separated by commas."`
 	Kafka        kafka.Security
 	MongoDBURI   string         `env:"MONGODB_URI" help:"Where readings are stored."`

@@ -24,7 +24,10 @@ const (
 )
 
 func (c *command) bridgeConfig() bridge.Config {
-	cfg := bridge.Config{URL: c.MQTTURL, Topics: c.MQTTTopics, MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes}
+	cfg := bridge.Config{
+		URL: c.MQTTURL, Security: c.MQTT, Topics: c.MQTTTopics,
+		MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes,
+	}
 	if c.MQTTURL == "" {
 		cfg.ListenAddr = c.MQTTListenAddr
 	}

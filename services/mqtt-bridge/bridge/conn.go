@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"time"
@@ -122,13 +123,17 @@ func (c *conn) closeWrite() {
 	}
 }
 
-// Close closes the connection. What was not written by then is dropped.
+// Close closes the connection. What was not written by then is dropped, TLS's farewell too: it could block.
 func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
 		close(c.closed)
 		c.timer.Stop()
-		err = c.Conn.Close()
+		socket := c.Conn
+		if secured, ok := socket.(*tls.Conn); ok {
+			socket = secured.NetConn()
+		}
+		err = socket.Close()
 	})
 	return err
 }

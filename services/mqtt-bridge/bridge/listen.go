@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,8 @@ import (
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 const (
@@ -43,6 +46,7 @@ type endpoint struct {
 	server *mochi.Server
 	stop   <-chan struct{} // closed when the bridge stops
 	max    uint32          // bytes in a packet
+	tls    *tls.Config     // nil without TLS
 
 	mu       sync.Mutex
 	conns    map[*conn]*mochi.Client // nil until its session is established
@@ -54,6 +58,12 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 	e := &endpoint{
 		in: in, stop: ctx.Done(), max: uint32(b.Config.MaxPacketBytes),
 		conns: make(map[*conn]*mochi.Client), sessions: make(map[string]*line),
+	}
+	if b.Config.ListenCert != "" {
+		var err error
+		if e.tls, err = tlsfiles.Server(b.Config.ListenCert, b.Config.ListenKey, b.Log); err != nil {
+			return configError("MQTT_LISTEN_CERT_FILE", b.Config.ListenCert, err)
+		}
 	}
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumClients = int64(b.Config.MaxConnections)
@@ -75,7 +85,7 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 		return fmt.Errorf("start the MQTT endpoint: %w", err)
 	}
 	b.setStatus(nil)
-	b.Log.Info("listening for MQTT", "addr", b.Listener.Addr().String())
+	b.Log.Info("listening for MQTT", "addr", b.Listener.Addr().String(), "tls", e.tls != nil)
 
 	defer context.AfterFunc(ctx, func() { _ = b.Listener.Close() })()
 	var serving sync.WaitGroup
@@ -109,10 +119,17 @@ func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, lo
 			continue
 		}
 		serving.Go(func() {
-			e.serve(newConn(pace(nc, 0, 0)))
+			e.serve(e.newConn(nc))
 			<-places
 		})
 	}
+}
+
+func (e *endpoint) newConn(nc net.Conn) *conn {
+	if e.tls == nil {
+		return newConn(pace(nc, 0, 0))
+	}
+	return newConn(tls.Server(pace(nc, readBuffer, 0), e.tls)) // a TLS record may hold no more than a message
 }
 
 // serve speaks MQTT over c until the connection ends. A packet that makes mochi panic, as some malformed

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -15,6 +14,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 const (
@@ -40,8 +40,12 @@ var disconnectPacket = []byte{14 << 4, 0}
 type subscriber struct {
 	in     *intake
 	line   *line
-	broker *url.URL
+	broker *url.URL // without what it takes to log in
 	id     string
+
+	username, password string
+	files              tlsfiles.Files
+
 	wanted []string // the subscriptions to have, and
 	other  []string // those that a differently configured bridge would have
 }
@@ -51,14 +55,14 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 	if err != nil {
 		return err
 	}
-	log := b.Log.With("broker", s.broker.Redacted(), "client_id", s.id)
+	log := b.Log.With("broker", s.broker.String(), "client_id", s.id)
 	pause := backoff.NewExponentialBackOff()
 	pause.MaxInterval = 10 * time.Second
 	for short := 0; ; {
 		var l *link
 		err := daemon.Await(ctx, b.Log, "MQTT broker", func(ctx context.Context) (err error) {
 			if l, err = s.connect(ctx); err != nil {
-				err = fmt.Errorf("%s: %w", s.broker.Redacted(), err)
+				err = fmt.Errorf("%s: %w", s.broker.String(), err)
 				b.setStatus(err)
 			}
 			return err
@@ -85,7 +89,7 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 			continue
 		}
 		log.Warn("connection to the broker ended", "err", err)
-		b.setStatus(fmt.Errorf("%s: %w", s.broker.Redacted(), err))
+		b.setStatus(fmt.Errorf("%s: %w", s.broker.String(), err))
 		if time.Since(start) >= stable {
 			short = 0
 			pause.Reset()
@@ -108,7 +112,9 @@ func newSubscriber(cfg Config, in *intake) (*subscriber, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &subscriber{in: in, line: newLine(in.metrics, nil), broker: broker, id: id}
+	s := &subscriber{in: in, line: newLine(in.metrics, nil), broker: broker, id: id, files: cfg.Security.Files}
+	s.username, s.password = cfg.Security.login(broker)
+	broker.User = nil
 	for _, f := range in.filters {
 		s.wanted, s.other = append(s.wanted, f.String()), append(s.other, sharePrefix+f.String())
 	}
@@ -133,13 +139,12 @@ type link struct {
 // before that, so when ctx ends meanwhile they are acknowledged as those of any other connection.
 func (s *subscriber) connect(ctx context.Context) (*link, error) {
 	l := &link{subscriber: s, lost: make(chan error, 1), full: make(chan (<-chan struct{}), 1)}
-	password, _ := s.broker.User.Password()
 	l.client = paho.NewClient(paho.NewClientOptions().
 		AddBroker(s.broker.String()).
 		SetProtocolVersion(4).
 		SetClientID(s.id).
-		SetUsername(s.broker.User.Username()).
-		SetPassword(password).
+		SetUsername(s.username).
+		SetPassword(s.password).
 		SetCleanSession(false).
 		SetKeepAlive(keepAlive).
 		SetPingTimeout(math.MaxInt64). // see brokerSilence
@@ -173,14 +178,17 @@ func (s *subscriber) connect(ctx context.Context) (*link, error) {
 
 // dial opens the connection. Reads are spaced under TLS, whose records hold a message each.
 func (l *link) dial(ctx context.Context) (net.Conn, error) {
-	d := net.Dialer{Timeout: brokerTimeout}
-	nc, err := d.DialContext(ctx, "tcp", l.broker.Host)
+	ready, cancel := context.WithTimeout(ctx, brokerTimeout)
+	defer cancel()
+	nc, err := new(net.Dialer).DialContext(ready, "tcp", l.broker.Host)
 	if err != nil {
 		return nil, err
 	}
 	nc = pace(nc, subscribeBuffer, brokerSilence)
 	if l.broker.Scheme == "tls" {
-		nc = tls.Client(nc, &tls.Config{ServerName: l.broker.Hostname()})
+		if nc, err = l.files.Handshake(ready, nc, l.broker.Host); err != nil {
+			return nil, err
+		}
 	}
 	l.conn = newConn(nc)
 	l.connected = context.AfterFunc(ctx, func() { _ = l.conn.Close() })

@@ -2,16 +2,10 @@ package bridge_test
 
 import (
 	"bufio"
-	"crypto/tls"
-	"encoding/pem"
 	"net"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/google/go-cmp/cmp"
@@ -318,35 +312,6 @@ func (d *device) acksUntilEnd() (ids []int) {
 			d.t.Fatalf("received %v", p)
 		}
 	}
-}
-
-func TestSubscribeOverTLS(t *testing.T) {
-	// The certificate of net/http/httptest stands for one of the operator's own authority.
-	https := httptest.NewUnstartedServer(nil)
-	https.StartTLS()
-	defer https.Close()
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: https.Certificate().Raw})
-	if err := os.WriteFile(file, ca, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("SSL_CERT_FILE", file)
-
-	k, broker := newKafka(t), newBroker(t)
-	plain := broker.l.Addr().String()
-	broker.l = tls.NewListener(broker.l, &tls.Config{Certificates: https.TLS.Certificates})
-	broker.subscribe(k, func(c *bridge.Config) { c.URL = "mqtts://" + plain })
-	d := broker.session()
-	const messages = 5000 // a TLS record each
-	for i := range messages {
-		d.publish(1, i+1, "sensors/data", reading(1, i))
-	}
-	start := time.Now()
-	d.wantAcks(seq(1, messages)...)
-	if took := time.Since(start); took > 20*time.Second { // a read for each would take 25 s
-		t.Errorf("%d acknowledgements took %v", messages, took)
-	}
-	k.readings(messages)
 }
 
 func TestSubscribeWhileStopping(t *testing.T) {
