@@ -2,20 +2,16 @@ package bridge_test
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
-	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles/tlsfilestest"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
@@ -107,29 +103,12 @@ func TestSubscribeOverTLS(t *testing.T) {
 	})
 }
 
-// recorder keeps a log.
-type recorder struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
 func TestSubscribeNeverShowsThePassword(t *testing.T) {
 	t.Parallel()
 	broker, log := newBroker(t), new(recorder)
 	cfg := defaults()
 	cfg.URL = "tcp://me:secret@" + broker.l.Addr().String()
-	b := &testBridge{t: t, metrics: prometheus.NewRegistry()}
-	b.Bridge = &bridge.Bridge{
-		Config: cfg, Kafka: newKafka(t).cfg, Metrics: b.metrics, Health: daemon.NewHealth(testLog(t), prometheus.NewRegistry()),
-		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	}
-	b.stop = background(t, b.Run)
+	b := startLogged(t, newKafka(t), cfg, nil, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	d, _ := broker.accept()
 	d.connack(packets.ErrRefusedBadUsernameOrPassword, false)
 	b.checked("bad user name or password")
@@ -139,7 +118,7 @@ func TestSubscribeNeverShowsThePassword(t *testing.T) {
 	b.checked("")
 	_ = broker.l.Close()
 	b.stop()
-	text := log.text.String()
+	text := log.String()
 	if strings.Contains(text, "secret") {
 		t.Errorf("the log shows it:\n%s", text)
 	}

@@ -25,8 +25,11 @@ const (
 	brokerTimeout = 30 * time.Second
 	// brokerSilence is how long a broker may send nothing. It is pinged when keepAlive has passed.
 	brokerSilence = 3 * keepAlive / 2
-	// stable is how long a connection must last to count as one that works.
-	stable = 10 * time.Second
+	// maxPause is how long is waited at most, on average, before connecting again.
+	maxPause = 10 * time.Second
+	// stable is how long a connection must last to count as one that works. It is longer than any pause,
+	// so that two clients which take the same id from each other both notice, and slow down.
+	stable = 3 * maxPause
 	// subscribeBuffer is the read buffer of the one connection.
 	subscribeBuffer = 64 << 10
 	sharePrefix     = "$share/telltale/"
@@ -57,7 +60,7 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 	}
 	log := b.Log.With("broker", s.broker.String(), "client_id", s.id)
 	pause := backoff.NewExponentialBackOff()
-	pause.MaxInterval = 10 * time.Second
+	pause.MaxInterval = maxPause
 	for short := 0; ; {
 		var l *link
 		err := daemon.Await(ctx, b.Log, "MQTT broker", func(ctx context.Context) (err error) {
@@ -94,7 +97,7 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 			short = 0
 			pause.Reset()
 		} else if short++; short%5 == 0 {
-			log.Warn("connections to the broker do not last; another client may have the same client id")
+			log.Warn("connections to the broker do not last; another client may have the same client id (MQTT_CLIENT_ID)")
 		}
 		select {
 		case <-ctx.Done():
