@@ -9,7 +9,7 @@ import (
 
 const (
 	// ackEvery is how long acknowledgements wait for others to share a write with.
-	ackEvery = time.Millisecond
+	ackEvery = 5 * time.Millisecond
 	// writeTimeout is how long a peer may leave what is sent to it unread before it is cut off: at
 	// least half of it.
 	writeTimeout = 10 * time.Second
