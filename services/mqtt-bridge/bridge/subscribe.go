@@ -261,7 +261,7 @@ func (l *link) close() {
 	l.line.detach(l.conn) // what is acknowledged from now on is so over the next connection
 	if _, err := l.conn.Write(disconnectPacket); err == nil {
 		select {
-		case <-l.lost:
+		case <-l.lost: //nolint:errcheck // that the connection has ended is all that is waited for
 		case <-time.After(goodbyeTime):
 		}
 	}
