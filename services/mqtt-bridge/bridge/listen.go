@@ -34,7 +34,7 @@ const (
 	readBuffer = 4096
 	// topicAliases is how many topics an MQTT 5 client may abbreviate.
 	topicAliases = 16
-	// goodbyeTime is how long peers may take to read the last that is sent to them.
+	// goodbyeTime is how long devices may take to read the last that is sent to them.
 	goodbyeTime = time.Second
 )
 

@@ -25,6 +25,9 @@ const (
 	brokerTimeout = 30 * time.Second
 	// brokerSilence is how long a broker may send nothing. It is pinged when keepAlive has passed.
 	brokerSilence = 3 * keepAlive / 2
+	// farewellTime is how long the broker may take to read the last that is sent to it. When the bridge
+	// stops, it comes on top of drainTime.
+	farewellTime = 3 * time.Second
 	// maxPause is how long is waited at most, on average, before connecting again.
 	maxPause = 10 * time.Second
 	// stable is how long a connection must last to count as one that works. It is longer than any pause,
@@ -262,7 +265,8 @@ func (l *link) close() {
 	if _, err := l.conn.Write(disconnectPacket); err == nil {
 		select {
 		case <-l.lost: //nolint:errcheck // that the connection has ended is all that is waited for
-		case <-time.After(goodbyeTime):
+		case <-time.After(farewellTime):
+			l.in.log.Warn("the broker takes too long to read the last acknowledgements; it may send those messages again")
 		}
 	}
 	_ = l.conn.Close() // paho ends with it
