@@ -1,10 +1,16 @@
 package kafka
 
 import (
+	"errors"
+	"net"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/rcrowley/go-metrics"
+
+	"github.com/telltale-iot/telltale/pkg/settings"
 )
 
 // Config says where Kafka is and what its topics look like. The tags are for package settings.
@@ -17,6 +23,22 @@ type Config struct {
 	Security    Security
 	ClientID    string // names this process to the broker: the service's name
 }
+
+// Validate reports the first setting that cannot work, as a *settings.Error.
+func (c Config) Validate() error {
+	for _, broker := range c.Brokers {
+		if host, port, err := net.SplitHostPort(broker); err != nil || host == "" || port == "" {
+			return &settings.Error{Variable: "KAFKA_BROKERS", Value: strings.Join(c.Brokers, ","), Err: errors.New("each must be host:port")}
+		}
+	}
+	if !topicName.MatchString(c.Topic) {
+		return &settings.Error{Variable: "KAFKA_TOPIC", Value: c.Topic, Err: errors.New("is no name of a topic: 1 to 245 letters, digits, dots, dashes and underscores")}
+	}
+	return nil
+}
+
+// topicName is what Kafka takes, with room for .dlq in its 249 characters.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,245}$`)
 
 // DeadLetterTopic is the name of the topic of rejected bytes.
 func (c Config) DeadLetterTopic() string { return c.Topic + ".dlq" }

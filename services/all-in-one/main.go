@@ -11,6 +11,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+	"github.com/telltale-iot/telltale/services/cache-updater/updater"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 )
 
 // command holds the settings of all services. Those that name a server have no default here: unset, the
@@ -34,7 +36,8 @@ type command struct {
 
 // Servers are the settings of servers in place of embedded parts.
 type Servers struct {
-	MQTTURL      string   `env:"MQTT_URL" help:"Broker to subscribe to, instead of listening for devices."`
+	MQTTURL      string `env:"MQTT_URL" help:"Broker to subscribe to, instead of listening for devices."`
+	MQTT         bridge.Security
 	KafkaBrokers []string `env:"KAFKA_BROKERS" help:"Kafka bootstrap servers, host:port, separated by commas."`
 	Kafka        kafka.Security
 	MongoDBURI   string         `env:"MONGODB_URI" help:"Where readings are stored."`
@@ -53,6 +56,17 @@ func main() {
 // Operations gives the process the operations port of a program on a laptop: on this machine only.
 func (c *command) Operations() *daemon.Flags {
 	return &daemon.Flags{OpsAddr: c.OpsAddr, LogLevel: c.LogLevel}
+}
+
+// Validate is asked when the settings are read, before anything is opened.
+func (c *command) Validate() error {
+	if err := c.bridgeConfig().Validate(); err != nil {
+		return err
+	}
+	if err := c.kafkaConfig().Validate(); err != nil {
+		return err
+	}
+	return updater.CheckTTL(c.LatestTTL)
 }
 
 // Run starts the parts that are embedded, runs the services on them, and stops in the reverse order.

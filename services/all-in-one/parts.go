@@ -80,10 +80,15 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *parts, err er
 	return parts, nil
 }
 
-func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
-	parts.kafka = kafka.Config{
+// kafkaConfig names no brokers when the broker is embedded.
+func (c *command) kafkaConfig() kafka.Config {
+	return kafka.Config{
 		Brokers: c.KafkaBrokers, Topic: c.KafkaTopic, Partitions: 12, Replication: -1, Retention: c.LogRetention,
 	}
+}
+
+func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
+	parts.kafka = c.kafkaConfig()
 	if len(c.KafkaBrokers) > 0 {
 		parts.kafka.Security = c.Kafka
 		return nil

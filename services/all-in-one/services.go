@@ -23,6 +23,17 @@ const (
 	maxPacketBytes = 1<<20 + 64<<10
 )
 
+func (c *command) bridgeConfig() bridge.Config {
+	cfg := bridge.Config{
+		URL: c.MQTTURL, Security: c.MQTT, Topics: c.MQTTTopics,
+		MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes,
+	}
+	if c.MQTTURL == "" {
+		cfg.ListenAddr = c.MQTTListenAddr
+	}
+	return cfg
+}
+
 // runServices runs the services on parts until ctx ends or one of them fails.
 func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *parts) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -39,11 +50,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 	}
 	run(bridge.Name, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
 		b := &bridge.Bridge{
-			Config: bridge.Config{
-				URL: c.MQTTURL, Topics: c.MQTTTopics,
-				MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes,
-			},
-			Kafka: kafka, Listener: parts.mqtt, Log: log, Metrics: p.Metrics, Health: p.Health,
+			Config: c.bridgeConfig(), Kafka: kafka, Listener: parts.mqtt, Log: log, Metrics: p.Metrics, Health: p.Health,
 		}
 		return b.Run(ctx)
 	})

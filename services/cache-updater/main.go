@@ -24,6 +24,9 @@ func main() {
 	daemon.Main("cache-updater", "Keeps each device's newest reading in Redis.", new(command))
 }
 
+// Validate is asked when the settings are read.
+func (c *command) Validate() error { return updater.CheckTTL(c.LatestTTL) }
+
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	cache, err := latest.Open(c.RedisURL, c.RedisTLS)
 	if err != nil {

@@ -22,9 +22,6 @@ func main() {
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
-	if err := c.MQTT.Validate(); err != nil {
-		return err
-	}
 	c.Kafka.ClientID = bridge.Name
 	b := &bridge.Bridge{Config: c.MQTT, Kafka: c.Kafka, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
 	if c.MQTT.ListenAddr != "" {

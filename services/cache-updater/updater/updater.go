@@ -43,11 +43,19 @@ type Updater struct {
 	Health  *daemon.Health
 }
 
+// CheckTTL returns a *daemon.ConfigError when ttl, the setting LATEST_TTL, is not more than 0.
+func CheckTTL(ttl time.Duration) error {
+	if ttl <= 0 {
+		return &daemon.ConfigError{Variable: "LATEST_TTL", Value: ttl.String(), Err: errors.New("must be more than 0")}
+	}
+	return nil
+}
+
 // Run moves readings until ctx ends, then finishes the batches it has begun, commits them and returns nil.
 // A TTL that is not more than 0 is a *daemon.ConfigError.
 func (u *Updater) Run(ctx context.Context) error {
-	if u.TTL <= 0 {
-		return &daemon.ConfigError{Variable: "LATEST_TTL", Value: u.TTL.String(), Err: errors.New("must be more than 0")}
+	if err := CheckTTL(u.TTL); err != nil {
+		return err
 	}
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -30,9 +29,6 @@ type Bridge struct {
 
 	status atomic.Pointer[error]
 }
-
-// drainTime is how long Run waits for Kafka's answers when it is told to stop.
-const drainTime = 5 * time.Second
 
 var errStarting = errors.New("starting")
 
@@ -83,19 +79,3 @@ func (b *Bridge) Check(context.Context) error {
 }
 
 func (b *Bridge) setStatus(err error) { b.status.Store(&err) }
-
-// drain waits until Kafka has answered for everything that was taken, at most drainTime.
-func (b *Bridge) drain(in *intake) {
-	in.closed.Store(true)
-	deadline := time.After(drainTime)
-	check := time.NewTicker(10 * time.Millisecond)
-	defer check.Stop()
-	for in.inFlight.inUse() > 0 {
-		select {
-		case <-deadline:
-			b.Log.Warn("stopping with messages that Kafka has not acknowledged; they are sent again by whoever sent them")
-			return
-		case <-check.C:
-		}
-	}
-}

@@ -1,8 +1,11 @@
 package bridge_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,13 +46,35 @@ func listen(t *testing.T, k *testKafka, cfg bridge.Config) *testBridge {
 }
 
 func start(t *testing.T, k *testKafka, cfg bridge.Config, l net.Listener) *testBridge {
+	return startLogged(t, k, cfg, l, testLog(t))
+}
+
+func startLogged(t *testing.T, k *testKafka, cfg bridge.Config, l net.Listener, log *slog.Logger) *testBridge {
 	b := &testBridge{t: t, metrics: prometheus.NewRegistry()}
 	b.Bridge = &bridge.Bridge{
-		Config: cfg, Kafka: k.cfg, Listener: l, Log: testLog(t), Metrics: b.metrics,
+		Config: cfg, Kafka: k.cfg, Listener: l, Log: log, Metrics: b.metrics,
 		Health: daemon.NewHealth(testLog(t), prometheus.NewRegistry()),
 	}
 	b.stop = background(t, b.Run)
 	return b
+}
+
+// recorder keeps what is logged.
+type recorder struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *recorder) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
 }
 
 // count returns the sum of the metric telltale_bridge_<name> over its labels, or where name is

@@ -16,8 +16,11 @@ import (
 
 // Config are the settings of the bridge. The tags are for package settings.
 type Config struct {
-	URL            string   `env:"MQTT_URL" default:"tcp://localhost:1883" help:"Broker to subscribe to: tcp:// or tls://, with user:password@ where it asks for them. Not used when --mqtt-listen-addr is set."`
+	URL            string `env:"MQTT_URL" default:"tcp://localhost:1883" help:"Broker to subscribe to: tcp:// or tls://, with user:password@ where it asks for them. Not used when --mqtt-listen-addr is set."`
+	Security       Security
 	ListenAddr     string   `env:"MQTT_LISTEN_ADDR" help:"Be the MQTT endpoint itself, on this host:port, instead of subscribing to a broker."`
+	ListenCert     string   `env:"MQTT_LISTEN_CERT_FILE" help:"PEM file of the certificate to show to devices, which connect with TLS then."`
+	ListenKey      string   `env:"MQTT_LISTEN_KEY_FILE" help:"PEM file of that certificate's private key."`
 	Topics         []string `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
 	ClientID       string   `env:"MQTT_CLIENT_ID" help:"Names this replica's session on the broker: its own, and the same after a restart. Default: telltale-bridge- and the host's name."`
 	Shared         bool     `env:"MQTT_SHARED" help:"Share the messages among all replicas that say so (subscribe to $share/telltale/<filter>)."`
@@ -36,9 +39,16 @@ func (c Config) Validate() error {
 	if _, err := parseFilters(c.Topics); err != nil {
 		return configError("MQTT_TOPICS", strings.Join(c.Topics, ","), err)
 	}
+	if err := c.validateListener(); err != nil {
+		return err
+	}
 	if c.ListenAddr == "" {
-		if _, err := parseBroker(c.URL); err != nil {
+		broker, err := parseBroker(c.URL)
+		if err != nil {
 			return configError("MQTT_URL", c.URL, err)
+		}
+		if err := c.Security.validate(broker); err != nil {
+			return err
 		}
 	} else if err := checkListenAddr(c.ListenAddr); err != nil {
 		return configError("MQTT_LISTEN_ADDR", c.ListenAddr, err)

@@ -25,8 +25,14 @@ func TestValidate(t *testing.T) {
 		{"a user and TLS", func(c *Config) { c.URL = "mqtts://me:secret@broker" }, ""},
 		{"a listener on a free port", func(c *Config) { c.ListenAddr = "127.0.0.1:0" }, ""},
 		{"a listener needs no broker", func(c *Config) { c.ListenAddr, c.URL = ":1883", "nonsense" }, ""},
+		{"a password beside the URL", func(c *Config) { c.URL, c.Security.Password = "tcp://me@broker", "secret" }, ""},
+		{"a password without a name", func(c *Config) { c.Security.Password = "secret" }, "MQTT_USERNAME"},
+		{"a file for TLS without TLS", func(c *Config) { c.Security.Files.CA = "ca.pem" }, "MQTT_URL"},
+		{"a certificate to show to nobody", func(c *Config) { c.ListenCert, c.ListenKey = "a", "b" }, "MQTT_LISTEN_CERT_FILE"},
+		{"a certificate without its key", func(c *Config) { c.ListenAddr, c.ListenCert = ":8883", "a" }, "MQTT_LISTEN_CERT_FILE"},
+		{"a certificate that is not there", func(c *Config) { c.ListenAddr, c.ListenCert, c.ListenKey = ":8883", "a", "b" }, "MQTT_LISTEN_CERT_FILE"},
 		{"no URL", func(c *Config) { c.URL = "localhost:1883" }, "MQTT_URL"},
-		{"an unknown scheme", func(c *Config) { c.URL = "http://localhost" }, "MQTT_URL"},
+		{"an unknown scheme", func(c *Config) { c.URL = "http://me:secret@localhost" }, "MQTT_URL"},
 		{"no host", func(c *Config) { c.URL = "tcp://:1883" }, "MQTT_URL"},
 		{"an address without a port", func(c *Config) { c.ListenAddr = "localhost" }, "MQTT_LISTEN_ADDR"},
 		{"a port that is no number", func(c *Config) { c.ListenAddr = "localhost:mqtt" }, "MQTT_LISTEN_ADDR"},
@@ -48,6 +54,8 @@ func TestValidate(t *testing.T) {
 				t.Error(err)
 			case tt.variable != "" && (!errors.As(err, &bad) || bad.Variable != tt.variable):
 				t.Errorf("got %v, want an error about %s", err, tt.variable)
+			case tt.variable != "" && strings.Contains(err.Error(), "secret"):
+				t.Errorf("the error shows the password: %v", err)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"time"
@@ -8,7 +9,7 @@ import (
 
 const (
 	// ackEvery is how long acknowledgements wait for others to share a write with.
-	ackEvery = time.Millisecond
+	ackEvery = 5 * time.Millisecond
 	// writeTimeout is how long a peer may leave what is sent to it unread before it is cut off: at
 	// least half of it.
 	writeTimeout = 10 * time.Second
@@ -115,13 +116,24 @@ func (c *conn) send(p []byte) error {
 	return err
 }
 
-// Close closes the connection. What was not written by then is dropped.
+// closeWrite tells the peer that nothing more is sent. It can still read what was.
+func (c *conn) closeWrite() {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = w.CloseWrite()
+	}
+}
+
+// Close closes the connection. What was not written by then is dropped, TLS's farewell too: it could block.
 func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
 		close(c.closed)
 		c.timer.Stop()
-		err = c.Conn.Close()
+		socket := c.Conn
+		if secured, ok := socket.(*tls.Conn); ok {
+			socket = secured.NetConn()
+		}
+		err = socket.Close()
 	})
 	return err
 }

@@ -119,6 +119,16 @@ func (d *device) wantAcks(ids ...int) {
 	}
 }
 
+// isHeardOut checks that the other side, which has sent its last, reads on until d closes the connection.
+// If it closed first, the connection would be reset, and with it could go what d has not received yet.
+func (d *device) isHeardOut() {
+	d.t.Helper()
+	for i := range 1000 {
+		d.publish(1, i+1, "sensors/data", reading(1, i))
+	}
+	_ = d.conn.Close()
+}
+
 // quiet checks that nothing is sent before the answer to a ping.
 func (d *device) quiet() {
 	d.t.Helper()

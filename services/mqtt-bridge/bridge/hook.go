@@ -15,7 +15,7 @@ func (e *endpoint) ID() string { return "telltale" }
 // Provides tells mochi which of the methods below to call.
 func (e *endpoint) Provides(method byte) bool {
 	switch method {
-	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablished, mochi.OnDisconnect,
+	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablished,
 		mochi.OnPublish, mochi.OnSubscribe, mochi.OnPacketEncode, mochi.OnWill, mochi.OnWillSent:
 		return true
 	}
@@ -33,16 +33,12 @@ func (e *endpoint) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
 // OnSessionEstablished is called before the first packet after CONNECT is read.
 func (e *endpoint) OnSessionEstablished(client *mochi.Client, _ packets.Packet) {
 	c := client.Net.Conn.(*conn)
-	c.line = e.session(client, c)
+	e.session(client, c)
+	// Nothing is sent that is to be acknowledged. Otherwise mochi looks, with each packet received,
+	// through all QoS 2 messages for one that is due.
+	client.State.Inflight.ResetSendQuota(0)
 	e.in.metrics.connects.Inc()
 	e.in.metrics.connections.Inc()
-}
-
-// OnDisconnect is called for each established session, when its connection is closed.
-func (e *endpoint) OnDisconnect(client *mochi.Client, _ error, _ bool) {
-	c := client.Net.Conn.(*conn)
-	e.in.metrics.connections.Dec()
-	c.line.detach(c)
 }
 
 // OnPublish takes a message over. It is called by the goroutine that reads the connection: while it
@@ -50,8 +46,7 @@ func (e *endpoint) OnDisconnect(client *mochi.Client, _ error, _ bool) {
 func (e *endpoint) OnPublish(client *mochi.Client, pk packets.Packet) (packets.Packet, error) {
 	c := client.Net.Conn.(*conn)
 	h := pk.FixedHeader
-	e.in.metrics.publishes[h.Qos].Inc()
-	e.in.metrics.messages.Take(1)
+	e.in.metrics.receive(h.Qos)
 
 	// Towards mochi the message has QoS 0, which it does not acknowledge, and is not forwarded unless
 	// somebody may be looking.

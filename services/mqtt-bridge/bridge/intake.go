@@ -18,6 +18,8 @@ const (
 	inFlightBytes = 64 << 20
 	// recordCost is about what a record takes beside the payload that it came in, until Kafka has it.
 	recordCost = 512
+	// drainTime is how long Kafka's answers are waited for when the bridge is told to stop.
+	drainTime = 5 * time.Second
 )
 
 // intake is the way from an MQTT message to Kafka. Both sources lead into it.
@@ -38,9 +40,9 @@ type intake struct {
 // taken. It never blocks.
 func (in *intake) take(c *conn, m *message) {
 	if in.closed.Load() || !m.line.push(c, m) {
-		in.inFlight.add(-m.cost) // not acknowledged: it comes again
-		m.line.open.add(-1)
 		in.metrics.messages.SettleOne(messageRefused)
+		m.line.settle(m, lost) // not acknowledged: it comes again
+		in.inFlight.add(-m.cost)
 		return
 	}
 	var room [1]iot.Reading
@@ -101,6 +103,23 @@ func (in *intake) post(m *message, d event.DeadLetter) {
 		}
 		m.recordDone(&m.dead, err)
 	})
+}
+
+// drain takes nothing new, and waits until Kafka has answered for everything that was taken and it is
+// acknowledged, at most drainTime.
+func (in *intake) drain() {
+	in.closed.Store(true)
+	deadline := time.After(drainTime)
+	check := time.NewTicker(10 * time.Millisecond)
+	defer check.Stop()
+	for in.inFlight.inUse() > 0 {
+		select {
+		case <-deadline:
+			in.log.Warn("stopping with messages that Kafka has not acknowledged; they are sent again by whoever sent them")
+			return
+		case <-check.C:
+		}
+	}
 }
 
 // newMessage returns what was published to topic and received now. payload must not change any more.

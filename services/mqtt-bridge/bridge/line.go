@@ -13,11 +13,11 @@ type line struct {
 	idle    func()   // called when there is neither a connection nor a message on its way; may be nil
 	metrics *metrics // counts acknowledgements
 
-	mu       sync.Mutex
-	conn     *conn               // nil while the session has none
-	received func(id uint16)     // told that a QoS 2 message may be released now; may be nil
-	queue    []*message          // QoS 1 and 2, received over conn and not acknowledged
-	known    map[uint16]*message // those with QoS 2, and all left over from earlier connections
+	mu      sync.Mutex
+	conn    *conn               // nil while the session has none
+	confirm func(id uint16)     // see attach; may be nil
+	queue   []*message          // QoS 1 and 2, received over conn and not acknowledged
+	known   map[uint16]*message // those with QoS 2, and all left over from earlier connections
 }
 
 // maxUnanswered is how many messages of one session may wait for Kafka. It is also MQTT 5's Receive
@@ -28,9 +28,9 @@ func newLine(m *metrics, idle func()) *line {
 	return &line{open: quota{limit: maxUnanswered}, idle: idle, metrics: m}
 }
 
-// attach makes c the connection of the session. received is told of each QoS 2 message that Kafka has, or
+// attach makes c the connection of the session. confirm is told of each QoS 2 message that Kafka has, or
 // that is dropped, so that its release can be answered.
-func (l *line) attach(c *conn, received func(id uint16)) {
+func (l *line) attach(c *conn, confirm func(id uint16)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known == nil && len(l.queue) > 0 {
@@ -40,7 +40,7 @@ func (l *line) attach(c *conn, received func(id uint16)) {
 		m.queued = false
 		l.known[m.id] = m
 	}
-	l.queue, l.conn, l.received = nil, c, received
+	l.queue, l.conn, l.confirm = nil, c, confirm
 }
 
 // detach ends what attach began, unless another connection took the session over.
@@ -109,9 +109,9 @@ func (l *line) settle(m *message, s state) {
 	l.mu.Lock()
 	m.state, m.payload = s, nil
 	l.advance()
+	l.open.add(-1)
 	gone := l.conn == nil
 	l.mu.Unlock()
-	l.open.add(-1)
 	if gone && l.idle != nil {
 		l.idle()
 	}
@@ -154,8 +154,8 @@ func (l *line) release(m *message) {
 	if l.known[m.id] == m {
 		delete(l.known, m.id)
 	}
-	if l.received != nil {
-		l.received(m.id)
+	if l.confirm != nil {
+		l.confirm(m.id)
 	}
 }
 

@@ -1,7 +1,9 @@
 package bridge
 
 import (
+	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"testing"
@@ -175,6 +177,27 @@ func TestLineAfterReconnect(t *testing.T) {
 		l.attach(after.conn, nil)
 		if !receive(after.conn, testMessage(l, 7, 1, 1), true) {
 			t.Error("it is not")
+		}
+	})
+
+	t.Run("what Kafka refuses for good breaks the connection, and is taken again", func(t *testing.T) {
+		l, before, after := testLine(), newPeer(t), newPeer(t)
+		l.attach(before.conn, nil)
+		first := testMessage(l, 7, 1, 1)
+		first.in = &intake{metrics: l.metrics, log: slog.New(slog.DiscardHandler)}
+		first.waiting.Store(2)
+		receive(before.conn, first, false)
+		first.recordDone(&first.produced, errors.New("refused"))
+		select {
+		case <-before.conn.closed:
+			t.Error("the connection is closed before the message is done with")
+		default:
+		}
+		first.recordDone(&first.produced, nil)
+		<-before.conn.closed
+		l.attach(after.conn, nil)
+		if !receive(after.conn, testMessage(l, 7, 1, 1), true) {
+			t.Error("it is not taken again")
 		}
 	})
 

@@ -2,17 +2,21 @@ package bridge
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 const (
@@ -30,7 +34,7 @@ const (
 	readBuffer = 4096
 	// topicAliases is how many topics an MQTT 5 client may abbreviate.
 	topicAliases = 16
-	// goodbyeTime is how long peers may take to read the last that is sent to them.
+	// goodbyeTime is how long devices may take to read the last that is sent to them.
 	goodbyeTime = time.Second
 )
 
@@ -42,6 +46,7 @@ type endpoint struct {
 	server *mochi.Server
 	stop   <-chan struct{} // closed when the bridge stops
 	max    uint32          // bytes in a packet
+	tls    *tls.Config     // nil without TLS
 
 	mu       sync.Mutex
 	conns    map[*conn]*mochi.Client // nil until its session is established
@@ -53,6 +58,12 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 	e := &endpoint{
 		in: in, stop: ctx.Done(), max: uint32(b.Config.MaxPacketBytes),
 		conns: make(map[*conn]*mochi.Client), sessions: make(map[string]*line),
+	}
+	if b.Config.ListenCert != "" {
+		var err error
+		if e.tls, err = tlsfiles.Server(b.Config.ListenCert, b.Config.ListenKey, b.Log); err != nil {
+			return configError("MQTT_LISTEN_CERT_FILE", b.Config.ListenCert, err)
+		}
 	}
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumClients = int64(b.Config.MaxConnections)
@@ -74,7 +85,7 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 		return fmt.Errorf("start the MQTT endpoint: %w", err)
 	}
 	b.setStatus(nil)
-	b.Log.Info("listening for MQTT", "addr", b.Listener.Addr().String())
+	b.Log.Info("listening for MQTT", "addr", b.Listener.Addr().String(), "tls", e.tls != nil)
 
 	defer context.AfterFunc(ctx, func() { _ = b.Listener.Close() })()
 	var serving sync.WaitGroup
@@ -83,9 +94,8 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 		err = nil
 	}
 	b.setStatus(errors.New("stopping"))
-	b.drain(in)
-	e.disconnectAll()
-	serving.Wait()
+	in.drain()
+	e.disconnectAll(&serving)
 	return errors.Join(err, e.server.Close())
 }
 
@@ -109,22 +119,38 @@ func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, lo
 			continue
 		}
 		serving.Go(func() {
-			e.serve(newConn(pace(nc, 0, 0)))
+			e.serve(e.newConn(nc))
 			<-places
 		})
 	}
 }
 
-// serve speaks MQTT over c until the connection ends.
+func (e *endpoint) newConn(nc net.Conn) *conn {
+	if e.tls == nil {
+		return newConn(pace(nc, 0, 0))
+	}
+	return newConn(tls.Server(pace(nc, readBuffer, 0), e.tls)) // a TLS record may hold no more than a message
+}
+
+// serve speaks MQTT over c until the connection ends. A packet that makes mochi panic, as some malformed
+// ones do, ends this connection alone.
 func (e *endpoint) serve(c *conn) {
-	defer func() { _ = c.Close() }()
 	e.mu.Lock()
 	e.conns[c] = nil
 	e.mu.Unlock()
 	defer func() {
+		if p := recover(); p != nil {
+			e.in.log.Error("panic while serving a device; its connection is closed",
+				"remote", c.RemoteAddr().String(), "panic", p, "stack", string(debug.Stack()))
+		}
+		_ = c.Close()
 		e.mu.Lock()
 		delete(e.conns, c)
 		e.mu.Unlock()
+		if c.line != nil {
+			e.in.metrics.connections.Dec()
+			c.line.detach(c)
+		}
 	}()
 	_ = c.SetDeadline(time.Now().Add(connectTimeout))
 	if err := e.server.EstablishConnection("mqtt", c); err != nil {
@@ -132,8 +158,10 @@ func (e *endpoint) serve(c *conn) {
 	}
 }
 
-// disconnectAll sends each device the acknowledgements that wait, and ends its connection.
-func (e *endpoint) disconnectAll() {
+// disconnectAll sends each device the acknowledgements that wait, ends its connection, and waits until all
+// are served. A device closes when it has read the last; to close first, with messages unread, would reset
+// the connection and could destroy acknowledgements on their way.
+func (e *endpoint) disconnectAll(serving *sync.WaitGroup) {
 	e.mu.Lock()
 	conns := maps.Clone(e.conns)
 	e.mu.Unlock()
@@ -143,22 +171,27 @@ func (e *endpoint) disconnectAll() {
 		}
 	})
 	defer force.Stop()
-	var leaving sync.WaitGroup
 	for c, client := range conns {
-		leaving.Go(func() {
-			if client != nil && client.Properties.ProtocolVersion >= 5 {
-				_ = e.server.DisconnectClient(client, packets.ErrServerShuttingDown)
-			} else {
-				c.flush() // MQTT 3 has no farewell from the server
+		serving.Go(func() {
+			if client == nil {
+				_ = c.Close()
+				return
 			}
-			_ = c.Close()
+			c.line.detach(c)
+			var goodbye []byte // MQTT 3 has none from the server
+			if client.Properties.ProtocolVersion >= 5 {
+				goodbye = []byte{packets.Disconnect << 4, 1, packets.ErrServerShuttingDown.Code}
+			}
+			if _, err := c.Write(goodbye); err == nil {
+				c.closeWrite()
+			}
 		})
 	}
-	leaving.Wait()
+	serving.Wait()
 }
 
 // session gives c its line, which it shares with earlier connections of the same client id.
-func (e *endpoint) session(client *mochi.Client, c *conn) *line {
+func (e *endpoint) session(client *mochi.Client, c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.conns[c] = client
@@ -168,8 +201,8 @@ func (e *endpoint) session(client *mochi.Client, c *conn) *line {
 		l.idle = func() { e.forget(client.ID, l) }
 		e.sessions[client.ID] = l
 	}
+	c.line = l
 	l.attach(c, func(id uint16) { confirmed(client, id) })
-	return l
 }
 
 // forget ends the line of a client id when nothing needs it any more.

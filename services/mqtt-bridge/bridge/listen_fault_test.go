@@ -180,6 +180,7 @@ func TestListenWhileStopping(t *testing.T) {
 		k.start()
 		d.wantAcks(seq(1, 100)...)
 		d.ended()
+		d.isHeardOut()
 		<-stopped
 		k.readings(100)
 		b.conserved()
@@ -281,6 +282,7 @@ func TestListenLimits(t *testing.T) {
 			"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00\x36\x00", // QoS 3
 			"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00\x32\x03\x00\x05a",
 			"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00\x32\x05\x00\x01a\x00\x00", // packet id 0
+			"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00\x82\x05\x00\x01\x00\x01a", // mochi panics
 		} {
 			bad := dial(t, b.addr)
 			if _, err := bad.conn.Write([]byte(bytes)); err != nil {

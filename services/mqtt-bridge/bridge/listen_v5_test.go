@@ -168,6 +168,7 @@ func TestListenMQTT5(t *testing.T) {
 		t.Parallel()
 		b := listen(t, newKafka(t), defaults())
 		d, _ := connect5(t, b.addr, connectPacket5("a"))
+		b.reaches("connections", 1)
 		b.stop()
 		want(d, disconnect, 0, 0x8b)
 	})

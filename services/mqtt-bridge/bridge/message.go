@@ -24,11 +24,12 @@ type message struct {
 	qos      byte
 	retained bool
 
-	records  int          // one for each reading, rejected ones included
-	waiting  atomic.Int32 // records that Kafka has not answered for
-	produced atomic.Int32 // readings that are in Kafka
-	dead     atomic.Int32 // readings that are dead letters
-	failed   atomic.Int32 // readings that are neither
+	records  int                   // one for each reading, rejected ones included
+	waiting  atomic.Int32          // records that Kafka has not answered for
+	produced atomic.Int32          // readings that are in Kafka
+	dead     atomic.Int32          // readings that are dead letters
+	failed   atomic.Int32          // readings that are neither
+	failure  atomic.Pointer[error] // why one of them is neither
 
 	state  state // guarded by line.mu
 	queued bool  // it is in line.queue; guarded by line.mu
@@ -70,25 +71,28 @@ func (m *message) recordDone(kept *atomic.Int32, err error) {
 		kept.Add(1)
 	} else {
 		m.failed.Add(1)
-	}
-	if err != nil && !errors.Is(err, kafka.ErrClosed) && m.line.drop() {
-		m.in.log.Error("kafka refuses a record; the connection is closed so that its message comes again", "err", err)
+		m.failure.Store(&err)
 	}
 	if m.waiting.Add(-1) == 0 {
 		m.done()
 	}
 }
 
-// done gives back what m took, and lets it be acknowledged unless it failed.
+// done lets m be acknowledged, unless it failed, and gives back what it took.
 func (m *message) done() {
-	m.in.inFlight.add(-m.cost)
+	defer m.in.inFlight.add(-m.cost) // at last: nothing in flight means that all is acknowledged
 	m.in.metrics.readings.Settle(m.records, int(m.produced.Load()), int(m.dead.Load()), int(m.failed.Load()))
-	if m.failed.Load() > 0 {
-		m.in.metrics.messages.SettleOne(messageFailed)
-		m.line.settle(m, lost)
+	failure := m.failure.Load()
+	if failure == nil {
+		m.in.metrics.messages.SettleOne(messageHandled)
+		m.in.metrics.ackSeconds.Observe(time.Since(m.received).Seconds())
+		m.line.settle(m, settled)
 		return
 	}
-	m.in.metrics.messages.SettleOne(messageHandled)
-	m.in.metrics.ackSeconds.Observe(time.Since(m.received).Seconds())
-	m.line.settle(m, settled)
+	m.in.metrics.messages.SettleOne(messageFailed)
+	m.line.settle(m, lost)
+	// When the producer has ended the bridge ends too, and has others to acknowledge before.
+	if !errors.Is(*failure, kafka.ErrClosed) && m.line.drop() {
+		m.in.log.Error("kafka refuses a record; the connection is closed so that the message comes again", "err", *failure)
+	}
 }

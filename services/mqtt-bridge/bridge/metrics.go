@@ -71,3 +71,9 @@ func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *metrics 
 		stalls:      counter("stalls_total", "Times that no more was taken from a connection until Kafka had caught up."),
 	}
 }
+
+// receive counts a message that was received.
+func (m *metrics) receive(qos byte) {
+	m.publishes[min(qos, 2)].Inc() // 3 is malformed, and not all of the libraries see to that
+	m.messages.Take(1)
+}

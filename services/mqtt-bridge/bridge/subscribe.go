@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -15,6 +14,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 const (
@@ -25,21 +25,33 @@ const (
 	brokerTimeout = 30 * time.Second
 	// brokerSilence is how long a broker may send nothing. It is pinged when keepAlive has passed.
 	brokerSilence = 3 * keepAlive / 2
-	// stable is how long a connection must last to count as one that works.
-	stable = 10 * time.Second
+	// farewellTime is how long the broker may take to read the last that is sent to it. When the bridge
+	// stops, it comes on top of drainTime.
+	farewellTime = 3 * time.Second
+	// maxPause is how long is waited at most, on average, before connecting again.
+	maxPause = 10 * time.Second
+	// stable is how long a connection must last to count as one that works. It is longer than any pause,
+	// so that two clients which take the same id from each other both notice, and slow down.
+	stable = 3 * maxPause
 	// subscribeBuffer is the read buffer of the one connection.
 	subscribeBuffer = 64 << 10
 	sharePrefix     = "$share/telltale/"
 	refused         = 0x80 // SUBACK's code for a subscription that is not granted
 )
 
+var disconnectPacket = []byte{14 << 4, 0}
+
 // subscriber is the source that subscribes to a broker. Each connection is a paho client of its own; what
 // lasts is the session on the broker, by its id, and the line of messages.
 type subscriber struct {
 	in     *intake
 	line   *line
-	broker *url.URL
+	broker *url.URL // without what it takes to log in
 	id     string
+
+	username, password string
+	files              tlsfiles.Files
+
 	wanted []string // the subscriptions to have, and
 	other  []string // those that a differently configured bridge would have
 }
@@ -49,14 +61,14 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 	if err != nil {
 		return err
 	}
-	log := b.Log.With("broker", s.broker.Redacted(), "client_id", s.id)
+	log := b.Log.With("broker", s.broker.String(), "client_id", s.id)
 	pause := backoff.NewExponentialBackOff()
-	pause.MaxInterval = 10 * time.Second
+	pause.MaxInterval = maxPause
 	for short := 0; ; {
 		var l *link
 		err := daemon.Await(ctx, b.Log, "MQTT broker", func(ctx context.Context) (err error) {
 			if l, err = s.connect(ctx); err != nil {
-				err = fmt.Errorf("%s: %w", s.broker.Redacted(), err)
+				err = fmt.Errorf("%s: %w", s.broker.String(), err)
 				b.setStatus(err)
 			}
 			return err
@@ -74,7 +86,7 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 		in.metrics.connections.Dec()
 		if ctx.Err() != nil {
 			b.setStatus(errors.New("stopping"))
-			b.drain(in)
+			in.drain()
 			l.close()
 			return nil
 		}
@@ -83,12 +95,12 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 			continue
 		}
 		log.Warn("connection to the broker ended", "err", err)
-		b.setStatus(fmt.Errorf("%s: %w", s.broker.Redacted(), err))
+		b.setStatus(fmt.Errorf("%s: %w", s.broker.String(), err))
 		if time.Since(start) >= stable {
 			short = 0
 			pause.Reset()
 		} else if short++; short%5 == 0 {
-			log.Warn("connections to the broker do not last; another client may have the same client id")
+			log.Warn("connections to the broker do not last; another client may have the same client id (MQTT_CLIENT_ID)")
 		}
 		select {
 		case <-ctx.Done():
@@ -106,7 +118,9 @@ func newSubscriber(cfg Config, in *intake) (*subscriber, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &subscriber{in: in, line: newLine(in.metrics, nil), broker: broker, id: id}
+	s := &subscriber{in: in, line: newLine(in.metrics, nil), broker: broker, id: id, files: cfg.Security.Files}
+	s.username, s.password = cfg.Security.login(broker)
+	broker.User = nil
 	for _, f := range in.filters {
 		s.wanted, s.other = append(s.wanted, f.String()), append(s.other, sharePrefix+f.String())
 	}
@@ -119,25 +133,25 @@ func newSubscriber(cfg Config, in *intake) (*subscriber, error) {
 // link is a connection to the broker.
 type link struct {
 	*subscriber
-	client paho.Client
-	conn   *conn
-	heard  *heardConn             // what is under conn
-	lost   chan error             // says why the connection has ended
-	full   chan (<-chan struct{}) // says that there is no room, and when there will be
-	deaf   bool                   // takes no more messages; only the handler uses it
+	client    paho.Client
+	conn      *conn
+	heard     *heardConn             // what is under conn
+	connected func() bool            // makes conn outlive the context of connect
+	lost      chan error             // says why the connection has ended
+	full      chan (<-chan struct{}) // says that there is no room, and when there will be
+	deaf      bool                   // takes no more messages; only the handler uses it
 }
 
 // connect returns a connection whose subscriptions the broker has confirmed. Messages of the session come
-// before that.
+// before that, so when ctx ends meanwhile they are acknowledged as those of any other connection.
 func (s *subscriber) connect(ctx context.Context) (*link, error) {
 	l := &link{subscriber: s, lost: make(chan error, 1), full: make(chan (<-chan struct{}), 1)}
-	password, _ := s.broker.User.Password()
 	l.client = paho.NewClient(paho.NewClientOptions().
 		AddBroker(s.broker.String()).
 		SetProtocolVersion(4).
 		SetClientID(s.id).
-		SetUsername(s.broker.User.Username()).
-		SetPassword(password).
+		SetUsername(s.username).
+		SetPassword(s.password).
 		SetCleanSession(false).
 		SetKeepAlive(keepAlive).
 		SetPingTimeout(math.MaxInt64). // see brokerSilence
@@ -152,31 +166,40 @@ func (s *subscriber) connect(ctx context.Context) (*link, error) {
 		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
 			return l.dial(ctx)
 		}))
-	err := finish(ctx, l.client.Connect())
+	token := l.client.Connect()
+	<-token.Done() // soon when ctx ends, see dial
+	err := token.Error()
 	if err == nil {
+		l.connected()
 		err = l.subscribe(ctx)
 	}
-	if err != nil {
-		l.close()
-		return nil, err
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	if l.conn != nil && ctx.Err() != nil {
+		l.in.drain()
+	}
+	l.close()
+	return nil, err
 }
 
 // dial opens the connection. Reads are spaced under TLS, whose records hold a message each.
 func (l *link) dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
+	ready, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
-	nc, err := new(net.Dialer).DialContext(ctx, "tcp", l.broker.Host)
+	nc, err := new(net.Dialer).DialContext(ready, "tcp", l.broker.Host)
 	if err != nil {
 		return nil, err
 	}
 	l.heard = newHeardConn(nc)
 	nc = pace(l.heard, subscribeBuffer, brokerSilence)
 	if l.broker.Scheme == "tls" {
-		nc = tls.Client(nc, &tls.Config{ServerName: l.broker.Hostname()})
+		if nc, err = l.files.Handshake(ready, nc, l.broker.Host); err != nil {
+			return nil, err
+		}
 	}
 	l.conn = newConn(nc)
+	l.connected = context.AfterFunc(ctx, func() { _ = l.conn.Close() })
 	l.line.attach(l.conn, nil)
 	return l.conn, nil
 }
@@ -236,20 +259,30 @@ func (l *link) wait(ctx context.Context, status func(error)) error {
 	}
 }
 
+// close ends the connection, and leaves the session as it is. The broker reads what was sent, up to the
+// DISCONNECT, and closes; to close first, with messages unread, would reset the connection and could
+// destroy the acknowledgements before the DISCONNECT.
 func (l *link) close() {
-	l.client.Disconnect(uint(goodbyeTime / time.Millisecond))
-	if l.conn != nil {
-		_ = l.conn.Close()
-		l.line.detach(l.conn)
+	if l.conn == nil {
+		return
 	}
+	l.connected()         // nothing is to wait for the context any more
+	l.line.detach(l.conn) // what is acknowledged from now on is so over the next connection
+	if _, err := l.conn.Write(disconnectPacket); err == nil {
+		select {
+		case <-l.lost: //nolint:errcheck // that the connection has ended is all that is waited for
+		case <-time.After(farewellTime):
+			l.in.log.Warn("the broker takes too long to read the last acknowledgements; it may send those messages again")
+		}
+	}
+	_ = l.conn.Close() // paho ends with it
 }
 
 // handle takes a message. It never blocks: paho calls it one message after the other, and would miss the
 // answer to a ping.
 func (l *link) handle(_ paho.Client, p paho.Message) {
 	in := l.in
-	in.metrics.publishes[p.Qos()].Inc()
-	in.metrics.messages.Take(1)
+	in.metrics.receive(p.Qos())
 	m := in.newMessage(l.line, p.Topic(), p.Payload(), p.Qos(), p.MessageID(), p.Retained())
 	device, ok := in.filters.match(m.topic)
 	switch {

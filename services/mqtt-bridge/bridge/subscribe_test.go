@@ -307,6 +307,7 @@ func (d *device) acksUntilEnd() (ids []int) {
 		case *packets.PubackPacket:
 			ids = append(ids, int(p.MessageID))
 		case *packets.DisconnectPacket, nil:
+			_ = d.conn.Close()
 			return ids
 		default:
 			d.t.Fatalf("received %v", p)
@@ -315,27 +316,59 @@ func (d *device) acksUntilEnd() (ids []int) {
 }
 
 func TestSubscribeWhileStopping(t *testing.T) {
-	t.Parallel()
-	k, broker := newKafka(t), newBroker(t)
-	b := broker.subscribe(k, nil)
-	d := broker.session()
-	k.stop()
-	for i := range 100 {
-		d.publish(1, i+1, "sensors/data", reading(1, i))
+	goodbye := func(d *device) {
+		t.Helper()
+		if p, ok := d.receive().(*packets.DisconnectPacket); !ok {
+			d.t.Errorf("received %v, want DISCONNECT, which leaves the session as it is", p)
+		}
+		d.isHeardOut()
 	}
-	b.reaches("readings_in_flight", 100)
-	stopped := make(chan struct{})
-	go func() { b.stop(); close(stopped) }()
-	b.checked("stopping")
-	k.start()
-	d.wantAcks(seq(1, 100)...)
-	if p, ok := d.receive().(*packets.DisconnectPacket); !ok {
-		t.Errorf("received %v, want DISCONNECT, which leaves the session as it is", p)
-	}
-	d.ended()
-	<-stopped
-	k.readings(100)
-	b.conserved()
+
+	t.Run("what was taken is acknowledged first", func(t *testing.T) {
+		t.Parallel()
+		k, broker := newKafka(t), newBroker(t)
+		b := broker.subscribe(k, nil)
+		d := broker.session()
+		k.stop()
+		for i := range 100 {
+			d.publish(1, i+1, "sensors/data", reading(1, i))
+		}
+		b.reaches("readings_in_flight", 100)
+		stopped := make(chan struct{})
+		go func() { b.stop(); close(stopped) }()
+		b.checked("stopping")
+		k.start()
+		d.wantAcks(seq(1, 100)...)
+		goodbye(d)
+		<-stopped
+		k.readings(100)
+		b.conserved()
+	})
+
+	t.Run("before the subscription is confirmed too", func(t *testing.T) {
+		t.Parallel()
+		k, broker := newKafka(t), newBroker(t)
+		b := broker.subscribe(k, nil)
+		d, _ := broker.accept()
+		d.connack(packets.Accepted, true)
+		k.stop()
+		for i := range 100 {
+			d.publish(1, i+1, "sensors/data", reading(1, i))
+		}
+		d.unsubscribed()
+		b.reaches("readings_in_flight", 100)
+		stopped := make(chan struct{})
+		go func() { b.stop(); close(stopped) }()
+		if p, ok := d.receive().(*packets.SubscribePacket); !ok {
+			t.Fatalf("received %v, want SUBSCRIBE", p)
+		}
+		k.start()
+		d.wantAcks(seq(1, 100)...)
+		goodbye(d)
+		<-stopped
+		k.readings(100)
+		b.conserved()
+	})
 }
 
 func TestSubscribeStopsWithoutABroker(t *testing.T) {
