@@ -1,41 +1,122 @@
 package event
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/payload"
 )
 
-// DeadLetter is a rejection on its way to the dead-letter topic.
+// DeadLetter is a dead letter on its way to the dead-letter topic.
 type DeadLetter struct {
-	iot.Rejection
-	Source   string    // an MQTT topic, or topic/partition/offset of a Kafka record
-	Received time.Time // when the rejected bytes arrived
+	iot.DeadLetter
+	Key []byte // of the Kafka record that is rejected; empty where it has none, or is none
 }
+
+// The headers of a dead letter. The last three are there only where they say something; so is that of the
+// content type.
+const (
+	headerReason      = "reason"
+	headerDetail      = "detail"
+	headerSource      = "source"
+	headerReceived    = "received_at"
+	headerDevice      = "device_id"       // whose it is, where the key does not say so
+	headerTopicDevice = "topic_device_id" // what stands for the device id in the MQTT topic
+	headerRetained    = "retained"        // "true" of a retained MQTT message
+)
 
 // timeFormat is RFC 3339 to the millisecond.
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// Record returns d as a record for topic, keyed by device where that is known. It has no timestamp of its
-// own but the producer's: the letter is kept from now on, however old what it holds.
+// Record returns d as a record for topic, keyed as the rejected record was, or by device where that is
+// known. It has no timestamp of its own but the producer's: the letter is kept from now on, however old what
+// it holds.
 func (d DeadLetter) Record(topic string) kafka.Record {
 	rec := kafka.Record{
 		Topic: topic,
+		Key:   d.Key,
 		Value: d.Bytes,
 		Headers: []kafka.Header{
-			{Key: "reason", Value: []byte(d.Reason)},
-			{Key: "detail", Value: []byte(d.Detail)},
-			{Key: "source", Value: []byte(d.Source)},
-			{Key: "received_at", Value: d.Received.UTC().AppendFormat(nil, timeFormat)},
+			{Key: headerReason, Value: []byte(d.Reason)},
+			{Key: headerDetail, Value: []byte(d.Detail)},
+			{Key: headerSource, Value: []byte(d.Source)},
+			{Key: headerReceived, Value: d.Received.UTC().AppendFormat(nil, timeFormat)},
 		},
 	}
-	if d.Device != 0 {
-		rec.Key = []byte(d.Device.String())
+	add := func(name, value string) {
+		if value != "" {
+			rec.Headers = append(rec.Headers, kafka.Header{Key: name, Value: []byte(value)})
+		}
 	}
+	if d.Device != 0 {
+		switch id := d.Device.String(); {
+		case len(rec.Key) == 0:
+			rec.Key = []byte(id)
+		case string(rec.Key) != id:
+			add(headerDevice, id)
+		}
+	}
+	add(headerTopicDevice, d.TopicDevice)
+	if d.Retained {
+		add(headerRetained, "true")
+	}
+	add(headerContentType, d.ContentType)
 	return rec
+}
+
+// ReadDeadLetter returns the dead letter that rec, from the dead-letter topic, carries. What other programs
+// may have put there is taken too, as far as it goes: a record without headers is a letter without a reason.
+// The letter's Bytes are rec's.
+func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
+	text := func(name string, most int) string {
+		value := rec.Header(name)
+		return strings.ToValidUTF8(string(value[:min(len(value), most)]), "")
+	}
+	device := cmp.Or(string(rec.Header(headerDevice)), string(rec.Key))
+	id, _ := iot.ParseDeviceID(device) // 0 where it is none
+	at, err := time.Parse(time.RFC3339, string(rec.Header(headerReceived)))
+	if err != nil || at.UnixMilli() < 0 {
+		if at = received(rec); at.Year() > 9999 {
+			at = time.Now()
+		}
+	}
+	return iot.DeadLetter{
+		Rejection:   iot.Rejection{Reason: iot.Reason(text(headerReason, 64)), Detail: text(headerDetail, maxDetail), Device: id, Bytes: rec.Value},
+		ID:          letterID(rec),
+		Source:      text(headerSource, 1<<16),
+		Received:    at.UTC().Truncate(time.Millisecond),
+		TopicDevice: text(headerTopicDevice, 1<<16),
+		Retained:    string(rec.Header(headerRetained)) == "true",
+		ContentType: text(headerContentType, 256),
+	}
+}
+
+// letterID is made of the place of rec, and of what it holds: a topic that was deleted and created anew
+// begins with the same places.
+func letterID(rec *kafka.Record) iot.LetterID {
+	h := sha256.New()
+	number := func(n int64) { _, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) } // a hash never fails
+	bytes := func(b []byte) {
+		number(int64(len(b)))
+		_, _ = h.Write(b)
+	}
+	bytes([]byte(rec.Topic))
+	number(int64(rec.Partition))
+	number(rec.Offset)
+	number(rec.Timestamp.UnixMilli())
+	bytes(rec.Key)
+	bytes(rec.Value)
+	for _, header := range rec.Headers {
+		bytes([]byte(header.Key))
+		bytes(header.Value)
+	}
+	return iot.LetterID(h.Sum(nil))
 }
 
 // headBytes is how much Head leaves of a letter: enough to see what it was.
@@ -51,7 +132,32 @@ func (d DeadLetter) Head() DeadLetter {
 	return d
 }
 
+// maxDetail is what iot.Rejection allows for a detail.
+const maxDetail = 200
+
 // shorten cuts a detail to the 200 bytes that it may have.
 func shorten(detail string) string {
-	return strings.ToValidUTF8(detail[:min(len(detail), 200)], "")
+	return strings.ToValidUTF8(detail[:min(len(detail), maxDetail)], "")
+}
+
+// DecodeAgain decodes the bytes of d, or others in their place, as they were when they arrived: with the device
+// of its topic, and its time of receipt for readings that have none of their own. Doing so again gives the same
+// readings, and several readings of a device from one message have different times.
+func DecodeAgain(d iot.DeadLetter) ([]iot.Reading, []iot.Rejection) {
+	if d.ContentType != "" {
+		return Decode(&kafka.Record{
+			Value: d.Bytes, Timestamp: d.Received, Headers: []kafka.Header{{Key: headerContentType, Value: []byte(d.ContentType)}},
+		}, nil)
+	}
+	readings, rejected := payload.Decode(payload.Message{
+		DeviceID: d.TopicDevice, Payload: d.Bytes, Received: d.Received, Retained: d.Retained,
+	}, nil)
+	stamped := map[iot.DeviceID]time.Duration{}
+	for i := range readings {
+		if r := &readings[i]; r.Stamped == iot.StampServer {
+			r.At = r.At.Add(stamped[r.Device])
+			stamped[r.Device] += time.Millisecond
+		}
+	}
+	return readings, rejected
 }

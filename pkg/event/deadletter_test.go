@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -14,12 +15,17 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
-func TestDeadLetterRecord(t *testing.T) {
-	letter := event.DeadLetter{
+// noMetrics is the dead letter of a message to sensors/42/data.
+func noMetrics() event.DeadLetter {
+	return event.DeadLetter{DeadLetter: iot.DeadLetter{
 		Rejection: iot.Rejection{Reason: iot.ReasonNoMetrics, Detail: "nothing", Device: 42, Bytes: []byte("\x00 any bytes \xff")},
 		Source:    "sensors/42/data",
 		Received:  time.Date(2026, 1, 2, 4, 0, 0, 0, time.FixedZone("CET", 3600)),
-	}
+	}}
+}
+
+func TestDeadLetterRecord(t *testing.T) {
+	letter := noMetrics()
 	want := kafka.Record{
 		Topic: "raw-data.dlq",
 		Key:   []byte("42"),
@@ -38,10 +44,82 @@ func TestDeadLetterRecord(t *testing.T) {
 	if key := letter.Record("raw-data.dlq").Key; key != nil {
 		t.Errorf("the letter of an unknown device has the key %q", key)
 	}
+
+	t.Run("the key is the rejected record's, whatever device its value names", func(t *testing.T) {
+		letter := noMetrics()
+		letter.Key = []byte("950887278628441")
+		rec := letter.Record("raw-data.dlq")
+		if string(rec.Key) != "950887278628441" || string(rec.Header("device_id")) != "42" {
+			t.Errorf("key %q, device_id %q", rec.Key, rec.Header("device_id"))
+		}
+	})
+}
+
+func TestReadDeadLetter(t *testing.T) {
+	full := noMetrics()
+	full.Received = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+	full.TopicDevice, full.Retained, full.ContentType = "042", true, "application/json; charset=utf-8"
+	keyed := full
+	keyed.Key = []byte("not a device")
+	nobodys := full
+	nobodys.Device = 0
+	for name, letter := range map[string]event.DeadLetter{
+		"a letter comes back as it was sent": full, "its device too, where the key is another": keyed, "or there is none": nobodys,
+	} {
+		t.Run(name, func(t *testing.T) {
+			rec := letter.Record("raw-data.dlq")
+			got := event.ReadDeadLetter(&rec)
+			want := letter.DeadLetter
+			want.ID = got.ID
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+
+	t.Run("a record that is no letter is one all the same", func(t *testing.T) {
+		for _, rec := range []kafka.Record{
+			{Timestamp: noon},
+			{Timestamp: noon, Headers: []kafka.Header{{Key: "received_at", Value: []byte("noon")}}},
+			{Timestamp: noon, Headers: []kafka.Header{{Key: "received_at", Value: []byte("1969-12-31T00:00:00Z")}, {Key: "reason", Value: []byte("\xff")}}},
+		} {
+			got := event.ReadDeadLetter(&rec)
+			if diff := cmp.Diff(iot.DeadLetter{ID: got.ID, Received: noon}, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		}
+	})
+
+	t.Run("an id is of one record, and the same each time", func(t *testing.T) {
+		rec := full.Record("raw-data.dlq")
+		rec.Partition, rec.Offset, rec.Timestamp = 3, 42, noon
+		seen := map[iot.LetterID]string{}
+		for name, change := range map[string]func(*kafka.Record){
+			"itself":            func(*kafka.Record) {},
+			"another topic":     func(r *kafka.Record) { r.Topic = "other.dlq" },
+			"another partition": func(r *kafka.Record) { r.Partition++ },
+			"another offset":    func(r *kafka.Record) { r.Offset++ },
+			"another time":      func(r *kafka.Record) { r.Timestamp = noon.Add(time.Millisecond) },
+			"another key":       func(r *kafka.Record) { r.Key = nil },
+			"other bytes":       func(r *kafka.Record) { r.Value = []byte("x") },
+			"other headers":     func(r *kafka.Record) { r.Headers = r.Headers[1:] },
+		} {
+			other := rec
+			change(&other)
+			id := event.ReadDeadLetter(&other).ID
+			if same, taken := seen[id]; taken {
+				t.Errorf("%s has the id of %s", name, same)
+			}
+			if again := event.ReadDeadLetter(&other).ID; again != id {
+				t.Errorf("%s is %v, and then %v", name, id, again)
+			}
+			seen[id] = name
+		}
+	})
 }
 
 func TestDeadLetterHead(t *testing.T) {
-	letter := event.DeadLetter{Rejection: iot.Rejection{Reason: iot.ReasonTooLarge, Detail: strings.Repeat("é", 100)}}
+	letter := event.DeadLetter{DeadLetter: iot.DeadLetter{Rejection: iot.Rejection{Reason: iot.ReasonTooLarge, Detail: strings.Repeat("é", 100)}}}
 	letter.Bytes = bytes.Repeat([]byte("0123456789"), 200_000)
 	head := letter.Head()
 	if !bytes.Equal(head.Bytes, letter.Bytes[:64<<10]) {
@@ -54,5 +132,42 @@ func TestDeadLetterHead(t *testing.T) {
 	letter.Bytes = letter.Bytes[:64<<10]
 	if diff := cmp.Diff(letter, letter.Head()); diff != "" {
 		t.Errorf("a letter that is small enough was changed (-want +got):\n%s", diff)
+	}
+}
+
+func TestDecodeAgain(t *testing.T) {
+	for _, tt := range []struct {
+		promise string
+		letter  iot.DeadLetter
+		want    []string // device, ms after noon, stamp; or the reason of a rejection
+	}{
+		{"the topic names the device", iot.DeadLetter{TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"42 0 server"}},
+		{"it may disagree", iot.DeadLetter{TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1, "device_id": 7}`)}}, []string{"device_id_mismatch"}},
+		{"a topic with a bad device id is no better than before", iot.DeadLetter{TopicDevice: "kitchen", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"invalid_device_id"}},
+		{"a retained message needs a timestamp", iot.DeadLetter{Retained: true, TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"retained_without_timestamp"}},
+		{"readings without a timestamp do not take each other's place",
+			iot.DeadLetter{Rejection: iot.Rejection{Bytes: []byte(`[{"x": 1, "device_id": 7}, {"x": 1, "device_id": 8}, {"x": 1, "device_id": 7}, {"x": 2, "device_id": 7, "timestamp": "2026-01-02T12:00:00.683Z"}, {"x": 3, "device_id": 7}]`)}},
+			[]string{"7 0 server", "8 0 server", "7 1 server", "7 5 device", "7 2 server"}},
+		{"a Kafka record is decoded by its content type",
+			iot.DeadLetter{ContentType: "application/x-protobuf", Rejection: iot.Rejection{Bytes: event.Record("raw-data", reading()).Value}}, []string{"42 0 device"}},
+		{"one that is unknown stays so", iot.DeadLetter{ContentType: "text/plain", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1, "device_id": 7}`)}}, []string{"unknown_content_type"}},
+		{"a legacy record is JSON", iot.DeadLetter{ContentType: "application/json", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1, "device_id": 7}`)}}, []string{"7 0 server"}},
+	} {
+		t.Run(tt.promise, func(t *testing.T) {
+			tt.letter.Received = noon
+			for range 2 {
+				var got []string
+				readings, rejected := event.DecodeAgain(tt.letter)
+				for _, r := range readings {
+					got = append(got, fmt.Sprint(r.Device, r.At.Sub(noon).Milliseconds(), r.Stamped))
+				}
+				for _, r := range rejected {
+					got = append(got, string(r.Reason))
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			}
+		})
 	}
 }

@@ -149,13 +149,18 @@ func (d *decoded) addConflicts(batch []kafka.Record, conflicts []int) {
 			first, _ = slices.BinarySearch(d.records, record)
 			parts = readingParts(&batch[record])
 		}
-		r := &d.readings[i]
-		d.letters = append(d.letters, letter(&batch[record], iot.Rejection{
-			Reason: iot.ReasonConflict,
-			Detail: "other values are stored for " + r.At.Format(timeFormat),
-			Device: r.Device,
-			Bytes:  parts[i-first],
-		}))
+		rejection := Conflict(d.readings[i])
+		rejection.Bytes = parts[i-first]
+		d.letters = append(d.letters, letter(&batch[record], rejection))
+	}
+}
+
+// Conflict is the rejection, without its bytes, of a reading whose place is taken by another.
+func Conflict(r iot.Reading) iot.Rejection {
+	return iot.Rejection{
+		Reason: iot.ReasonConflict,
+		Detail: "other values are stored for " + r.At.Format(timeFormat),
+		Device: r.Device,
 	}
 }
 
@@ -176,8 +181,12 @@ func readingParts(rec *kafka.Record) [][]byte {
 
 func letter(rec *kafka.Record, r iot.Rejection) DeadLetter {
 	return DeadLetter{
-		Rejection: r,
-		Source:    fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset),
-		Received:  received(rec),
+		DeadLetter: iot.DeadLetter{
+			Rejection:   r,
+			Source:      fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset),
+			Received:    received(rec),
+			ContentType: string(rec.Header(headerContentType)),
+		},
+		Key: rec.Key,
 	}
 }

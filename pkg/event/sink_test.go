@@ -105,15 +105,16 @@ func letters(in []event.DeadLetter) []event.DeadLetter {
 }
 
 func deadLetter(reason iot.Reason, device iot.DeviceID, bytes, source string) event.DeadLetter {
-	return event.DeadLetter{
+	return event.DeadLetter{DeadLetter: iot.DeadLetter{
 		Rejection: iot.Rejection{Reason: reason, Device: device, Bytes: []byte(bytes)},
 		Source:    source,
 		Received:  noon,
-	}
+	}}
 }
 
 func TestSink(t *testing.T) {
 	junk := deadLetter(iot.ReasonInvalidJSON, 7, "junk", "raw-data/3/101")
+	junk.Key = []byte("7")
 	notANumber := deadLetter(iot.ReasonNotANumber, 2, `{"device_id":2,"x":NaN}`, "raw-data/3/102")
 	notAnObject := deadLetter(iot.ReasonNotAnObject, 0, `[{"device_id":9,"x":9}]`, "raw-data/3/102")
 
@@ -142,9 +143,10 @@ func TestSink(t *testing.T) {
 		if err := b.sink().Handle(t.Context(), batch()); err != nil {
 			t.Fatal(err)
 		}
+		conflict := deadLetter(iot.ReasonConflict, 42, string(batch()[0].Value), "raw-data/3/100")
+		conflict.Key, conflict.ContentType = []byte("42"), "application/x-protobuf"
 		want := []event.DeadLetter{
-			junk, notANumber, notAnObject,
-			deadLetter(iot.ReasonConflict, 42, string(batch()[0].Value), "raw-data/3/100"),
+			junk, notANumber, notAnObject, conflict,
 			deadLetter(iot.ReasonConflict, 3, `{"device_id":3,"x":3}`, "raw-data/3/102"),
 		}
 		if diff := cmp.Diff(want, letters(b.letters)); diff != "" {

@@ -110,3 +110,25 @@ func TestStamp(t *testing.T) {
 		}
 	}
 }
+
+func TestLetterCursor(t *testing.T) {
+	id := iot.LetterID{0: 1, 15: 255}
+	for _, c := range []iot.LetterCursor{{}, {Received: time.UnixMilli(0).UTC()}, {Received: time.UnixMilli(1772366400678).UTC(), ID: id}} {
+		if got, err := iot.ParseLetterCursor(c.String()); err != nil || got != c {
+			t.Errorf("ParseLetterCursor(%q) = %v, %v; want %v", c, got, err, c)
+		}
+	}
+	for _, s := range []string{"x", "!!!", "AAAA", strings.Repeat("_", 32), strings.Repeat("A", 400)} {
+		if c, err := iot.ParseLetterCursor(s); !errors.Is(err, iot.ErrInvalid) {
+			t.Errorf("ParseLetterCursor(%q) = %v, %v; want ErrInvalid", s, c, err)
+		}
+	}
+	if got, err := iot.ParseLetterID(id.String()); err != nil || got != id {
+		t.Errorf("ParseLetterID(%q) = %v, %v", id, got, err)
+	}
+	for _, s := range []string{"", "01", strings.Repeat("0", 34), strings.Repeat("A", 32), strings.Repeat("g", 32)} {
+		if got, err := iot.ParseLetterID(s); !errors.Is(err, iot.ErrInvalid) {
+			t.Errorf("ParseLetterID(%q) = %v, %v; want ErrInvalid", s, got, err)
+		}
+	}
+}

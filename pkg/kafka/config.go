@@ -120,7 +120,8 @@ func groupConfig(cfg GroupConfig, d *dialer) *sarama.Config {
 	sc.Consumer.Fetch.Default = 512 << 10 // of one partition
 	sc.Consumer.Fetch.MaxBytes = 8 << 20  // of all
 	sc.Consumer.Fetch.Max = 0             // a longer record is fetched all the same; sarama would skip it
-	sc.ChannelBufferSize = 256            // records; what was fetched is in memory anyway
+	// Records of a partition that wait to be gathered; where they are long, MaxBatch bounds the memory.
+	sc.ChannelBufferSize = min(256, cfg.MaxBatch)
 	return sc
 }
 

@@ -40,7 +40,7 @@ type Servers struct {
 	MQTT         bridge.Security
 	KafkaBrokers []string `env:"KAFKA_BROKERS" help:"Kafka bootstrap servers, host:port, separated by commas."`
 	Kafka        kafka.Security
-	MongoDBURI   string         `env:"MONGODB_URI" help:"Where readings are stored."`
+	MongoDBURI   string         `env:"MONGODB_URI" help:"Where readings and dead letters are stored."`
 	MongoDBTLS   tlsfiles.Files `envprefix:"MONGODB_"`
 	RedisURL     string         `env:"REDIS_URL" help:"Where the newest readings are kept."`
 	RedisTLS     tlsfiles.Files `envprefix:"REDIS_"`

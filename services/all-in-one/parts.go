@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/deadletters"
+	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
@@ -30,6 +32,7 @@ const partitions = 4
 type parts struct {
 	kafka    kafka.Config
 	readings readings.Store
+	letters  deadletters.Store // beside the readings
 	metadata metadata.Store
 	latest   latest.Cache
 	mqtt     net.Listener // nil when the bridge subscribes to a broker
@@ -110,22 +113,33 @@ func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
 }
 
 func (c *command) openStores(ctx context.Context, parts *parts, dir string, health *daemon.Health) (err error) {
+	readingsAt, metadataAt := "readings.db", "metadata.db" // as /readyz names it
 	if c.MongoDBURI != "" {
-		parts.readings, err = openServer(ctx, parts, health, readings.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
+		readingsAt = "mongodb"
+		parts.readings, err = openServer(parts, readings.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
+		if err == nil {
+			parts.letters, err = openServer(parts, deadletters.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
+		}
 	} else {
-		parts.readings, err = openFile(ctx, parts, health, sqlitereadings.Open, dir, "readings.db")
+		parts.readings, err = openFile(ctx, parts, sqlitereadings.Open, dir, "readings.db")
+		if err == nil {
+			parts.letters, err = openFile(ctx, parts, sqlitedeadletters.Open, dir, "readings.db")
+		}
 	}
 	if err != nil {
 		return err
 	}
 	if c.DatabaseURL != "" {
-		parts.metadata, err = openServer(ctx, parts, health, metadata.Open, "DATABASE_URL", c.DatabaseURL, c.DatabaseTLS)
+		metadataAt, _, _ = strings.Cut(c.DatabaseURL, ":")
+		parts.metadata, err = openServer(parts, metadata.Open, "DATABASE_URL", c.DatabaseURL, c.DatabaseTLS)
 	} else {
-		parts.metadata, err = openFile(ctx, parts, health, sqlitemetadata.Open, dir, "metadata.db")
+		parts.metadata, err = openFile(ctx, parts, sqlitemetadata.Open, dir, "metadata.db")
 	}
 	if err != nil {
 		return err
 	}
+	health.Register(ctx, readingsAt, parts.readings.Check)
+	health.Register(ctx, metadataAt, parts.metadata.Check)
 	if parts.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://"), c.RedisTLS); err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
@@ -136,28 +150,25 @@ func (c *command) openStores(ctx context.Context, parts *parts, dir string, heal
 	return nil
 }
 
-// store is what the stores of readings and of metadata have in common.
+// store is what the stores in files and on servers have in common.
 type store interface {
 	Prepare(context.Context) error
-	Check(context.Context) error
 	Close() error
 }
 
 // openServer opens the store on the server at url, the setting of variable.
-func openServer[S store](ctx context.Context, parts *parts, health *daemon.Health, open func(string, tlsfiles.Files) (S, error), variable, url string, files tlsfiles.Files) (S, error) {
+func openServer[S store](parts *parts, open func(string, tlsfiles.Files) (S, error), variable, url string, files tlsfiles.Files) (S, error) {
 	s, err := open(url, files)
 	if err != nil {
 		return s, &daemon.ConfigError{Variable: variable, Value: url, Err: err}
 	}
 	parts.add(variable, s.Close)
-	server, _, _ := strings.Cut(url, ":")
-	health.Register(ctx, server, s.Check)
 	return s, nil
 }
 
-// openFile opens the store in a SQLite file of its own in dir. The file is prepared here: unlike a server, it
-// cannot be waited for.
-func openFile[S store](ctx context.Context, parts *parts, health *daemon.Health, open func(string) (S, error), dir, file string) (S, error) {
+// openFile opens the store in a SQLite file in dir. The file is prepared here: unlike a server, it cannot be
+// waited for.
+func openFile[S store](ctx context.Context, parts *parts, open func(string) (S, error), dir, file string) (S, error) {
 	s, err := open(filepath.Join(dir, file))
 	if err != nil {
 		return s, fmt.Errorf("data directory (DATA_DIR): %w", err)
@@ -166,7 +177,6 @@ func openFile[S store](ctx context.Context, parts *parts, health *daemon.Health,
 	if err := s.Prepare(ctx); err != nil {
 		return s, fmt.Errorf("data directory (DATA_DIR): %s: %w", file, err)
 	}
-	health.Register(ctx, file, s.Check)
 	return s, nil
 }
 

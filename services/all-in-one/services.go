@@ -10,10 +10,12 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
+	"github.com/telltale-iot/telltale/services/ingest-writer/keeper"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
+	"github.com/telltale-iot/telltale/services/query-api/replay"
 	"github.com/telltale-iot/telltale/services/simulator/simulator"
 )
 
@@ -58,6 +60,10 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 		w := &writer.Writer{Kafka: kafka, Store: parts.readings, Log: log, Metrics: p.Metrics, Health: p.Health}
 		return w.Run(ctx)
 	})
+	run(keeper.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
+		k := &keeper.Keeper{Kafka: kafka, Store: parts.letters, Log: log, Metrics: p.Metrics, Health: p.Health}
+		return k.Run(ctx)
+	})
 	run(updater.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
 		u := &updater.Updater{Kafka: kafka, Cache: parts.latest, TTL: c.LatestTTL, Log: log, Metrics: p.Metrics, Health: p.Health}
 		return u.Run(ctx)
@@ -66,9 +72,17 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 		r := &registrar.Registrar{Kafka: kafka, Store: parts.metadata, Log: log, Metrics: p.Metrics, Health: p.Health}
 		return r.Run(ctx)
 	})
-	run("query-api", func(ctx context.Context, log *slog.Logger, _ kafka.Config) error {
-		a := &api.API{Metadata: parts.metadata, Readings: parts.readings, Latest: parts.latest, Log: log, Metrics: p.Metrics}
-		return a.Run(ctx, parts.http)
+	run("query-api", func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
+		replayer := replay.New(kafka, parts.letters, parts.readings, log, p.Metrics)
+		p.Health.Register(ctx, "kafka (query-api)", replayer.Check)
+		a := &api.API{
+			Metadata: parts.metadata, Readings: parts.readings, Latest: parts.latest, DeadLetters: parts.letters,
+			Replayer: replayer, Log: log, Metrics: p.Metrics,
+		}
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return replayer.Run(ctx) })
+		g.Go(func() error { return a.Run(ctx, parts.http) })
+		return g.Wait()
 	})
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, log *slog.Logger, _ kafka.Config) error {

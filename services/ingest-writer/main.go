@@ -1,4 +1,4 @@
-// Command ingest-writer stores the readings on Kafka in MongoDB.
+// Command ingest-writer stores the readings on Kafka, and the dead letters, in MongoDB.
 package main
 
 import (
@@ -6,17 +6,21 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+	"github.com/telltale-iot/telltale/services/ingest-writer/keeper"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 )
 
 type command struct {
 	daemon.Flags
 	kafka.Config
-	MongoDBURI string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
+	MongoDBURI string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings and dead letters are stored."`
 	MongoDBTLS tlsfiles.Files `envprefix:"MONGODB_"`
 }
 
@@ -25,7 +29,7 @@ func main() {
 		os.Args = slices.Delete(os.Args, 1, 2)
 		daemon.Main("ingest-writer replay", "Stores again what is on Kafka, while the service goes on. What is stored already stays as it is.", new(replay))
 	}
-	daemon.Main("ingest-writer", "Stores the readings on Kafka in MongoDB. `ingest-writer replay --help` tells how to store those of some time again.", new(command))
+	daemon.Main("ingest-writer", "Stores the readings on Kafka, and the dead letters, in MongoDB. `ingest-writer replay --help` tells how to store those of some time again.", new(command))
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
@@ -35,7 +39,17 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
 	defer store.Close() //nolint:errcheck // every write was answered before
+	letters, err := deadletters.Open(c.MongoDBURI, c.MongoDBTLS)
+	if err != nil {
+		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
+	}
+	defer letters.Close() //nolint:errcheck // every write was answered before
 	p.Health.Register(ctx, "mongodb", store.Check)
+
 	w := &writer.Writer{Kafka: c.Config, Store: store, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
-	return w.Run(ctx)
+	k := &keeper.Keeper{Kafka: c.Config, Store: letters, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.Run(ctx) })
+	g.Go(func() error { return k.Run(ctx) })
+	return g.Wait()
 }

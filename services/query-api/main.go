@@ -1,5 +1,5 @@
-// Command query-api serves the HTTP API from MySQL or PostgreSQL, MongoDB and Redis, and registers the
-// devices whose readings pass on Kafka.
+// Command query-api serves the HTTP API from MySQL or PostgreSQL, MongoDB and Redis, registers the devices
+// whose readings pass on Kafka, and replays dead letters to it.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
@@ -19,6 +20,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
+	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
 type command struct {
@@ -27,7 +29,7 @@ type command struct {
 	HTTPAddr    string         `env:"HTTP_ADDR" default:":8000" help:"Address of the HTTP API."`
 	DatabaseURL string         `env:"DATABASE_URL" default:"mysql://iot:iot@localhost:3306/iot" help:"Where users and devices are kept: mysql:// or postgres://."`
 	DatabaseTLS tlsfiles.Files `envprefix:"DATABASE_"`
-	MongoDBURI  string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
+	MongoDBURI  string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings and dead letters are stored."`
 	MongoDBTLS  tlsfiles.Files `envprefix:"MONGODB_"`
 	RedisURL    string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
 	RedisTLS    tlsfiles.Files `envprefix:"REDIS_"`
@@ -49,6 +51,11 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
 	defer stored.Close() //nolint:errcheck // it was only read
+	letters, err := deadletters.Open(c.MongoDBURI, c.MongoDBTLS)
+	if err != nil {
+		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
+	}
+	defer letters.Close() //nolint:errcheck // every write was answered before
 	cache, err := latest.Open(c.RedisURL, c.RedisTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
@@ -66,10 +73,15 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	p.Health.Register(ctx, "mongodb", stored.Check)
 	p.Health.Register(ctx, "redis", cache.Check)
 
-	http := &api.API{Metadata: devices, Readings: stored, Latest: cache, Log: p.Log, Metrics: p.Metrics}
+	replayer := replay.New(c.Config, letters, stored, p.Log, p.Metrics)
+	p.Health.Register(ctx, "kafka (query-api)", replayer.Check)
+	http := &api.API{
+		Metadata: devices, Readings: stored, Latest: cache, DeadLetters: letters, Replayer: replayer, Log: p.Log, Metrics: p.Metrics,
+	}
 	register := &registrar.Registrar{Kafka: c.Config, Store: devices, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return http.Run(ctx, listener) })
+	g.Go(func() error { return replayer.Run(ctx) })
 	g.Go(func() error { return register.Run(ctx) })
 	return g.Wait()
 }

@@ -58,7 +58,7 @@ func (s *Store) find(
 	ctx context.Context, c *mongo.Collection, filter bson.D, opts ...options.Lister[options.FindOptions],
 ) ([]iot.Reading, error) {
 	// With a timeout here the driver does not make one for each step of the cursor.
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	cursor, err := c.Find(ctx, filter, opts...)
 	if err != nil {

@@ -74,9 +74,9 @@ func (s *Store) insert(ctx context.Context, batch []iot.Reading, indexes []int) 
 	if err != nil {
 		return 0, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	err = s.collection.Database().RunCommand(ctx, bson.Raw(command)).Err()
+	err = s.RunCommand(ctx, bson.Raw(command)).Err()
 	var refused mongo.WriteException
 	if !errors.As(err, &refused) {
 		return n, nil, err

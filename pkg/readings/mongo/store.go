@@ -7,28 +7,23 @@
 package mongo
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
-	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Store is a readings.Store.
 type Store struct {
-	client     *mongo.Client
-	collection *mongo.Collection
-	timeout    time.Duration // of a call
+	*mongodb.DB // Check and Close are its own
+	collection  *mongo.Collection
 }
 
 var (
@@ -38,54 +33,18 @@ var (
 
 const (
 	collectionName = "readings"
-	callTimeout    = 5 * time.Second // unless the URI has timeoutMS
-	indexTimeout   = time.Hour       // building an index takes long where there is a lot of data
-	countTimeout   = time.Minute     // so does counting
-	checkTimeout   = 2 * time.Second
+	indexTimeout   = time.Hour   // building an index takes long where there is a lot of data
+	countTimeout   = time.Minute // so does counting
 )
 
 // Open returns the store in the database that uri, as MongoDB defines connection strings, names in its
 // path. With tls=true the connections are secured by files. Open does not wait for the server.
 func Open(uri string, files tlsfiles.Files) (*Store, error) {
-	parsed, err := connstring.ParseAndValidate(uri)
+	db, err := mongodb.Open(uri, files)
 	if err != nil {
 		return nil, err
 	}
-	if parsed.Database == "" {
-		return nil, errors.New("the URI names no database: mongodb://host:port/database")
-	}
-	timeout := cmp.Or(parsed.Timeout, callTimeout) // 0 would be no limit
-	settings := options.Client().ApplyURI(uri).
-		SetTimeout(timeout).SetServerSelectionTimeout(timeout).SetConnectTimeout(timeout)
-	if files.Set() {
-		if settings.TLSConfig == nil {
-			return nil, errors.New("files for TLS are given, but the URI does not ask for it with tls=true")
-		}
-		// The driver would keep what it is given for ever.
-		settings.SetTLSConfig(nil).SetDialer(&dialer{files: files, timeout: timeout})
-	}
-	client, err := mongo.Connect(settings)
-	if err != nil {
-		return nil, fmt.Errorf("connect to mongodb: %w", err)
-	}
-	collection := client.Database(parsed.Database).Collection(collectionName)
-	return &Store{client: client, collection: collection, timeout: timeout}, nil
-}
-
-// dialer opens connections with TLS.
-type dialer struct {
-	files   tlsfiles.Files
-	timeout time.Duration
-}
-
-func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return d.files.Handshake(ctx, conn, addr)
+	return &Store{DB: db, collection: db.Collection(collectionName)}, nil
 }
 
 // Prepare creates the indexes that are missing. That fails where readings of the same device and time are
@@ -113,23 +72,4 @@ func (s *Store) Prepare(ctx context.Context) error {
 }
 
 // name returns the full name of the collection.
-func (s *Store) name() string { return s.collection.Database().Name() + "." + s.collection.Name() }
-
-// Check is nil when the server answers and, of a replica set, there is a primary. While there is none, the
-// driver goes on looking for as long as it may, and only then says why: Check gives it less time than those
-// who call it have.
-func (s *Store) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, min(s.timeout, checkTimeout))
-	defer cancel()
-	if err := s.client.Ping(ctx, readpref.Primary()); err != nil {
-		return fmt.Errorf("ping mongodb: %w", err)
-	}
-	return nil
-}
-
-// Close closes the connections to the server. It waits for the calls that use one, as long as for any call.
-func (s *Store) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
-	defer cancel()
-	return s.client.Disconnect(ctx)
-}
+func (s *Store) name() string { return s.Name() + "." + s.collection.Name() }

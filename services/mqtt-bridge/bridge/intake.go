@@ -81,9 +81,16 @@ func (in *intake) pass(c *conn, m *message) {
 	m.line.push(c, m)
 }
 
-// reject sends r, which is all or a part of m, to the dead-letter topic.
+// reject sends r, which is all or a part of m, to the dead-letter topic. Its time is one that no reading of
+// its device has: where it has no timestamp of its own, it may become a reading of that time one day.
 func (in *intake) reject(m *message, r iot.Rejection) {
-	in.post(m, event.DeadLetter{Rejection: r, Source: m.topic, Received: m.received})
+	received := m.received
+	if r.Device != 0 {
+		received = in.stamps.stamp(r.Device, received)
+	}
+	in.post(m, event.DeadLetter{DeadLetter: iot.DeadLetter{
+		Rejection: r, Source: m.topic, Received: received, TopicDevice: m.device, Retained: m.retained,
+	}})
 }
 
 // post sends d, of m, to the dead-letter topic: when it is too large its beginning, and if need be only

@@ -98,6 +98,35 @@ func TestListenMessages(t *testing.T) {
 		k.wantLetters(letter{"retained_without_timestamp", "sensors/data", "5", noTime})
 	})
 
+	t.Run("a dead letter tells what it takes to decode it again, at a time that no reading of its device has", func(t *testing.T) {
+		t.Parallel()
+		k := newKafka(t)
+		b := listen(t, k, defaults())
+		d := connect(t, b.addr, connectPacket("a"))
+		p := publication(1, 1, "sensors/5/data", `[{"x": 1, "timestamp": 1767225600}, {"x": "y"}, {"x": "z"}]`)
+		p.Retain = true
+		d.send(p)
+		d.publish(1, 2, "sensors/5/data", `[{"x": 1}, {}, {"x": 2}]`)
+		d.wantAcks(1, 2)
+		times := map[string]bool{}
+		for _, r := range k.readings(3) {
+			times[r.At.UTC().Format("2006-01-02T15:04:05.000Z")] = true
+		}
+		retained := 0
+		for _, rec := range k.deadLetters(3) {
+			times[string(rec.Header("received_at"))] = true
+			if string(rec.Header("topic_device_id")) != "5" {
+				t.Errorf("headers %q", rec.Headers)
+			}
+			if string(rec.Header("retained")) == "true" {
+				retained++
+			}
+		}
+		if len(times) != 6 || retained != 2 {
+			t.Errorf("%d different times, want 6: %v; %d retained, want 2", len(times), times, retained)
+		}
+	})
+
 	t.Run("QoS 0 is taken, without an answer", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)

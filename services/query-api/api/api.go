@@ -15,19 +15,23 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
-// API serves HTTP from three stores. Set the fields, then call Run or Handler, once.
+// API serves HTTP from four stores. Set the fields, then call Run or Handler, once.
 type API struct {
-	Metadata iot.MetadataStore
-	Readings iot.ReadingReader
-	Latest   iot.LatestCache
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer
+	Metadata    iot.MetadataStore
+	Readings    iot.ReadingReader
+	Latest      iot.LatestCache
+	DeadLetters iot.DeadLetterStore
+	Replayer    *replay.Replayer // of dead letters; it is running
+	Log         *slog.Logger
+	Metrics     prometheus.Registerer
 
-	atMetadata, atReadings, atLatest limiter
+	atMetadata, atReadings, atLatest, atDeadLetters limiter
 
 	rows    *semaphore.Weighted // readings of the pages being fetched
+	letters *semaphore.Weighted // requests that fetch dead letters
 	counts  singleflight.Group  // counting all readings, once at a time
 	outages throttle            // of log messages
 }
@@ -71,6 +75,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 // Handler returns the whole API as an http.Handler, without the timeouts of a server.
 func (a *API) Handler() http.Handler {
 	a.rows = semaphore.NewWeighted(maxRows)
+	a.letters = semaphore.NewWeighted(maxLetterRequests)
 
 	e := echo.New()
 	e.HTTPErrorHandler = a.answerError

@@ -26,6 +26,7 @@ const (
 	msgAtLeast   = "Ensure this value is greater than or equal to %d."
 	msgAtMost    = "Ensure this value is less than or equal to %d."
 	msgPkType    = "Incorrect type. Expected pk value, received %s."
+	msgPayload   = "Expected an object, an array or a string."
 	msgNoSuchPk  = "Invalid pk \"%d\" - object does not exist."
 )
 
@@ -75,6 +76,28 @@ func (f *form) optionalText(field string, maxLength int) *string {
 		}
 	}
 	return &s
+}
+
+// payload reads what a device might have sent: an object or array as it stands there, or a text that holds one.
+// nil: none was given, or it is wrong.
+func (f *form) payload(field string) []byte {
+	value, ok := f.members[field]
+	switch {
+	case !ok || value[0] == 'n':
+		return nil
+	case value[0] == '{' || value[0] == '[':
+		return value
+	case value[0] != '"':
+		f.fail(field, msgPayload)
+		return nil
+	}
+	if code := loneSurrogate(value); code != 0 {
+		f.fail(field, fmt.Sprintf(msgSurrogate, code))
+		return nil
+	}
+	var s string
+	_ = json.Unmarshal(value, &s) // its syntax was checked with the whole body
+	return []byte(s)
 }
 
 // plain reads a JSON string, or a number as the text it stands there as, without the spaces around it.

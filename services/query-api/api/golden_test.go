@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,8 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	readings in the store, one per line
 //	-- cached --
 //	readings in the cache, one per line
+//	-- letters --
+//	dead letters in the store, one per line
 //	-- what is asked, in a few words --
 //	POST /api/users/
 //	Some-Header: of the request
@@ -36,9 +39,9 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	201 Created
 //	Some-Header: of the answer
 //
-//	the body, with <time> for when a row was created
+//	the body, with <time> for when a row was created or a dead letter replayed
 //
-// stored and cached may be missing, and any number of requests may follow one another, each with its
+// stored, cached and letters may be missing, and any number of requests may follow one another, each with its
 // answer. `go test ./api -run TestCases -update` writes the answers.
 func TestCases(t *testing.T) {
 	for _, b := range backends {
@@ -66,6 +69,9 @@ func runCase(t *testing.T, file string, s stores) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if slices.ContainsFunc(archive.Files, func(f txtar.File) bool { return f.Name == "letters" }) {
+		s.startKafka(t)
+	}
 	server, spec := httptest.NewServer(s.handler(t)), loadSpec(t)
 	defer server.Close()
 	for i, f := range archive.Files {
@@ -74,6 +80,8 @@ func runCase(t *testing.T, file string, s stores) {
 			s.insert(t, parseReadings(t, f.Data)...)
 		case "cached":
 			s.put(t, parseReadings(t, f.Data)...)
+		case "letters":
+			s.keep(t, parseLetters(t, f.Data)...)
 		case "answer":
 			request := archive.Files[i-1]
 			answer := ask(t, server, request.Data)
@@ -128,13 +136,16 @@ func parseRequest(t *testing.T, text []byte) *http.Request {
 		name, value, _ := strings.Cut(line, ":")
 		r.Header.Set(name, strings.TrimSpace(value))
 	}
+	if r.Header.Get("Content-Length") == "0" {
+		r.Body = http.NoBody // else the client sends an empty one in chunks
+	}
 	return r
 }
 
 // shown are the headers of an answer that a case tells.
 var shown = []string{"Allow", "Content-Type", "Link", "Location", "Retry-After"}
 
-var createdAt = regexp.MustCompile(`"created_at":"[^"]*"`)
+var atSomeTime = regexp.MustCompile(`"(created_at|replayed_at)":"[^"]*"`)
 
 // show writes an answer as it stands in a case.
 func show(t *testing.T, answer *http.Response) []byte {
@@ -153,7 +164,7 @@ func show(t *testing.T, answer *http.Response) []byte {
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body)) // for the next reader
 	if len(body) > 0 {
-		fmt.Fprintf(&b, "\n%s\n", createdAt.ReplaceAll(body, []byte(`"created_at":"<time>"`)))
+		fmt.Fprintf(&b, "\n%s\n", atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`)))
 	}
 	return b.Bytes()
 }

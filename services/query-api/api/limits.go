@@ -13,9 +13,10 @@ import (
 // What one process does at the same time and what one request may cost. A request beyond a limit is
 // answered 503 or 413 at once, so that the ones within it are answered in time.
 const (
-	maxPerStore = 500     // requests that need the same store, so one that hangs does not hold up the others
-	maxRows     = 100_000 // readings of all pages being fetched: about 100 MB
-	maxBody     = 1 << 20 // bytes of a request's body
+	maxPerStore       = 500     // requests that need the same store, so one that hangs does not hold up the others
+	maxRows           = 100_000 // readings of all pages being fetched: about 100 MB
+	maxLetterRequests = 8       // requests that fetch dead letters: 4 MB each, and more as JSON
+	maxBody           = 1 << 20 // bytes of a request's body
 
 	storeTimeout = 5 * time.Second  // for the stores to answer one request
 	cacheTimeout = time.Second      // for the cache, where stored readings can take its place
@@ -37,6 +38,17 @@ func (l *limiter) limit(next echo.HandlerFunc) echo.HandlerFunc {
 		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 		defer cancel()
 		c.SetRequest(r.WithContext(ctx))
+		return next(c)
+	}
+}
+
+// limitLetters bounds the requests that hold dead letters in memory. The others wait.
+func (a *API) limitLetters(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if a.letters.Acquire(c.Request().Context(), 1) != nil {
+			return errBusy
+		}
+		defer a.letters.Release(1)
 		return next(c)
 	}
 }

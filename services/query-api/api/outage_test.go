@@ -81,6 +81,13 @@ var requests = []struct{ method, path, body string }{
 	{"GET", "/api/readings/latest_all/", ""},
 	{"GET", "/api/readings/stats/", ""},
 	{"GET", "/api/latest/1/", ""},
+	{"GET", "/api/dead-letters/", ""},
+	{"DELETE", "/api/dead-letters/?reason=conflict", ""},
+	{"GET", "/api/dead-letters/stats/", ""},
+	{"POST", "/api/dead-letters/replay/", ""},
+	{"GET", "/api/dead-letters/00000000000000000000000000000001/", ""},
+	{"DELETE", "/api/dead-letters/00000000000000000000000000000001/", ""},
+	{"POST", "/api/dead-letters/00000000000000000000000000000001/replay/", `{"payload": {"x": 1}}`},
 }
 
 func TestStoresAway(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 const (
 	msgTime   = "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z], YYYY-MM-DD."
 	msgCursor = "Invalid cursor."
+	msgBool   = "Must be a valid boolean."
 )
 
 // pathID reads the id in the path. What is no id names nothing, so it is not found.
@@ -149,6 +150,28 @@ func parseTime(s string) (time.Time, bool) {
 // cursor reads where a walk over readings goes on.
 func (p *params) cursor() iot.Cursor {
 	cursor, err := iot.ParseCursor(p.get("cursor"))
+	if err != nil {
+		p.fail("cursor", msgCursor)
+	}
+	return cursor
+}
+
+// boolean reads true or false; nil where none is given.
+func (p *params) boolean(name string) *bool {
+	s := p.get(name)
+	if s == "" {
+		return nil
+	}
+	if s != "true" && s != "false" {
+		p.fail(name, msgBool)
+	}
+	yes := s == "true"
+	return &yes
+}
+
+// letterCursor reads where a walk over dead letters goes on.
+func (p *params) letterCursor() iot.LetterCursor {
+	cursor, err := iot.ParseLetterCursor(p.get("cursor"))
 	if err != nil {
 		p.fail("cursor", msgCursor)
 	}

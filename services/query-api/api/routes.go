@@ -19,7 +19,7 @@ type route struct {
 // routes is everything that the API answers to. openapi.yaml lists the same paths and methods.
 func (a *API) routes() []route {
 	docs := echo.WrapHandler(web.Docs())
-	metadata, readings, latest := &a.atMetadata, &a.atReadings, &a.atLatest
+	metadata, readings, latest, letters := &a.atMetadata, &a.atReadings, &a.atLatest, &a.atDeadLetters
 	return []route{
 		{http.MethodGet, "/api/users/", metadata, a.listUsers},
 		{http.MethodPost, "/api/users/", metadata, a.createUser},
@@ -41,6 +41,14 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/readings/latest_all/", latest, a.listLatest},
 		{http.MethodGet, "/api/readings/stats/", readings, a.getStats},
 		{http.MethodGet, "/api/latest/:id/", readings, a.getLastReading},
+
+		{http.MethodGet, "/api/dead-letters/", letters, a.limitLetters(a.listDeadLetters)},
+		{http.MethodDelete, "/api/dead-letters/", letters, a.deleteDeadLetters},
+		{http.MethodGet, "/api/dead-letters/stats/", letters, a.getDeadLetterStats},
+		{http.MethodPost, "/api/dead-letters/replay/", letters, a.limitLetters(a.replayDeadLetters)},
+		{http.MethodGet, "/api/dead-letters/:id/", letters, a.limitLetters(a.getDeadLetter)},
+		{http.MethodDelete, "/api/dead-letters/:id/", letters, a.deleteDeadLetter},
+		{http.MethodPost, "/api/dead-letters/:id/replay/", letters, a.limitLetters(a.replayDeadLetter)},
 
 		{http.MethodGet, "/api/openapi.json", nil, serveOpenAPI()},
 		{http.MethodGet, "/api/docs/", nil, docs},

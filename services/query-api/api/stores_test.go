@@ -3,15 +3,21 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/pkg/deadletters"
+	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
+	broker "github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	sqlitemetadata "github.com/telltale-iot/telltale/pkg/metadata/sqlite"
@@ -19,6 +25,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
 // stores is what an API serves from.
@@ -26,6 +33,8 @@ type stores struct {
 	metadata metadata.Store
 	readings readings.Store
 	latest   latest.Cache
+	letters  deadletters.Store // beside the readings
+	kafka    kafka.Config      // where dead letters are replayed to; away where it names no brokers
 }
 
 // urls says where stores are.
@@ -45,6 +54,10 @@ func (u urls) open(t testing.TB) stores {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.readings.Close() })
+	if s.letters, err = deadletters.Open(u.readings, tlsfiles.Files{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.letters.Close() })
 	s.latest = openCache(t, u.latest)
 	return s
 }
@@ -83,14 +96,19 @@ func embedded(t testing.TB) stores {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = stored.Close() })
-	s := stores{devices, stored, openCache(t, "memory://")}
+	letters, err := sqlitedeadletters.Open(filepath.Join(dir, "readings.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = letters.Close() })
+	s := stores{metadata: devices, readings: stored, latest: openCache(t, "memory://"), letters: letters}
 	s.prepare(t)
 	return s
 }
 
 func (s stores) prepare(t testing.TB) {
 	t.Helper()
-	for _, prepare := range []func(context.Context) error{s.metadata.Prepare, s.readings.Prepare} {
+	for _, prepare := range []func(context.Context) error{s.metadata.Prepare, s.readings.Prepare, s.letters.Prepare} {
 		if err := prepare(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -103,6 +121,14 @@ func (s stores) insert(t testing.TB, batch ...iot.Reading) {
 	inserted, err := s.readings.InsertReadings(t.Context(), batch)
 	if err != nil || inserted.New != len(batch) {
 		t.Fatalf("insert %d readings: %+v, %v", len(batch), inserted, err)
+	}
+}
+
+// keep stores dead letters.
+func (s stores) keep(t testing.TB, letters ...iot.DeadLetter) {
+	t.Helper()
+	if n, err := s.letters.InsertDeadLetters(t.Context(), letters); err != nil || n != len(letters) {
+		t.Fatalf("insert %d dead letters: %d, %v", len(letters), n, err)
 	}
 }
 
@@ -119,7 +145,44 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 	if log == nil {
 		log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
-	return &API{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, Log: log, Metrics: prometheus.NewRegistry()}
+	metrics := prometheus.NewRegistry()
+	replayer := replay.New(s.kafka, s.letters, s.readings, log, metrics)
+	if len(s.kafka.Brokers) > 0 {
+		background(t, replayer.Run)
+		for replayer.Check(t.Context()) != nil {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return &API{
+		Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.letters, Replayer: replayer, Log: log, Metrics: metrics,
+	}
+}
+
+// startKafka starts a broker of s's own.
+func (s *stores) startKafka(t testing.TB) {
+	t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	server, err := broker.StartKafka(broker.KafkaConfig{Addr: "127.0.0.1:0", Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	s.kafka = kafka.Config{Brokers: []string{server.Addr()}, Topic: "raw-data", Partitions: 1, ClientID: "query-api"}
+	if err := kafka.EnsureTopics(t.Context(), s.kafka, quiet); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// background runs f until t ends.
+func background(t testing.TB, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if err := f(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { cancel(); wait.Wait() })
 }
 
 func (s stores) handler(t testing.TB) http.Handler { return s.api(t, nil).Handler() }
@@ -135,6 +198,34 @@ func parseReadings(t testing.TB, lines []byte) []iot.Reading {
 		}
 		r.Received = time.Now().UTC().Truncate(time.Millisecond)
 		list = append(list, r)
+	}
+	return list
+}
+
+// parseLetters reads a dead letter per line: with payload as text or bytes in base64, and topic for the device
+// id that the topic names.
+func parseLetters(t testing.TB, lines []byte) []iot.DeadLetter {
+	t.Helper()
+	var list []iot.DeadLetter
+	for line := range bytes.Lines(lines) {
+		var l struct {
+			ID, Reason, Detail, Source, Payload, Topic, Type string
+			Bytes                                            []byte
+			Device                                           iot.DeviceID
+			Received                                         time.Time
+			Retained                                         bool
+		}
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		id, err := iot.ParseLetterID(l.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, iot.DeadLetter{
+			Rejection: iot.Rejection{Reason: iot.Reason(l.Reason), Detail: l.Detail, Device: l.Device, Bytes: append(l.Bytes, l.Payload...)},
+			ID:        id, Source: l.Source, Received: l.Received, TopicDevice: l.Topic, Retained: l.Retained, ContentType: l.Type,
+		})
 	}
 	return list
 }

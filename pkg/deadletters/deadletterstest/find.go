@@ -1,0 +1,146 @@
+package deadletterstest
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/telltale-iot/telltale/pkg/deadletters"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+var yes, no = true, false
+
+var findTests = []test{
+	{"letters come newest first, and of one time by id descending", func(t *testing.T, store deadletters.Store) {
+		a, b, c, d := letter(3, iot.ReasonNoMetrics, 1, 5), letter(2, iot.ReasonNoMetrics, 9, 5), letter(9, iot.ReasonTooDeep, 0, 4), letter(1, iot.ReasonTooDeep, 1, 5)
+		insert(t, store, c, b, a, d)
+		wantFound(t, store, iot.DeadLetterQuery{}, a, b, d, c)
+	}},
+	{"a query selects by reason, device, time and replay, and by all of them together", func(t *testing.T, store deadletters.Store) {
+		var all []iot.DeadLetter // newest first
+		for n := 15; n >= 0; n-- {
+			d := letter(n, iot.ReasonInvalidJSON, 1, n/2)
+			if n&1 != 0 {
+				d.Reason = iot.ReasonConflict
+			}
+			if n&2 != 0 {
+				d.Device = 2
+			}
+			if n&4 != 0 {
+				d.Device = 0
+			}
+			all = append(all, d)
+		}
+		insert(t, store, all...)
+		for i, d := range all {
+			if d.ID[15]%3 == 0 {
+				all[i].Replay = iot.Replay{At: start.Add(time.Minute), Readings: 2}
+				mark(t, store, start.Add(time.Minute), 2, d.ID)
+			}
+		}
+		at := func(ms float64) time.Time { return start.Add(time.Duration(ms * float64(time.Millisecond))) }
+		for _, q := range []iot.DeadLetterQuery{
+			{}, {Reason: iot.ReasonConflict}, {Reason: "none"}, {Device: 1}, {Device: 2}, {Device: 3},
+			{From: at(3)}, {To: at(3)}, {From: at(2), To: at(5)}, {From: at(2.5), To: at(4.5)}, {From: at(5), To: at(2)},
+			{From: at(3).In(time.FixedZone("", 3600))}, {Replayed: &yes}, {Replayed: &no},
+			{After: iot.LetterCursor{Received: at(4), ID: idOf(9)}}, {After: iot.LetterCursor{Received: at(4), ID: idOf(8)}},
+			{After: iot.LetterCursor{Received: at(4), ID: idOf(9)}, From: at(4)}, {After: iot.LetterCursor{Received: at(4), ID: idOf(9)}, To: at(3)},
+			{Reason: iot.ReasonConflict, Device: 1, From: at(1), To: at(6), Replayed: &no, After: iot.LetterCursor{Received: at(5), ID: idOf(1)}},
+		} {
+			var want []iot.DeadLetter
+			for _, d := range all {
+				if selects(q, d) {
+					want = append(want, d)
+				}
+			}
+			wantFound(t, store, q, want...)
+		}
+	}},
+	{"a page has at most Limit letters, and Next only where there are more", func(t *testing.T, store deadletters.Store) {
+		for n := range 5 {
+			insert(t, store, letter(n, iot.ReasonInvalidJSON, 1, n))
+		}
+		for _, c := range []struct {
+			limit, length int
+			more          bool
+		}{{1, 1, true}, {4, 4, true}, {5, 5, false}, {6, 5, false}, {iot.MaxPage, 5, false}} {
+			page := find(t, store, iot.DeadLetterQuery{Limit: c.limit})
+			if len(page.Letters) != c.length || page.Next.IsZero() == c.more {
+				t.Errorf("limit %d: %d letters, next %+v; want %d, more: %v", c.limit, len(page.Letters), page.Next, c.length, c.more)
+			}
+		}
+	}},
+	{"a page is cut where its bytes become too many, and a letter is never too long for one", func(t *testing.T, store deadletters.Store) {
+		for n := range 6 {
+			d := letter(n, iot.ReasonTooLarge, 1, n)
+			d.Bytes = bytes.Repeat([]byte{'x'}, iot.MaxLetterPageBytes*2/5)
+			if n == 3 {
+				d.Bytes = bytes.Repeat([]byte{'x'}, iot.MaxLetterPageBytes+1)
+			}
+			insert(t, store, d)
+		}
+		var pages [][]byte
+		for q := (iot.DeadLetterQuery{Limit: 100}); len(pages) < 10; {
+			page := find(t, store, q)
+			var numbers []byte
+			for _, d := range page.Letters {
+				numbers = append(numbers, d.ID[15])
+			}
+			pages = append(pages, numbers)
+			if q.After = page.Next; page.Next.IsZero() {
+				break
+			}
+		}
+		if diff := cmp.Diff([][]byte{{5, 4}, {3}, {2, 1}, {0}}, pages); diff != "" {
+			t.Errorf("pages (-want +got):\n%s", diff)
+		}
+	}},
+	{"a limit out of bounds is invalid", func(t *testing.T, store deadletters.Store) {
+		for _, limit := range []int{-1, 0, iot.MaxPage + 1} {
+			if _, err := store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: limit}); !errors.Is(err, iot.ErrInvalid) {
+				t.Errorf("limit %d: %v, want %v", limit, err, iot.ErrInvalid)
+			}
+		}
+	}},
+	{"a letter that is not there is not found", func(t *testing.T, store deadletters.Store) {
+		if d, err := store.DeadLetter(t.Context(), idOf(1)); !errors.Is(err, iot.ErrNotFound) {
+			t.Errorf("%+v, %v", d, err)
+		}
+	}},
+	{"counts are by reason, ascending, with those that were replayed", func(t *testing.T, store deadletters.Store) {
+		wantCounts(t, store, iot.DeadLetterQuery{})
+		insert(t, store, letter(1, iot.ReasonNoMetrics, 1, 0), letter(2, iot.ReasonConflict, 1, 1), letter(3, iot.ReasonNoMetrics, 2, 2), letter(4, "", 0, 3))
+		mark(t, store, start, 1, idOf(1))
+		wantCounts(t, store, iot.DeadLetterQuery{},
+			iot.ReasonCount{Reason: "", Count: 1}, iot.ReasonCount{Reason: iot.ReasonConflict, Count: 1}, iot.ReasonCount{Reason: iot.ReasonNoMetrics, Count: 2, Replayed: 1})
+		wantCounts(t, store, iot.DeadLetterQuery{Device: 2}, iot.ReasonCount{Reason: iot.ReasonNoMetrics, Count: 1})
+	}},
+}
+
+// selects says what q selects, in plain words.
+func selects(q iot.DeadLetterQuery, d iot.DeadLetter) bool {
+	return (q.Reason == "" || d.Reason == q.Reason) &&
+		(q.Device == 0 || d.Device == q.Device) &&
+		(q.From.IsZero() || !d.Received.Before(q.From)) &&
+		(q.To.IsZero() || d.Received.Before(q.To)) &&
+		(q.Replayed == nil || *q.Replayed == !d.Replay.At.IsZero()) &&
+		(q.After.IsZero() || d.Received.Before(q.After.Received) ||
+			d.Received.Equal(q.After.Received) && bytes.Compare(d.ID[:], q.After.ID[:]) < 0)
+}
+
+func wantCounts(t *testing.T, store deadletters.Store, q iot.DeadLetterQuery, want ...iot.ReasonCount) {
+	t.Helper()
+	counts, err := store.CountDeadLetters(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(counts)+len(want) > 0 {
+		if diff := cmp.Diff(want, counts); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	}
+}

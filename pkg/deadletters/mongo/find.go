@@ -1,0 +1,99 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/telltale-iot/telltale/pkg/deadletters/internal/page"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+func millis(t time.Time) bson.DateTime { return bson.DateTime(page.Millis(t)) }
+
+// DeadLetter implements iot.DeadLetterStore.
+func (s *Store) DeadLetter(ctx context.Context, id iot.LetterID) (iot.DeadLetter, error) {
+	var doc document
+	err := s.collection.FindOne(ctx, bson.D{{Key: fieldID, Value: id.String()}}).Decode(&doc)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return iot.DeadLetter{}, iot.ErrNotFound
+	}
+	if err != nil {
+		return iot.DeadLetter{}, fmt.Errorf("find dead letter: %w", err)
+	}
+	return doc.letter()
+}
+
+// FindDeadLetters implements iot.DeadLetterStore.
+func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot.DeadLetterPage, error) {
+	p, err := page.Of(q)
+	if err == nil {
+		err = s.find(ctx, q, p)
+	}
+	if err != nil {
+		return iot.DeadLetterPage{}, fmt.Errorf("find dead letters: %w", err)
+	}
+	return p.DeadLetterPage, nil
+}
+
+// find fills p. A document that is no letter is passed over.
+func (s *Store) find(ctx context.Context, q iot.DeadLetterQuery, p *page.Page) error {
+	// With a timeout here the driver does not make one for each step of the cursor.
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	cursor, err := s.collection.Find(ctx, filterOf(q), options.Find().
+		SetSort(bson.D{{Key: fieldReceived, Value: -1}, {Key: fieldID, Value: -1}}).
+		SetLimit(int64(p.Rows())))
+	if err != nil {
+		return err
+	}
+	for more := true; more && cursor.Next(ctx); {
+		var doc document
+		if err := cursor.Decode(&doc); err != nil {
+			continue
+		}
+		if d, err := doc.letter(); err == nil {
+			more = p.Add(d)
+		}
+	}
+	return errors.Join(cursor.Err(), cursor.Close(ctx))
+}
+
+// CountDeadLetters implements iot.DeadLetterStore.
+func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) ([]iot.ReasonCount, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	var rows []struct {
+		Reason   string `bson:"_id"`
+		Count    int64  `bson:"n"`
+		Replayed int64  `bson:"replayed"`
+	}
+	cursor, err := s.collection.Aggregate(ctx, mongo.Pipeline{
+		{{Key: "$match", Value: filterOf(q)}},
+		{{Key: "$group", Value: bson.D{
+			{Key: "_id", Value: "$" + fieldReason},
+			{Key: "n", Value: bson.D{{Key: "$sum", Value: int64(1)}}},
+			// A date is greater than null, which stands for one that is not there.
+			{Key: "replayed", Value: bson.D{{Key: "$sum", Value: bson.D{{Key: "$cond", Value: bson.A{
+				bson.D{{Key: "$gt", Value: bson.A{"$" + fieldReplayed, nil}}}, int64(1), int64(0),
+			}}}}}},
+		}}},
+		{{Key: "$sort", Value: bson.D{{Key: "_id", Value: 1}}}},
+	})
+	if err == nil {
+		err = cursor.All(ctx, &rows)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("count dead letters: %w", err)
+	}
+	counts := make([]iot.ReasonCount, len(rows))
+	for i, row := range rows {
+		counts[i] = iot.ReasonCount{Reason: iot.Reason(row.Reason), Count: row.Count, Replayed: row.Replayed}
+	}
+	return counts, nil
+}

@@ -1,0 +1,69 @@
+// Package mongo keeps dead letters in a MongoDB collection, dead_letters, beside the readings: a document per
+// letter, whose _id is its id.
+//
+// A letter counts as stored when a majority of the replica set has it in its journal. MongoDB removes it by
+// itself when its time is over. While the server is away calls fail as package mongodb says, and may be
+// repeated.
+package mongo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+)
+
+// Store is a deadletters.Store.
+type Store struct {
+	*mongodb.DB // Check and Close are its own
+	collection  *mongo.Collection
+}
+
+const (
+	collectionName = "dead_letters"
+	indexTimeout   = time.Hour // building an index takes long where there is a lot of data
+)
+
+// Open returns the store in the database that uri, as MongoDB defines connection strings, names in its
+// path. With tls=true the connections are secured by files. Open does not wait for the server.
+func Open(uri string, files tlsfiles.Files) (*Store, error) {
+	db, err := mongodb.Open(uri, files)
+	if err != nil {
+		return nil, err
+	}
+	journal := true
+	concern := &writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journal}
+	return &Store{DB: db, collection: db.Collection(collectionName, options.Collection().SetWriteConcern(concern))}, nil
+}
+
+// Prepare creates the indexes that are missing.
+func (s *Store) Prepare(ctx context.Context) error {
+	if err := s.Check(ctx); err != nil { // at once, while what follows may take long
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
+	defer cancel()
+	newest := bson.D{{Key: fieldReceived, Value: -1}, {Key: fieldID, Value: -1}}
+	for _, index := range []mongo.IndexModel{
+		{Keys: newest},
+		{Keys: append(bson.D{{Key: fieldReason, Value: 1}}, newest...)},
+		{Keys: append(bson.D{{Key: fieldDevice, Value: 1}}, newest...)},
+		{
+			Keys:    bson.D{{Key: fieldStored, Value: 1}},
+			Options: options.Index().SetExpireAfterSeconds(int32(iot.LetterRetention / time.Second)),
+		},
+	} {
+		if _, err := s.collection.Indexes().CreateOne(ctx, index); err != nil {
+			return fmt.Errorf("create index %v of %s.%s: %w", index.Keys, s.Name(), collectionName, err)
+		}
+	}
+	return nil
+}

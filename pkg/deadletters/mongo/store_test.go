@@ -1,0 +1,136 @@
+package mongo_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/telltale-iot/telltale/pkg/deadletters"
+	"github.com/telltale-iot/telltale/pkg/deadletters/deadletterstest"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+)
+
+// database returns a new, empty database, which is dropped when t ends, and its URI.
+func database(t testing.TB) (*mongo.Database, string) {
+	t.Helper()
+	server := strings.TrimSuffix(os.Getenv("TEST_MONGODB_URI"), "/")
+	if server == "" {
+		if os.Getenv("TEST_REQUIRE") == "1" {
+			t.Fatal("TEST_MONGODB_URI is not set")
+		}
+		t.Skip("TEST_MONGODB_URI is not set")
+	}
+	client, err := mongo.Connect(options.Client().ApplyURI(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := client.Database("telltale_test_" + rand.Text())
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if err := errors.Join(db.Drop(ctx), client.Disconnect(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	return db, server + "/" + db.Name()
+}
+
+func openURI(t testing.TB, uri string) deadletters.Store {
+	t.Helper()
+	store, err := deadletters.Open(uri, tlsfiles.Files{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+func TestStore(t *testing.T) {
+	deadletterstest.Run(t, func(t testing.TB) deadletters.Store {
+		_, uri := database(t)
+		store := openURI(t, uri)
+		if err := store.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return store
+	})
+}
+
+func TestCollection(t *testing.T) {
+	db, uri := database(t)
+	store := openURI(t, uri)
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("MongoDB removes a letter 30 days after it was stored", func(t *testing.T) {
+		specifications, err := db.Collection("dead_letters").Indexes().ListSpecifications(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range specifications {
+			if s.Name == "stored_at_1" && s.ExpireAfterSeconds != nil && *s.ExpireAfterSeconds == 30*24*3600 {
+				return
+			}
+		}
+		t.Errorf("no index does that: %+v", specifications)
+	})
+	t.Run("what is no letter is passed over", func(t *testing.T) {
+		if _, err := db.Collection("dead_letters").InsertOne(t.Context(), bson.D{{Key: "received_at", Value: time.Now()}}); err != nil {
+			t.Fatal(err)
+		}
+		page, err := store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 10})
+		if err != nil || len(page.Letters) != 0 {
+			t.Errorf("%+v, %v", page, err)
+		}
+	})
+}
+
+func TestOutage(t *testing.T) {
+	t.Run("every call fails in bounded time where nobody answers", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		store := openURI(t, "mongodb://"+l.Addr().String()+"/iot?timeoutMS=300")
+		q := iot.DeadLetterQuery{Limit: 1}
+		for name, call := range map[string]func(context.Context) error{
+			"Prepare": store.Prepare,
+			"Check":   store.Check,
+			"InsertDeadLetters": func(ctx context.Context) error {
+				_, err := store.InsertDeadLetters(ctx, make([]iot.DeadLetter, 1))
+				return err
+			},
+			"DeadLetter":       func(ctx context.Context) error { _, err := store.DeadLetter(ctx, iot.LetterID{}); return err },
+			"FindDeadLetters":  func(ctx context.Context) error { _, err := store.FindDeadLetters(ctx, q); return err },
+			"CountDeadLetters": func(ctx context.Context) error { _, err := store.CountDeadLetters(ctx, q); return err },
+			"MarkReplayed": func(ctx context.Context) error {
+				return store.MarkReplayed(ctx, map[iot.LetterID]iot.Replay{{}: {}})
+			},
+			"DeleteDeadLetter":  func(ctx context.Context) error { return store.DeleteDeadLetter(ctx, iot.LetterID{}) },
+			"DeleteDeadLetters": func(ctx context.Context) error { _, err := store.DeleteDeadLetters(ctx, q); return err },
+		} {
+			began := time.Now()
+			err := call(t.Context())
+			if took := time.Since(began); err == nil || took > 3*time.Second {
+				t.Errorf("%s: error %v after %v, want one within 3 s", name, err, took)
+			}
+			if errors.Is(err, iot.ErrConflict) || errors.Is(err, iot.ErrNotFound) || errors.Is(err, iot.ErrInvalid) {
+				t.Errorf("%s: %v does not look like an outage", name, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,92 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+const codeDuplicateKey = 11000
+
+// InsertDeadLetters implements iot.DeadLetterWriter.
+func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (stored int, err error) {
+	if len(batch) == 0 {
+		return 0, nil
+	}
+	now := time.Now()
+	documents := make([]document, len(batch))
+	for i, d := range batch {
+		documents[i] = documentOf(d, now)
+	}
+	_, err = s.collection.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false)) // one that is refused keeps back no other
+	there, err := duplicates(err)
+	if err != nil {
+		return 0, fmt.Errorf("insert dead letters: %w", err)
+	}
+	return len(batch) - there, nil
+}
+
+// duplicates returns how many documents were refused since they are stored already, and err if it says
+// anything else too.
+func duplicates(err error) (n int, _ error) {
+	var refused mongo.BulkWriteException
+	if !errors.As(err, &refused) {
+		return 0, err
+	}
+	if refused.WriteConcernError != nil { // they are not durable yet
+		return 0, err
+	}
+	for _, e := range refused.WriteErrors {
+		if e.Code != codeDuplicateKey {
+			return 0, err
+		}
+	}
+	return len(refused.WriteErrors), nil
+}
+
+// MarkReplayed implements iot.DeadLetterStore.
+func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.Replay) error {
+	if len(replays) == 0 {
+		return nil
+	}
+	var updates []mongo.WriteModel
+	for id, r := range replays {
+		updates = append(updates, mongo.NewUpdateOneModel().
+			SetFilter(bson.D{{Key: fieldID, Value: id.String()}}).
+			SetUpdate(bson.D{{Key: "$set", Value: bson.D{
+				{Key: fieldReplayed, Value: r.At}, {Key: fieldReadings, Value: r.Readings},
+			}}}))
+	}
+	if _, err := s.collection.BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false)); err != nil {
+		return fmt.Errorf("mark dead letters: %w", err)
+	}
+	return nil
+}
+
+// DeleteDeadLetter implements iot.DeadLetterStore.
+func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.LetterID) error {
+	result, err := s.collection.DeleteOne(ctx, bson.D{{Key: fieldID, Value: id.String()}})
+	if err != nil {
+		return fmt.Errorf("delete dead letter: %w", err)
+	}
+	if result.DeletedCount == 0 {
+		return iot.ErrNotFound
+	}
+	return nil
+}
+
+// DeleteDeadLetters implements iot.DeadLetterStore.
+func (s *Store) DeleteDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (deleted int, err error) {
+	result, err := s.collection.DeleteMany(ctx, filterOf(q))
+	if err != nil {
+		return 0, fmt.Errorf("delete dead letters: %w", err)
+	}
+	return int(result.DeletedCount), nil
+}

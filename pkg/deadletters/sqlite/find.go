@@ -1,0 +1,120 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/deadletters/internal/page"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// DeadLetter implements iot.DeadLetterStore.
+func (s *Store) DeadLetter(ctx context.Context, id iot.LetterID) (iot.DeadLetter, error) {
+	d, err := scan(s.db.Read.QueryRowContext(ctx, `SELECT `+columns+` FROM dead_letters WHERE id = ?`, id[:]))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return d, iot.ErrNotFound
+	case err != nil:
+		return d, fmt.Errorf("find dead letter: %w", err)
+	}
+	return d, nil
+}
+
+// FindDeadLetters implements iot.DeadLetterStore.
+func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot.DeadLetterPage, error) {
+	p, err := page.Of(q)
+	if err != nil {
+		return iot.DeadLetterPage{}, fmt.Errorf("find dead letters: %w", err)
+	}
+	where, args := conditions(q)
+	rows, err := s.db.Read.QueryContext(ctx, `SELECT `+columns+` FROM dead_letters `+where+
+		` ORDER BY received_at DESC, id DESC LIMIT ?`, append(args, p.Rows())...)
+	err = each(rows, err, func() (more bool, err error) {
+		d, err := scan(rows)
+		return err == nil && p.Add(d), err
+	})
+	if err != nil {
+		return iot.DeadLetterPage{}, fmt.Errorf("find dead letters: %w", err)
+	}
+	return p.DeadLetterPage, nil
+}
+
+// CountDeadLetters implements iot.DeadLetterStore.
+func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (counts []iot.ReasonCount, err error) {
+	where, args := conditions(q)
+	rows, err := s.db.Read.QueryContext(ctx, `SELECT reason, count(*), sum(replayed_at > 0) FROM dead_letters `+where+
+		` GROUP BY reason ORDER BY reason`, args...)
+	err = each(rows, err, func() (more bool, err error) {
+		var c iot.ReasonCount
+		err = rows.Scan(&c.Reason, &c.Count, &c.Replayed)
+		counts = append(counts, c)
+		return true, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count dead letters: %w", err)
+	}
+	return counts, nil
+}
+
+// each calls take for each of rows until it wants no more or fails, and closes rows. It takes the error of the
+// query too.
+func each(rows *sql.Rows, err error, take func() (more bool, err error)) error {
+	if err != nil {
+		return err
+	}
+	for more := true; more && err == nil && rows.Next(); {
+		more, err = take()
+	}
+	return errors.Join(err, rows.Err(), rows.Close())
+}
+
+// conditions returns a WHERE clause for what q, whatever its Limit, selects, and its arguments.
+func conditions(q iot.DeadLetterQuery) (where string, args []any) {
+	var all []string
+	add := func(condition string, values ...any) {
+		all = append(all, condition)
+		args = append(args, values...)
+	}
+	if q.Reason != "" {
+		add("reason = ?", q.Reason)
+	}
+	if q.Device != 0 {
+		add("device_id = ?", q.Device)
+	}
+	if !q.From.IsZero() {
+		add("received_at >= ?", page.Millis(q.From))
+	}
+	if !q.To.IsZero() {
+		add("received_at < ?", page.Millis(q.To))
+	}
+	if q.Replayed != nil {
+		add("(replayed_at > 0) = ?", *q.Replayed)
+	}
+	if !q.After.IsZero() {
+		add("(received_at, id) < (?, ?)", q.After.Received.UnixMilli(), q.After.ID[:])
+	}
+	if len(all) == 0 {
+		return "", nil
+	}
+	return "WHERE " + strings.Join(all, " AND "), args
+}
+
+// scan reads columns from a *sql.Row or *sql.Rows.
+func scan(from interface{ Scan(dest ...any) error }) (d iot.DeadLetter, err error) {
+	var id []byte
+	var received, replayed int64
+	err = from.Scan(&id, &received, &d.Reason, &d.Detail, &d.Device, &d.Source, &d.TopicDevice, &d.Retained, &d.ContentType,
+		&replayed, &d.Replay.Readings, &d.Bytes)
+	if err != nil {
+		return d, err
+	}
+	d.ID, d.Received = iot.LetterID(id), time.UnixMilli(received).UTC()
+	if replayed > 0 {
+		d.Replay.At = time.UnixMilli(replayed).UTC()
+	}
+	return d, nil
+}

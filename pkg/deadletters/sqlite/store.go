@@ -1,0 +1,87 @@
+// Package sqlite keeps dead letters in an SQLite file, which may be the one of the readings: for one machine,
+// and for tests.
+//
+// A batch is on the disk when InsertDeadLetters returns, and an error leaves nothing of it. While the disk is
+// full or the file cannot be written calls fail and may be repeated.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/telltale-iot/telltale/pkg/sqlite"
+)
+
+// Store is a deadletters.Store.
+type Store struct{ db *sqlite.DB }
+
+// Open opens the file at path, and creates it when it is missing; its directory must exist.
+func Open(path string) (*Store, error) {
+	db, err := sqlite.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{db: db}, nil
+}
+
+// The bytes stand last, so that whoever counts does not read past them.
+const schema = `
+CREATE TABLE IF NOT EXISTS dead_letters (
+	received_at       INTEGER NOT NULL, -- ms since 1970, UTC
+	id                BLOB    NOT NULL,
+	reason            TEXT    NOT NULL,
+	detail            TEXT    NOT NULL,
+	device_id         INTEGER NOT NULL, -- 0: unknown
+	source            TEXT    NOT NULL,
+	topic_device_id   TEXT    NOT NULL,
+	retained          INTEGER NOT NULL,
+	content_type      TEXT    NOT NULL,
+	stored_at         INTEGER NOT NULL, -- ms since 1970, UTC
+	replayed_at       INTEGER NOT NULL, -- ms since 1970, UTC; 0: never
+	replayed_readings INTEGER NOT NULL,
+	bytes             BLOB    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_by_id ON dead_letters (id);
+CREATE INDEX IF NOT EXISTS dead_letters_newest ON dead_letters (received_at, id);
+CREATE INDEX IF NOT EXISTS dead_letters_by_reason ON dead_letters (reason, received_at, id);
+CREATE INDEX IF NOT EXISTS dead_letters_by_device ON dead_letters (device_id, received_at, id);
+CREATE INDEX IF NOT EXISTS dead_letters_oldest ON dead_letters (stored_at);`
+
+// Prepare creates the table and its indexes where they are missing.
+func (s *Store) Prepare(ctx context.Context) error {
+	if _, err := s.db.Write.ExecContext(ctx, schema); err != nil {
+		return fmt.Errorf("create table dead_letters: %w", err)
+	}
+	return nil
+}
+
+// Check is nil when the file can be read.
+func (s *Store) Check(ctx context.Context) error {
+	var tables int
+	if err := s.db.Read.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return fmt.Errorf("read schema: %w", err)
+	}
+	return nil
+}
+
+// Close closes the file. It waits for the calls that are running.
+func (s *Store) Close() error { return s.db.Close() }
+
+// write runs do in a transaction.
+func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) (err error) {
+	tx, err := s.db.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rollbackErr := tx.Rollback(); !errors.Is(rollbackErr, sql.ErrTxDone) {
+			err = errors.Join(err, rollbackErr)
+		}
+	}()
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,103 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/deadletters"
+	"github.com/telltale-iot/telltale/pkg/deadletters/deadletterstest"
+	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
+)
+
+func open(t testing.TB) deadletters.Store {
+	t.Helper()
+	return openFile(t, filepath.Join(t.TempDir(), "readings.db"))
+}
+
+func openFile(t testing.TB, path string) deadletters.Store {
+	t.Helper()
+	store, err := sqlitedeadletters.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func TestStore(t *testing.T) { deadletterstest.Run(t, open) }
+
+func TestFile(t *testing.T) {
+	letter := iot.DeadLetter{ID: iot.LetterID{1}, Rejection: iot.Rejection{Bytes: []byte("junk")}, Received: time.UnixMilli(1).UTC()}
+	path := filepath.Join(t.TempDir(), "readings.db")
+	store := openFile(t, path)
+	if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{letter}); err != nil {
+		t.Fatal(err)
+	}
+	find := func() (ids []iot.LetterID) {
+		page, err := store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range page.Letters {
+			ids = append(ids, d.ID)
+		}
+		return ids
+	}
+
+	t.Run("the readings may be in the same file", func(t *testing.T) {
+		beside, err := sqlitereadings.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = beside.Close() }()
+		if err := beside.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		at := time.UnixMilli(1).UTC()
+		if _, err := beside.InsertReadings(t.Context(), []iot.Reading{{Device: 1, At: at, Received: at, Metrics: []iot.Metric{{Name: "x"}}}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := find(); len(got) != 1 {
+			t.Errorf("letters %v", got)
+		}
+	})
+	t.Run("a letter whose time is over is removed when new ones arrive, and no other", func(t *testing.T) {
+		db, err := sqlite.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		insert := func(n byte) {
+			letter.ID = iot.LetterID{n}
+			if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{letter}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		age := func(by time.Duration) {
+			if _, err := db.Write.ExecContext(t.Context(), `UPDATE dead_letters SET stored_at = stored_at - ?`, by.Milliseconds()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		age(iot.LetterRetention - time.Minute)
+		insert(2)
+		if got := find(); len(got) != 2 {
+			t.Errorf("a minute before its time is over: %v", got)
+		}
+		age(2 * time.Minute)
+		insert(3)
+		if got := find(); len(got) != 2 || got[1] != (iot.LetterID{2}) {
+			t.Errorf("a minute after: %v", got)
+		}
+	})
+}

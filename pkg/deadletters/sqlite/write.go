@@ -1,0 +1,107 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// columns are those of the table that make a letter, in the order in which scan has them.
+const columns = "id, received_at, reason, detail, device_id, source, topic_device_id, retained, content_type, replayed_at, replayed_readings, bytes"
+
+const (
+	insertRow = `INSERT INTO dead_letters (` + columns + `, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	// A few at a time: other writers of the file wait meanwhile.
+	deleteOld = `DELETE FROM dead_letters WHERE rowid IN (SELECT rowid FROM dead_letters WHERE stored_at < ? LIMIT 100)`
+	markRow   = `UPDATE dead_letters SET replayed_at = ?, replayed_readings = ? WHERE id = ?`
+	deleteRow = `DELETE FROM dead_letters WHERE id = ?`
+)
+
+// InsertDeadLetters implements iot.DeadLetterWriter. After an error nothing of batch is stored. It is here
+// that old letters are removed, so they stay while no new ones arrive.
+func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (stored int, err error) {
+	now := time.Now()
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, deleteOld, now.Add(-iot.LetterRetention).UnixMilli()); err != nil {
+			return err
+		}
+		for _, d := range batch {
+			n, err := affected(tx.ExecContext(ctx, insertRow, d.ID[:], d.Received.UnixMilli(), d.Reason, d.Detail, d.Device, d.Source,
+				d.TopicDevice, d.Retained, d.ContentType, replayedAt(d.Replay), d.Replay.Readings, append([]byte{}, d.Bytes...), now.UnixMilli()))
+			if err != nil {
+				return err
+			}
+			stored += n
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("insert dead letters: %w", err)
+	}
+	s.db.BoundWAL()
+	return stored, nil
+}
+
+func replayedAt(r iot.Replay) int64 {
+	if r.At.IsZero() {
+		return 0
+	}
+	return r.At.UnixMilli()
+}
+
+// MarkReplayed implements iot.DeadLetterStore.
+func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.Replay) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		for id, r := range replays {
+			if _, err := tx.ExecContext(ctx, markRow, replayedAt(r), r.Readings, id[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("mark dead letters: %w", err)
+	}
+	return nil
+}
+
+// DeleteDeadLetter implements iot.DeadLetterStore.
+func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.LetterID) error {
+	n, err := affected(s.db.Write.ExecContext(ctx, deleteRow, id[:]))
+	if err != nil {
+		return fmt.Errorf("delete dead letter: %w", err)
+	}
+	if n == 0 {
+		return iot.ErrNotFound
+	}
+	return nil
+}
+
+// DeleteDeadLetters implements iot.DeadLetterStore.
+func (s *Store) DeleteDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (deleted int, err error) {
+	where, args := conditions(q)
+	const portion = 100 // other writers of the file wait meanwhile
+	for {
+		n, err := affected(s.db.Write.ExecContext(ctx,
+			`DELETE FROM dead_letters WHERE rowid IN (SELECT rowid FROM dead_letters `+where+` LIMIT ?)`, append(args, portion)...))
+		if err != nil {
+			return deleted, fmt.Errorf("delete dead letters: %w", err)
+		}
+		s.db.BoundWAL()
+		if deleted += n; n < portion {
+			return deleted, nil
+		}
+	}
+}
+
+// affected returns the number of rows that a statement changed. It takes the error of the statement too.
+func affected(result sql.Result, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}

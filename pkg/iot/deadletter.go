@@ -1,0 +1,138 @@
+package iot
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// DeadLetter is a rejection with what is known of its way, so that people can look into it, and so that its
+// bytes can be decoded once more as they were at first.
+type DeadLetter struct {
+	Rejection
+	ID          LetterID  // zero until it has one: it is made of its place on the dead-letter topic
+	Source      string    // an MQTT topic, or topic/partition/offset of a Kafka record
+	Received    time.Time // when the rejected bytes arrived: UTC, whole milliseconds
+	TopicDevice string    // the device id that the MQTT topic names, as it stands there; "" where it names none
+	Retained    bool      // it was a retained MQTT message
+	ContentType string    // of the Kafka record; "" for JSON as devices send it
+	Replay      Replay    // the latest that succeeded
+}
+
+// Replay is what became of a dead letter that was sent on its way again.
+type Replay struct {
+	At       time.Time // zero where there was none; UTC, whole milliseconds
+	Readings int       // that went to Kafka
+}
+
+// LetterID identifies a stored dead letter. The same record of the dead-letter topic always has the same.
+type LetterID [16]byte
+
+// String returns id as 32 hexadecimal digits.
+func (id LetterID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseLetterID is the inverse of String. A text that String does not return is ErrInvalid.
+func ParseLetterID(s string) (id LetterID, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(id) || hex.EncodeToString(b) != s {
+		return id, fmt.Errorf("dead letter %.40q: %w", s, ErrInvalid)
+	}
+	return LetterID(b), nil
+}
+
+// LetterRetention is how long a dead letter is kept at least, from when it was stored on.
+const LetterRetention = 30 * 24 * time.Hour
+
+// DeadLetterWriter stores dead letters. Its one user is ingest-writer.
+type DeadLetterWriter interface {
+	// InsertDeadLetters stores batch and returns how many were new: what is stored under its ID already
+	// is left as it is. nil error: all are durable. After an error any part may be stored, and the caller
+	// repeats the whole batch. batch is not kept. What was stored longer than LetterRetention ago is
+	// removed, some time.
+	InsertDeadLetters(ctx context.Context, batch []DeadLetter) (stored int, err error)
+}
+
+// DeadLetterStore is for those who work with the stored dead letters.
+type DeadLetterStore interface {
+	// DeadLetter returns one. ErrNotFound: there is none (any more).
+	DeadLetter(ctx context.Context, id LetterID) (DeadLetter, error)
+	// FindDeadLetters returns those that q selects, newest first (by Received, then by ID, descending
+	// both), at most q.Limit, and fewer when their Bytes add up to more than MaxLetterPageBytes. The
+	// caller owns what is returned.
+	FindDeadLetters(ctx context.Context, q DeadLetterQuery) (DeadLetterPage, error)
+	// CountDeadLetters counts those that q, whatever its Limit, selects: by reason, ascending.
+	CountDeadLetters(ctx context.Context, q DeadLetterQuery) ([]ReasonCount, error)
+	// MarkReplayed sets the Replay of the dead letters with these ids; those that are gone are passed over.
+	MarkReplayed(ctx context.Context, replays map[LetterID]Replay) error
+	// DeleteDeadLetter removes one. ErrNotFound: there is none (any more).
+	DeleteDeadLetter(ctx context.Context, id LetterID) error
+	// DeleteDeadLetters removes those that q, whatever its Limit, selects, and returns how many. After
+	// an error some may be gone.
+	DeleteDeadLetters(ctx context.Context, q DeadLetterQuery) (deleted int, err error)
+}
+
+// MaxLetterPageBytes is how many Bytes the dead letters of a page hold together: no more than that, or one
+// letter.
+const MaxLetterPageBytes = 4 << 20
+
+// DeadLetterQuery selects dead letters. Its zero values select everything but Limit's.
+type DeadLetterQuery struct {
+	Reason   Reason
+	Device   DeviceID
+	From     time.Time    // only with From <= Received
+	To       time.Time    // only with Received < To
+	Replayed *bool        // only those that were replayed, or were not
+	Limit    int          // 1 to MaxPage
+	After    LetterCursor // only what comes after it in the order of the walk
+}
+
+// DeadLetterPage is a part of a walk, newest first.
+type DeadLetterPage struct {
+	Letters []DeadLetter
+	Next    LetterCursor // where the next page starts; zero at the end of the walk
+}
+
+// ReasonCount is the number of dead letters with one reason.
+type ReasonCount struct {
+	Reason   Reason
+	Count    int64
+	Replayed int64 // of them
+}
+
+// LetterCursor is a place in a walk over dead letters, as Cursor is in one over readings: right behind the
+// letter that it names. The zero LetterCursor is the start.
+type LetterCursor struct {
+	Received time.Time
+	ID       LetterID
+}
+
+// IsZero reports whether c is the start, or in DeadLetterPage.Next the end, of a walk.
+func (c LetterCursor) IsZero() bool { return c == LetterCursor{} }
+
+// String returns c in a form that is opaque to clients and safe in a URL; "" for the zero LetterCursor.
+func (c LetterCursor) String() string {
+	if c.IsZero() {
+		return ""
+	}
+	b := binary.BigEndian.AppendUint64(nil, uint64(c.Received.UnixMilli()))
+	return base64.RawURLEncoding.EncodeToString(append(b, c.ID[:]...))
+}
+
+// ParseLetterCursor is the inverse of String. A text that String does not return is ErrInvalid.
+func ParseLetterCursor(s string) (c LetterCursor, err error) {
+	if s == "" {
+		return c, nil
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != 8+len(c.ID) {
+		return c, fmt.Errorf("cursor %.40q: %w", s, ErrInvalid)
+	}
+	ms := int64(binary.BigEndian.Uint64(b))
+	if ms < 0 || ms > maxMillis {
+		return c, fmt.Errorf("cursor %.40q: %w", s, ErrInvalid)
+	}
+	return LetterCursor{Received: time.UnixMilli(ms).UTC(), ID: LetterID(b[8:])}, nil
+}

@@ -1,0 +1,96 @@
+// Package keeper keeps the dead letters: it reads their topic into their store, where people find them.
+//
+// A letter is committed to Kafka only when it is stored, or recognised as stored before. While the store is
+// away the keeper stops at the batch that failed and repeats it; readings, which the writer beside it stores,
+// do not wait for it. Whatever is on the topic is kept, since nothing comes behind the dead letters: a record
+// that is none becomes a letter without a reason, and of one that is far too long the beginning is kept.
+package keeper
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/deadletters"
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+)
+
+// Group is the keeper's consumer group.
+const Group = "dead-letters"
+
+const (
+	// A letter may be megabytes long, so that a few make a batch.
+	batchSize = 10
+	batchWait = 50 * time.Millisecond
+	// maxBytes is the longest letter that is kept whole: twice what the topic takes as it is created. No
+	// store takes what is longer than 16 MiB.
+	maxBytes = 4 << 20
+)
+
+// Keeper moves dead letters from Kafka to Store, whose owner it is.
+type Keeper struct {
+	Kafka   kafka.Config
+	Store   deadletters.Store
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Health  *daemon.Health
+}
+
+// Run prepares the store, then moves dead letters until ctx ends, finishes the batches it has begun, commits
+// them and returns nil.
+func (k *Keeper) Run(ctx context.Context) error {
+	letters := promauto.With(k.Metrics).NewCounterVec(prometheus.CounterOpts{
+		Name: "telltale_keeper_dead_letters_total",
+		Help: "Dead letters taken from Kafka, by what became of them: stored or duplicate.",
+	}, []string{"outcome"})
+	stored, duplicate := letters.WithLabelValues("stored"), letters.WithLabelValues("duplicate")
+
+	cfg := k.Kafka
+	cfg.Topic = k.Kafka.DeadLetterTopic()
+	consumer := kafka.NewConsumer(kafka.GroupConfig{
+		Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
+	}, func(ctx context.Context, batch []kafka.Record) error {
+		n, err := k.Store.InsertDeadLetters(ctx, read(batch))
+		if err != nil {
+			return err
+		}
+		stored.Add(float64(n))
+		duplicate.Add(float64(len(batch) - n))
+		return nil
+	}, k.Log, k.Metrics)
+	k.Health.Register(ctx, "kafka ("+Group+")", consumer.Check) // not ready while anything is waited for
+
+	if err := k.prepare(ctx); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	}
+	return consumer.Run(ctx)
+}
+
+func (k *Keeper) prepare(ctx context.Context) error {
+	if err := daemon.Await(ctx, k.Log, "store of dead letters", k.Store.Prepare); err != nil {
+		return err
+	}
+	return kafka.EnsureTopics(ctx, k.Kafka, k.Log)
+}
+
+// read returns the letters in batch.
+func read(batch []kafka.Record) []iot.DeadLetter {
+	letters := make([]iot.DeadLetter, len(batch))
+	for i := range batch {
+		letters[i] = event.ReadDeadLetter(&batch[i])
+		if len(letters[i].Bytes) > maxBytes {
+			letters[i] = event.DeadLetter{DeadLetter: letters[i]}.Head().DeadLetter
+		}
+	}
+	return letters
+}

@@ -1,0 +1,190 @@
+package keeper_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/deadletters"
+	"github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
+	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/services/ingest-writer/keeper"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func TestKeeper(t *testing.T) {
+	t.Run("what is on the topic is kept, whatever it is", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		letter := dead(1)
+		letter.TopicDevice, letter.Retained, letter.ContentType = "042", true, "text/plain"
+		w.send(t, letter.Record(w.topic()), kafka.Record{Topic: w.topic(), Value: []byte("no letter")})
+		w.start(t)
+		got := w.await(t, 2)
+		if got[0].Reason == letter.Reason { // in any order: they may be of two partitions
+			got[0], got[1] = got[1], got[0]
+		}
+		if age := time.Since(got[0].Received); string(got[0].Bytes) != "no letter" || got[0].Reason != "" || age.Abs() > time.Minute {
+			t.Errorf("%+v", got[0])
+		}
+		if diff := cmp.Diff(letter.DeadLetter, got[1], cmpopts.IgnoreFields(iot.DeadLetter{}, "ID")); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+	t.Run("while the store is away letters wait, and none is lost", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.store.away.Store(true)
+		w.start(t)
+		const n = 50
+		for i := range n {
+			w.send(t, dead(i).Record(w.topic()))
+		}
+		for deadline := time.Now().Add(20 * time.Second); w.store.refused.Load() < 3; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the batch does not come again")
+			}
+		}
+		w.store.away.Store(false)
+		w.await(t, n)
+	})
+	t.Run("a letter that comes again is not stored twice, and one that was replayed stays so", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.send(t, dead(1).Record(w.topic()), dead(2).Record(w.topic()))
+		w.store.forget.Store(true) // store, and fail
+		stop := w.start(t)
+		first := w.await(t, 2)[0]
+		stop()
+		replay := iot.Replay{At: time.UnixMilli(1), Readings: 1}
+		if err := w.store.MarkReplayed(t.Context(), map[iot.LetterID]iot.Replay{first.ID: replay}); err != nil {
+			t.Fatal(err)
+		}
+		w.store.forget.Store(false)
+		w.start(t)
+		w.send(t, dead(3).Record(w.topic()))
+		w.await(t, 3)
+		if got, err := w.store.DeadLetter(t.Context(), first.ID); err != nil || got.Replay.Readings != 1 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+// dead returns a dead letter with a number.
+func dead(n int) event.DeadLetter {
+	return event.DeadLetter{DeadLetter: iot.DeadLetter{
+		Rejection: iot.Rejection{Reason: iot.ReasonInvalidJSON, Detail: "byte 0", Device: iot.DeviceID(n + 1), Bytes: fmt.Appendf(nil, "letter %d", n)},
+		Source:    "sensors/data", Received: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+	}}
+}
+
+// world is a Kafka broker and a store.
+type world struct {
+	kafka    kafka.Config
+	producer *kafka.Producer
+	store    *flaky
+}
+
+// flaky is a store that can be away.
+type flaky struct {
+	deadletters.Store
+	away, forget atomic.Bool
+	refused      atomic.Int64
+}
+
+func (f *flaky) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (int, error) {
+	if f.away.Load() {
+		f.refused.Add(1)
+		return 0, errors.New("connection refused")
+	}
+	stored, err := f.Store.InsertDeadLetters(ctx, batch)
+	if f.forget.Load() {
+		return 0, errors.New("the answer is lost")
+	}
+	return stored, err
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = broker.Close() })
+	w := &world{kafka: kafka.Config{Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 3, ClientID: "test"}}
+	opened, err := sqlite.Open(filepath.Join(t.TempDir(), "readings.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = opened.Close() })
+	w.store = &flaky{Store: opened}
+	if err := kafka.EnsureTopics(t.Context(), w.kafka, quiet); err != nil {
+		t.Fatal(err)
+	}
+	w.producer = kafka.NewProducer(w.kafka, quiet, prometheus.NewRegistry())
+	background(t, w.producer.Run)
+	return w
+}
+
+func (w *world) topic() string { return w.kafka.DeadLetterTopic() }
+
+// start runs a keeper, until stop is called or t ends.
+func (w *world) start(t *testing.T) (stop func()) {
+	k := &keeper.Keeper{Kafka: w.kafka, Store: w.store, Log: quiet, Metrics: prometheus.NewRegistry(), Health: daemon.NewHealth(quiet, prometheus.NewRegistry())}
+	return background(t, k.Run)
+}
+
+// background runs f until stop is called or t ends.
+func background(t *testing.T, f func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if err := f(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	stop = sync.OnceFunc(func() { cancel(); wait.Wait() })
+	t.Cleanup(stop)
+	return stop
+}
+
+func (w *world) send(t *testing.T, records ...kafka.Record) {
+	t.Helper()
+	if err := w.producer.Send(t.Context(), records...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits until there are n letters, and returns them.
+func (w *world) await(t *testing.T, n int) []iot.DeadLetter {
+	t.Helper()
+	var got []iot.DeadLetter
+	for deadline := time.Now().Add(20 * time.Second); len(got) < n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d letters, want %d", len(got), n)
+		}
+		page, err := w.store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 100})
+		if err == nil { // else it is not prepared yet
+			got = page.Letters
+		}
+	}
+	if len(got) > n {
+		t.Errorf("%d letters, want %d", len(got), n)
+	}
+	return got
+}

@@ -1,0 +1,365 @@
+package replay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/pkg/deadletters"
+	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
+	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/readings"
+	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
+	"github.com/telltale-iot/telltale/services/query-api/replay"
+)
+
+var (
+	quiet = slog.New(slog.DiscardHandler)
+	noon  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+)
+
+func TestReplay(t *testing.T) {
+	t.Run("the readings of a letter are on the topic, and the letter says so", func(t *testing.T) {
+		w := newWorld(t)
+		w.startKafka(t)
+		d := w.keep(t, 1, `[{"x": 1}, {"x": 2, "timestamp": "2026-02-28T12:00:00Z"}, {"x": 3}]`)
+		want := replay.Outcome{ID: d.ID, Result: replay.Replayed, Readings: 3}
+		if diff := cmp.Diff([]replay.Outcome{want}, w.replay(t, d)); diff != "" {
+			t.Errorf("outcome (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"42 2026-03-01T12:00:00.001 1", "42 2026-02-28T12:00:00.000 2", "42 2026-03-01T12:00:00.002 3"}, w.produced(t, 3)); diff != "" {
+			t.Errorf("produced (-want +got):\n%s", diff)
+		}
+		if got := w.letter(t, d.ID); got.Replay.Readings != 3 || time.Since(got.Replay.At) > time.Minute {
+			t.Errorf("marked %+v", got.Replay)
+		}
+	})
+	t.Run("a replay that is repeated gives the same readings", func(t *testing.T) {
+		w := newWorld(t)
+		w.startKafka(t)
+		d := w.keep(t, 1, `{"x": 1}`)
+		w.replay(t, d)
+		w.replay(t, d)
+		if got := w.produced(t, 2); got[0] != got[1] {
+			t.Errorf("%q", got)
+		}
+	})
+	t.Run("of a letter that is rejected nothing is sent, and its neighbours are", func(t *testing.T) {
+		w := newWorld(t)
+		w.startKafka(t)
+		bad, good := w.keep(t, 1, `[{"x": 1}, {"x": NaN}]`), w.keep(t, 2, `{"x": 2}`)
+		got := w.replay(t, bad, good)
+		if got[0].Result != replay.Rejected || got[0].Rejection.Reason != iot.ReasonNotANumber || got[1].Result != replay.Replayed {
+			t.Errorf("%+v", got)
+		}
+		if diff := cmp.Diff([]string{"42 2026-03-01T12:00:00.002 2"}, w.produced(t, 1)); diff != "" {
+			t.Errorf("produced (-want +got):\n%s", diff)
+		}
+		if at := w.letter(t, bad.ID).Replay.At; !at.IsZero() {
+			t.Errorf("the rejected one is marked %v", at)
+		}
+	})
+	t.Run("many letters are replayed at once, each once", func(t *testing.T) {
+		w := newWorld(t)
+		w.startKafka(t)
+		const n = 200
+		var all []iot.DeadLetter
+		for i := range n {
+			all = append(all, w.keep(t, i+1, fmt.Sprintf(`{"x": %d}`, i)))
+		}
+		for i, o := range w.replay(t, all...) {
+			if o.ID != all[i].ID || o.Result != replay.Replayed {
+				t.Fatalf("letter %d: %+v", i, o)
+			}
+		}
+		seen := map[string]bool{}
+		for _, r := range w.produced(t, n) {
+			seen[r] = true
+		}
+		counts, err := w.letters.CountDeadLetters(t.Context(), iot.DeadLetterQuery{})
+		if err != nil || len(seen) != n || counts[0].Replayed != n {
+			t.Errorf("%d different readings, counts %+v, %v", len(seen), counts, err)
+		}
+	})
+	t.Run("a conflict is rejected while its place is taken, and by its letter alone", func(t *testing.T) {
+		w := newWorld(t)
+		w.startKafka(t)
+		stored := iot.Reading{Device: 42, At: noon.Add(time.Millisecond), Received: noon, Metrics: []iot.Metric{{Name: "x", Value: 1}}}
+		if _, err := w.readings.InsertReadings(t.Context(), []iot.Reading{stored}); err != nil {
+			t.Fatal(err)
+		}
+		taken, same, free := w.keep(t, 1, `{"x": 2}`), w.keep(t, 1, `{"x": 1}`), w.keep(t, 2, `{"x": 2}`)
+		for _, d := range []*iot.DeadLetter{&taken, &same, &free} {
+			d.Reason = iot.ReasonConflict
+		}
+		got := w.replay(t, taken, same, free)
+		if got[0].Result != replay.Rejected || got[0].Rejection.Reason != iot.ReasonConflict || got[1].Result != replay.Replayed || got[2].Result != replay.Replayed {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("a letter whose marking failed is replayed, and can be once more", func(t *testing.T) {
+		w := newWorld(t)
+		w.startKafka(t)
+		d := w.keep(t, 1, `{"x": 1}`)
+		forgetful := w.start(t, noMarks{w.letters})
+		awaitKafka(t, forgetful)
+		if outcomes, err := forgetful.Replay(t.Context(), []iot.DeadLetter{d}); err == nil {
+			t.Errorf("%+v", outcomes)
+		}
+		w.replay(t, d)
+		if got := w.produced(t, 2); got[0] != got[1] || w.letter(t, d.ID).Replay.At.IsZero() {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+func TestKafkaAway(t *testing.T) {
+	for _, tt := range []struct {
+		trouble string
+		away    func(*testing.T) string
+	}{
+		{"refuses connections", func(t *testing.T) string {
+			l := listen(t)
+			_ = l.Close()
+			return l.Addr().String()
+		}},
+		{"never answers", func(t *testing.T) string {
+			l := listen(t)
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() { _, _ = io.Copy(io.Discard, c) }()
+				}
+			}()
+			return l.Addr().String()
+		}},
+	} {
+		t.Run("a Kafka that "+tt.trouble+" is an error in time, and marks nothing", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.kafka.Brokers = []string{tt.away(t)}
+			d := w.keep(t, 1, `{"x": 1}`)
+			r := w.start(t, w.letters)
+			begin := time.Now()
+			if outcomes, err := r.Replay(t.Context(), []iot.DeadLetter{d}); err == nil || time.Since(begin) > 4*time.Second {
+				t.Errorf("%+v, %v after %v", outcomes, err, time.Since(begin))
+			}
+			if at := w.letter(t, d.ID).Replay.At; !at.IsZero() {
+				t.Errorf("marked %v", at)
+			}
+		})
+	}
+	t.Run("a Kafka that went away is an error in time, and is used again when it is back", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.startKafka(t)
+		w.replay(t, w.keep(t, 1, `{"x": 1}`))
+		stopped := w.broker
+		_ = stopped.Close()
+		lost := w.keep(t, 2, `{"x": 2}`)
+		begin := time.Now()
+		if outcomes, err := w.replayer.Replay(t.Context(), []iot.DeadLetter{lost}); err == nil || time.Since(begin) > 4*time.Second {
+			t.Errorf("%+v, %v after %v", outcomes, err, time.Since(begin))
+		}
+		if got := w.replay(t, w.keep(t, 3, `nothing`), lost); got[0].Result != replay.Rejected || got[1].Result != replay.Unavailable {
+			t.Errorf("%+v", got)
+		}
+		w.startBroker(t, stopped.Addr())
+		for { // the producer connects anew by itself
+			if outcomes, err := w.replayer.Replay(t.Context(), []iot.DeadLetter{lost}); err == nil && outcomes[0].Result == replay.Replayed {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		for _, r := range w.produced(t, 3)[1:] { // what was given up on is sent in the end
+			if r != "42 2026-03-01T12:00:00.002 2" {
+				t.Error(r)
+			}
+		}
+		if at := w.letter(t, lost.ID).Replay.At; at.IsZero() {
+			t.Error("it is not marked")
+		}
+	})
+	t.Run("a client that goes away is no trouble of Kafka", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.startKafka(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := w.replayer.Replay(ctx, []iot.DeadLetter{w.keep(t, 1, `{"x": 1}`)}); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// world is what a Replayer needs.
+type world struct {
+	letters  deadletters.Store
+	readings readings.Store
+	kafka    kafka.Config
+	dir      string // of the broker
+	broker   *embedded.Kafka
+	replayer *replay.Replayer
+}
+
+// noMarks is a store that cannot mark.
+type noMarks struct{ deadletters.Store }
+
+func (noMarks) MarkReplayed(context.Context, map[iot.LetterID]iot.Replay) error {
+	return errors.New("connection refused")
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "readings.db")
+	w := &world{dir: t.TempDir(), kafka: kafka.Config{Topic: "raw-data", Partitions: 1, ClientID: "query-api"}}
+	var err error
+	if w.letters, err = sqlitedeadletters.Open(path); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.letters.Close() })
+	if w.readings, err = sqlitereadings.Open(path); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.readings.Close() })
+	if err := errors.Join(w.letters.Prepare(t.Context()), w.readings.Prepare(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// startKafka starts a broker, and a Replayer on it.
+func (w *world) startKafka(t *testing.T) {
+	t.Helper()
+	w.startBroker(t, "127.0.0.1:0")
+	w.kafka.Brokers = []string{w.broker.Addr()}
+	if err := kafka.EnsureTopics(t.Context(), w.kafka, quiet); err != nil {
+		t.Fatal(err)
+	}
+	w.replayer = w.start(t, w.letters)
+	awaitKafka(t, w.replayer)
+}
+
+// awaitKafka returns when r has found Kafka.
+func awaitKafka(t *testing.T, r *replay.Replayer) {
+	for r.Check(t.Context()) != nil {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (w *world) startBroker(t *testing.T, addr string) {
+	t.Helper()
+	var err error
+	if w.broker, err = embedded.StartKafka(embedded.KafkaConfig{Addr: addr, Dir: w.dir, Log: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.broker.Close() })
+}
+
+// start runs a Replayer until t ends.
+func (w *world) start(t *testing.T, letters deadletters.Store) *replay.Replayer {
+	r := replay.New(w.kafka, letters, w.readings, quiet, prometheus.NewRegistry())
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if err := r.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { cancel(); wait.Wait() })
+	return r
+}
+
+// keep stores letter number n, of device 42, which came n ms after noon.
+func (w *world) keep(t *testing.T, n int, payload string) iot.DeadLetter {
+	t.Helper()
+	at := noon.Add(time.Duration(n) * time.Millisecond)
+	rec := event.DeadLetter{DeadLetter: iot.DeadLetter{
+		Rejection: iot.Rejection{Reason: iot.ReasonInvalidJSON, Device: 42, Bytes: []byte(payload)},
+		Source:    "sensors/42/data", Received: at, TopicDevice: "42",
+	}}.Record("raw-data.dlq")
+	d := event.ReadDeadLetter(&rec)
+	if _, err := w.letters.InsertDeadLetters(t.Context(), []iot.DeadLetter{d}); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (w *world) letter(t *testing.T, id iot.LetterID) iot.DeadLetter {
+	t.Helper()
+	d, err := w.letters.DeadLetter(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (w *world) replay(t *testing.T, letters ...iot.DeadLetter) []replay.Outcome {
+	t.Helper()
+	outcomes, err := w.replayer.Replay(t.Context(), letters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outcomes
+}
+
+// produced waits for n readings on the topic, and returns each as device, time and its metric.
+func (w *world) produced(t *testing.T, n int) (all []string) {
+	t.Helper()
+	got := make(chan string, 2*n)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	consumer := kafka.NewConsumer(kafka.GroupConfig{Config: w.kafka, Group: t.Name(), MaxBatch: 100, MaxWait: time.Millisecond},
+		func(_ context.Context, batch []kafka.Record) error {
+			for i := range batch {
+				decoded, rejected := event.Decode(&batch[i], nil)
+				for _, r := range decoded {
+					got <- fmt.Sprint(r.Device, " ", r.At.Format("2006-01-02T15:04:05.000"), " ", r.Metrics[0].Value)
+				}
+				if len(rejected) > 0 {
+					t.Errorf("%+v", rejected)
+				}
+			}
+			return nil
+		}, quiet, prometheus.NewRegistry())
+	consuming, stop := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() { _ = consumer.Run(consuming) })
+	defer wait.Wait()
+	defer stop()
+	for len(all) < n {
+		select {
+		case r := <-got:
+			all = append(all, r)
+		case <-ctx.Done():
+			t.Fatalf("%d readings, want %d", len(all), n)
+		}
+	}
+	return all
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
