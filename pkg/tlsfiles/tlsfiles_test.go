@@ -193,7 +193,7 @@ func connect(addr string, f Files, server string) (*x509.Certificate, error) {
 		return nil, err
 	}
 	conn := tls.Client(raw, cfg)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
 		return nil, err
 	}

@@ -180,7 +180,7 @@ func RunLocked(t *testing.T, db Database, lock string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
+	defer func() { _ = other.Close() }()
 	var locked int
 	if err := other.QueryRowContext(t.Context(), lock).Scan(&locked); err != nil || locked != 1 {
 		t.Fatalf("%d, %v", locked, err)
