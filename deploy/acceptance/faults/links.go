@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// link is the network between a service and what it talks to: a proxy that every byte passes.
+type link struct {
+	name  string
+	proxy *toxiproxy.Proxy
+}
+
+// linkTable names the two ends of each link, and which address (see portNames) it leads to.
+var linkTable = []struct{ name, listen, to string }{
+	{"device-bridge", "DEVICE_BRIDGE_PROXY", "LISTEN"},
+	{"bridge-mosquitto", "BRIDGE_MQTT_PROXY", "MQTT_PORT"},
+	{"bridge-kafka", "BRIDGE_KAFKA_PROXY", "BRIDGE_KAFKA"},
+	{"writer-kafka", "WRITER_KAFKA_PROXY", "WRITER_KAFKA"},
+	{"writer-mongo", "WRITER_MONGO_PROXY", "MONGO_PORT"},
+	{"updater-kafka", "UPDATER_KAFKA_PROXY", "UPDATER_KAFKA"},
+	{"updater-redis", "UPDATER_REDIS_PROXY", "REDIS_PORT"},
+	{"api-kafka", "API_KAFKA_PROXY", "API_KAFKA"},
+	{"api-mongo", "API_MONGO_PROXY", "MONGO_PORT"},
+	{"api-redis", "API_REDIS_PROXY", "REDIS_PORT"},
+	{"api-mysql", "API_MYSQL_PROXY", "MYSQL_PORT"},
+}
+
+// openLinks starts a proxy for every link.
+func openLinks(s *stack) (map[string]*link, error) {
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	links := map[string]*link{}
+	for _, l := range linkTable {
+		p := toxiproxy.NewProxy(server, l.name, s.addr(l.listen), s.addr(l.to))
+		if err := p.Start(); err != nil {
+			return nil, fmt.Errorf("link %s: %w", l.name, err)
+		}
+		links[l.name] = &link{name: l.name, proxy: p}
+	}
+	return links, nil
+}
+
+// The faults of a link, as toxics of toxiproxy. Lifting one that loses bytes closes the connections that
+// lost some, as a network does whose state was dropped.
+var (
+	// vanish loses every byte in both directions, and refuses nothing.
+	vanish = []string{`{"type":"timeout","stream":"upstream"}`, `{"type":"timeout","stream":"downstream"}`}
+	// halfOpen loses the answers: what was asked for is done, and whoever asked does not learn of it.
+	halfOpen = []string{`{"type":"timeout","stream":"downstream"}`}
+	late     = []string{`{"type":"latency","stream":"downstream","attributes":{"latency":2000}}`}
+	narrow   = []string{
+		`{"type":"bandwidth","stream":"upstream","attributes":{"rate":10}}`,
+		`{"type":"bandwidth","stream":"downstream","attributes":{"rate":10}}`,
+	}
+)
+
+func (l *link) add(toxics []string) error {
+	for _, toxic := range toxics {
+		if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+			return fmt.Errorf("link %s: %w", l.name, err)
+		}
+	}
+	return nil
+}
+
+func (l *link) lift(ctx context.Context) { l.proxy.Toxics.ResetToxics(ctx) }
+
+// refuse closes all connections and refuses new ones, until allow.
+func (l *link) refuse() { l.proxy.Stop() }
+
+func (l *link) allow() error { return l.proxy.Start() }

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// service is one process of a service, started again and again with the same settings.
+type service struct {
+	name     string // of the process in this program
+	binary   string // its file
+	settings []string
+	ops      string // address of its operations port
+	log      string // the file that it logs to, appended to with every start
+	bound    int64  // bytes of resident memory that it must stay below
+
+	cmd    *exec.Cmd
+	exited chan error // has the outcome of cmd
+	peak   int64      // the greatest resident memory of processes that have ended, in this trial
+}
+
+func (p *service) running() bool { return p.cmd != nil }
+
+// start starts the process, with nothing in its environment but settings. It does not wait until it is ready.
+func (p *service) start() error {
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(p.binary)
+	cmd.Dir = filepath.Dir(p.log)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "OPS_ADDR=" + p.ops}, p.settings...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it does not outlive this program
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", p.name, err)
+	}
+	p.cmd, p.exited = cmd, make(chan error, 1)
+	go func() { p.exited <- cmd.Wait() }()
+	return nil
+}
+
+// kill ends the process with SIGKILL.
+func (p *service) kill() error {
+	p.notePeak()
+	if err := p.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("%s is gone already, see %s: %w", p.name, p.log, errors.Join(err, <-p.exited))
+	}
+	<-p.exited
+	p.cmd = nil
+	return nil
+}
+
+// stop ends the process with SIGTERM, and checks that it exits with 0 within 10 s (contract, section 5).
+func (p *service) stop() error {
+	p.notePeak()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("%s is gone already, see %s: %w", p.name, p.log, errors.Join(err, <-p.exited))
+	}
+	defer func() { p.cmd = nil }()
+	select {
+	case err := <-p.exited:
+		if err != nil {
+			return fmt.Errorf("%s ended badly after SIGTERM: %w", p.name, err)
+		}
+		return nil
+	case <-time.After(10 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+		return fmt.Errorf("%s did not end within 10 s of SIGTERM", p.name)
+	}
+}
+
+// pause stops the process (SIGSTOP) for d.
+func (p *service) pause(ctx context.Context, d time.Duration) error {
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("pause %s: %w", p.name, err)
+	}
+	err := sleep(ctx, d)
+	return errors.Join(err, p.cmd.Process.Signal(syscall.SIGCONT))
+}
+
+// ended tells of a process that ended by itself, which none may.
+func (p *service) ended() error {
+	select {
+	case err := <-p.exited:
+		p.exited <- err
+		return fmt.Errorf("%s ended by itself: %w", p.name, errors.Join(errors.New("see "+p.log), err))
+	default:
+		return nil
+	}
+}
+
+// ready reports whether /readyz says so.
+func (p *service) ready(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	body, err := get(ctx, "http://"+p.ops+"/readyz")
+	return err == nil && body != nil
+}
+
+// forgetPeak starts the measuring of resident memory anew.
+func (p *service) forgetPeak() {
+	p.peak = 0
+	if p.running() {
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0)
+	}
+}
+
+// notePeak keeps the peak of the process that runs, as the kernel counted it.
+func (p *service) notePeak() {
+	if !p.running() {
+		return
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return // it is ending
+	}
+	for line := range strings.Lines(string(status)) {
+		if kib, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, _ := strconv.ParseInt(strings.Fields(kib)[0], 10, 64)
+			p.peak = max(p.peak, n<<10)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// get returns the body of an answer with 200, which is never nil.
+func get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %.200s", url, response.Status, body)
+	}
+	return body, err
+}
