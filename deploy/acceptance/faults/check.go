@@ -7,34 +7,43 @@ import (
 	"strings"
 )
 
-// check waits until all that f was told to be acknowledged is stored, and holds the stores and Kafka against
-// f's ledger.
+// check waits until all that was acknowledged to f is stored, and holds the stores and Kafka against what f
+// has published.
 func (t *trial) check(ctx context.Context, f *fleet, before offsets, o *outcome) error {
-	l, err := f.finish()
+	published, err := f.finish()
 	if err != nil {
 		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, catchUpLimit)
+	mayLose := t.row.mayLose[f.mode] * t.injected
+	limit := catchUpLimit
+	if mayLose > 0 {
+		limit = lossLimit
+	}
+	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	report, err := l.Await(waiting, t.api)
+	report, err := published.Await(waiting, t.api)
 	if err != nil {
 		return fmt.Errorf("read what is stored: %w", err)
 	}
 	o.acknowledged = report.Acknowledged + report.UndatedAcknowledged
 	o.stored = report.Found + report.UndatedStored
-	o.lost = report.Missing
-	latest := eventually(ctx, catchUpLimit, func() error { return l.CheckLatest(ctx, t.api) })
-
-	records, err := t.readTopic(ctx, before)
-	if err != nil {
-		return errors.Join(report.Err(), latest, err)
+	o.twice, o.lost = report.Duplicated, report.Missing
+	if o.lost <= mayLose {
+		report.Missing = 0
 	}
-	order, repeated := records.order(f.first, f.first+fleetDevices)
+	latest := eventually(ctx, catchUpLimit, func() error { return published.CheckLatest(ctx, t.api) })
+	registered := eventually(ctx, catchUpLimit, func() error { return f.registered(ctx, t.api) })
+
+	onKafka, err := t.readTopic(ctx, before)
+	if err != nil {
+		return errors.Join(report.Err(), latest, registered, err)
+	}
+	repeated, order := onKafka.order(f)
 	o.repeated = repeated
 	if t.row.unordered {
 		order = nil
 	}
-	return errors.Join(report.Err(), latest, order)
+	return errors.Join(report.Err(), latest, registered, order)
 }
 
 // memory says which process came closest to its bound, and fails when one went beyond.

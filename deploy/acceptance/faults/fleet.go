@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -13,36 +15,42 @@ import (
 	"github.com/telltale-iot/telltale/services/simulator/simulator"
 )
 
-// fleet is the devices that publish to a bridge in one mode, during one trial.
+// fleetOf is the size of a fleet.
+type fleetOf struct {
+	devices, connections int
+	rate                 float64 // readings per second of each device
+}
+
+var fleetSize = fleetOf{devices: 20, connections: 4, rate: 10}
+
+// fleet is devices that publish to a bridge in one mode, during one trial.
 type fleet struct {
-	mode   string
-	first  iot.DeviceID
-	ledger string // the file
 	*simulator.Simulator
+	mode  string
+	first iot.DeviceID
+	size  fleetOf
+	file  string // of the ledger
 	stop  context.CancelFunc
 	ended chan error
 }
 
-const (
-	fleetDevices = 20
-	fleetRate    = 10.0 // readings per second of each device
-)
-
-// startFleet lets devices publish to url until stop is called.
-func startFleet(ctx context.Context, dir, mode, url string, first iot.DeviceID, seed uint64, faults simulator.Faults) (*fleet, error) {
-	f := &fleet{mode: mode, first: first, ended: make(chan error, 1)}
-	f.ledger = filepath.Join(dir, fmt.Sprintf("ledger-%d.jsonl", first))
+// addFleet lets devices publish until the trial ends.
+func (t *trial) addFleet(ctx context.Context, mode string, size fleetOf) error {
+	f := &fleet{mode: mode, first: t.next, size: size, ended: make(chan error, 1)}
+	t.next += iot.DeviceID(size.devices)
+	f.file = filepath.Join(t.dir, fmt.Sprintf("ledger-%d.jsonl", f.first))
 	var err error
 	f.Simulator, err = simulator.New(simulator.Config{
-		URL: url, ClientID: "faults-" + mode, Connections: 4, InFlight: 500, Devices: fleetDevices, FirstDevice: first,
-		Rate: fleetRate, Seed: seed, Ledger: f.ledger, Faults: faults,
+		URL: t.devices[mode], ClientID: "faults-" + mode, Connections: size.connections, InFlight: 500, Devices: size.devices,
+		FirstDevice: f.first, Rate: size.rate, Seed: t.dice.Uint64(), Ledger: f.file, Faults: t.row.faults,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ctx, f.stop = context.WithCancel(ctx)
 	go func() { f.ended <- f.Run(ctx) }()
-	return f, nil
+	t.fleets = append(t.fleets, f)
+	return nil
 }
 
 // finish stops publishing, and returns what was published once the last acknowledgements are there.
@@ -51,40 +59,72 @@ func (f *fleet) finish() (*ledger.Ledger, error) {
 	if err := <-f.ended; err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
-	return ledger.Read(f.ledger)
-}
-
-// reading is what is looked at of a reading of the API.
-type reading struct {
-	Device    iot.DeviceID `json:"device_id"`
-	Timestamp time.Time    `json:"timestamp"`
+	return ledger.Read(f.file)
 }
 
 // seen is nil when readings of all devices that were measured at since or later can be read at api, among the
 // stored ones and as the latest of their device.
 func (f *fleet) seen(ctx context.Context, api string, since time.Time) error {
-	for _, path := range []string{
-		"/api/readings/?limit=10000&since=" + since.UTC().Format("2006-01-02T15:04:05.000Z"), "/api/readings/latest_all/",
-	} {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		body, err := get(ctx, api+path)
-		cancel()
-		if err != nil {
-			return err
+	stored := "/api/readings/?limit=10000&since=" + since.UTC().Format("2006-01-02T15:04:05.000Z")
+	for _, path := range []string{stored, "/api/readings/latest_all/"} {
+		var readings []struct {
+			Device    iot.DeviceID `json:"device_id"`
+			Timestamp time.Time    `json:"timestamp"`
 		}
-		var readings []reading
-		if err := json.Unmarshal(body, &readings); err != nil {
-			return fmt.Errorf("GET %s: %w", path, err)
+		if err := getJSON(ctx, api+path, &readings); err != nil {
+			return err
 		}
 		devices := map[iot.DeviceID]bool{}
 		for _, r := range readings {
-			if r.Device >= f.first && r.Device < f.first+fleetDevices && !r.Timestamp.Before(since) {
+			if f.has(r.Device) && !r.Timestamp.Before(since) {
 				devices[r.Device] = true
 			}
 		}
-		if len(devices) < fleetDevices {
-			return fmt.Errorf("%s: only %d of %d devices (%s) have sent anything new", path, len(devices), fleetDevices, f.mode)
+		if len(devices) < f.size.devices {
+			return fmt.Errorf("%s: of %d devices that publish by %s, %d have something new", path, f.size.devices, f.mode, len(devices))
 		}
 	}
 	return nil
+}
+
+func (f *fleet) has(id iot.DeviceID) bool {
+	return id >= f.first && id < f.first+iot.DeviceID(f.size.devices)
+}
+
+// registered is nil when the API knows all devices.
+func (f *fleet) registered(ctx context.Context, api string) error {
+	for i := range f.size.devices {
+		if _, err := get(ctx, fmt.Sprintf("%s/api/devices/%d/", api, f.first+iot.DeviceID(i))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// get returns the body of an answer with 200.
+func get(ctx context.Context, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %.200s", url, response.Status, body)
+	}
+	return body, err
+}
+
+func getJSON(ctx context.Context, url string, v any) error {
+	body, err := get(ctx, url)
+	if err == nil {
+		err = json.Unmarshal(body, v)
+	}
+	return err
 }

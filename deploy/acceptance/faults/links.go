@@ -73,3 +73,10 @@ func (l *link) lift(ctx context.Context) { l.proxy.Toxics.ResetToxics(ctx) }
 func (l *link) refuse() { l.proxy.Stop() }
 
 func (l *link) allow() error { return l.proxy.Start() }
+
+// lead cuts the connections and leads new ones to addr.
+func (l *link) lead(addr string) error {
+	l.proxy.Stop()
+	l.proxy.Upstream = addr
+	return l.proxy.Start()
+}

@@ -1,4 +1,21 @@
-// Faults breaks things under load and checks that nothing acknowledged was lost.
+// Command faults breaks Telltale and its servers under load, and checks each time that nothing was lost that
+// was acknowledged. `make faults` runs all rows of rows.go and writes REPORT.md; each runs like this:
+//
+//  1. Devices publish through a bridge that subscribes to Mosquitto and through one that listens itself, both
+//     running side by side. What got a PUBACK is written to a ledger.
+//  2. The fault is injected and lifted, once or several times at random moments, and each time the time is
+//     taken until new readings of every device are readable again: stored, and as the latest value.
+//  3. Publishing ends, and the ledger is held against what a walk of the HTTP API returns: what was
+//     acknowledged is stored, once, and unchanged; the latest value is the newest acknowledged reading; every
+//     device is registered. On Kafka the readings of a device stand in the order of their publishing. Every
+//     process accounts for all it took (received = what became of it), is not behind, and stayed within its
+//     bound of memory. None ended by itself, and those that were told to end did so with exit code 0.
+//
+// The servers run in containers, by docker-compose.yml of the repository with compose.yml of this folder over
+// it, under a project name and on ports of their own. The services run as processes of this machine: so a
+// signal hits exactly the process that is meant at that moment, replicas come and go within milliseconds, the
+// kernel counts the memory of each, and all that they say to servers and devices passes toxiproxy (links.go),
+// for which Kafka has a listener for every service.
 package main
 
 import (
@@ -6,39 +23,34 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/signal"
 	"regexp"
 	"syscall"
 	"time"
-
-	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-const second = time.Second
-
+// settings are the flags.
 type settings struct {
-	pattern, mode, source, report string
-	duration                      time.Duration
-	seed                          uint64
-	port                          int
-	keep, list                    bool
+	pattern, mode, source string
+	duration              time.Duration
+	seed                  uint64
+	port                  int
+	keep                  bool
 }
 
 func main() {
-	var c settings
-	flag.StringVar(&c.pattern, "fault", "", "run only the rows whose names match this regular expression")
-	flag.StringVar(&c.mode, "mode", "", "run the bridge in this mode only: subscribe or listen")
-	flag.DurationVar(&c.duration, "duration", 0, "repeat each fault for this long")
-	flag.Uint64Var(&c.seed, "seed", uint64(time.Now().UnixNano()), "of the dice")
-	flag.StringVar(&c.source, "source", "", "build the services from this copy of the repository")
-	flag.StringVar(&c.report, "report", "", "write the table to this file too")
-	flag.IntVar(&c.port, "port", 21800, "the first of the ports that are used on 127.0.0.1")
-	flag.BoolVar(&c.keep, "keep", false, "leave the servers running, for the next run")
-	flag.BoolVar(&c.list, "list", false, "list the rows")
+	var s settings
+	flag.StringVar(&s.pattern, "fault", "", "run only the rows whose names match this regular expression, and leave REPORT.md as it is")
+	flag.StringVar(&s.mode, "mode", "", "run the bridge in this mode only: subscribe or listen")
+	flag.DurationVar(&s.duration, "duration", 0, "repeat each fault for this long")
+	flag.Uint64Var(&s.seed, "seed", uint64(time.Now().UnixNano()), "of the dice")
+	flag.StringVar(&s.source, "source", "", "build the services from this copy of the repository")
+	flag.IntVar(&s.port, "port", 21800, "the first of some 30 ports on 127.0.0.1")
+	flag.BoolVar(&s.keep, "keep", false, "leave the servers running, for the next run")
+	list := flag.Bool("list", false, "list the rows")
 	flag.Parse()
-	if c.list {
+	if *list {
 		for _, r := range rows {
 			fmt.Println(r.name)
 		}
@@ -46,77 +58,36 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := c.run(ctx); err != nil {
+	if err := prepare(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		os.Exit(1)
 	}
 }
 
-func (c settings) run(ctx context.Context) (err error) {
-	chosen, err := regexp.Compile(c.pattern)
-	if err != nil {
+// prepare checks the settings, builds the services, and runs the rows.
+func prepare(ctx context.Context, s settings) (err error) {
+	h := &harness{settings: s, modes: []string{subscribe, listen}}
+	if h.chosen, err = regexp.Compile(s.pattern); err != nil {
 		return fmt.Errorf("-fault: %w", err)
 	}
-	modes := []string{subscribe, listen}
-	switch c.mode {
+	switch s.mode {
 	case "":
 	case subscribe, listen:
-		modes = []string{c.mode}
+		h.modes = []string{s.mode}
 	default:
 		return errors.New("-mode is neither subscribe nor listen")
 	}
-	root, err := repositoryRoot(ctx)
-	if err != nil {
+	if h.root, err = repositoryRoot(ctx); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "telltale-faults-")
-	if err != nil {
+	if h.source == "" {
+		h.source = h.root
+	}
+	if h.dir, err = os.MkdirTemp("", "telltale-faults-"); err != nil {
 		return err
 	}
-	if c.source == "" {
-		c.source = root
-	}
-	if err := build(ctx, c.source, dir); err != nil {
+	if err := build(ctx, h.source, h.dir); err != nil {
 		return err
 	}
-	s := &stack{root: root, base: c.port}
-	if err := s.up(ctx); err != nil {
-		return err
-	}
-	if !c.keep {
-		defer func() { err = errors.Join(err, s.down(context.WithoutCancel(ctx))) }()
-	}
-	links, err := openLinks(s)
-	if err != nil {
-		return err
-	}
-	y := newSystem(s, links, dir, modes)
-	defer func() { err = errors.Join(err, y.stop()) }()
-
-	fmt.Printf("seed %d, logs in %s\n", c.seed, dir)
-	dice := rand.New(rand.NewPCG(c.seed, 0)) //nolint:gosec // dice, not secrets
-	first := iot.DeviceID(time.Now().Unix()) * 1000
-	failed := 0
-	for _, r := range rows {
-		if !chosen.MatchString(r.name) {
-			continue
-		}
-		begin := time.Now()
-		t := &trial{system: y, row: r, dir: dir, dice: dice, duration: c.duration}
-		outcomes, err := t.run(ctx, first)
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
-		}
-		first += 100
-		for _, o := range outcomes {
-			fmt.Printf("%+v %v\n", o, time.Since(begin))
-			if o.err != nil {
-				failed++
-			}
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d rows failed; logs in %s", failed, dir)
-	}
-	return nil
+	return h.run(ctx)
 }

@@ -1,46 +1,88 @@
 package main
 
-import "context"
+import (
+	"slices"
+	"time"
 
-// rows are the faults, in the order in which they run.
-var rows = []row{
-	{name: "kill-" + ingestWriter, inject: kill(ingestWriter)},
-}
+	"github.com/telltale-iot/telltale/services/simulator/simulator"
+)
 
-// kill kills processes three times in a row, the later times while they are still catching up.
-func kill(names ...string) func(context.Context, *trial) error {
-	return func(ctx context.Context, t *trial) error {
-		for range 3 {
-			lift := t.fault()
-			for _, name := range t.matching(names) {
-				if err := t.services[name].kill(); err != nil {
-					return err
-				}
-			}
-			if err := t.pause(ctx, second); err != nil {
-				return err
-			}
-			for _, name := range t.matching(names) {
-				if err := t.services[name].start(); err != nil {
-					return err
-				}
-			}
-			lift()
-			if err := t.pause(ctx, 3*second); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
+const (
+	longPause = 12 * time.Second // longer than Kafka's session timeout (10 s), and than any request may take
+	keepAlive = 50 * time.Second // longer than one and a half of MQTT's 30 s, when a peer counts as dead
+	brief     = 6 * time.Second
+)
 
-// matching returns those of names that run: a bridge may run in one mode only.
-func (t *trial) matching(names []string) []string {
-	var running []string
+// rows are the faults, in the order in which they run. Every one is injected while devices publish through
+// a bridge in each mode.
+var rows = slices.Concat(
+	[]row{
+		{name: "kill-mqtt-bridge", inject: kill(bridgeSubscribe, bridgeListen)},
+		{name: "kill-ingest-writer", inject: kill(ingestWriter)},
+		{name: "kill-cache-updater", inject: kill(cacheUpdater)},
+		{name: "kill-query-api", inject: kill(queryAPI)},
+		{name: "kill-kafka", times: 2, inject: killServers("kafka")},
+		{name: "kill-mongo", times: 2, inject: killServers("mongo"),
+			note: "the stand-in for MongoDB, which keeps over a kill what it acknowledged with a majority write concern"},
+		{name: "kill-redis", times: 2, inject: killServers("redis")},
+		{name: "kill-mysql", inject: newDevices(killServers("mysql"))},
+		{name: "kill-everything", inject: killEverything},
+		{name: "kill-mosquitto", times: 2, inject: killMosquitto, mayLose: map[string]int{subscribe: 1000},
+			note: "killed while the bridge is away: Mosquitto acknowledges before it saves, which it does every 1,000 changes"},
+
+		{name: "pause-mqtt-bridge", inject: pause(keepAlive, bridgeSubscribe, bridgeListen)},
+		{name: "pause-ingest-writer", inject: pause(longPause, ingestWriter)},
+		{name: "pause-cache-updater", inject: pause(longPause, cacheUpdater)},
+		{name: "pause-query-api", inject: pause(longPause, queryAPI)},
+		{name: "pause-kafka", inject: pauseServer("kafka")},
+		{name: "pause-mongo", inject: pauseServer("mongo")},
+		{name: "pause-redis", inject: pauseServer("redis")},
+
+		{name: "vanish-mqtt", inject: toxic(vanish, keepAlive, "device-bridge", "bridge-mosquitto")},
+	},
+	each("vanish-", func(l string) row { return row{inject: toxic(vanish, longPause, l)} }, linkNames("-mosquitto", "device-")),
+	each("half-open-", func(l string) row { return row{inject: toxic(halfOpen, brief, l)} }, linkNames()),
+	each("refused-", func(l string) row { return row{inject: refuse(l)} }, linkNames()),
+	each("late-", func(s string) row { return row{inject: toxic(late, brief, linksOf(s)...)} }, linkEnds),
+	each("narrow-", func(s string) row { return row{inject: toxic(narrow, brief, linksOf(s)...)} }, linkEnds),
+	[]row{
+		{name: "roll-mqtt-bridge", inject: roll(bridgeSubscribe, bridgeListen)},
+		{name: "roll-ingest-writer", inject: roll(ingestWriter)},
+		{name: "roll-cache-updater", inject: roll(cacheUpdater)},
+		{name: "roll-query-api", inject: roll(queryAPI)},
+		{name: "scale-ingest-writer", inject: scale(ingestWriter)},
+		{name: "scale-cache-updater", inject: scale(cacheUpdater)},
+		{name: "scale-query-api", inject: scale(queryAPI)},
+		{name: "scale-mqtt-bridge", inject: scaleBridges, unordered: true,
+			note: "listen: devices move between three endpoints; subscribe: a shared subscription, which keeps no order"},
+
+		{name: "poison-devices", times: 3, inject: quietly, faults: simulator.Faults{Junk: 0.1, BadClock: 1, Duplicate: 2},
+			note: "one bad message in 1,000; clocks of 1970 and 2099; every fiftieth reading twice"},
+		{name: "poison-mqtt", times: 3, inject: poisonMQTT, note: "junk, 1 MB, retained and DUP messages"},
+		{name: "poison-raw-data", times: 3, inject: poisonTopic, note: "junk and 1 MB records; one record in 1,000 is bad"},
+		{name: "takeover", times: 3, inject: takeover},
+		{name: "storm", times: 2, inject: storm, note: "2,000 devices lose their connections to the listening bridge at once"},
+
+		{name: "topic-deleted", inject: deleteTopic, mayLose: map[string]int{subscribe: 400, listen: 400}, unordered: true,
+			note: "what is deleted with the topic before it was stored is lost, within two seconds of publishing"},
+		{name: "partitions-added", inject: addPartition, unordered: true, note: "readings of a device that moves to the new partition may pass each other"},
+		{name: "kafka-wrong-address", inject: wrongAddress},
+		{name: "mysql-read-only", inject: newDevices(readOnly)},
+		{name: "mongo-denied", inject: denied, note: "a wrong password: the stand-in for MongoDB has no users without rights"},
+
+		{name: "kill-all-in-one", times: 3, inject: kill(allInOne), onAllInOne: true},
+		{name: "pause-all-in-one", inject: pause(longPause, allInOne), onAllInOne: true},
+		{name: "disk-full-all-in-one", times: 2, inject: fillDisk, onAllInOne: true},
+	},
+)
+
+// each makes a row of every name.
+func each(prefix string, of func(name string) row, names []string) []row {
+	var made []row
 	for _, name := range names {
-		if t.services[name] != nil {
-			running = append(running, name)
-		}
+		r := of(name)
+		r.name = prefix + name
+		made = append(made, r)
 	}
-	return running
+	return made
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,21 +52,21 @@ func (p *service) start() error {
 // kill ends the process with SIGKILL.
 func (p *service) kill() error {
 	p.notePeak()
-	if err := p.cmd.Process.Kill(); err != nil {
-		return fmt.Errorf("%s is gone already, see %s: %w", p.name, p.log, errors.Join(err, <-p.exited))
-	}
+	err := p.ended()
+	_ = p.cmd.Process.Kill()
 	<-p.exited
 	p.cmd = nil
-	return nil
+	return err
 }
 
 // stop ends the process with SIGTERM, and checks that it exits with 0 within 10 s (contract, section 5).
 func (p *service) stop() error {
 	p.notePeak()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("%s is gone already, see %s: %w", p.name, p.log, errors.Join(err, <-p.exited))
-	}
 	defer func() { p.cmd = nil }()
+	if err := p.ended(); err != nil {
+		return err
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case err := <-p.exited:
 		if err != nil {
@@ -82,14 +80,10 @@ func (p *service) stop() error {
 	}
 }
 
-// pause stops the process (SIGSTOP) for d.
-func (p *service) pause(ctx context.Context, d time.Duration) error {
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		return fmt.Errorf("pause %s: %w", p.name, err)
-	}
-	err := sleep(ctx, d)
-	return errors.Join(err, p.cmd.Process.Signal(syscall.SIGCONT))
-}
+// freeze stops the process (SIGSTOP) until thaw.
+func (p *service) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+func (p *service) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // ended tells of a process that ended by itself, which none may.
 func (p *service) ended() error {
@@ -104,10 +98,8 @@ func (p *service) ended() error {
 
 // ready reports whether /readyz says so.
 func (p *service) ready(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	body, err := get(ctx, "http://"+p.ops+"/readyz")
-	return err == nil && body != nil
+	_, err := get(ctx, "http://"+p.ops+"/readyz")
+	return err == nil
 }
 
 // forgetPeak starts the measuring of resident memory anew.
@@ -142,22 +134,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// get returns the body of an answer with 200, which is never nil.
-func get(ctx context.Context, url string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s: %.200s", url, response.Status, body)
-	}
-	return body, err
 }

@@ -26,6 +26,7 @@ type system struct {
 	devices  map[string]string // by mode of the bridge: the URL where devices publish
 	api      string            // http://host:port
 	kafka    string            // host:port, past all faults
+	disk     string            // where a small file system of its own is mounted, if it is
 }
 
 // The names of the processes. The bridge runs twice, once in each mode.
@@ -104,6 +105,27 @@ func (y *system) start(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// mend makes good what a trial that failed may have left broken.
+func (y *system) mend(ctx context.Context) error {
+	for _, p := range y.services {
+		if p.running() {
+			_ = p.kill() // it may be stopped, or gone
+			p.cmd = nil
+		}
+	}
+	if y.stack == nil {
+		return nil
+	}
+	for _, l := range y.links {
+		l.lift(ctx)
+		_ = l.allow() // an error says that it did not refuse
+	}
+	for _, name := range servers {
+		_ = y.stack.docker(ctx, "unpause", name) // an error says that it was not paused
+	}
+	return y.stack.up(ctx)
 }
 
 // stop stops all processes, and says which did not end well.

@@ -90,23 +90,26 @@ func (all records) add(r *kgo.Record) {
 	}
 }
 
-// order checks that the readings of each device from first to before end came to Kafka in the order in which
-// they were published, which is that of their timestamps, and counts those that came again.
-func (all records) order(first, end iot.DeviceID) (err error, repeated int) {
-	for id := first; id < end; id++ {
+// order counts the records of f's readings that are there again, and is an error when the first ones of a device
+// are not in the order in which it published them, which is that of their timestamps.
+func (all records) order(f *fleet) (repeated int, err error) {
+	for id, milliseconds := range all {
+		if !f.has(id) {
+			continue
+		}
 		seen := map[int64]bool{}
 		newest := int64(0)
-		for _, ms := range all[id] {
-			switch {
-			case seen[ms]:
+		for _, ms := range milliseconds {
+			if seen[ms] {
 				repeated++
 				continue
-			case ms < newest && err == nil:
-				err = fmt.Errorf("out of order on Kafka: device %d at %d ms came after %d", id, ms, newest)
+			}
+			if ms < newest {
+				err = fmt.Errorf("out of order on Kafka: device %d's reading of %d ms came after that of %d", id, ms, newest)
 			}
 			seen[ms] = true
 			newest = max(newest, ms)
 		}
 	}
-	return err, repeated
+	return repeated, err
 }

@@ -16,28 +16,33 @@ import (
 // row is a fault and what it is done to.
 type row struct {
 	name   string
-	times  int // how often it is injected, at least; 0 is once
-	inject func(ctx context.Context, t *trial) error
-	note   string // what the row does not show
+	times  int // how often inject is called, at least; 0 is once
+	inject injection
+	note   string // what the row does not show, or whoever reads the table should know
 
 	faults     simulator.Faults // of the devices
 	unordered  bool             // the order of a device's readings is not promised under this fault
+	mayLose    map[string]int   // by mode: acknowledged readings that each injection may cost; the note says why
 	onAllInOne bool
 }
 
-// recoveryLimit is how long it may take after a fault was lifted until new readings of all devices are readable.
-const recoveryLimit = 90 * time.Second
-
-// catchUpLimit is how long after the end of publishing it may take until all that was acknowledged is stored.
-const catchUpLimit = time.Minute
+const (
+	// recoveryLimit is how long it may take after a fault was lifted until new readings of all devices are readable.
+	recoveryLimit = 90 * time.Second
+	// catchUpLimit is how long after the end of publishing it may take until all that was acknowledged is stored.
+	catchUpLimit = time.Minute
+	// lossLimit takes its place where something may be lost.
+	lossLimit = 15 * time.Second
+)
 
 // trial is one run of a row.
 type trial struct {
 	*system
 	row      row
-	dir      string
+	dir      string // of the ledgers
 	dice     *rand.Rand
-	duration time.Duration
+	duration time.Duration // for which the fault is repeated
+	next     iot.DeviceID  // the first that no fleet has yet
 	fleets   []*fleet
 
 	injected int
@@ -50,7 +55,8 @@ type outcome struct {
 	fault, mode          string
 	injected             int
 	acknowledged, stored int
-	repeated             int // records on Kafka beyond the first of a reading; the store drops them
+	repeated             int // records on Kafka beyond the first of a reading; the stores drop them
+	twice                int // readings stored more than once
 	lost                 int
 	recovery             time.Duration
 	memory               string
@@ -59,7 +65,7 @@ type outcome struct {
 }
 
 // run runs the row, and returns an outcome for each mode of the bridge.
-func (t *trial) run(ctx context.Context, first iot.DeviceID) ([]outcome, error) {
+func (t *trial) run(ctx context.Context) ([]outcome, error) {
 	if err := t.start(ctx); err != nil {
 		return nil, err
 	}
@@ -71,17 +77,14 @@ func (t *trial) run(ctx context.Context, first iot.DeviceID) ([]outcome, error) 
 		return nil, err
 	}
 	for _, mode := range []string{subscribe, listen} {
-		if url := t.devices[mode]; url != "" {
-			f, err := startFleet(ctx, t.dir, mode, url, first, t.dice.Uint64(), t.row.faults)
-			if err != nil {
+		if t.devices[mode] != "" {
+			if err := t.addFleet(ctx, mode, fleetSize); err != nil {
 				return nil, err
 			}
-			t.fleets = append(t.fleets, f)
-			first += fleetDevices
 		}
 	}
 	failure := t.torment(ctx)
-	return t.judge(ctx, before, failure), nil
+	return t.judge(ctx, before, failure), ctx.Err()
 }
 
 // torment injects the fault, again and again, and waits each time until the system has recovered.
@@ -90,7 +93,7 @@ func (t *trial) torment(ctx context.Context) error {
 	if err := t.awaitNew(ctx, begin); err != nil {
 		return fmt.Errorf("before any fault: %w", err)
 	}
-	for t.injected < max(t.row.times, 1) || time.Since(begin) < t.duration {
+	for n := 0; n < max(t.row.times, 1) || time.Since(begin) < t.duration; n++ {
 		if err := t.pause(ctx, time.Second); err != nil {
 			return err
 		}
@@ -132,14 +135,36 @@ func (t *trial) judge(ctx context.Context, before offsets, failure error) []outc
 	var outcomes []outcome
 	for _, f := range t.fleets {
 		o := outcome{fault: t.row.name, mode: f.mode, injected: t.injected, recovery: t.recovery, note: t.row.note}
-		o.err = errors.Join(failure, t.check(ctx, f, before, &o))
+		o.err = t.check(ctx, f, before, &o)
 		outcomes = append(outcomes, o)
 	}
-	memory, err := t.memory()
-	err = errors.Join(err, t.conservation(ctx))
+	memory, beyond := t.memory()
+	err := errors.Join(failure, beyond, t.conservation(ctx))
+	if errors.Is(failure, errNotHere) {
+		return []outcome{{fault: t.row.name, mode: "-", note: failure.Error()}}
+	}
 	for i := range outcomes {
 		outcomes[i].memory = memory
-		outcomes[i].err = errors.Join(outcomes[i].err, err)
+		outcomes[i].err = errors.Join(err, outcomes[i].err)
 	}
-	return outcomes
+	return merge(outcomes)
+}
+
+// merge makes one line of all fleets in a mode.
+func merge(outcomes []outcome) []outcome {
+	var merged []outcome
+	for _, o := range outcomes {
+		i := 0
+		for i < len(merged) && merged[i].mode != o.mode {
+			i++
+		}
+		if i == len(merged) {
+			merged = append(merged, o)
+			continue
+		}
+		m := &merged[i]
+		m.acknowledged, m.stored, m.repeated = m.acknowledged+o.acknowledged, m.stored+o.stored, m.repeated+o.repeated
+		m.twice, m.lost, m.err = m.twice+o.twice, m.lost+o.lost, errors.Join(m.err, o.err)
+	}
+	return merged
 }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// harness is one run of the program.
+type harness struct {
+	settings
+	root, dir string
+	modes     []string
+	chosen    *regexp.Regexp
+
+	dice *rand.Rand
+	next iot.DeviceID
+	*report
+}
+
+// run runs the chosen rows, first those on servers and then those on all-in-one.
+func (h *harness) run(ctx context.Context) error {
+	h.dice = rand.New(rand.NewPCG(h.seed, 0)) //nolint:gosec // dice, not secrets
+	h.next = iot.DeviceID(time.Now().Unix()) * 10_000
+	h.report = &report{begin: time.Now(), settings: h.settings}
+	fmt.Printf("seed %d; logs and ledgers in %s\n", h.seed, h.dir)
+	h.printHeader()
+	err := errors.Join(h.runOnServers(ctx), h.runOnAllInOne(ctx))
+	if h.pattern == "" && h.mode == "" && err == nil {
+		err = h.write(filepath.Join(h.root, "deploy/acceptance/faults/REPORT.md"))
+	}
+	if n := h.failed(); err == nil && n > 0 {
+		err = fmt.Errorf("%d of %d lines failed; logs and ledgers are in %s", n, len(h.outcomes), h.dir)
+	}
+	return err
+}
+
+// rows returns the chosen rows, on all-in-one or not.
+func (h *harness) rows(onAllInOne bool) []row {
+	return slices.DeleteFunc(slices.Clone(rows), func(r row) bool {
+		return r.onAllInOne != onAllInOne || !h.chosen.MatchString(r.name)
+	})
+}
+
+func (h *harness) runOnServers(ctx context.Context) (err error) {
+	chosen := h.rows(false)
+	if len(chosen) == 0 {
+		return nil
+	}
+	s := &stack{root: h.root, base: h.port}
+	if err := s.up(ctx); err != nil {
+		return err
+	}
+	if !h.keep {
+		defer func() { err = errors.Join(err, s.down(context.WithoutCancel(ctx))) }()
+	}
+	links, err := openLinks(s)
+	if err != nil {
+		return err
+	}
+	return h.runOn(ctx, newSystem(s, links, h.dir, h.modes), chosen)
+}
+
+func (h *harness) runOnAllInOne(ctx context.Context) error {
+	chosen := h.rows(true)
+	if len(chosen) == 0 || !slices.Contains(h.modes, listen) {
+		return nil
+	}
+	y, unmount, err := newAllInOne(h.dir)
+	if err != nil {
+		return err
+	}
+	defer unmount()
+	return h.runOn(ctx, y, chosen)
+}
+
+// runOn runs rows on y.
+func (h *harness) runOn(ctx context.Context, y *system, chosen []row) (err error) {
+	defer func() { err = errors.Join(err, y.stop()) }()
+	for _, r := range chosen {
+		t := &trial{system: y, row: r, dir: h.dir, dice: h.dice, duration: h.duration, next: h.next}
+		outcomes, err := t.run(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		h.next = t.next
+		h.add(outcomes)
+		if slices.ContainsFunc(outcomes, func(o outcome) bool { return o.err != nil }) {
+			if err := y.mend(ctx); err != nil {
+				return fmt.Errorf("after %s: %w", r.name, err)
+			}
+		}
+	}
+	return nil
+}

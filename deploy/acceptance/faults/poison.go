@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// quietly injects nothing: the fault is in what the devices send.
+func quietly(ctx context.Context, t *trial) error {
+	t.fault()()
+	return sleep(ctx, time.Second)
+}
+
+// junk are payloads that hold no reading.
+var junk = [][]byte{
+	nil, []byte("{"), []byte(`{"device_id": 0, "temperature": 1}`), []byte("\xff\xfe\x00"), []byte(`[[[[[[`), []byte(`{"temperature": NaN}`),
+	[]byte(`{"device_id": 1}`), bytes.Repeat([]byte("x"), 1<<20-1024), []byte(`[` + strings.Repeat(`{},`, 5000) + `1]`),
+}
+
+// poisonMQTT publishes junk, with and without the retain flag, and readings twice with the DUP flag, to each
+// bridge.
+func poisonMQTT(ctx context.Context, t *trial) error {
+	lift := t.fault()
+	defer lift()
+	for mode, address := range t.devices {
+		conn, err := dialMQTT(ctx, address, "poison-"+mode, true)
+		if err != nil {
+			return err
+		}
+		for i, payload := range junk {
+			err = errors.Join(err, publish(conn, "sensors/data", payload, i%2 == 0, false))
+		}
+		for _, id := range []string{"0", "-1", "x", "99999999999999999999"} {
+			err = errors.Join(err, publish(conn, "sensors/"+id+"/data", []byte(`{"temperature": 1}`), false, false))
+		}
+		twice := fmt.Appendf(nil, `{"device_id": 1, "temperature": 1, "timestamp": %d}`, time.Now().UnixMilli())
+		err = errors.Join(err, publish(conn, "sensors/data", twice, false, false), publish(conn, "sensors/data", twice, false, true), conn.Close())
+		if err != nil {
+			return fmt.Errorf("poison %s: %w", mode, err)
+		}
+	}
+	return nil
+}
+
+// poisonTopic writes junk among good records to the readings' topic.
+func poisonTopic(ctx context.Context, t *trial) error {
+	lift := t.fault()
+	defer lift()
+	client, err := t.kafkaClient(kgo.ProducerBatchMaxBytes(1<<20 + 10_000))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var batch []*kgo.Record
+	add := func(value []byte, headers ...kgo.RecordHeader) {
+		batch = append(batch, &kgo.Record{Topic: topic, Key: []byte("1"), Value: value, Headers: headers})
+	}
+	for _, payload := range junk {
+		add(payload)
+		add(payload, kgo.RecordHeader{Key: "content-type", Value: []byte("application/x-protobuf")})
+		add(payload, kgo.RecordHeader{Key: "content-type", Value: []byte("image/png")})
+	}
+	now := time.Now().UnixMilli()
+	for i := range int64(2000) {
+		if i%1000 == 500 {
+			add([]byte(`{"device_id": 1, "temperature":`))
+			continue
+		}
+		add(fmt.Appendf(nil, `{"device_id": 1, "temperature": 20, "humidity": 50, "timestamp": %d}`, now-i))
+	}
+	return client.ProduceSync(ctx, batch...).FirstErr()
+}
+
+// takeover connects in the name of a client that is connected: of the bridge to Mosquitto, and of devices to
+// the listening bridge. It takes messages without acknowledging them.
+func takeover(ctx context.Context, t *trial) error {
+	lift := t.fault()
+	defer lift()
+	var errs []error
+	for _, f := range t.fleets {
+		address, id := t.devices[listen], fmt.Sprintf("faults-%s-%d-0", listen, f.first)
+		if f.mode == subscribe {
+			address, id = "tcp://bridge:"+password+"@"+t.stack.addr("MQTT_PORT"), "telltale-bridge"
+		}
+		conn, err := dialMQTT(ctx, address, id, false)
+		if err != nil {
+			return err
+		}
+		errs = append(errs, sleep(ctx, time.Second), conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// storm connects 2,000 devices to the listening bridge, and cuts all their connections at the same moment.
+func storm(ctx context.Context, t *trial) error {
+	if t.devices[listen] == "" {
+		return fmt.Errorf("%w: the bridge does not listen", errNotHere)
+	}
+	if t.injected == 0 {
+		if err := t.addFleet(ctx, listen, fleetOf{devices: 2000, connections: 2000, rate: 0.2}); err != nil {
+			return err
+		}
+		if err := sleep(ctx, 5*time.Second); err != nil {
+			return err
+		}
+	}
+	lift := t.fault()
+	defer lift()
+	t.links["device-bridge"].refuse()
+	return errors.Join(t.pause(ctx, 2*time.Second), t.links["device-bridge"].allow())
+}
+
+// dialMQTT opens a session, with nothing behind it that would acknowledge or reconnect.
+func dialMQTT(ctx context.Context, address, id string, clean bool) (net.Conn, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	connect := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
+	connect.ProtocolName, connect.ProtocolVersion, connect.Keepalive = "MQTT", 4, 30
+	connect.ClientIdentifier, connect.CleanSession = id, clean
+	if u.User != nil {
+		connect.UsernameFlag, connect.PasswordFlag, connect.Username = true, true, u.User.Username()
+		secret, _ := u.User.Password()
+		connect.Password = []byte(secret)
+	}
+	if err := connect.Write(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	answer, err := packets.ReadPacket(conn)
+	if ack, ok := answer.(*packets.ConnackPacket); err == nil && (!ok || ack.ReturnCode != packets.Accepted) {
+		err = fmt.Errorf("client %s is not let in: %v", id, answer)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// publish sends a message at QoS 1 and waits for its acknowledgement.
+func publish(conn net.Conn, topic string, payload []byte, retain, dup bool) error {
+	p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	p.TopicName, p.Payload, p.Qos, p.Retain, p.Dup, p.MessageID = topic, payload, 1, retain, dup, 1
+	if err := p.Write(conn); err != nil {
+		return err
+	}
+	answer, err := packets.ReadPacket(conn)
+	if err == nil && answer.Details().MessageID != 1 {
+		err = errors.New("no acknowledgement but " + strconv.Quote(answer.String()))
+	}
+	return err
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// injection is a fault: it begins, lasts, and is lifted when it returns.
+type injection func(ctx context.Context, t *trial) error
+
+// kill kills processes with SIGKILL, three times, the later times while they still catch up.
+func kill(names ...string) injection {
+	return func(ctx context.Context, t *trial) error {
+		for range 3 {
+			lift := t.fault()
+			if err := t.each(names, (*service).kill); err != nil {
+				return err
+			}
+			if err := t.pause(ctx, time.Second); err != nil {
+				return err
+			}
+			lift()
+			if err := t.each(names, (*service).start); err != nil {
+				return err
+			}
+			if err := t.pause(ctx, 3*time.Second); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// each does something to those processes of names that there are: the bridge may run in one mode only.
+func (t *trial) each(names []string, do func(*service) error) error {
+	for _, name := range names {
+		if p := t.services[name]; p != nil {
+			if err := do(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pause stops processes (SIGSTOP) for d, all at the same time.
+func pause(d time.Duration, names ...string) injection {
+	return func(ctx context.Context, t *trial) error {
+		lift := t.fault()
+		defer lift()
+		err := t.each(names, (*service).freeze)
+		return errors.Join(err, sleep(ctx, d), t.each(names, (*service).thaw))
+	}
+}
+
+// roll restarts processes as an update does: SIGTERM, exit code 0 within 10 s, and start.
+func roll(names ...string) injection {
+	return func(ctx context.Context, t *trial) error {
+		for range 3 {
+			lift := t.fault()
+			if err := t.each(names, (*service).stop); err != nil {
+				return err
+			}
+			lift()
+			if err := t.each(names, (*service).start); err != nil {
+				return err
+			}
+			if err := t.pause(ctx, 3*time.Second); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// replica is a further process with the settings of p, on ports of its own.
+func (p *service) replica(n int, settings ...string) *service {
+	r := *p
+	r.name = fmt.Sprintf("%s-%d", p.name, n)
+	r.log = strings.TrimSuffix(p.log, ".log") + fmt.Sprintf("-%d.log", n)
+	r.ops, r.cmd = "127.0.0.1:0", nil
+	r.settings = append(append([]string{}, p.settings...), settings...)
+	return &r
+}
+
+// scale runs three processes of a service for a while.
+func scale(name string) injection {
+	return func(ctx context.Context, t *trial) error {
+		lift := t.fault()
+		defer lift()
+		p := t.services[name]
+		more := []*service{p.replica(2, "HTTP_ADDR=127.0.0.1:0"), p.replica(3, "HTTP_ADDR=127.0.0.1:0")}
+		return t.run3(ctx, more)
+	}
+}
+
+// run3 starts more one after the other, and stops them in that order.
+func (t *trial) run3(ctx context.Context, more []*service) error {
+	for _, r := range more {
+		if err := errors.Join(r.start(), sleep(ctx, 2*time.Second)); err != nil {
+			return err
+		}
+	}
+	for _, r := range more {
+		if err := errors.Join(r.stop(), t.pause(ctx, 2*time.Second)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scaleBridges runs three bridges in each mode. Those that subscribe share the messages, and an endpoint that
+// devices reach through a balancer is played by leading the devices' link to one process after the other.
+// Before a bridge that shared a subscription goes for good its session is ended as an operator has to do it:
+// by a connection in its name with a clean session, once it has taken what is there.
+func scaleBridges(ctx context.Context, t *trial) error {
+	lift := t.fault()
+	defer lift()
+	if err := t.scaleListen(ctx); err != nil {
+		return err
+	}
+	return t.scaleSubscribe(ctx)
+}
+
+func (t *trial) scaleListen(ctx context.Context) error {
+	p := t.services[bridgeListen]
+	if p == nil {
+		return nil
+	}
+	var more []*service
+	devices := t.links["device-bridge"]
+	for n := 2; n <= 3; n++ {
+		addr := t.stack.addr(fmt.Sprintf("LISTEN_%d", n))
+		r := p.replica(n, "MQTT_LISTEN_ADDR="+addr)
+		more = append(more, r)
+		if err := errors.Join(r.start(), sleep(ctx, time.Second), devices.lead(addr), sleep(ctx, 2*time.Second)); err != nil {
+			return err
+		}
+	}
+	err := devices.lead(t.stack.addr("LISTEN"))
+	for _, r := range more {
+		err = errors.Join(err, r.stop())
+	}
+	return err
+}
+
+func (t *trial) scaleSubscribe(ctx context.Context) error {
+	p := t.services[bridgeSubscribe]
+	if p == nil {
+		return nil
+	}
+	single := p.settings
+	defer func() { p.settings = single }()
+	p.settings = append(append([]string{}, single...), "MQTT_SHARED=true")
+	if err := errors.Join(p.stop(), p.start(), sleep(ctx, time.Second)); err != nil {
+		return err
+	}
+	if err := t.run3(ctx, []*service{p.replica(2, "MQTT_CLIENT_ID=telltale-bridge-2"), p.replica(3, "MQTT_CLIENT_ID=telltale-bridge-3")}); err != nil {
+		return err
+	}
+	if err := p.stop(); err != nil {
+		return err
+	}
+	p.settings = single
+	return p.start()
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// report is the table: printed line by line, and written to a file in the end.
+type report struct {
+	begin    time.Time
+	settings settings
+	outcomes []outcome
+}
+
+var columns = []struct {
+	name  string
+	width int // on the terminal; negative: left-aligned
+	of    func(outcome) string
+}{
+	{"fault", -24, func(o outcome) string { return o.fault }},
+	{"mode", -9, func(o outcome) string { return o.mode }},
+	{"times", 5, func(o outcome) string { return strconv.Itoa(o.injected) }},
+	{"acknowledged", 12, func(o outcome) string { return strconv.Itoa(o.acknowledged) }},
+	{"stored", 7, func(o outcome) string { return strconv.Itoa(o.stored) }},
+	{"repeated", 8, func(o outcome) string { return strconv.Itoa(o.repeated) }},
+	{"duplicates", 10, func(o outcome) string { return strconv.Itoa(o.twice) }},
+	{"lost", 5, func(o outcome) string { return strconv.Itoa(o.lost) }},
+	{"recovery", 8, func(o outcome) string { return fmt.Sprintf("%.1f s", o.recovery.Seconds()) }},
+	{"memory", -32, func(o outcome) string { return o.memory }},
+	{"", -4, func(o outcome) string {
+		if o.err != nil {
+			return "FAIL"
+		}
+		return "ok"
+	}},
+}
+
+func (r *report) printHeader() {
+	for _, c := range columns {
+		fmt.Printf("%*s ", c.width, c.name)
+	}
+	fmt.Println()
+}
+
+// add prints outcomes, and what is wrong with them.
+func (r *report) add(outcomes []outcome) {
+	for _, o := range outcomes {
+		for _, c := range columns {
+			fmt.Printf("%*s ", c.width, c.of(o))
+		}
+		fmt.Println()
+		if o.err != nil {
+			fmt.Printf("    %s\n", strings.ReplaceAll(o.err.Error(), "\n", "\n    "))
+		}
+	}
+	r.outcomes = append(r.outcomes, outcomes...)
+}
+
+// failed returns how many lines failed.
+func (r *report) failed() int {
+	n := 0
+	for _, o := range r.outcomes {
+		if o.err != nil {
+			n++
+		}
+	}
+	return n
+}
+
+const preface = `# What faults do to Telltale
+
+Written by ` + "`make faults`" + `; the package comment of this folder says how it works.
+
+- acknowledged: readings whose PUBACK the devices got; stored: of these, readable over HTTP once and unchanged
+- repeated: records of readings on Kafka beyond the first, which the stores have dropped; duplicates: readings
+  stored more than once
+- recovery: the longest time from the end of a fault until new readings of all devices were readable, stored
+  and as the latest values
+- memory: the greatest resident memory of the process that came closest to its bound
+
+`
+
+// write writes the table to a file as Markdown.
+func (r *report) write(file string) error {
+	var b strings.Builder
+	b.WriteString(preface)
+	fmt.Fprintf(&b, "%s, %d of %d lines failed, %v, seed %d, %d CPUs.\n\n", r.begin.UTC().Format("2006-01-02"),
+		r.failed(), len(r.outcomes), time.Since(r.begin).Round(time.Minute), r.settings.seed, runtime.NumCPU())
+	rule := "|"
+	for _, c := range columns {
+		fmt.Fprintf(&b, "| %s ", c.name)
+		rule += "---|"
+	}
+	fmt.Fprintf(&b, "| note |\n%s---|\n", rule)
+	for _, o := range r.outcomes {
+		for _, c := range columns {
+			fmt.Fprintf(&b, "| %s ", c.of(o))
+		}
+		fmt.Fprintf(&b, "| %s |\n", o.note)
+	}
+	return os.WriteFile(file, []byte(b.String()), 0o644)
+}
