@@ -93,6 +93,15 @@ test-secured: ## the services on servers that demand TLS and passwords
 test-start-order: images ## compose in random orders, and Kafka a minute late
 	go run ./deploy/acceptance/startorder
 
+# FAULT=regular expression, MODE=subscribe or listen, DURATION=time for which each fault is repeated, SEED=number
+.PHONY: faults
+faults: ## break services, servers and networks under load: is all that was acknowledged stored?
+	go run ./deploy/acceptance/faults $(FAULT:%=-fault '%') $(MODE:%=-mode %) $(DURATION:%=-duration %) $(SEED:%=-seed %)
+
+.PHONY: faults-red
+faults-red: ## the same with services that acknowledge too early: it must fail
+	sh deploy/acceptance/faults/red.sh
+
 .PHONY: bench
 bench: servers build ## the table of speed and memory, on real servers
 	. deploy/test-urls.sh; go run ./deploy/acceptance/load

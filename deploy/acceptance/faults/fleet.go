@@ -53,9 +53,8 @@ func (t *trial) addFleet(ctx context.Context, mode string, size fleetOf) error {
 	return nil
 }
 
-// finish stops publishing, and returns what was published once the last acknowledgements are there.
-func (f *fleet) finish() (*ledger.Ledger, error) {
-	f.stop()
+// published returns what was published, once stop was called and the last acknowledgements are there.
+func (f *fleet) published() (*ledger.Ledger, error) {
 	if err := <-f.ended; err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}

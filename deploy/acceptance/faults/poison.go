@@ -44,7 +44,10 @@ func poisonMQTT(ctx context.Context, t *trial) error {
 			err = errors.Join(err, publish(conn, "sensors/"+id+"/data", []byte(`{"temperature": 1}`), false, false))
 		}
 		twice := fmt.Appendf(nil, `{"device_id": 1, "temperature": 1, "timestamp": %d}`, time.Now().UnixMilli())
-		err = errors.Join(err, publish(conn, "sensors/data", twice, false, false), publish(conn, "sensors/data", twice, false, true), conn.Close())
+		err = errors.Join(err, publish(conn, "sensors/data", twice, false, false), publish(conn, "sensors/data", twice, false, true),
+			publish(conn, "sensors/data", nil, true, false), // leaves nothing retained
+			conn.Close())
+		t.rejected += int64(len(junk)) + 5
 		if err != nil {
 			return fmt.Errorf("poison %s: %w", mode, err)
 		}
@@ -70,10 +73,12 @@ func poisonTopic(ctx context.Context, t *trial) error {
 		add(payload, kgo.RecordHeader{Key: "content-type", Value: []byte("application/x-protobuf")})
 		add(payload, kgo.RecordHeader{Key: "content-type", Value: []byte("image/png")})
 	}
+	t.rejected += int64(len(batch))
 	now := time.Now().UnixMilli()
 	for i := range int64(2000) {
 		if i%1000 == 500 {
 			add([]byte(`{"device_id": 1, "temperature":`))
+			t.rejected++
 			continue
 		}
 		add(fmt.Appendf(nil, `{"device_id": 1, "temperature": 20, "humidity": 50, "timestamp": %d}`, now-i))

@@ -34,6 +34,18 @@ func kill(names ...string) injection {
 	}
 }
 
+// killBehind kills processes while a link refuses them what they write to: all that they have taken by then
+// is still to be written.
+func killBehind(away string, names ...string) injection {
+	return func(ctx context.Context, t *trial) error {
+		lift := t.fault()
+		defer lift()
+		t.links[away].refuse()
+		err := errors.Join(t.pause(ctx, 3*time.Second), t.each(names, (*service).kill), t.each(names, (*service).start), t.pause(ctx, 2*time.Second))
+		return errors.Join(err, t.links[away].allow())
+	}
+}
+
 // each does something to those processes of names that there are: the bridge may run in one mode only.
 func (t *trial) each(names []string, do func(*service) error) error {
 	for _, name := range names {

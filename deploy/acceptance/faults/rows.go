@@ -21,6 +21,8 @@ var rows = slices.Concat(
 		{name: "kill-ingest-writer", inject: kill(ingestWriter)},
 		{name: "kill-cache-updater", inject: kill(cacheUpdater)},
 		{name: "kill-query-api", inject: kill(queryAPI)},
+		{name: "kill-mqtt-bridge-without-kafka", times: 2, inject: killBehind("bridge-kafka", bridgeSubscribe, bridgeListen)},
+		{name: "kill-ingest-writer-without-mongo", times: 2, inject: killBehind("writer-mongo", ingestWriter)},
 		{name: "kill-kafka", times: 2, inject: killServers("kafka")},
 		{name: "kill-mongo", times: 2, inject: killServers("mongo"),
 			note: "the stand-in for MongoDB, which keeps over a kill what it acknowledged with a majority write concern"},
@@ -61,7 +63,7 @@ var rows = slices.Concat(
 		{name: "poison-mqtt", times: 3, inject: poisonMQTT, note: "junk, 1 MB, retained and DUP messages"},
 		{name: "poison-raw-data", times: 3, inject: poisonTopic, note: "junk and 1 MB records; one record in 1,000 is bad"},
 		{name: "takeover", times: 3, inject: takeover},
-		{name: "storm", times: 2, inject: storm, note: "2,000 devices lose their connections to the listening bridge at once"},
+		{name: "storm", times: 2, inject: storm, crowd: 2000, note: "2,000 devices lose their connections to the listening bridge at once"},
 
 		{name: "topic-deleted", inject: deleteTopic, mayLose: map[string]int{subscribe: 400, listen: 400}, unordered: true,
 			note: "what is deleted with the topic before it was stored is lost, within two seconds of publishing"},

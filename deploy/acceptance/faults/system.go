@@ -15,7 +15,8 @@ const (
 	subscribe = "subscribe"
 	listen    = "listen"
 
-	topic = "raw-data"
+	topic       = "raw-data"
+	deadLetters = "raw-data.dlq"
 )
 
 // system is a running Telltale: the services as processes, each with the way to what it talks to.

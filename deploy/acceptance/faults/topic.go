@@ -19,7 +19,8 @@ func (y *system) kafkaClient(opts ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append(opts, kgo.SeedBrokers(y.kafka))...)
 }
 
-func (y *system) endOfTopic(ctx context.Context) (offsets, error) {
+// endOf returns where a topic ends now.
+func (y *system) endOf(ctx context.Context, topic string) (offsets, error) {
 	client, err := y.kafkaClient()
 	if err != nil {
 		return nil, err
@@ -37,12 +38,28 @@ func (y *system) endOfTopic(ctx context.Context) (offsets, error) {
 	return end, nil
 }
 
+// checkDeadLetters is nil when as many dead letters came as there must be, since the moment of before.
+func (t *trial) checkDeadLetters(ctx context.Context, before offsets) error {
+	end, err := t.endOf(ctx, deadLetters)
+	if err != nil {
+		return err
+	}
+	n := int64(0)
+	for partition, offset := range end {
+		n += offset - before[partition]
+	}
+	if n < t.rejected {
+		return fmt.Errorf("%d dead letters, want %d at least", n, t.rejected)
+	}
+	return nil
+}
+
 // records are the readings on Kafka, by device in the order in which they stand there.
 type records map[iot.DeviceID][]int64 // milliseconds; only readings that their devices dated
 
 // readTopic returns what came to the topic after the moment of before.
 func (y *system) readTopic(ctx context.Context, before offsets) (records, error) {
-	end, err := y.endOfTopic(ctx)
+	end, err := y.endOf(ctx, topic)
 	if err != nil {
 		return nil, err
 	}

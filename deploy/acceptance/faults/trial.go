@@ -21,6 +21,7 @@ type row struct {
 	note   string // what the row does not show, or whoever reads the table should know
 
 	faults     simulator.Faults // of the devices
+	crowd      int              // connections of devices; each may take some of the bridge's memory
 	unordered  bool             // the order of a device's readings is not promised under this fault
 	mayLose    map[string]int   // by mode: acknowledged readings that each injection may cost; the note says why
 	onAllInOne bool
@@ -46,6 +47,7 @@ type trial struct {
 	fleets   []*fleet
 
 	injected int
+	rejected int64         // dead letters that there must be, at least
 	lifted   time.Time     // when the last fault was
 	recovery time.Duration // the worst
 }
@@ -72,7 +74,11 @@ func (t *trial) run(ctx context.Context) ([]outcome, error) {
 	for _, p := range t.services {
 		p.forgetPeak()
 	}
-	before, err := t.endOfTopic(ctx)
+	before, err := t.endOf(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	letters, err := t.endOf(ctx, deadLetters)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +90,9 @@ func (t *trial) run(ctx context.Context) ([]outcome, error) {
 		}
 	}
 	failure := t.torment(ctx)
+	if failure == nil && t.rejected > 0 {
+		failure = eventually(ctx, catchUpLimit, func() error { return t.checkDeadLetters(ctx, letters) })
+	}
 	return t.judge(ctx, before, failure), ctx.Err()
 }
 
@@ -132,6 +141,9 @@ func (t *trial) pause(ctx context.Context, most time.Duration) error {
 
 // judge ends the publishing, lets the system come to rest, and holds what it did against what it promises.
 func (t *trial) judge(ctx context.Context, before offsets, failure error) []outcome {
+	for _, f := range t.fleets {
+		f.stop()
+	}
 	var outcomes []outcome
 	for _, f := range t.fleets {
 		o := outcome{fault: t.row.name, mode: f.mode, injected: t.injected, recovery: t.recovery, note: t.row.note}

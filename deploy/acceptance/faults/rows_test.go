@@ -1,0 +1,68 @@
+package main
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRows(t *testing.T) {
+	plain := regexp.MustCompile(`^[a-z-]+$`)
+	seen := map[string]bool{}
+	for _, r := range rows {
+		switch {
+		case !plain.MatchString(r.name):
+			t.Errorf("row %q: a name is of small letters and hyphens", r.name)
+		case seen[r.name]:
+			t.Errorf("two rows are named %s", r.name)
+		case r.inject == nil:
+			t.Errorf("%s injects nothing", r.name)
+		case r.mayLose != nil && r.note == "":
+			t.Errorf("%s may lose readings, and does not say why", r.name)
+		}
+		seen[r.name] = true
+	}
+}
+
+func TestLinksOf(t *testing.T) {
+	for service, want := range map[string][]string{
+		"bridge": {"device-bridge", "bridge-mosquitto", "bridge-kafka"},
+		"api":    {"api-kafka", "api-mongo", "api-redis", "api-mysql"},
+	} {
+		if d := cmp.Diff(want, linksOf(service)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", service, d)
+		}
+	}
+}
+
+func TestOrder(t *testing.T) {
+	f := &fleet{first: 7, size: fleetOf{devices: 2}}
+	for name, test := range map[string]struct {
+		of       records
+		repeated int
+		wrong    bool
+	}{
+		"in the order of publishing":                 {records{7: {1, 2, 3}, 8: {2, 3}}, 0, false},
+		"sent again":                                 {records{7: {1, 2, 3, 2, 3, 4}}, 2, false},
+		"an older one for the first time":            {records{7: {1, 3, 2}}, 0, true},
+		"devices of another fleet are not looked at": {records{9: {3, 2, 2}}, 0, false},
+	} {
+		repeated, err := test.of.order(f)
+		if repeated != test.repeated || (err != nil) != test.wrong {
+			t.Errorf("%s: %d repeated, error %v", name, repeated, err)
+		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	got := merge([]outcome{
+		{mode: subscribe, acknowledged: 1, lost: 1, recovery: time.Second}, {mode: listen, acknowledged: 2},
+		{mode: subscribe, acknowledged: 3, recovery: time.Second},
+	})
+	want := []outcome{{mode: subscribe, acknowledged: 4, lost: 1, recovery: time.Second}, {mode: listen, acknowledged: 2}}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(outcome{})); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
