@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
@@ -153,6 +155,40 @@ func TestKafka(t *testing.T) {
 		}
 		c.consume(t, "a", 50)
 		c.consume(t, "b", 150)
+	})
+
+	t.Run("a disk that refuses writes for a while costs no record", func(t *testing.T) {
+		dir := t.TempDir()
+		k := open(t, KafkaConfig{Dir: dir})
+		c := newClient(t, k.Addr(), 1)
+		// In the place of the partition's directory is a file: what has to be written cannot be.
+		place := filepath.Join(dir, "partitions", c.cfg.Topic+"-0")
+		if err := os.RemoveAll(place); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(place, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var attempts atomic.Int32
+		k.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+			k.cluster.KeepControl()
+			if attempts.Add(1) == 3 {
+				if err := os.Remove(place); err != nil {
+					t.Error(err)
+				}
+			}
+			return nil, nil, false
+		})
+		c.send(t, 100, 10, time.Now())
+		if n := attempts.Load(); n < 3 {
+			t.Errorf("acknowledged at attempt %d, while nothing could be written", n)
+		}
+		if n := records(k, c.cfg.Topic); n != 100 {
+			t.Errorf("%d records are there, and 100 were acknowledged", n)
+		}
 	})
 
 	t.Run("without a directory it keeps nothing", func(t *testing.T) {

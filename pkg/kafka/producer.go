@@ -27,8 +27,8 @@ const drainTime = 5 * time.Second
 // key may move to another one, and its records from before and after that moment are in no order then.
 //
 // A record is in Kafka once, also when an answer was lost and its batch had to be sent again. The
-// exception is a broker that lost what it knew of the producer (its log was truncated or deleted): what
-// was on its way then is sent under a new identity, and may be there twice.
+// exception is a broker that lost what it knew of the producer (its log was truncated or deleted), or has an
+// error that it has no name for: what was on its way then is sent under a new identity, and may be there twice.
 //
 // A topic that does not exist, or was deleted, is waited for and not created; EnsureTopics does that.
 type Producer struct {

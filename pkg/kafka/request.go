@@ -108,7 +108,8 @@ func (s *sender) settlePartition(p *partition, block *sarama.ProduceResponseBloc
 		s.refuse(p, fmt.Errorf("refused by topic %q: %w", p.topic, reason(block)))
 
 	case sarama.ErrOutOfOrderSequenceNumber, sarama.ErrUnknownProducerID, sarama.ErrInvalidProducerEpoch,
-		sarama.ErrInvalidProducerIDMapping, sarama.ErrProducerFenced:
+		sarama.ErrInvalidProducerIDMapping, sarama.ErrProducerFenced,
+		sarama.ErrUnknown: // a broker may have counted a batch that it then could not write, and call it a duplicate
 		// The broker's memory of us and ours do not agree. Under a new identity they both start at
 		// nothing. Other partitions change over once nothing of theirs is in doubt.
 		s.metrics.identityLost(p.topic)

@@ -22,6 +22,9 @@ func (t *trial) check(ctx context.Context, f *fleet, before offsets, o *outcome)
 	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	report, err := published.Await(waiting, t.api)
+	if waiting.Err() != nil { // in the middle of a walk, maybe
+		report, err = published.Check(ctx, t.api)
+	}
 	if err != nil {
 		return fmt.Errorf("read what is stored: %w", err)
 	}

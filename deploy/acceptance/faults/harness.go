@@ -97,6 +97,21 @@ func (h *harness) runOn(ctx context.Context, y *system, chosen []row) (err error
 				return fmt.Errorf("after %s: %w", r.name, err)
 			}
 		}
+		if err := y.tidy(ctx, r); err != nil {
+			return fmt.Errorf("after %s: %w", r.name, err)
+		}
 	}
 	return nil
+}
+
+// tidy removes what a trial leaves behind that would burden the next one.
+func (y *system) tidy(ctx context.Context, r row) error {
+	if y.stack == nil {
+		return nil
+	}
+	err := y.stack.empty(ctx)
+	if p := y.services[bridgeListen]; p != nil && p.running() && r.crowd > 0 {
+		err = errors.Join(err, p.stop()) // Go gives the memory back slowly
+	}
+	return err
 }

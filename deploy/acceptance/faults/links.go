@@ -32,6 +32,7 @@ var linkTable = []struct{ name, listen, to string }{
 
 // openLinks starts a proxy for every link.
 func openLinks(s *stack) (map[string]*link, error) {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // some of its toxics log to standard error
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	links := map[string]*link{}
 	for _, l := range linkTable {

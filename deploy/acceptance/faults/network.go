@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,15 @@ import (
 
 // linkEnds are the services as the names of links begin.
 var linkEnds = []string{"bridge", "writer", "updater", "api"}
+
+// processesAt are the processes at the near end of links.
+var processesAt = map[string][]string{
+	"bridge": {bridgeSubscribe, bridgeListen}, "writer": {ingestWriter}, "updater": {cacheUpdater}, "api": {queryAPI},
+}
+
+// hungLimit is how soon a process must say that it is not ready when what it needs does not answer: 5 s, and a
+// second for a busy machine.
+const hungLimit = 6 * time.Second
 
 // linkNames returns the links without those whose names have one of the parts.
 func linkNames(without ...string) []string {
@@ -47,6 +57,30 @@ func toxic(toxics []string, d time.Duration, links ...string) injection {
 			t.links[name].lift(ctx)
 		}
 		return errors.Join(errs...)
+	}
+}
+
+// hang lets all bytes of a link vanish, and checks that the process at its near end soon says so.
+func hang(link string) injection {
+	near, _, _ := strings.Cut(link, "-")
+	return func(ctx context.Context, t *trial) error {
+		lift := t.fault()
+		defer lift()
+		begin := time.Now()
+		l := t.links[link]
+		defer l.lift(ctx)
+		if err := l.add(vanish); err != nil {
+			return err
+		}
+		err := t.each(processesAt[near], func(p *service) error {
+			return eventually(ctx, hungLimit-time.Since(begin), func() error {
+				if p.ready(ctx) {
+					return fmt.Errorf("%s says that it is ready, and nothing moves on %s", p.name, link)
+				}
+				return nil
+			})
+		})
+		return errors.Join(err, sleep(ctx, longPause-time.Since(begin)))
 	}
 }
 

@@ -80,7 +80,8 @@ func roll(names ...string) injection {
 			if err := t.each(names, (*service).start); err != nil {
 				return err
 			}
-			if err := t.pause(ctx, 3*time.Second); err != nil {
+			// A process that has only just begun does not know signals yet.
+			if err := errors.Join(sleep(ctx, time.Second), t.pause(ctx, 2*time.Second)); err != nil {
 				return err
 			}
 		}
@@ -94,7 +95,7 @@ func (p *service) replica(n int, settings ...string) *service {
 	r.name = fmt.Sprintf("%s-%d", p.name, n)
 	r.log = strings.TrimSuffix(p.log, ".log") + fmt.Sprintf("-%d.log", n)
 	r.ops, r.cmd = "127.0.0.1:0", nil
-	r.settings = append(append([]string{}, p.settings...), settings...)
+	r.settings = with(p.settings, settings...)
 	return &r
 }
 
@@ -124,10 +125,8 @@ func (t *trial) run3(ctx context.Context, more []*service) error {
 	return nil
 }
 
-// scaleBridges runs three bridges in each mode. Those that subscribe share the messages, and an endpoint that
-// devices reach through a balancer is played by leading the devices' link to one process after the other.
-// Before a bridge that shared a subscription goes for good its session is ended as an operator has to do it:
-// by a connection in its name with a clean session, once it has taken what is there.
+// scaleBridges runs three bridges in each mode. Those that listen are reached through a balancer, which the
+// devices' link plays: it leads to one after the other.
 func scaleBridges(ctx context.Context, t *trial) error {
 	lift := t.fault()
 	defer lift()
@@ -159,23 +158,39 @@ func (t *trial) scaleListen(ctx context.Context) error {
 	return err
 }
 
+// scaleSubscribe runs three bridges that share the messages. The broker goes on keeping a share for those that
+// have left, until they give it up: by running once more without MQTT_SHARED. What their sessions hold then is
+// only copies, and is dropped.
 func (t *trial) scaleSubscribe(ctx context.Context) error {
 	p := t.services[bridgeSubscribe]
 	if p == nil {
 		return nil
 	}
 	single := p.settings
-	defer func() { p.settings = single }()
-	p.settings = append(append([]string{}, single...), "MQTT_SHARED=true")
-	if err := errors.Join(p.stop(), p.start(), sleep(ctx, time.Second)); err != nil {
-		return err
-	}
-	if err := t.run3(ctx, []*service{p.replica(2, "MQTT_CLIENT_ID=telltale-bridge-2"), p.replica(3, "MQTT_CLIENT_ID=telltale-bridge-3")}); err != nil {
-		return err
-	}
-	if err := p.stop(); err != nil {
-		return err
-	}
+	p.settings = with(single, "MQTT_SHARED=true")
+	more := []*service{p.replica(2, "MQTT_CLIENT_ID=telltale-bridge-2"), p.replica(3, "MQTT_CLIENT_ID=telltale-bridge-3")}
+	err := errors.Join(p.stop(), p.start(), sleep(ctx, time.Second), t.run3(ctx, more))
 	p.settings = single
-	return p.start()
+	if err := errors.Join(err, p.stop(), p.start(), sleep(ctx, time.Second)); err != nil {
+		return err
+	}
+	for _, r := range more {
+		r.settings = with(r.settings, "MQTT_SHARED=false")
+	}
+	if err := t.run3(ctx, more); err != nil {
+		return err
+	}
+	for _, id := range []string{"telltale-bridge-2", "telltale-bridge-3"} {
+		conn, err := dialMQTT(ctx, "tcp://bridge:"+password+"@"+t.stack.addr("MQTT_PORT"), id, true)
+		if err != nil {
+			return err
+		}
+		conn.Close()
+	}
+	return nil
+}
+
+// with returns settings with more of them behind, which win.
+func with(settings []string, more ...string) []string {
+	return append(append([]string{}, settings...), more...)
 }

@@ -21,7 +21,7 @@ var columns = []struct {
 	width int // on the terminal; negative: left-aligned
 	of    func(outcome) string
 }{
-	{"fault", -24, func(o outcome) string { return o.fault }},
+	{"fault", -33, func(o outcome) string { return o.fault }},
 	{"mode", -9, func(o outcome) string { return o.mode }},
 	{"times", 5, func(o outcome) string { return strconv.Itoa(o.injected) }},
 	{"acknowledged", 12, func(o outcome) string { return strconv.Itoa(o.acknowledged) }},

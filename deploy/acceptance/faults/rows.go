@@ -42,7 +42,7 @@ var rows = slices.Concat(
 
 		{name: "vanish-mqtt", inject: toxic(vanish, keepAlive, "device-bridge", "bridge-mosquitto")},
 	},
-	each("vanish-", func(l string) row { return row{inject: toxic(vanish, longPause, l)} }, linkNames("-mosquitto", "device-")),
+	each("vanish-", func(l string) row { return row{inject: hang(l)} }, linkNames("-mosquitto", "device-")),
 	each("half-open-", func(l string) row { return row{inject: toxic(halfOpen, brief, l)} }, linkNames()),
 	each("refused-", func(l string) row { return row{inject: refuse(l)} }, linkNames()),
 	each("late-", func(s string) row { return row{inject: toxic(late, brief, linksOf(s)...)} }, linkEnds),
@@ -56,7 +56,7 @@ var rows = slices.Concat(
 		{name: "scale-cache-updater", inject: scale(cacheUpdater)},
 		{name: "scale-query-api", inject: scale(queryAPI)},
 		{name: "scale-mqtt-bridge", inject: scaleBridges, unordered: true,
-			note: "listen: devices move between three endpoints; subscribe: a shared subscription, which keeps no order"},
+			note: "listen: devices move between three endpoints; subscribe: a shared subscription, which keeps no order, and whose members have to give up their share before they go for good"},
 
 		{name: "poison-devices", times: 3, inject: quietly, faults: simulator.Faults{Junk: 0.1, BadClock: 1, Duplicate: 2},
 			note: "one bad message in 1,000; clocks of 1970 and 2099; every fiftieth reading twice"},

@@ -9,6 +9,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // killServers kills the processes in containers, and starts the containers again.
@@ -142,5 +145,18 @@ func addPartition(ctx context.Context, t *trial) error {
 	if err == nil {
 		err = added.Error()
 	}
-	return err
+	return errors.Join(err, sleep(ctx, brief)) // producers and consumers find it within 5 s
+}
+
+// empty deletes all readings from MongoDB, so that a trial is not slowed down by those before it.
+func (s *stack) empty(ctx context.Context) error {
+	client, err := mongo.Connect(options.Client().ApplyURI("mongodb://telltale:" + password + "@" + s.addr("MONGO_PORT") + "/?authSource=admin"))
+	if err != nil {
+		return err
+	}
+	defer client.Disconnect(ctx) //nolint:errcheck // nothing is on its way
+	if _, err := client.Database("iot").Collection("readings").DeleteMany(ctx, bson.D{}); err != nil {
+		return fmt.Errorf("empty MongoDB: %w", err)
+	}
+	return nil
 }
