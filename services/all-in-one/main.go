@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -72,6 +73,9 @@ func (c *command) Validate() error {
 // Run starts the parts that are embedded, runs the services on them, and stops in the reverse order.
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	parts, err := c.open(ctx, p)
+	if errors.Is(err, context.Canceled) {
+		return nil // told to stop before all was open
+	}
 	if err != nil {
 		return err
 	}

@@ -74,12 +74,14 @@ func (t *trial) run(ctx context.Context) ([]outcome, error) {
 	for _, p := range t.services {
 		p.forgetPeak()
 	}
-	before, err := t.endOf(ctx, topic)
-	if err != nil {
-		return nil, err
-	}
-	letters, err := t.endOf(ctx, deadLetters)
-	if err != nil {
+	var before, letters offsets
+	if err := eventually(ctx, catchUpLimit, func() (err error) { // services create the topics
+		before, err = t.endOf(ctx, topic)
+		if err == nil {
+			letters, err = t.endOf(ctx, deadLetters)
+		}
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	for _, mode := range []string{subscribe, listen} {
