@@ -7,22 +7,15 @@ import (
 	"strings"
 )
 
-// check waits until all that was acknowledged to f is stored, and holds the stores and Kafka against what f
-// has published.
-func (t *trial) check(ctx context.Context, f *fleet, before offsets, o *outcome) error {
+// check waits until all that was acknowledged to f is stored, or caughtUp ends, and holds the stores and Kafka
+// against what f has published.
+func (t *trial) check(ctx, caughtUp context.Context, f *fleet, before offsets, o *outcome) error {
 	published, err := f.published()
 	if err != nil {
 		return err
 	}
-	mayLose := t.row.mayLose[f.mode] * t.injected
-	limit := catchUpLimit
-	if mayLose > 0 {
-		limit = lossLimit
-	}
-	waiting, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	report, err := published.Await(waiting, t.api)
-	if waiting.Err() != nil { // in the middle of a walk, maybe
+	report, err := published.Await(caughtUp, t.api)
+	if caughtUp.Err() != nil { // in the middle of a walk, maybe
 		report, err = published.Check(ctx, t.api)
 	}
 	if err != nil {
@@ -31,7 +24,7 @@ func (t *trial) check(ctx context.Context, f *fleet, before offsets, o *outcome)
 	o.acknowledged = report.Acknowledged + report.UndatedAcknowledged
 	o.stored = report.Found + report.UndatedStored
 	o.twice, o.lost = report.Duplicated, report.Missing
-	if o.lost <= mayLose {
+	if o.lost <= t.row.mayLose[f.mode]*t.injected {
 		report.Missing = 0
 	}
 	latest := eventually(ctx, catchUpLimit, func() error { return published.CheckLatest(ctx, t.api) })

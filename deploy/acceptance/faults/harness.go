@@ -33,8 +33,8 @@ func (h *harness) run(ctx context.Context) error {
 	fmt.Printf("seed %d; logs and ledgers in %s\n", h.seed, h.dir)
 	h.printHeader()
 	err := errors.Join(h.runOnServers(ctx), h.runOnAllInOne(ctx))
-	if h.pattern == "" && h.mode == "" && err == nil {
-		err = h.write(filepath.Join(h.root, "deploy/acceptance/faults/REPORT.md"))
+	if h.pattern == "" && h.mode == "" {
+		err = errors.Join(err, h.write(filepath.Join(h.root, "deploy/acceptance/faults/REPORT.md")))
 	}
 	if n := h.failed(); err == nil && n > 0 {
 		err = fmt.Errorf("%d of %d lines failed; logs and ledgers are in %s", n, len(h.outcomes), h.dir)

@@ -79,7 +79,7 @@ Written by ` + "`make faults`" + `; the package comment of this folder says how 
 - repeated: records of readings on Kafka beyond the first, which the stores have dropped; duplicates: readings
   stored more than once
 - recovery: the longest time from the end of a fault until new readings of all devices were readable, stored
-  and as the latest values
+  and as the latest values; after a kill of a server its own start is in it
 - memory: the greatest resident memory of the process that came closest to its bound
 
 `
@@ -88,8 +88,12 @@ Written by ` + "`make faults`" + `; the package comment of this folder says how 
 func (r *report) write(file string) error {
 	var b strings.Builder
 	b.WriteString(preface)
-	fmt.Fprintf(&b, "%s, %d of %d lines failed, %v, seed %d, %d CPUs.\n\n", r.begin.UTC().Format("2006-01-02"),
-		r.failed(), len(r.outcomes), time.Since(r.begin).Round(time.Minute), r.settings.seed, runtime.NumCPU())
+	ran := map[string]bool{}
+	for _, o := range r.outcomes {
+		ran[o.fault] = true
+	}
+	fmt.Fprintf(&b, "%s: %d of %d rows in %v, %d of %d lines failed; seed %d, %d CPUs, %s.\n\n", r.begin.UTC().Format("2006-01-02"),
+		len(ran), len(rows), time.Since(r.begin).Round(time.Minute), r.failed(), len(r.outcomes), r.settings.seed, runtime.NumCPU(), load())
 	rule := "|"
 	for _, c := range columns {
 		fmt.Fprintf(&b, "| %s ", c.name)
@@ -103,4 +107,14 @@ func (r *report) write(file string) error {
 		fmt.Fprintf(&b, "| %s |\n", o.note)
 	}
 	return os.WriteFile(file, []byte(b.String()), 0o644)
+}
+
+// load is how busy the machine is: times mean little on one that does other things too.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 3 {
+		return "load not known"
+	}
+	return "load " + fields[2]
 }

@@ -146,10 +146,16 @@ func (t *trial) judge(ctx context.Context, before offsets, failure error) []outc
 	for _, f := range t.fleets {
 		f.stop()
 	}
+	limit := catchUpLimit
+	if len(t.row.mayLose) > 0 {
+		limit = lossLimit
+	}
+	caughtUp, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	var outcomes []outcome
 	for _, f := range t.fleets {
 		o := outcome{fault: t.row.name, mode: f.mode, injected: t.injected, recovery: t.recovery, note: t.row.note}
-		o.err = t.check(ctx, f, before, &o)
+		o.err = t.check(ctx, caughtUp, f, before, &o)
 		outcomes = append(outcomes, o)
 	}
 	memory, beyond := t.memory()
