@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os/exec"
 	"regexp"
 	"testing"
 	"time"
@@ -23,6 +24,15 @@ func TestRows(t *testing.T) {
 			t.Errorf("%s may lose readings, and does not say why", r.name)
 		}
 		seen[r.name] = true
+	}
+}
+
+// What `make faults-red` does to the sources has to go with them.
+func TestPatchApplies(t *testing.T) {
+	cmd := exec.Command("git", "apply", "--check", "deploy/acceptance/faults/ack-before-write.patch")
+	cmd.Dir = "../../.."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

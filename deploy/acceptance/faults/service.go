@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,10 @@ type service struct {
 	log      string // the file that it logs to, appended to with every start
 	bound    int64  // bytes of resident memory that it must stay below
 
-	cmd    *exec.Cmd
-	exited chan error // has the outcome of cmd
-	peak   int64      // the greatest resident memory of processes that have ended, in this trial
+	cmd    *exec.Cmd     // nil when none was started
+	exited chan struct{} // closed when cmd has ended
+	err    error         // how it did
+	peak   int64         // the greatest resident memory of the processes of this trial
 }
 
 func (p *service) running() bool { return p.cmd != nil }
@@ -44,8 +46,12 @@ func (p *service) start() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
-	p.cmd, p.exited = cmd, make(chan error, 1)
-	go func() { p.exited <- cmd.Wait() }()
+	exited := make(chan struct{})
+	p.cmd, p.exited = cmd, exited
+	go func() {
+		p.err = cmd.Wait()
+		close(exited)
+	}()
 	return nil
 }
 
@@ -68,9 +74,9 @@ func (p *service) stop() error {
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case err := <-p.exited:
-		if err != nil {
-			return fmt.Errorf("%s ended badly after SIGTERM: %w", p.name, err)
+	case <-p.exited:
+		if p.err != nil {
+			return fmt.Errorf("%s ended badly after SIGTERM: %w", p.name, p.err)
 		}
 		return nil
 	case <-time.After(10 * time.Second):
@@ -88,13 +94,14 @@ func (p *service) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 // ended tells of a process that ended by itself, which none may.
 func (p *service) ended() error {
 	select {
-	case err := <-p.exited:
-		p.exited <- err
-		return fmt.Errorf("%s ended by itself: %w", p.name, errors.Join(errors.New("see "+p.log), err))
+	case <-p.exited:
+		return fmt.Errorf("%s ended by itself, see %s: %w", p.name, p.log, cmp.Or(p.err, errExitCode0))
 	default:
 		return nil
 	}
 }
+
+var errExitCode0 = errors.New("exit code 0")
 
 // ready reports whether /readyz says so.
 func (p *service) ready(ctx context.Context) bool {
