@@ -112,6 +112,7 @@ func scale(name string) injection {
 
 // run3 starts more one after the other, and stops them in that order.
 func (t *trial) run3(ctx context.Context, more []*service) error {
+	defer killAll(more)
 	for _, r := range more {
 		if err := errors.Join(r.start(), sleep(ctx, 2*time.Second)); err != nil {
 			return err
@@ -123,6 +124,15 @@ func (t *trial) run3(ctx context.Context, more []*service) error {
 		}
 	}
 	return nil
+}
+
+// killAll ends what an error has left running.
+func killAll(replicas []*service) {
+	for _, r := range replicas {
+		if r.running() {
+			_ = r.kill()
+		}
+	}
 }
 
 // scaleBridges runs three bridges in each mode. Those that listen are reached through a balancer, which the
@@ -142,6 +152,7 @@ func (t *trial) scaleListen(ctx context.Context) error {
 		return nil
 	}
 	var more []*service
+	defer func() { killAll(more) }()
 	devices := t.links["device-bridge"]
 	for n := 2; n <= 3; n++ {
 		addr := t.stack.addr(fmt.Sprintf("LISTEN_%d", n))

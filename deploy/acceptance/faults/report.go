@@ -104,7 +104,12 @@ func (r *report) write(file string) error {
 		for _, c := range columns {
 			fmt.Fprintf(&b, "| %s ", c.of(o))
 		}
-		fmt.Fprintf(&b, "| %s |\n", o.note)
+		note := o.note
+		if o.err != nil {
+			why, _, _ := strings.Cut(o.err.Error(), "\n")
+			note = strings.TrimSuffix(why, ":") + "; " + note
+		}
+		fmt.Fprintf(&b, "| %s |\n", note)
 	}
 	return os.WriteFile(file, []byte(b.String()), 0o644)
 }

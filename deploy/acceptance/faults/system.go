@@ -123,6 +123,9 @@ func (y *system) mend(ctx context.Context) error {
 		l.lift(ctx)
 		_ = l.allow() // an error says that it did not refuse
 	}
+	if err := y.links["device-bridge"].lead(y.stack.addr("LISTEN")); err != nil {
+		return err
+	}
 	for _, name := range servers {
 		_ = y.stack.docker(ctx, "unpause", name) // an error says that it was not paused
 	}
