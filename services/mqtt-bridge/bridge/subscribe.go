@@ -204,12 +204,10 @@ func (l *link) dial(ctx context.Context) (net.Conn, error) {
 	return l.conn, nil
 }
 
-// subscribe ends the subscriptions that are left from another configuration, with which messages would
-// come twice, and makes the wanted ones.
+// subscribe makes the wanted subscriptions, and then ends those that are left from another configuration.
+// In between messages come twice, which is harmless; the other way round the broker would drop what comes in
+// between, though it has acknowledged it.
 func (l *link) subscribe(ctx context.Context) error {
-	if err := finish(ctx, l.client.Unsubscribe(l.other...)); err != nil {
-		return fmt.Errorf("unsubscribe: %w", err)
-	}
 	filters := make(map[string]byte)
 	for _, f := range l.wanted {
 		filters[f] = 1
@@ -222,6 +220,9 @@ func (l *link) subscribe(ctx context.Context) error {
 		if code == refused {
 			return fmt.Errorf("subscribe: the broker refuses %s to client %s", f, l.id)
 		}
+	}
+	if err := finish(ctx, l.client.Unsubscribe(l.other...)); err != nil {
+		return fmt.Errorf("unsubscribe: %w", err)
 	}
 	return nil
 }
