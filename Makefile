@@ -82,7 +82,7 @@ servers: .env ## the servers of docker-compose.yml, for work on the services
 .PHONY: test-real
 test-real: servers ## the tests on real servers
 	. deploy/test-urls.sh; TEST_REQUIRE=1 go test -race -timeout 15m -p 1 $(REAL_PACKAGES)
-REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/kafka/... pkg/readings/... pkg/metadata/... pkg/latest/... pkg/deadletters/... \
+REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/daemon/... pkg/kafka/... pkg/readings/... pkg/metadata/... pkg/latest/... pkg/deadletters/... \
 	services/mqtt-bridge/... services/ingest-writer/... services/cache-updater/... services/query-api/...)
 
 .PHONY: test-secured
@@ -117,17 +117,9 @@ fmt: ## format the code
 fmt-check:
 	@out=$$(gofmt -l $(MODULES)); [ -z "$$out" ] || { echo "not formatted (make fmt):"; echo "$$out"; exit 1; }
 
-# The promtool that is installed, or else one of our own: a build of ten minutes, once. Its module replaces
-# others, so that `go run` with a version does not take it.
-PROMTOOL   := $(or $(shell command -v promtool),$(CURDIR)/bin/promtool)
-PROMETHEUS := github.com/prometheus/prometheus@v0.305.0
-$(CURDIR)/bin/promtool:
-	dir=$$(go mod download -json $(PROMETHEUS) | sed -n 's/.*"Dir": "\(.*\)",/\1/p') && \
-	  GOWORK=off CGO_ENABLED=0 go -C "$$dir" build -o $@ ./cmd/promtool
-
 .PHONY: alerts-check
-alerts-check: $(filter $(CURDIR)/%,$(PROMTOOL)) ## the alerts of Prometheus, and that they fire on what they are for
-	cd deploy/prometheus && $(PROMTOOL) check rules alerts.yml && $(PROMTOOL) test rules alerts_test.yml
+alerts-check: ## the alerts of Prometheus, and that they fire on what they are for; by Prometheus' own promtool
+	cd deploy/prometheus && promtool check rules alerts.yml && promtool test rules alerts_test.yml
 
 .PHONY: vet
 vet:

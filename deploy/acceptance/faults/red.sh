@@ -5,7 +5,8 @@ set -eu
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 git ls-files -z | xargs -0 cp --parents -t "$copy"
-patch --quiet -d "$copy" -p1 <deploy/acceptance/faults/ack-before-write.patch
+patch=$PWD/deploy/acceptance/faults/ack-before-write.patch
+(cd "$copy" && git apply "$patch")
 
 lost() { # FAULT: the row must fail, and for readings that are missing
 	if output=$(go run ./deploy/acceptance/faults -source "$copy" -fault "^$1\$"); then
