@@ -46,7 +46,7 @@ images: .env ## the image of every service
 .PHONY: image-sizes
 image-sizes: images ## each image is under 25 MB
 	@for s in mqtt-bridge ingest-writer cache-updater query-api simulator; do \
-	  n=$$(docker image inspect -f '{{.Size}}' telltale/$$s); echo "$$n $$s"; [ $$n -lt 25000000 ] || exit 1; done
+	  n=$$(docker image inspect -f '{{.Size}}' telltale/$$s:dev); echo "$$n $$s"; [ $$n -lt 25000000 ] || exit 1; done
 
 .PHONY: up
 up: .env images ## servers and services by docker compose, until they are healthy
