@@ -41,7 +41,8 @@ func killBehind(away string, names ...string) injection {
 		lift := t.fault()
 		defer lift()
 		t.links[away].refuse()
-		err := errors.Join(t.pause(ctx, 3*time.Second), t.each(names, (*service).kill), t.each(names, (*service).start), t.pause(ctx, 2*time.Second))
+		// What was wrongly taken for done is committed within half a second.
+		err := errors.Join(sleep(ctx, time.Second), t.pause(ctx, 2*time.Second), t.each(names, (*service).kill), t.each(names, (*service).start), t.pause(ctx, 2*time.Second))
 		return errors.Join(err, t.links[away].allow())
 	}
 }

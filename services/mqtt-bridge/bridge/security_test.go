@@ -68,8 +68,8 @@ func TestSubscribeOverTLS(t *testing.T) {
 			t.Errorf("logs in as %s with %s", p.Username, p.Password)
 		}
 		d.connack(packets.Accepted, false)
-		d.unsubscribed()
 		d.subscribed(1)
+		d.unsubscribed()
 		const messages = 5000 // a TLS record each
 		for i := range messages {
 			d.publish(1, i+1, "sensors/data", reading(1, i))

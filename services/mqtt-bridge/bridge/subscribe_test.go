@@ -355,7 +355,6 @@ func TestSubscribeWhileStopping(t *testing.T) {
 		for i := range 100 {
 			d.publish(1, i+1, "sensors/data", reading(1, i))
 		}
-		d.unsubscribed()
 		b.reaches("readings_in_flight", 100)
 		stopped := make(chan struct{})
 		go func() { b.stop(); close(stopped) }()
