@@ -63,7 +63,7 @@ func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheu
 	c := &Consumer{
 		cfg:    cfg,
 		handle: h,
-		log:    log.With("group", cfg.Group, "topic", cfg.Topic),
+		log:    log.With("group", cfg.Group),
 		claims: map[int32]*claim{},
 	}
 	c.metrics = newConsumerMetrics(c, metrics)

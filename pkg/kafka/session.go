@@ -22,7 +22,7 @@ type session struct {
 func (s *session) Setup(sarama.ConsumerGroupSession) error {
 	s.patience.Reset()
 	s.setJoined(true)
-	s.log.Info("joined the consumer group")
+	s.log.Info("joined the consumer group", "topic", s.cfg.Topic)
 	return nil
 }
 
@@ -71,11 +71,11 @@ func (s *session) start(membership sarama.ConsumerGroupSession, from sarama.Cons
 	case committed < 0: // the group has not been here yet
 	case committed < oldest:
 		s.metrics.lost.Add(float64(oldest - committed))
-		s.log.Error("records were deleted before they were consumed", "partition", partition,
+		s.log.Error("records were deleted before they were consumed", "topic", topic, "partition", partition,
 			"committed", committed, "oldest", oldest, "lost", oldest-committed)
 	default:
 		s.metrics.rewound.Inc()
-		s.log.Error("the log is shorter than what was consumed of it, starting over", "partition", partition,
+		s.log.Error("the log is shorter than what was consumed of it, starting over", "topic", topic, "partition", partition,
 			"committed", committed, "oldest", oldest)
 		membership.ResetOffset(topic, partition, oldest, "") // or marks below would not count
 	}

@@ -72,7 +72,7 @@ func newSystem(s *stack, links map[string]*link, dir string, modes []string) *sy
 
 // bounds are the limits of resident memory: what the services are built for, and some slack.
 var bounds = map[string]int64{
-	"mqtt-bridge": 96 << 20, ingestWriter: 128 << 20, cacheUpdater: 96 << 20, queryAPI: 128 << 20, allInOne: 300 << 20,
+	"mqtt-bridge": 96 << 20, ingestWriter: 128 << 20, cacheUpdater: 128 << 20, queryAPI: 128 << 20, allInOne: 300 << 20,
 }
 
 func (y *system) add(name, dir, binary, ops string, settings ...string) {

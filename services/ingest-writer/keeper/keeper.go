@@ -66,7 +66,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		return nil
 	}, k.Log, k.Metrics)
 	k.Health.Register(ctx, "kafka ("+Group+")", consumer.Check) // not ready while anything is waited for
-
+	k.Health.Describe("kafka ("+Group+")", consumer.State)
 	if err := k.prepare(ctx); err != nil {
 		if errors.Is(err, context.Canceled) {
 			return nil
@@ -77,7 +77,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 func (k *Keeper) prepare(ctx context.Context) error {
-	if err := daemon.Await(ctx, k.Log, "store of dead letters", k.Store.Prepare); err != nil {
+	if err := k.Health.Await(ctx, k.Log, "store of dead letters", k.Store.Prepare); err != nil {
 		return err
 	}
 	return kafka.EnsureTopics(ctx, k.Kafka, k.Log)
