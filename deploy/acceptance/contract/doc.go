@@ -15,7 +15,8 @@
 //	                      tests have nothing to look at
 //	ACCEPT_LATEST_TTL     the LATEST_TTL of the deployment; its end is waited for when it is 10 s or less
 //
-// The deployment may be old and full, and may have other traffic: every run uses device ids and user names
+// The deployment may be old and full, and other devices may publish, but for the quiet moments in which
+// TestConservation adds up what all services have counted: every run uses device ids and user names
 // of its own, and removes the users and devices in the end. The readings stay.
 //
 // The package does not check what needs a fault to be seen, such as 503 while a store is away.
