@@ -9,6 +9,7 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -86,6 +87,15 @@ func open(path string, connections int, options url.Values) (*sql.DB, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
 	return db, nil
+}
+
+// Check is nil when the file can be read.
+func (db *DB) Check(ctx context.Context) error {
+	var tables int
+	if err := db.Read.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return fmt.Errorf("read schema: %w", err)
+	}
+	return nil
 }
 
 // Close closes all connections. It waits for the statements that are running.

@@ -58,13 +58,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 }
 
 // Check is nil when the file can be read.
-func (s *Store) Check(ctx context.Context) error {
-	var tables int
-	if err := s.db.Read.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
-		return fmt.Errorf("read schema: %w", err)
-	}
-	return nil
-}
+func (s *Store) Check(ctx context.Context) error { return s.db.Check(ctx) }
 
 // Close closes the file. It waits for the calls that are running.
 func (s *Store) Close() error { return s.db.Close() }
