@@ -68,7 +68,7 @@ func TestListenWhileAnotherTakesTheClientID(t *testing.T) {
 	d.quiet()
 	b.reaches("connections", 1)
 	b.reaches("readings_in_flight", 0)
-	inKafka := keys(k.readings(int(b.count("readings_produced_total"))))
+	inKafka := keys(k.readings(int(b.count("readings_total:produced"))))
 	for second := range acked {
 		at := time.Date(2026, 1, 2, 0, 0, second, 0, time.UTC).UnixMilli()
 		if inKafka[key{1, at}] == 0 {
