@@ -101,7 +101,11 @@ func committed(t testing.TB, cfg kafka.GroupConfig) map[int32]int64 {
 		t.Fatal(err)
 	}
 	defer func() { _ = admin.Close() }()
-	response, err := admin.ListConsumerGroupOffsets(cfg.Group, nil)
+	var response *sarama.OffsetFetchResponse
+	eventually(t, patience, "the coordinator has loaded the group's offsets", func() bool {
+		response, err = admin.ListConsumerGroupOffsets(cfg.Group, nil)
+		return !errors.Is(err, sarama.ErrOffsetsLoadInProgress)
+	})
 	if errors.Is(err, sarama.ErrGroupIDNotFound) {
 		return nil
 	}
