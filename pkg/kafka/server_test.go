@@ -191,19 +191,24 @@ func addPartitions(t testing.TB, brokers []string, topic string, count int32) {
 	}
 }
 
-// metric returns a metric's value, summed over its labels.
+// metric returns a metric's value, summed over its labels. A name that is not known fails the test.
 func metric(t testing.TB, metrics *prometheus.Registry, name string) (sum float64) {
 	t.Helper()
 	families, err := metrics.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
+	known := strings.Contains(name, "_lag_") // is told of partitions that are ours: of none before joining
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			if f.GetName() == name {
+				known = true
 				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
+	}
+	if !known {
+		t.Fatalf("there is no metric %s", name)
 	}
 	return sum
 }

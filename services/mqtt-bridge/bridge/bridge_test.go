@@ -78,7 +78,7 @@ func (r *recorder) String() string {
 }
 
 // count returns the sum of the metric telltale_bridge_<name> over its labels, or where name is
-// <name>:<outcome> what has that outcome.
+// <name>:<outcome> what has that outcome. A name that the bridge does not know fails the test.
 func (b *testBridge) count(name string) float64 {
 	b.t.Helper()
 	name, outcome, _ := strings.Cut(name, ":")
@@ -87,15 +87,20 @@ func (b *testBridge) count(name string) float64 {
 		b.t.Fatal(err)
 	}
 	var sum float64
+	known := name == "dead_letters_total" // has a value for each reason, once there was one
 	for _, f := range families {
 		if f.GetName() == "telltale_bridge_"+name {
 			for _, m := range f.GetMetric() {
 				if outcome != "" && m.GetLabel()[0].GetValue() != outcome {
 					continue
 				}
+				known = true
 				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
+	}
+	if !known {
+		b.t.Fatalf("the bridge has no metric %s with outcome %q", name, outcome)
 	}
 	return sum
 }
