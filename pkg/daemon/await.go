@@ -2,9 +2,7 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -14,19 +12,20 @@ import (
 
 const remindEvery = 10 * time.Second
 
-// Await is the function of that name, and what is a dependency until op succeeds: /readyz says why it does not.
+// Await is the function of that name, and until op succeeds, what is among the dependencies: /readyz says why
+// it does not.
 func (h *Health) Await(ctx context.Context, log *slog.Logger, what string, op func(context.Context) error) error {
-	var latest atomic.Pointer[error]
-	latest.Store(&errAwaited)
-	h.Register(ctx, what, func(context.Context) error { return *latest.Load() })
+	c := &check{name: what, err: errUnchecked, since: time.Now()}
+	h.add(c)
+	defer h.remove(c)
 	return Await(ctx, log, what, func(ctx context.Context) error {
 		err := op(ctx)
-		latest.Store(&err)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		c.err = err
 		return err
 	})
 }
-
-var errAwaited = errors.New("it is being prepared")
 
 // Await repeats op with jittered backoff (at most 5 s) until it succeeds or ctx ends, and returns ctx's
 // error then. It logs what is waited for and why, at the first failure and every 10 s, and that the wait

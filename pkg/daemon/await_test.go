@@ -59,12 +59,12 @@ func TestHealth(t *testing.T) {
 			h := NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 			release := make(chan struct{})
 			var hang atomic.Bool
-			h.Register(ctx, "redis", func(context.Context) error {
+			h.Register(ctx, "redis", CheckFunc(func(context.Context) error {
 				if hang.Load() {
 					<-release
 				}
 				return nil
-			})
+			}))
 			synctest.Wait()
 			if !h.Ready() {
 				t.Error("not ready though the dependency answers")
@@ -86,7 +86,7 @@ func TestDependencyThatWasNeverThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		h := NewHealth(slog.New(slog.NewTextHandler(&out, nil)), prometheus.NewRegistry())
-		h.Register(t.Context(), "mongodb", func(context.Context) error { return errors.New("authentication failed") })
+		h.Register(t.Context(), "mongodb", CheckFunc(func(context.Context) error { return errors.New("authentication failed") }))
 		logged := func() string {
 			h.mu.Lock() // it is held when something is logged
 			defer h.mu.Unlock()
@@ -103,11 +103,39 @@ func TestDependencyThatWasNeverThere(t *testing.T) {
 	})
 }
 
+func TestHealthAtTheStart(t *testing.T) {
+	if h := NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry()); h.Ready() {
+		t.Error("ready before anything is known of what the process needs")
+	}
+}
+
+func TestHealthAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		h := NewHealth(slog.New(slog.NewTextHandler(&out, nil)), prometheus.NewRegistry())
+		ctx, cancel := context.WithCancel(t.Context())
+		calls := 0
+		h.Register(ctx, "redis", CheckFunc(func(ctx context.Context) error {
+			if calls++; calls == 2 {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}))
+		time.Sleep(checkEvery + checkTimeout/2) // the second call is under way
+		cancel()
+		synctest.Wait()
+		if log := out.String(); strings.Contains(log, "not available") {
+			t.Errorf("stopping is no outage: %s", log)
+		}
+	})
+}
+
 func TestAwaitedDependency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
+		h.Register(ctx, "mongodb", CheckFunc(func(context.Context) error { return nil }))
 		start := time.Now()
 		go h.Await(ctx, h.log, "readings store", func(context.Context) error { //nolint:errcheck // it succeeds in the end
 			if time.Since(start) < time.Minute {
@@ -122,8 +150,10 @@ func TestAwaitedDependency(t *testing.T) {
 			t.Errorf("while it is awaited: %s", out.String())
 		}
 		time.Sleep(time.Minute)
-		if !h.Ready() {
-			t.Error("not ready, though it is there")
+		out.Reset()
+		h.write(&out)
+		if !h.Ready() || strings.Contains(out.String(), "readings store") {
+			t.Errorf("once it is there, it is no dependency any more: %s", out.String())
 		}
 	})
 }

@@ -60,7 +60,7 @@ func TestHungServer(t *testing.T) {
 			t.Cleanup(func() { _ = s.Close() })
 
 			h := daemon.NewHealth(slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
-			h.Register(t.Context(), "server", s.Check)
+			h.Register(t.Context(), "server", s)
 			ready(t, h, true)
 			network.vanish()
 			start := time.Now()

@@ -23,7 +23,19 @@ const (
 	checkTimeout = 3 * time.Second // a dependency that hangs shows within checkEvery + checkTimeout
 )
 
-var errUnchecked = errors.New("not checked yet")
+var errUnchecked = errors.New("no answer yet")
+
+// Dependency is what a process needs. Check is nil while it answers, and otherwise says why it does not. A
+// Dependency that has a method State() string has it told beside that, by /readyz?verbose.
+type Dependency interface {
+	Check(ctx context.Context) error
+}
+
+// CheckFunc is a Dependency that is one function.
+type CheckFunc func(context.Context) error
+
+// Check calls f.
+func (f CheckFunc) Check(ctx context.Context) error { return f(ctx) }
 
 // Health is what /readyz tells: whether the dependencies of this process answer. It is safe for
 // concurrent use.
@@ -39,15 +51,15 @@ type Health struct {
 type check struct {
 	name  string
 	call  func(context.Context) error
-	err   error     // what the last call said
-	fails int       // calls in a row that failed
-	found bool      // a call has succeeded
-	since time.Time // when err last became nil or non-nil
-	last  time.Time // when a call last succeeded; zero when none has
-	state func() string
+	state func() string // nil where there is nothing to tell
+	err   error         // what the last call said
+	fails int           // calls in a row that failed
+	found bool          // a call has succeeded
+	since time.Time     // when err last became nil or non-nil
+	last  time.Time     // when a call last succeeded; zero when none has
 }
 
-// NewHealth returns a Health without dependencies, which is ready.
+// NewHealth returns a Health without dependencies. It is not ready: what the process needs is yet to come.
 func NewHealth(log *slog.Logger, metrics prometheus.Registerer) *Health {
 	return &Health{
 		log: log,
@@ -62,37 +74,45 @@ func NewHealth(log *slog.Logger, metrics prometheus.Registerer) *Health {
 	}
 }
 
-// Register adds a dependency: call is nil while it answers. It is called in the background, about every
-// second, until ctx ends; what it said last is what /readyz tells, and a change is logged. A call that
-// does not return within 3 s counts as an error. Before its first answer a dependency counts as not
-// available.
-func (h *Health) Register(ctx context.Context, name string, call func(context.Context) error) {
-	c := &check{name: name, call: call, err: errUnchecked, since: time.Now()}
-	h.mu.Lock()
-	h.checks = append(h.checks, c)
-	slices.SortFunc(h.checks, func(a, b *check) int { return strings.Compare(a.name, b.name) })
-	h.mu.Unlock()
-	h.up.WithLabelValues(name).Set(0)
-	h.success.WithLabelValues(name).Set(0)
+// Register adds a dependency. It is checked in the background, about every second, until ctx ends; what
+// Check said last is what /readyz tells, and a change is logged. A call that does not return within 3 s
+// counts as an error. Before its first answer a dependency counts as not available.
+func (h *Health) Register(ctx context.Context, name string, d Dependency) {
+	c := &check{name: name, call: d.Check, err: errUnchecked, since: time.Now()}
+	if s, ok := d.(interface{ State() string }); ok {
+		c.state = s.State
+	}
+	h.add(c)
 	go h.watch(ctx, c)
 }
 
-// Describe has /readyz?verbose tell state beside the dependency that was registered as name.
-func (h *Health) Describe(name string, state func() string) {
+func (h *Health) add(c *check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, c := range h.checks {
-		if c.name == name {
-			c.state = state
-		}
-	}
+	h.checks = append(h.checks, c)
+	slices.SortFunc(h.checks, func(a, b *check) int { return strings.Compare(a.name, b.name) })
+	h.up.WithLabelValues(c.name).Set(0)
+	h.success.WithLabelValues(c.name).Set(0)
+}
+
+func (h *Health) remove(c *check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.checks = slices.DeleteFunc(h.checks, func(other *check) bool { return other == c })
+	h.up.DeleteLabelValues(c.name)
+	h.success.DeleteLabelValues(c.name)
 }
 
 func (h *Health) watch(ctx context.Context, c *check) {
-	for ctx.Err() == nil {
-		h.update(c, callWithin(ctx, c.call))
+	for {
+		err := callWithin(ctx, c.call)
+		if ctx.Err() != nil {
+			return // that it was not answered says nothing now
+		}
+		h.update(c, err)
 		select {
 		case <-ctx.Done():
+			return
 		case <-time.After(checkEvery):
 		}
 	}
@@ -137,11 +157,11 @@ func (h *Health) update(c *check, err error) {
 	}
 }
 
-// Ready reports whether every dependency answered when it was last asked.
+// Ready reports whether there are dependencies, and each answered when it was last asked.
 func (h *Health) Ready() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !slices.ContainsFunc(h.checks, func(c *check) bool { return c.err != nil })
+	return len(h.checks) > 0 && !slices.ContainsFunc(h.checks, func(c *check) bool { return c.err != nil })
 }
 
 // write prints a line per dependency, in the form of Kubernetes' own /readyz?verbose.

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type Handler func(ctx context.Context, batch []Record) error
 // GroupConfig says what a consumer group reads and in what portions.
 type GroupConfig struct {
 	Config
+	Topic    string        // what is read; "" is Config.Topic
 	Group    string        // the group's id, and the label of its metrics
 	MaxBatch int           // records handed to a handler at once, at most
 	MaxWait  time.Duration // how long the first record of a batch waits for others
@@ -60,6 +62,7 @@ type Consumer struct {
 
 // NewConsumer returns a consumer that reads once Run is running.
 func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheus.Registerer) *Consumer {
+	cfg.Topic = cmp.Or(cfg.Topic, cfg.Config.Topic)
 	c := &Consumer{
 		cfg:    cfg,
 		handle: h,
@@ -70,14 +73,18 @@ func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheu
 	return c
 }
 
-// EnsureTopics is the function of that name, for the consumer's topics: Check tells what it waits for. Call
-// it before Run.
+// EnsureTopics is the function of that name, for the consumer's topics: Check tells what it waits for. It
+// returns nil when ctx ends, as Run does. Call it before Run.
 func (c *Consumer) EnsureTopics(ctx context.Context) error {
-	return waitForTopics(ctx, c.cfg.Config, c.log, func(err error) {
+	err := waitForTopics(ctx, c.cfg.Config, c.log, func(err error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.outage.err = err
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // Run consumes until ctx ends, then lets the handlers finish, commits what they resolved, leaves the

@@ -138,14 +138,14 @@ func (c *command) openStores(ctx context.Context, parts *parts, dir string, heal
 	if err != nil {
 		return err
 	}
-	health.Register(ctx, readingsAt, parts.readings.Check)
-	health.Register(ctx, metadataAt, parts.metadata.Check)
+	health.Register(ctx, readingsAt, parts.readings)
+	health.Register(ctx, metadataAt, parts.metadata)
 	if parts.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://"), c.RedisTLS); err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
 	parts.add("latest", parts.latest.Close)
 	if c.RedisURL != "" {
-		health.Register(ctx, "redis", parts.latest.Check)
+		health.Register(ctx, "redis", parts.latest)
 	}
 	return nil
 }

@@ -69,12 +69,12 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return fmt.Errorf("open the HTTP API at HTTP_ADDR: %w", err)
 	}
 	database, _, _ := strings.Cut(c.DatabaseURL, ":") // mysql or postgres
-	p.Health.Register(ctx, database, devices.Check)
-	p.Health.Register(ctx, "mongodb", stored.Check)
-	p.Health.Register(ctx, "redis", cache.Check)
+	p.Health.Register(ctx, database, devices)
+	p.Health.Register(ctx, "mongodb", stored)
+	p.Health.Register(ctx, "redis", cache)
 
 	replayer := replay.New(c.Config, letters, stored, p.Log, p.Metrics)
-	p.Health.Register(ctx, "kafka (query-api)", replayer.Check)
+	p.Health.Register(ctx, "kafka (query-api)", replayer)
 	http := &api.API{
 		Metadata: devices, Readings: stored, Latest: cache, DeadLetters: letters, Replayer: replayer, Log: p.Log, Metrics: p.Metrics,
 	}

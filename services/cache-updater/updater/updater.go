@@ -69,13 +69,9 @@ func (u *Updater) Run(ctx context.Context) error {
 		Config: u.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release,
 	}, sink.Handle, u.Log, u.Metrics)
 
-	u.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
-	u.Health.Describe("kafka ("+Group+")", consumer.State)
+	u.Health.Register(ctx, "kafka ("+Group+")", consumer)
 
 	if err := consumer.EnsureTopics(ctx); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
 		return err
 	}
 	var g errgroup.Group

@@ -8,7 +8,6 @@ package keeper
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -52,10 +51,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}, []string{"outcome"})
 	stored, duplicate := letters.WithLabelValues("stored"), letters.WithLabelValues("duplicate")
 
-	cfg := k.Kafka
-	cfg.Topic = k.Kafka.DeadLetterTopic()
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
-		Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
+		Config: k.Kafka, Topic: k.Kafka.DeadLetterTopic(), Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
 	}, func(ctx context.Context, batch []kafka.Record) error {
 		n, err := k.Store.InsertDeadLetters(ctx, read(batch))
 		if err != nil {
@@ -65,22 +62,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 		duplicate.Add(float64(len(batch) - n))
 		return nil
 	}, k.Log, k.Metrics)
-	k.Health.Register(ctx, "kafka ("+Group+")", consumer.Check) // not ready while anything is waited for
-	k.Health.Describe("kafka ("+Group+")", consumer.State)
-	if err := k.prepare(ctx); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
+	k.Health.Register(ctx, "kafka ("+Group+")", consumer)
+	if k.Health.Await(ctx, k.Log, "store of dead letters", k.Store.Prepare) != nil {
+		return nil // ctx has ended
+	}
+	if err := consumer.EnsureTopics(ctx); err != nil {
 		return err
 	}
 	return consumer.Run(ctx)
-}
-
-func (k *Keeper) prepare(ctx context.Context) error {
-	if err := k.Health.Await(ctx, k.Log, "store of dead letters", k.Store.Prepare); err != nil {
-		return err
-	}
-	return kafka.EnsureTopics(ctx, k.Kafka, k.Log)
 }
 
 // read returns the letters in batch.

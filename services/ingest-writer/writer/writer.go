@@ -67,13 +67,11 @@ func (w *Writer) Run(ctx context.Context) error {
 		Config: w.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release,
 	}, sink.Handle, w.Log, w.Metrics)
 
-	w.Health.Register(ctx, "kafka ("+Group+")", consumer.Check)
-	w.Health.Describe("kafka ("+Group+")", consumer.State)
-
-	if err := w.prepare(ctx, consumer); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
+	w.Health.Register(ctx, "kafka ("+Group+")", consumer)
+	if w.Health.Await(ctx, w.Log, "readings store", w.Store.Prepare) != nil {
+		return nil // ctx has ended
+	}
+	if err := consumer.EnsureTopics(ctx); err != nil {
 		return err
 	}
 	// The producer outlives the consumer, whose last batches may still send dead letters.
@@ -99,11 +97,4 @@ func (w *Writer) send(ctx context.Context, producer *kafka.Producer, letters []e
 		records[i] = l.Head().Record(w.Kafka.DeadLetterTopic())
 	}
 	return producer.Send(ctx, records...)
-}
-
-func (w *Writer) prepare(ctx context.Context, consumer *kafka.Consumer) error {
-	if err := w.Health.Await(ctx, w.Log, "readings store", w.Store.Prepare); err != nil {
-		return err
-	}
-	return consumer.EnsureTopics(ctx)
 }

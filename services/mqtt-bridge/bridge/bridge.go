@@ -46,9 +46,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 		filters: filters, log: b.Log, inFlight: quota{limit: inFlightBytes},
 	}
 	in.metrics = newMetrics(b.Metrics, func() float64 { return float64(in.inFlight.inUse()) })
-	b.Health.Register(ctx, "kafka ("+Name+")", producer.Check)
-	b.Health.Describe("kafka ("+Name+")", producer.State)
-	b.Health.Register(ctx, "mqtt", b.Check)
+	b.Health.Register(ctx, "kafka ("+Name+")", producer)
+	b.Health.Register(ctx, "mqtt", b)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

@@ -8,7 +8,6 @@ package registrar
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -59,22 +58,14 @@ func (r *Registrar) Run(ctx context.Context) error {
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
 		Config: r.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release,
 	}, sink.Handle, r.Log, r.Metrics)
-	r.Health.Register(ctx, "kafka ("+Group+")", consumer.Check) // not ready while anything is waited for
-	r.Health.Describe("kafka ("+Group+")", consumer.State)
-	if err := r.prepare(ctx, consumer); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
+	r.Health.Register(ctx, "kafka ("+Group+")", consumer)
+	if r.Health.Await(ctx, r.Log, "metadata store", r.Store.Prepare) != nil {
+		return nil // ctx has ended
+	}
+	if err := consumer.EnsureTopics(ctx); err != nil {
 		return err
 	}
 	return consumer.Run(ctx)
-}
-
-func (r *Registrar) prepare(ctx context.Context, consumer *kafka.Consumer) error {
-	if err := r.Health.Await(ctx, r.Log, "metadata store", r.Store.Prepare); err != nil {
-		return err
-	}
-	return consumer.EnsureTopics(ctx)
 }
 
 // devices returns the ids in batch, ascending, each once.
