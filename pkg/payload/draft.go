@@ -29,12 +29,20 @@ type member struct {
 	number float64
 	at     int32 // the offset of the name
 	kind   kind
+	nested bool // in an object of the reading
+}
+
+// clashes reports whether m and another member of the same name cannot both be there: only a null is ignored
+// beside one in another object.
+func (m *member) clashes(other *member) bool {
+	return m.nested == other.nested || m.kind != null && other.kind != null
 }
 
 type kind uint8
 
 const (
-	ignored   kind = iota // it only must not stand twice
+	reserved  kind = iota // it has a meaning of its own
+	null                  // it is ignored
 	metric                // number
 	attribute             // text
 )
@@ -51,8 +59,10 @@ func (d *draft) reading(out []iot.Reading) ([]iot.Reading, fault) {
 	metrics, attributes := 0, 0
 	for i := range d.members {
 		m := &d.members[i]
-		if i > 0 && m.name == d.members[i-1].name {
-			return out, fault{iot.ReasonDuplicateKey, fmt.Sprintf("byte %d: %.32q again", m.at, m.name)}
+		for j := i - 1; j >= 0 && d.members[j].name == m.name; j-- {
+			if m.clashes(&d.members[j]) {
+				return out, fault{iot.ReasonDuplicateKey, fmt.Sprintf("byte %d: %.32q again", m.at, m.name)}
+			}
 		}
 		switch m.kind {
 		case metric:

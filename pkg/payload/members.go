@@ -26,6 +26,7 @@ func (d *jsonDecoder) object(depth int, own bool) bool {
 			d.reject(at, iot.ReasonInvalidMember, "%v", err)
 		}
 		m := d.add(name, at)
+		m.nested = !own
 		switch {
 		case !own:
 			ok = d.value(m, depth)
@@ -49,7 +50,7 @@ func (d *jsonDecoder) object(depth int, own bool) bool {
 	return d.broken.reason == ""
 }
 
-// add adds a member that is ignored until it gets a value.
+// add adds a member without a value.
 func (d *jsonDecoder) add(name string, at int) *member {
 	n := len(d.members)
 	if n == maxMembers {
@@ -94,6 +95,8 @@ func (d *jsonDecoder) value(m *member, depth int) bool {
 	case 'f':
 		m.kind, m.number = metric, 0
 		d.checkOther(m, at)
+	case 'n':
+		m.kind = null
 	case 0:
 		return false
 	}
