@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -82,9 +83,7 @@ func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 	id, _ := iot.ParseDeviceID(device) // 0 where it is none
 	at, err := time.Parse(time.RFC3339, string(rec.Header(headerReceived)))
 	if err != nil || at.UnixMilli() < 0 {
-		if at = received(rec); at.Year() > 9999 {
-			at = time.Now()
-		}
+		at = received(rec)
 	}
 	return iot.DeadLetter{
 		Rejection:   iot.Rejection{Reason: iot.Reason(text(headerReason, 64)), Detail: text(headerDetail, maxDetail), Device: id, Bytes: rec.Value},
@@ -93,7 +92,7 @@ func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 		Received:    at.UTC().Truncate(time.Millisecond),
 		TopicDevice: text(headerTopicDevice, 1<<16),
 		Retained:    string(rec.Header(headerRetained)) == "true",
-		ContentType: text(headerContentType, 256),
+		ContentType: text(headerContentType, maxType),
 	}
 }
 
@@ -119,17 +118,40 @@ func letterID(rec *kafka.Record) iot.LetterID {
 	return iot.LetterID(h.Sum(nil))
 }
 
-// headBytes is how much Head leaves of a letter: enough to see what it was.
-const headBytes = 64 << 10
+const (
+	headBytes = 64 << 10 // how much Head leaves of a letter: enough to see what it was
+	maxKey    = 4 << 10  // bytes of a key, in a head; a device's has 16 at most
+	maxType   = 256      // bytes of a content type
+)
 
 // Head returns d with only the beginning of its bytes, and a detail that says so: what is left to keep of
-// a letter that is too large for Kafka.
+// a letter that is too large. A key of kilobytes is left out.
 func (d DeadLetter) Head() DeadLetter {
 	if len(d.Bytes) > headBytes {
 		d.Detail = shorten(fmt.Sprintf("the first %d of %d bytes: %s", headBytes, len(d.Bytes), d.Detail))
 		d.Bytes = d.Bytes[:headBytes]
 	}
+	if len(d.Key) > maxKey {
+		d.Key = nil
+	}
+	d.ContentType = strings.ToValidUTF8(d.ContentType[:min(len(d.ContentType), maxType)], "")
 	return d
+}
+
+// Produce sends d to topic, as kafka.Producer.Produce does: when it is too large for the topic its head, and
+// if need be only the reason.
+func (d DeadLetter) Produce(p *kafka.Producer, topic string, done func(error)) {
+	p.Produce(d.Record(topic), func(err error) {
+		if !errors.Is(err, kafka.ErrTooLarge) || len(d.Bytes) == 0 {
+			done(err)
+			return
+		}
+		less := d.Head()
+		if len(less.Bytes) == len(d.Bytes) && len(less.Key) == len(d.Key) {
+			less.Bytes = nil
+		}
+		less.Produce(p, topic, done)
+	})
 }
 
 // maxDetail is what iot.Rejection allows for a detail.
@@ -152,12 +174,6 @@ func DecodeAgain(d iot.DeadLetter) ([]iot.Reading, []iot.Rejection) {
 	readings, rejected := payload.Decode(payload.Message{
 		DeviceID: d.TopicDevice, Payload: d.Bytes, Received: d.Received, Retained: d.Retained,
 	}, nil)
-	stamped := map[iot.DeviceID]time.Duration{}
-	for i := range readings {
-		if r := &readings[i]; r.Stamped == iot.StampServer {
-			r.At = r.At.Add(stamped[r.Device])
-			stamped[r.Device] += time.Millisecond
-		}
-	}
+	spread(readings)
 	return readings, rejected
 }

@@ -129,7 +129,12 @@ func TestDeadLetterHead(t *testing.T) {
 		t.Errorf("detail %q", d)
 	}
 
-	letter.Bytes = letter.Bytes[:64<<10]
+	letter.Key, letter.ContentType = bytes.Repeat([]byte("k"), 5000), strings.Repeat("t", 5000)
+	if head := letter.Head(); head.Key != nil || len(head.ContentType) > 256 {
+		t.Errorf("of the key %d bytes are left, of the content type %d", len(head.Key), len(head.ContentType))
+	}
+
+	letter.Bytes, letter.Key, letter.ContentType = letter.Bytes[:64<<10], []byte("42"), "text/plain"
 	if diff := cmp.Diff(letter, letter.Head()); diff != "" {
 		t.Errorf("a letter that is small enough was changed (-want +got):\n%s", diff)
 	}

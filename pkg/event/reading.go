@@ -52,7 +52,9 @@ func Decode(rec *kafka.Record, out []iot.Reading) ([]iot.Reading, []iot.Rejectio
 		}
 		rejected = reject(rec, iot.ReasonInvalidProtobuf, err.Error())
 	case typeJSON, "":
+		before := len(out)
 		out, rejected = payload.Decode(message(rec, rec.Value), out)
+		spread(out[before:])
 	default:
 		rejected = reject(rec, iot.ReasonUnknownContentType, fmt.Sprintf("%.64q", contentType))
 	}
@@ -80,10 +82,22 @@ func message(rec *kafka.Record, part []byte) payload.Message {
 
 // received returns when rec was produced.
 func received(rec *kafka.Record) time.Time {
-	if rec.Timestamp.UnixMilli() < 0 { // the protocol's -1, or Go's zero time
+	if rec.Timestamp.UnixMilli() < 0 || rec.Timestamp.Year() > 9999 { // -1 or Go's zero time; or what no store takes
 		return time.Now()
 	}
 	return rec.Timestamp
+}
+
+// spread gives the readings of one message that have no time of their own, but that of its receipt, times that
+// differ where their device is the same: by a millisecond, in their order.
+func spread(readings []iot.Reading) {
+	stamped := map[iot.DeviceID]time.Duration{}
+	for i := range readings {
+		if r := &readings[i]; r.Stamped == iot.StampServer {
+			r.At = r.At.Add(stamped[r.Device])
+			stamped[r.Device] += time.Millisecond
+		}
+	}
 }
 
 func reject(rec *kafka.Record, reason iot.Reason, detail string) []iot.Rejection {

@@ -216,13 +216,26 @@ func TestDecodeLegacyJSON(t *testing.T) {
 		expectReading(t, rec, want)
 	})
 	t.Run("a record without a timestamp counts as received now", func(t *testing.T) {
-		for _, none := range []time.Time{{}, time.UnixMilli(-1)} {
+		for _, none := range []time.Time{{}, time.UnixMilli(-1), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)} {
 			rec := record("", []byte(`{"device_id":42,"temperature":21.5}`))
 			rec.Timestamp = none
 			start := time.Now().Truncate(time.Millisecond)
 			out, rejected := event.Decode(rec, nil)
 			if len(out) != 1 || out[0].At.Before(start) || out[0].At.After(time.Now()) || out[0].Validate() != nil {
 				t.Errorf("got %+v and %+v", out, rejected)
+			}
+		}
+	})
+	t.Run("readings of a device in one record that have no timestamp differ in time, the same each time", func(t *testing.T) {
+		rec := record("", []byte(`[{"device_id":1,"x":1},{"device_id":2,"x":2},{"device_id":1,"x":3}]`))
+		for range 2 {
+			out, _ := event.Decode(rec, []iot.Reading{{Device: 1, Stamped: iot.StampServer, At: noon}}) // of another record
+			var got []time.Duration
+			for _, r := range out[1:] {
+				got = append(got, r.At.Sub(noon))
+			}
+			if diff := cmp.Diff([]time.Duration{0, 0, time.Millisecond}, got); diff != "" {
+				t.Errorf("times after the record's (-want +got):\n%s", diff)
 			}
 		}
 	})

@@ -21,6 +21,13 @@ type claim struct {
 	handled atomic.Int64 // records that are being handled
 	oldest  atomic.Int64 // when the first of these was produced, in Unix ms; 0 = none is
 	waiting atomic.Int64 // since when there are records while none is handled, in Unix ms; 0 = there are none
+	failing atomic.Pointer[failure]
+}
+
+// failure is why a batch is handled again and again; nil while none is.
+type failure struct {
+	since time.Time
+	err   error
 }
 
 // lag returns how many records are not resolved, and how old the first of them is. Of one that was not
@@ -45,14 +52,18 @@ func (c *claim) extends(end int64) {
 // settle is how long a batch waits for what the broker sent with its first record.
 const settle = 2 * time.Millisecond
 
+// batchBytes is how long, in bytes, a batch may be before it takes one more record. It is what bounds the
+// memory where records are long; a batch of readings is full by their number before.
+const batchBytes = 1 << 20
+
 // run consumes messages until they end or the session does, and then finishes what was fetched, within
-// endTime.
+// HandlerGrace.
 func (c *claim) run(session context.Context, messages <-chan *sarama.ConsumerMessage) {
 	handling, cancel := context.WithCancel(context.WithoutCancel(session))
 	defer cancel()
 	input, end := context.WithCancel(session)
 	defer end()
-	context.AfterFunc(input, func() { time.AfterFunc(endTime, cancel) })
+	context.AfterFunc(input, func() { time.AfterFunc(HandlerGrace, cancel) })
 
 	batches, spare := make(chan *recordBatch), make(chan *recordBatch, 2)
 	spare <- &recordBatch{}
@@ -88,7 +99,7 @@ func (c *claim) gather(input context.Context, messages <-chan *sarama.ConsumerMe
 	settled := time.NewTimer(settle)
 	defer settled.Stop()
 	var free chan<- *recordBatch // out, once the batch may go
-	for more && len(batch.records) < c.cfg.MaxBatch {
+	for more && len(batch.records) < c.cfg.MaxBatch && batch.bytes < batchBytes {
 		select { // mostly there is one more, and this is cheaper than waiting for all that may happen
 		case m, more = <-messages:
 			if more {
@@ -136,6 +147,7 @@ func (c *claim) persist(handling, input context.Context, batch []Record) bool {
 	patience := newBackoff(100*time.Millisecond, 5*time.Second)
 	log := c.log.With("partition", c.partition, "offset", batch[0].Offset)
 	var trouble outage
+	defer c.failing.Store(nil)
 	for {
 		err := c.handle(handling, batch)
 		if err == nil {
@@ -151,6 +163,7 @@ func (c *claim) persist(handling, input context.Context, batch []Record) bool {
 			return false
 		}
 		trouble.failed(log, "batch is not handled, trying again", err)
+		c.failing.Store(&failure{trouble.since, err})
 		select {
 		case <-time.After(patience.NextBackOff()):
 		case <-input.Done():
@@ -162,6 +175,7 @@ func (c *claim) persist(handling, input context.Context, batch []Record) bool {
 // recordBatch is a batch of records whose memory is used again.
 type recordBatch struct {
 	records []Record
+	bytes   int // of their keys and values
 	headers []Header
 	names   map[string]string // header names, so that each is allocated once
 }
@@ -179,6 +193,7 @@ func (b *recordBatch) add(m *sarama.ConsumerMessage) {
 		}
 		b.headers = append(b.headers, Header{Key: name, Value: h.Value})
 	}
+	b.bytes += len(m.Key) + len(m.Value)
 	b.records = append(b.records, Record{
 		Topic:     m.Topic,
 		Partition: m.Partition,
@@ -193,5 +208,5 @@ func (b *recordBatch) add(m *sarama.ConsumerMessage) {
 func (b *recordBatch) reset() {
 	clear(b.records)
 	clear(b.headers)
-	b.records, b.headers = b.records[:0], b.headers[:0]
+	b.records, b.headers, b.bytes = b.records[:0], b.headers[:0], 0
 }

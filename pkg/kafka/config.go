@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,12 +28,20 @@ type Config struct {
 // Validate reports the first setting that cannot work, as a *settings.Error.
 func (c Config) Validate() error {
 	for _, broker := range c.Brokers {
-		if host, port, err := net.SplitHostPort(broker); err != nil || host == "" || port == "" {
+		host, port, err := net.SplitHostPort(broker)
+		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || host == "" || bad != nil || n == 0 {
 			return &settings.Error{Variable: "KAFKA_BROKERS", Value: strings.Join(c.Brokers, ","), Err: errors.New("each must be host:port")}
 		}
 	}
-	if !topicName.MatchString(c.Topic) {
+	switch {
+	case !topicName.MatchString(c.Topic) || c.Topic == "." || c.Topic == "..":
 		return &settings.Error{Variable: "KAFKA_TOPIC", Value: c.Topic, Err: errors.New("is no name of a topic: 1 to 245 letters, digits, dots, dashes and underscores")}
+	case c.Partitions < 1:
+		return &settings.Error{Variable: "KAFKA_PARTITIONS", Value: strconv.Itoa(int(c.Partitions)), Err: errors.New("must be at least 1")}
+	case c.Replication < -1 || c.Replication == 0:
+		return &settings.Error{Variable: "KAFKA_REPLICATION", Value: strconv.Itoa(int(c.Replication)), Err: errors.New("must be at least 1, or -1 for the broker's default")}
+	case c.Retention <= 0:
+		return &settings.Error{Variable: "KAFKA_RETENTION", Value: c.Retention.String(), Err: errors.New("must be more than 0")}
 	}
 	return nil
 }
@@ -106,6 +115,7 @@ func groupConfig(cfg GroupConfig, d *dialer) *sarama.Config {
 	group.Heartbeat.Interval = time.Second   // and how soon members learn of a rebalance
 
 	sc.Consumer.Return.Errors = true
+	sc.Consumer.IsolationLevel = sarama.ReadCommitted // nothing of ours has transactions, but others may produce, too
 	sc.Consumer.Retry.Backoff = 500 * time.Millisecond
 	sc.Consumer.Offsets.Initial = sarama.OffsetOldest
 	// Only offsets that are marked are committed, and only what is resolved is marked. A commit per
@@ -120,8 +130,8 @@ func groupConfig(cfg GroupConfig, d *dialer) *sarama.Config {
 	sc.Consumer.Fetch.Default = 512 << 10 // of one partition
 	sc.Consumer.Fetch.MaxBytes = 8 << 20  // of all
 	sc.Consumer.Fetch.Max = 0             // a longer record is fetched all the same; sarama would skip it
-	// Records of a partition that wait to be gathered; where they are long, MaxBatch bounds the memory.
-	sc.ChannelBufferSize = min(256, cfg.MaxBatch)
+	// Records of a partition that wait to be gathered: few, since each may be megabytes long.
+	sc.ChannelBufferSize = 8
 	return sc
 }
 

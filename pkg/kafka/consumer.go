@@ -24,18 +24,18 @@ type Handler func(ctx context.Context, batch []Record) error
 // GroupConfig says what a consumer group reads and in what portions.
 type GroupConfig struct {
 	Config
-	Topic    string        // what is read; "" is Config.Topic
-	Group    string        // the group's id, and the label of its metrics
-	MaxBatch int           // records handed to a handler at once, at most
-	MaxWait  time.Duration // how long the first record of a batch waits for others
+	Group     string        // the group's id, and the label of its metrics
+	ReadTopic string        // what is read; "" is Config.Topic
+	MaxBatch  int           // records handed to a handler at once, at most
+	MaxWait   time.Duration // how long the first record of a batch waits for others
 	// Released is told of a batch that the handler failed on and does not see again, since its partition
 	// is let go: it comes again, to this process or another. May be nil.
 	Released func(batch []Record)
 }
 
-// endTime is how long a handler may go on when its partition was taken away or the process stops. It is
+// HandlerGrace is how long a handler may go on when its partition was taken away or the process stops. It is
 // well within the time that the group waits for a member (rebalanceTimeout).
-const endTime = 3 * time.Second
+const HandlerGrace = 3 * time.Second
 
 // leaveTime is how long the last commit and leaving the group may take after that, when the process stops.
 const leaveTime = time.Second
@@ -53,6 +53,7 @@ type Consumer struct {
 	metrics *consumerMetrics
 
 	mu      sync.Mutex
+	started bool // EnsureTopics or Run was called
 	joined  bool
 	contact time.Time // when Kafka last answered
 	outage  outage
@@ -62,7 +63,7 @@ type Consumer struct {
 
 // NewConsumer returns a consumer that reads once Run is running.
 func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheus.Registerer) *Consumer {
-	cfg.Topic = cmp.Or(cfg.Topic, cfg.Config.Topic)
+	cfg.ReadTopic = cmp.Or(cfg.ReadTopic, cfg.Topic)
 	c := &Consumer{
 		cfg:    cfg,
 		handle: h,
@@ -76,6 +77,7 @@ func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheu
 // EnsureTopics is the function of that name, for the consumer's topics: Check tells what it waits for. It
 // returns nil when ctx ends, as Run does. Call it before Run.
 func (c *Consumer) EnsureTopics(ctx context.Context) error {
+	c.start()
 	err := waitForTopics(ctx, c.cfg.Config, c.log, func(err error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -90,6 +92,7 @@ func (c *Consumer) EnsureTopics(ctx context.Context) error {
 // Run consumes until ctx ends, then lets the handlers finish, commits what they resolved, leaves the
 // group and returns nil; that takes at most 5 s. Call it once.
 func (c *Consumer) Run(ctx context.Context) error {
+	c.start()
 	d := newDialer(c.cfg.Security)
 	defer d.closeAll()
 	client, err := sarama.NewClient(c.cfg.Brokers, groupConfig(c.cfg, d)) // asks nothing of Kafka yet
@@ -106,7 +109,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	pulseCtx, stopPulse := context.WithCancel(ctx)
 	helpers.Go(func() { c.pulse(pulseCtx, client) })
 	stopLate := context.AfterFunc(ctx, func() {
-		time.AfterFunc(endTime+leaveTime, d.closeAll) // sarama would wait for a Kafka that is away
+		time.AfterFunc(HandlerGrace+leaveTime, d.closeAll) // sarama would wait for a Kafka that is away
 	})
 
 	c.consume(ctx, client, group)
@@ -122,11 +125,17 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return nil
 }
 
+func (c *Consumer) start() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.started = true
+}
+
 // consume joins the group, again and again, until ctx ends.
 func (c *Consumer) consume(ctx context.Context, client sarama.Client, group sarama.ConsumerGroup) {
 	patience := newBackoff(100*time.Millisecond, 2*time.Second)
 	for ctx.Err() == nil {
-		err := group.Consume(ctx, []string{c.cfg.Topic}, &session{Consumer: c, client: client, patience: patience})
+		err := group.Consume(ctx, []string{c.cfg.ReadTopic}, &session{Consumer: c, client: client, patience: patience})
 		c.setJoined(false)
 		if ctx.Err() != nil {
 			return
@@ -174,12 +183,15 @@ func (c *Consumer) answered() {
 	}
 }
 
-// Check is nil while the group is joined and Kafka answers, and otherwise says what is waited for. It
-// notices a Kafka that does not answer within 5 s.
+// Check is nil while the group is joined, Kafka answers, and nothing fails again and again: neither a fetch
+// or commit, nor the handling of a batch. Otherwise it says what is waited for. It notices a Kafka that does
+// not answer within 5 s.
 func (c *Consumer) Check(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch quiet := time.Since(c.contact); {
+	case !c.started:
+		return errNotStarted
 	case c.contact.IsZero():
 		return fmt.Errorf("kafka at %v has not answered yet: %w", c.cfg.Brokers, cause(c.outage.err))
 	case quiet > silence:
@@ -188,8 +200,18 @@ func (c *Consumer) Check(context.Context) error {
 		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, c.outage.err)
 	case !c.joined:
 		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, errJoining)
+	case c.outage.on() && time.Since(c.outage.since) > silence && time.Since(c.failed) < 2*pulse:
+		return fmt.Errorf("kafka has refused something for %v: %w", time.Since(c.outage.since).Round(time.Second/10), c.outage.err)
+	}
+	for _, claim := range c.claims {
+		if f := claim.failing.Load(); f != nil && time.Since(f.since) > silence {
+			return fmt.Errorf("partition %d has waited for %v: %w", claim.partition, time.Since(f.since).Round(time.Second/10), f.err)
+		}
 	}
 	return nil
 }
 
-var errJoining = errors.New("joining")
+var (
+	errNotStarted = errors.New("not started yet, something else is waited for")
+	errJoining    = errors.New("joining")
+)

@@ -124,9 +124,9 @@ func (l lag) Collect(ch chan<- prometheus.Metric) {
 		partition := strconv.Itoa(int(id))
 		records, age := claim.lag()
 		handled := claim.handled.Load()
-		ch <- prometheus.MustNewConstMetric(lagRecords, prometheus.GaugeValue, float64(records), c.cfg.Topic, partition)
-		ch <- prometheus.MustNewConstMetric(lagSeconds, prometheus.GaugeValue, age.Seconds(), c.cfg.Topic, partition)
-		ch <- prometheus.MustNewConstMetric(handledRecords, prometheus.GaugeValue, float64(handled), c.cfg.Topic, partition)
+		ch <- prometheus.MustNewConstMetric(lagRecords, prometheus.GaugeValue, float64(records), c.cfg.ReadTopic, partition)
+		ch <- prometheus.MustNewConstMetric(lagSeconds, prometheus.GaugeValue, age.Seconds(), c.cfg.ReadTopic, partition)
+		ch <- prometheus.MustNewConstMetric(handledRecords, prometheus.GaugeValue, float64(handled), c.cfg.ReadTopic, partition)
 	}
 }
 

@@ -124,8 +124,11 @@ func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s span
 				batch.add(m)
 			}
 		case err := <-from.Errors():
+			if err == nil {
+				continue // they have ended, and with them the messages
+			}
 			trouble = err
-			r.Log.Warn("reading again is in trouble, trying on", "partition", s.partition, "offset", next, "err", err)
+			r.Log.Warn("reading again failed, trying again", "partition", s.partition, "offset", next, "err", err)
 			continue
 		case <-silent.C:
 			return fmt.Errorf("read partition %d at offset %d of %d: nothing for %v: %w", s.partition, next, s.end, stall, trouble)

@@ -198,9 +198,6 @@ func (s *sender) learn(f finding) {
 	}
 	s.answered()
 	s.patience.Reset()
-	if again {
-		s.ask()
-	}
 	if f.identity != noIdentity {
 		s.identity, s.renew = f.identity, false
 	}
@@ -211,6 +208,9 @@ func (s *sender) learn(f finding) {
 		} else if len(t.waiting) > 0 {
 			s.outage.failed(s.log.With("topic", name), "records wait for their topic", t.err)
 		}
+	}
+	if again {
+		s.ask()
 	}
 }
 

@@ -22,7 +22,7 @@ type session struct {
 func (s *session) Setup(sarama.ConsumerGroupSession) error {
 	s.patience.Reset()
 	s.setJoined(true)
-	s.log.Info("joined the consumer group", "topic", s.cfg.Topic)
+	s.log.Info("joined the consumer group", "topic", s.cfg.ReadTopic)
 	return nil
 }
 
@@ -126,7 +126,8 @@ func (c *Consumer) pulse(ctx context.Context, client sarama.Client) {
 		err := c.measure(client)
 		if kerr := sarama.KError(0); err == nil || errors.As(err, &kerr) { // an error of its own is an answer
 			c.answered()
-		} else if ctx.Err() == nil {
+		}
+		if err != nil && ctx.Err() == nil {
 			c.fail(err)
 		}
 		select {
@@ -145,18 +146,19 @@ func (c *Consumer) measure(client sarama.Client) error {
 	}
 	c.mu.Unlock()
 	if len(claims) == 0 {
-		return client.RefreshMetadata(c.cfg.Topic)
+		return client.RefreshMetadata(c.cfg.ReadTopic)
 	}
+	var failed error
 	requests := map[*sarama.Broker]*sarama.OffsetRequest{}
 	for _, claim := range claims {
-		leader, err := client.Leader(c.cfg.Topic, claim.partition)
+		leader, err := client.Leader(c.cfg.ReadTopic, claim.partition)
 		if err != nil {
 			return fmt.Errorf("find the leader of partition %d: %w", claim.partition, err)
 		}
 		if requests[leader] == nil {
 			requests[leader] = sarama.NewOffsetRequest(client.Config().Version)
 		}
-		requests[leader].AddBlock(c.cfg.Topic, claim.partition, sarama.OffsetNewest, 1)
+		requests[leader].AddBlock(c.cfg.ReadTopic, claim.partition, sarama.OffsetNewest, 1)
 	}
 	for leader, request := range requests {
 		response, err := leader.GetAvailableOffsets(request)
@@ -164,10 +166,18 @@ func (c *Consumer) measure(client sarama.Client) error {
 			return fmt.Errorf("ask for the newest offsets: %w", err)
 		}
 		for _, claim := range claims {
-			if block := response.GetBlock(c.cfg.Topic, claim.partition); block != nil && len(block.Offsets) == 1 {
+			block := response.GetBlock(c.cfg.ReadTopic, claim.partition)
+			switch {
+			case block == nil: // another leader's
+			case block.Err != sarama.ErrNoError:
+				failed = fmt.Errorf("ask for the newest offset of partition %d: %w", claim.partition, block.Err)
+			case len(block.Offsets) == 1:
 				claim.extends(block.Offsets[0])
 			}
 		}
 	}
-	return nil
+	if failed != nil {
+		_ = client.RefreshMetadata(c.cfg.ReadTopic) // it may have other leaders now
+	}
+	return failed
 }

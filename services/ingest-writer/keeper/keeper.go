@@ -52,7 +52,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	stored, duplicate := letters.WithLabelValues("stored"), letters.WithLabelValues("duplicate")
 
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
-		Config: k.Kafka, Topic: k.Kafka.DeadLetterTopic(), Group: Group, MaxBatch: batchSize, MaxWait: batchWait,
+		Config: k.Kafka, Group: Group, ReadTopic: k.Kafka.DeadLetterTopic(), MaxBatch: batchSize, MaxWait: batchWait,
 	}, func(ctx context.Context, batch []kafka.Record) error {
 		n, err := k.Store.InsertDeadLetters(ctx, read(batch))
 		if err != nil {

@@ -7,8 +7,8 @@
 package writer
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -74,27 +74,29 @@ func (w *Writer) Run(ctx context.Context) error {
 	if err := consumer.EnsureTopics(ctx); err != nil {
 		return err
 	}
-	// The producer outlives the consumer, whose last batches may still send dead letters.
+	// The producer outlives the consumer's handlers, which may still send dead letters.
 	var g errgroup.Group
 	producing, stopProducing := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(kafka.HandlerGrace, stopProducing) })
 	g.Go(func() error { return producer.Run(producing) })
 	g.Go(func() error { defer stopProducing(); return consumer.Run(ctx) })
 	return g.Wait()
 }
 
-// send makes letters durable in the dead-letter topic. When the topic takes smaller records than the
-// readings' topic, large letters are cut: better their head than to stop for ever.
+// send makes letters durable in the dead-letter topic.
 func (w *Writer) send(ctx context.Context, producer *kafka.Producer, letters []event.DeadLetter) error {
-	records := make([]kafka.Record, len(letters))
-	for i, l := range letters {
-		records[i] = l.Record(w.Kafka.DeadLetterTopic())
+	answers := make(chan error, len(letters))
+	for _, l := range letters {
+		l.Produce(producer, w.Kafka.DeadLetterTopic(), func(err error) { answers <- err })
 	}
-	err := producer.Send(ctx, records...)
-	if !errors.Is(err, kafka.ErrTooLarge) {
-		return err
+	var first error
+	for range letters {
+		select {
+		case err := <-answers:
+			first = cmp.Or(first, err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	for i, l := range letters {
-		records[i] = l.Head().Record(w.Kafka.DeadLetterTopic())
-	}
-	return producer.Send(ctx, records...)
+	return first
 }

@@ -1,6 +1,7 @@
 package writer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -65,6 +66,29 @@ func TestOutcomes(t *testing.T) {
 		t.Errorf("dead letters (-want +got):\n%s", d)
 	}
 	e.expectStored(measured(1, 0, 21), measured(1, 1, 22))
+}
+
+// TestLetterTooLargeForItsTopic has a record that its topic takes, and whose letter, with headers, the other does not.
+func TestLetterTooLargeForItsTopic(t *testing.T) {
+	e := newEnvironment(t)
+	const neighbours = 30
+	var records []kafka.Record
+	for i := range neighbours { // some in the same partition
+		records = append(records, kafka.Record{Topic: e.kafka.Topic, Key: fmt.Append(nil, i), Value: []byte("junk")})
+	}
+	records = append(records, kafka.Record{Topic: e.kafka.Topic, Key: bytes.Repeat([]byte("k"), 2<<20-150), Value: []byte("large")})
+	e.produce(records...)
+	e.start()
+	e.expectCounts(map[string]float64{"rejected": neighbours + 1})
+	letters := kafka.RangeReader{Config: e.kafka, MaxBatch: 1, Log: slog.New(slog.DiscardHandler)}
+	letters.Topic = e.kafka.DeadLetterTopic()
+	letters.Handle = func(context.Context, []kafka.Record) error { return nil }
+	if err := letters.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, n := letters.Progress(); n != neighbours+1 {
+		t.Errorf("%d dead letters, want %d: each once", n, neighbours+1)
+	}
 }
 
 func TestOutageOfTheStore(t *testing.T) {
