@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -27,6 +26,13 @@ type Process struct {
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
 	Health  *Health
+	opsAddr string
+}
+
+// Started says in the log that the process has begun its work: a Run calls it when its settings have turned out
+// to be good.
+func (p *Process) Started() {
+	p.Log.Info("started", "version", buildVersion(), "ops_addr", p.opsAddr, "pid", os.Getpid())
 }
 
 // Flags are the settings that every service has. Embed it in a Command.
@@ -94,34 +100,32 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 		return exitOK
 	}
 	log := newLogger(stderr, flags.LogLevel, name)
-	listener, err := net.Listen("tcp", flags.OpsAddr)
-	if errors.As(err, new(*net.AddrError)) || errors.As(err, new(*net.DNSError)) {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, &ConfigError{Variable: "OPS_ADDR", Value: flags.OpsAddr, Err: err})
-		return exitUsage
-	}
+	listener, err := Listen("OPS_ADDR", flags.OpsAddr)
 	if err != nil {
-		log.Error("cannot open the operations port", "variable", "OPS_ADDR", "err", err)
-		return exitFailed
+		return exitCode(err, name, log, stderr)
 	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerBuildInfo(metrics)
-	p := &Process{Log: log, Metrics: metrics, Health: NewHealth(log, metrics)}
+	p := &Process{Log: log, Metrics: metrics, Health: NewHealth(log, metrics), opsAddr: listener.Addr().String()}
 	ops := serveOperations(ctx, listener, p)
-	log.Info("started", "ops_addr", listener.Addr().String(), "pid", os.Getpid())
 
-	switch err := runUntilDrained(ctx, cmd, p); {
+	err = runUntilDrained(ctx, cmd, p)
+	ops.close()
+	return exitCode(err, name, log, stderr)
+}
+
+// exitCode says how the process ended, and returns what it ends with.
+func exitCode(err error, name string, log *slog.Logger, stderr io.Writer) int {
+	switch {
 	case err == nil:
-		ops.close()
 		log.Info("stopped")
 		return exitOK
 	case errors.As(err, new(*ConfigError)):
-		ops.close()
 		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return exitUsage
 	default:
-		ops.close()
-		log.Error("ended by an error", "err", err)
+		log.Error("stopped by an error", "err", err)
 		return exitFailed
 	}
 }

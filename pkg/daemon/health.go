@@ -44,19 +44,24 @@ type Health struct {
 	up      *prometheus.GaugeVec
 	success *prometheus.GaugeVec
 
-	mu     sync.Mutex
-	checks []*check // by name
+	mu       sync.Mutex
+	checks   []*check // by name
+	wasReady bool
 }
 
 type check struct {
-	name  string
-	call  func(context.Context) error
-	state func() string // nil where there is nothing to tell
-	err   error         // what the last call said
-	fails int           // calls in a row that failed
-	found bool          // a call has succeeded
-	since time.Time     // when err last became nil or non-nil
-	last  time.Time     // when a call last succeeded; zero when none has
+	name   string
+	call   func(context.Context) error
+	answer chan error    // of a call that has not returned yet; nil while there is none
+	state  func() string // nil where there is nothing to tell
+
+	// Guarded by Health.mu.
+	err   error     // what the last call said
+	fails int       // calls in a row that failed
+	found bool      // a call has succeeded
+	told  bool      // the log says that it is not available
+	since time.Time // when err last became nil or non-nil
+	last  time.Time // when a call last succeeded; zero when none has
 }
 
 // NewHealth returns a Health without dependencies. It is not ready: what the process needs is yet to come.
@@ -105,7 +110,7 @@ func (h *Health) remove(c *check) {
 
 func (h *Health) watch(ctx context.Context, c *check) {
 	for {
-		err := callWithin(ctx, c.call)
+		err := c.ask(ctx)
 		if ctx.Err() != nil {
 			return // that it was not answered says nothing now
 		}
@@ -118,16 +123,25 @@ func (h *Health) watch(ctx context.Context, c *check) {
 	}
 }
 
-// callWithin calls call and waits for it at most checkTimeout, even when it does not heed its context.
-func callWithin(ctx context.Context, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- call(ctx) }()
+// ask calls c.call, and waits for it at most checkTimeout, even when it does not heed its context: then that
+// call's answer is waited for the next time.
+func (c *check) ask(ctx context.Context) error {
+	if c.answer == nil {
+		answer := make(chan error, 1)
+		c.answer = answer
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		go func() {
+			defer cancel()
+			answer <- c.call(ctx)
+		}()
+	}
 	select {
-	case err := <-done:
+	case err := <-c.answer:
+		c.answer = nil
 		return err
 	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(checkTimeout):
 		return fmt.Errorf("no answer within %v", checkTimeout)
 	}
 }
@@ -145,13 +159,21 @@ func (h *Health) update(c *check, err error) {
 		h.success.WithLabelValues(c.name).Set(float64(c.last.UnixMilli()) / 1000)
 		if was != nil {
 			h.up.WithLabelValues(c.name).Set(1)
+		}
+		if c.told {
+			c.told = false
 			h.log.Info("dependency is available", "dependency", c.name)
+		}
+		if !h.wasReady && h.ready() {
+			h.wasReady = true
+			h.log.Info("ready")
 		}
 		return
 	}
 	c.fails++
 	// One that was there is missed at once; one that was not there yet may be starting, as we are.
 	if c.found && c.fails == 1 || !c.found && c.fails == failsOfStart {
+		c.told = true
 		h.up.WithLabelValues(c.name).Set(0)
 		h.log.Warn("dependency is not available", "dependency", c.name, "err", settings.Redact(err.Error()))
 	}
@@ -161,7 +183,21 @@ func (h *Health) update(c *check, err error) {
 func (h *Health) Ready() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.ready()
+}
+
+func (h *Health) ready() bool {
 	return len(h.checks) > 0 && !slices.ContainsFunc(h.checks, func(c *check) bool { return c.err != nil })
+}
+
+// AwaitReady returns when the process is Ready, or ctx ends.
+func (h *Health) AwaitReady(ctx context.Context) {
+	for ctx.Err() == nil && !h.Ready() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // write prints a line per dependency, in the form of Kubernetes' own /readyz?verbose.

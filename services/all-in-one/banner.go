@@ -7,8 +7,8 @@ import (
 	"net/url"
 )
 
-// greet tells a person where everything is, with commands to copy.
-func greet(w io.Writer, parts *parts, mqttURL string) {
+// printBanner tells a person where everything is, with commands to copy.
+func printBanner(w io.Writer, parts *parts, mqttURL string) {
 	api := "http://" + reachable(parts.http.Addr())
 	host, port := "", ""
 	if parts.mqtt != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
@@ -61,11 +62,22 @@ func (c *command) Operations() *daemon.Flags {
 
 // Validate is asked when the settings are read, before anything is opened.
 func (c *command) Validate() error {
+	if c.LogRetention <= 0 {
+		return &daemon.ConfigError{Variable: "LOG_RETENTION", Value: c.LogRetention.String(), Err: errors.New("must be more than 0")}
+	}
 	if err := c.bridgeConfig().Validate(); err != nil {
 		return err
 	}
 	if err := c.kafkaConfig().Validate(); err != nil {
 		return err
+	}
+	if c.LogMaxBytes <= 0 {
+		return &daemon.ConfigError{Variable: "LOG_MAX_BYTES", Value: strconv.FormatInt(c.LogMaxBytes, 10), Err: errors.New("must be more than 0")}
+	}
+	for variable, addr := range map[string]string{"KAFKA_LISTEN_ADDR": c.KafkaListenAddr, "HTTP_ADDR": c.HTTPAddr} {
+		if err := daemon.CheckAddr(variable, addr); err != nil {
+			return err
+		}
 	}
 	return updater.CheckTTL(c.LatestTTL)
 }
@@ -80,6 +92,11 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return err
 	}
 	defer parts.close(p.Log)
-	greet(os.Stdout, parts, c.MQTTURL)
+	p.Started()
+	go func() {
+		if p.Health.AwaitReady(ctx); ctx.Err() == nil {
+			printBanner(os.Stdout, parts, c.MQTTURL)
+		}
+	}()
 	return c.runServices(ctx, p, parts)
 }

@@ -74,10 +74,10 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *parts, err er
 	if parts.http, err = parts.listen("HTTP_ADDR", c.HTTPAddr); err != nil {
 		return nil, err
 	}
-	if err := c.openKafka(parts, dir, p.Log); err != nil {
+	if err := c.openStores(ctx, parts, dir, p.Health); err != nil {
 		return nil, err
 	}
-	if err := c.openStores(ctx, parts, dir, p.Health); err != nil {
+	if err := c.openKafka(parts, dir, p.Log); err != nil {
 		return nil, err
 	}
 	return parts, nil
@@ -100,9 +100,6 @@ func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
 		Addr: c.KafkaListenAddr, Dir: filepath.Join(dir, "kafka"),
 		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes / partitions, Log: log,
 	})
-	if isBadAddr(err) {
-		return &daemon.ConfigError{Variable: "KAFKA_LISTEN_ADDR", Value: c.KafkaListenAddr, Err: err}
-	}
 	if err != nil {
 		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
 	}
@@ -138,12 +135,12 @@ func (c *command) openStores(ctx context.Context, parts *parts, dir string, heal
 	if err != nil {
 		return err
 	}
-	health.Register(ctx, readingsAt, parts.readings)
-	health.Register(ctx, metadataAt, parts.metadata)
 	if parts.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://"), c.RedisTLS); err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
 	parts.add("latest", parts.latest.Close)
+	health.Register(ctx, readingsAt, parts.readings)
+	health.Register(ctx, metadataAt, parts.metadata)
 	if c.RedisURL != "" {
 		health.Register(ctx, "redis", parts.latest)
 	}
@@ -182,12 +179,9 @@ func openFile[S store](ctx context.Context, parts *parts, open func(string) (S, 
 
 // listen listens on addr, the setting of variable.
 func (p *parts) listen(variable, addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if isBadAddr(err) {
-		return nil, &daemon.ConfigError{Variable: variable, Value: addr, Err: err}
-	}
+	l, err := daemon.Listen(variable, addr)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", variable, err)
+		return nil, err
 	}
 	p.add(variable, func() error {
 		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
@@ -196,11 +190,6 @@ func (p *parts) listen(variable, addr string) (net.Listener, error) {
 		return nil // by the service that it was given to
 	})
 	return l, nil
-}
-
-// isBadAddr reports whether listening failed because of how the address is written.
-func isBadAddr(err error) bool {
-	return errors.As(err, new(*net.AddrError)) || errors.As(err, new(*net.DNSError))
 }
 
 func (p *parts) add(name string, close func() error) {

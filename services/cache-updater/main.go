@@ -34,6 +34,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	}
 	defer cache.Close() //nolint:errcheck // every write was answered before
 	c.ClientID = updater.Group
+	p.Started()
 	p.Health.Register(ctx, "redis", cache)
 	u := &updater.Updater{Kafka: c.Config, Cache: cache, TTL: c.LatestTTL, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
 	return u.Run(ctx)

@@ -44,6 +44,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
 	defer letters.Close() //nolint:errcheck // every write was answered before
+	p.Started()
 	p.Health.Register(ctx, "mongodb", store)
 
 	w := &writer.Writer{Kafka: c.Config, Store: store, Log: p.Log, Metrics: p.Metrics, Health: p.Health}

@@ -29,6 +29,12 @@ func (r *replay) Operations() *daemon.Flags {
 	return &daemon.Flags{OpsAddr: "127.0.0.1:0", LogLevel: r.LogLevel}
 }
 
+// Validate is asked when the settings are read.
+func (r *replay) Validate() error {
+	_, _, err := r.times()
+	return err
+}
+
 func (r *replay) Run(ctx context.Context, p *daemon.Process) error {
 	from, to, err := r.times()
 	if err != nil {
@@ -39,6 +45,7 @@ func (r *replay) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
 	}
 	defer store.Close() //nolint:errcheck // every write was answered before
+	p.Started()
 	r.ClientID = writer.Group + "-replay"
 	again := &writer.Replay{Kafka: r.Config, Store: store, From: from, To: to, Log: p.Log}
 	total, err := again.Run(ctx)
@@ -50,6 +57,9 @@ func (r *replay) Run(ctx context.Context, p *daemon.Process) error {
 }
 
 func (r *replay) times() (from, to time.Time, err error) {
+	if r.From == "" {
+		return from, to, &daemon.ConfigError{Variable: "--from", Err: errors.New("is missing: the time to begin with, as 2026-01-02T15:04:05Z")}
+	}
 	if from, err = time.Parse(time.RFC3339, r.From); err != nil {
 		return from, to, &daemon.ConfigError{Variable: "--from", Value: r.From, Err: errNoTime}
 	}

@@ -3,8 +3,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"net"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -26,9 +24,10 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	b := &bridge.Bridge{Config: c.MQTT, Kafka: c.Kafka, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
 	if c.MQTT.ListenAddr != "" {
 		var err error
-		if b.Listener, err = net.Listen("tcp", c.MQTT.ListenAddr); err != nil {
-			return fmt.Errorf("open MQTT_LISTEN_ADDR: %w", err)
+		if b.Listener, err = daemon.Listen("MQTT_LISTEN_ADDR", c.MQTT.ListenAddr); err != nil {
+			return err
 		}
 	}
+	p.Started()
 	return b.Run(ctx)
 }

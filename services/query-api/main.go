@@ -4,9 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -61,13 +58,11 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
 	defer cache.Close() //nolint:errcheck // it was only read
-	listener, err := net.Listen("tcp", c.HTTPAddr)
+	listener, err := daemon.Listen("HTTP_ADDR", c.HTTPAddr)
 	if err != nil {
-		if errors.As(err, new(*net.AddrError)) || errors.As(err, new(*net.DNSError)) {
-			return &daemon.ConfigError{Variable: "HTTP_ADDR", Value: c.HTTPAddr, Err: err}
-		}
-		return fmt.Errorf("open the HTTP API at HTTP_ADDR: %w", err)
+		return err
 	}
+	p.Started()
 	database, _, _ := strings.Cut(c.DatabaseURL, ":") // mysql or postgres
 	p.Health.Register(ctx, database, devices)
 	p.Health.Register(ctx, "mongodb", stored)

@@ -50,8 +50,8 @@ func (c Config) Validate() error {
 		if err := c.Security.validate(broker); err != nil {
 			return err
 		}
-	} else if err := checkListenAddr(c.ListenAddr); err != nil {
-		return configError("MQTT_LISTEN_ADDR", c.ListenAddr, err)
+	} else if err := daemon.CheckAddr("MQTT_LISTEN_ADDR", c.ListenAddr); err != nil {
+		return err
 	}
 	if len(c.ClientID) > 65535 || !utf8.ValidString(c.ClientID) || strings.IndexByte(c.ClientID, 0) >= 0 {
 		return configError("MQTT_CLIENT_ID", c.ClientID, errors.New("must be at most 65,535 bytes of UTF-8 without NUL"))
@@ -68,17 +68,6 @@ func (c Config) Validate() error {
 
 func configError(variable, value string, err error) error {
 	return &daemon.ConfigError{Variable: variable, Value: value, Err: err}
-}
-
-func checkListenAddr(addr string) error {
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return errors.New("must be host:port or :port")
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return errors.New("the port must be a number from 0 to 65535")
-	}
-	return nil
 }
 
 // parseBroker returns s with a port and with one of the schemes tcp and tls.
@@ -99,7 +88,11 @@ func parseBroker(s string) (*url.URL, error) {
 	if u.Hostname() == "" {
 		return nil, errors.New("names no host")
 	}
-	u.Host = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
+	port = cmp.Or(u.Port(), port)
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return nil, errors.New("the port must be a number from 1 to 65535")
+	}
+	u.Host = net.JoinHostPort(u.Hostname(), port)
 	return u, nil
 }
 
