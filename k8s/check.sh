@@ -22,7 +22,7 @@ conform() {
 }
 
 # The kinds of other projects have no schema here; kustomize has at least parsed them.
-elsewhere=ScaledObject,ServiceMonitor,KafkaTopic
+elsewhere=ScaledObject,TriggerAuthentication,ServiceMonitor,PrometheusRule,KafkaTopic
 
 check() { # NAME, a folder of k8s, and components on it
   name=$1 base=$2
@@ -38,6 +38,9 @@ check() { # NAME, a folder of k8s, and components on it
   printf '%-16s ' "$name"
   conform "$dir/all.yaml"
 }
+
+sh k8s/components/monitoring/alerts.sh | diff k8s/components/monitoring/alerts.yaml - ||
+  { echo "alerts.yaml is not what k8s/components/monitoring/alerts.sh makes of the alerts"; exit 1; }
 
 # Schemas that let everything pass would be worse than none.
 if printf 'apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {prots: []}\n' | conform - >/dev/null 2>&1; then
