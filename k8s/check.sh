@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds every overlay, and the components on them, and holds the result to Kubernetes' schemas: `make
+# Builds every overlay, as it is and with other components, and holds the result to Kubernetes' schemas: `make
 # k8s-check`. It needs no cluster. What a schema cannot see, such as a selector that selects nothing, shows
 # when it is applied.
 set -eu
@@ -24,19 +24,32 @@ conform() {
 # The kinds of other projects have no schema here; kustomize has at least parsed them.
 elsewhere=ScaledObject,TriggerAuthentication,ServiceMonitor,PrometheusRule,KafkaTopic
 
-check() { # NAME, a folder of k8s, and components on it
-  name=$1 base=$2
+# check builds an overlay, with the edits that somebody might make to its kustomization.yaml.
+check() { # NAME, overlay, and editing commands of sed
+  name=$1 overlay=$work/$1/k8s/overlays/$2
   shift 2
-  dir=$work/$name
-  mkdir -p "$dir"
-  {
-    echo "resources: [../../../k8s/$base]"
-    echo "components:"
-    for c in "$@"; do echo "  - ../../../k8s/components/$c"; done
-  } >"$dir/kustomization.yaml"
-  $kustomize build "$dir" >"$dir/all.yaml"
+  rm -rf "${work:?}/$name"
+  mkdir -p "$work/$name/deploy"
+  cp -r k8s "$work/$name/"
+  cp -r deploy/mosquitto "$work/$name/deploy/"
+  for edit in "$@"; do
+    sed -i.before "$edit" "$overlay/kustomization.yaml"
+    if cmp -s "$overlay/kustomization.yaml" "$overlay/kustomization.yaml.before"; then
+      echo "$name: there is nothing to edit by $edit"
+      exit 1
+    fi
+  done
+  $kustomize build "$overlay" >"$work/$name/all.yaml"
   printf '%-16s ' "$name"
-  conform "$dir/all.yaml"
+  conform "$work/$name/all.yaml"
+}
+
+add() { # component; prod has them, commented out
+  printf '%s' "s|^components:|&\n  - ../../components/$1|"
+}
+
+uncomment() { # component
+  printf '%s' "s|^# components:|components:|; s|^#\( *- ../../components/$1\)|\1|"
 }
 
 sh k8s/components/monitoring/alerts.sh | diff k8s/components/monitoring/alerts.yaml - ||
@@ -48,11 +61,11 @@ if printf 'apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {prots: []}
   exit 1
 fi
 
-check dev overlays/dev
-check dev-extended overlays/dev keda monitoring
-check postgres base mosquitto kafka mongodb redis postgres simulator
-check listen base mqtt-listen kafka mongodb redis mysql monitoring
-check prod overlays/prod
-check prod-listen overlays/prod mqtt-listen
-check prod-extended overlays/prod keda monitoring
-check strimzi components/strimzi
+check dev dev
+check dev-extended dev "$(add keda)" "$(add monitoring)"
+check dev-postgres dev 's|components/mysql .*|components/postgres|'
+check dev-listen dev 's|components/mosquitto|components/mqtt-listen|' '/components.simulator/d' "$(add monitoring)"
+check prod prod
+check prod-extended prod "$(uncomment keda)" "$(uncomment monitoring)"
+check prod-listen prod "$(uncomment mqtt-listen)" '/^#  - patch/,$s|^#||'
+$kustomize build k8s/components/strimzi | conform
