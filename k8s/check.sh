@@ -51,7 +51,7 @@ add() { # component; prod has them, commented out
 }
 
 uncomment() { # component
-  printf '%s' "s|^# components:|components:|; s|^#\( *- ../../components/$1\)|\1|"
+  printf '%s' "s|^#\( *- ../../components/$1\)|\1|"
 }
 
 sh k8s/components/monitoring/alerts.sh | diff k8s/components/monitoring/alerts.yaml - ||
