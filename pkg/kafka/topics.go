@@ -17,7 +17,8 @@ import (
 const maxMessageBytes = 2 << 20
 
 // EnsureTopics creates the topics of cfg that are missing, with its partitions, replication and
-// retention, logs that it did, and waits for Kafka for as long as it is away. The dead-letter topic has as
+// retention, and for three replicas or more with min.insync.replicas 2: an acknowledged record is on two
+// brokers. It logs that it did, and waits for Kafka for as long as it is away. The dead-letter topic has as
 // many partitions as the other, so that what is known to be of one device stays in order there too. A
 // topic with fewer partitions than cfg asks for is used as it is, with a warning. It returns nil, the
 // error of a broker that refuses for good, or ctx's.
@@ -92,6 +93,10 @@ func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	if cfg.Retention > 0 {
 		retention := strconv.FormatInt(cfg.Retention.Milliseconds(), 10)
 		detail.ConfigEntries["retention.ms"] = &retention
+	}
+	if cfg.Replication >= 3 {
+		inSync := "2"
+		detail.ConfigEntries["min.insync.replicas"] = &inSync
 	}
 	err = admin.CreateTopic(topic, detail, false)
 	switch {

@@ -93,6 +93,26 @@ func TestEnsureTopics(t *testing.T) {
 		}
 	})
 
+	t.Run("of three replicas two must have a record, of fewer it is the broker's default", func(t *testing.T) {
+		t.Parallel()
+		for replication, want := range map[int16]string{-1: "", 2: "", 3: "2"} {
+			cluster := fake(t, kfake.NumBrokers(3))
+			cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "replicated", Partitions: 1, Replication: replication}
+			if err := kafka.EnsureTopics(t.Context(), cfg, logger(t)); err != nil {
+				t.Fatal(err)
+			}
+			for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic()} {
+				got := ""
+				if v := cluster.TopicInfo(topic).Configs["min.insync.replicas"]; v != nil {
+					got = *v
+				}
+				if got != want {
+					t.Errorf("topic %q of %d replicas has min.insync.replicas %q, want %q", topic, replication, got, want)
+				}
+			}
+		}
+	})
+
 	t.Run("several at once do not mind each other", func(t *testing.T) {
 		t.Parallel()
 		cfg := kafka.Config{Brokers: fake(t).ListenAddrs(), Topic: "shared", Partitions: 3, Replication: -1, Retention: time.Hour}
