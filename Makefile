@@ -16,7 +16,7 @@ EVERYTHING := COMPOSE_PROFILES=infra,mysql,postgres,demo,observe
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## every binary, into bin/
@@ -69,11 +69,17 @@ logs: .env ## follow the logs of the services
 ps: .env ## what runs, and how it is
 	$(EVERYTHING) $(COMPOSE) ps
 
-# Passwords are made once; servers keep those that they were first started with.
+# What .env lacks of .env.example, at first all of it, is added, with passwords of its own. What is there
+# stays: servers keep the passwords that they were first started with.
+.PHONY: .env
 .env:
-	@umask 077; while IFS= read -r line; do case $$line in \
-	  *_PASSWORD=) echo "$$line$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')";; \
-	  *) echo "$$line";; esac; done <.env.example >.env.new && mv .env.new .env
+	@umask 077; [ -e .env ] && new= || new=1; [ -z "$$(tail -c 1 .env 2>/dev/null)" ] || echo >>.env; \
+	while IFS= read -r line; do \
+	  case $$line in \
+	  [A-Z]*=*) ! grep -qs "^$${line%%=*}=" .env || continue;; \
+	  *) [ "$$new" ] || continue;; esac; \
+	  case $$line in *_PASSWORD=) line=$$line$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n');; esac; \
+	  echo "$$line" >>.env; done <.env.example
 
 .PHONY: servers
 servers: .env ## the servers of docker-compose.yml, for work on the services
