@@ -41,7 +41,11 @@ check() { # NAME, overlay, and editing commands of sed
       exit 1
     fi
   done
-  $kustomize build "$overlay" >"$work/$name/all.yaml"
+  build "$overlay"
+}
+
+build() { # a folder; the result is in $work/$name
+  $kustomize build "$1" >"$work/$name/all.yaml"
   printf '%-16s ' "$name"
   conform "$work/$name/all.yaml"
 }
@@ -70,4 +74,6 @@ check dev-listen dev 's|components/mosquitto|components/mqtt-listen|' '/componen
 check prod prod
 check prod-extended prod "$(uncomment keda)" "$(uncomment monitoring)"
 check prod-listen prod "$(uncomment mqtt-listen)" '/^#  - patch/,$s|^#||'
-$kustomize build k8s/components/strimzi | conform
+name=strimzi
+mkdir -p $work/$name
+build k8s/components/strimzi
