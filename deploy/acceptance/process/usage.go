@@ -1,0 +1,46 @@
+package process
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tick is the unit of times in /proc, the same on all platforms of Linux that Go runs on.
+const tick = 10 * time.Millisecond
+
+// Usage returns the CPU time that the process has spent so far, user+sys, and the peak of its resident memory
+// in bytes, since its start or ResetPeak. It reads them from /proc, and fails when the process has ended.
+func (p *Process) Usage() (cpu time.Duration, peak int64, err error) {
+	stat, err := os.ReadFile(p.proc("stat"))
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, field := range strings.Fields(string(stat))[13:15] { // utime and stime; no name of a service has a space
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		cpu += time.Duration(ticks) * tick
+	}
+	status, err := os.ReadFile(p.proc("status"))
+	if err != nil {
+		return 0, 0, err
+	}
+	_, line, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscanf(line, "%d kB", &peak); err != nil {
+		return 0, 0, fmt.Errorf("read VmHWM: %w", err)
+	}
+	return cpu, peak << 10, nil
+}
+
+// ResetPeak begins the peak of the resident memory anew. It fails when the process has ended.
+func (p *Process) ResetPeak() error {
+	return os.WriteFile(p.proc("clear_refs"), []byte("5"), 0)
+}
+
+func (p *Process) proc(file string) string {
+	return fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file)
+}
