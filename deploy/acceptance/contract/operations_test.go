@@ -58,15 +58,14 @@ func scrape(t *testing.T, ops string) map[string]*dto.MetricFamily {
 func TestProcess(t *testing.T) {
 	t.Run("port 0 picks a free one, the chosen addresses are logged as JSON, and SIGTERM exits 0 within 10 s", func(t *testing.T) {
 		t.Parallel()
-		dir := t.TempDir()
-		p, err := startProcess(dir, "DATA_DIR="+dir, "HTTP_ADDR=127.0.0.1:0", "MQTT_LISTEN_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0", "KAFKA_LISTEN_ADDR=127.0.0.1:0")
+		p, err := start(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
 		var addrs map[string]bool
 		eventually(t, func() error {
-			if addrs = addrsIn(p.log.String()); len(addrs) < 4 {
-				return fmt.Errorf("%d addresses are logged, want 4 (MQTT, Kafka, HTTP, operations):\n%s", len(addrs), p.log.String())
+			if addrs = addrsIn(p.Log()); len(addrs) < 4 {
+				return fmt.Errorf("%d addresses are logged, want 4 (MQTT, Kafka, HTTP, operations):\n%s", len(addrs), p.Log())
 			}
 			return nil
 		})
@@ -78,10 +77,10 @@ func TestProcess(t *testing.T) {
 			}
 			_ = conn.Close()
 		}
-		if err := p.stop(); err != nil {
+		if err := p.Stop(); err != nil {
 			t.Error(err)
 		}
-		for line := range strings.Lines(p.log.String()) {
+		for line := range strings.Lines(p.Log()) {
 			if !json.Valid([]byte(line)) {
 				t.Errorf("logged %q, want JSON", line)
 			}
@@ -97,27 +96,26 @@ func TestProcess(t *testing.T) {
 		t.Run("exit code 2 and one clear line: "+setting, func(t *testing.T) {
 			t.Parallel()
 			name, _, _ := strings.Cut(setting, "=")
-			dir := t.TempDir()
-			p, err := startProcess(dir, "DATA_DIR="+dir, "HTTP_ADDR=127.0.0.1:0", "MQTT_LISTEN_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0", "KAFKA_LISTEN_ADDR=127.0.0.1:0", setting)
+			p, err := start(t.TempDir(), setting)
 			if err != nil {
 				t.Fatal(err)
 			}
 			select {
-			case <-p.ended:
+			case <-p.Ended():
 			case <-time.After(patience):
-				t.Errorf("it runs on: %v", p.stop())
+				t.Errorf("it runs on: %v", p.Stop())
 			}
-			if code := p.cmd.ProcessState.ExitCode(); code != 2 {
+			if code := p.ExitCode(); code != 2 {
 				t.Errorf("exit code %d, want 2", code)
 			}
 			var complaints []string
-			for line := range strings.Lines(p.log.String()) {
+			for line := range strings.Lines(p.Log()) {
 				if !strings.Contains(line, `"level":"INFO"`) {
 					complaints = append(complaints, line)
 				}
 			}
 			if len(complaints) != 1 || !strings.Contains(complaints[0], name) {
-				t.Errorf("%d lines, want one that names %s:\n%s", len(complaints), name, p.log.String())
+				t.Errorf("%d lines, want one that names %s:\n%s", len(complaints), name, p.Log())
 			}
 		})
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 )
 
 // patience is how long anything may take that has no shorter limit in the contract.
@@ -65,12 +67,12 @@ func run(m *testing.M) (code int, err error) {
 
 	s, brokers := fromEnvironment()
 	if s.http == "" {
-		var p *process
+		var p *process.Process
 		if p, s, brokers, err = startAllInOne(dir); err != nil {
 			return 0, err
 		}
 		defer func() {
-			if stopped := p.stop(); err == nil {
+			if stopped := p.Stop(); err == nil {
 				err = stopped
 			}
 		}()
