@@ -12,22 +12,20 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 	"github.com/telltale-iot/telltale/services/simulator/simulator"
 )
 
 // allInOne is a running all-in-one on embedded parts.
 type allInOne struct {
-	*process
+	*process.Process
 	mqtt, api, data string
 }
 
 func (b *bench) startAllInOne(ctx context.Context) (*allInOne, error) {
-	var addrs [3]string
-	for i := range addrs {
-		var err error
-		if addrs[i], err = freeAddr(); err != nil {
-			return nil, err
-		}
+	addrs, err := process.FreeAddrs(3)
+	if err != nil {
+		return nil, err
 	}
 	data, err := os.MkdirTemp(b.dir, "data-")
 	if err != nil {
@@ -37,12 +35,12 @@ func (b *bench) startAllInOne(ctx context.Context) (*allInOne, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &allInOne{process: p, mqtt: "tcp://" + addrs[0], api: "http://" + addrs[1], data: data}, nil
+	return &allInOne{Process: p, mqtt: "tcp://" + addrs[0], api: "http://" + addrs[1], data: data}, nil
 }
 
-// finish is process.finish, and frees the disk.
+// finish is the function of that name, and frees the disk.
 func (a *allInOne) finish(f figures, err error) (figures, error) {
-	f, err = a.process.finish(f, err)
+	f, err = finish(a.Process, f, err)
 	return f, errors.Join(err, os.RemoveAll(a.data))
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 
+	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 	"github.com/telltale-iot/telltale/services/simulator/simulator"
 )
 
@@ -26,7 +27,7 @@ func bridgeSubscribe(ctx context.Context, b *bench) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	if err := bridge.stop(); err != nil { // its session stays
+	if err := bridge.Stop(); err != nil { // its session stays
 		return f, err
 	}
 	if _, err := b.publish(ctx, simulator.Config{
@@ -39,7 +40,7 @@ func bridgeSubscribe(ctx context.Context, b *bench) (f figures, err error) {
 	}
 	f.n = b.readings
 	f.rate, err = await(ctx, int64(b.readings), t.length)
-	return bridge.finish(f, err)
+	return finish(bridge, f, err)
 }
 
 func bridgeListenPaced(ctx context.Context, b *bench) (figures, error) {
@@ -57,20 +58,20 @@ func (b *bench) bridgeListen(ctx context.Context, load simulator.Config) (f figu
 		return f, err
 	}
 	defer func() { err = errors.Join(err, t.remove()) }()
-	addr, err := freeAddr()
+	addrs, err := process.FreeAddrs(1)
 	if err != nil {
 		return f, err
 	}
-	bridge, err := b.start(ctx, "mqtt-bridge", append(t.settings(), "MQTT_LISTEN_ADDR="+addr)...)
+	bridge, err := b.start(ctx, "mqtt-bridge", append(t.settings(), "MQTT_LISTEN_ADDR="+addrs[0])...)
 	if err != nil {
 		return f, err
 	}
-	load.URL, load.Devices, load.Connections = "tcp://"+addr, devices, 10
+	load.URL, load.Devices, load.Connections = "tcp://"+addrs[0], devices, 10
 	report, err := b.publish(ctx, load)
 	if err == nil {
 		err = t.holds(ctx, report.Acknowledged)
 	}
-	return bridge.finish(ofPublishers(report), err)
+	return finish(bridge, ofPublishers(report), err)
 }
 
 // holds is nil when the topic has n readings.

@@ -40,7 +40,7 @@ func (b *bench) backlog(ctx context.Context, service string, settings ...string)
 	}
 	f.n = b.readings
 	f.rate, err = await(ctx, int64(b.readings), func(ctx context.Context) (int64, error) { return t.committed(ctx, service) })
-	return p.finish(f, err)
+	return finish(p, f, err)
 }
 
 // mongoDatabase returns the URI of a database of this run's own, and what removes it.

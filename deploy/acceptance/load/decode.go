@@ -13,9 +13,7 @@ var benchLine = regexp.MustCompile(`BenchmarkDecodeLegacy\S*\s+(\d+)\s+([\d.]+) 
 
 // payloadDecode runs the decoder's own benchmark, and takes the best of three.
 func payloadDecode(ctx context.Context, b *bench) (f figures, err error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkDecodeLegacy$", "-benchmem", "-count", "3", "./pkg/payload")
-	cmd.Dir = b.root
-	out, err := cmd.CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkDecodeLegacy$", "-benchmem", "-count", "3", "github.com/telltale-iot/telltale/pkg/payload").CombinedOutput()
 	if err != nil {
 		return f, fmt.Errorf("%w\n%s", err, out)
 	}

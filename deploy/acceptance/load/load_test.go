@@ -3,13 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -70,28 +67,6 @@ func TestGetAll(t *testing.T) {
 			t.Error("no error")
 		}
 	})
-}
-
-func TestUsage(t *testing.T) {
-	p := &process{cmd: &exec.Cmd{Process: &os.Process{Pid: os.Getpid()}}}
-	before, _, err := p.usage()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sum [sha256.Size]byte
-	for range 1_000_000 { // of about 50 ns
-		sum = sha256.Sum256(sum[:])
-	}
-	after, peak, err := p.usage()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if spent := after - before; spent < 10*time.Millisecond || spent > time.Minute {
-		t.Errorf("%v of CPU time spent", spent)
-	}
-	if peak < onMiB || peak > 4096*onMiB {
-		t.Errorf("peak of %d bytes", peak)
-	}
 }
 
 func TestAwait(t *testing.T) {

@@ -28,12 +28,13 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 )
 
 // bench is one run of the program.
 type bench struct {
 	name     string // in the names of everything that the run creates
-	root     string // of the repository
 	dir      string // of binaries, logs and data
 	readings int    // of the rows that move a given number
 	seconds  time.Duration
@@ -84,9 +85,6 @@ func (b *bench) run(ctx context.Context, pattern string, keep bool) (err error) 
 	if err != nil {
 		return err
 	}
-	if b.root, err = repositoryRoot(ctx); err != nil {
-		return err
-	}
 	if b.dir, err = os.MkdirTemp("", b.name+"-"); err != nil {
 		return err
 	}
@@ -95,7 +93,7 @@ func (b *bench) run(ctx context.Context, pattern string, keep bool) (err error) 
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	}
-	if err := b.build(ctx); err != nil {
+	if err := process.Build(ctx, b.dir, services...); err != nil {
 		return err
 	}
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
@@ -57,11 +58,11 @@ func (b *bench) query(ctx context.Context, path func(iot.DeviceID) string) (f fi
 		return f, fmt.Errorf("prepare the stores: %w", err)
 	}
 
-	addr, err := freeAddr()
+	addrs, err := process.FreeAddrs(1)
 	if err != nil {
 		return f, err
 	}
-	p, err := b.start(ctx, "query-api", append(t.settings(), "HTTP_ADDR="+addr, "DATABASE_URL="+databaseURL,
+	p, err := b.start(ctx, "query-api", append(t.settings(), "HTTP_ADDR="+addrs[0], "DATABASE_URL="+databaseURL,
 		"MONGODB_URI="+mongoURI, "REDIS_URL="+server("REDIS_URL"))...)
 	if err != nil {
 		return f, err
@@ -70,8 +71,8 @@ func (b *bench) query(ctx context.Context, path func(iot.DeviceID) string) (f fi
 	for n := range queryDevices {
 		paths = append(paths, path(reading(n).Device))
 	}
-	f, err = getAll(ctx, addr, paths, b.seconds)
-	return p.finish(f, err)
+	f, err = getAll(ctx, addrs[0], paths, b.seconds)
+	return finish(p, f, err)
 }
 
 // seed puts devices, their readings, and the latest of those into the stores.
