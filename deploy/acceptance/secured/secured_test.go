@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles/tlsfilestest"
 )
@@ -102,11 +103,11 @@ func readingGoesThrough(t *testing.T, bin string, s servers, targets map[string]
 	go producer.Run(t.Context()) //nolint:errcheck // Send fails then
 	for device, name := range []string{"mysql", "postgres"} {
 		t.Run(name, func(t *testing.T) {
-			addr := "127.0.0.1:" + freePort(t)
+			addr := freeAddrs(t, 1)[0]
 			settings := merged(targets[name].settings, targets[name].variables(t, s, password), map[string]string{"HTTP_ADDR": addr})
 			api := start(t, bin, "query-api", settings)
 			eventually(t, patience, func() string {
-				if status, text := api.readiness(); status != http.StatusOK {
+				if status, text := readiness(api); status != http.StatusOK {
 					return text
 				}
 				return ""
@@ -186,36 +187,35 @@ func kafkaTrouble(t *testing.T, bin string, settings map[string]string) {
 }
 
 // notReady waits until p names the dependency and line, in /readyz and in the log, and checks that p goes on.
-func notReady(t *testing.T, p *process, dependency, line string) {
+func notReady(t *testing.T, p *process.Process, dependency, line string) {
 	t.Helper()
 	eventually(t, patience, func() string {
-		status, text := p.readiness()
+		status, text := readiness(p)
 		failed := slices.ContainsFunc(strings.Split(text, "\n"), func(l string) bool {
 			return strings.HasPrefix(l, "[-]"+dependency) && strings.Contains(l, line)
 		})
-		if status != http.StatusServiceUnavailable || !failed || !strings.Contains(p.log.String(), line) {
+		if status != http.StatusServiceUnavailable || !failed || !strings.Contains(p.Log(), line) {
 			return fmt.Sprintf("want %s: …%s… in\n%s", dependency, line, text)
 		}
 		return ""
 	})
 	select {
-	case <-p.ended:
-		t.Errorf("it ended with %d", p.code)
+	case <-p.Ended():
+		t.Errorf("it ended with %d", p.ExitCode())
 	default:
 	}
 }
 
 // ends checks that p ends with 2 and one line that names variable.
-func ends(t *testing.T, p *process, variable string) {
+func ends(t *testing.T, p *process.Process, variable string) {
 	t.Helper()
 	select {
-	case <-p.ended:
+	case <-p.Ended():
 	case <-time.After(patience):
 		t.Fatal("it runs")
 	}
-	lines := strings.Split(strings.TrimSpace(p.log.String()), "\n")
-	if last := lines[len(lines)-1]; p.code != 2 || !strings.Contains(last, variable) {
-		t.Errorf("it ended with %d and %q, want 2 and a line with %s", p.code, last, variable)
+	if code, last := p.ExitCode(), p.LogEnd(1); code != 2 || !strings.Contains(last, variable) {
+		t.Errorf("it ended with %d and %q, want 2 and a line with %s", code, last, variable)
 	}
 }
 

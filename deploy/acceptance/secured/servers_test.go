@@ -2,22 +2,26 @@ package secured
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles/tlsfilestest"
 )
 
 const password = "hunter2-Qz7"
+
+var discard = slog.New(slog.DiscardHandler)
 
 // servers are where the secured servers are, and what a client needs to get in.
 type servers struct {
@@ -43,10 +47,11 @@ func startServers(t *testing.T) servers {
 	}
 	env := append(os.Environ(), "CERTS="+certs, "PASSWORD="+password)
 	addrs := map[string]string{}
-	for _, name := range []string{"KAFKA", "REDIS", "MYSQL", "POSTGRES", "MONGO"} {
-		port := freePort(t)
-		addrs[name] = "localhost:" + port
-		env = append(env, name+"_PORT="+port)
+	names := []string{"KAFKA", "REDIS", "MYSQL", "POSTGRES", "MONGO"}
+	for i, addr := range freeAddrs(t, len(names)) {
+		_, port, _ := net.SplitHostPort(addr)
+		addrs[names[i]] = "localhost:" + port
+		env = append(env, names[i]+"_PORT="+port)
 	}
 	t.Cleanup(func() { compose(t, env, "down", "--volumes", "--timeout", "1") })
 	compose(t, env, "up", "--detach", "--wait")
@@ -79,7 +84,7 @@ func putTLSInFront(t *testing.T, addr, cert, key string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := tlsListen(cfg)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,14 +121,13 @@ func content(t *testing.T, file string) []byte {
 	return b
 }
 
-func freePort(t *testing.T) string {
+func freeAddrs(t *testing.T, n int) []string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := process.FreeAddrs(n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	return addrs
 }
 
 // eventually waits for holds, which says "" or what is missing.
