@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"log"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 )
 
 // binDir takes the programs that tests run as processes of their own.
@@ -22,17 +24,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var build = sync.OnceValue(func() error {
-	cmd := exec.Command("go", "build", "-o", binDir, root+"services/...")
-	cmd.Stderr = os.Stderr
-	return cmd.Run()
-})
+var programs = []string{"mqtt-bridge", "ingest-writer", "cache-updater", "query-api", "all-in-one", "simulator"}
+
+var build = sync.OnceValue(func() error { return process.Build(context.Background(), binDir, programs...) })
 
 // binary returns the path of the program that service builds. All are built once.
 func binary(t *testing.T, service string) string {
 	t.Helper()
 	if err := build(); err != nil {
-		t.Fatalf("build the services: %v", err)
+		t.Fatal(err)
 	}
 	return filepath.Join(binDir, service)
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -91,8 +90,8 @@ func TestEndToEnd(t *testing.T) {
 		}
 	})
 	t.Run("after a restart everything is there, the latest value too", func(t *testing.T) {
-		if code := p.end(syscall.SIGTERM); code != 0 {
-			t.Errorf("exit code %d after SIGTERM", code)
+		if err := p.Stop(); err != nil {
+			t.Error(err)
 		}
 		p = start(t, dir, s)
 		var latest reading
@@ -157,12 +156,17 @@ func TestTrouble(t *testing.T) {
 
 // expectEnd waits until p has ended by itself, and holds its exit code and the last line of its log
 // against what is expected.
-func expectEnd(t *testing.T, p *process, code int, part string) {
+func expectEnd(t *testing.T, p *program, code int, part string) {
 	t.Helper()
-	if got := p.wait(); got != code {
+	select {
+	case <-p.Ended():
+	case <-time.After(15 * time.Second):
+		t.Fatal("it is still there after 15 s")
+	}
+	if got := p.ExitCode(); got != code {
 		t.Errorf("exit code %d, want %d", got, code)
 	}
-	if last := strings.Join(tail(p.log, 1), ""); !strings.Contains(last, part) {
+	if last := p.LogEnd(1); !strings.Contains(last, part) {
 		t.Errorf("the last line is %q, want %q in it", last, part)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -47,7 +46,9 @@ func TestKill(t *testing.T) {
 		before := fleet.Report().Acknowledged
 		eventually(t, 30*time.Second, "a PUBACK after the start", func() bool { return fleet.Report().Acknowledged > before })
 		time.Sleep(time.Duration(dice.Int64N(int64(1500 * time.Millisecond)))) // the moment of the kill
-		p.end(syscall.SIGKILL)
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p := start(t, data, addrs)
 	before := fleet.Report().Acknowledged
@@ -74,8 +75,8 @@ func TestKill(t *testing.T) {
 	if report.Acknowledged < 100*kills {
 		t.Errorf("only %d readings were acknowledged", report.Acknowledged)
 	}
-	if code := p.end(syscall.SIGTERM); code != 0 {
-		t.Errorf("exit code %d after SIGTERM", code)
+	if err := p.Stop(); err != nil {
+		t.Error(err)
 	}
 }
 

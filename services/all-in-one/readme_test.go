@@ -15,7 +15,7 @@ func TestReadmeSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, service := range []string{"mqtt-bridge", "ingest-writer", "cache-updater", "query-api", "all-in-one", "simulator"} {
+	for _, service := range programs {
 		t.Run(service, func(t *testing.T) {
 			out, err := exec.CommandContext(t.Context(), binary(t, service), "--help").Output()
 			if err != nil {
