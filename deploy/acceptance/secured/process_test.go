@@ -15,7 +15,7 @@ import (
 func build(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := process.Build(t.Context(), dir, "ingest-writer", "cache-updater", "query-api"); err != nil {
+	if err := process.Build(t.Context(), dir, "mqtt-bridge", "ingest-writer", "cache-updater", "query-api"); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -1,6 +1,8 @@
 package secured
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,17 +13,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
-	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles/tlsfilestest"
 )
 
 const (
 	wrongPassword = "swordfish-Xk3"
 	patience      = 90 * time.Second // on a machine that does other things, too
-	topic         = "raw-data"
 )
 
 // target is a server as a service is told of it.
@@ -72,12 +72,39 @@ func TestSecuredServers(t *testing.T) {
 		}
 	}
 
-	t.Run("a reading goes from Kafka to the API", func(t *testing.T) { readingGoesThrough(t, bin, s, targets, stores) })
+	targets["mqtt"] = target{
+		service: "mqtt-bridge", url: "MQTT_URL", file: "MQTT", host: s.mqtt, settings: toKafka, refused: "not Authorized",
+		address: "mqtts://telltale:%s@" + s.mqtt, bad: "mqtts://telltale:%s@localhost:port",
+	}
+	toMQTT := map[string]string{
+		"MQTT_URL": "mqtts://telltale@" + s.mqtt, "MQTT_PASSWORD_FILE": secret(t, password),
+		"MQTT_CA_FILE": s.files.CA, "MQTT_CERT_FILE": s.files.Cert, "MQTT_KEY_FILE": s.files.Key,
+	}
+
+	t.Run("a reading goes from MQTT to the API", func(t *testing.T) {
+		ready(t, start(t, bin, "mqtt-bridge", merged(toKafka, toMQTT, map[string]string{"KAFKA_SASL_MECHANISM": "PLAIN"})))
+		readingGoesThrough(t, bin, s, targets, merged(toKafka, stores))
+	})
 	t.Run("trouble", func(t *testing.T) {
 		for name, target := range targets {
 			t.Run(name, func(t *testing.T) { target.trouble(t, bin, name, s) })
 		}
-		t.Run("kafka", func(t *testing.T) { kafkaTrouble(t, bin, merged(toKafka, stores)) })
+		t.Run("kafka", func(t *testing.T) {
+			waits(t, bin, "ingest-writer", "kafka", merged(toKafka, stores), map[string]trouble{
+				"a wrong password": {map[string]string{"KAFKA_PASSWORD_FILE": secret(t, wrongPassword)}, "SASL Authentication failed"},
+				"a wrong password by PLAIN": {
+					map[string]string{"KAFKA_PASSWORD_FILE": secret(t, wrongPassword), "KAFKA_SASL_MECHANISM": "PLAIN"}, "SASL Authentication failed",
+				},
+				"an unknown host": {map[string]string{"KAFKA_BROKERS": "nowhere.invalid:1234"}, "nowhere.invalid"},
+				"an unknown CA":   {map[string]string{"KAFKA_CA_FILE": tlsfilestest.New(t).WriteCA(t, t.TempDir())}, "unknown authority"},
+			})
+		})
+		t.Run("mqtt, with the password apart", func(t *testing.T) {
+			waits(t, bin, "mqtt-bridge", "mqtt", merged(toKafka, toMQTT), map[string]trouble{
+				"a wrong password": {map[string]string{"MQTT_PASSWORD_FILE": secret(t, wrongPassword)}, "not Authorized"},
+				"no certificate":   {map[string]string{"MQTT_CERT_FILE": "", "MQTT_KEY_FILE": ""}, "certificate required"},
+			})
+		})
 	})
 }
 
@@ -89,33 +116,35 @@ func (target target) variables(t *testing.T, s servers, password string) map[str
 	}
 }
 
-func readingGoesThrough(t *testing.T, bin string, s servers, targets map[string]target, stores map[string]string) {
-	kafkaSettings := targets["mongodb"].settings
-	start(t, bin, "ingest-writer", merged(kafkaSettings, stores))
-	start(t, bin, "cache-updater", merged(kafkaSettings, stores))
-	cfg := kafka.Config{Brokers: []string{s.kafka}, Topic: topic, Partitions: 2, Replication: -1, Security: kafka.Security{
-		TLS: true, Files: s.files, Username: "telltale", Password: password, Mechanism: "PLAIN",
-	}}
-	if err := kafka.EnsureTopics(t.Context(), cfg, discard); err != nil {
+// publish publishes as a device at QoS 1, and waits for the PUBACK.
+func publish(t *testing.T, s servers, topic, payload string) {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(s.files.Cert, s.files.Key)
+	if err != nil {
 		t.Fatal(err)
 	}
-	producer := kafka.NewProducer(cfg, discard, prometheus.NewRegistry())
-	go producer.Run(t.Context()) //nolint:errcheck // Send fails then
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(content(t, s.files.CA))
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("mqtts://" + s.mqtt).SetClientID("device").SetUsername("telltale").
+		SetPassword(password).SetTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}}))
+	defer c.Disconnect(100)
+	for _, do := range []func() mqtt.Token{c.Connect, func() mqtt.Token { return c.Publish(topic, 1, false, payload) }} {
+		if token := do(); !token.WaitTimeout(patience) || token.Error() != nil {
+			t.Fatalf("publish: %v", token.Error())
+		}
+	}
+}
+
+func readingGoesThrough(t *testing.T, bin string, s servers, targets map[string]target, stores map[string]string) {
+	start(t, bin, "ingest-writer", stores)
+	start(t, bin, "cache-updater", stores)
 	for device, name := range []string{"mysql", "postgres"} {
 		t.Run(name, func(t *testing.T) {
 			addr := freeAddrs(t, 1)[0]
 			settings := merged(targets[name].settings, targets[name].variables(t, s, password), map[string]string{"HTTP_ADDR": addr})
 			api := start(t, bin, "query-api", settings)
-			eventually(t, patience, func() string {
-				if status, text := readiness(api); status != http.StatusOK {
-					return text
-				}
-				return ""
-			})
-			value := fmt.Sprintf(`{"device_id": %d, "temperature": 21.5}`, device+1)
-			if err := producer.Send(t.Context(), kafka.Record{Topic: topic, Value: []byte(value)}); err != nil {
-				t.Fatal(err)
-			}
+			ready(t, api)
+			publish(t, s, fmt.Sprintf("sensors/%d/data", device+1), `{"temperature": 21.5}`)
 			path := fmt.Sprintf("http://%s/api/devices/%d/", addr, device+1)
 			for _, path := range []string{path, path + "readings/", path + "latest/"} {
 				eventually(t, patience, func() string {
@@ -136,20 +165,11 @@ func (target target) trouble(t *testing.T, bin, name string, s servers) {
 	wrongCA.files.CA = tlsfilestest.New(t).WriteCA(t, t.TempDir())
 	elsewhere := target
 	elsewhere.address = strings.Replace(target.address, target.host, "nowhere.invalid:1234", 1)
-	for trouble, c := range map[string]struct {
-		settings map[string]string
-		line     string
-	}{
+	waits(t, bin, target.service, name, target.settings, map[string]trouble{
 		"a wrong password": {target.variables(t, s, wrongPassword), target.refused},
 		"an unknown host":  {elsewhere.variables(t, s, password), "nowhere.invalid"},
 		"an unknown CA":    {target.variables(t, wrongCA, password), "unknown authority"},
-	} {
-		t.Run(trouble, func(t *testing.T) {
-			t.Parallel()
-			p := start(t, bin, target.service, merged(target.settings, c.settings))
-			notReady(t, p, name, c.line)
-		})
-	}
+	})
 	t.Run("a URL that makes no sense", func(t *testing.T) {
 		t.Parallel()
 		settings := merged(target.settings, map[string]string{target.url + "_FILE": secret(t, fmt.Sprintf(target.bad, password))})
@@ -167,22 +187,26 @@ func (target target) trouble(t *testing.T, bin, name string, s servers) {
 	})
 }
 
-func kafkaTrouble(t *testing.T, bin string, settings map[string]string) {
-	for trouble, c := range map[string]struct {
-		settings map[string]string
-		line     string
-	}{
-		"a wrong password": {map[string]string{"KAFKA_PASSWORD_FILE": secret(t, wrongPassword)}, "SASL Authentication failed"},
-		"a wrong password by PLAIN": {
-			map[string]string{"KAFKA_PASSWORD_FILE": secret(t, wrongPassword), "KAFKA_SASL_MECHANISM": "PLAIN"}, "SASL Authentication failed",
-		},
-		"an unknown host": {map[string]string{"KAFKA_BROKERS": "nowhere.invalid:1234"}, "nowhere.invalid"},
-		"an unknown CA":   {map[string]string{"KAFKA_CA_FILE": tlsfilestest.New(t).WriteCA(t, t.TempDir())}, "unknown authority"},
-	} {
-		t.Run(trouble, func(t *testing.T) {
+// trouble is settings with which a service waits, and part of what it says then.
+type trouble struct {
+	settings map[string]string
+	line     string
+}
+
+// waits starts the service with settings and those of each trouble, which is with the dependency.
+func waits(t *testing.T, bin, service, dependency string, settings map[string]string, troubles map[string]trouble) {
+	for name, c := range troubles {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			notReady(t, start(t, bin, "ingest-writer", merged(settings, c.settings)), "kafka", c.line)
+			notReady(t, start(t, bin, service, merged(settings, c.settings)), dependency, c.line)
 		})
+	}
+}
+
+func ready(t *testing.T, p *process.Process) {
+	t.Helper()
+	if err := p.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -194,6 +218,9 @@ func notReady(t *testing.T, p *process.Process, dependency, line string) {
 		failed := slices.ContainsFunc(strings.Split(text, "\n"), func(l string) bool {
 			return strings.HasPrefix(l, "[-]"+dependency) && strings.Contains(l, line)
 		})
+		if strings.Contains(text, wrongPassword) {
+			t.Error("/readyz shows a password")
+		}
 		if status != http.StatusServiceUnavailable || !failed || !strings.Contains(p.Log(), line) {
 			return fmt.Sprintf("want %s: …%s… in\n%s", dependency, line, text)
 		}

@@ -21,12 +21,10 @@ import (
 
 const password = "hunter2-Qz7"
 
-var discard = slog.New(slog.DiscardHandler)
-
 // servers are where the secured servers are, and what a client needs to get in.
 type servers struct {
-	kafka, redis, mysql, postgres, mongo string // host:port
-	files                                tlsfiles.Files
+	kafka, mqtt, redis, mysql, postgres, mongo string // host:port
+	files                                      tlsfiles.Files
 }
 
 // startServers starts the servers of compose.yml until the test ends.
@@ -47,7 +45,7 @@ func startServers(t *testing.T) servers {
 	}
 	env := append(os.Environ(), "CERTS="+certs, "PASSWORD="+password)
 	addrs := map[string]string{}
-	names := []string{"KAFKA", "REDIS", "MYSQL", "POSTGRES", "MONGO"}
+	names := []string{"KAFKA", "MQTT", "REDIS", "MYSQL", "POSTGRES", "MONGO"}
 	for i, addr := range freeAddrs(t, len(names)) {
 		_, port, _ := net.SplitHostPort(addr)
 		addrs[names[i]] = "localhost:" + port
@@ -58,7 +56,7 @@ func startServers(t *testing.T) servers {
 	compose(t, env, "exec", "-T", "kafka", "/opt/kafka/bin/kafka-configs.sh", "--bootstrap-server", "localhost:9094", "--alter",
 		"--entity-type", "users", "--entity-name", "telltale", "--add-config", "SCRAM-SHA-512=[password="+password+"]")
 
-	s := servers{kafka: addrs["KAFKA"], redis: addrs["REDIS"], mysql: addrs["MYSQL"], postgres: addrs["POSTGRES"]}
+	s := servers{kafka: addrs["KAFKA"], mqtt: addrs["MQTT"], redis: addrs["REDIS"], mysql: addrs["MYSQL"], postgres: addrs["POSTGRES"]}
 	s.files.CA = filepath.Join(certs, "ca.pem")
 	s.files.Cert, s.files.Key = ca.Write(t, t.TempDir(), "client")
 	s.mongo = putTLSInFront(t, addrs["MONGO"], cert, key)
@@ -80,7 +78,7 @@ func compose(t *testing.T, env []string, args ...string) {
 // putTLSInFront passes what comes by TLS on to the server at addr, and returns where it listens.
 func putTLSInFront(t *testing.T, addr, cert, key string) string {
 	t.Helper()
-	cfg, err := tlsfiles.Server(cert, key, discard)
+	cfg, err := tlsfiles.Server(cert, key, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
