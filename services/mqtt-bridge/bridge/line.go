@@ -167,13 +167,8 @@ func (l *line) abandon() bool {
 	if l.conn != nil || l.open.inUse() > 0 {
 		return false
 	}
-	for _, m := range l.queue {
-		if m.qos == 2 {
-			l.release(m)
-		}
-	}
-	for _, m := range l.known {
-		if m.qos == 2 {
+	for _, m := range l.known { // what is lost stays unconfirmed, and comes again
+		if m.qos == 2 && m.state == settled {
 			l.release(m)
 		}
 	}

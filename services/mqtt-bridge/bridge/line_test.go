@@ -249,4 +249,32 @@ func TestLineConfirmsQoS2(t *testing.T) {
 			t.Errorf("ended: %v, confirmed %v; want true and 7", ended, confirmed)
 		}
 	})
+
+	t.Run("only when Kafka has it", func(t *testing.T) {
+		for name, reconnected := range map[string]bool{"over its connection": false, "after another one": true} {
+			t.Run(name, func(t *testing.T) {
+				l := testLine()
+				var confirmed []uint16
+				ended := false
+				l.idle = func() { ended = l.abandon() }
+				confirm := func(id uint16) { confirmed = append(confirmed, id) }
+				first, second := newPeer(t), newPeer(t)
+				l.attach(first.conn, confirm)
+				refused, kept := testMessage(l, 7, 2, 1), testMessage(l, 8, 2, 1)
+				receive(first.conn, refused, false)
+				receive(first.conn, kept, false)
+				last := first
+				if reconnected {
+					l.attach(second.conn, confirm)
+					last = second
+				}
+				l.settle(refused, lost)
+				l.settle(kept, settled)
+				l.detach(last.conn)
+				if !ended || !slices.Equal(confirmed, []uint16{8}) {
+					t.Errorf("ended: %v, confirmed %v; want true and only 8, which Kafka has", ended, confirmed)
+				}
+			})
+		}
+	})
 }
