@@ -55,31 +55,9 @@ type endpoint struct {
 
 func (b *Bridge) listen(ctx context.Context, in *intake) error {
 	defer func() { _ = b.Listener.Close() }()
-	e := &endpoint{
-		in: in, stop: ctx.Done(), max: uint32(b.Config.MaxPacketBytes),
-		conns: make(map[*conn]*mochi.Client), sessions: make(map[string]*line),
-	}
-	if b.Config.ListenCert != "" {
-		var err error
-		if e.tls, err = tlsfiles.Server(b.Config.ListenCert, b.Config.ListenKey, b.Log); err != nil {
-			return configError("MQTT_LISTEN_CERT_FILE", b.Config.ListenCert, err)
-		}
-	}
-	capabilities := mochi.NewDefaultServerCapabilities()
-	capabilities.MaximumClients = int64(b.Config.MaxConnections)
-	capabilities.MaximumClientWritesPending = outbound
-	capabilities.MaximumSessionExpiryInterval = uint32(sessionExpiry / time.Second)
-	capabilities.MaximumPacketSize = e.max
-	capabilities.ReceiveMaximum = maxUnanswered
-	capabilities.TopicAliasMaximum = topicAliases
-	e.server = mochi.New(&mochi.Options{
-		Capabilities:            capabilities,
-		ClientNetReadBufferSize: readBuffer,
-		Logger:                  slog.New(debugOnly{b.Log.Handler()}),
-		SysTopicResendInterval:  math.MaxInt32, // $SYS is not offered
-	})
-	if err := e.server.AddHook(e, nil); err != nil {
-		return fmt.Errorf("set up the MQTT endpoint: %w", err)
+	e, err := newEndpoint(b.Config, in, ctx.Done())
+	if err != nil {
+		return err
 	}
 	if err := e.server.Serve(); err != nil {
 		return fmt.Errorf("start the MQTT endpoint: %w", err)
@@ -89,7 +67,7 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 
 	defer context.AfterFunc(ctx, func() { _ = b.Listener.Close() })()
 	var serving sync.WaitGroup
-	err := e.accept(b.Listener, b.Config.MaxConnections+connecting, &serving, b.Log)
+	err = e.accept(b.Listener, b.Config.MaxConnections+connecting, &serving, b.Log)
 	if ctx.Err() != nil {
 		err = nil
 	}
@@ -97,6 +75,36 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 	in.drain()
 	e.disconnectAll(&serving)
 	return errors.Join(err, e.server.Close())
+}
+
+func newEndpoint(cfg Config, in *intake, stop <-chan struct{}) (*endpoint, error) {
+	e := &endpoint{
+		in: in, stop: stop, max: uint32(cfg.MaxPacketBytes),
+		conns: make(map[*conn]*mochi.Client), sessions: make(map[string]*line),
+	}
+	if cfg.ListenCert != "" {
+		var err error
+		if e.tls, err = tlsfiles.Server(cfg.ListenCert, cfg.ListenKey, in.log); err != nil {
+			return nil, configError("MQTT_LISTEN_CERT_FILE", cfg.ListenCert, err)
+		}
+	}
+	capabilities := mochi.NewDefaultServerCapabilities()
+	capabilities.MaximumClients = int64(cfg.MaxConnections)
+	capabilities.MaximumClientWritesPending = outbound
+	capabilities.MaximumSessionExpiryInterval = uint32(sessionExpiry / time.Second)
+	capabilities.MaximumPacketSize = e.max
+	capabilities.ReceiveMaximum = maxUnanswered
+	capabilities.TopicAliasMaximum = topicAliases
+	e.server = mochi.New(&mochi.Options{
+		Capabilities:            capabilities,
+		ClientNetReadBufferSize: readBuffer,
+		Logger:                  slog.New(debugOnly{in.log.Handler()}),
+		SysTopicResendInterval:  math.MaxInt32, // $SYS is not offered
+	})
+	if err := e.server.AddHook(e, nil); err != nil {
+		return nil, fmt.Errorf("set up the MQTT endpoint: %w", err)
+	}
+	return e, nil
 }
 
 // accept serves the connections that l accepts, up to limit at a time, until l is closed.
