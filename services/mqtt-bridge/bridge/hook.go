@@ -162,20 +162,20 @@ func (e *endpoint) OnWill(client *mochi.Client, will mochi.Will) (mochi.Will, er
 	return will, nil
 }
 
-// OnWillSent takes a will on a topic of readings, as any message at QoS 0.
-func (e *endpoint) OnWillSent(client *mochi.Client, pk packets.Packet) {
+// OnWillSent takes a will on a topic of readings, as any message at QoS 0. It is called when a connection
+// breaks, and for delayed wills by a goroutine of mochi's own: the client may be connecting again just then.
+func (e *endpoint) OnWillSent(_ *mochi.Client, pk packets.Packet) {
 	if pk.FixedHeader.Retain { // mochi has kept it: take it out again
 		e.server.Topics.RetainMessage(packets.Packet{FixedHeader: pk.FixedHeader, TopicName: pk.TopicName})
 	}
-	c := client.Net.Conn.(*conn)
 	device, ok := e.in.filters.match(pk.TopicName)
 	if !ok {
 		return
 	}
-	m := e.in.newMessage(c.line, pk.TopicName, pk.Payload, 0, 0, pk.FixedHeader.Retain)
+	m := e.in.newMessage(e.wills, pk.TopicName, pk.Payload, 0, 0, pk.FixedHeader.Retain)
 	m.device = device
 	m.line.open.add(1)
 	e.in.inFlight.add(m.cost)
 	e.in.metrics.messages.Take(1)
-	e.in.take(c, m)
+	e.in.take(nil, m)
 }

@@ -36,8 +36,8 @@ type intake struct {
 	closed   atomic.Bool // nothing new is taken
 }
 
-// take sends m on its way, which was received over c and for which m.cost and a place in its line were
-// taken. It never blocks.
+// take sends m on its way, which was received over c (nil for a will) and for which m.cost and a place in
+// its line were taken. It never blocks.
 func (in *intake) take(c *conn, m *message) {
 	if in.closed.Load() || !m.line.push(c, m) {
 		in.metrics.messages.SettleOne(messageRefused)

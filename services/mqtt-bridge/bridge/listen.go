@@ -47,6 +47,7 @@ type endpoint struct {
 	stop   <-chan struct{} // closed when the bridge stops
 	max    uint32          // bytes in a packet
 	tls    *tls.Config     // nil without TLS
+	wills  *line           // they are of no session any more; it never has a connection
 
 	mu       sync.Mutex
 	conns    map[*conn]*mochi.Client // nil until its session is established
@@ -79,7 +80,7 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 
 func newEndpoint(cfg Config, in *intake, stop <-chan struct{}) (*endpoint, error) {
 	e := &endpoint{
-		in: in, stop: stop, max: uint32(cfg.MaxPacketBytes),
+		in: in, stop: stop, max: uint32(cfg.MaxPacketBytes), wills: newLine(in.metrics, nil),
 		conns: make(map[*conn]*mochi.Client), sessions: make(map[string]*line),
 	}
 	if cfg.ListenCert != "" {
