@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"bytes"
+	"encoding/binary"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,7 +18,7 @@ func (e *endpoint) ID() string { return "telltale" }
 func (e *endpoint) Provides(method byte) bool {
 	switch method {
 	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablished,
-		mochi.OnPublish, mochi.OnSubscribe, mochi.OnPacketEncode, mochi.OnWill, mochi.OnWillSent:
+		mochi.OnPacketRead, mochi.OnPublish, mochi.OnSubscribe, mochi.OnPacketEncode, mochi.OnWill, mochi.OnWillSent:
 		return true
 	}
 	return false
@@ -123,13 +125,34 @@ func (e *endpoint) wait(c *conn, q *quota, n int) bool {
 	return true
 }
 
-// confirmed lets mochi answer the release of a QoS 2 message.
-func confirmed(client *mochi.Client, id uint16) {
+// confirmed lets mochi answer the release of a QoS 2 message, and until then every PUBLISH with its id: by
+// PUBREC, without a call of OnPublish.
+func confirmed(client *mochi.Client, m *message) {
 	client.State.Inflight.Set(packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Pubrec},
-		PacketID:    id,
+		PacketID:    m.id,
+		Payload:     binary.BigEndian.AppendUint64(nil, m.hash), // for OnPacketRead; a PUBREC has none
 		Created:     time.Now().Unix(),
 	})
+}
+
+// OnPacketRead looks for a PUBLISH that has the id of a QoS 2 message which was never released, and is
+// another message, as line.resume does for those that are not confirmed: a device may have forgotten its
+// state. mochi would take it for a repetition.
+func (e *endpoint) OnPacketRead(client *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+	h := pk.FixedHeader
+	if h.Type != packets.Publish || h.Qos == 0 {
+		return pk, nil
+	}
+	if h.Qos == 2 && h.Dup {
+		was, ok := client.State.Inflight.Get(pk.PacketID)
+		hash := binary.BigEndian.AppendUint64(nil, contentHash(pk.TopicName, pk.Payload))
+		if !ok || bytes.Equal(was.Payload, hash) {
+			return pk, nil
+		}
+	}
+	client.State.Inflight.Delete(pk.PacketID)
+	return pk, nil
 }
 
 // OnSubscribe grants QoS 0 to all.

@@ -15,7 +15,7 @@ type line struct {
 
 	mu      sync.Mutex
 	conn    *conn               // nil while the session has none
-	confirm func(id uint16)     // see attach; may be nil
+	confirm func(*message)      // see attach; may be nil
 	queue   []*message          // QoS 1 and 2, received over conn and not acknowledged
 	known   map[uint16]*message // those with QoS 2, and all left over from earlier connections
 }
@@ -30,7 +30,7 @@ func newLine(m *metrics, idle func()) *line {
 
 // attach makes c the connection of the session. confirm is told of each QoS 2 message that Kafka has, or
 // that is dropped, so that its release can be answered.
-func (l *line) attach(c *conn, confirm func(id uint16)) {
+func (l *line) attach(c *conn, confirm func(*message)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known == nil && len(l.queue) > 0 {
@@ -155,7 +155,7 @@ func (l *line) release(m *message) {
 		delete(l.known, m.id)
 	}
 	if l.confirm != nil {
-		l.confirm(m.id)
+		l.confirm(m)
 	}
 }
 

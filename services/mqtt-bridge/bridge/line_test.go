@@ -216,7 +216,7 @@ func TestLineConfirmsQoS2(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l, p := testLine(), newPeer(t)
 			var confirmed []uint16
-			l.attach(p.conn, func(id uint16) { confirmed = append(confirmed, id) })
+			l.attach(p.conn, func(m *message) { confirmed = append(confirmed, m.id) })
 			m := testMessage(l, 7, 2, 1)
 			receive(p.conn, m, false)
 			if receive(p.conn, testMessage(l, 7, 2, 1), true) {
@@ -237,7 +237,7 @@ func TestLineConfirmsQoS2(t *testing.T) {
 		var confirmed []uint16
 		ended := false
 		l.idle = func() { ended = l.abandon() }
-		l.attach(p.conn, func(id uint16) { confirmed = append(confirmed, id) })
+		l.attach(p.conn, func(m *message) { confirmed = append(confirmed, m.id) })
 		m := testMessage(l, 7, 2, 1)
 		receive(p.conn, m, false)
 		l.detach(p.conn)
@@ -257,7 +257,7 @@ func TestLineConfirmsQoS2(t *testing.T) {
 				var confirmed []uint16
 				ended := false
 				l.idle = func() { ended = l.abandon() }
-				confirm := func(id uint16) { confirmed = append(confirmed, id) }
+				confirm := func(m *message) { confirmed = append(confirmed, m.id) }
 				first, second := newPeer(t), newPeer(t)
 				l.attach(first.conn, confirm)
 				refused, kept := testMessage(l, 7, 2, 1), testMessage(l, 8, 2, 1)

@@ -211,7 +211,7 @@ func (e *endpoint) session(client *mochi.Client, c *conn) {
 		e.sessions[client.ID] = l
 	}
 	c.line = l
-	l.attach(c, func(id uint16) { confirmed(client, id) })
+	l.attach(c, func(m *message) { confirmed(client, m) })
 }
 
 // forget ends the line of a client id when nothing needs it any more.

@@ -97,3 +97,51 @@ func TestListenQoS2(t *testing.T) {
 	}
 	b.conserved()
 }
+
+// A device that forgot its state, and kept its session, starts its packet ids anew: at one that the bridge
+// still holds for a QoS 2 message which was never released.
+func TestListenQoS2NeverReleased(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		qos     byte
+		dup     bool // what was sent before did not arrive
+		payload string
+	}{
+		{"another message under the same id is taken", 2, false, reading(1, 2)},
+		{"so is one at QoS 1, and has its PUBACK", 1, false, reading(1, 2)},
+		{"at QoS 1 with DUP too", 1, true, reading(1, 2)},
+		{"at QoS 2 with DUP by its content", 2, true, reading(1, 2)},
+		{"an equal message without DUP is another one", 2, false, reading(1, 1)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			k := newKafka(t)
+			b := listen(t, k, defaults())
+			d := connect(t, b.addr, connectPacket("a"))
+			d.publish(2, 7, "sensors/data", reading(1, 1))
+			d.wantAcks(7)
+			_ = d.conn.Close()
+			d = connect(t, b.addr, connectPacket("a"))
+			d.wantAcks(7) // the session has it
+			p := publication(tt.qos, 7, "sensors/data", tt.payload)
+			p.Dup = tt.dup
+			d.send(p)
+			switch ack := d.receive().(type) {
+			case *packets.PubackPacket:
+				if tt.qos != 1 {
+					t.Errorf("received %v, want PUBREC", ack)
+				}
+			case *packets.PubrecPacket:
+				if tt.qos != 2 {
+					t.Errorf("received %v, want PUBACK", ack)
+				}
+			default:
+				t.Errorf("received %v, want an acknowledgement", ack)
+			}
+			if n := b.count("readings_total:produced"); n != 2 {
+				t.Errorf("%v readings in Kafka when the second message is acknowledged, want 2", n)
+			}
+			b.conserved()
+		})
+	}
+}
