@@ -216,9 +216,13 @@ func (l *link) subscribe(ctx context.Context) error {
 	if err := finish(ctx, token); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	for f, code := range token.Result() {
-		if code == refused {
+	granted := token.Result()
+	for _, f := range l.wanted {
+		switch granted[f] {
+		case refused:
 			return fmt.Errorf("subscribe: the broker refuses %s to client %s", f, l.id)
+		case 0: // it need not send again what is not acknowledged
+			return fmt.Errorf("subscribe: the broker grants %s to client %s at QoS 0 only, and could lose messages", f, l.id)
 		}
 	}
 	if err := finish(ctx, l.client.Unsubscribe(l.other...)); err != nil {

@@ -61,6 +61,23 @@ func TestSubscribe(t *testing.T) {
 		b.checked("")
 	})
 
+	t.Run("so is one at QoS 0 only, where the broker may drop messages", func(t *testing.T) {
+		t.Parallel()
+		broker := newBroker(t)
+		b := broker.subscribe(newKafka(t), nil)
+		d, _ := broker.accept()
+		d.connack(packets.Accepted, false)
+		d.subscribed(0)
+		if p, ok := d.receive().(*packets.DisconnectPacket); !ok {
+			t.Errorf("received %v, want DISCONNECT", p)
+		}
+		_ = d.conn.Close()
+		b.checked("grants sensors/")
+		b.checked("at QoS 0 only")
+		broker.session()
+		b.checked("")
+	})
+
 	t.Run("a refused connection is told, and tried again", func(t *testing.T) {
 		t.Parallel()
 		broker := newBroker(t)
