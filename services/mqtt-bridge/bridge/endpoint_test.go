@@ -1,8 +1,15 @@
 package bridge
 
 import (
+	"encoding/binary"
+	"io"
 	"log/slog"
+	"net"
+	"strconv"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,5 +47,37 @@ func TestWillOfADeviceWithoutASession(t *testing.T) {
 	})
 	if e.in.inFlight.inUse() == 0 {
 		t.Error("the will is not on its way to Kafka")
+	}
+}
+
+func TestListenLongKeepalive(t *testing.T) {
+	for _, keepalive := range []uint16{43_690, 43_691, 65_535} {
+		t.Run(strconv.Itoa(int(keepalive)), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := testEndpoint(t)
+				ours, theirs := net.Pipe()
+				var serving sync.WaitGroup
+				serving.Go(func() { e.serve(e.newConn(ours)) })
+				exchange := func(sent string, kind byte) {
+					t.Helper()
+					if _, err := theirs.Write([]byte(sent)); err != nil {
+						t.Fatal(err)
+					}
+					answer := make([]byte, 2)
+					if _, err := io.ReadFull(theirs, answer); err != nil || answer[0] != kind<<4 {
+						t.Fatalf("received % x, %v; want a packet of type %d", answer, err, kind)
+					}
+					if _, err := io.CopyN(io.Discard, theirs, int64(answer[1])); err != nil {
+						t.Fatal(err)
+					}
+				}
+				interval := string(binary.BigEndian.AppendUint16(nil, keepalive))
+				exchange("\x10\x0d\x00\x04MQTT\x04\x00"+interval+"\x00\x01a", packets.Connack)
+				time.Sleep(time.Duration(keepalive) * time.Second) // of the test's own clock
+				exchange("\xc0\x00", packets.Pingresp)
+				_ = theirs.Close()
+				serving.Wait()
+			})
+		})
 	}
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,11 +18,23 @@ func (e *endpoint) ID() string { return "telltale" }
 // Provides tells mochi which of the methods below to call.
 func (e *endpoint) Provides(method byte) bool {
 	switch method {
-	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablished,
+	case mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablished,
 		mochi.OnPacketRead, mochi.OnPublish, mochi.OnSubscribe, mochi.OnPacketEncode, mochi.OnWill, mochi.OnWillSent:
 		return true
 	}
 	return false
+}
+
+// maxKeepalive, in seconds, is the longest of which mochi can tell one and a half times, in 16 bits.
+const maxKeepalive = math.MaxUint16 / 3 * 2
+
+// OnConnect shortens a keepalive that is longer than that. A device with MQTT 5 is told; one with MQTT 3
+// keeps to its own, which is no longer than the one and a half times that it is waited for.
+func (e *endpoint) OnConnect(client *mochi.Client, _ packets.Packet) error {
+	if s := &client.State; s.Keepalive > maxKeepalive {
+		s.Keepalive, s.ServerKeepalive = maxKeepalive, true
+	}
+	return nil
 }
 
 // OnConnectAuthenticate lets every device in.

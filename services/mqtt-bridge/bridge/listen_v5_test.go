@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
+	"github.com/google/go-cmp/cmp"
 )
 
 // device5 speaks MQTT 5 a packet at a time.
@@ -102,6 +103,19 @@ func TestListenMQTT5(t *testing.T) {
 			p.MaximumPacketSize == nil || *p.MaximumPacketSize != 1114112 ||
 			p.TopicAliasMaximum == nil || *p.TopicAliasMaximum != 16 {
 			t.Errorf("announced: %v", p)
+		}
+	})
+
+	t.Run("a keepalive that is too long is shortened", func(t *testing.T) {
+		t.Parallel()
+		b := listen(t, newKafka(t), defaults())
+		for keepalive, want := range map[uint16]*uint16{43_690: nil, 65_535: ref(uint16(43_690))} {
+			p := connectPacket5("a")
+			p.KeepAlive = keepalive
+			_, ack := connect5(t, b.addr, p)
+			if diff := cmp.Diff(want, ack.Properties.ServerKeepAlive); diff != "" {
+				t.Errorf("keepalive announced for %d (-want +got):\n%s", keepalive, diff)
+			}
 		}
 	})
 
