@@ -25,6 +25,9 @@ const (
 	// connecting is how many connections beyond the limit may be at that stage. Further ones wait to be
 	// accepted.
 	connecting = 64
+	// acceptPause is how long is waited when a connection cannot be accepted: for lack of file
+	// descriptors, most likely, so that others must end first.
+	acceptPause = time.Second
 	// sessionExpiry is how long a session is kept whose device is away, at most: its subscriptions, and
 	// the QoS 2 messages that it has not released.
 	sessionExpiry = time.Hour
@@ -68,7 +71,7 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 
 	defer context.AfterFunc(ctx, func() { _ = b.Listener.Close() })()
 	var serving sync.WaitGroup
-	err = e.accept(b.Listener, b.Config.MaxConnections+connecting, &serving, b.Log)
+	err = e.accept(b.Listener, b.Config.MaxConnections+connecting, &serving, b.setStatus)
 	if ctx.Err() != nil {
 		err = nil
 	}
@@ -108,8 +111,9 @@ func newEndpoint(cfg Config, in *intake, stop <-chan struct{}) (*endpoint, error
 	return e, nil
 }
 
-// accept serves the connections that l accepts, up to limit at a time, until l is closed.
-func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, log *slog.Logger) error {
+// accept serves the connections that l accepts, up to limit at a time, until l is closed. It tells status
+// when none can be accepted.
+func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, status func(error)) error {
 	places := make(chan struct{}, limit)
 	for {
 		select {
@@ -123,8 +127,15 @@ func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, lo
 			if errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("accept MQTT connections: %w", err)
 			}
-			log.Warn("cannot accept MQTT connections", "err", err)
-			time.Sleep(time.Second) // out of file descriptors, most likely: others must end first
+			e.in.log.Warn("cannot accept MQTT connections", "err", err)
+			status(fmt.Errorf("cannot accept connections: %w", err))
+			select {
+			case <-time.After(acceptPause):
+			case <-e.stop:
+			}
+			// Whether it works again does not show before the next device comes, which may wait for
+			// the bridge to be ready.
+			status(nil)
 			continue
 		}
 		serving.Go(func() {
