@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -41,4 +42,33 @@ func TestAcceptFails(t *testing.T) {
 		results <- net.ErrClosed
 		accepting.Wait()
 	})
+}
+
+// A stop ends all connections that are entered: those too that were accepted the moment before.
+func TestAcceptEntersConnections(t *testing.T) {
+	e := testEndpoint(t)
+	const connections = 100
+	var given []net.Conn
+	l := scripted(func() (net.Conn, error) {
+		e.mu.Lock()
+		entered := len(e.conns)
+		e.mu.Unlock()
+		if entered != len(given) {
+			t.Errorf("%d connections are entered, and %d accepted", entered, len(given))
+		}
+		if len(given) == connections || t.Failed() {
+			return nil, net.ErrClosed
+		}
+		ours, theirs := net.Pipe()
+		given = append(given, theirs)
+		return ours, nil
+	})
+	var serving sync.WaitGroup
+	if err := e.accept(l, connections+1, &serving, func(error) {}); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	for _, c := range given {
+		_ = c.Close()
+	}
+	serving.Wait()
 }

@@ -138,8 +138,12 @@ func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, st
 			status(nil)
 			continue
 		}
+		c := e.newConn(nc)
+		e.mu.Lock()
+		e.conns[c] = nil
+		e.mu.Unlock()
 		serving.Go(func() {
-			e.serve(e.newConn(nc))
+			e.serve(c)
 			<-places
 		})
 	}
@@ -152,12 +156,9 @@ func (e *endpoint) newConn(nc net.Conn) *conn {
 	return newConn(tls.Server(pace(nc, readBuffer, 0), e.tls)) // a TLS record may hold no more than a message
 }
 
-// serve speaks MQTT over c until the connection ends. A packet that makes mochi panic, as some malformed
-// ones do, ends this connection alone.
+// serve speaks MQTT over c, which is in e.conns, until the connection ends. A packet that makes mochi panic,
+// as some malformed ones do, ends this connection alone.
 func (e *endpoint) serve(c *conn) {
-	e.mu.Lock()
-	e.conns[c] = nil
-	e.mu.Unlock()
 	defer func() {
 		if p := recover(); p != nil {
 			e.in.log.Error("panic while serving a device; its connection is closed",
