@@ -20,8 +20,10 @@
 //   - The bridge stops: it takes nothing new, waits up to 5 s for Kafka, acknowledges, disconnects. What
 //     is not acknowledged by then, the peer sends again.
 //   - Kafka refuses a record for good: one that is too large goes to the dead-letter topic, cut if need
-//     be; anything else breaks the connection, so that the message comes again.
+//     be; anything else breaks the connection, and the message, which is not acknowledged, comes again at
+//     QoS 1 and 2. At QoS 0 it is lost, and counted as failed.
 //
 // It is not a broker: it keeps no messages, and forwards to clients that subscribe at QoS 0, for people
-// who want to look.
+// who want to look. Whoever reaches the port can subscribe so to the readings of all devices, and publish
+// as any of them: keep strangers away from it, by the network.
 package bridge

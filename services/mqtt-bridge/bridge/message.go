@@ -24,8 +24,11 @@ type message struct {
 	qos      byte
 	retained bool
 
-	records  int                   // one for each reading, rejected ones included
-	waiting  atomic.Int32          // records that Kafka has not answered for
+	records int          // one for each reading, rejected ones included
+	waiting atomic.Int32 // records that Kafka has not answered for
+
+	// What became of records. Each is counted by itself, none is told from the others: so a record that
+	// is forgotten, or counted twice, shows in the balance (see package tally).
 	produced atomic.Int32          // readings that are in Kafka
 	dead     atomic.Int32          // readings that are dead letters
 	failed   atomic.Int32          // readings that are neither
