@@ -3,6 +3,8 @@ package tlsfiles
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"log/slog"
 	"sync"
 )
@@ -55,4 +57,56 @@ func (k *keeper) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	k.cert, k.bad = cert, ""
 	k.log.Info("took the new certificate", "file", now.certFile, "valid_until", cert.Leaf.NotAfter)
 	return cert, nil
+}
+
+// RequireClients makes cfg, of a server, refuse clients that show no certificate which one of the
+// authorities in caFile has signed. It looks at the file at each new connection. While there is no
+// certificate in it, those authorities count that were in it before.
+func RequireClients(cfg *tls.Config, caFile string, log *slog.Logger) error {
+	clients, err := Authorities(caFile)
+	if err != nil {
+		return err
+	}
+	cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, clients
+	k := &clientKeeper{log: log, file: caFile, cfg: cfg.Clone()}
+	cfg.GetConfigForClient = k.config
+	return nil
+}
+
+// Authorities returns those whose certificates are in file.
+func Authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, errors.New("read CA certificates: no file is named")
+	}
+	return Files{CA: file}.roots()
+}
+
+// clientKeeper has the authorities that a server trusts to have signed its clients' certificates.
+type clientKeeper struct {
+	log  *slog.Logger
+	file string
+
+	mu  sync.Mutex
+	cfg *tls.Config // with the newest authorities; in use by connections, and not changed
+	bad string      // why the file cannot be used, as it was logged
+}
+
+func (k *clientKeeper) config(*tls.ClientHelloInfo) (*tls.Config, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now, err := Authorities(k.file)
+	switch {
+	case err != nil:
+		if k.bad != err.Error() {
+			k.bad = err.Error()
+			k.log.Error("cannot use the new authorities of clients, going on with those before", "err", err)
+		}
+	case !now.Equal(k.cfg.ClientCAs):
+		k.cfg, k.bad = k.cfg.Clone(), ""
+		k.cfg.ClientCAs = now
+		k.log.Info("took the new authorities of clients", "file", k.file)
+	default:
+		k.bad = ""
+	}
+	return k.cfg, nil
 }

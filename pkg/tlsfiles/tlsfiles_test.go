@@ -48,7 +48,8 @@ func TestConnection(t *testing.T) {
 		{"one of an authority that is not in the file is refused",
 			Files{CA: stranger.WriteCA(t, t.TempDir()), Cert: f.client.Cert, Key: f.client.Key}, "localhost", "unknown authority"},
 		{"without a CA file the system's count", Files{Cert: f.client.Cert, Key: f.client.Key}, "localhost", "unknown authority"},
-		{"the client's certificate is shown", Files{CA: f.client.CA, Cert: strangersCert, Key: strangersKey}, "localhost", "remote error"},
+		{"a client without a certificate is refused", Files{CA: f.client.CA}, "localhost", "certificate required"},
+		{"so is one with a certificate of an authority that the server does not know", Files{CA: f.client.CA, Cert: strangersCert, Key: strangersKey}, "localhost", "remote error"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -91,6 +92,43 @@ func TestReplacedFiles(t *testing.T) {
 		}
 		if before.Equal(after) {
 			t.Error("the server shows the certificate from before")
+		}
+	})
+	t.Run("a new connection to a server counts by the new authorities, resumed or not", func(t *testing.T) {
+		f := write(t)
+		var log bytes.Buffer
+		// The client goes on with the authority of the server's certificate, and resumes its session.
+		servers := f.client
+		servers.CA = f.ca.WriteCA(t, t.TempDir())
+		client, err := servers.Client("localhost")
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		addr, cfg := serve(t, f, slog.New(slog.NewTextHandler(&log, nil)))
+		if _, err := greeted(addr, client); err != nil {
+			t.Fatal(err)
+		}
+		right := read(t, f.client.CA)
+		replace(t, f.client.CA, read(t, tlsfilestest.New(t).WriteCA(t, t.TempDir())))
+		if _, err := greeted(addr, client); err == nil {
+			t.Error("a client is taken whose authority is not in the file any more")
+		}
+		replace(t, f.client.CA, right)
+		if _, err := greeted(addr, client); err != nil {
+			t.Error(err)
+		}
+		replace(t, f.client.CA, nil) // as while it is being written
+		for range 2 {
+			if _, err := greeted(addr, client); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := cfg.GetConfigForClient(nil); err != nil { // nothing else writes to log now
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "cannot use the new authorities"); n != 1 || !strings.Contains(log.String(), f.client.CA) {
+			t.Errorf("%d lines, want one that names the file: %s", n, log.String())
 		}
 	})
 	t.Run("a server goes on with its certificate while the files hold no pair, and says so once", func(t *testing.T) {
@@ -150,6 +188,13 @@ func TestBadFiles(t *testing.T) {
 			t.Errorf("%v; want an error with %q", err, missing)
 		}
 	})
+	t.Run("nor without an authority of its clients", func(t *testing.T) {
+		for _, file := range []string{"", missing, f.client.Key} {
+			if err := RequireClients(new(tls.Config), file, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), file) {
+				t.Errorf("%v; want an error with %q", err, file)
+			}
+		}
+	})
 }
 
 // serve starts a server that asks for client certificates and greets with a byte, and returns its address
@@ -160,8 +205,9 @@ func serve(t *testing.T, f files, log *slog.Logger) (string, *tls.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
-	cfg.ClientCAs.AppendCertsFromPEM(read(t, f.client.CA))
+	if err := RequireClients(cfg, f.client.CA, log); err != nil {
+		t.Fatal(err)
+	}
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -188,6 +234,10 @@ func connect(addr string, f Files, server string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	return greeted(addr, cfg)
+}
+
+func greeted(addr string, cfg *tls.Config) (*x509.Certificate, error) {
 	raw, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
