@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles/tlsfilestest"
 )
 
 func validConfig() Config {
@@ -31,6 +32,7 @@ func TestValidate(t *testing.T) {
 		{"a certificate to show to nobody", func(c *Config) { c.ListenCert, c.ListenKey = "a", "b" }, "MQTT_LISTEN_CERT_FILE"},
 		{"a certificate without its key", func(c *Config) { c.ListenAddr, c.ListenCert = ":8883", "a" }, "MQTT_LISTEN_CERT_FILE"},
 		{"a certificate that is not there", func(c *Config) { c.ListenAddr, c.ListenCert, c.ListenKey = ":8883", "a", "b" }, "MQTT_LISTEN_CERT_FILE"},
+		{"authorities of devices without a certificate to show", func(c *Config) { c.ListenAddr, c.ListenClientCA = ":8883", "a" }, "MQTT_LISTEN_CLIENT_CA_FILE"},
 		{"no URL", func(c *Config) { c.URL = "localhost:1883" }, "MQTT_URL"},
 		{"an unknown scheme", func(c *Config) { c.URL = "http://me:secret@localhost" }, "MQTT_URL"},
 		{"no host", func(c *Config) { c.URL = "tcp://:1883" }, "MQTT_URL"},
@@ -58,6 +60,22 @@ func TestValidate(t *testing.T) {
 				t.Errorf("the error shows the password: %v", err)
 			}
 		})
+	}
+}
+
+func TestValidateClientCA(t *testing.T) {
+	ca, dir := tlsfilestest.New(t), t.TempDir()
+	c := validConfig()
+	c.ListenAddr = ":8883"
+	c.ListenCert, c.ListenKey = ca.Write(t, dir, "bridge")
+	c.ListenClientCA = ca.WriteCA(t, dir)
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	c.ListenClientCA = c.ListenKey // no certificate in it
+	var bad *daemon.ConfigError
+	if err := c.Validate(); !errors.As(err, &bad) || bad.Variable != "MQTT_LISTEN_CLIENT_CA_FILE" {
+		t.Errorf("got %v, want an error about MQTT_LISTEN_CLIENT_CA_FILE", err)
 	}
 }
 

@@ -25,5 +25,6 @@
 //
 // It is not a broker: it keeps no messages, and forwards to clients that subscribe at QoS 0, for people
 // who want to look. Whoever reaches the port can subscribe so to the readings of all devices, and publish
-// as any of them: keep strangers away from it, by the network.
+// as any of them. Keep strangers away from it: by the network, or by certificates that devices must have
+// (MQTT_LISTEN_CLIENT_CA_FILE).
 package bridge

@@ -37,7 +37,7 @@ func (e *endpoint) OnConnect(client *mochi.Client, _ packets.Packet) error {
 	return nil
 }
 
-// OnConnectAuthenticate lets every device in.
+// OnConnectAuthenticate lets every device in: TLS has refused those that are to stay out (see secure).
 func (e *endpoint) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
 
 // OnACLCheck allows everything but reading $SYS.

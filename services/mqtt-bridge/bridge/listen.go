@@ -86,11 +86,8 @@ func newEndpoint(cfg Config, in *intake, stop <-chan struct{}) (*endpoint, error
 		in: in, stop: stop, max: uint32(cfg.MaxPacketBytes), wills: newLine(in.metrics, nil),
 		conns: make(map[*conn]*mochi.Client), sessions: make(map[string]*line),
 	}
-	if cfg.ListenCert != "" {
-		var err error
-		if e.tls, err = tlsfiles.Server(cfg.ListenCert, cfg.ListenKey, in.log); err != nil {
-			return nil, configError("MQTT_LISTEN_CERT_FILE", cfg.ListenCert, err)
-		}
+	if err := e.secure(cfg); err != nil {
+		return nil, err
 	}
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumClients = int64(cfg.MaxConnections)
@@ -109,6 +106,23 @@ func newEndpoint(cfg Config, in *intake, stop <-chan struct{}) (*endpoint, error
 		return nil, fmt.Errorf("set up the MQTT endpoint: %w", err)
 	}
 	return e, nil
+}
+
+// secure makes devices connect with TLS, where cfg names a certificate to show to them.
+func (e *endpoint) secure(cfg Config) (err error) {
+	if cfg.ListenCert == "" {
+		return nil
+	}
+	if e.tls, err = tlsfiles.Server(cfg.ListenCert, cfg.ListenKey, e.in.log); err != nil {
+		return configError("MQTT_LISTEN_CERT_FILE", cfg.ListenCert, err)
+	}
+	if cfg.ListenClientCA == "" {
+		return nil
+	}
+	if err := tlsfiles.RequireClients(e.tls, cfg.ListenClientCA, e.in.log); err != nil {
+		return configError("MQTT_LISTEN_CLIENT_CA_FILE", cfg.ListenClientCA, err)
+	}
+	return nil
 }
 
 // accept serves the connections that l accepts, up to limit at a time, until l is closed. It tells status

@@ -32,8 +32,16 @@ func (s Security) validate(broker *url.URL) error {
 	return nil
 }
 
-// validateListener checks what a listening bridge shows to devices.
+// validateListener checks what a listening bridge shows to devices, and what it asks of them.
 func (c Config) validateListener() error {
+	if c.ListenClientCA != "" {
+		if c.ListenCert == "" {
+			return configError("MQTT_LISTEN_CLIENT_CA_FILE", c.ListenClientCA, errors.New("is of no use without MQTT_LISTEN_CERT_FILE"))
+		}
+		if _, err := tlsfiles.Authorities(c.ListenClientCA); err != nil {
+			return configError("MQTT_LISTEN_CLIENT_CA_FILE", c.ListenClientCA, err)
+		}
+	}
 	if c.ListenCert == "" && c.ListenKey == "" {
 		return nil
 	}

@@ -189,3 +189,62 @@ func TestListenOverTLS(t *testing.T) {
 	}
 	b.conserved()
 }
+
+func TestListenToDevicesWithCertificates(t *testing.T) {
+	t.Parallel()
+	k, ca, dir := newKafka(t), tlsfilestest.New(t), t.TempDir()
+	cfg := defaults()
+	cfg.ListenCert, cfg.ListenKey = ca.Write(t, dir, "bridge", "127.0.0.1")
+	cfg.ListenClientCA = ca.WriteCA(t, dir)
+	trust := pool(t, cfg.ListenClientCA)
+	b := listen(t, k, cfg)
+	// secured is a device that shows the certificates, and has sent its CONNECT and a reading.
+	secured := func(certificates ...tls.Certificate) *device {
+		t.Helper()
+		c, err := tls.Dial("tcp", b.addr, &tls.Config{RootCAs: trust, Certificates: certificates})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		d := &device{t: t, conn: c, r: bufio.NewReader(c)}
+		for _, p := range []packets.ControlPacket{connectPacket("a"), publication(1, 1, "sensors/data", reading(1, 1))} {
+			if p.Write(c) != nil {
+				break // refused already
+			}
+		}
+		return d
+	}
+	refused := func(d *device) {
+		t.Helper()
+		if p := d.receive(); p != nil {
+			t.Errorf("received %v, want the end of the connection", p)
+		}
+	}
+	taken := func(d *device) {
+		t.Helper()
+		if _, ok := d.receive().(*packets.ConnackPacket); !ok {
+			t.Fatal("not connected")
+		}
+		d.wantAcks(1)
+	}
+	certificate := func(ca *tlsfilestest.CA) tls.Certificate {
+		t.Helper()
+		pair, err := tls.LoadX509KeyPair(ca.Write(t, t.TempDir(), "device"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair
+	}
+
+	other := tlsfilestest.New(t)
+	taken(secured(certificate(ca)))
+	refused(secured())
+	refused(secured(certificate(other)))
+	other.WriteCA(t, dir) // the file is replaced
+	taken(secured(certificate(other)))
+	refused(secured(certificate(ca)))
+	if n := len(k.readings(2)); n != 2 {
+		t.Errorf("%d readings in Kafka, want those of the two devices that were taken", n)
+	}
+	b.conserved()
+}
