@@ -105,7 +105,7 @@ func (e *endpoint) waitForRoom(c *conn, m *message) bool {
 		return false
 	}
 	if !e.wait(c, &e.in.inFlight, m.cost) {
-		m.line.open.add(-1)
+		m.line.open.release(1)
 		return false
 	}
 	return true

@@ -42,7 +42,7 @@ func (in *intake) take(c *conn, m *message) {
 	if in.closed.Load() || !m.line.push(c, m) {
 		in.metrics.messages.SettleOne(messageRefused)
 		m.line.settle(m, lost) // not acknowledged: it comes again
-		in.inFlight.add(-m.cost)
+		in.inFlight.release(m.cost)
 		return
 	}
 	var room [1]iot.Reading

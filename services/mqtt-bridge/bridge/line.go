@@ -109,7 +109,7 @@ func (l *line) settle(m *message, s state) {
 	l.mu.Lock()
 	m.state, m.payload = s, nil
 	l.advance()
-	l.open.add(-1)
+	l.open.release(1)
 	gone := l.conn == nil
 	l.mu.Unlock()
 	if gone && l.idle != nil {

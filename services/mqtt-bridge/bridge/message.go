@@ -83,7 +83,7 @@ func (m *message) recordDone(kept *atomic.Int32, err error) {
 
 // done lets m be acknowledged, unless it failed, and gives back what it took.
 func (m *message) done() {
-	defer m.in.inFlight.add(-m.cost) // at last: nothing in flight means that all is acknowledged
+	defer m.in.inFlight.release(m.cost) // at last: nothing in flight means that all is acknowledged
 	m.in.metrics.readings.Settle(m.records, int(m.produced.Load()), int(m.dead.Load()), int(m.failed.Load()))
 	failure := m.failure.Load()
 	if failure == nil {

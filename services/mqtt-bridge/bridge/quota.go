@@ -26,12 +26,19 @@ func (q *quota) take(n int) (room <-chan struct{}) {
 	return q.room
 }
 
-// add changes what is in use by n, also beyond the limit. Those who wait are woken when a quarter is
-// free, so that each of them has some way to go before it waits again.
+// add takes n, also beyond the limit.
 func (q *quota) add(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.used += n
+}
+
+// release gives n back. Those who wait are woken when a quarter is free, so that each of them has some way to
+// go before it waits again.
+func (q *quota) release(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.used -= n
 	if q.room != nil && q.used <= q.limit-q.limit/4 {
 		close(q.room)
 		q.room = nil
