@@ -41,11 +41,11 @@ func (b *Bridge) Run(ctx context.Context) error {
 		return configError("MQTT_TOPICS", strings.Join(b.Config.Topics, ","), err)
 	}
 	producer := kafka.NewProducer(b.Kafka, b.Log, b.Metrics)
-	in := &intake{
+	pipe := &pipeline{
 		producer: producer, topic: b.Kafka.Topic, deadLetters: b.Kafka.DeadLetterTopic(),
 		filters: filters, log: b.Log, inFlight: quota{limit: inFlightBytes},
 	}
-	in.metrics = newMetrics(b.Metrics, func() float64 { return float64(in.inFlight.inUse()) })
+	pipe.metrics = newMetrics(b.Metrics, func() float64 { return float64(pipe.inFlight.inUse()) })
 	b.Health.Register(ctx, "kafka ("+Name+")", producer)
 	b.Health.Register(ctx, "mqtt", b)
 
@@ -61,9 +61,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	group.Go(func() error {
 		defer b.setStatus(errors.New("stopped"))
 		if b.Listener != nil {
-			return b.listen(ctx, in)
+			return b.listen(ctx, pipe)
 		}
-		return b.subscribe(ctx, in)
+		return b.subscribe(ctx, pipe)
 	})
 	return group.Wait()
 }

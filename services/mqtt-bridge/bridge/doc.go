@@ -2,13 +2,13 @@
 //
 // It has two sources. With Bridge.Listener it is the MQTT endpoint that devices connect to (listen.go,
 // on mochi-mqtt); without, it subscribes to a broker (subscribe.go, on paho). Both hand each message to
-// the same intake, which decodes it, sends its readings to Kafka and what it cannot read to the
+// the same pipeline, which decodes it, sends its readings to Kafka and what it cannot read to the
 // dead-letter topic, and acknowledges the message (PUBACK, PUBREC) when Kafka has acknowledged all of
-// that. Acknowledgements go out in the order of receipt. The libraries speak the protocol; they never
-// acknowledge a reading themselves.
+// that. Acknowledgements go out in the order of receipt. The libraries speak the protocol; by themselves
+// they acknowledge no reading that Kafka does not have.
 //
-//	device ── PUBLISH ──► conn ──► mochi or paho ──► intake ──► kafka.Producer
-//	device ◄── PUBACK ─── conn ◄── line (in order of receipt) ◄──────┘
+//	device ── PUBLISH ──► conn ──► mochi or paho ──► pipeline ──► kafka.Producer
+//	device ◄── PUBACK ─── conn ◄── line (in order of receipt) ◄───────┘
 //
 // What happens on failure:
 //

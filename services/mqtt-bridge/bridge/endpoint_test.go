@@ -25,12 +25,12 @@ func testEndpoint(t *testing.T) *endpoint {
 		t.Fatal(err)
 	}
 	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
-	in := &intake{
+	pipe := &pipeline{
 		producer: kafka.NewProducer(kafka.Config{}, log, registry), topic: "raw-data", deadLetters: "raw-data.dlq",
 		filters: fs, log: log, inFlight: quota{limit: inFlightBytes},
 		metrics: newMetrics(registry, func() float64 { return 0 }),
 	}
-	e, err := newEndpoint(Config{MaxConnections: 10, MaxPacketBytes: 1 << 20}, in, t.Context().Done())
+	e, err := newEndpoint(Config{MaxConnections: 10, MaxPacketBytes: 1 << 20}, pipe, t.Context().Done())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestWillOfADeviceWithoutASession(t *testing.T) {
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: 1},
 		TopicName:   "sensors/data", Payload: []byte(`{"device_id": 1, "temperature": 1}`),
 	})
-	if e.in.inFlight.inUse() == 0 {
+	if e.pipe.inFlight.inUse() == 0 {
 		t.Error("the will is not on its way to Kafka")
 	}
 }

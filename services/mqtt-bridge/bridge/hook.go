@@ -52,8 +52,8 @@ func (e *endpoint) OnSessionEstablished(client *mochi.Client, _ packets.Packet) 
 	// Nothing is sent that is to be acknowledged. Otherwise mochi looks, with each packet received,
 	// through all QoS 2 messages for one that is due.
 	client.State.Inflight.ResetSendQuota(0)
-	e.in.metrics.connects.Inc()
-	e.in.metrics.connections.Inc()
+	e.pipe.metrics.connects.Inc()
+	e.pipe.metrics.connections.Inc()
 }
 
 // OnPublish takes a message over. It is called by the goroutine that reads the connection: while it
@@ -61,35 +61,35 @@ func (e *endpoint) OnSessionEstablished(client *mochi.Client, _ packets.Packet) 
 func (e *endpoint) OnPublish(client *mochi.Client, pk packets.Packet) (packets.Packet, error) {
 	c := client.Net.Conn.(*conn)
 	h := pk.FixedHeader
-	e.in.metrics.receive(h.Qos)
+	e.pipe.metrics.receive(h.Qos)
 
 	// Towards mochi the message has QoS 0, which it does not acknowledge, and is not forwarded unless
 	// somebody may be looking.
 	pk.FixedHeader.Qos, pk.FixedHeader.Retain, pk.Ignore = 0, false, true
 
 	if pk.TopicName == "" {
-		e.in.metrics.messages.SettleOne(messageRefused)
+		e.pipe.metrics.messages.SettleOne(messageRefused)
 		_ = e.server.DisconnectClient(client, packets.ErrTopicAliasInvalid)
 		return pk, nil
 	}
 	if h.Qos == 2 && client.State.Inflight.Len() > maxUnanswered {
-		e.in.metrics.messages.SettleOne(messageRefused)
+		e.pipe.metrics.messages.SettleOne(messageRefused)
 		_ = e.server.DisconnectClient(client, packets.ErrReceiveMaximum)
 		return pk, nil
 	}
-	m := e.in.newMessage(c.line, pk.TopicName, pk.Payload, h.Qos, pk.PacketID, h.Retain)
-	device, ok := e.in.filters.match(m.topic)
+	m := e.pipe.newMessage(c.line, pk.TopicName, pk.Payload, h.Qos, pk.PacketID, h.Retain)
+	device, ok := e.pipe.filters.match(m.topic)
 	switch {
 	case h.Qos > 0 && c.line.resume(c, m, h.Dup):
-		e.in.metrics.messages.SettleOne(messageResent)
+		e.pipe.metrics.messages.SettleOne(messageResent)
 		return pk, nil
 	case !ok:
-		e.in.pass(c, m)
+		e.pipe.pass(c, m)
 	case e.waitForRoom(c, m):
 		m.device = device
-		e.in.take(c, m)
+		e.pipe.take(c, m)
 	default:
-		e.in.metrics.messages.SettleOne(messageRefused)
+		e.pipe.metrics.messages.SettleOne(messageRefused)
 		_ = c.Close()
 		return pk, nil
 	}
@@ -104,7 +104,7 @@ func (e *endpoint) waitForRoom(c *conn, m *message) bool {
 	if !e.wait(c, &m.line.open, 1) {
 		return false
 	}
-	if !e.wait(c, &e.in.inFlight, m.cost) {
+	if !e.wait(c, &e.pipe.inFlight, m.cost) {
 		m.line.open.release(1)
 		return false
 	}
@@ -116,7 +116,7 @@ func (e *endpoint) wait(c *conn, q *quota, n int) bool {
 	if room == nil {
 		return true
 	}
-	e.in.metrics.stalls.Inc()
+	e.pipe.metrics.stalls.Inc()
 	var tooLong <-chan time.Time // never, with a keepalive of 0
 	if !c.deadline.IsZero() {
 		t := time.NewTimer(time.Until(c.deadline))
@@ -204,14 +204,14 @@ func (e *endpoint) OnWillSent(_ *mochi.Client, pk packets.Packet) {
 	if pk.FixedHeader.Retain { // mochi has kept it: take it out again
 		e.server.Topics.RetainMessage(packets.Packet{FixedHeader: pk.FixedHeader, TopicName: pk.TopicName})
 	}
-	device, ok := e.in.filters.match(pk.TopicName)
+	device, ok := e.pipe.filters.match(pk.TopicName)
 	if !ok {
 		return
 	}
-	m := e.in.newMessage(e.wills, pk.TopicName, pk.Payload, 0, 0, pk.FixedHeader.Retain)
+	m := e.pipe.newMessage(e.wills, pk.TopicName, pk.Payload, 0, 0, pk.FixedHeader.Retain)
 	m.device = device
 	m.line.open.add(1)
-	e.in.inFlight.add(m.cost)
-	e.in.metrics.messages.Take(1)
-	e.in.take(nil, m)
+	e.pipe.inFlight.add(m.cost)
+	e.pipe.metrics.messages.Take(1)
+	e.pipe.take(nil, m)
 }

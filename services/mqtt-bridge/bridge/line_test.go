@@ -184,7 +184,7 @@ func TestLineAfterReconnect(t *testing.T) {
 		l, before, after := testLine(), newPeer(t), newPeer(t)
 		l.attach(before.conn, nil)
 		first := testMessage(l, 7, 1, 1)
-		first.in = &intake{metrics: l.metrics, log: slog.New(slog.DiscardHandler)}
+		first.pipe = &pipeline{metrics: l.metrics, log: slog.New(slog.DiscardHandler)}
 		first.waiting.Store(2)
 		receive(before.conn, first, false)
 		first.recordDone(&first.produced, errors.New("refused"))

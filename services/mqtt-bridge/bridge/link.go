@@ -85,7 +85,7 @@ func (s *subscriber) connect(ctx context.Context) (*link, error) {
 		return l, nil
 	}
 	if l.conn != nil && ctx.Err() != nil {
-		l.in.drain()
+		l.pipe.drain()
 	}
 	l.close()
 	return nil, err
@@ -164,8 +164,8 @@ func (l *link) wait(ctx context.Context, status func(error)) error {
 		case <-pulses.C:
 			status(l.pulse())
 		case room = <-l.full:
-			l.in.metrics.stalls.Inc()
-			l.in.log.Warn("too much waits for Kafka: taking no more messages from the broker until there is room")
+			l.pipe.metrics.stalls.Inc()
+			l.pipe.log.Warn("too much waits for Kafka: taking no more messages from the broker until there is room")
 		case <-room:
 			return errFull
 		}
@@ -198,7 +198,7 @@ func (l *link) close() {
 		select {
 		case <-l.lost: //nolint:errcheck // that the connection has ended is all that is waited for
 		case <-time.After(farewellTime):
-			l.in.log.Warn("the broker takes too long to read the last acknowledgements; it may send those messages again")
+			l.pipe.log.Warn("the broker takes too long to read the last acknowledgements; it may send those messages again")
 		}
 	}
 	_ = l.conn.Close() // paho ends with it
@@ -207,22 +207,22 @@ func (l *link) close() {
 // handle takes a message. It never blocks: paho calls it one message after the other, and would miss the
 // answer to a ping.
 func (l *link) handle(_ paho.Client, p paho.Message) {
-	in := l.in
-	in.metrics.receive(p.Qos())
-	m := in.newMessage(l.line, p.Topic(), p.Payload(), p.Qos(), p.MessageID(), p.Retained())
-	device, ok := in.filters.match(m.topic)
+	pipe := l.pipe
+	pipe.metrics.receive(p.Qos())
+	m := pipe.newMessage(l.line, p.Topic(), p.Payload(), p.Qos(), p.MessageID(), p.Retained())
+	device, ok := pipe.filters.match(m.topic)
 	switch {
 	case m.qos > 0 && l.line.resume(l.conn, m, p.Duplicate()):
-		in.metrics.messages.SettleOne(messageResent)
+		pipe.metrics.messages.SettleOne(messageResent)
 	case !ok: // of a subscription that the session has from another configuration
-		in.pass(l.conn, m)
+		pipe.pass(l.conn, m)
 	case l.hasRoom(m):
 		m.device = device
-		in.take(l.conn, m)
+		pipe.take(l.conn, m)
 	case m.qos == 0:
-		in.metrics.messages.SettleOne(messageDropped)
+		pipe.metrics.messages.SettleOne(messageDropped)
 	default:
-		in.metrics.messages.SettleOne(messageRefused)
+		pipe.metrics.messages.SettleOne(messageRefused)
 	}
 }
 
@@ -232,7 +232,7 @@ func (l *link) hasRoom(m *message) bool {
 	if l.deaf {
 		return false
 	}
-	if room := l.in.inFlight.take(m.cost); room != nil {
+	if room := l.pipe.inFlight.take(m.cost); room != nil {
 		l.deaf = true
 		l.full <- room
 		return false

@@ -45,7 +45,7 @@ const (
 // protocol; the endpoint is its one hook (see hook.go), which takes all messages over.
 type endpoint struct {
 	mochi.HookBase
-	in     *intake
+	pipe   *pipeline
 	server *mochi.Server
 	stop   <-chan struct{} // closed when the bridge stops
 	max    uint32          // bytes in a packet
@@ -57,9 +57,9 @@ type endpoint struct {
 	sessions map[string]*line        // by client id
 }
 
-func (b *Bridge) listen(ctx context.Context, in *intake) error {
+func (b *Bridge) listen(ctx context.Context, pipe *pipeline) error {
 	defer func() { _ = b.Listener.Close() }()
-	e, err := newEndpoint(b.Config, in, ctx.Done())
+	e, err := newEndpoint(b.Config, pipe, ctx.Done())
 	if err != nil {
 		return err
 	}
@@ -76,14 +76,14 @@ func (b *Bridge) listen(ctx context.Context, in *intake) error {
 		err = nil
 	}
 	b.setStatus(errors.New("stopping"))
-	in.drain()
+	pipe.drain()
 	e.disconnectAll(&serving)
 	return errors.Join(err, e.server.Close())
 }
 
-func newEndpoint(cfg Config, in *intake, stop <-chan struct{}) (*endpoint, error) {
+func newEndpoint(cfg Config, pipe *pipeline, stop <-chan struct{}) (*endpoint, error) {
 	e := &endpoint{
-		in: in, stop: stop, max: uint32(cfg.MaxPacketBytes), wills: newLine(in.metrics, nil),
+		pipe: pipe, stop: stop, max: uint32(cfg.MaxPacketBytes), wills: newLine(pipe.metrics, nil),
 		conns: make(map[*conn]*mochi.Client), sessions: make(map[string]*line),
 	}
 	if err := e.secure(cfg); err != nil {
@@ -99,7 +99,7 @@ func newEndpoint(cfg Config, in *intake, stop <-chan struct{}) (*endpoint, error
 	e.server = mochi.New(&mochi.Options{
 		Capabilities:            capabilities,
 		ClientNetReadBufferSize: readBuffer,
-		Logger:                  slog.New(debugOnly{in.log.Handler()}),
+		Logger:                  slog.New(debugOnly{pipe.log.Handler()}),
 		SysTopicResendInterval:  math.MaxInt32, // $SYS is not offered
 	})
 	if err := e.server.AddHook(e, nil); err != nil {
@@ -113,13 +113,13 @@ func (e *endpoint) secure(cfg Config) (err error) {
 	if cfg.ListenCert == "" {
 		return nil
 	}
-	if e.tls, err = tlsfiles.Server(cfg.ListenCert, cfg.ListenKey, e.in.log); err != nil {
+	if e.tls, err = tlsfiles.Server(cfg.ListenCert, cfg.ListenKey, e.pipe.log); err != nil {
 		return configError("MQTT_LISTEN_CERT_FILE", cfg.ListenCert, err)
 	}
 	if cfg.ListenClientCA == "" {
 		return nil
 	}
-	if err := tlsfiles.RequireClients(e.tls, cfg.ListenClientCA, e.in.log); err != nil {
+	if err := tlsfiles.RequireClients(e.tls, cfg.ListenClientCA, e.pipe.log); err != nil {
 		return configError("MQTT_LISTEN_CLIENT_CA_FILE", cfg.ListenClientCA, err)
 	}
 	return nil
@@ -141,7 +141,7 @@ func (e *endpoint) accept(l net.Listener, limit int, serving *sync.WaitGroup, st
 			if errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("accept MQTT connections: %w", err)
 			}
-			e.in.log.Warn("cannot accept MQTT connections", "err", err)
+			e.pipe.log.Warn("cannot accept MQTT connections", "err", err)
 			status(fmt.Errorf("cannot accept connections: %w", err))
 			select {
 			case <-time.After(acceptPause):
@@ -175,7 +175,7 @@ func (e *endpoint) newConn(nc net.Conn) *conn {
 func (e *endpoint) serve(c *conn) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.in.log.Error("panic while serving a device; its connection is closed",
+			e.pipe.log.Error("panic while serving a device; its connection is closed",
 				"remote", c.RemoteAddr().String(), "panic", p, "stack", string(debug.Stack()))
 		}
 		_ = c.Close()
@@ -183,7 +183,7 @@ func (e *endpoint) serve(c *conn) {
 		delete(e.conns, c)
 		e.mu.Unlock()
 		if c.line != nil {
-			e.in.metrics.connections.Dec()
+			e.pipe.metrics.connections.Dec()
 			c.line.detach(c)
 		}
 	}()
@@ -232,7 +232,7 @@ func (e *endpoint) session(client *mochi.Client, c *conn) {
 	e.conns[c] = client
 	l := e.sessions[client.ID]
 	if l == nil {
-		l = newLine(e.in.metrics, nil)
+		l = newLine(e.pipe.metrics, nil)
 		l.idle = func() { e.forget(client.ID, l) }
 		e.sessions[client.ID] = l
 	}

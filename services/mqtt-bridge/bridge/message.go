@@ -12,14 +12,14 @@ import (
 
 // message is an MQTT PUBLISH on its way to Kafka.
 type message struct {
-	in       *intake
+	pipe     *pipeline
 	line     *line // the session it is of
 	topic    string
 	device   string // the device id that the topic names, or ""
 	payload  []byte // its own; kept until Kafka has answered
 	received time.Time
 	hash     uint64 // of topic and payload
-	cost     int    // what it takes of in.inFlight
+	cost     int    // what it takes of pipe.inFlight
 	id       uint16 // 0 at QoS 0
 	qos      byte
 	retained bool
@@ -57,7 +57,7 @@ func contentHash(topic string, payload []byte) uint64 {
 // readingDone is told by the producer what became of one of m's readings.
 func (m *message) readingDone(err error) {
 	if errors.Is(err, kafka.ErrTooLarge) {
-		m.in.reject(m, iot.Rejection{
+		m.pipe.reject(m, iot.Rejection{
 			Reason: iot.ReasonTooLarge,
 			Detail: "the record of a reading in it is larger than Kafka takes",
 			Bytes:  m.payload,
@@ -83,19 +83,19 @@ func (m *message) recordDone(kept *atomic.Int32, err error) {
 
 // done lets m be acknowledged, unless it failed, and gives back what it took.
 func (m *message) done() {
-	defer m.in.inFlight.release(m.cost) // at last: nothing in flight means that all is acknowledged
-	m.in.metrics.readings.Settle(m.records, int(m.produced.Load()), int(m.dead.Load()), int(m.failed.Load()))
+	defer m.pipe.inFlight.release(m.cost) // at last: nothing in flight means that all is acknowledged
+	m.pipe.metrics.readings.Settle(m.records, int(m.produced.Load()), int(m.dead.Load()), int(m.failed.Load()))
 	failure := m.failure.Load()
 	if failure == nil {
-		m.in.metrics.messages.SettleOne(messageHandled)
-		m.in.metrics.ackSeconds.Observe(time.Since(m.received).Seconds())
+		m.pipe.metrics.messages.SettleOne(messageHandled)
+		m.pipe.metrics.ackSeconds.Observe(time.Since(m.received).Seconds())
 		m.line.settle(m, settled)
 		return
 	}
-	m.in.metrics.messages.SettleOne(messageFailed)
+	m.pipe.metrics.messages.SettleOne(messageFailed)
 	m.line.settle(m, lost)
 	// When the producer has ended the bridge ends too, and has others to acknowledge before.
 	if !errors.Is(*failure, kafka.ErrClosed) && m.line.drop() {
-		m.in.log.Error("kafka refuses a record; the connection is closed so that the message comes again", "err", *failure)
+		m.pipe.log.Error("kafka refuses a record; the connection is closed so that the message comes again", "err", *failure)
 	}
 }

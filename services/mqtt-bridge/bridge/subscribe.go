@@ -25,7 +25,7 @@ const (
 // subscriber is the source that subscribes to a broker. Each connection is a paho client of its own; what
 // lasts is the session on the broker, by its id, and the line of messages.
 type subscriber struct {
-	in     *intake
+	pipe   *pipeline
 	line   *line
 	broker *url.URL // without what it takes to log in
 	id     string
@@ -37,8 +37,8 @@ type subscriber struct {
 	other  []string // those that a differently configured bridge would have
 }
 
-func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
-	s, err := newSubscriber(b.Config, in)
+func (b *Bridge) subscribe(ctx context.Context, pipe *pipeline) error {
+	s, err := newSubscriber(b.Config, pipe)
 	if err != nil {
 		return err
 	}
@@ -59,15 +59,15 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 		}
 		b.setStatus(nil)
 		log.Info("subscribed", "filters", s.wanted)
-		in.metrics.connects.Inc()
-		in.metrics.connections.Inc()
+		pipe.metrics.connects.Inc()
+		pipe.metrics.connections.Inc()
 		start := time.Now()
 
 		err = l.wait(ctx, b.setStatus)
-		in.metrics.connections.Dec()
+		pipe.metrics.connections.Dec()
 		if ctx.Err() != nil {
 			b.setStatus(errors.New("stopping"))
-			in.drain()
+			pipe.drain()
 			l.close()
 			return nil
 		}
@@ -90,7 +90,7 @@ func (b *Bridge) subscribe(ctx context.Context, in *intake) error {
 	}
 }
 
-func newSubscriber(cfg Config, in *intake) (*subscriber, error) {
+func newSubscriber(cfg Config, pipe *pipeline) (*subscriber, error) {
 	broker, err := parseBroker(cfg.URL)
 	if err != nil {
 		return nil, configError("MQTT_URL", cfg.URL, err)
@@ -99,10 +99,10 @@ func newSubscriber(cfg Config, in *intake) (*subscriber, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &subscriber{in: in, line: newLine(in.metrics, nil), broker: broker, id: id, files: cfg.Security.Files}
+	s := &subscriber{pipe: pipe, line: newLine(pipe.metrics, nil), broker: broker, id: id, files: cfg.Security.Files}
 	s.username, s.password = cfg.Security.login(broker)
 	broker.User = nil
-	for _, f := range in.filters {
+	for _, f := range pipe.filters {
 		s.wanted, s.other = append(s.wanted, f.String()), append(s.other, sharePrefix+f.String())
 	}
 	if cfg.Shared {

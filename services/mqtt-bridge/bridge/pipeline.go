@@ -22,8 +22,8 @@ const (
 	drainTime = 5 * time.Second
 )
 
-// intake is the way from an MQTT message to Kafka. Both sources lead into it.
-type intake struct {
+// pipeline is the way from an MQTT message to Kafka. Both sources lead into it.
+type pipeline struct {
 	producer    *kafka.Producer
 	topic       string
 	deadLetters string
@@ -38,11 +38,11 @@ type intake struct {
 
 // take sends m on its way, which was received over c (nil for a will) and for which m.cost and a place in
 // its line were taken. It never blocks.
-func (in *intake) take(c *conn, m *message) {
-	if in.closed.Load() || !m.line.push(c, m) {
-		in.metrics.messages.SettleOne(messageRefused)
+func (p *pipeline) take(c *conn, m *message) {
+	if p.closed.Load() || !m.line.push(c, m) {
+		p.metrics.messages.SettleOne(messageRefused)
 		m.line.settle(m, lost) // not acknowledged: it comes again
-		in.inFlight.release(m.cost)
+		p.inFlight.release(m.cost)
 		return
 	}
 	var room [1]iot.Reading
@@ -51,10 +51,10 @@ func (in *intake) take(c *conn, m *message) {
 	}, room[:0])
 
 	records := len(readings) + len(rejections)
-	in.metrics.readings.Take(records)
+	p.metrics.readings.Take(records)
 	if records > 1 {
 		m.cost += (records - 1) * recordCost
-		in.inFlight.add((records - 1) * recordCost)
+		p.inFlight.add((records - 1) * recordCost)
 	}
 	m.records = records
 	m.waiting.Store(int32(records))
@@ -65,48 +65,48 @@ func (in *intake) take(c *conn, m *message) {
 	done := m.readingDone
 	for _, r := range readings {
 		if r.Stamped == iot.StampServer {
-			r.At = in.stamps.stamp(r.Device, r.Received)
+			r.At = p.stamps.stamp(r.Device, r.Received)
 		}
-		in.producer.Produce(event.Record(in.topic, r), done)
+		p.producer.Produce(event.Record(p.topic, r), done)
 	}
 	for _, r := range rejections {
-		in.reject(m, r)
+		p.reject(m, r)
 	}
 }
 
 // pass lets m, which is no reading, be acknowledged in its turn.
-func (in *intake) pass(c *conn, m *message) {
-	in.metrics.messages.SettleOne(messageIgnored)
+func (p *pipeline) pass(c *conn, m *message) {
+	p.metrics.messages.SettleOne(messageIgnored)
 	m.state = settled
 	m.line.push(c, m)
 }
 
 // reject sends r, which is all or a part of m, to the dead-letter topic. Its time is one that no reading of
 // its device has: where it has no timestamp of its own, it may become a reading of that time one day.
-func (in *intake) reject(m *message, r iot.Rejection) {
+func (p *pipeline) reject(m *message, r iot.Rejection) {
 	received := m.received
 	if r.Device != 0 {
-		received = in.stamps.stamp(r.Device, received)
+		received = p.stamps.stamp(r.Device, received)
 	}
-	in.post(m, event.DeadLetter{DeadLetter: iot.DeadLetter{
+	p.post(m, event.DeadLetter{DeadLetter: iot.DeadLetter{
 		Rejection: r, Source: m.topic, Received: received, TopicDevice: m.device, Retained: m.retained,
 	}})
 }
 
 // post sends d, of m, to the dead-letter topic: when it is too large its beginning, and if need be only
 // the reason.
-func (in *intake) post(m *message, d event.DeadLetter) {
-	in.producer.Produce(d.Record(in.deadLetters), func(err error) {
+func (p *pipeline) post(m *message, d event.DeadLetter) {
+	p.producer.Produce(d.Record(p.deadLetters), func(err error) {
 		if errors.Is(err, kafka.ErrTooLarge) && len(d.Bytes) > 0 {
 			less := d.Head()
 			if len(less.Bytes) == len(d.Bytes) {
 				less.Bytes = nil
 			}
-			in.post(m, less)
+			p.post(m, less)
 			return
 		}
 		if err == nil {
-			in.metrics.deadLetters.WithLabelValues(string(d.Reason)).Inc()
+			p.metrics.deadLetters.WithLabelValues(string(d.Reason)).Inc()
 		}
 		m.recordDone(&m.dead, err)
 	})
@@ -114,15 +114,15 @@ func (in *intake) post(m *message, d event.DeadLetter) {
 
 // drain takes nothing new, and waits until Kafka has answered for everything that was taken and it is
 // acknowledged, at most drainTime.
-func (in *intake) drain() {
-	in.closed.Store(true)
+func (p *pipeline) drain() {
+	p.closed.Store(true)
 	deadline := time.After(drainTime)
 	check := time.NewTicker(10 * time.Millisecond)
 	defer check.Stop()
-	for in.inFlight.inUse() > 0 {
+	for p.inFlight.inUse() > 0 {
 		select {
 		case <-deadline:
-			in.log.Warn("stopping with messages that Kafka has not acknowledged; they are sent again by whoever sent them")
+			p.log.Warn("stopping with messages that Kafka has not acknowledged; they are sent again by whoever sent them")
 			return
 		case <-check.C:
 		}
@@ -130,9 +130,9 @@ func (in *intake) drain() {
 }
 
 // newMessage returns what was published to topic and received now. payload must not change any more.
-func (in *intake) newMessage(l *line, topic string, payload []byte, qos byte, id uint16, retained bool) *message {
+func (p *pipeline) newMessage(l *line, topic string, payload []byte, qos byte, id uint16, retained bool) *message {
 	m := &message{
-		in: in, line: l, topic: topic, payload: payload, qos: qos, id: id, retained: retained,
+		pipe: p, line: l, topic: topic, payload: payload, qos: qos, id: id, retained: retained,
 		received: time.Now().UTC().Truncate(time.Millisecond),
 		cost:     len(topic) + len(payload) + recordCost,
 	}
