@@ -19,9 +19,9 @@ const (
 	readSlack = time.Second
 )
 
-// pacedConn is a network connection whose reads are spaced, so that each finds more than one message.
+// readPacer is a network connection whose reads are spaced, so that each finds more than one message.
 // One goroutine at a time may read and set deadlines.
-type pacedConn struct {
+type readPacer struct {
 	net.Conn
 	in      io.Reader
 	silence time.Duration // how long nothing may arrive, when there is no deadline; 0 is for ever
@@ -32,8 +32,8 @@ type pacedConn struct {
 }
 
 // pace returns c with spaced reads, and a read buffer of the given size; 0 where the reader has one.
-func pace(c net.Conn, buffer int, silence time.Duration) *pacedConn {
-	p := &pacedConn{Conn: c, silence: silence}
+func pace(c net.Conn, buffer int, silence time.Duration) *readPacer {
+	p := &readPacer{Conn: c, silence: silence}
 	p.in = socket{p}
 	if buffer > 0 {
 		p.in = bufio.NewReaderSize(p.in, buffer)
@@ -41,25 +41,25 @@ func pace(c net.Conn, buffer int, silence time.Duration) *pacedConn {
 	return p
 }
 
-func (c *pacedConn) Read(p []byte) (int, error) { return c.in.Read(p) }
+func (c *readPacer) Read(p []byte) (int, error) { return c.in.Read(p) }
 
 // SetReadDeadline sets the deadline for reads. It is called for each packet, so the socket is told only
 // when it is read from, and when it matters.
-func (c *pacedConn) SetReadDeadline(t time.Time) error {
+func (c *readPacer) SetReadDeadline(t time.Time) error {
 	c.deadline = t
 	return nil
 }
 
 // CloseWrite closes the sending half, of a TCP connection.
-func (c *pacedConn) CloseWrite() error {
+func (c *readPacer) CloseWrite() error {
 	if w, ok := c.Conn.(*net.TCPConn); ok {
 		return w.CloseWrite()
 	}
 	return errors.ErrUnsupported
 }
 
-// socket reads what is under a pacedConn.
-type socket struct{ *pacedConn }
+// socket reads what is under a readPacer.
+type socket struct{ *readPacer }
 
 func (c socket) Read(p []byte) (int, error) {
 	now := time.Now()
@@ -77,7 +77,7 @@ func (c socket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *pacedConn) setDeadline(now time.Time) error {
+func (c *readPacer) setDeadline(now time.Time) error {
 	deadline := c.deadline
 	if deadline.IsZero() && c.silence > 0 {
 		deadline = now.Add(c.silence)
