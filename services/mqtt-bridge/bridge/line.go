@@ -100,7 +100,7 @@ func (l *line) push(c *conn, m *message) bool {
 	}
 	m.queued = true
 	l.queue = append(l.queue, m)
-	l.advance() // m may be settled already: see intake.pass
+	l.advance() // m may be settled already: see pipeline.pass
 	return true
 }
 

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -88,25 +87,12 @@ func (p *pipeline) reject(m *message, r iot.Rejection) {
 	if r.Device != 0 {
 		received = p.stamps.stamp(r.Device, received)
 	}
-	p.post(m, event.DeadLetter{DeadLetter: iot.DeadLetter{
+	letter := event.DeadLetter{DeadLetter: iot.DeadLetter{
 		Rejection: r, Source: m.topic, Received: received, TopicDevice: m.device, Retained: m.retained,
-	}})
-}
-
-// post sends d, of m, to the dead-letter topic: when it is too large its beginning, and if need be only
-// the reason.
-func (p *pipeline) post(m *message, d event.DeadLetter) {
-	p.producer.Produce(d.Record(p.deadLetters), func(err error) {
-		if errors.Is(err, kafka.ErrTooLarge) && len(d.Bytes) > 0 {
-			less := d.Head()
-			if len(less.Bytes) == len(d.Bytes) {
-				less.Bytes = nil
-			}
-			p.post(m, less)
-			return
-		}
+	}}
+	letter.Produce(p.producer, p.deadLetters, func(err error) {
 		if err == nil {
-			p.metrics.deadLetters.WithLabelValues(string(d.Reason)).Inc()
+			p.metrics.deadLetters.WithLabelValues(string(r.Reason)).Inc()
 		}
 		m.recordDone(&m.dead, err)
 	})
