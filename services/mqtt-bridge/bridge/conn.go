@@ -67,7 +67,7 @@ func (c *conn) acknowledge(b []byte) {
 	c.acks = append(c.acks, b...)
 	if !c.scheduled {
 		c.scheduled = true
-		c.timer.Reset(ackEvery)
+		c.timer.Reset(untilTick(time.Now(), ackEvery))
 	}
 }
 
@@ -81,7 +81,7 @@ func (c *conn) flush() {
 	defer c.mu.Unlock()
 	c.scheduled = err == nil && len(c.acks) > 0
 	if c.scheduled {
-		c.timer.Reset(ackEvery)
+		c.timer.Reset(untilTick(time.Now(), ackEvery))
 	}
 }
 

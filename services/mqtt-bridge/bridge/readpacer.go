@@ -19,6 +19,12 @@ const (
 	readSlack = time.Second
 )
 
+// untilTick returns how long it is from now until the next of the moments, every apart, that all connections
+// share. One wake-up of the process then serves all of them, and what they read goes to Kafka together.
+func untilTick(now time.Time, every time.Duration) time.Duration {
+	return every - time.Duration(now.UnixNano())%every
+}
+
 // readPacer is a network connection whose reads are spaced, so that each finds more than one message.
 // One goroutine at a time may read and set deadlines.
 type readPacer struct {
@@ -72,7 +78,8 @@ func (c socket) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	if n < len(p) { // else there is more
-		c.next = time.Now().Add(readEvery)
+		now := time.Now()
+		c.next = now.Add(untilTick(now, readEvery))
 	}
 	return n, err
 }
