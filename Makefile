@@ -8,8 +8,9 @@ ROOT     := github.com/telltale-iot/telltale
 
 SERVER_URLS := TEST_MQTT_URL TEST_KAFKA_BROKERS TEST_MONGODB_URI TEST_REDIS_URL TEST_MYSQL_URL TEST_POSTGRES_URL
 
-# What the images say of themselves.
+# What --version of the binaries and images says.
 export VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -ldflags "-X $(ROOT)/pkg/daemon.version=$(VERSION)"
 COMPOSE := docker compose
 EVERYTHING := COMPOSE_PROFILES=infra,mysql,postgres,demo,observe
 
@@ -20,11 +21,11 @@ help: ## this list
 
 .PHONY: build
 build: ## every binary, into bin/
-	go build -o bin/ $(SERVICES:%=./services/%)
+	go build $(LDFLAGS) -o bin/ $(SERVICES:%=./services/%)
 
 .PHONY: run
 run: ## all-in-one with demo devices, data in ./data
-	go build -o bin/ ./services/all-in-one
+	go build $(LDFLAGS) -o bin/ ./services/all-in-one
 	bin/all-in-one --demo 5
 
 .PHONY: test

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// version is set by the linker in the images:
+// version is set by the linker, in the images and in what make builds:
 // -ldflags "-X github.com/telltale-iot/telltale/pkg/daemon.version=v1.2.3".
 var version string
 
