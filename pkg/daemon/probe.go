@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,7 +24,7 @@ func probe(ctx context.Context, opsAddr string) error {
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return fmt.Errorf("no process answers on OPS_ADDR=%q: %w", opsAddr, innermost(err))
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
@@ -34,4 +35,12 @@ func probe(ctx context.Context, opsAddr string) error {
 		return fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(body)))
 	}
 	return nil
+}
+
+// innermost is what err comes from, without the URL and the calls around it.
+func innermost(err error) error {
+	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+		err = cause
+	}
+	return err
 }

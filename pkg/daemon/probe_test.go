@@ -49,11 +49,12 @@ func TestHealthFlag(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Setenv("OPS_ADDR", listener.Addr().String())
+		addr := listener.Addr().String()
+		t.Setenv("OPS_ADDR", addr)
 		if err := listener.Close(); err != nil {
 			t.Fatal(err)
 		}
-		askAndExpect(t, exitFailed, "connection refused")
+		askAndExpect(t, exitFailed, `test: no process answers on OPS_ADDR="`+addr+`": connection refused`)
 	})
 }
 

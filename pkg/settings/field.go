@@ -5,6 +5,8 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -62,12 +64,17 @@ func (s *setting) isBool() bool { return s.field.Kind() == reflect.Bool }
 // set gives the field the value that text means.
 func (s *setting) set(text string) error {
 	switch p := s.field.Addr().Interface().(type) {
+	case *slog.Level:
+		if p.UnmarshalText([]byte(text)) != nil {
+			return errors.New("must be debug, info, warn or error")
+		}
+		return nil
 	case encoding.TextUnmarshaler:
 		return p.UnmarshalText([]byte(text))
 	case *time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			return errors.New("not a duration, as in 1m30s")
+			return errors.New("must be a duration such as 90s or 168h")
 		}
 		*p = d
 		return nil
@@ -78,36 +85,43 @@ func (s *setting) set(text string) error {
 		}
 		return nil
 	}
-	var err error
 	switch s.field.Kind() {
 	case reflect.String:
 		s.field.SetString(text)
 	case reflect.Bool:
-		var on bool
-		on, err = parseBool(text)
+		on, err := parseBool(text)
 		s.field.SetBool(on)
+		return err
 	case reflect.Int, reflect.Int16, reflect.Int32, reflect.Int64:
-		var n int64
-		n, err = strconv.ParseInt(text, 10, s.field.Type().Bits())
+		bits := s.field.Type().Bits()
+		n, err := strconv.ParseInt(text, 10, bits)
 		s.field.SetInt(n)
+		return wholeNumber(err, int64(-1)<<(bits-1), int64(1)<<(bits-1)-1)
 	case reflect.Uint64:
-		var n uint64
-		n, err = strconv.ParseUint(text, 10, 64)
+		n, err := strconv.ParseUint(text, 10, 64)
 		s.field.SetUint(n)
+		return wholeNumber(err, 0, uint64(math.MaxUint64))
 	case reflect.Float64:
-		var x float64
-		x, err = strconv.ParseFloat(text, 64)
+		x, err := strconv.ParseFloat(text, 64)
 		s.field.SetFloat(x)
+		if err != nil {
+			return errors.New("must be a number")
+		}
 	default:
 		return fmt.Errorf("a setting cannot be of type %s", s.field.Type())
 	}
+	return nil
+}
+
+// wholeNumber puts err, of parsing a number from least to most, in the words of a setting's error.
+func wholeNumber[N int64 | uint64](err error, least, most N) error {
 	switch {
-	case errors.Is(err, strconv.ErrSyntax):
-		return errors.New("not a number, or not a whole one where it must be")
 	case errors.Is(err, strconv.ErrRange):
-		return errors.New("too large or too small")
+		return fmt.Errorf("must be between %d and %d", least, most)
+	case err != nil:
+		return errors.New("must be a whole number")
 	}
-	return err
+	return nil
 }
 
 func parseBool(text string) (bool, error) {
@@ -117,5 +131,5 @@ func parseBool(text string) (bool, error) {
 	case "false", "0", "no", "off":
 		return false, nil
 	}
-	return false, errors.New("neither true nor false")
+	return false, errors.New("must be true or false")
 }

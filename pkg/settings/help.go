@@ -10,18 +10,24 @@ import (
 
 const helpWidth = 100 // characters of a line, at most
 
-const aboutFiles = `A flag can be given by the variable behind it instead, and each variable by a file: NAME_FILE=path names
-the file that holds the value of NAME.`
+const aboutFiles = "Each flag can also be set by the environment variable in parentheses. " +
+	"NAME_FILE=path reads the value of NAME from a file."
 
-// Help writes what --help of the program shows. The settings of targets are listed by their groups.
+// Help writes what --help of the program shows. The lines of description are wrapped, each with its
+// indentation. The settings of targets are listed by their groups.
 func Help(w io.Writer, program, description string, targets ...any) {
 	text := new(strings.Builder)
-	fmt.Fprintf(text, "Usage: %s [flags]\n\n%s\n\n%s\n\nFlags:\n", program, description, aboutFiles)
-	group := ""
-	for _, s := range settingsOf(targets) {
-		if s.group != group {
+	fmt.Fprintf(text, "Usage: %s [flags]\n\n", program)
+	for line := range strings.SplitSeq(description+"\n\n"+aboutFiles, "\n") {
+		words := strings.TrimLeft(line, " ")
+		wrap(text, line[:len(line)-len(words)], words)
+	}
+	group, heading := "", "Flags" // of the settings in no group, where they come first
+	for i, s := range settingsOf(targets) {
+		if i == 0 || s.group != group {
 			group = s.group
-			fmt.Fprintf(text, "\n%s:\n", cmp.Or(group, "Others"))
+			fmt.Fprintf(text, "\n%s:\n", cmp.Or(group, heading))
+			heading = "Other flags"
 		}
 		s.describe(text)
 	}

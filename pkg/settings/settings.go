@@ -95,7 +95,7 @@ func (s *setting) complete() error {
 	}
 	switch {
 	case value != "" && file != "":
-		return &Error{Variable: s.env + "_FILE", Value: file, Err: fmt.Errorf("%s is set, too", s.env)}
+		return &Error{Variable: s.env + "_FILE", Value: file, Err: fmt.Errorf("%s is set as well", s.env)}
 	case value != "":
 		if err := s.set(value); err != nil {
 			return &Error{Variable: s.env, Value: value, Err: err}

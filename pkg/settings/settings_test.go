@@ -107,17 +107,20 @@ func TestWrongSettings(t *testing.T) {
 		args []string
 		line string // part of the error
 	}{
-		{"text for a number is named with its variable", map[string]string{"TEST_COUNT": "many"}, nil, `TEST_COUNT="many": not a number`},
-		{"a number that does not fit", map[string]string{"TEST_COUNT": "3000000000"}, nil, `TEST_COUNT="3000000000": too large`},
-		{"a number that is not whole", map[string]string{"TEST_COUNT": "1.5"}, nil, `TEST_COUNT="1.5": not a number`},
-		{"a number for a duration", map[string]string{"TEST_TTL": "60"}, nil, `TEST_TTL="60": not a duration`},
-		{"neither yes nor no", map[string]string{"TEST_SHARED": "perhaps"}, nil, `TEST_SHARED="perhaps": neither`},
-		{"a level that is none", map[string]string{"TEST_LEVEL": "loud"}, nil, `TEST_LEVEL="loud"`},
+		{"text for a number is named with its variable", map[string]string{"TEST_COUNT": "many"}, nil, `TEST_COUNT="many": must be a whole number`},
+		{"a number that does not fit", map[string]string{"TEST_COUNT": "3000000000"}, nil, `TEST_COUNT="3000000000": must be between -2147483648 and 2147483647`},
+		{"a number that is not whole", map[string]string{"TEST_COUNT": "1.5"}, nil, `TEST_COUNT="1.5": must be a whole number`},
+		{"one below zero where there is none", map[string]string{"TEST_SEED": "-1"}, nil, `TEST_SEED="-1": must be a whole number`},
+		{"one beyond 64 bits", map[string]string{"TEST_SEED": "18446744073709551616"}, nil, `must be between 0 and 18446744073709551615`},
+		{"text for a number that need not be whole", map[string]string{"TEST_RATE": "fast"}, nil, `TEST_RATE="fast": must be a number`},
+		{"a number for a duration", map[string]string{"TEST_TTL": "60"}, nil, `TEST_TTL="60": must be a duration such as 90s or 168h`},
+		{"neither yes nor no", map[string]string{"TEST_SHARED": "perhaps"}, nil, `TEST_SHARED="perhaps": must be true or false`},
+		{"a level that is none", map[string]string{"TEST_LEVEL": "loud"}, nil, `TEST_LEVEL="loud": must be debug, info, warn or error`},
 		{"a flag is named as a flag", nil, []string{"--test-count=many"}, `--test-count="many"`},
 		{"a flag without its value", nil, []string{"--test-url"}, "--test-url needs a value"},
 		{"an unknown flag", nil, []string{"--nope=1"}, "--nope"},
 		{"an argument that is no flag", nil, []string{"-x"}, "-x"},
-		{"a variable and its file", map[string]string{"TEST_URL": "x", "TEST_URL_FILE": secret}, nil, "TEST_URL is set, too"},
+		{"a variable and its file", map[string]string{"TEST_URL": "x", "TEST_URL_FILE": secret}, nil, "TEST_URL is set as well"},
 		{"a file that is missing is named", map[string]string{"TEST_URL_FILE": missing}, nil, `TEST_URL_FILE="` + missing + `"`},
 		{"a file that is empty is named", map[string]string{"TEST_URL_FILE": empty}, nil, `TEST_URL_FILE="` + empty + `"`},
 		{"what a file holds is not shown", map[string]string{"TEST_COUNT_FILE": secret}, nil, `TEST_COUNT_FILE="` + secret + `"`},
@@ -139,14 +142,24 @@ func TestWrongSettings(t *testing.T) {
 	}
 }
 
+type grouped struct {
+	First int `name:"first" default:"1" group:"In a group"`
+	Last  int `name:"last" default:"2"`
+}
+
 func TestHelp(t *testing.T) {
 	if err := Parse([]string{"--help"}, new(program)); !errors.Is(err, ErrHelp) {
 		t.Errorf("--help: %v", err)
 	}
 	var text strings.Builder
-	Help(&text, "test", "Tests things.", new(program))
+	sentence := strings.Repeat("It tests things. ", 7)
+	Help(&text, "test", "Tests things.\n\nAn example:\n  test  --demo 1\n"+sentence, new(program), new(grouped))
 	for _, part := range []string{
-		"Usage: test [flags]\n\nTests things.\n",
+		"Usage: test [flags]\n\nTests things.\n\nAn example:\n  test --demo 1\nIt tests",
+		"things. It tests\nthings. It tests things.\n\n" + aboutFiles[:90],
+		"\n\nFlags:\n  --test-level=info\n",
+		"\n\nIn a group:\n  --first=1\n",
+		"\n\nOther flags:\n  --last=2\n",
 		"  --test-url=tcp://localhost\n      Where to go. ($TEST_URL)\n",
 		"  --test-shared\n      Share it. ($TEST_SHARED)\n",
 		"  --demo=N\n      Show how it works.\n",
