@@ -37,8 +37,8 @@ func (p *Process) Started() {
 
 // Flags are the settings that every service has. Embed it in a Command.
 type Flags struct {
-	OpsAddr  string     `env:"OPS_ADDR" default:":9100" help:"Address of the operations port: /livez, /readyz, /metrics."`
-	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	OpsAddr  string     `env:"OPS_ADDR" default:":9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
+	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
 }
 
 // Operations returns f itself, so that a type that embeds Flags is a Command with a Run method only.
@@ -54,8 +54,8 @@ type Command interface {
 
 // insteadOfRun are the flags, of every program, that make it do something else.
 type insteadOfRun struct {
-	Version bool `name:"version" group:"Instead of running" help:"Print the version, and exit."`
-	Health  bool `name:"health" group:"Instead of running" help:"Ask the process that runs with the same OPS_ADDR whether it is ready, and exit with 0 or 1: a health check where there is no shell."`
+	Version bool `name:"version" group:"Instead of running" help:"Print the version and exit."`
+	Health  bool `name:"health" group:"Instead of running" help:"Ask the process with the same OPS_ADDR whether it is ready, and exit with 0 or 1. A health check that needs no shell."`
 }
 
 // Exit codes of Main.

@@ -17,10 +17,10 @@ import (
 // Config says where Kafka is and what its topics look like. The tags are for package settings.
 type Config struct {
 	Brokers     []string      `env:"KAFKA_BROKERS" default:"localhost:9092" help:"Kafka bootstrap servers, host:port, separated by commas."`
-	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings; dead letters go to the topic of that name with .dlq behind it."`
-	Partitions  int32         `env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of a topic that is missing and has to be created."`
-	Replication int16         `env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of a created topic; -1 is the broker's own default."`
-	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long a created topic keeps its records."`
+	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
+	Partitions  int32         `env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of topics that Telltale creates."`
+	Replication int16         `env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of topics that Telltale creates; -1 is the broker's own default."`
+	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long topics that Telltale creates keep their records."`
 	Security    Security
 	ClientID    string // names this process to the broker: the service's name
 }
@@ -35,7 +35,7 @@ func (c Config) Validate() error {
 	}
 	switch {
 	case !topicName.MatchString(c.Topic) || c.Topic == "." || c.Topic == "..":
-		return &settings.Error{Variable: "KAFKA_TOPIC", Value: c.Topic, Err: errors.New("is no name of a topic: 1 to 245 letters, digits, dots, dashes and underscores")}
+		return &settings.Error{Variable: "KAFKA_TOPIC", Value: c.Topic, Err: errors.New("must be 1 to 245 letters, digits, dots, dashes or underscores")}
 	case c.Partitions < 1:
 		return &settings.Error{Variable: "KAFKA_PARTITIONS", Value: strconv.Itoa(int(c.Partitions)), Err: errors.New("must be at least 1")}
 	case c.Replication < -1 || c.Replication == 0:

@@ -13,11 +13,11 @@ import (
 
 // Security says how to connect to brokers that ask who is there. The zero value is for those that do not.
 type Security struct {
-	TLS       bool           `env:"KAFKA_TLS" help:"Speak TLS with the brokers."`
+	TLS       bool           `env:"KAFKA_TLS" help:"Use TLS to the brokers."`
 	Files     tlsfiles.Files `envprefix:"KAFKA_"`
-	Username  string         `env:"KAFKA_USERNAME" help:"Name to log in with, by SASL."`
-	Password  string         `env:"KAFKA_PASSWORD" help:"Password of that name."`
-	Mechanism string         `env:"KAFKA_SASL_MECHANISM" default:"SCRAM-SHA-512" help:"How to log in: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."`
+	Username  string         `env:"KAFKA_USERNAME" help:"User name for SASL."`
+	Password  string         `env:"KAFKA_PASSWORD" help:"Password for SASL."`
+	Mechanism string         `env:"KAFKA_SASL_MECHANISM" default:"SCRAM-SHA-512" help:"SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."`
 }
 
 // Validate returns the first setting that cannot work as a *settings.Error.
@@ -25,9 +25,9 @@ func (s Security) Validate() error {
 	switch {
 	case s.Files.Set() && !s.TLS:
 		file := cmp.Or(s.Files.CA, s.Files.Cert, s.Files.Key)
-		return &settings.Error{Variable: "KAFKA_TLS", Value: "", Err: errors.New("not on, though a file for TLS is given: " + file)}
+		return &settings.Error{Variable: "KAFKA_TLS", Value: "", Err: errors.New("must be true when a file for TLS is given: " + file)}
 	case (s.Username == "") != (s.Password == ""):
-		return &settings.Error{Variable: "KAFKA_USERNAME", Value: s.Username, Err: errors.New("a name and KAFKA_PASSWORD must be given together")}
+		return &settings.Error{Variable: "KAFKA_USERNAME", Value: s.Username, Err: errors.New("must be given together with KAFKA_PASSWORD")}
 	}
 	switch s.Mechanism {
 	case sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512:

@@ -20,9 +20,9 @@ import (
 
 // Files are the settings of a client: PEM files, each of which may be left out.
 type Files struct {
-	CA   string `env:"CA_FILE" help:"PEM file of the authorities that may have signed the server's certificate, instead of those the system trusts."`
-	Cert string `env:"CERT_FILE" help:"PEM file of the certificate that this client shows, with those it was signed by."`
-	Key  string `env:"KEY_FILE" help:"PEM file of that certificate's private key."`
+	CA   string `env:"CA_FILE" help:"PEM file of the certificate authorities to trust instead of the system's."`
+	Cert string `env:"CERT_FILE" help:"PEM file of the client certificate to present, with its intermediate certificates."`
+	Key  string `env:"KEY_FILE" help:"PEM file of the client certificate's private key."`
 }
 
 // Set reports whether any file is named.

@@ -15,7 +15,7 @@ import (
 type command struct {
 	daemon.Flags
 	kafka.Config
-	RedisURL  string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where the newest readings are kept."`
+	RedisURL  string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
 	RedisTLS  tlsfiles.Files `envprefix:"REDIS_"`
 	LatestTTL time.Duration  `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
 }

@@ -27,9 +27,12 @@ type command struct {
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "replay" {
 		os.Args = slices.Delete(os.Args, 1, 2)
-		daemon.Main("ingest-writer replay", "Stores again what is on Kafka, while the service goes on. What is stored already stays as it is.", new(replay))
+		daemon.Main("ingest-writer replay", "Stores again the readings that Kafka still has, while the service runs. What is stored already stays as it is.", new(replay))
 	}
-	daemon.Main("ingest-writer", "Stores the readings on Kafka, and the dead letters, in MongoDB. `ingest-writer replay --help` tells how to store those of some time again.", new(command))
+	daemon.Main("ingest-writer", "Stores the readings on Kafka, and the dead letters, in MongoDB.\n\n"+
+		"Commands:\n"+
+		"  ingest-writer replay --from=TIME\n"+
+		"      Store again the readings that Kafka still has, while the service runs. See ingest-writer replay --help.", new(command))
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

@@ -17,11 +17,11 @@ import (
 // replay is the program `ingest-writer replay`.
 type replay struct {
 	kafka.Config
-	From       string         `name:"from" placeholder:"TIME" help:"Store again what came to Kafka from this time on; RFC 3339, as 2026-01-02T15:04:05Z."`
+	From       string         `name:"from" placeholder:"TIME" help:"Store again what arrived from this time on: RFC 3339, such as 2026-01-02T15:04:05Z."`
 	To         string         `name:"to" placeholder:"TIME" help:"And before this time. Default: now."`
 	MongoDBURI string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings are stored."`
 	MongoDBTLS tlsfiles.Files `envprefix:"MONGODB_"`
-	LogLevel   slog.Level     `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	LogLevel   slog.Level     `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
 }
 
 // Operations gives a replay an operations port that collides with no service on the same machine.
@@ -58,7 +58,7 @@ func (r *replay) Run(ctx context.Context, p *daemon.Process) error {
 
 func (r *replay) times() (from, to time.Time, err error) {
 	if r.From == "" {
-		return from, to, &daemon.ConfigError{Variable: "--from", Err: errors.New("is missing: the time to begin with, as 2026-01-02T15:04:05Z")}
+		return from, to, &daemon.ConfigError{Variable: "--from", Err: errors.New("must be given: the time to begin with, such as 2026-01-02T15:04:05Z")}
 	}
 	if from, err = time.Parse(time.RFC3339, r.From); err != nil {
 		return from, to, &daemon.ConfigError{Variable: "--from", Value: r.From, Err: errNoTime}
@@ -75,4 +75,4 @@ func (r *replay) times() (from, to time.Time, err error) {
 	return from, to, nil
 }
 
-var errNoTime = errors.New("must be a time as 2026-01-02T15:04:05Z")
+var errNoTime = errors.New("must be a time such as 2026-01-02T15:04:05Z")

@@ -16,17 +16,17 @@ import (
 )
 
 func main() {
-	daemon.Main("simulator", "Devices that publish readings over MQTT, and what became of their messages.\n\n"+
-		"A thousand devices at a reading per second each, for a minute, every hundredth reading twice:\n"+
+	daemon.Main("simulator", "Simulates devices that publish readings over MQTT, and reports what became of their messages.\n\n"+
+		"A thousand devices for a minute, a reading per second each, 1% of the readings sent twice:\n"+
 		"  simulator --devices 1000 --duration 1m --duplicate 1\n"+
-		"As fast as the broker takes them, and a file to check afterwards that none was lost:\n"+
+		"As fast as the broker takes them, with a file to check afterwards that none was lost:\n"+
 		"  simulator --devices 100 --rate 0 --count 1000000 --publish-ledger ledger.jsonl", &command{})
 }
 
 type command struct {
 	simulator.Config
 	JSON     bool       `name:"json" env:"SIM_JSON" help:"Print the summary as JSON."`
-	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
 }
 
 // Operations gives the simulator an operations port that collides with no service on the same machine.

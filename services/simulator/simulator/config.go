@@ -15,19 +15,19 @@ import (
 // Config made in Go starts with zeros (see New).
 type Config struct {
 	URL         string `group:"Connection" env:"MQTT_URL" default:"tcp://localhost:1883" help:"Where to publish: tcp://[user:password@]host:port, or ssl:// for TLS."`
-	ClientID    string `group:"Connection" name:"client-id" env:"SIM_CLIENT_ID" default:"simulator" help:"Start of the MQTT client ids; the first device's id and the connection's number follow."`
-	Connections int    `group:"Connection" name:"connections" env:"SIM_CONNECTIONS" default:"1" help:"Connections that the devices are spread over; a device stays on one."`
-	InFlight    int    `group:"Connection" name:"in-flight" env:"SIM_IN_FLIGHT" default:"1000" help:"Unacknowledged messages on a connection, at most."`
+	ClientID    string `group:"Connection" name:"client-id" env:"SIM_CLIENT_ID" default:"simulator" help:"Prefix of the MQTT client ids; the first device's id and the connection's number follow."`
+	Connections int    `group:"Connection" name:"connections" env:"SIM_CONNECTIONS" default:"1" help:"Connections to spread the devices over; each device stays on one."`
+	InFlight    int    `group:"Connection" name:"in-flight" env:"SIM_IN_FLIGHT" default:"1000" help:"Most unacknowledged messages on a connection."`
 	TopicStyle  string `group:"Connection" name:"topic-style" env:"SIM_TOPIC_STYLE" default:"device" help:"device: sensors/{id}/data; shared: sensors/data."`
 	TopicPrefix string `group:"Connection" name:"topic-prefix" env:"SIM_TOPIC_PREFIX" default:"sensors" help:"First levels of the topics."`
 
 	Devices     int           `group:"Load" name:"devices" env:"SIM_DEVICES" default:"10" help:"Number of devices."`
 	FirstDevice iot.DeviceID  `group:"Load" name:"first-device" env:"SIM_FIRST_DEVICE" default:"1" help:"Id of the first device; the others follow."`
-	Rate        float64       `group:"Load" name:"rate" env:"SIM_RATE" default:"1" help:"Readings per second of each device; 0: as fast as they are acknowledged."`
-	Count       int64         `group:"Load" name:"count" env:"SIM_COUNT" default:"0" help:"Readings of all devices together; 0: no end."`
-	Duration    time.Duration `group:"Load" name:"duration" env:"SIM_DURATION" default:"0" help:"How long to measure; 0: no end."`
-	Seed        uint64        `group:"Load" name:"seed" env:"SIM_SEED" default:"0" help:"Of the dice for values and faults; 0: another one in each run."`
-	Ledger      string        `name:"publish-ledger" group:"Load" env:"SIM_PUBLISH_LEDGER" placeholder:"FILE" help:"Append to this file what was sent and what was acknowledged, a JSON line each."`
+	Rate        float64       `group:"Load" name:"rate" env:"SIM_RATE" default:"1" help:"Readings per second of each device; 0 is as fast as they are acknowledged."`
+	Count       int64         `group:"Load" name:"count" env:"SIM_COUNT" default:"0" help:"Readings to send in all; 0 is no limit."`
+	Duration    time.Duration `group:"Load" name:"duration" env:"SIM_DURATION" default:"0" help:"How long the devices measure; 0 is no limit."`
+	Seed        uint64        `group:"Load" name:"seed" env:"SIM_SEED" default:"0" help:"Random seed; 0 picks a new one each run."`
+	Ledger      string        `name:"publish-ledger" group:"Load" env:"SIM_PUBLISH_LEDGER" placeholder:"FILE" help:"Append a JSON line to this file for each reading sent and each acknowledged."`
 
 	Faults
 }
@@ -35,10 +35,10 @@ type Config struct {
 // Faults is what goes wrong with the devices, in percent of the readings.
 type Faults struct {
 	Late      float64 `group:"Faults" name:"late" env:"SIM_LATE" default:"0" help:"Percent of readings sent 10 s after they were measured."`
-	Burst     float64 `group:"Faults" name:"burst" env:"SIM_BURST" default:"0" help:"Percent of readings with which the device falls silent for 10 s, to send all of them at once then."`
+	Burst     float64 `group:"Faults" name:"burst" env:"SIM_BURST" default:"0" help:"Percent of readings at which the device falls silent for 10 s, and then sends all of them at once."`
 	Duplicate float64 `group:"Faults" name:"duplicate" env:"SIM_DUPLICATE" default:"0" help:"Percent of readings sent twice."`
 	BadClock  float64 `group:"Faults" name:"bad-clock" env:"SIM_BAD_CLOCK" default:"0" help:"Percent of readings dated 1970 or 2099."`
-	Junk      float64 `group:"Faults" name:"junk" env:"SIM_JUNK" default:"0" help:"Percent of readings with bytes in their place that are none."`
+	Junk      float64 `group:"Faults" name:"junk" env:"SIM_JUNK" default:"0" help:"Percent of messages replaced by invalid bytes."`
 }
 
 const (
@@ -58,23 +58,23 @@ func (c Config) Validate() error {
 	}
 	switch {
 	case c.Devices < 1 || c.Devices > maxDevices:
-		return wrong("SIM_DEVICES", c.Devices, fmt.Sprintf("not from 1 to %d", maxDevices))
+		return wrong("SIM_DEVICES", c.Devices, fmt.Sprintf("must be between 1 and %d", maxDevices))
 	case !c.FirstDevice.Valid() || !(c.FirstDevice + iot.DeviceID(c.Devices) - 1).Valid():
-		return wrong("SIM_FIRST_DEVICE", int64(c.FirstDevice), fmt.Sprintf("device ids go from 1 to %d", int64(iot.MaxDeviceID)))
+		return wrong("SIM_FIRST_DEVICE", int64(c.FirstDevice), fmt.Sprintf("must leave all device ids between 1 and %d", int64(iot.MaxDeviceID)))
 	case c.Connections < 1 || c.Connections > c.Devices:
-		return wrong("SIM_CONNECTIONS", c.Connections, "not from 1 to the number of devices")
+		return wrong("SIM_CONNECTIONS", c.Connections, "must be between 1 and the number of devices")
 	case c.InFlight < 1 || c.InFlight > maxInFlight:
-		return wrong("SIM_IN_FLIGHT", c.InFlight, fmt.Sprintf("not from 1 to %d", maxInFlight))
+		return wrong("SIM_IN_FLIGHT", c.InFlight, fmt.Sprintf("must be between 1 and %d", maxInFlight))
 	case c.TopicStyle != "device" && c.TopicStyle != "shared":
-		return wrong("SIM_TOPIC_STYLE", c.TopicStyle, "neither device nor shared")
+		return wrong("SIM_TOPIC_STYLE", c.TopicStyle, "must be device or shared")
 	case c.TopicPrefix == "" || strings.ContainsAny(c.TopicPrefix, "+#\x00") || len(c.TopicPrefix) > maxTopicPrefix:
-		return wrong("SIM_TOPIC_PREFIX", c.TopicPrefix, "not the beginning of a topic")
+		return wrong("SIM_TOPIC_PREFIX", c.TopicPrefix, "must be the beginning of a topic")
 	case !(c.Rate >= 0 && c.Rate <= 1e6):
-		return wrong("SIM_RATE", c.Rate, "not from 0 to 1000000")
+		return wrong("SIM_RATE", c.Rate, "must be between 0 and 1000000")
 	case c.Count < 0:
-		return wrong("SIM_COUNT", c.Count, "negative")
+		return wrong("SIM_COUNT", c.Count, "must not be negative")
 	case c.Duration < 0:
-		return wrong("SIM_DURATION", c.Duration, "negative")
+		return wrong("SIM_DURATION", c.Duration, "must not be negative")
 	}
 	for _, f := range []struct {
 		variable string
@@ -84,7 +84,7 @@ func (c Config) Validate() error {
 		{"SIM_BAD_CLOCK", c.BadClock}, {"SIM_JUNK", c.Junk},
 	} {
 		if !(f.percent >= 0 && f.percent <= 100) {
-			return wrong(f.variable, f.percent, "not a percentage")
+			return wrong(f.variable, f.percent, "must be between 0 and 100")
 		}
 	}
 	return nil
