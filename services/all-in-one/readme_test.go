@@ -1,77 +1,227 @@
 package main
 
 import (
+	"flag"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// TestReadmeSettings holds the README's tables of settings against what the programs say themselves: for
-// each program the same variables, with defaults that stand in --help.
+var update = flag.Bool("update", false, "write the table of services/SETTINGS.md")
+
+// services are the first of programs, for which the table has one word.
+var services = programs[:4]
+
+// TestReadmeSettings holds the table in services/SETTINGS.md against what the programs say of themselves: it is
+// the one that is made of every program's --help. With -update it is written.
 func TestReadmeSettings(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+	const file = "../SETTINGS.md"
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, service := range programs {
-		t.Run(service, func(t *testing.T) {
-			out, err := exec.CommandContext(t.Context(), binary(t, service), "--help").Output()
-			if err != nil {
-				t.Fatal(err)
-			}
-			help, rows := settingsOf(string(out)), rowsOf(t, string(text), service)
-			if len(help) == 0 {
-				t.Fatal("--help names no variables")
-			}
-			for variable, flag := range help {
-				if _, ok := rows[variable]; !ok {
-					t.Errorf("%s is not in the README; --help says:\n%s", variable, flag)
-				}
-			}
-			for variable, value := range rows {
-				flag, ok := help[variable]
-				if !ok {
-					t.Errorf("%s is in the README and not in --help", variable)
-				} else if value != "none" && !strings.Contains(flag, strings.Trim(value, "`")) {
-					t.Errorf("%s: the README says %s, --help says:\n%s", variable, value, flag)
-				}
-			}
-		})
-	}
-}
-
-var (
-	flagBegins = regexp.MustCompile(`(?m)^ +(-\w, )?--`)
-	variableOf = regexp.MustCompile(`\(\$([A-Z_]+)\)`)
-)
-
-// settingsOf returns what help says of each flag that has a variable, by variable, in one line.
-func settingsOf(help string) map[string]string {
-	settings := map[string]string{}
-	for _, flag := range flagBegins.Split(help, -1) {
-		flag = strings.Join(strings.Fields(flag), " ")
-		if m := variableOf.FindStringSubmatch(flag); m != nil {
-			settings[m[1]] = flag
-		}
-	}
-	return settings
-}
-
-// rowsOf returns the defaults in the table behind the heading of service: | `VARIABLE` | default | …
-func rowsOf(t *testing.T, readme, service string) map[string]string {
-	t.Helper()
-	_, section, ok := strings.Cut(readme, "\n### "+service+"\n")
+	const head = "| variable | default | read by | what |\n|---|---|---|---|\n"
+	before, after, ok := strings.Cut(string(text), head)
 	if !ok {
-		t.Fatalf("the README has no section of settings for %s", service)
+		t.Fatalf("%s has no table with the head\n%s", file, head)
 	}
-	section, _, _ = strings.Cut(section, "\n#")
-	rows := map[string]string{}
-	for line := range strings.Lines(section) {
-		if cells := strings.Split(line, "|"); len(cells) > 3 && strings.Contains(cells[1], "`") {
-			rows[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[2])
+	have, rest, ok := strings.Cut(after, "\n\n")
+	if !ok {
+		have, rest = strings.TrimSuffix(after, "\n"), ""
+	}
+	want := strings.Join(settingsTable(t), "\n")
+	if have == want {
+		return
+	}
+	if *update {
+		text := before + head + want + "\n"
+		if rest != "" {
+			text += "\n" + rest
 		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	haveRows, wantRows := strings.Split(have, "\n"), strings.Split(want, "\n")
+	for _, row := range haveRows {
+		if !slices.Contains(wantRows, row) {
+			t.Errorf("not what --help says: %s", row)
+		}
+	}
+	for _, row := range wantRows {
+		if !slices.Contains(haveRows, row) {
+			t.Errorf("missing:              %s", row)
+		}
+	}
+	t.Errorf("go test ./services/all-in-one -run TestReadmeSettings -update writes the table of %s", file)
+}
+
+// aSetting is what the programs say of a variable. Where they say different things, each is one of its own.
+type aSetting struct {
+	variable, what string
+	defaults       map[string]string // by program
+}
+
+// settingsTable returns the rows of the table.
+func settingsTable(t *testing.T) []string {
+	t.Helper()
+	var all []*aSetting
+	for _, program := range programs {
+		out, err := exec.CommandContext(t.Context(), binary(t, program), "--help").Output()
+		if err != nil {
+			t.Fatalf("%s --help: %v", program, err)
+		}
+		all = addSettings(all, program, string(out))
+		if !slices.ContainsFunc(all, func(s *aSetting) bool { _, ok := s.defaults[program]; return ok }) {
+			t.Fatalf("%s --help names no variables", program)
+		}
+	}
+	var rows []string
+	likeIt := map[string]string{} // readers → the first variable that has them
+	for len(all) > 0 {
+		first := all[0]
+		suffix := tlsFile.FindString(first.variable)
+		var row []*aSetting // those that the next row is for
+		for _, s := range all {
+			if s == first || suffix != "" && strings.HasSuffix(s.variable, suffix) && s.what == first.what {
+				row = append(row, s)
+			}
+		}
+		rows = append(rows, rowOf(row, suffix, likeIt))
+		all = slices.DeleteFunc(all, func(s *aSetting) bool { return slices.Contains(row, s) })
 	}
 	return rows
+}
+
+// tlsFile matches the end of variables that several servers have, each with its own name before it.
+var tlsFile = regexp.MustCompile(`_(CA|CERT|KEY)_FILE$`)
+
+var (
+	flagBegins = regexp.MustCompile(`(?m)^  --`)
+	// name, its =value where it takes one, what it means, its variable; in one line
+	flagWithVariable = regexp.MustCompile(`^[a-z-]+(=\S+)? (.*) \(\$([A-Z_]+)\)`)
+	placeholder      = regexp.MustCompile(`^=[A-Z]+$`)
+)
+
+// addSettings adds to all what help, of program, says of each flag that has a variable. Those of a variable
+// stay together.
+func addSettings(all []*aSetting, program, help string) []*aSetting {
+	for _, text := range flagBegins.Split(help, -1)[1:] {
+		m := flagWithVariable.FindStringSubmatch(strings.Join(strings.Fields(text), " "))
+		if m == nil {
+			continue // a flag alone
+		}
+		value, what, variable := m[1], strings.TrimSuffix(m[2], "."), m[3]
+		switch {
+		case value == "":
+			value = "`false`"
+		case placeholder.MatchString(value):
+			value = "none"
+		default:
+			value = "`" + value[1:] + "`"
+		}
+		at := len(all)
+		for i, s := range all {
+			if s.variable != variable {
+				continue
+			}
+			if at = i + 1; s.what == what {
+				break
+			}
+		}
+		if at == 0 || all[at-1].variable != variable || all[at-1].what != what {
+			all = slices.Insert(all, at, &aSetting{variable, what, map[string]string{}})
+			at++
+		}
+		all[at-1].defaults[program] = value
+	}
+	return all
+}
+
+// rowOf returns the row of one setting, or of those that are alike but for what is before suffix. Who reads
+// these is told once: likeIt is the rows that have told it.
+func rowOf(row []*aSetting, suffix string, likeIt map[string]string) string {
+	if len(row) == 1 {
+		s := row[0]
+		return tableRow("`"+s.variable+"`", defaultsOf(s.defaults), readers(s.defaults), s.what)
+	}
+	all, by := map[string]string{}, []string(nil)
+	for _, s := range row {
+		by = append(by, fmt.Sprintf("`%s`: %s", strings.TrimSuffix(s.variable, suffix), readers(s.defaults)))
+		maps.Copy(all, s.defaults) // they are files, and have none
+	}
+	variable, readBy := "`…"+suffix+"`", strings.Join(by, "; ")
+	if first, ok := likeIt[readBy]; ok {
+		readBy = "as " + first
+	} else {
+		likeIt[readBy] = variable
+	}
+	return tableRow(variable, defaultsOf(all), readBy, row[0].what)
+}
+
+func tableRow(cells ...string) string {
+	return "| " + strings.NewReplacer("<", "&lt;").Replace(strings.Join(cells, " | ")) + " |"
+}
+
+// readers names the programs that have a default.
+func readers(defaults map[string]string) string {
+	var names []string
+	for _, program := range programs {
+		if _, ok := defaults[program]; ok {
+			names = append(names, program)
+		}
+	}
+	switch {
+	case len(names) == len(programs):
+		return "all"
+	case len(names) >= len(services) && slices.Equal(names[:len(services)], services):
+		names = append([]string{"services"}, names[len(services):]...)
+	}
+	return strings.Join(names, ", ")
+}
+
+// defaultsOf is the default that the programs have, or each with those that have it.
+func defaultsOf(defaults map[string]string) string {
+	by := map[string]map[string]string{} // value → the programs with it
+	var order []string
+	for _, program := range programs {
+		value, ok := defaults[program]
+		if !ok {
+			continue
+		}
+		if by[value] == nil {
+			by[value] = map[string]string{}
+			order = append(order, value)
+		}
+		by[value][program] = value
+	}
+	cell := order[0]
+	for _, value := range order[1:] {
+		cell += "; " + readers(by[value]) + ": " + value
+	}
+	return cell
+}
+
+// TestReadmeLinks follows the links from one file to another in what is there to read.
+func TestReadmeLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	for _, file := range []string{"README.md", "deploy/README.md", "k8s/README.md", "services/SETTINGS.md"} {
+		path := filepath.Join("../..", file)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
 }
