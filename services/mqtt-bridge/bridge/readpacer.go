@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// readEvery is how long after a read the next one waits for more to arrive. A wake-up and a system
-	// call for each message would cost more than all the rest of its way to Kafka: with 10,000 messages
-	// a second from 100 devices, spacing reads by 10 ms and acknowledgements by 5 ms halves the CPU time
-	// of 5 ms and 1 ms.
-	readEvery = 10 * time.Millisecond
+	// readEvery is how far apart reads are, at least, so that each finds more than one message: a wake-up
+	// and a system call for each would cost more than all the rest of its way to Kafka. At 10,000 messages
+	// a second over 10 connections, 20 ms take 9 % less CPU time than 10 ms, which halves that of 5 ms.
+	// A device that waits for each PUBACK is hardly slower: Kafka's answer takes most of that time, too.
+	readEvery = 20 * time.Millisecond
 	// readSlack is how much later than asked for a read may time out. It spares setting a timer for
 	// each read, and makes up for mochi, which rounds down one and a half times an odd keepalive.
 	readSlack = time.Second
