@@ -177,15 +177,32 @@ func (e *endpoint) OnSubscribe(_ *mochi.Client, pk packets.Packet) packets.Packe
 }
 
 // OnPacketEncode completes two packets of mochi's.
-func (e *endpoint) OnPacketEncode(_ *mochi.Client, pk packets.Packet) packets.Packet {
+func (e *endpoint) OnPacketEncode(client *mochi.Client, pk packets.Packet) packets.Packet {
 	switch pk.FixedHeader.Type {
 	case packets.Connack:
+		if client.Properties.ProtocolVersion != 5 {
+			pk.ReasonCode = returnCode(pk.ReasonCode)
+		}
 		pk.Properties.MaximumPacketSize = e.max
 		pk.Properties.TopicAliasMaximum = topicAliases
 	case packets.Pubrec: // for a message sent again, of which mochi says that its id is in use: an error
 		pk.ReasonCode, pk.Properties = packets.CodeSuccess.Code, packets.Properties{}
 	}
 	return pk
+}
+
+// returnCode is MQTT 3.1.1's return code for a reason of MQTT 5's that mochi does not translate.
+func returnCode(reason byte) byte {
+	switch {
+	case reason < packets.ErrUnspecifiedError.Code:
+		return reason
+	case reason == packets.ErrUnspecifiedError.Code: // no client id, and no clean session
+		return packets.Err3ClientIdentifierNotValid.Code
+	case reason == packets.ErrServerBusy.Code:
+		return packets.Err3ServerUnavailable.Code
+	default: // no such protocol, or no such version
+		return packets.Err3UnsupportedProtocolVersion.Code
+	}
 }
 
 // OnWill is called before a will is published. mochi forgets delayed wills whose session ends first,

@@ -1,6 +1,8 @@
 package bridge_test
 
 import (
+	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -30,6 +32,42 @@ func TestListenAcknowledgesAfterKafka(t *testing.T) {
 			}
 			b.conserved()
 		})
+	}
+}
+
+// TestListenRefuses holds the answer to a CONNECT that is refused to MQTT 3.1.1, section 3.2.2.3.
+func TestListenRefuses(t *testing.T) {
+	t.Parallel()
+	cfg := defaults()
+	cfg.MaxConnections = 1
+	b := listen(t, newKafka(t), cfg)
+	answer := func(connect string) string {
+		t.Helper()
+		conn, err := net.Dial("tcp", b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(conn, connect); err != nil {
+			t.Fatal(err)
+		}
+		connack := make([]byte, 4)
+		if _, err := io.ReadFull(conn, connack); err != nil {
+			t.Fatal(err)
+		}
+		return string(connack)
+	}
+	const noSession, cleanSession = "\x00", "\x02"
+	if got := answer("\x10\x0c\x00\x04MQTT\x04" + noSession + "\x00\x3c\x00\x00"); got != "\x20\x02\x00\x02" {
+		t.Errorf("no client id and no clean session: %q", got)
+	}
+	if got := answer("\x10\x0d\x00\x04MQTT\x09" + cleanSession + "\x00\x3c\x00\x01a"); got != "\x20\x02\x00\x01" {
+		t.Errorf("level 9 of the protocol: %q", got)
+	}
+	connect(t, b.addr, connectPacket("a"))
+	if got := answer("\x10\x0d\x00\x04MQTT\x04" + cleanSession + "\x00\x3c\x00\x01b"); got != "\x20\x02\x00\x03" {
+		t.Errorf("one connection too many: %q", got)
 	}
 }
 
