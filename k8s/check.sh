@@ -32,8 +32,6 @@ check() { # NAME, overlay, and editing commands of sed
   mkdir -p "$work/$name/deploy"
   cp -r k8s "$work/$name/"
   cp -r deploy/mosquitto "$work/$name/deploy/"
-  # Not the secrets that somebody has put there.
-  cp k8s/overlays/prod/secrets.env.example "$work/$name/k8s/overlays/prod/secrets.env"
   for edit in "$@"; do
     sed -i.before "$edit" "$overlay/kustomization.yaml"
     if cmp -s "$overlay/kustomization.yaml" "$overlay/kustomization.yaml.before"; then
