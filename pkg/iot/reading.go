@@ -98,8 +98,8 @@ type Reading struct {
 // MaxNameBytes bounds the name of a metric or an attribute.
 const MaxNameBytes = 255
 
-// MaxContentBytes bounds names and values of a reading together, 8 bytes for a number. What devices send
-// over MQTT stays below it; MongoDB takes no document over 16 MiB.
+// MaxContentBytes bounds the ContentBytes of a reading. What devices send over MQTT stays below it; MongoDB
+// takes no document over 16 MiB.
 const MaxContentBytes = 4 << 20
 
 // Timestamps that a device may send: not before MinTime, not more than MaxAhead after the receipt.
@@ -124,6 +124,17 @@ func (r Reading) SameContent(o Reading) bool {
 	return slices.Equal(r.Metrics, o.Metrics) && slices.Equal(r.Attributes, o.Attributes)
 }
 
+// ContentBytes is the length of r's names and values together, with 8 bytes for a number.
+func (r Reading) ContentBytes() (n int) {
+	for _, m := range r.Metrics {
+		n += len(m.Name) + 8
+	}
+	for _, a := range r.Attributes {
+		n += len(a.Name) + len(a.Value)
+	}
+	return n
+}
+
 // Validate reports, as ErrInvalid with what is wrong, whether r can be stored: what Reading's fields
 // promise holds. Decoders call it; stores rely on it.
 func (r Reading) Validate() error {
@@ -138,9 +149,7 @@ func (r Reading) Validate() error {
 	if len(r.Metrics) == 0 {
 		return fmt.Errorf("no metrics: %w", ErrInvalid)
 	}
-	size := 0
 	for i, m := range r.Metrics {
-		size += len(m.Name) + 8
 		if err := ValidateName(m.Name); err != nil {
 			return err
 		}
@@ -152,7 +161,6 @@ func (r Reading) Validate() error {
 		}
 	}
 	for i, a := range r.Attributes {
-		size += len(a.Name) + len(a.Value)
 		if err := ValidateName(a.Name); err != nil {
 			return err
 		}
@@ -163,7 +171,7 @@ func (r Reading) Validate() error {
 			return fmt.Errorf("attribute %q out of order: %w", a.Name, ErrInvalid)
 		}
 	}
-	if size > MaxContentBytes {
+	if size := r.ContentBytes(); size > MaxContentBytes {
 		return fmt.Errorf("%d bytes of names and values: %w", size, ErrInvalid)
 	}
 	return nil

@@ -27,7 +27,8 @@ type Inserted struct {
 // ReadingReader finds stored readings.
 type ReadingReader interface {
 	// FindReadings returns the readings that q selects, newest first (by At, then by device,
-	// descending both), at most q.Limit of them. The caller owns what is returned.
+	// descending both), at most q.Limit of them, and fewer when their ContentBytes add up to more
+	// than MaxPageBytes. The caller owns what is returned.
 	FindReadings(ctx context.Context, q ReadingQuery) (Page, error)
 	// CountReadings counts all stored readings, per device.
 	CountReadings(ctx context.Context) ([]DeviceCount, error)
@@ -35,6 +36,10 @@ type ReadingReader interface {
 
 // MaxPage is the greatest Limit of a ReadingQuery.
 const MaxPage = 10000
+
+// MaxPageBytes is how many ContentBytes the readings of a page have together: no more than that, or one
+// reading.
+const MaxPageBytes = 4 << 20
 
 // ReadingQuery selects readings. Its zero values select everything but Limit's, which must be set.
 type ReadingQuery struct {

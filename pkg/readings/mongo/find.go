@@ -19,16 +19,15 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
-	filter := filterOf(q.Device, span)
-	limit := q.Limit + 1 // one more tells whether the walk goes on
-	found, err := s.find(ctx, s.collection, filter, options.Find().
+	page := walk.PageOf(q)
+	err = s.find(ctx, s.collection, filterOf(q.Device, span), page.Add, options.Find().
 		SetSort(bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}).
-		SetLimit(int64(limit)).
-		SetBatchSize(int32(limit))) // all in one answer
+		SetLimit(int64(page.Rows())).
+		SetBatchSize(int32(page.Rows()))) // all in one answer
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
-	return walk.Page(found, q.Limit), nil
+	return page.Page, nil
 }
 
 // filterOf returns the filter for what is in span, of device alone where it is not 0.
@@ -53,24 +52,24 @@ func filterOf(device iot.DeviceID, span walk.Range) bson.D {
 	}
 }
 
-// find returns the readings in c that filter selects. A document that is no reading is passed over.
+// find calls take for the readings in c that filter selects, until it wants no more. A document that is no
+// reading is passed over.
 func (s *Store) find(
-	ctx context.Context, c *mongo.Collection, filter bson.D, opts ...options.Lister[options.FindOptions],
-) ([]iot.Reading, error) {
+	ctx context.Context, c *mongo.Collection, filter bson.D, take func(iot.Reading) (more bool), opts ...options.Lister[options.FindOptions],
+) error {
 	// With a timeout here the driver does not make one for each step of the cursor.
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	cursor, err := c.Find(ctx, filter, opts...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	found := make([]iot.Reading, 0, cursor.RemainingBatchLength())
-	for cursor.Next(ctx) {
+	for more := true; more && cursor.Next(ctx); {
 		if r, ok := readDocument(cursor.Current); ok {
-			found = append(found, r)
+			more = take(r)
 		}
 	}
-	return found, errors.Join(cursor.Err(), cursor.Close(ctx))
+	return errors.Join(cursor.Err(), cursor.Close(ctx))
 }
 
 // CountReadings implements iot.ReadingReader.

@@ -138,15 +138,15 @@ func (s *Store) compare(ctx context.Context, batch []iot.Reading, clashes []int)
 		SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary()))
 	stored := make(map[key]iot.Reading, len(clashes))
 	for device, at := range times {
-		found, err := s.find(ctx, durable, bson.D{
+		err := s.find(ctx, durable, bson.D{
 			{Key: fieldDevice, Value: int64(device)},
 			{Key: fieldAt, Value: bson.D{{Key: "$in", Value: at}}},
+		}, func(r iot.Reading) (more bool) {
+			stored[keyOf(r)] = r
+			return true
 		})
 		if err != nil {
 			return result, err
-		}
-		for _, r := range found {
-			stored[keyOf(r)] = r
 		}
 	}
 	slices.Sort(clashes)

@@ -3,6 +3,7 @@ package readingstest
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +76,30 @@ var findTests = []test{
 			}
 		}
 	}},
+	{"a page is cut where its content becomes too much, and a reading is never too large for one", func(t *testing.T, store readings.Store) {
+		for ms := range 6 {
+			size := iot.MaxPageBytes * 2 / 5
+			if ms == 3 {
+				size = iot.MaxPageBytes
+			}
+			insert(t, store, sized(reading(1, ms, 0), size))
+		}
+		var pages [][]int // by the milliseconds of the readings
+		for q := (iot.ReadingQuery{Limit: 100}); len(pages) < 10; {
+			page := find(t, store, q)
+			var times []int
+			for _, r := range page.Readings {
+				times = append(times, int(r.At.Sub(start).Milliseconds()))
+			}
+			pages = append(pages, times)
+			if q.After = page.Next; page.Next.IsZero() {
+				break
+			}
+		}
+		if diff := cmp.Diff([][]int{{5, 4}, {3}, {2, 1}, {0}}, pages); diff != "" {
+			t.Errorf("pages (-want +got):\n%s", diff)
+		}
+	}},
 	{"a limit out of bounds is invalid", func(t *testing.T, store readings.Store) {
 		for _, limit := range []int{-1, 0, iot.MaxPage + 1} {
 			if _, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: limit}); !errors.Is(err, iot.ErrInvalid) {
@@ -109,4 +134,11 @@ var findTests = []test{
 			t.Errorf("counts (-want +got):\n%s", diff)
 		}
 	}},
+}
+
+// sized returns r with an attribute that makes its content so many bytes.
+func sized(r iot.Reading, size int) iot.Reading {
+	r.Attributes = []iot.Attribute{{Name: "text"}}
+	r.Attributes[0].Value = strings.Repeat("x", size-r.ContentBytes())
+	return r
 }

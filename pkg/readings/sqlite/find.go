@@ -26,26 +26,31 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
-	limit := q.Limit + 1 // one more tells whether the walk goes on
+	page := walk.PageOf(q)
 	var rows *sql.Rows
 	if q.Device != 0 {
-		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Device, span.From, span.EndFor(q.Device), limit)
+		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Device, span.From, span.EndFor(q.Device), page.Rows())
 	} else {
-		rows, err = s.db.Read.QueryContext(ctx, selectOfAll, span.From, span.End, span.EndDevice, limit)
+		rows, err = s.db.Read.QueryContext(ctx, selectOfAll, span.From, span.End, span.EndDevice, page.Rows())
 	}
-	found, err := collect(rows, err, func() (iot.Reading, error) { return scan(rows) })
+	err = each(rows, err, func() (more bool, err error) {
+		r, err := scan(rows)
+		return err == nil && page.Add(r), err
+	})
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
-	return walk.Page(found, q.Limit), nil
+	return page.Page, nil
 }
 
 // CountReadings implements iot.ReadingReader.
-func (s *Store) CountReadings(ctx context.Context) ([]iot.DeviceCount, error) {
+func (s *Store) CountReadings(ctx context.Context) (counts []iot.DeviceCount, err error) {
 	rows, err := s.db.Read.QueryContext(ctx, selectCounts)
-	counts, err := collect(rows, err, func() (c iot.DeviceCount, err error) {
+	err = each(rows, err, func() (more bool, err error) {
+		var c iot.DeviceCount
 		err = rows.Scan(&c.Device, &c.Count)
-		return c, err
+		counts = append(counts, c)
+		return true, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("count readings: %w", err)
@@ -53,17 +58,14 @@ func (s *Store) CountReadings(ctx context.Context) ([]iot.DeviceCount, error) {
 	return counts, nil
 }
 
-// collect returns what scan makes of each of rows, which it closes. It takes the error of the query too.
-func collect[T any](rows *sql.Rows, err error, scan func() (T, error)) (all []T, _ error) {
+// each calls take for each of rows until it wants no more or fails, and closes rows. It takes the error of the
+// query too.
+func each(rows *sql.Rows, err error, take func() (more bool, err error)) error {
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for rows.Next() {
-		item, err := scan()
-		if err != nil {
-			return nil, errors.Join(err, rows.Close())
-		}
-		all = append(all, item)
+	for more := true; more && err == nil && rows.Next(); {
+		more, err = take()
 	}
-	return all, errors.Join(rows.Err(), rows.Close())
+	return errors.Join(err, rows.Err(), rows.Close())
 }

@@ -47,12 +47,30 @@ func (r Range) EndFor(device iot.DeviceID) int64 {
 	return r.End
 }
 
-// Page returns the page of at most limit readings that begins with found, in the order of the walk. It
-// takes found to be the whole rest of the walk unless there are more than limit.
-func Page(found []iot.Reading, limit int) iot.Page {
-	if len(found) <= limit {
-		return iot.Page{Readings: found}
+// Page is a page that is being filled.
+type Page struct {
+	iot.Page
+	limit, bytes int
+}
+
+// PageOf returns the empty page for q.
+func PageOf(q iot.ReadingQuery) *Page {
+	const usual = 100 // readings; more are rare
+	return &Page{Page: iot.Page{Readings: make([]iot.Reading, 0, min(q.Limit, usual))}, limit: q.Limit}
+}
+
+// Rows is how many readings it takes to fill the page: one more tells whether the walk goes on.
+func (p *Page) Rows() int { return p.limit + 1 }
+
+// Add adds the next reading of the walk while there is room for it, and reports whether there may be more. If
+// not, the walk goes on behind the reading that was added before.
+func (p *Page) Add(r iot.Reading) bool {
+	n := len(p.Readings)
+	if p.bytes += r.ContentBytes(); n > 0 && (n == p.limit || p.bytes > iot.MaxPageBytes) {
+		last := &p.Readings[n-1]
+		p.Next = iot.Cursor{At: last.At, Device: last.Device}
+		return false
 	}
-	last := found[limit-1]
-	return iot.Page{Readings: found[:limit:limit], Next: iot.Cursor{At: last.At, Device: last.Device}}
+	p.Readings = append(p.Readings, r)
+	return true
 }
