@@ -142,10 +142,12 @@ func (a *API) deleteDeadLetter(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// deleteDeadLetters wants a filter: nobody deletes everything by a parameter that was mistyped.
+// deleteDeadLetters wants a filter, and no other parameters: nobody deletes more than was meant by a name that
+// was mistyped.
 func (a *API) deleteDeadLetters(c echo.Context) error {
 	p := readParams(c)
 	q := p.deadLetterQuery()
+	p.refuseOthers()
 	if q == (iot.DeadLetterQuery{}) && p.errs == nil {
 		p.fail(errNoField, msgNoFilter)
 	}

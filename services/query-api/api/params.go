@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,8 @@ const (
 	msgTime   = "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z], YYYY-MM-DD."
 	msgCursor = "Invalid cursor."
 	msgBool   = "Must be a valid boolean."
+
+	msgUnknown = "Unknown parameter."
 )
 
 // pathID reads the id in the path. What is no id names nothing, so it is not found.
@@ -32,9 +35,10 @@ func pathID(c echo.Context) (iot.DeviceID, error) {
 
 // params is the query string of a request. Its methods read one parameter each, and gather what is wrong
 // with all of them. An empty parameter counts as not given; of one that stands twice the last counts, as
-// in Django. Parameters that no method asks for are ignored.
+// in Django. Parameters that no method asks for are ignored, unless refuseOthers is called.
 type params struct {
 	pairs []param
+	asked []string // names that were read
 	errs  fieldErrors
 }
 
@@ -62,12 +66,23 @@ func unescape(s string) string {
 }
 
 func (p *params) get(name string) string {
+	p.asked = append(p.asked, name)
 	for i := len(p.pairs) - 1; i >= 0; i-- {
 		if p.pairs[i].name == name {
 			return p.pairs[i].value
 		}
 	}
 	return ""
+}
+
+// refuseOthers refuses the parameters that no method has read, for requests that would do too much by a name
+// that was mistyped.
+func (p *params) refuseOthers() {
+	for _, q := range p.pairs {
+		if !slices.Contains(p.asked, q.name) && p.errs[q.name] == nil {
+			p.fail(q.name, msgUnknown)
+		}
+	}
 }
 
 func (p *params) fail(name, message string) {

@@ -73,6 +73,7 @@ func (a *API) replayDeadLetters(c echo.Context) error {
 	q := p.deadLetterQuery()
 	q.Replayed = new(bool)
 	q.Limit, q.After = int(p.integer("limit", maxReplays, defaultReplays)), p.letterCursor()
+	p.refuseOthers()
 	if err := p.err(); err != nil {
 		return err
 	}
