@@ -32,6 +32,7 @@ type API struct {
 
 	rows    *semaphore.Weighted // readings of the pages being fetched
 	letters *semaphore.Weighted // requests that fetch dead letters
+	bodies  *semaphore.Weighted // bytes of the bodies of requests
 	counts  singleflight.Group  // counting all readings, once at a time
 	outages throttle            // of log messages
 }
@@ -76,6 +77,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 func (a *API) Handler() http.Handler {
 	a.rows = semaphore.NewWeighted(maxRows)
 	a.letters = semaphore.NewWeighted(maxLetterRequests)
+	a.bodies = semaphore.NewWeighted(maxBodies)
 
 	e := echo.New()
 	e.HTTPErrorHandler = a.answerError

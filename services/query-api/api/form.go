@@ -3,12 +3,10 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -42,7 +40,7 @@ func readForm(c echo.Context) (*form, error) {
 	if err := checkMediaType(r.Header.Get(echo.HeaderContentType)); err != nil {
 		return nil, err
 	}
-	body, err := readBody(c)
+	body, err := io.ReadAll(r.Body) // as receive left it
 	if err != nil || len(body) == 0 {
 		return f, err
 	}
@@ -58,21 +56,6 @@ func checkMediaType(contentType string) error {
 		return nil
 	}
 	return &problem{status: http.StatusUnsupportedMediaType, detail: fmt.Sprintf("Unsupported media type \"%.100s\" in request.", contentType)}
-}
-
-func readBody(c echo.Context) ([]byte, error) {
-	var tooLarge *http.MaxBytesError
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
-	switch {
-	case err == nil:
-		return body, nil
-	case errors.As(err, &tooLarge):
-		return nil, &problem{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("The request body is over %d bytes.", maxBody)}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &problem{status: http.StatusRequestTimeout, detail: "The request body did not arrive in time."}
-	default:
-		return nil, &problem{status: http.StatusBadRequest, detail: "The request body could not be read."}
-	}
 }
 
 // parseObject returns the members of the JSON object that body consists of. A name that stands twice is

@@ -11,13 +11,15 @@ import (
 )
 
 // What one process does at the same time and what one request may cost. A request beyond a limit is
-// answered 503 or 413 at once, so that the ones within it are answered in time.
+// answered 503, 413 or 408, so that the ones within it are answered in time.
 const (
-	maxPerStore       = 500     // requests that need the same store, so one that hangs does not hold up the others
-	maxRows           = 100_000 // readings of all pages being fetched: about 100 MB
-	maxLetterRequests = 8       // requests that fetch dead letters: 4 MB each, and more as JSON
-	maxBody           = 1 << 20 // bytes of a request's body
+	maxPerStore       = 500      // requests that need the same store, so one that hangs does not hold up the others
+	maxRows           = 100_000  // readings of all pages being fetched: about 100 MB
+	maxLetterRequests = 8        // requests that fetch dead letters: 4 MB each, and more as JSON
+	maxBody           = 1 << 20  // bytes of a request's body
+	maxBodies         = 32 << 20 // bytes of all bodies
 
+	bodyTimeout  = 10 * time.Second // for a request's body to arrive
 	storeTimeout = 5 * time.Second  // for the stores to answer one request
 	cacheTimeout = time.Second      // for the cache, where stored readings can take its place
 	countTimeout = 30 * time.Second // for counting all readings

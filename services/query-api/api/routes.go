@@ -67,7 +67,7 @@ func (a *API) addRoutes(e *echo.Echo) {
 		}
 		handle := r.handle
 		if r.store != nil {
-			handle = r.store.limit(handle)
+			handle = a.receive(r.store.limit(handle))
 		}
 		e.Match(methods, path, handle)
 		e.Match(methods, path+"/", handle)

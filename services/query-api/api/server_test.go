@@ -20,16 +20,48 @@ func start(t *testing.T, a *API) (addr string, stop func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l.Addr().String(), startOn(t, a, l)
+}
+
+// startOn runs a on l.
+func startOn(t *testing.T, a *API, l net.Listener) (stop func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
+	var err error
 	go func() {
 		defer close(ended)
 		err = a.Run(ctx, l)
 	}()
 	stop = func() error { cancel(); <-ended; return err }
 	t.Cleanup(func() { _ = stop() })
-	return l.Addr().String(), stop
+	return stop
 }
+
+// pipes is a listener for connections within this process, which a synctest bubble may wait for. They hold
+// nothing: what one side writes waits until the other reads it.
+type pipes chan net.Conn
+
+// startOnPipes runs a in a synctest bubble. dial connects to it.
+func startOnPipes(t *testing.T, a *API) (dial func() net.Conn) {
+	l := make(pipes)
+	startOn(t, a, l)
+	return func() net.Conn {
+		client, server := net.Pipe()
+		t.Cleanup(func() { _ = client.Close() })
+		l <- server
+		return client
+	}
+}
+
+func (l pipes) Accept() (net.Conn, error) {
+	if c, ok := <-l; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (l pipes) Close() error   { close(l); return nil }
+func (l pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "pipe"} }
 
 func TestRun(t *testing.T) {
 	t.Run("a request that is under way when it is stopped is answered", func(t *testing.T) {

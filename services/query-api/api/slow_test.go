@@ -1,0 +1,96 @@
+package api
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const ada = `{"username": "ada", "email": "ada@example.com"}`
+
+func TestSlowBodies(t *testing.T) {
+	t.Run("the time that a body takes is not the stores'", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			handler := embedded(t).handler(t)
+			body, client := io.Pipe()
+			go func() {
+				_, _ = io.WriteString(client, ada[:5])
+				time.Sleep(storeTimeout + time.Second)
+				_, _ = io.WriteString(client, ada[5:])
+				_ = client.Close()
+			}()
+			if w := post(handler, body, -1); w.Code != http.StatusCreated {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	})
+	t.Run("however many bodies do not come, the others are answered", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			handler := embedded(t).handler(t)
+			for i := range 2 * maxPerStore {
+				body, client := io.Pipe()
+				defer client.Close()
+				go func() { _, _ = io.WriteString(client, "{") }()
+				go post(handler, body, []int64{50, maxBody, -1}[i%3])
+			}
+			synctest.Wait()
+			if w := get(handler, "/api/devices/"); w.Code != http.StatusOK {
+				t.Errorf("a list: %d %s", w.Code, w.Body)
+			}
+			if w := post(handler, strings.NewReader(ada), int64(len(ada))); w.Code != http.StatusCreated {
+				t.Errorf("another body: %d %s", w.Code, w.Body)
+			}
+		})
+	})
+	t.Run("a body that does not come in time is 408", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := startOnPipes(t, embedded(t).api(t, nil))()
+			start := time.Now()
+			if _, err := fmt.Fprintf(c, "POST /api/users/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); answer.StatusCode != http.StatusRequestTimeout || took != bodyTimeout {
+				t.Errorf("%s after %v, want 408 after %v", answer.Status, took, bodyTimeout)
+			}
+		})
+	})
+}
+
+func TestBodiesInMemory(t *testing.T) {
+	t.Run("a body for which there is no room is 503, and others are taken", func(t *testing.T) {
+		a := embedded(t).api(t, nil)
+		handler := a.Handler()
+		if !a.bodies.TryAcquire(maxBodies - int64(len(ada))) {
+			t.Fatal("some room is taken before any request")
+		}
+		if w := post(handler, strings.NewReader(ada+" "), -1); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("one byte too many: %d %s", w.Code, w.Body)
+		}
+		if w := post(handler, strings.NewReader(ada), -1); w.Code != http.StatusCreated {
+			t.Errorf("one that fits: %d %s", w.Code, w.Body)
+		}
+		a.bodies.Release(maxBodies - int64(len(ada)))
+		if !a.bodies.TryAcquire(maxBodies) {
+			t.Error("an answered request still takes room")
+		}
+	})
+}
+
+func post(handler http.Handler, body io.Reader, length int64) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/api/users/", body)
+	r.Header.Set("Content-Type", "application/json")
+	r.ContentLength = length
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
