@@ -48,7 +48,7 @@ func appendMembers(dst []byte, r iot.Reading) []byte {
 			continue
 		}
 		dst = append(dst, open...)
-		dst = appendString(dst, m.Name)
+		dst = AppendString(dst, m.Name)
 		dst = append(dst, ':')
 		dst = appendFloat(dst, m.Value)
 		open = ","
@@ -61,9 +61,9 @@ func appendMembers(dst []byte, r iot.Reading) []byte {
 		open = `,"attributes":{`
 		for _, a := range r.Attributes {
 			dst = append(dst, open...)
-			dst = appendString(dst, a.Name)
+			dst = AppendString(dst, a.Name)
 			dst = append(dst, ':')
-			dst = appendString(dst, a.Value)
+			dst = AppendString(dst, a.Value)
 			open = ","
 		}
 		dst = append(dst, '}')
@@ -100,8 +100,8 @@ func appendFloat(dst []byte, v float64) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends s, which must be UTF-8, as a JSON string.
-func appendString(dst []byte, s string) []byte {
+// AppendString appends s, which must be UTF-8, as a JSON string.
+func AppendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); i++ {

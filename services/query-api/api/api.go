@@ -12,7 +12,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
@@ -30,10 +29,14 @@ type API struct {
 
 	atMetadata, atReadings, atLatest, atDeadLetters limiter
 
-	rows    *semaphore.Weighted // readings of the pages being fetched
+	pages   *semaphore.Weighted // readings of the pages being fetched
+	rows    *semaphore.Weighted // users and devices of the lists being fetched
+	sending *semaphore.Weighted // bytes of the answers being sent
 	letters *semaphore.Weighted // requests that fetch dead letters
+	replays *semaphore.Weighted // requests that replay dead letters
 	bodies  *semaphore.Weighted // bytes of the bodies of requests
-	counts  singleflight.Group  // counting all readings, once at a time
+	online  sharing             // of all latest readings
+	stats   sharing             // of the counts of all readings
 	outages throttle            // of log messages
 }
 
@@ -47,7 +50,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 		Handler:           a.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      60 * time.Second, // 10,000 readings over a slow line
+		WriteTimeout:      60 * time.Second, // send sets a shorter one for its part
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug), // what clients do wrong
@@ -75,8 +78,11 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 
 // Handler returns the whole API as an http.Handler, without the timeouts of a server.
 func (a *API) Handler() http.Handler {
+	a.pages = semaphore.NewWeighted(maxReadings)
 	a.rows = semaphore.NewWeighted(maxRows)
+	a.sending = semaphore.NewWeighted(maxSending)
 	a.letters = semaphore.NewWeighted(maxLetterRequests)
+	a.replays = semaphore.NewWeighted(maxReplayRequests)
 	a.bodies = semaphore.NewWeighted(maxBodies)
 
 	e := echo.New()

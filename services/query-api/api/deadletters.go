@@ -1,8 +1,13 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -16,42 +21,65 @@ const (
 	msgNoFilter    = "Name what to delete by reason, device_id, since, until or replayed."
 )
 
-// deadLetter is a dead letter as clients see it.
-type deadLetter struct {
-	ID               string        `json:"id"`
-	Reason           iot.Reason    `json:"reason"`
-	Detail           string        `json:"detail"`
-	Device           *iot.DeviceID `json:"device_id"`
-	Source           string        `json:"source"`
-	Received         string        `json:"received_at"`
-	Retained         bool          `json:"retained"`
-	ContentType      *string       `json:"content_type"`
-	Payload          string        `json:"payload"`
-	Encoding         string        `json:"encoding"`
-	ReplayedAt       *string       `json:"replayed_at"`
-	ReplayedReadings int           `json:"replayed_readings"`
+// appendDeadLetter appends d as clients see it.
+func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
+	member := func(name, value string) {
+		dst = append(dst, name...)
+		dst = readingjson.AppendString(dst, strings.ToValidUTF8(value, "\uFFFD"))
+	}
+	dst = append(dst, `{"id":"`...)
+	dst = hex.AppendEncode(dst, d.ID[:])
+	member(`","reason":`, string(d.Reason))
+	member(`,"detail":`, d.Detail)
+	dst = append(dst, `,"device_id":`...)
+	if d.Device == 0 {
+		dst = append(dst, "null"...)
+	} else {
+		dst = strconv.AppendInt(dst, int64(d.Device), 10)
+	}
+	member(`,"source":`, d.Source)
+	dst = append(dst, `,"received_at":`...)
+	dst = appendTime(dst, d.Received)
+	dst = append(dst, `,"retained":`...)
+	dst = strconv.AppendBool(dst, d.Retained)
+	if d.ContentType == "" {
+		dst = append(dst, `,"content_type":null`...)
+	} else {
+		member(`,"content_type":`, d.ContentType)
+	}
+	dst = append(dst, `,"payload":`...)
+	if utf8.Valid(d.Bytes) {
+		dst = readingjson.AppendString(dst, d.Bytes)
+		dst = append(dst, `,"encoding":"text"`...)
+	} else {
+		dst = append(dst, '"')
+		dst = base64.StdEncoding.AppendEncode(dst, d.Bytes)
+		dst = append(dst, `","encoding":"base64"`...)
+	}
+	dst = append(dst, `,"replayed_at":`...)
+	if d.Replay.At.IsZero() {
+		dst = append(dst, "null"...)
+	} else {
+		dst = appendTime(dst, d.Replay.At)
+	}
+	dst = append(dst, `,"replayed_readings":`...)
+	dst = strconv.AppendInt(dst, int64(d.Replay.Readings), 10)
+	return append(dst, '}')
 }
 
-func showDeadLetter(d iot.DeadLetter) deadLetter {
-	shown := deadLetter{
-		ID: d.ID.String(), Reason: d.Reason, Detail: d.Detail, Source: d.Source,
-		Received: string(readingjson.AppendTime(nil, d.Received)), Retained: d.Retained,
-		Payload: string(d.Bytes), Encoding: "text", ReplayedReadings: d.Replay.Readings,
+// shownBytes is about how long letters are in JSON, where a byte that cannot be shown takes six. With so much
+// room made at first, large ones are not copied again and again while the answer grows.
+func shownBytes(letters []iot.DeadLetter) (n int) {
+	const others = 700
+	for _, d := range letters {
+		n += others + len(d.Bytes)
+		for _, b := range d.Bytes {
+			if b < ' ' {
+				n += len(`\u0000`) - 1
+			}
+		}
 	}
-	if !utf8.Valid(d.Bytes) {
-		shown.Payload, shown.Encoding = base64.StdEncoding.EncodeToString(d.Bytes), "base64"
-	}
-	if d.Device != 0 {
-		shown.Device = &d.Device
-	}
-	if d.ContentType != "" {
-		shown.ContentType = &d.ContentType
-	}
-	if !d.Replay.At.IsZero() {
-		at := string(readingjson.AppendTime(nil, d.Replay.At))
-		shown.ReplayedAt = &at
-	}
-	return shown
+	return n
 }
 
 // deadLetterQuery reads the parameters that select dead letters.
@@ -72,19 +100,18 @@ func (a *API) listDeadLetters(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
-	page, err := a.DeadLetters.FindDeadLetters(ctx, q)
-	if err != nil {
-		return err
-	}
-	if !page.Next.IsZero() {
-		p.linkNext(c, page.Next.String())
-	}
-	shown := make([]deadLetter, len(page.Letters))
-	for i, d := range page.Letters {
-		shown[i] = showDeadLetter(d)
-	}
-	return writeJSON(c, http.StatusOK, shown)
+	return a.writeFetched(c, a.letters, 1, func(ctx context.Context) (shape, error) {
+		page, err := a.DeadLetters.FindDeadLetters(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if !page.Next.IsZero() {
+			p.linkNext(c, page.Next.String())
+		}
+		return func(dst []byte) []byte {
+			return list(page.Letters, appendDeadLetter)(slices.Grow(dst, shownBytes(page.Letters)))
+		}, nil
+	})
 }
 
 func (a *API) getDeadLetter(c echo.Context) error {
@@ -92,11 +119,13 @@ func (a *API) getDeadLetter(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.DeadLetters.DeadLetter(c.Request().Context(), id)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, http.StatusOK, showDeadLetter(d))
+	return a.writeFetched(c, a.letters, 1, func(ctx context.Context) (shape, error) {
+		d, err := a.DeadLetters.DeadLetter(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return one(d, appendDeadLetter), nil
+	})
 }
 
 // deadLetterStats is the answer of getDeadLetterStats.
@@ -128,7 +157,7 @@ func (a *API) getDeadLetterStats(c echo.Context) error {
 		s.Total += n.Count
 		s.Replayed += n.Replayed
 	}
-	return writeJSON(c, http.StatusOK, s)
+	return a.writeJSON(c, http.StatusOK, s)
 }
 
 func (a *API) deleteDeadLetter(c echo.Context) error {
@@ -159,7 +188,7 @@ func (a *API) deleteDeadLetters(c echo.Context) error {
 		return err
 	}
 	a.Log.Info("dead letters deleted", "count", deleted, "request_id", c.Response().Header().Get(requestIDHeader))
-	return writeJSON(c, http.StatusOK, struct {
+	return a.writeJSON(c, http.StatusOK, struct {
 		Deleted int `json:"deleted"`
 	}{deleted})
 }

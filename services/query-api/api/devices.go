@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
 const (
@@ -22,14 +23,14 @@ func appendDevice(dst []byte, d iot.Device) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = strconv.AppendInt(dst, int64(d.ID), 10)
 	dst = append(dst, `,"name":`...)
-	dst = appendText(dst, d.Name)
+	dst = readingjson.AppendString(dst, d.Name)
 	dst = append(dst, `,"user":`...)
 	dst = strconv.AppendInt(dst, d.Owner, 10)
 	dst = append(dst, `,"location":`...)
 	if d.Location == "" {
 		dst = append(dst, "null"...)
 	} else {
-		dst = appendText(dst, d.Location)
+		dst = readingjson.AppendString(dst, d.Location)
 	}
 	dst = append(dst, `,"created_at":`...)
 	dst = appendTime(dst, d.CreatedAt)
@@ -55,15 +56,17 @@ func (a *API) listDevices(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	devices, err := a.Metadata.Devices(c.Request().Context(), q)
-	if err != nil {
-		return err
-	}
-	if len(devices) > limit {
-		devices = devices[:limit]
-		p.linkNext(c, formatIDCursor(int64(devices[limit-1].ID)))
-	}
-	return writeList(c, devices, appendDevice)
+	return a.writeFetched(c, a.rows, int64(limit), func(ctx context.Context) (shape, error) {
+		devices, err := a.Metadata.Devices(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if len(devices) > limit {
+			devices = devices[:limit]
+			p.linkNext(c, formatIDCursor(int64(devices[limit-1].ID)))
+		}
+		return list(devices, appendDevice), nil
+	})
 }
 
 func (a *API) getDevice(c echo.Context) error {
@@ -75,7 +78,7 @@ func (a *API) getDevice(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeOne(c, http.StatusOK, d, appendDevice)
+	return a.write(c, http.StatusOK, one(d, appendDevice))
 }
 
 func (a *API) createDevice(c echo.Context) error {
@@ -99,7 +102,7 @@ func (a *API) createDevice(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/api/devices/"+d.ID.String()+"/")
-	return writeOne(c, http.StatusCreated, d, appendDevice)
+	return a.write(c, http.StatusCreated, one(d, appendDevice))
 }
 
 // updateDevice answers PUT and PATCH.
@@ -126,7 +129,7 @@ func (a *API) updateDevice(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeOne(c, http.StatusOK, d, appendDevice)
+	return a.write(c, http.StatusOK, one(d, appendDevice))
 }
 
 // refuseDevice returns everything that is wrong with f: what f knows, what the store said (err, which may

@@ -55,7 +55,7 @@ func (a *API) answerError(err error, c echo.Context) {
 	}
 	var fields fieldErrors
 	if errors.As(err, &fields) {
-		_ = writeJSON(c, http.StatusBadRequest, map[string][]string(fields))
+		_ = a.writeJSON(c, http.StatusBadRequest, map[string][]string(fields))
 		return
 	}
 	if errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
@@ -66,7 +66,7 @@ func (a *API) answerError(err error, c echo.Context) {
 	if p.retryAfter > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(p.retryAfter))
 	}
-	_ = writeJSON(c, p.status, struct {
+	_ = a.writeJSON(c, p.status, struct {
 		Detail string `json:"detail"`
 	}{p.detail})
 }

@@ -30,15 +30,20 @@ func (a *API) getLatest(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeOne(c, http.StatusOK, r, readingjson.AppendOnline)
+	return a.write(c, http.StatusOK, one(r, readingjson.AppendOnline))
 }
 
 func (a *API) listLatest(c echo.Context) error {
-	list, err := a.Latest.AllLatest(c.Request().Context())
-	if err != nil {
-		return err
-	}
-	return writeList(c, list, readingjson.AppendOnline)
+	ctx := context.WithoutCancel(c.Request().Context()) // the answer is others' too
+	return a.writeShared(c, &a.online, func() ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		all, err := a.Latest.AllLatest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return list(all, readingjson.AppendOnline)(nil), nil
+	})
 }
 
 // getLastReading answers with what a device sent last, online or not: the cached reading, and when there
@@ -51,7 +56,7 @@ func (a *API) getLastReading(c echo.Context) error {
 	ctx := c.Request().Context()
 	r, err := a.cached(ctx, id)
 	if err == nil {
-		return writeOne(c, http.StatusOK, r, readingjson.Append)
+		return a.write(c, http.StatusOK, one(r, readingjson.Append))
 	}
 	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Device: id, Limit: 1})
 	if err != nil {
@@ -60,7 +65,7 @@ func (a *API) getLastReading(c echo.Context) error {
 	if len(page.Readings) == 0 {
 		return errNoReading
 	}
-	return writeOne(c, http.StatusOK, page.Readings[0], readingjson.Append)
+	return a.write(c, http.StatusOK, one(page.Readings[0], readingjson.Append))
 }
 
 // cached asks the cache, and leaves time for asking the stored readings instead.

@@ -8,18 +8,27 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 // What one process does at the same time and what one request may cost. A request beyond a limit is
 // answered 503, 413 or 408, so that the ones within it are answered in time.
 const (
 	maxPerStore       = 500      // requests that need the same store, so one that hangs does not hold up the others
-	maxRows           = 100_000  // readings of all pages being fetched: about 100 MB
-	maxLetterRequests = 8        // requests that fetch dead letters: 4 MB each, and more as JSON
+	maxReadings       = 50_000   // of the pages being fetched: about 50 MB
+	maxRows           = 50_000   // users and devices of the lists being fetched: about 15 MB
+	maxLetterRequests = 3        // that fetch dead letters: 4 MB each, and more as JSON
+	maxReplayRequests = 8        // that replay dead letters: 4 MB each
+	maxSending        = 48 << 20 // bytes of the answers being sent, but for small ones
+	maxBodies         = 16 << 20 // bytes of the bodies of all requests
 	maxBody           = 1 << 20  // bytes of a request's body
-	maxBodies         = 32 << 20 // bytes of all bodies
+
+	smallAnswer = 64 << 10               // bytes
+	minPage     = iot.MaxPageBytes >> 10 // readings that a page counts as at least, since it may have a few large ones
 
 	bodyTimeout  = 10 * time.Second // for a request's body to arrive
+	sendTimeout  = 20 * time.Second // for a client to take an answer
 	storeTimeout = 5 * time.Second  // for the stores to answer one request
 	cacheTimeout = time.Second      // for the cache, where stored readings can take its place
 	countTimeout = 30 * time.Second // for counting all readings
@@ -44,13 +53,13 @@ func (l *limiter) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limitLetters bounds the requests that hold dead letters in memory. The others wait.
-func (a *API) limitLetters(next echo.HandlerFunc) echo.HandlerFunc {
+// limitReplays bounds the requests that hold dead letters in memory while they are replayed. The others wait.
+func (a *API) limitReplays(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if a.letters.Acquire(c.Request().Context(), 1) != nil {
+		if a.replays.Acquire(c.Request().Context(), 1) != nil {
 			return errBusy
 		}
-		defer a.letters.Release(1)
+		defer a.replays.Release(1)
 		return next(c)
 	}
 }

@@ -4,29 +4,37 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// cacheFunc is a cache whose Latest is a function, for what no real cache does when it is told to.
+// cacheFunc is a cache whose methods are functions, for what no real cache does when it is told to.
 type cacheFunc struct {
 	iot.LatestCache
 	latest func(context.Context, iot.DeviceID) (iot.Reading, error)
+	all    func(context.Context) ([]iot.Reading, error)
 }
 
 func (c cacheFunc) Latest(ctx context.Context, id iot.DeviceID) (iot.Reading, error) {
 	return c.latest(ctx, id)
 }
+
+func (c cacheFunc) AllLatest(ctx context.Context) ([]iot.Reading, error) { return c.all(ctx) }
 
 func get(handler http.Handler, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
@@ -71,30 +79,85 @@ func TestRequestLimit(t *testing.T) {
 			t.Errorf("after the rush: %d %s", w.Code, w.Body)
 		}
 	})
-	t.Run("pages wait for one another rather than being in memory all at once", func(t *testing.T) {
-		a := embedded(t).api(t, nil)
-		handler := a.Handler()
-		if !a.rows.TryAcquire(maxRows - 1) {
-			t.Fatal("some rows are taken before any request")
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // instead of waiting for the timeout
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/readings/?limit=2", nil))
-		if w.Code != http.StatusServiceUnavailable {
-			t.Errorf("a page beyond the limit: %d", w.Code)
-		}
-		if w := get(handler, "/api/readings/?limit=1"); w.Code != http.StatusOK {
-			t.Errorf("a page within it: %d", w.Code)
-		}
-		a.rows.Release(maxRows - 1)
-		if w := get(handler, "/api/readings/?limit=10000"); w.Code != http.StatusOK {
-			t.Errorf("a page after them: %d", w.Code)
-		}
-		if !a.rows.TryAcquire(maxRows) {
-			t.Error("an answered request still holds rows")
-		}
-	})
+	for _, tt := range []struct {
+		path string
+		room func(a *API) *semaphore.Weighted
+		all  int64 // of the room
+		cost int64 // of a request
+	}{
+		{"/api/readings/?limit=10000", func(a *API) *semaphore.Weighted { return a.pages }, maxReadings, 10_000},
+		{"/api/devices/1/readings/?limit=1", func(a *API) *semaphore.Weighted { return a.pages }, maxReadings, minPage},
+		{"/api/users/?limit=2", func(a *API) *semaphore.Weighted { return a.rows }, maxRows, 2},
+		{"/api/devices/?limit=2", func(a *API) *semaphore.Weighted { return a.rows }, maxRows, 2},
+		{"/api/dead-letters/", func(a *API) *semaphore.Weighted { return a.letters }, maxLetterRequests, 1},
+		{"/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.letters }, maxLetterRequests, 1},
+	} {
+		t.Run("requests wait for one another rather than being in memory all at once: "+tt.path, func(t *testing.T) {
+			s := embedded(t)
+			s.keep(t, iot.DeadLetter{ID: iot.LetterID{15: 1}, Received: time.UnixMilli(1).UTC()})
+			a := s.api(t, nil)
+			handler, room := a.Handler(), tt.room(a)
+			if !room.TryAcquire(tt.all - tt.cost + 1) {
+				t.Fatal("some room is taken before any request")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // instead of waiting for the timeout
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, tt.path, nil))
+			if w.Code != http.StatusServiceUnavailable {
+				t.Errorf("a request beyond the limit: %d", w.Code)
+			}
+			room.Release(1)
+			if w := get(handler, tt.path); w.Code != http.StatusOK {
+				t.Errorf("a request within it: %d %s", w.Code, w.Body)
+			}
+			room.Release(tt.all - tt.cost)
+			if !room.TryAcquire(tt.all) {
+				t.Error("an answered request still holds room")
+			}
+		})
+	}
+}
+
+func TestSharedAnswers(t *testing.T) {
+	for _, path := range []string{"/api/readings/latest_all/", "/api/readings/stats/"} {
+		t.Run("requests at the same time share the answer: "+path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const together = 100
+				release, asked := make(chan struct{}), new(atomic.Int64)
+				a := embedded(t).api(t, nil)
+				a.Latest = cacheFunc{all: func(context.Context) ([]iot.Reading, error) {
+					id := asked.Add(1)
+					<-release
+					return []iot.Reading{reading(iot.DeviceID(id), 0)}, nil
+				}}
+				handler := a.Handler()
+				answers := make(chan string)
+				ask := func() { w := get(handler, path); answers <- fmt.Sprint(w.Code, w.Body) }
+				for range together {
+					go ask()
+				}
+				synctest.Wait()
+				close(release)
+				first, same := <-answers, true
+				for range together - 1 {
+					if other := <-answers; other != first {
+						same = false
+					}
+				}
+				if !same {
+					t.Error("the answers differ")
+				}
+				go ask()
+				if later := <-answers; asked.Load() != 2 || later == first {
+					t.Errorf("the cache was asked %d times; later answer: %s", asked.Load(), later)
+				}
+				if !a.sending.TryAcquire(maxSending) {
+					t.Error("an answer that was sent still takes room")
+				}
+			})
+		})
+	}
 }
 
 func TestBodyLimit(t *testing.T) {

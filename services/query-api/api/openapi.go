@@ -13,10 +13,14 @@ import (
 var openAPIYAML []byte
 
 // serveOpenAPI answers with openapi.yaml as JSON.
-func serveOpenAPI() echo.HandlerFunc {
+func (a *API) serveOpenAPI() echo.HandlerFunc {
 	var spec any
 	if err := yaml.Unmarshal(openAPIYAML, &spec); err != nil {
 		panic(fmt.Sprint("openapi.yaml: ", err)) // it is part of the program
 	}
-	return func(c echo.Context) error { return writeJSON(c, http.StatusOK, spec) }
+	body, err := marshal(spec)
+	if err != nil {
+		panic(fmt.Sprint("openapi.yaml: ", err))
+	}
+	return func(c echo.Context) error { return a.send(c, http.StatusOK, body) }
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -39,19 +38,16 @@ func (a *API) writeReadings(c echo.Context, p *params, device iot.DeviceID) erro
 	if err := p.err(); err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
-	if a.rows.Acquire(ctx, int64(q.Limit)) != nil {
-		return errBusy
-	}
-	defer a.rows.Release(int64(q.Limit))
-	page, err := a.Readings.FindReadings(ctx, q)
-	if err != nil {
-		return err
-	}
-	if !page.Next.IsZero() {
-		p.linkNext(c, page.Next.String())
-	}
-	return writeList(c, page.Readings, readingjson.Append)
+	return a.writeFetched(c, a.pages, int64(max(q.Limit, minPage)), func(ctx context.Context) (shape, error) {
+		page, err := a.Readings.FindReadings(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if !page.Next.IsZero() {
+			p.linkNext(c, page.Next.String())
+		}
+		return list(page.Readings, readingjson.Append), nil
+	})
 }
 
 // stats is the answer of getStats.
@@ -67,15 +63,29 @@ type deviceCount struct {
 	Count  int64        `json:"count"`
 }
 
+// getStats counts all readings. That is the one thing here whose cost grows with what is stored, so it gets more
+// time than others.
 func (a *API) getStats(c echo.Context) error {
-	ctx := c.Request().Context()
+	ctx := context.WithoutCancel(c.Request().Context()) // the answer is others' too
+	return a.writeShared(c, &a.stats, func() ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, countTimeout)
+		defer cancel()
+		s, err := a.countReadings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return marshal(s)
+	})
+}
+
+func (a *API) countReadings(ctx context.Context) (stats, error) {
 	online, err := a.Latest.AllLatest(ctx)
 	if err != nil {
-		return err
+		return stats{}, err
 	}
-	counts, err := a.countReadings(ctx)
+	counts, err := a.Readings.CountReadings(ctx)
 	if err != nil {
-		return err
+		return stats{}, err
 	}
 	s := stats{
 		Devices:  make([]deviceCount, len(counts)),
@@ -89,19 +99,5 @@ func (a *API) getStats(c echo.Context) error {
 	for i, r := range online {
 		s.Active[i] = r.Device
 	}
-	return writeJSON(c, http.StatusOK, s)
-}
-
-// countReadings counts all readings. That is the one thing here whose cost grows with what is stored, so
-// requests at the same time share one count, and it gets more time than others.
-func (a *API) countReadings(ctx context.Context) ([]iot.DeviceCount, error) {
-	counts, err, _ := a.counts.Do("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countTimeout)
-		defer cancel()
-		return a.Readings.CountReadings(ctx)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return counts.([]iot.DeviceCount), nil
+	return s, nil
 }

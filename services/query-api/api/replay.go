@@ -58,7 +58,7 @@ func (a *API) replayDeadLetter(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, showReplay(outcomes[0]))
+	return a.writeJSON(c, http.StatusOK, showReplay(outcomes[0]))
 }
 
 // replays is the answer of replayDeadLetters.
@@ -100,5 +100,5 @@ func (a *API) replayDeadLetters(c echo.Context) error {
 		}
 		p.linkNext(c, page.Next.String())
 	}
-	return writeJSON(c, http.StatusOK, answer)
+	return a.writeJSON(c, http.StatusOK, answer)
 }

@@ -42,15 +42,15 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/readings/stats/", readings, a.getStats},
 		{http.MethodGet, "/api/latest/:id/", readings, a.getLastReading},
 
-		{http.MethodGet, "/api/dead-letters/", letters, a.limitLetters(a.listDeadLetters)},
+		{http.MethodGet, "/api/dead-letters/", letters, a.listDeadLetters},
 		{http.MethodDelete, "/api/dead-letters/", letters, a.deleteDeadLetters},
 		{http.MethodGet, "/api/dead-letters/stats/", letters, a.getDeadLetterStats},
-		{http.MethodPost, "/api/dead-letters/replay/", letters, a.limitLetters(a.replayDeadLetters)},
-		{http.MethodGet, "/api/dead-letters/:id/", letters, a.limitLetters(a.getDeadLetter)},
+		{http.MethodPost, "/api/dead-letters/replay/", letters, a.limitReplays(a.replayDeadLetters)},
+		{http.MethodGet, "/api/dead-letters/:id/", letters, a.getDeadLetter},
 		{http.MethodDelete, "/api/dead-letters/:id/", letters, a.deleteDeadLetter},
-		{http.MethodPost, "/api/dead-letters/:id/replay/", letters, a.limitLetters(a.replayDeadLetter)},
+		{http.MethodPost, "/api/dead-letters/:id/replay/", letters, a.limitReplays(a.replayDeadLetter)},
 
-		{http.MethodGet, "/api/openapi.json", nil, serveOpenAPI()},
+		{http.MethodGet, "/api/openapi.json", nil, a.serveOpenAPI()},
 		{http.MethodGet, "/api/docs/", nil, docs},
 		{http.MethodGet, "/api/docs/:asset/", nil, docs},
 	}

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 const ada = `{"username": "ada", "email": "ada@example.com"}`
@@ -35,7 +38,7 @@ func TestSlowBodies(t *testing.T) {
 			handler := embedded(t).handler(t)
 			for i := range 2 * maxPerStore {
 				body, client := io.Pipe()
-				defer client.Close()
+				defer func() { _ = client.Close() }()
 				go func() { _, _ = io.WriteString(client, "{") }()
 				go post(handler, body, []int64{50, maxBody, -1}[i%3])
 			}
@@ -64,6 +67,95 @@ func TestSlowBodies(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestSlowReaders(t *testing.T) {
+	t.Run("who does not take an answer holds up no other, and is cut off", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := embedded(t)
+			var batch []iot.Reading
+			for n := range 1000 {
+				batch = append(batch, reading(iot.DeviceID(n+1), 0))
+			}
+			s.insert(t, batch...)
+			s.put(t, batch...)
+			for _, r := range batch[:100] {
+				s.keep(t, iot.DeadLetter{ID: iot.LetterID{byte(r.Device)}, Received: r.At, Rejection: iot.Rejection{Bytes: make([]byte, 2000)}})
+			}
+			a := s.api(t, nil)
+			paths := []string{"/api/readings/?limit=10000", "/api/readings/latest_all/", "/api/dead-letters/"}
+			dial, start := startOnPipes(t, a), time.Now()
+			var slow []net.Conn
+			for range 20 {
+				for _, path := range paths {
+					c := dial()
+					sendGet(t, c, path)
+					slow = append(slow, c)
+				}
+			}
+			synctest.Wait()
+			for _, path := range paths {
+				c := dial()
+				sendGet(t, c, path)
+				answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n, err := io.Copy(io.Discard, answer.Body); answer.StatusCode != http.StatusOK || err != nil || n < 100_000 {
+					t.Errorf("%s: %s, %d bytes, %v", path, answer.Status, n, err)
+				}
+			}
+			if took := time.Since(start); took != 0 {
+				t.Errorf("they took %v", took)
+			}
+			time.Sleep(sendTimeout)
+			synctest.Wait()
+			if !a.sending.TryAcquire(maxSending) {
+				t.Error("an answer that was not taken still takes room")
+			}
+			for _, c := range slow {
+				if _, err := io.ReadAll(c); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	})
+	t.Run("an answer for which there is no room is 503, and a small one needs none", func(t *testing.T) {
+		s := embedded(t)
+		var batch []iot.Reading
+		for n := range 1000 {
+			batch = append(batch, reading(iot.DeviceID(n+1), n))
+		}
+		s.insert(t, batch...)
+		s.put(t, batch...)
+		a := s.api(t, nil)
+		handler := a.Handler()
+		if !a.sending.TryAcquire(maxSending) {
+			t.Fatal("some room is taken before any request")
+		}
+		for _, path := range []string{"/api/readings/?limit=900", "/api/readings/latest_all/"} {
+			if w := get(handler, path); w.Code != http.StatusServiceUnavailable || w.Header().Get("Link") != "" {
+				t.Errorf("%s: %d %s", path, w.Code, w.Header())
+			}
+		}
+		if w := get(handler, "/api/readings/?limit=100"); w.Code != http.StatusOK {
+			t.Errorf("a small answer: %d %s", w.Code, w.Body)
+		}
+		a.sending.Release(maxSending)
+		for _, path := range []string{"/api/readings/?limit=900", "/api/readings/latest_all/"} {
+			if w := get(handler, path); w.Code != http.StatusOK {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+	})
+}
+
+// sendGet sends a request.
+func sendGet(t *testing.T, c net.Conn, path string) {
+	t.Helper()
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestBodiesInMemory(t *testing.T) {

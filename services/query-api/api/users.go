@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
 const (
@@ -21,9 +22,9 @@ func appendUser(dst []byte, u iot.User) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = strconv.AppendInt(dst, u.ID, 10)
 	dst = append(dst, `,"username":`...)
-	dst = appendText(dst, u.Username)
+	dst = readingjson.AppendString(dst, u.Username)
 	dst = append(dst, `,"email":`...)
-	dst = appendText(dst, u.Email)
+	dst = readingjson.AppendString(dst, u.Email)
 	dst = append(dst, `,"created_at":`...)
 	dst = appendTime(dst, u.CreatedAt)
 	return append(dst, '}')
@@ -40,15 +41,17 @@ func (a *API) listUsers(c echo.Context) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	users, err := a.Metadata.Users(c.Request().Context(), q)
-	if err != nil {
-		return err
-	}
-	if len(users) > limit {
-		users = users[:limit]
-		p.linkNext(c, formatIDCursor(users[limit-1].ID))
-	}
-	return writeList(c, users, appendUser)
+	return a.writeFetched(c, a.rows, int64(limit), func(ctx context.Context) (shape, error) {
+		users, err := a.Metadata.Users(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if len(users) > limit {
+			users = users[:limit]
+			p.linkNext(c, formatIDCursor(users[limit-1].ID))
+		}
+		return list(users, appendUser), nil
+	})
 }
 
 func (a *API) getUser(c echo.Context) error {
@@ -60,7 +63,7 @@ func (a *API) getUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeOne(c, http.StatusOK, u, appendUser)
+	return a.write(c, http.StatusOK, one(u, appendUser))
 }
 
 func (a *API) createUser(c echo.Context) error {
@@ -80,7 +83,7 @@ func (a *API) createUser(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/api/users/"+strconv.FormatInt(u.ID, 10)+"/")
-	return writeOne(c, http.StatusCreated, u, appendUser)
+	return a.write(c, http.StatusCreated, one(u, appendUser))
 }
 
 // updateUser answers PUT and PATCH.
@@ -107,7 +110,7 @@ func (a *API) updateUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeOne(c, http.StatusOK, u, appendUser)
+	return a.write(c, http.StatusOK, one(u, appendUser))
 }
 
 // refuseUser returns what is wrong with f, and with its username in the store, where id is another's.
