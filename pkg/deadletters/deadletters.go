@@ -8,7 +8,7 @@ package deadletters
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/deadletters/mongo"
@@ -39,6 +39,6 @@ func Open(url string, files tlsfiles.Files) (Store, error) {
 		}
 		return store, nil
 	default: // without the URL, which may hold a password
-		return nil, fmt.Errorf("dead letters are kept in mongodb:// or mongodb+srv://, not in %.20q", scheme)
+		return nil, errors.New("must start with mongodb:// or mongodb+srv://")
 	}
 }

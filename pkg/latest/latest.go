@@ -33,9 +33,8 @@ type Cache interface {
 // for a server.
 func Open(rawURL string, files tlsfiles.Files) (Cache, error) {
 	u, err := url.Parse(rawURL)
-	if err != nil {
-		// The error of net/url quotes the URL, and with it the password.
-		return nil, fmt.Errorf("open latest cache: %w", errors.Unwrap(err))
+	if err != nil { // not err: what it quotes may be part of a password
+		return nil, errors.New("open latest cache: the URL cannot be parsed: it " + redis.Form)
 	}
 	switch u.Scheme {
 	case "redis", "rediss":
@@ -46,7 +45,7 @@ func Open(rawURL string, files tlsfiles.Files) (Cache, error) {
 		return c, nil
 	case "memory":
 		return memory.New(), nil
-	default:
-		return nil, fmt.Errorf("open latest cache: no backend for %q, only redis, rediss and memory", u.Scheme)
+	default: // without the URL, which may hold a password
+		return nil, errors.New("open latest cache: the URL must start with redis:// or rediss://")
 	}
 }

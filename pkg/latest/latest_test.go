@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -33,14 +34,19 @@ func TestOpen(t *testing.T) {
 		"", "localhost:6379", "http://localhost", "mongodb://localhost", "redis://localhost:x", "redis://localhost:0",
 		"redis://localhost:70000", "redis://localhost/zero", "redis://localhost/-1", "redis://localhost/0/1",
 		"redis://localhost?addr=other:6379", "redis://localhost?master_set=m", "redis://:secret@localhost:port",
+		"redis://:secret/word@localhost:6379/0", "redis://user:secret?x@localhost", "redis://:secret#x@localhost", "redis://user:secret%zz@localhost",
+		"redis://:1234/secret@localhost", "redis://localhost/0?db=secret",
 	} {
 		t.Run("refused: "+url, func(t *testing.T) {
 			c, err := latest.Open(url, tlsfiles.Files{})
 			if err == nil || c != nil {
 				t.Fatalf("opened %v, error %v", c, err)
 			}
-			if strings.Contains(err.Error(), "secret") {
+			if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "1234") {
 				t.Errorf("the password is in the error: %v", err)
+			}
+			if text := err.Error(); settings.Redact(text) != text {
+				t.Errorf("the error is shown as %s", settings.Redact(text))
 			}
 		})
 	}

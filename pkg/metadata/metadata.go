@@ -45,7 +45,7 @@ func Open(url string, files tlsfiles.Files) (Store, error) {
 	scheme, _, _ := strings.Cut(url, "://")
 	open, ok := backends[scheme]
 	if !ok {
-		return nil, errors.New("metadata store: the URL begins with neither mysql:// nor postgres://")
+		return nil, errors.New("metadata store: the URL must start with mysql:// or postgres://")
 	}
 	store, err := open(url, files)
 	if err != nil {

@@ -4,7 +4,7 @@ package readings
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -36,6 +36,6 @@ func Open(url string, files tlsfiles.Files) (Store, error) {
 		}
 		return store, nil
 	default: // without the URL, which may hold a password
-		return nil, fmt.Errorf("readings are kept in mongodb:// or mongodb+srv://, not in %.20q", scheme)
+		return nil, errors.New("must start with mongodb:// or mongodb+srv://")
 	}
 }

@@ -44,6 +44,10 @@ const (
 // the second until the next ping.
 const timeout = 2 * time.Second
 
+// Form says what a URL looks like, to follow "the URL". It has no @, which Redact of package settings would take
+// for the end of a password.
+const Form = "must look like redis://host:6379/0, with user and password (%-escaped) before the host"
+
 //go:embed put.lua
 var putScript string
 
@@ -65,8 +69,8 @@ func Open(u *url.URL, files tlsfiles.Files) (*Cache, error) {
 		return nil, errors.New("files for TLS are given, but the URL does not begin with rediss://")
 	}
 	option, err := rueidis.ParseURL(u.String())
-	if err != nil {
-		return nil, err
+	if err != nil { // not err: what it quotes may be part of a password
+		return nil, errors.New("the URL " + Form)
 	}
 	if err := check(option); err != nil {
 		return nil, err
@@ -114,13 +118,13 @@ func check(option rueidis.ClientOption) error {
 	}
 	_, port, err := net.SplitHostPort(option.InitAddress[0])
 	if err != nil {
-		return err
+		return errors.New("the URL " + Form)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return fmt.Errorf("port %s is not 1 to 65535", port)
+		return errors.New("the port is not 1 to 65535") // not which: it may be part of a password
 	}
 	if option.SelectDB < 0 {
-		return fmt.Errorf("database number %d is negative", option.SelectDB)
+		return errors.New("the number of the database is negative")
 	}
 	return nil
 }

@@ -54,9 +54,9 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 }
 
 // config reads a URL. Its errors say nothing of what is in the URL, since any part of one that is
-// misspelt may be the password.
+// misspelt may be the password, and have no @, which Redact of package settings would take for the end of one.
 func config(rawURL string) (*mysql.Config, error) {
-	const form = "not of the form mysql://user:password@host:3306/database, with %-escapes in user and password"
+	const form = "must look like mysql://host:3306/database, with user and password (%-escaped) before the host"
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "mysql" || u.Hostname() == "" || len(u.Path) < 2 || u.Fragment != "" {
 		return nil, errors.New(form)

@@ -56,9 +56,9 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 }
 
 // config reads a URL. Its errors say nothing of what is in the URL, since any part of one that is
-// misspelt may be the password.
+// misspelt may be the password, and have no @, which Redact of package settings would take for the end of one.
 func config(rawURL string) (*pgx.ConnConfig, error) {
-	const form = "not of the form postgres://user:password@host:5432/database, with %-escapes in user and password"
+	const form = "must look like postgres://host:5432/database, with user and password (%-escaped) before the host"
 	u, err := url.Parse(rawURL)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || len(u.Path) < 2 || u.Fragment != "" {
 		return nil, errors.New(form)

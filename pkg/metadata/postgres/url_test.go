@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -51,6 +52,8 @@ func TestABadURLIsAnErrorThatDoesNotShowIt(t *testing.T) {
 			t.Errorf("%s: no error", url)
 		} else if strings.Contains(err.Error(), "iot:sec") || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "ret@") {
 			t.Errorf("%s: %v", url, err)
+		} else if text := err.Error(); settings.Redact(text) != text {
+			t.Errorf("%s: the error is shown as %s", url, settings.Redact(text))
 		}
 	}
 }
