@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -228,5 +229,48 @@ func TestEmptiedServer(t *testing.T) {
 	})
 	if err == nil || complete() {
 		t.Errorf("complete though it was emptied while it was filled: %v", err)
+	}
+}
+
+// TestServerThatCameBackOld: a server that crashed comes back with what its last snapshot holds, the word that
+// it was complete included, and with another run_id. Here it is the word that is given another.
+func TestServerThatCameBackOld(t *testing.T) {
+	c, client := openEmpty(t)
+	restore := func(fill func(context.Context) error) error { return c.Restore(t.Context(), fill) }
+	crash := func() {
+		t.Helper()
+		value, err := do(t, client, "GET", "latest:complete").ToString()
+		runID := value[strings.LastIndexByte(value, ' ')+1:]
+		if info, _ := do(t, client, "INFO", "server").ToString(); err != nil || !strings.Contains(info, "run_id:"+runID+"\r\n") {
+			t.Fatalf("latest:complete is %q, %v; want the run_id at its end", value, err)
+		}
+		do(t, client, "SET", "latest:complete", strings.Replace(value, runID, strings.Repeat("0", len(runID)), 1))
+	}
+	complete := func() bool {
+		t.Helper()
+		ok, err := c.Complete(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if err := restore(func(context.Context) error { return nil }); err != nil || !complete() {
+		t.Fatalf("not complete after it was restored: %v", err)
+	}
+	crash()
+	if complete() {
+		t.Error("complete after it came back old")
+	}
+	if err := restore(func(context.Context) error { return nil }); err != nil || !complete() {
+		t.Errorf("not complete after it was restored again: %v", err)
+	}
+	do(t, client, "DEL", "latest:complete")
+	err := restore(func(context.Context) error { crash(); return nil })
+	if err == nil || complete() {
+		t.Errorf("complete though it came back old while it was filled: %v", err)
+	}
+	do(t, client, "SET", "latest:complete", "yes")
+	if complete() {
+		t.Error("complete by a word that does not say whose it is")
 	}
 }
