@@ -89,6 +89,10 @@ func meaning(err error) error {
 	}
 	switch e.Code {
 	case "23505": // unique_violation
+		if e.ConstraintName == "users_pkey" {
+			// The id is a generated one that a row has which was put in with it. The next try generates the next.
+			return sqlstore.ErrRolledBack
+		}
 		return iot.ErrConflict
 	case "23503": // foreign_key_violation
 		return iot.ErrInvalid

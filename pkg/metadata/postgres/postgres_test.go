@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"database/sql"
+	"errors"
 	"math/rand/v2"
 	"net/url"
 	"strconv"
@@ -9,7 +10,10 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/metadata/metadatatest"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 func TestStore(t *testing.T) {
@@ -23,6 +27,29 @@ func TestOutages(t *testing.T) {
 func TestTablesThatAnotherProcessPrepares(t *testing.T) {
 	metadatatest.RunLocked(t, emptyOn(metadatatest.ServerURL(t, "TEST_POSTGRES_URL"))(t),
 		"SELECT pg_try_advisory_lock(7305808869229538416)::int")
+}
+
+// TestRowsFromElsewhere: rows that were put in with their ids, as a restore of exported ones does, are not known
+// to the generator of ids.
+func TestRowsFromElsewhere(t *testing.T) {
+	db := emptyOn(metadatatest.ServerURL(t, "TEST_POSTGRES_URL"))(t)
+	s, err := metadata.Open(db.URL, tlsfiles.Files{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.SQL.Exec("INSERT INTO users (id, username, email, created_at) VALUES (1, 'a', 'a@x.org', now()), (2, 'b', 'b@x.org', now())"); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := s.CreateUser(t.Context(), iot.User{Username: "c", Email: "c@x.org"}); err != nil || u.ID != 3 {
+		t.Errorf("a new user beside them: %+v, %v; want id 3", u, err)
+	}
+	if u, err := s.CreateUser(t.Context(), iot.User{Username: "a", Email: "c@x.org"}); !errors.Is(err, iot.ErrConflict) {
+		t.Errorf("a user with a name that is taken: %+v, %v", u, err)
+	}
 }
 
 func BenchmarkStore(b *testing.B) {

@@ -39,13 +39,14 @@ type Dialect struct {
 	// referring to them, until the transaction ends. It is "" where transactions take turns anyway.
 	ForUpdate string
 	// Meaning returns iot.ErrConflict for the refusal of a row because a unique value of it is taken,
-	// iot.ErrInvalid because a row that it refers to does not exist, ErrRolledBack where the database
-	// ended a transaction in favour of another, and nil for every other error.
+	// iot.ErrInvalid because a row that it refers to does not exist, ErrRolledBack where a transaction is
+	// to be repeated, and nil for every other error.
 	Meaning func(error) error
 }
 
-// ErrRolledBack means that a transaction was rolled back to let another go on, and succeeds when repeated.
-var ErrRolledBack = errors.New("rolled back in favour of another transaction")
+// ErrRolledBack means that a transaction was rolled back to let another go on, or for a generated id that a row
+// has, and succeeds when it is repeated as often as it takes.
+var ErrRolledBack = errors.New("rolled back, to be repeated")
 
 // callTimeout bounds every call, so that a database that hangs is one that is away.
 const callTimeout = 10 * time.Second
@@ -90,7 +91,7 @@ func (s *Store) Check(ctx context.Context) error {
 // Close closes all connections. It waits for the statements that are running.
 func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }
 
-// transact runs f in a transaction, again for as long as the database prefers another. Of its errors those
+// transact runs f in a transaction, again for as long as it is ErrRolledBack. Of its errors those
 // with a meaning are iot's; f's own pass unchanged.
 func (s *Store) transact(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
 	// The least that all databases have, whatever a server's default is. What must not change between two
