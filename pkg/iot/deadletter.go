@@ -131,7 +131,7 @@ func ParseLetterCursor(s string) (c LetterCursor, err error) {
 		return c, fmt.Errorf("cursor %.40q: %w", s, ErrInvalid)
 	}
 	ms := int64(binary.BigEndian.Uint64(b))
-	if ms < 0 || ms > maxMillis {
+	if ms < minMillis || ms > maxMillis {
 		return c, fmt.Errorf("cursor %.40q: %w", s, ErrInvalid)
 	}
 	return LetterCursor{Received: time.UnixMilli(ms).UTC(), ID: LetterID(b[8:])}, nil

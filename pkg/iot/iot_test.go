@@ -90,13 +90,15 @@ func TestCursor(t *testing.T) {
 	for _, c := range []iot.Cursor{
 		{},
 		{At: time.UnixMilli(0).UTC(), Device: 1},
+		{At: time.UnixMilli(-1).UTC(), Device: 1},
+		{At: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), Device: 1},
 		{At: time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), Device: iot.MaxDeviceID},
 	} {
 		if got, err := iot.ParseCursor(c.String()); err != nil || got != c {
 			t.Errorf("ParseCursor(%q) = %v, %v; want %v", c, got, err, c)
 		}
 	}
-	for _, s := range []string{"x", "!!!", "AAAA", strings.Repeat("A", 22), strings.Repeat("_", 22), strings.Repeat("A", 400)} {
+	for _, s := range []string{"x", "!!!", "AAAA", strings.Repeat("A", 22), strings.Repeat("_", 22), "gAAAAAAAAAAAAAAAAAAAAQ", strings.Repeat("A", 400)} {
 		if c, err := iot.ParseCursor(s); !errors.Is(err, iot.ErrInvalid) {
 			t.Errorf("ParseCursor(%q) = %v, %v; want ErrInvalid", s, c, err)
 		}
@@ -113,12 +115,12 @@ func TestStamp(t *testing.T) {
 
 func TestLetterCursor(t *testing.T) {
 	id := iot.LetterID{0: 1, 15: 255}
-	for _, c := range []iot.LetterCursor{{}, {Received: time.UnixMilli(0).UTC()}, {Received: time.UnixMilli(1772366400678).UTC(), ID: id}} {
+	for _, c := range []iot.LetterCursor{{}, {Received: time.UnixMilli(0).UTC()}, {Received: time.UnixMilli(-1).UTC(), ID: id}, {Received: time.UnixMilli(1772366400678).UTC(), ID: id}} {
 		if got, err := iot.ParseLetterCursor(c.String()); err != nil || got != c {
 			t.Errorf("ParseLetterCursor(%q) = %v, %v; want %v", c, got, err, c)
 		}
 	}
-	for _, s := range []string{"x", "!!!", "AAAA", strings.Repeat("_", 32), strings.Repeat("A", 400)} {
+	for _, s := range []string{"x", "!!!", "AAAA", strings.Repeat("f", 32), strings.Repeat("g", 32), strings.Repeat("A", 400)} {
 		if c, err := iot.ParseLetterCursor(s); !errors.Is(err, iot.ErrInvalid) {
 			t.Errorf("ParseLetterCursor(%q) = %v, %v; want ErrInvalid", s, c, err)
 		}
@@ -129,6 +131,18 @@ func TestLetterCursor(t *testing.T) {
 	for _, s := range []string{"", "01", strings.Repeat("0", 34), strings.Repeat("A", 32), strings.Repeat("g", 32)} {
 		if got, err := iot.ParseLetterID(s); !errors.Is(err, iot.ErrInvalid) {
 			t.Errorf("ParseLetterID(%q) = %v, %v; want ErrInvalid", s, got, err)
+		}
+	}
+}
+
+func TestCeilMillis(t *testing.T) {
+	ms := func(n int64) time.Time { return time.UnixMilli(n).UTC() }
+	for given, want := range map[time.Time]time.Time{
+		ms(7): ms(7), ms(7).Add(1): ms(8), ms(7).Add(time.Millisecond - 1): ms(8), ms(-7): ms(-7), ms(-7).Add(1): ms(-6),
+		ms(7).In(time.FixedZone("", 3600)): ms(7),
+	} {
+		if got := iot.CeilMillis(given); !got.Equal(want) {
+			t.Errorf("%v: %v, want %v", given, got, want)
 		}
 	}
 }

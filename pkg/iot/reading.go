@@ -177,8 +177,17 @@ func (r Reading) Validate() error {
 	return nil
 }
 
-// maxMillis is the last millisecond of the year 9999, the last that RFC 3339 can write.
-const maxMillis = 253402300799999
+// The first millisecond of the year 1, and the last of the year 9999: RFC 3339 can write what is between.
+const (
+	minMillis = -62135596800000
+	maxMillis = 253402300799999
+)
+
+// CeilMillis returns the first whole millisecond that is not before t. Readings and dead letters are at whole
+// milliseconds, so that at >= t and at < t mean the same of it as of t.
+func CeilMillis(t time.Time) time.Time {
+	return t.UTC().Add(time.Millisecond - 1).Truncate(time.Millisecond)
+}
 
 var errName = errors.New("1 to 255 bytes of UTF-8 without NUL")
 

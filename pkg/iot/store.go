@@ -94,7 +94,7 @@ func ParseCursor(s string) (Cursor, error) {
 		return Cursor{}, fmt.Errorf("cursor %.32q: %w", s, ErrInvalid)
 	}
 	ms, id := int64(binary.BigEndian.Uint64(b[:8])), DeviceID(binary.BigEndian.Uint64(b[8:]))
-	if ms < 0 || ms > maxMillis || !id.Valid() {
+	if ms < minMillis || ms > maxMillis || !id.Valid() {
 		return Cursor{}, fmt.Errorf("cursor %.32q: %w", s, ErrInvalid)
 	}
 	return Cursor{At: time.UnixMilli(ms).UTC(), Device: id}, nil

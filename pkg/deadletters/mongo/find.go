@@ -14,7 +14,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-func millis(t time.Time) bson.DateTime { return bson.DateTime(page.Millis(t)) }
+func millis(t time.Time) bson.DateTime { return bson.DateTime(iot.CeilMillis(t).UnixMilli()) }
 
 // DeadLetter implements iot.DeadLetterStore.
 func (s *Store) DeadLetter(ctx context.Context, id iot.LetterID) (iot.DeadLetter, error) {

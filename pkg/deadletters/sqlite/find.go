@@ -86,10 +86,10 @@ func conditions(q iot.DeadLetterQuery) (where string, args []any) {
 		add("device_id = ?", q.Device)
 	}
 	if !q.From.IsZero() {
-		add("received_at >= ?", page.Millis(q.From))
+		add("received_at >= ?", iot.CeilMillis(q.From).UnixMilli())
 	}
 	if !q.To.IsZero() {
-		add("received_at < ?", page.Millis(q.To))
+		add("received_at < ?", iot.CeilMillis(q.To).UnixMilli())
 	}
 	if q.Replayed != nil {
 		add("(replayed_at > 0) = ?", *q.Replayed)

@@ -120,8 +120,7 @@ func (p *params) integer(name string, most, otherwise int64) int64 {
 
 func (p *params) limit(otherwise int64) int { return int(p.integer("limit", iot.MaxPage, otherwise)) }
 
-// time reads a moment; zero where none is given. The times of readings are whole milliseconds from 1970
-// on, and both bounds of a range count from the first of them that is not before the moment.
+// time reads a moment, as the whole millisecond that counts for it; zero where none is given.
 func (p *params) time(name string) time.Time {
 	s := p.get(name)
 	if s == "" {
@@ -131,10 +130,11 @@ func (p *params) time(name string) time.Time {
 	if !ok {
 		p.fail(name, msgTime)
 	}
-	if t.Before(time.UnixMilli(0)) {
-		return time.UnixMilli(0).UTC()
+	first := time.Time{}.Add(time.Millisecond) // that is not the zero time.Time
+	if t = iot.CeilMillis(t); t.Before(first) {
+		return first
 	}
-	return t.Add(time.Millisecond - 1).Truncate(time.Millisecond)
+	return t
 }
 
 // timeLayouts are the forms of RFC 3339, also without seconds, zone (then it is UTC) or time of day. Each

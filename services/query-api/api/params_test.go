@@ -42,14 +42,16 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
-// TestTimeBounds: since is From <= At and until is At < To, and At is whole milliseconds from 1970 on.
+// TestTimeBounds: since is From <= At and until is At < To, and At is whole milliseconds.
 func TestTimeBounds(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Time{
 		"2026-03-01T12:00:00.000Z":    noon,
 		"2026-03-01T12:00:00.000001Z": noon.Add(time.Millisecond),
 		"2026-03-01T12:00:00.0009Z":   noon.Add(time.Millisecond),
-		"0001-01-01":                  time.UnixMilli(0).UTC(), // which is no zero time.Time
+		"1969-12-31T23:59:59.9985Z":   time.UnixMilli(-1),
+		"0001-01-01":                  time.Time{}.Add(time.Millisecond), // which is no zero time.Time
+		"0001-01-01T01:00:00+02:00":   time.Time{}.Add(time.Millisecond),
 		"":                            {},
 	} {
 		p := &params{pairs: []param{{"since", text}}}

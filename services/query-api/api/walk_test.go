@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
@@ -105,4 +106,34 @@ func nextPage(t *testing.T, path, link string) string {
 		t.Fatal(err)
 	}
 	return next.RequestURI()
+}
+
+// TestWalkLongAgo: readings from before 1970, which the system before Telltale took, are walked as all others.
+func TestWalkLongAgo(t *testing.T) {
+	s := embedded(t)
+	var batch []iot.Reading
+	for n := range 5 {
+		r := reading(1, 0)
+		r.At = time.UnixMilli(int64(1500 - 1000*n)).UTC()
+		batch = append(batch, r)
+	}
+	s.insert(t, batch...)
+	handler := s.handler(t)
+	for path, want := range map[string]int{
+		"/api/readings/?limit=1": 5, "/api/devices/1/readings/?limit=2": 5, "/api/readings/?limit=1&since=1969-12-31T23:59:58.5Z": 4,
+		"/api/readings/?until=1970-01-01": 3, "/api/readings/?until=0001-01-01": 0,
+	} {
+		n := 0
+		for next := path; next != ""; {
+			w := get(handler, next)
+			if w.Code != http.StatusOK {
+				t.Fatalf("%s: %d %s", next, w.Code, w.Body)
+			}
+			n += strings.Count(w.Body.String(), "device_id")
+			next = nextPage(t, next, w.Header().Get("Link"))
+		}
+		if n != want {
+			t.Errorf("%s: %d readings, want %d", path, n, want)
+		}
+	}
 }

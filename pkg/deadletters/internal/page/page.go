@@ -3,7 +3,6 @@ package page
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -37,7 +36,3 @@ func (p *Page) Add(d iot.DeadLetter) bool {
 	p.Letters = append(p.Letters, d)
 	return true
 }
-
-// Millis returns t in milliseconds since 1970, rounded up: letters are at whole milliseconds, so that at >= t
-// and at < t mean the same of the rounded t.
-func Millis(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }

@@ -4,7 +4,6 @@ package walk
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -17,27 +16,29 @@ type Range struct {
 	EndDevice iot.DeviceID // 0 where all of the millisecond End is outside
 }
 
+// What a cursor can name: the years 1 to 9999, which no reading of Telltale's is outside.
+var (
+	from = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+	end  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+)
+
 // RangeOf returns the range of q, whatever its Device. It fails where q.Limit is out of bounds.
 func RangeOf(q iot.ReadingQuery) (Range, error) {
 	if q.Limit < 1 || q.Limit > iot.MaxPage {
 		return Range{}, fmt.Errorf("limit %d: %w", q.Limit, iot.ErrInvalid)
 	}
-	r := Range{From: math.MinInt64, End: math.MaxInt64}
+	r := Range{From: from, End: end}
 	if !q.From.IsZero() {
-		r.From = ceil(q.From)
+		r.From = max(from, iot.CeilMillis(q.From).UnixMilli())
 	}
 	if !q.To.IsZero() {
-		r.End = ceil(q.To)
+		r.End = min(end, iot.CeilMillis(q.To).UnixMilli())
 	}
 	if at := q.After.At.UnixMilli(); !q.After.IsZero() && at < r.End {
 		r.End, r.EndDevice = at, q.After.Device
 	}
 	return r, nil
 }
-
-// ceil returns t in milliseconds, rounded up: readings are at whole milliseconds, so that at >= t and at < t
-// mean the same of the rounded t.
-func ceil(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }
 
 // EndFor returns the end of r for a single device: its readings in r are those with From <= at < EndFor.
 func (r Range) EndFor(device iot.DeviceID) int64 {
