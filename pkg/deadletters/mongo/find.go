@@ -31,37 +31,49 @@ func (s *Store) DeadLetter(ctx context.Context, id iot.LetterID) (iot.DeadLetter
 
 // FindDeadLetters implements iot.DeadLetterStore.
 func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot.DeadLetterPage, error) {
-	p, err := page.Of(q)
-	if err == nil {
-		err = s.find(ctx, q, p)
+	rows := int64(q.Limit) + 1 // one more tells whether the walk goes on
+	found, foreign, err := s.page(ctx, q, rows)
+	if err == nil && foreign > 0 && found.Next.IsZero() {
+		found, _, err = s.page(ctx, q, noLimit) // they took the places of letters
 	}
 	if err != nil {
 		return iot.DeadLetterPage{}, fmt.Errorf("find dead letters: %w", err)
 	}
-	return p.DeadLetterPage, nil
+	return found, nil
 }
 
-// find fills p. A document that is no letter is passed over.
-func (s *Store) find(ctx context.Context, q iot.DeadLetterQuery, p *page.Page) error {
+const noLimit = 0 // of the documents that the server returns
+
+// page returns the page for q out of the first documents, at most limit, that it selects, and how many of these
+// were no letters.
+func (s *Store) page(ctx context.Context, q iot.DeadLetterQuery, limit int64) (_ iot.DeadLetterPage, foreign int, err error) {
+	p, err := page.Of(q)
+	if err != nil {
+		return iot.DeadLetterPage{}, 0, err
+	}
 	// With a timeout here the driver does not make one for each step of the cursor.
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	cursor, err := s.collection.Find(ctx, filterOf(q), options.Find().
 		SetSort(bson.D{{Key: fieldReceived, Value: -1}, {Key: fieldID, Value: -1}}).
-		SetLimit(int64(p.Rows())))
+		SetLimit(limit))
 	if err != nil {
-		return err
+		return iot.DeadLetterPage{}, 0, err
 	}
 	for more := true; more && cursor.Next(ctx); {
 		var doc document
-		if err := cursor.Decode(&doc); err != nil {
+		err := cursor.Decode(&doc)
+		var d iot.DeadLetter
+		if err == nil {
+			d, err = doc.letter()
+		}
+		if err != nil {
+			foreign++
 			continue
 		}
-		if d, err := doc.letter(); err == nil {
-			more = p.Add(d)
-		}
+		more = p.Add(d)
 	}
-	return errors.Join(cursor.Err(), cursor.Close(ctx))
+	return p.DeadLetterPage, foreign, errors.Join(cursor.Err(), cursor.Close(ctx))
 }
 
 // CountDeadLetters implements iot.DeadLetterStore.

@@ -98,6 +98,48 @@ func TestCollection(t *testing.T) {
 	})
 }
 
+// TestWalkOverForeignDocuments: what other programs have put into the collection, and no letter is, ends no walk.
+func TestWalkOverForeignDocuments(t *testing.T) {
+	db, uri := database(t)
+	store := openURI(t, uri)
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range 9 {
+		received := at.Add(time.Duration(i) * time.Second)
+		letter := iot.DeadLetter{ID: iot.LetterID{byte(i + 1)}, Received: received}
+		if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{letter}); err != nil {
+			t.Fatal(err)
+		}
+		if i%4 < 2 {
+			document := bson.D{{Key: "_id", Value: []any{bson.NewObjectID(), "z" + received.String()}[i%2]}, {Key: "received_at", Value: received}}
+			if _, err := db.Collection("dead_letters").InsertOne(t.Context(), document); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, limit := range []int{1, 2, 3, 8, 9} {
+		n := 0
+		for q := (iot.DeadLetterQuery{Limit: limit}); ; {
+			page, err := store.FindDeadLetters(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(page.Letters)
+			if q.After = page.Next; page.Next.IsZero() {
+				break
+			}
+			if len(page.Letters) != limit {
+				t.Errorf("limit %d: a page of %d in the middle of a walk", limit, len(page.Letters))
+			}
+		}
+		if n != 9 {
+			t.Errorf("limit %d: met %d of 9 letters", limit, n)
+		}
+	}
+}
+
 func TestOutage(t *testing.T) {
 	t.Run("every call fails in bounded time where nobody answers", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -19,15 +19,28 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
-	page := walk.PageOf(q)
-	err = s.find(ctx, s.collection, filterOf(q.Device, span), page.Add, options.Find().
-		SetSort(bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}).
-		SetLimit(int64(page.Rows())).
-		SetBatchSize(int32(page.Rows()))) // all in one answer
+	filter := filterOf(q.Device, span)
+	page, foreign, err := s.page(ctx, q, filter, int64(q.Limit)+1) // one more tells whether the walk goes on
+	if err == nil && foreign > 0 && page.Next.IsZero() {
+		page, _, err = s.page(ctx, q, filter, noLimit) // they took the places of readings
+	}
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
-	return page.Page, nil
+	return page, nil
+}
+
+const noLimit = 0 // of the documents that the server returns
+
+// page returns the page for q out of the first documents, at most limit, that filter selects, and how many of
+// these were no readings.
+func (s *Store) page(ctx context.Context, q iot.ReadingQuery, filter bson.D, limit int64) (iot.Page, int, error) {
+	p := walk.PageOf(q)
+	foreign, err := s.find(ctx, s.collection, filter, p.Add, options.Find().
+		SetSort(bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}).
+		SetLimit(limit).
+		SetBatchSize(int32(q.Limit)+1)) // all in one answer
+	return p.Page, foreign, err
 }
 
 // filterOf returns the filter for what is in span, of device alone where it is not 0.
@@ -37,7 +50,7 @@ func filterOf(device iot.DeviceID, span walk.Range) bson.D {
 		end := bson.E{Key: "$lt", Value: bson.DateTime(span.EndFor(device))}
 		return bson.D{{Key: fieldDevice, Value: int64(device)}, {Key: fieldAt, Value: bson.D{from, end}}}
 	}
-	anyDevice := bson.E{Key: fieldDevice, Value: bson.D{{Key: "$gte", Value: int64(1)}}}
+	anyDevice := bson.E{Key: fieldDevice, Value: bson.D{{Key: "$gte", Value: int64(1)}, {Key: "$lte", Value: int64(iot.MaxDeviceID)}}}
 	end := bson.DateTime(span.End)
 	if span.EndDevice == 0 {
 		return bson.D{{Key: fieldAt, Value: bson.D{from, {Key: "$lt", Value: end}}}, anyDevice}
@@ -53,23 +66,25 @@ func filterOf(device iot.DeviceID, span walk.Range) bson.D {
 }
 
 // find calls take for the readings in c that filter selects, until it wants no more. A document that is no
-// reading is passed over.
+// reading is passed over, and counted as foreign.
 func (s *Store) find(
 	ctx context.Context, c *mongo.Collection, filter bson.D, take func(iot.Reading) (more bool), opts ...options.Lister[options.FindOptions],
-) error {
+) (foreign int, err error) {
 	// With a timeout here the driver does not make one for each step of the cursor.
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	cursor, err := c.Find(ctx, filter, opts...)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for more := true; more && cursor.Next(ctx); {
 		if r, ok := readDocument(cursor.Current); ok {
 			more = take(r)
+		} else {
+			foreign++
 		}
 	}
-	return errors.Join(cursor.Err(), cursor.Close(ctx))
+	return foreign, errors.Join(cursor.Err(), cursor.Close(ctx))
 }
 
 // CountReadings implements iot.ReadingReader.

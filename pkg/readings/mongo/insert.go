@@ -138,7 +138,7 @@ func (s *Store) compare(ctx context.Context, batch []iot.Reading, clashes []int)
 		SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary()))
 	stored := make(map[key]iot.Reading, len(clashes))
 	for device, at := range times {
-		err := s.find(ctx, durable, bson.D{
+		_, err := s.find(ctx, durable, bson.D{
 			{Key: fieldDevice, Value: int64(device)},
 			{Key: fieldAt, Value: bson.D{{Key: "$in", Value: at}}},
 		}, func(r iot.Reading) (more bool) {

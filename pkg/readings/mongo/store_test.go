@@ -210,3 +210,49 @@ func TestPrepare(t *testing.T) {
 		}
 	})
 }
+
+// TestWalkOverForeignDocuments: what other programs have put into the collection, and no reading is, ends no walk.
+func TestWalkOverForeignDocuments(t *testing.T) {
+	db := database(t)
+	store := openURI(t, server(t)+"/"+db.Name()+"?authSource=admin")
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	decimal, err := bson.ParseDecimal128("7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := map[int]any{2: int64(1) << 60, 4: decimal, 5: decimal, 6: bson.A{int64(3), int64(1) << 60}, 9: int64(1) << 54}
+	var documents []any
+	for i := range 12 {
+		var device any = int64(1)
+		if id, ok := foreign[i]; ok {
+			device = id
+		}
+		documents = append(documents, bson.D{{Key: "device_id", Value: device}, {Key: "timestamp", Value: at.Add(time.Duration(i) * time.Second)}})
+	}
+	documents = append(documents, bson.D{{Key: "device_id", Value: int64(1)}, {Key: "timestamp", Value: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC)}})
+	if _, err := db.Collection("readings").InsertMany(t.Context(), documents); err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{1, 2, 3, 7, 8} {
+		n := 0
+		for q := (iot.ReadingQuery{Limit: limit}); ; {
+			page, err := store.FindReadings(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(page.Readings)
+			if page.Next.IsZero() {
+				break
+			}
+			if q.After, err = iot.ParseCursor(page.Next.String()); err != nil || len(page.Readings) != limit {
+				t.Fatalf("limit %d: a page of %d, next %+v, %v", limit, len(page.Readings), page.Next, err)
+			}
+		}
+		if n != 7 {
+			t.Errorf("limit %d: met %d of 7 readings", limit, n)
+		}
+	}
+}
