@@ -32,11 +32,23 @@ func TestDocs(t *testing.T) {
 				t.Errorf("%s loads %s: %d, %d bytes", path, asset[1], w.Code, w.Body.Len())
 			}
 		}
-		if !strings.Contains(body, "/api/openapi.json") {
-			t.Errorf("%s does not show /api/openapi.json", path)
+		for _, part := range []string{`url: "/api/openapi.json"`, `<meta name="viewport"`, "tryItOutEnabled: true", "operationsSorter:"} {
+			if !strings.Contains(body, part) {
+				t.Errorf("%s does not have %s", path, part)
+			}
 		}
 	}
 	if w := get(handler, "/api/docs/nothing.js"); w.Code != http.StatusNotFound {
 		t.Errorf("an asset that is missing: %d", w.Code)
+	}
+}
+
+// TestExamplesOfReplays: what the page sends unless somebody chooses otherwise replays a dead letter as it is.
+func TestExamplesOfReplays(t *testing.T) {
+	body := get(embedded(t).handler(t), "/api/openapi.json").Body.String()
+	_, replay, _ := strings.Cut(body, `"/api/dead-letters/{id}/replay/":`)
+	_, examples, ok := strings.Cut(replay, `"examples":{`)
+	if _, first, _ := strings.Cut(examples, ":"); !ok || !strings.HasPrefix(first, `{"summary":"As it is","value":{}}`) {
+		t.Errorf("the examples are %.200s", examples)
 	}
 }

@@ -105,7 +105,9 @@ func ask(t *testing.T, server *httptest.Server, request []byte) *http.Response {
 	t.Helper()
 	r := parseRequest(t, request)
 	r.RequestURI, r.URL.Scheme, r.URL.Host = "", "http", server.Listener.Addr().String()
-	answer, err := server.Client().Do(r)
+	client := *server.Client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	answer, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,6 +51,8 @@ func (a *API) routes() []route {
 		{http.MethodPost, "/api/dead-letters/:id/replay/", letters, a.limitReplays(a.replayDeadLetter)},
 
 		{http.MethodGet, "/api/openapi.json", nil, a.serveOpenAPI()},
+		{http.MethodGet, "/", nil, toDocs},
+		{http.MethodGet, "/api/", nil, toDocs},
 		{http.MethodGet, "/api/docs/", nil, docs},
 		{http.MethodGet, "/api/docs/:asset/", nil, docs},
 	}
@@ -73,3 +75,6 @@ func (a *API) addRoutes(e *echo.Echo) {
 		e.Match(methods, path+"/", handle)
 	}
 }
+
+// toDocs shows whoever opens the root in a browser where to go on.
+func toDocs(c echo.Context) error { return c.Redirect(http.StatusFound, "/api/docs/") }

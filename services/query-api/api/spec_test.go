@@ -1,9 +1,11 @@
 package api
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -62,7 +64,8 @@ func (s *spec) check(t *testing.T, name string, r *http.Request, answer *http.Re
 	query := r.URL.Query()
 	maps.DeleteFunc(query, func(_ string, values []string) bool { return slices.Equal(values, []string{""}) })
 	r.URL.RawQuery = query.Encode() // an empty parameter counts as not given
-	if r.Method == http.MethodHead || r.Method == http.MethodOptions || answer.StatusCode == http.StatusMethodNotAllowed {
+	if r.Method == http.MethodHead || r.Method == http.MethodOptions || answer.StatusCode == http.StatusMethodNotAllowed ||
+		answer.StatusCode == http.StatusFound {
 		return
 	}
 	if answer.StatusCode < 300 {
@@ -87,12 +90,37 @@ func TestSpec(t *testing.T) {
 	}
 	var served []string
 	for _, r := range new(API).routes() {
-		if path := strings.ReplaceAll(r.path, ":id", "{id}"); !strings.Contains(path, ":asset") {
+		switch path := strings.ReplaceAll(r.path, ":id", "{id}"); path {
+		case "/", "/api/", "/api/docs/:asset/": // for browsers
+		default:
 			served = append(served, r.method+" "+path)
 		}
 	}
 	slices.Sort(served)
 	if diff := cmp.Diff(s.operations, served); diff != "" {
 		t.Errorf("openapi.yaml (-) and routes.go (+) differ:\n%s", diff)
+	}
+}
+
+// TestReasons: a filter by reason offers all that there are.
+func TestReasons(t *testing.T) {
+	constants, err := os.ReadFile("../../../pkg/iot/rejection.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, constant := range regexp.MustCompile(`Reason = "(\w+)"`).FindAllSubmatch(constants, -1) {
+		want = append(want, string(constant[1]))
+	}
+	var spec struct {
+		Components struct {
+			Schemas struct{ Reason struct{ Enum []string } }
+		}
+	}
+	if err := json.Unmarshal(get(embedded(t).handler(t), "/api/openapi.json").Body.Bytes(), &spec); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, spec.Components.Schemas.Reason.Enum); diff != "" {
+		t.Errorf("reasons of package iot (-) and of openapi.yaml (+):\n%s", diff)
 	}
 }
