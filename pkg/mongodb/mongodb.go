@@ -10,20 +10,29 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
-	*mongo.Database
+	Name    string
 	Timeout time.Duration // of a call
+
+	uri        string
+	files      tlsfiles.Files
+	connecting singleflight.Group
+	database   atomic.Pointer[mongo.Database] // nil until DNS has said where mongodb+srv:// is
 }
 
 const (
@@ -31,31 +40,85 @@ const (
 	checkTimeout = 2 * time.Second
 )
 
+var errNoDatabase = errors.New("the URI names no database: mongodb://host:port/database")
+
 // Open opens the database that uri, as MongoDB defines connection strings, names in its path. With tls=true the
-// connections are secured by files. Open does not wait for the server.
+// connections are secured by files. Open does not wait for the server, nor for DNS, which names the servers of
+// mongodb+srv://: while that is away, so is the database.
 func Open(uri string, files tlsfiles.Files) (*DB, error) {
+	db := &DB{uri: uri, files: files}
 	parsed, err := connstring.ParseAndValidate(uri)
+	if errors.As(err, new(*net.DNSError)) {
+		if err := db.readURI(); err != nil {
+			return nil, err
+		}
+		return db, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	if parsed.Database == "" {
-		return nil, errors.New("the URI names no database: mongodb://host:port/database")
+		return nil, errNoDatabase
 	}
-	timeout := cmp.Or(parsed.Timeout, callTimeout) // 0 would be no limit
-	settings := options.Client().ApplyURI(uri).
-		SetTimeout(timeout).SetServerSelectionTimeout(timeout).SetConnectTimeout(timeout)
-	if files.Set() {
+	db.Name, db.Timeout = parsed.Database, cmp.Or(parsed.Timeout, callTimeout) // 0 would be no limit
+	if err := db.connect(); err != nil && !errors.As(err, new(*net.DNSError)) {
+		return nil, err
+	}
+	return db, nil
+}
+
+// readURI reads what the driver does not while DNS is away.
+func (db *DB) readURI() error {
+	u, err := url.Parse(db.uri)
+	if err != nil || len(u.Path) < 2 {
+		return errNoDatabase // not err: what it quotes may be part of a password
+	}
+	millis, _ := strconv.Atoi(u.Query().Get("timeoutMS"))
+	db.Name, db.Timeout = u.Path[1:], cmp.Or(time.Duration(max(millis, 0))*time.Millisecond, callTimeout)
+	return nil
+}
+
+// connect makes the client. Only for mongodb+srv:// does it ask anybody, which is DNS.
+func (db *DB) connect() error {
+	settings := options.Client().ApplyURI(db.uri).
+		SetTimeout(db.Timeout).SetServerSelectionTimeout(db.Timeout).SetConnectTimeout(db.Timeout)
+	if err := settings.Validate(); err != nil {
+		return err
+	}
+	if db.files.Set() {
 		if settings.TLSConfig == nil {
-			return nil, errors.New("files for TLS are given, but the URI does not ask for it with tls=true")
+			return errors.New("files for TLS are given, but the URI does not ask for it with tls=true")
 		}
 		// The driver would keep what it is given for ever.
-		settings.SetTLSConfig(nil).SetDialer(&dialer{files: files, timeout: timeout})
+		settings.SetTLSConfig(nil).SetDialer(&dialer{files: db.files, timeout: db.Timeout})
 	}
 	client, err := mongo.Connect(settings)
 	if err != nil {
-		return nil, fmt.Errorf("connect to mongodb: %w", err)
+		return fmt.Errorf("connect to mongodb: %w", err)
 	}
-	return &DB{Database: client.Database(parsed.Database), Timeout: timeout}, nil
+	db.database.Store(client.Database(db.Name))
+	return nil
+}
+
+// Database returns the driver's database. It fails where DNS has not said yet where that is.
+func (db *DB) Database(ctx context.Context) (*mongo.Database, error) {
+	if database := db.database.Load(); database != nil {
+		return database, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, db.Timeout)
+	defer cancel()
+	connected := db.connecting.DoChan("", func() (any, error) { // it cannot be cancelled
+		if db.database.Load() != nil {
+			return nil, nil
+		}
+		return nil, db.connect()
+	})
+	select {
+	case result := <-connected:
+		return db.database.Load(), result.Err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("look for the servers of mongodb: %w", ctx.Err())
+	}
 }
 
 // dialer opens connections with TLS.
@@ -80,7 +143,11 @@ func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 func (db *DB) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, min(db.Timeout, checkTimeout))
 	defer cancel()
-	if err := db.Client().Ping(ctx, readpref.Primary()); err != nil {
+	database, err := db.Database(ctx)
+	if err == nil {
+		err = database.Client().Ping(ctx, readpref.Primary())
+	}
+	if err != nil {
 		return fmt.Errorf("ping mongodb: %w", err)
 	}
 	return nil
@@ -90,5 +157,13 @@ func (db *DB) Check(ctx context.Context) error {
 func (db *DB) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), db.Timeout)
 	defer cancel()
-	return db.Client().Disconnect(ctx)
+	select {
+	case <-db.connecting.DoChan("", func() (any, error) { return nil, nil }): // no lookup is under way
+	case <-ctx.Done():
+	}
+	database := db.database.Load()
+	if database == nil {
+		return nil
+	}
+	return database.Client().Disconnect(ctx)
 }

@@ -18,8 +18,12 @@ func millis(t time.Time) bson.DateTime { return bson.DateTime(iot.CeilMillis(t).
 
 // DeadLetter implements iot.DeadLetterStore.
 func (s *Store) DeadLetter(ctx context.Context, id iot.LetterID) (iot.DeadLetter, error) {
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return iot.DeadLetter{}, fmt.Errorf("find dead letter: %w", err)
+	}
 	var doc document
-	err := s.collection.FindOne(ctx, bson.D{{Key: fieldID, Value: id.String()}}).Decode(&doc)
+	err = collection.FindOne(ctx, bson.D{{Key: fieldID, Value: id.String()}}).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return iot.DeadLetter{}, iot.ErrNotFound
 	}
@@ -51,10 +55,14 @@ func (s *Store) page(ctx context.Context, q iot.DeadLetterQuery, limit int64) (_
 	if err != nil {
 		return iot.DeadLetterPage{}, 0, err
 	}
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return iot.DeadLetterPage{}, 0, err
+	}
 	// With a timeout here the driver does not make one for each step of the cursor.
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	cursor, err := s.collection.Find(ctx, filterOf(q), options.Find().
+	cursor, err := collection.Find(ctx, filterOf(q), options.Find().
 		SetSort(bson.D{{Key: fieldReceived, Value: -1}, {Key: fieldID, Value: -1}}).
 		SetLimit(limit))
 	if err != nil {
@@ -78,6 +86,10 @@ func (s *Store) page(ctx context.Context, q iot.DeadLetterQuery, limit int64) (_
 
 // CountDeadLetters implements iot.DeadLetterStore.
 func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) ([]iot.ReasonCount, error) {
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("count dead letters: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	var rows []struct {
@@ -85,7 +97,7 @@ func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) ([]
 		Count    int64  `bson:"n"`
 		Replayed int64  `bson:"replayed"`
 	}
-	cursor, err := s.collection.Aggregate(ctx, mongo.Pipeline{
+	cursor, err := collection.Aggregate(ctx, mongo.Pipeline{
 		{{Key: "$match", Value: filterOf(q)}},
 		{{Key: "$group", Value: bson.D{
 			{Key: "_id", Value: "$" + fieldReason},

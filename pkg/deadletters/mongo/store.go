@@ -24,7 +24,6 @@ import (
 // Store is a deadletters.Store.
 type Store struct {
 	*mongodb.DB // Check and Close are its own
-	collection  *mongo.Collection
 }
 
 const (
@@ -39,14 +38,26 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	return &Store{db}, nil
+}
+
+func (s *Store) collection(ctx context.Context) (*mongo.Collection, error) {
+	database, err := s.Database(ctx)
+	if err != nil {
+		return nil, err
+	}
 	journal := true
 	concern := &writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journal}
-	return &Store{DB: db, collection: db.Collection(collectionName, options.Collection().SetWriteConcern(concern))}, nil
+	return database.Collection(collectionName, options.Collection().SetWriteConcern(concern)), nil
 }
 
 // Prepare creates the indexes that are missing.
 func (s *Store) Prepare(ctx context.Context) error {
 	if err := s.Check(ctx); err != nil { // at once, while what follows may take long
+		return err
+	}
+	collection, err := s.collection(ctx)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
@@ -61,8 +72,8 @@ func (s *Store) Prepare(ctx context.Context) error {
 			Options: options.Index().SetExpireAfterSeconds(int32(iot.LetterRetention / time.Second)),
 		},
 	} {
-		if _, err := s.collection.Indexes().CreateOne(ctx, index); err != nil {
-			return fmt.Errorf("create index %v of %s.%s: %w", index.Keys, s.Name(), collectionName, err)
+		if _, err := collection.Indexes().CreateOne(ctx, index); err != nil {
+			return fmt.Errorf("create index %v of %s.%s: %w", index.Keys, s.Name, collectionName, err)
 		}
 	}
 	return nil

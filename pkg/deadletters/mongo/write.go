@@ -20,12 +20,16 @@ func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (
 	if len(batch) == 0 {
 		return 0, nil
 	}
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("insert dead letters: %w", err)
+	}
 	now := time.Now()
 	documents := make([]document, len(batch))
 	for i, d := range batch {
 		documents[i] = documentOf(d, now)
 	}
-	_, err = s.collection.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false)) // one that is refused keeps back no other
+	_, err = collection.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false)) // one that is refused keeps back no other
 	there, err := duplicates(err)
 	if err != nil {
 		return 0, fmt.Errorf("insert dead letters: %w", err)
@@ -56,6 +60,10 @@ func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.R
 	if len(replays) == 0 {
 		return nil
 	}
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return fmt.Errorf("mark dead letters: %w", err)
+	}
 	var updates []mongo.WriteModel
 	for id, r := range replays {
 		updates = append(updates, mongo.NewUpdateOneModel().
@@ -64,7 +72,7 @@ func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.R
 				{Key: fieldReplayed, Value: r.At}, {Key: fieldReadings, Value: r.Readings},
 			}}}))
 	}
-	if _, err := s.collection.BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false)); err != nil {
+	if _, err := collection.BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false)); err != nil {
 		return fmt.Errorf("mark dead letters: %w", err)
 	}
 	return nil
@@ -72,7 +80,11 @@ func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.R
 
 // DeleteDeadLetter implements iot.DeadLetterStore.
 func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.LetterID) error {
-	result, err := s.collection.DeleteOne(ctx, bson.D{{Key: fieldID, Value: id.String()}})
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return fmt.Errorf("delete dead letter: %w", err)
+	}
+	result, err := collection.DeleteOne(ctx, bson.D{{Key: fieldID, Value: id.String()}})
 	if err != nil {
 		return fmt.Errorf("delete dead letter: %w", err)
 	}
@@ -84,7 +96,11 @@ func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.LetterID) error {
 
 // DeleteDeadLetters implements iot.DeadLetterStore.
 func (s *Store) DeleteDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (deleted int, err error) {
-	result, err := s.collection.DeleteMany(ctx, filterOf(q))
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("delete dead letters: %w", err)
+	}
+	result, err := collection.DeleteMany(ctx, filterOf(q))
 	if err != nil {
 		return 0, fmt.Errorf("delete dead letters: %w", err)
 	}

@@ -35,8 +35,12 @@ const noLimit = 0 // of the documents that the server returns
 // page returns the page for q out of the first documents, at most limit, that filter selects, and how many of
 // these were no readings.
 func (s *Store) page(ctx context.Context, q iot.ReadingQuery, filter bson.D, limit int64) (iot.Page, int, error) {
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return iot.Page{}, 0, err
+	}
 	p := walk.PageOf(q)
-	foreign, err := s.find(ctx, s.collection, filter, p.Add, options.Find().
+	foreign, err := s.find(ctx, collection, filter, p.Add, options.Find().
 		SetSort(bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}).
 		SetLimit(limit).
 		SetBatchSize(int32(q.Limit)+1)) // all in one answer
@@ -89,13 +93,17 @@ func (s *Store) find(
 
 // CountReadings implements iot.ReadingReader.
 func (s *Store) CountReadings(ctx context.Context) ([]iot.DeviceCount, error) {
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("count readings: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
 	var rows []struct {
 		Device int64 `bson:"_id"`
 		Count  int64 `bson:"n"`
 	}
-	cursor, err := s.collection.Aggregate(ctx, mongo.Pipeline{
+	cursor, err := collection.Aggregate(ctx, mongo.Pipeline{
 		// Device ids are numbers. Naming them lets the server count in the index alone.
 		{{Key: "$match", Value: bson.D{{Key: fieldDevice, Value: bson.D{{Key: "$gte", Value: int64(1)}}}}}},
 		{{Key: "$group", Value: bson.D{

@@ -76,7 +76,11 @@ func (s *Store) insert(ctx context.Context, batch []iot.Reading, indexes []int) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	err = s.RunCommand(ctx, bson.Raw(command)).Err()
+	database, err := s.Database(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	err = database.RunCommand(ctx, bson.Raw(command)).Err()
 	var refused mongo.WriteException
 	if !errors.As(err, &refused) {
 		return n, nil, err
@@ -134,7 +138,11 @@ func (s *Store) compare(ctx context.Context, batch []iot.Reading, clashes []int)
 		times[device] = append(times[device], bson.DateTime(batch[i].At.UnixMilli()))
 	}
 	// From the primary, and only what cannot be rolled back, whatever the URI says about reading.
-	durable := s.collection.Clone(options.Collection().
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return result, err
+	}
+	durable := collection.Clone(options.Collection().
 		SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary()))
 	stored := make(map[key]iot.Reading, len(clashes))
 	for device, at := range times {

@@ -23,7 +23,6 @@ import (
 // Store is a readings.Store.
 type Store struct {
 	*mongodb.DB // Check and Close are its own
-	collection  *mongo.Collection
 }
 
 var (
@@ -44,13 +43,17 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{DB: db, collection: db.Collection(collectionName)}, nil
+	return &Store{db}, nil
 }
 
 // Prepare creates the indexes that are missing. That fails where readings of the same device and time are
 // stored already.
 func (s *Store) Prepare(ctx context.Context) error {
 	if err := s.Check(ctx); err != nil { // at once, while what follows may take long
+		return err
+	}
+	collection, err := s.collection(ctx)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
@@ -62,14 +65,22 @@ func (s *Store) Prepare(ctx context.Context) error {
 		Options: options.Index().SetUnique(true),
 	}
 	newest := mongo.IndexModel{Keys: bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}}
-	if _, err := s.collection.Indexes().CreateOne(ctx, unique); err != nil {
+	if _, err := collection.Indexes().CreateOne(ctx, unique); err != nil {
 		return fmt.Errorf("create unique index (%s, %s) of %s: %w", fieldDevice, fieldAt, s.name(), err)
 	}
-	if _, err := s.collection.Indexes().CreateOne(ctx, newest); err != nil {
+	if _, err := collection.Indexes().CreateOne(ctx, newest); err != nil {
 		return fmt.Errorf("create index (%s, %s) of %s: %w", fieldAt, fieldDevice, s.name(), err)
 	}
 	return nil
 }
 
 // name returns the full name of the collection.
-func (s *Store) name() string { return s.Name() + "." + s.collection.Name() }
+func (s *Store) name() string { return s.Name + "." + collectionName }
+
+func (s *Store) collection(ctx context.Context) (*mongo.Collection, error) {
+	database, err := s.Database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return database.Collection(collectionName), nil
+}
