@@ -5,20 +5,28 @@ import (
 	"time"
 )
 
+// How long texts of users and devices may be, in characters.
+const (
+	MaxUsername = 150
+	MaxEmail    = 254 // the length of an address that mail servers agree on
+	MaxName     = 255
+	MaxLocation = 255
+)
+
 // User owns devices.
 type User struct {
 	ID        int64
-	Username  string // 1 to 150 characters, unique to the letter (case counts)
-	Email     string
+	Username  string    // 1 to MaxUsername characters, unique to the letter (case counts)
+	Email     string    // up to MaxEmail characters
 	CreatedAt time.Time // UTC, whole milliseconds; set by the store
 }
 
 // Device is what is known of a device beside its readings.
 type Device struct {
 	ID        DeviceID
-	Name      string // 1 to 255 characters
+	Name      string // 1 to MaxName characters
 	Owner     int64  // the id of its User
-	Location  string // "" where unknown
+	Location  string // up to MaxLocation characters; "" where unknown
 	CreatedAt time.Time
 }
 

@@ -21,8 +21,8 @@ import (
 // store goes on by itself when the server is back. A server that hangs is away, too: no call takes much
 // longer than 10 s, but for Prepare, which may have work to do.
 //
-// Texts are kept to the letter. ErrInvalid: one is not UTF-8, holds a NUL, or is too long (username 150
-// characters, email 254, name and location 255); or a new device's id or a query's limit is out of range.
+// Texts are kept to the letter. ErrInvalid: one is not UTF-8, holds a NUL, is empty where it must not be, or is too
+// long; or a new device's id or a query's limit is out of range.
 type Store interface {
 	iot.MetadataStore
 	// Prepare brings the tables to the version that this program needs. Running it in several

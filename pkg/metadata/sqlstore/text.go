@@ -8,14 +8,6 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// How long texts may be, in characters. Only username and name must not be empty.
-const (
-	maxUsername = 150
-	maxEmail    = 254
-	maxName     = 255
-	maxLocation = 255
-)
-
 // checkText returns ErrInvalid for a text that not every database keeps as it is. They disagree about what
 // they refuse, shorten or replace, so it is refused before they see it.
 func checkText(field, s string, least, most int) error {
@@ -28,10 +20,10 @@ func checkText(field, s string, least, most int) error {
 	return nil
 }
 
-func checkUsername(s string) error { return checkText("username", s, 1, maxUsername) }
-func checkEmail(s string) error    { return checkText("email", s, 0, maxEmail) }
-func checkName(s string) error     { return checkText("name", s, 1, maxName) }
-func checkLocation(s string) error { return checkText("location", s, 0, maxLocation) }
+func checkUsername(s string) error { return checkText("username", s, 1, iot.MaxUsername) }
+func checkEmail(s string) error    { return checkText("email", s, 0, iot.MaxEmail) }
+func checkName(s string) error     { return checkText("name", s, 1, iot.MaxName) }
+func checkLocation(s string) error { return checkText("location", s, 0, iot.MaxLocation) }
 
 // checkLimit returns ErrInvalid for a limit that databases understand differently.
 func checkLimit(n int) error {

@@ -13,10 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
-const (
-	maxName          = 255 // characters, of a device's name and of its location
-	msgDeviceIDTaken = "device with this id already exists."
-)
+const msgDeviceIDTaken = "device with this id already exists."
 
 // appendDevice appends d as clients see it.
 func appendDevice(dst []byte, d iot.Device) []byte {
@@ -39,9 +36,9 @@ func appendDevice(dst []byte, d iot.Device) []byte {
 
 func readDevice(f *form) iot.DeviceChange {
 	return iot.DeviceChange{
-		Name:     f.text("name", maxName),
+		Name:     f.text("name", iot.MaxName),
 		Owner:    f.userID("user"),
-		Location: f.optionalText("location", maxName),
+		Location: f.optionalText("location", iot.MaxLocation),
 	}
 }
 

@@ -23,6 +23,7 @@ func (p *problem) Error() string { return p.detail }
 
 var (
 	errNotFound = &problem{status: http.StatusNotFound, detail: "Not found."}
+	errInvalid  = &problem{status: http.StatusBadRequest, detail: "Invalid request."}
 	errBusy     = &problem{http.StatusServiceUnavailable, "Too many requests at the same time. Try again later.", 1}
 	errAway     = &problem{http.StatusServiceUnavailable, "A store is not available. Try again later.", 5}
 	errInternal = &problem{status: http.StatusInternalServerError, detail: "Internal server error."}
@@ -83,6 +84,8 @@ func (a *API) problemOf(err error, c echo.Context) *problem {
 		return p
 	case errors.Is(err, iot.ErrNotFound):
 		return errNotFound
+	case errors.Is(err, iot.ErrInvalid): // which the handler should have found out
+		return errInvalid
 	case errors.As(err, &routed):
 		if routed.Code == http.StatusMethodNotAllowed {
 			return &problem{status: routed.Code, detail: fmt.Sprintf("Method %q not allowed.", c.Request().Method)}

@@ -30,9 +30,6 @@ const (
 	msgNoSuchPk  = "Invalid pk \"%d\" - object does not exist."
 )
 
-// maxEmail is the length of an address that mail servers agree on.
-const maxEmail = 254
-
 // member returns the value of a field that must be there, unless this is a PATCH, and must not be null.
 func (f *form) member(field string) (json.RawMessage, bool) {
 	value, ok := f.members[field]
@@ -157,7 +154,7 @@ func loneSurrogate(value json.RawMessage) (code uint64) {
 
 // email reads a required address.
 func (f *form) email(field string) *string {
-	s := f.text(field, maxEmail)
+	s := f.text(field, iot.MaxEmail)
 	if s != nil && !validEmail(*s) {
 		f.fail(field, msgEmail)
 		return nil

@@ -12,10 +12,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
-const (
-	maxUsername      = 150 // characters
-	msgUsernameTaken = "A user with that username already exists."
-)
+const msgUsernameTaken = "A user with that username already exists."
 
 // appendUser appends u as clients see it.
 func appendUser(dst []byte, u iot.User) []byte {
@@ -31,7 +28,7 @@ func appendUser(dst []byte, u iot.User) []byte {
 }
 
 func readUser(f *form) iot.UserChange {
-	return iot.UserChange{Username: f.text("username", maxUsername), Email: f.email("email")}
+	return iot.UserChange{Username: f.text("username", iot.MaxUsername), Email: f.email("email")}
 }
 
 func (a *API) listUsers(c echo.Context) error {
