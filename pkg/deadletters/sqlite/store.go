@@ -47,6 +47,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_by_id ON dead_letters (id);
 CREATE INDEX IF NOT EXISTS dead_letters_newest ON dead_letters (received_at, id);
 CREATE INDEX IF NOT EXISTS dead_letters_by_reason ON dead_letters (reason, received_at, id);
 CREATE INDEX IF NOT EXISTS dead_letters_by_device ON dead_letters (device_id, received_at, id);
+CREATE INDEX IF NOT EXISTS dead_letters_by_replay ON dead_letters ((replayed_at > 0), received_at, id);
+CREATE INDEX IF NOT EXISTS dead_letters_counts ON dead_letters (reason, replayed_at);
 CREATE INDEX IF NOT EXISTS dead_letters_oldest ON dead_letters (stored_at);`
 
 // Prepare creates the table and its indexes where they are missing.

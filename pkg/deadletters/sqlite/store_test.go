@@ -101,3 +101,30 @@ func TestFile(t *testing.T) {
 		}
 	})
 }
+
+// TestPlans: what is asked for again and again while there are many letters does not read them all.
+func TestPlans(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readings.db")
+	openFile(t, path)
+	db, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for query, want := range map[string]string{
+		"SELECT reason, count(*), sum(replayed_at > 0) FROM dead_letters GROUP BY reason ORDER BY reason":                     "SCAN dead_letters USING COVERING INDEX dead_letters_counts",
+		"SELECT bytes FROM dead_letters WHERE (replayed_at > 0) = 0 ORDER BY received_at DESC, id DESC LIMIT 10":              "SEARCH dead_letters USING INDEX dead_letters_by_replay (<expr>=?)",
+		"SELECT bytes FROM dead_letters WHERE reason = 'conflict' ORDER BY received_at DESC, id DESC LIMIT 10":                "SEARCH dead_letters USING INDEX dead_letters_by_reason (reason=?)",
+		"SELECT bytes FROM dead_letters WHERE device_id = 1 AND received_at >= 5 ORDER BY received_at DESC, id DESC LIMIT 10": "SEARCH dead_letters USING INDEX dead_letters_by_device (device_id=? AND received_at>?)",
+		"SELECT bytes FROM dead_letters WHERE (received_at, id) < (5, x'00') ORDER BY received_at DESC, id DESC LIMIT 10":     "SEARCH dead_letters USING INDEX dead_letters_newest ((received_at,id)<(?,?))",
+	} {
+		var id, parent, unused int
+		var plan string
+		if err := db.Read.QueryRowContext(t.Context(), "EXPLAIN QUERY PLAN "+query).Scan(&id, &parent, &unused, &plan); err != nil {
+			t.Fatal(err)
+		}
+		if plan != want {
+			t.Errorf("%s:\n%s, want\n%s", query, plan, want)
+		}
+	}
+}
