@@ -12,7 +12,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
-const msgUsernameTaken = "A user with that username already exists."
+const msgUsernameTaken = "user with this username already exists."
 
 // appendUser appends u as clients see it.
 func appendUser(dst []byte, u iot.User) []byte {
