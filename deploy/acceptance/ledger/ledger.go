@@ -24,15 +24,43 @@ import (
 // Ledger is what a simulator recorded, by device.
 type Ledger struct {
 	devices map[int64]*device
+	mayLose []window
+}
+
+// window is a time, both ends included, in milliseconds since the epoch.
+type window struct{ from, to int64 }
+
+// MayLose has Check count, and not hold against anybody, what is missing of the readings that were dated in a
+// time: a server in between may lose it. All that is stored of it must be right all the same.
+func (l *Ledger) MayLose(from, to time.Time) {
+	l.mayLose = append(l.mayLose, window{from.UnixMilli(), to.UnixMilli()})
+}
+
+func excused(mayLose []window, ms int64) bool {
+	return slices.ContainsFunc(mayLose, func(w window) bool { return w.from <= ms && ms <= w.to })
+}
+
+// Acknowledged returns, by device, when those readings were dated, in milliseconds since the epoch, that were
+// acknowledged and that MayLose does not excuse.
+func (l *Ledger) Acknowledged() map[int64][]int64 {
+	all := map[int64][]int64{}
+	for id, d := range l.devices {
+		for ms, sent := range d.sent {
+			if sent.acknowledged && !excused(l.mayLose, ms) {
+				all[id] = append(all[id], ms)
+			}
+		}
+	}
+	return all
 }
 
 // device is what the ledger says of one device.
 type device struct {
-	sent map[int64]entry // by timestamp, in milliseconds since the epoch
-	// Readings dated so that Telltale dates them itself, by content: how many were sent.
-	undated             map[string]int
-	undatedAcknowledged int
+	sent    map[int64]entry    // by timestamp, in milliseconds since the epoch
+	undated map[string]undated // readings dated so that Telltale dates them itself, by content
 }
+
+type undated struct{ sent, acknowledged int }
 
 type entry struct {
 	content      string
@@ -46,12 +74,15 @@ func Read(path string) (*Ledger, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	l, err := parse(f, time.Now())
+	l, err := Parse(f)
 	if err != nil {
 		return nil, fmt.Errorf("read ledger %s: %w", path, err)
 	}
 	return l, nil
 }
+
+// Parse reads a ledger whose readings were all sent before now.
+func Parse(r io.Reader) (*Ledger, error) { return parse(r, time.Now()) }
 
 // parse reads a ledger whose readings were all sent before now.
 func parse(r io.Reader, now time.Time) (*Ledger, error) {
@@ -85,7 +116,7 @@ func (l *Ledger) add(line []byte, now time.Time) error {
 	}
 	d := l.devices[p.device]
 	if d == nil {
-		d = &device{sent: map[int64]entry{}, undated: map[string]int{}}
+		d = &device{sent: map[int64]entry{}, undated: map[string]undated{}}
 		l.devices[p.device] = d
 	}
 	ms := p.at.UnixMilli()
@@ -97,14 +128,21 @@ func (l *Ledger) add(line []byte, now time.Time) error {
 		}
 		d.sent[ms] = entry{content: p.content}
 	case record.Event == "sent":
-		d.undated[p.content]++
+		n := d.undated[p.content]
+		n.sent++
+		d.undated[p.content] = n
 	case record.Event == "acknowledged" && dated:
 		if d.sent[ms].content != p.content {
 			return fmt.Errorf("device %d: the reading acknowledged at %v was not sent", p.device, p.at)
 		}
 		d.sent[ms] = entry{content: p.content, acknowledged: true}
 	case record.Event == "acknowledged":
-		d.undatedAcknowledged++
+		n := d.undated[p.content]
+		if n.acknowledged == n.sent {
+			return fmt.Errorf("device %d: of readings with a bad clock that say %s more were acknowledged than sent", p.device, p.content)
+		}
+		n.acknowledged++
+		d.undated[p.content] = n
 	default:
 		return fmt.Errorf("unknown event %q", record.Event)
 	}
