@@ -28,7 +28,7 @@ func newAllInOne(dir string) (y *system, unmount func(), err error) {
 	if err := os.Mkdir(data, 0o755); err != nil {
 		return nil, nil, err
 	}
-	y = &system{services: map[string]*service{}, api: "http://" + addrs[0], kafka: addrs[1], devices: map[string]string{listen: "tcp://" + addrs[2]}}
+	y = &system{services: map[string]*service{}, api: "http://" + addrs[0], kafka: addrs[1], partitions: 4, devices: map[string]string{listen: "tcp://" + addrs[2]}}
 	y.add(allInOne, dir, allInOne, addrs[3], "DATA_DIR="+data, "HTTP_ADDR="+addrs[0], "KAFKA_LISTEN_ADDR="+addrs[1],
 		"MQTT_LISTEN_ADDR="+addrs[2], "LATEST_TTL=10m")
 	if err := mount(filepath.Join(dir, "disk"), data); err != nil {

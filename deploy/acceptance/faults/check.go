@@ -1,67 +1,122 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/telltale-iot/telltale/deploy/acceptance/ledger"
 )
 
-// check waits until all that was acknowledged to f is stored, or caughtUp ends, and holds the stores and Kafka
-// against what f has published.
-func (t *trial) check(ctx, caughtUp context.Context, f *fleet, before offsets, o *outcome) error {
-	published, err := f.published()
-	if err != nil {
-		return err
-	}
-	report, err := published.Await(caughtUp, t.api)
-	if caughtUp.Err() != nil { // in the middle of a walk, maybe
-		report, err = published.Check(ctx, t.api)
-	}
-	if err != nil {
-		return fmt.Errorf("read what is stored: %w", err)
-	}
-	o.acknowledged = report.Acknowledged + report.UndatedAcknowledged
-	o.stored = report.Found + report.UndatedStored
-	o.twice, o.lost = report.Duplicated, report.Missing
-	if o.lost <= t.row.mayLose[f.mode]*t.injected {
-		report.Missing = 0
-	}
-	latest := eventually(ctx, catchUpLimit, func() error { return published.CheckLatest(ctx, t.api) })
-	registered := eventually(ctx, catchUpLimit, func() error { return f.registered(ctx, t.api) })
+// finding is what a fleet published and what became of it.
+type finding struct {
+	ledger.Report
+	repeated int
+	err      error
+}
 
-	onKafka, err := t.readTopic(ctx, before)
+// fill adds what was found to a line of the report.
+func (n finding) fill(o *outcome) {
+	o.acknowledged = n.Acknowledged + n.UndatedAcknowledged
+	o.stored = n.Found + n.UndatedStored
+	o.repeated, o.twice, o.lost = n.repeated, n.Duplicated, n.Missing+n.UndatedMissing+n.Excused
+	o.err = errors.Join(o.err, n.err)
+}
+
+// check waits until all that was acknowledged is stored, then until the services' books are balanced and nothing
+// is on its way any more, and only then holds the stores and Kafka against what was published: what comes late is
+// seen too. It returns what it found of each fleet, and an error of the system as a whole.
+func (t *trial) check(ctx context.Context) ([]finding, error) {
+	published, err := t.published()
 	if err != nil {
-		return errors.Join(report.Err(), latest, registered, err)
+		return nil, err
 	}
-	repeated, order := onKafka.order(f)
-	o.repeated = repeated
-	if t.row.unordered {
-		order = nil
+	caughtUp, cancel := context.WithTimeout(ctx, catchUpLimit)
+	defer cancel()
+	for _, l := range published {
+		_, _ = l.Await(caughtUp, t.api) // the check below says what is missing then
 	}
-	return errors.Join(report.Err(), latest, registered, order)
+	books := t.conservation(ctx)
+
+	onKafka, err := t.readTopic(ctx)
+	if err != nil {
+		return nil, errors.Join(books, err)
+	}
+	var found []finding
+	for i, l := range published {
+		var n finding
+		n.Report, n.err = l.Check(ctx, t.api)
+		if n.err != nil {
+			n.err = fmt.Errorf("read what is stored: %w", n.err)
+		}
+		n.err = errors.Join(n.err, n.Err(), l.CheckLatest(ctx, t.api), onKafka.complete(l, t.topicSince))
+		if i == len(t.fleets) { // the neighbours of poison
+			return found, errors.Join(books, onKafka.err(t.junk), n.err)
+		}
+		f := t.fleets[i]
+		n.err = errors.Join(n.err, f.registered(ctx, t.api))
+		var order error
+		n.repeated, order = onKafka.order(f)
+		if !t.row.unordered {
+			n.err = errors.Join(n.err, order)
+		}
+		found = append(found, n)
+	}
+	return found, errors.Join(books, onKafka.err(t.junk))
+}
+
+// published returns the ledger of each fleet and, where there were any, that of the neighbours of poison.
+func (t *trial) published() ([]*ledger.Ledger, error) {
+	var all []*ledger.Ledger
+	for _, f := range t.fleets {
+		l, err := f.published()
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range t.losses[f.mode] {
+			l.MayLose(w.from, w.to)
+		}
+		all = append(all, l)
+	}
+	if t.poisoned.Len() > 0 {
+		l, err := ledger.Parse(strings.NewReader(t.poisoned.String()))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l)
+	}
+	return all, nil
 }
 
 // connectionBound is the memory that a connection may take of the bridge's.
 const connectionBound = 64 << 10
 
-// memory says which process came closest to its bound, and fails when one went beyond.
+// memory says which process came closest to its bound, and fails when one went beyond, or when it is not known.
 func (t *trial) memory() (memory string, err error) {
 	var errs []error
 	worst := 0.0
+	all := slices.Clone(t.retired)
 	for _, name := range t.names() {
-		p := t.services[name]
+		all = append(all, t.services[name])
+	}
+	for _, p := range all {
 		p.notePeak()
-		bound := p.bound
-		if name == bridgeListen {
+		bound := cmp.Or(t.row.bound, p.bound)
+		if p.name == bridgeListen {
 			bound += int64(t.row.crowd) * connectionBound
 		}
-		text := fmt.Sprintf("%s %d of %d MiB", strings.TrimPrefix(name, "mqtt-"), p.peak>>20, bound>>20)
-		if p.peak > bound {
+		text := fmt.Sprintf("%s %d of %d MiB", strings.TrimPrefix(p.name, "mqtt-"), p.peak>>20, bound>>20)
+		switch share := float64(p.peak) / float64(bound); {
+		case p.peak == 0:
+			errs = append(errs, fmt.Errorf("how much memory %s took is not known", p.name))
+		case p.peak > bound:
 			errs = append(errs, errors.New("too much memory: "+text))
-		}
-		if share := float64(p.peak) / float64(bound); share > worst {
-			worst, memory = share, text
+			fallthrough
+		case share > worst:
+			worst, memory = max(share, worst), text
 		}
 	}
 	return memory, errors.Join(errs...)

@@ -1,67 +1,144 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+	"path/filepath"
+	"slices"
 )
 
-// conservation waits until each process has accounted for everything that it took, by its own counters since
-// its start.
-func (t *trial) conservation(ctx context.Context) error {
-	var errs []error
-	for _, name := range t.names() {
-		p := t.services[name]
-		if err := eventually(ctx, catchUpLimit, func() error { return p.conserves(ctx) }); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	}
-	return errors.Join(errs...)
+// books are what a process has to account for.
+type books struct {
+	things []string // what it takes in, as the beginning of the names of metrics
+	groups []string // of consumers, which it is a member of
 }
 
-// conserves is nil when, of all that the process counts as received, it says what became of it, nothing is on
-// its way, and it is not behind.
-func (p *service) conserves(ctx context.Context) error {
-	body, err := get(ctx, "http://"+p.ops+"/metrics")
-	if err != nil {
-		return err
+// booksOf is by binary; a process that counts less, or does not say how far it is, fails.
+var booksOf = map[string]books{
+	"mqtt-bridge": {things: []string{"telltale_bridge_messages", "telltale_bridge_readings"}},
+	ingestWriter:  {things: []string{"telltale_writer_readings"}, groups: []string{"ingest-writer", "dead-letters"}},
+	cacheUpdater:  {things: []string{"telltale_updater_readings"}, groups: []string{"cache-updater"}},
+	queryAPI:      {things: []string{"telltale_registrar_readings"}, groups: []string{"device-registry"}},
+	allInOne: {
+		things: []string{
+			"telltale_bridge_messages", "telltale_bridge_readings", "telltale_writer_readings", "telltale_updater_readings",
+			"telltale_registrar_readings",
+		},
+		groups: []string{"ingest-writer", "dead-letters", "cache-updater", "device-registry"},
+	},
+}
+
+func (p *service) books() books { return booksOf[filepath.Base(p.binary)] }
+
+// topicOf returns what a group consumes.
+func topicOf(group string) string {
+	if group == "dead-letters" {
+		return deadLetters
 	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	kinds := 0
-	for name, received := range families {
-		kind, ok := strings.CutSuffix(name, "_received_total")
-		flying := families[kind+"_in_flight"]
-		if !ok || flying == nil {
-			continue
+	return topic
+}
+
+// conservation waits until each process is ready, has accounted for everything that it took, by its own counters
+// since its start, and is not behind; and until every partition of a topic is some process's of each group.
+func (t *trial) conservation(ctx context.Context) error {
+	partitions := map[string]int{}
+	for _, name := range []string{topic, deadLetters} {
+		end, err := t.endOf(ctx, name)
+		if err != nil {
+			return err
 		}
-		kinds++
-		if in, became, left := sum(received), sum(families[kind+"_total"]), sum(flying); in != became || left != 0 {
-			return fmt.Errorf("%s: %v received, %v of them became something, %v in flight", kind, in, became, left)
+		partitions[name] = len(end)
+	}
+	if n := partitions[topic]; n < t.partitions {
+		return fmt.Errorf("%s has %d partitions, want %d", topic, n, t.partitions)
+	}
+	return eventually(ctx, catchUpLimit, func() error {
+		var errs []error
+		claimed := claims{}
+		for _, name := range t.names() {
+			p := t.services[name]
+			f, err := p.metrics(ctx)
+			if err == nil {
+				err = errors.Join(p.books().settled(f), claimed.add(f, p.books().groups))
+			}
+			if err == nil && !p.ready(ctx) {
+				err = errors.New("it is not ready")
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
 		}
+		return errors.Join(append(errs, claimed.complete(partitions))...)
+	})
+}
+
+// balanced is nil when, of all that the process counts as received, it says what became of it or that it is on its
+// way: at any moment. It returns how much it has received of what it received least, and what is on its way.
+func (b books) balanced(f families) (received, flying float64, err error) {
+	for i, thing := range b.things {
+		in, err1 := f.sum(thing + "_received_total")
+		became, err2 := f.sum(thing + "_total")
+		left, err3 := f.sum(thing + "_in_flight")
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return 0, 0, err
+		}
+		if in != became+left {
+			return 0, 0, fmt.Errorf("%s: %v received, %v of them became something, %v in flight", thing, in, became, left)
+		}
+		if i == 0 || in < received {
+			received = in
+		}
+		flying += left
 	}
-	if kinds == 0 {
-		return errors.New("it counts nothing that it receives")
-	}
-	if behind := sum(families["telltale_kafka_consumer_lag_records"]); behind != 0 {
-		return fmt.Errorf("%v records behind", behind)
+	return received, flying, nil
+}
+
+// settled is nil when the process has taken something, and nothing is on its way any more.
+func (b books) settled(f families) error {
+	received, flying, err := b.balanced(f)
+	switch {
+	case err != nil:
+		return err
+	case received == 0:
+		return fmt.Errorf("it has received nothing of one of %v", b.things)
+	case flying != 0:
+		return fmt.Errorf("%v in flight", flying)
 	}
 	return nil
 }
 
-// sum adds up the counters or gauges of a family.
-func sum(family *dto.MetricFamily) (total float64) {
-	for _, m := range family.GetMetric() {
-		total += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+// claims are the partitions that processes say are theirs, by group.
+type claims map[string][]string
+
+// add takes note of what a process has of groups, and is nil when it is not behind.
+func (c claims) add(f families, groups []string) error {
+	for _, group := range groups {
+		const lag = "telltale_kafka_consumer_lag_records"
+		behind, err := f.sum(lag, "group", group)
+		switch {
+		case err != nil:
+			return err
+		case behind != 0:
+			return fmt.Errorf("group %s: %v records behind", group, behind)
+		}
+		for _, m := range f[lag].GetMetric() {
+			if labelOf(m, "group") == group {
+				c[group] = append(c[group], labelOf(m, "partition"))
+			}
+		}
 	}
-	return total
+	return nil
+}
+
+// complete is nil when every partition of each topic (partitions says how many it has) is one process's.
+func (c claims) complete(partitions map[string]int) error {
+	for _, group := range booksOf[allInOne].groups {
+		slices.Sort(c[group])
+		once := slices.Compact(slices.Clone(c[group]))
+		if n := partitions[topicOf(group)]; len(once) != n || len(c[group]) != n {
+			return fmt.Errorf("group %s has partitions %v of the %d of %s", group, c[group], n, topicOf(group))
+		}
+	}
+	return nil
 }

@@ -18,7 +18,8 @@ import (
 // fleetOf is the size of a fleet.
 type fleetOf struct {
 	devices, connections int
-	rate                 float64 // readings per second of each device
+	rate                 float64 // readings per second of each device; 0: as fast as they are acknowledged
+	count                int64   // readings of all devices together; 0: no end
 }
 
 var fleetSize = fleetOf{devices: 20, connections: 4, rate: 10}
@@ -31,32 +32,37 @@ type fleet struct {
 	size  fleetOf
 	file  string // of the ledger
 	stop  context.CancelFunc
-	ended chan error
+	ended chan struct{} // closed when all is published, and err says how that went
+	err   error
 }
 
-// addFleet lets devices publish until the trial ends.
-func (t *trial) addFleet(ctx context.Context, mode string, size fleetOf) error {
-	f := &fleet{mode: mode, first: t.next, size: size, ended: make(chan error, 1)}
+// addFleet lets devices publish until the trial ends, or their count is reached.
+func (t *trial) addFleet(ctx context.Context, mode string, size fleetOf) (*fleet, error) {
+	f := &fleet{mode: mode, first: t.next, size: size, ended: make(chan struct{})}
 	t.next += iot.DeviceID(size.devices)
 	f.file = filepath.Join(t.dir, fmt.Sprintf("ledger-%d.jsonl", f.first))
 	var err error
 	f.Simulator, err = simulator.New(simulator.Config{
 		URL: t.devices[mode], ClientID: "faults-" + mode, Connections: size.connections, InFlight: 500, Devices: size.devices,
-		FirstDevice: f.first, Rate: size.rate, Seed: t.dice.Uint64(), Ledger: f.file, Faults: t.row.faults,
+		FirstDevice: f.first, Rate: size.rate, Count: size.count, Seed: t.dice.Uint64(), Ledger: f.file, Faults: t.row.faults,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, f.stop = context.WithCancel(ctx)
-	go func() { f.ended <- f.Run(ctx) }()
+	go func() {
+		f.err = f.Run(ctx)
+		close(f.ended)
+	}()
 	t.fleets = append(t.fleets, f)
-	return nil
+	return f, nil
 }
 
 // published returns what was published, once stop was called and the last acknowledgements are there.
 func (f *fleet) published() (*ledger.Ledger, error) {
-	if err := <-f.ended; err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
+	<-f.ended
+	if f.err != nil {
+		return nil, fmt.Errorf("publish: %w", f.err)
 	}
 	return ledger.Read(f.file)
 }
@@ -102,22 +108,27 @@ func (f *fleet) registered(ctx context.Context, api string) error {
 
 // get returns the body of an answer with 200.
 func get(ctx context.Context, url string) ([]byte, error) {
+	status, body, err := fetch(ctx, url)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("GET %s: %d: %.200s", url, status, body)
+	}
+	return body, err
+}
+
+func fetch(ctx context.Context, url string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s: %.200s", url, response.Status, body)
-	}
-	return body, err
+	body, err = io.ReadAll(response.Body)
+	return response.StatusCode, body, err
 }
 
 func getJSON(ctx context.Context, url string, v any) error {

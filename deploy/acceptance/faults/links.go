@@ -30,6 +30,17 @@ var linkTable = []struct{ name, listen, to string }{
 	{"api-mysql", "API_MYSQL_PROXY", "MYSQL_PORT"},
 }
 
+// modeOf returns the only mode of the bridge whose devices a link's faults concern, or "".
+func modeOf(link string) string {
+	switch link {
+	case "device-bridge":
+		return listen
+	case "bridge-mosquitto":
+		return subscribe
+	}
+	return ""
+}
+
 // openLinks starts a proxy for every link.
 func openLinks(s *stack) (map[string]*link, error) {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some of its toxics log to standard error

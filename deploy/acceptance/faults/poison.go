@@ -74,14 +74,16 @@ func poisonTopic(ctx context.Context, t *trial) error {
 		add(payload, kgo.RecordHeader{Key: "content-type", Value: []byte("image/png")})
 	}
 	t.rejected += int64(len(batch))
-	now := time.Now().UnixMilli()
-	for i := range int64(2000) {
+	t.junk += len(batch)
+	now := time.Now()
+	for i := range 2000 {
 		if i%1000 == 500 {
 			add([]byte(`{"device_id": 1, "temperature":`))
 			t.rejected++
+			t.junk++
 			continue
 		}
-		add(fmt.Appendf(nil, `{"device_id": 1, "temperature": 20, "humidity": 50, "timestamp": %d}`, now-i))
+		add(fmt.Appendf(nil, `{"device_id": 1, "temperature": 20, "humidity": 50, "timestamp": %q}`, now.Add(time.Duration(-i)*time.Millisecond).UTC().Format(time.RFC3339Nano)))
 	}
 	return client.ProduceSync(ctx, batch...).FirstErr()
 }
@@ -112,7 +114,7 @@ func storm(ctx context.Context, t *trial) error {
 		return fmt.Errorf("%w: the bridge does not listen", errNotHere)
 	}
 	if t.injected == 0 {
-		if err := t.addFleet(ctx, listen, fleetOf{devices: 2000, connections: 2000, rate: 0.2}); err != nil {
+		if _, err := t.addFleet(ctx, listen, fleetOf{devices: 2000, connections: 2000, rate: 0.2}); err != nil {
 			return err
 		}
 		if err := sleep(ctx, 5*time.Second); err != nil {

@@ -29,8 +29,8 @@ var rows = slices.Concat(
 		{name: "kill-redis", times: 2, inject: killServers("redis")},
 		{name: "kill-mysql", inject: newDevices(killServers("mysql"))},
 		{name: "kill-everything", inject: killEverything},
-		{name: "kill-mosquitto", times: 2, inject: killMosquitto, mayLose: map[string]int{subscribe: 2500},
-			note: "killed while the bridge is away: Mosquitto acknowledges before it saves, which it does every 10 s; a fleet publishes 200 readings a second"},
+		{name: "kill-mosquitto", times: 2, inject: killMosquitto, only: subscribe,
+			note: "killed while the bridge is away: Mosquitto acknowledges before it saves, which it does every 10 s; what was published since the bridge went, and before Mosquitto was killed, may be lost"},
 
 		{name: "pause-mqtt-bridge", inject: pause(keepAlive, bridgeSubscribe, bridgeListen)},
 		{name: "pause-ingest-writer", inject: pause(longPause, ingestWriter)},
@@ -43,8 +43,8 @@ var rows = slices.Concat(
 		{name: "vanish-mqtt", inject: toxic(vanish, keepAlive, "device-bridge", "bridge-mosquitto")},
 	},
 	each("vanish-", func(l string) row { return row{inject: hang(l)} }, linkNames("-mosquitto", "device-")),
-	each("half-open-", func(l string) row { return row{inject: toxic(halfOpen, brief, l)} }, linkNames()),
-	each("refused-", func(l string) row { return row{inject: refuse(l)} }, linkNames()),
+	each("half-open-", func(l string) row { return row{inject: toxic(halfOpen, brief, l), only: modeOf(l)} }, linkNames()),
+	each("refused-", func(l string) row { return row{inject: refuse(l), only: modeOf(l)} }, linkNames()),
 	each("late-", func(s string) row { return row{inject: toxic(late, brief, linksOf(s)...)} }, linkEnds),
 	each("narrow-", func(s string) row { return row{inject: toxic(narrow, brief, linksOf(s)...)} }, linkEnds),
 	[]row{
@@ -63,9 +63,9 @@ var rows = slices.Concat(
 		{name: "poison-mqtt", times: 3, inject: poisonMQTT, note: "junk, 1 MB, retained and DUP messages"},
 		{name: "poison-raw-data", times: 3, inject: poisonTopic, note: "junk and 1 MB records; one record in 1,000 is bad"},
 		{name: "takeover", times: 3, inject: takeover},
-		{name: "storm", times: 2, inject: storm, crowd: 2000, note: "2,000 devices lose their connections to the listening bridge at once"},
+		{name: "storm", times: 2, inject: storm, crowd: 2000, only: listen, note: "2,000 devices lose their connections to the listening bridge at once"},
 
-		{name: "topic-deleted", inject: deleteTopic, mayLose: map[string]int{subscribe: 400, listen: 400}, unordered: true,
+		{name: "topic-deleted", inject: deleteTopic, unordered: true,
 			note: "what is deleted with the topic before it was stored is lost, within two seconds of publishing"},
 		{name: "partitions-added", inject: addPartition, unordered: true, note: "readings of a device that moves to the new partition may pass each other"},
 		{name: "kafka-wrong-address", inject: wrongAddress},

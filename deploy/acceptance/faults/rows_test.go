@@ -20,8 +20,6 @@ func TestRows(t *testing.T) {
 			t.Errorf("two rows are named %s", r.name)
 		case r.inject == nil:
 			t.Errorf("%s injects nothing", r.name)
-		case r.mayLose != nil && r.note == "":
-			t.Errorf("%s may lose readings, and does not say why", r.name)
 		}
 		seen[r.name] = true
 	}
@@ -43,25 +41,6 @@ func TestLinksOf(t *testing.T) {
 	} {
 		if d := cmp.Diff(want, linksOf(service)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", service, d)
-		}
-	}
-}
-
-func TestOrder(t *testing.T) {
-	f := &fleet{first: 7, size: fleetOf{devices: 2}}
-	for name, test := range map[string]struct {
-		of       records
-		repeated int
-		wrong    bool
-	}{
-		"in the order of publishing":                 {records{7: {1, 2, 3}, 8: {2, 3}}, 0, false},
-		"sent again":                                 {records{7: {1, 2, 3, 2, 3, 4}}, 2, false},
-		"an older one for the first time":            {records{7: {1, 3, 2}}, 0, true},
-		"devices of another fleet are not looked at": {records{9: {3, 2, 2}}, 0, false},
-	} {
-		repeated, err := test.of.order(f)
-		if repeated != test.repeated || (err != nil) != test.wrong {
-			t.Errorf("%s: %d repeated, error %v", name, repeated, err)
 		}
 	}
 }

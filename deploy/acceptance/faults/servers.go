@@ -33,12 +33,15 @@ func killEverything(ctx context.Context, t *trial) error {
 
 // killMosquitto kills Mosquitto while messages wait in it for the bridge.
 func killMosquitto(ctx context.Context, t *trial) error {
+	const onTheirWay = 2 * time.Second // to the bridge, when it loses its connection
 	lift := t.fault()
 	defer lift()
 	bridge := t.links["bridge-mosquitto"]
+	from := time.Now().Add(-onTheirWay)
 	bridge.refuse()
-	err := errors.Join(sleep(ctx, 3*time.Second), t.stack.docker(ctx, "kill", "mosquitto"), t.stack.docker(ctx, "start", "mosquitto"))
-	return errors.Join(err, bridge.allow())
+	err := errors.Join(sleep(ctx, 3*time.Second), t.stack.docker(ctx, "kill", "mosquitto"))
+	t.mayLose(subscribe, from, time.Now())
+	return errors.Join(err, t.stack.docker(ctx, "start", "mosquitto"), bridge.allow())
 }
 
 func pauseServer(name string) injection {
@@ -53,7 +56,7 @@ func pauseServer(name string) injection {
 func newDevices(fault injection) injection {
 	return func(ctx context.Context, t *trial) error {
 		for mode := range t.devices {
-			if err := t.addFleet(ctx, mode, fleetSize); err != nil {
+			if _, err := t.addFleet(ctx, mode, fleetSize); err != nil {
 				return err
 			}
 		}
@@ -109,6 +112,7 @@ func wrongAddress(ctx context.Context, t *trial) error {
 
 // deleteTopic deletes the readings' topic, and creates it anew after two seconds.
 func deleteTopic(ctx context.Context, t *trial) error {
+	const onTheirWay = 2 * time.Second // to the stores
 	lift := t.fault()
 	defer lift()
 	client, err := t.kafkaClient()
@@ -117,20 +121,37 @@ func deleteTopic(ctx context.Context, t *trial) error {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
+	old, err := t.topicID(ctx)
+	if err != nil {
+		return err
+	}
+	from := time.Now().Add(-onTheirWay)
 	deleted, err := admin.DeleteTopic(ctx, topic)
 	if err = errors.Join(err, deleted.Err); err != nil {
 		return fmt.Errorf("delete %s: %w", topic, err)
 	}
+	for mode := range t.devices {
+		t.mayLose(mode, from, time.Now().Add(time.Second)) // Kafka's metadata needs a moment
+	}
 	if err := sleep(ctx, 2*time.Second); err != nil {
 		return err
 	}
-	return eventually(ctx, 20*time.Second, func() error {
-		created, err := admin.CreateTopic(ctx, 12, 1, nil, topic)
+	err = eventually(ctx, 20*time.Second, func() error {
+		created, err := admin.CreateTopic(ctx, int32(t.partitions), 1, nil, topic)
 		if errors.Is(created.Err, kerr.TopicAlreadyExists) {
 			return nil // a service was faster
 		}
 		return errors.Join(err, created.Err)
 	})
+	if err != nil {
+		return err
+	}
+	t.before, t.topicSince = offsets{}, time.Now()
+	anew, err := t.topicID(ctx)
+	if err == nil && anew == old {
+		err = fmt.Errorf("the fault has no effect: %s is the same topic as before", topic)
+	}
+	return err
 }
 
 func addPartition(ctx context.Context, t *trial) error {

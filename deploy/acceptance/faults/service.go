@@ -103,11 +103,13 @@ func (p *service) ended() error {
 
 var errExitCode0 = errors.New("exit code 0")
 
-// ready reports whether /readyz says so.
-func (p *service) ready(ctx context.Context) bool {
-	_, err := get(ctx, "http://"+p.ops+"/readyz")
-	return err == nil
+// isReady is nil when /readyz says so.
+func (p *service) isReady(ctx context.Context) error {
+	_, err := get(ctx, "http://"+p.ops+"/readyz?verbose")
+	return err
 }
+
+func (p *service) ready(ctx context.Context) bool { return p.isReady(ctx) == nil }
 
 // forgetPeak starts the measuring of resident memory anew.
 func (p *service) forgetPeak() {

@@ -36,6 +36,7 @@ var portNames = []string{
 	"BRIDGE_MQTT_PROXY", "DEVICE_BRIDGE_PROXY", "WRITER_MONGO_PROXY", "UPDATER_REDIS_PROXY",
 	"API_MONGO_PROXY", "API_REDIS_PROXY", "API_MYSQL_PROXY",
 	"LISTEN", "LISTEN_2", "LISTEN_3", "HTTP", "OPS_SUBSCRIBE", "OPS_LISTEN", "OPS_WRITER", "OPS_UPDATER", "OPS_API",
+	"OPS_REPLICA_2", "OPS_REPLICA_3",
 }
 
 // addr is the address on this machine that name stands for.

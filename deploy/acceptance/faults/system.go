@@ -28,6 +28,8 @@ type system struct {
 	api      string            // http://host:port
 	kafka    string            // host:port, past all faults
 	disk     string            // where a small file system of its own is mounted, if it is
+
+	partitions int // of the readings' topic, at least
 }
 
 // The names of the processes. The bridge runs twice, once in each mode.
@@ -44,7 +46,7 @@ const (
 func newSystem(s *stack, links map[string]*link, dir string, modes []string) *system {
 	y := &system{
 		stack: s, links: links, services: map[string]*service{}, devices: map[string]string{},
-		api: "http://" + s.addr("HTTP"), kafka: s.addr("KAFKA_PORT"),
+		api: "http://" + s.addr("HTTP"), kafka: s.addr("KAFKA_PORT"), partitions: 12,
 	}
 	mongo := func(proxy string) string {
 		return "MONGODB_URI=mongodb://telltale:" + password + "@" + s.addr(proxy) + "/iot?authSource=admin"
