@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -63,10 +64,13 @@ func fillDisk(ctx context.Context, t *trial) error {
 	}
 	_, full := io.Copy(f, zeros{})
 	err = f.Close()
-	if full == nil {
-		return errors.New("the disk does not get full")
+	if !errors.Is(full, syscall.ENOSPC) {
+		full = fmt.Errorf("the disk does not get full: %w", full)
+	} else {
+		full = nil
 	}
-	return errors.Join(err, sleep(ctx, brief+time.Second), os.Remove(filler))
+	begin := time.Now()
+	return errors.Join(err, full, t.silent(ctx, listen), sleep(ctx, brief+time.Second-time.Since(begin)), os.Remove(filler))
 }
 
 // zeros has no end.

@@ -95,6 +95,39 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+func TestMissing(t *testing.T) {
+	for _, test := range []struct {
+		name, answer string
+		want         bool
+	}{
+		{"a line says so", "503\n[-]mongodb failed since …\n[+]kafka (a) ok since …\n", true},
+		{"another one does", "503\n[+]mongodb ok since …\n[-]kafka (a) failed since …\n", false},
+		{"no line does", "503\n[-]redis failed since …\n", false},
+		{"it is ready", "200\n[-]mongodb failed since …\n", false},
+	} {
+		if got := missing(test.answer, "mongodb"); got != test.want {
+			t.Errorf("%s: %t", test.name, got)
+		}
+	}
+	if missing("503\n[-]kafka (a) failed since …\n[+]kafka (b) ok since …\n", "kafka") {
+		t.Error("one of two groups is enough")
+	}
+}
+
+func TestNeeds(t *testing.T) {
+	if got := needs(linksTo("kafka")...); len(got) != 5 {
+		t.Errorf("of Kafka: %v", got)
+	}
+	if got := needs("device-bridge", "bridge-mosquitto"); len(got) != 1 || got[0] != (need{bridgeSubscribe, "mqtt"}) {
+		t.Errorf("of MQTT: %v", got)
+	}
+	for _, l := range linkTable {
+		if len(needs(l.name)) == 0 && l.name != "device-bridge" {
+			t.Errorf("nobody needs %s", l.name)
+		}
+	}
+}
+
 func TestMemory(t *testing.T) {
 	p := &service{name: ingestWriter, peak: 100 << 20, bound: 128 << 20}
 	all := &trial{system: &system{services: map[string]*service{ingestWriter: p}}}

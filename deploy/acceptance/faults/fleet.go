@@ -115,6 +115,11 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	return body, err
 }
 
+func statusOf(ctx context.Context, url string) (int, error) {
+	status, _, err := fetch(ctx, url)
+	return status, err
+}
+
 func fetch(ctx context.Context, url string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/Shopify/toxiproxy/v2"
@@ -15,19 +16,20 @@ type link struct {
 	proxy *toxiproxy.Proxy
 }
 
-// linkTable names the two ends of each link, and which address (see portNames) it leads to.
-var linkTable = []struct{ name, listen, to string }{
-	{"device-bridge", "DEVICE_BRIDGE_PROXY", "LISTEN"},
-	{"bridge-mosquitto", "BRIDGE_MQTT_PROXY", "MQTT_PORT"},
-	{"bridge-kafka", "BRIDGE_KAFKA_PROXY", "BRIDGE_KAFKA"},
-	{"writer-kafka", "WRITER_KAFKA_PROXY", "WRITER_KAFKA"},
-	{"writer-mongo", "WRITER_MONGO_PROXY", "MONGO_PORT"},
-	{"updater-kafka", "UPDATER_KAFKA_PROXY", "UPDATER_KAFKA"},
-	{"updater-redis", "UPDATER_REDIS_PROXY", "REDIS_PORT"},
-	{"api-kafka", "API_KAFKA_PROXY", "API_KAFKA"},
-	{"api-mongo", "API_MONGO_PROXY", "MONGO_PORT"},
-	{"api-redis", "API_REDIS_PROXY", "REDIS_PORT"},
-	{"api-mysql", "API_MYSQL_PROXY", "MYSQL_PORT"},
+// linkTable names the two ends of each link, which address (see portNames) it leads to, and what the process at
+// its near end calls that on /readyz.
+var linkTable = []struct{ name, listen, to, dependency string }{
+	{"device-bridge", "DEVICE_BRIDGE_PROXY", "LISTEN", ""},
+	{"bridge-mosquitto", "BRIDGE_MQTT_PROXY", "MQTT_PORT", "mqtt"},
+	{"bridge-kafka", "BRIDGE_KAFKA_PROXY", "BRIDGE_KAFKA", "kafka"},
+	{"writer-kafka", "WRITER_KAFKA_PROXY", "WRITER_KAFKA", "kafka"},
+	{"writer-mongo", "WRITER_MONGO_PROXY", "MONGO_PORT", "mongodb"},
+	{"updater-kafka", "UPDATER_KAFKA_PROXY", "UPDATER_KAFKA", "kafka"},
+	{"updater-redis", "UPDATER_REDIS_PROXY", "REDIS_PORT", "redis"},
+	{"api-kafka", "API_KAFKA_PROXY", "API_KAFKA", "kafka"},
+	{"api-mongo", "API_MONGO_PROXY", "MONGO_PORT", "mongodb"},
+	{"api-redis", "API_REDIS_PROXY", "REDIS_PORT", "redis"},
+	{"api-mysql", "API_MYSQL_PROXY", "MYSQL_PORT", "mysql"},
 }
 
 // modeOf returns the only mode of the bridge whose devices a link's faults concern, or "".
@@ -82,7 +84,15 @@ func (l *link) add(toxics []string) error {
 func (l *link) lift(ctx context.Context) { l.proxy.Toxics.ResetToxics(ctx) }
 
 // refuse closes all connections and refuses new ones, until allow.
-func (l *link) refuse() { l.proxy.Stop() }
+func (l *link) refuse() error {
+	l.proxy.Stop()
+	conn, err := net.Dial("tcp", l.proxy.Listen)
+	if err == nil {
+		conn.Close()
+		return fmt.Errorf("link %s does not refuse a connection", l.name)
+	}
+	return nil
+}
 
 func (l *link) allow() error { return l.proxy.Start() }
 

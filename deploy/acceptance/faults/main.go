@@ -3,13 +3,17 @@
 //
 //  1. Devices publish through a bridge that subscribes to Mosquitto and through one that listens itself, both
 //     running side by side. What got a PUBACK is written to a ledger.
-//  2. The fault is injected and lifted, once or several times at random moments, and each time the time is
-//     taken until new readings of every device are readable again: stored, and as the latest value.
-//  3. Publishing ends, and the ledger is held against what a walk of the HTTP API returns: what was
-//     acknowledged is stored, once, and unchanged; the latest value is the newest acknowledged reading; every
-//     device is registered. On Kafka the readings of a device stand in the order of their publishing. Every
-//     process accounts for all it took (received = what became of it), is not behind, and stayed within its
-//     bound of memory. None ended by itself, and those that were told to end did so with exit code 0.
+//  2. The fault is injected and lifted, once or several times at random moments, and each time it is looked for
+//     what it does: a fault without an effect fails its row (evidence.go). A process whose dependency falls
+//     silent names that on /readyz within 5 s. The time is taken until new readings of every device are readable
+//     again: stored, and as the latest value.
+//  3. Publishing ends, and what was acknowledged is waited for. Then every process accounts for all it took
+//     (received = what became of it), every partition is somebody's, and nobody is behind (conservation.go).
+//  4. Only then, so that what comes late is seen too, the ledger is held against what a walk of the HTTP API
+//     returns: what was acknowledged is stored, once, and unchanged; the latest value is the newest acknowledged
+//     reading; every device is registered. On Kafka is everything that was acknowledged, the readings of a device
+//     in the order of their publishing, and nothing that is no reading. Every process stayed within its bound of
+//     memory. None ended by itself, and those that were told to end did so with exit code 0.
 //
 // The servers run in containers, by docker-compose.yml of the repository with compose.yml of this folder over
 // it, under a project name and on ports of their own. The services run as processes of this machine: so a

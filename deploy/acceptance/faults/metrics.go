@@ -49,3 +49,15 @@ func labelOf(m *dto.Metric, name string) string {
 	}
 	return ""
 }
+
+// counts returns a metric of p.
+func (p *service) counts(ctx context.Context, name string, label ...string) (float64, error) {
+	f, err := p.metrics(ctx)
+	if err == nil {
+		var n float64
+		if n, err = f.sum(name, label...); err == nil {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("%s: %w", p.name, err)
+}

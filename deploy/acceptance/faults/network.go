@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -16,10 +15,6 @@ var linkEnds = []string{"bridge", "writer", "updater", "api"}
 var processesAt = map[string][]string{
 	"bridge": {bridgeSubscribe, bridgeListen}, "writer": {ingestWriter}, "updater": {cacheUpdater}, "api": {queryAPI},
 }
-
-// hungLimit is how soon a process must say that it is not ready when what it needs does not answer: 5 s, and a
-// second for a busy machine.
-const hungLimit = 6 * time.Second
 
 // linkNames returns the links without those whose names have one of the parts.
 func linkNames(without ...string) []string {
@@ -43,8 +38,19 @@ func linksOf(service string) []string {
 	return names
 }
 
-// toxic puts toxics on links, for d.
-func toxic(toxics []string, d time.Duration, links ...string) injection {
+// linksTo returns the links to a server.
+func linksTo(server string) []string {
+	var names []string
+	for _, l := range linkTable {
+		if strings.HasSuffix(l.name, "-"+server) {
+			names = append(names, l.name)
+		}
+	}
+	return names
+}
+
+// toxic puts toxics on links for d, and meanwhile looks for what they do to the system.
+func toxic(toxics []string, d time.Duration, effect func(ctx context.Context, t *trial, begin time.Time) error, links ...string) injection {
 	return func(ctx context.Context, t *trial) error {
 		lift := t.fault()
 		defer lift()
@@ -52,7 +58,8 @@ func toxic(toxics []string, d time.Duration, links ...string) injection {
 		for _, name := range links {
 			errs = append(errs, t.links[name].add(toxics))
 		}
-		errs = append(errs, sleep(ctx, d))
+		begin := time.Now()
+		errs = append(errs, effect(ctx, t, begin), sleep(ctx, d-time.Since(begin)))
 		for _, name := range links {
 			t.links[name].lift(ctx)
 		}
@@ -60,41 +67,45 @@ func toxic(toxics []string, d time.Duration, links ...string) injection {
 	}
 }
 
-// hang lets all bytes of a link vanish, and checks that the process at its near end soon says so.
-func hang(link string) injection {
-	near, _, _ := strings.Cut(link, "-")
-	return func(ctx context.Context, t *trial) error {
-		lift := t.fault()
-		defer lift()
-		begin := time.Now()
-		l := t.links[link]
-		defer l.lift(ctx)
-		if err := l.add(vanish); err != nil {
-			return err
+// hang loses bytes of links for d, and checks that the processes at their near ends soon say so, or that no device
+// gets an acknowledgement any more over its.
+func hang(toxics []string, d time.Duration, links ...string) injection {
+	return toxic(toxics, d, func(ctx context.Context, t *trial, begin time.Time) error {
+		err := t.degraded(ctx, begin, links...)
+		if slices.Contains(links, "device-bridge") {
+			err = errors.Join(err, t.silent(ctx, listen))
 		}
-		err := t.each(processesAt[near], func(p *service) error {
-			return eventually(ctx, hungLimit-time.Since(begin), func() error {
-				if p.ready(ctx) {
-					return fmt.Errorf("%s says that it is ready, and nothing moves on %s", p.name, link)
-				}
-				return nil
-			})
-		})
-		return errors.Join(err, sleep(ctx, longPause-time.Since(begin)))
-	}
+		return err
+	}, links...)
 }
 
-// refuse lets a link refuse connections three times, for up to a few seconds.
+// slow makes all links of a service slow, and checks that this shows.
+func slow(toxics []string, service string) injection {
+	const settle = 3 * time.Second // a narrow link is so when something has piled up before it
+	return toxic(toxics, settle+slowness, func(ctx context.Context, t *trial, _ time.Time) error {
+		return errors.Join(sleep(ctx, settle), t.slow(ctx))
+	}, linksOf(service)...)
+}
+
+// refuse lets a link refuse connections three times: until that is noticed, and for up to a few seconds.
 func refuse(name string) injection {
 	return func(ctx context.Context, t *trial) error {
-		var errs []error
-		for range 3 {
+		first := true
+		return t.thrice(ctx, func() error {
 			lift := t.fault()
-			t.links[name].refuse()
-			errs = append(errs, t.pause(ctx, 4*time.Second), t.links[name].allow())
-			lift()
-			errs = append(errs, t.pause(ctx, time.Second))
-		}
-		return errors.Join(errs...)
+			defer lift()
+			err := t.links[name].refuse()
+			begin := time.Now()
+			switch {
+			case !first:
+				err = errors.Join(err, t.pause(ctx, 4*time.Second))
+			case name == "device-bridge":
+				err = errors.Join(err, t.silent(ctx, listen))
+			default:
+				err = errors.Join(err, t.degraded(ctx, begin, name))
+			}
+			first = false
+			return errors.Join(err, t.links[name].allow())
+		})
 	}
 }

@@ -96,16 +96,35 @@ func takeover(ctx context.Context, t *trial) error {
 	var errs []error
 	for _, f := range t.fleets {
 		address, id := t.devices[listen], fmt.Sprintf("faults-%s-%d-0", listen, f.first)
+		again := func() (float64, error) { return float64(f.Report().Reconnects), nil }
 		if f.mode == subscribe {
 			address, id = "tcp://bridge:"+password+"@"+t.stack.addr("MQTT_PORT"), "telltale-bridge"
+			again = func() (float64, error) {
+				return t.services[bridgeSubscribe].counts(ctx, "telltale_bridge_connects_total")
+			}
+		}
+		before, err := again()
+		if err != nil {
+			return err
 		}
 		conn, err := dialMQTT(ctx, address, id, false)
 		if err != nil {
 			return err
 		}
-		errs = append(errs, sleep(ctx, time.Second), conn.Close())
+		errs = append(errs, sleep(ctx, time.Second), conn.Close(), rises(ctx, before+1, again))
 	}
 	return errors.Join(errs...)
+}
+
+// rises waits until a count, of what the fault makes happen, is at least want.
+func rises(ctx context.Context, want float64, count func() (float64, error)) error {
+	return eventually(ctx, 30*time.Second, func() error {
+		n, err := count()
+		if err == nil && n < want {
+			err = fmt.Errorf("the fault has no effect: a count is at %v, want %v", n, want)
+		}
+		return err
+	})
 }
 
 // storm connects 2,000 devices to the listening bridge, and cuts all their connections at the same moment.
@@ -114,17 +133,22 @@ func storm(ctx context.Context, t *trial) error {
 		return fmt.Errorf("%w: the bridge does not listen", errNotHere)
 	}
 	if t.injected == 0 {
-		if _, err := t.addFleet(ctx, listen, fleetOf{devices: 2000, connections: 2000, rate: 0.2}); err != nil {
+		crowd := fleetOf{devices: t.row.crowd, connections: t.row.crowd, rate: 0.2}
+		begin := time.Now()
+		f, err := t.addFleet(ctx, listen, crowd)
+		if err != nil {
 			return err
 		}
-		if err := sleep(ctx, 5*time.Second); err != nil {
+		if err := eventually(ctx, time.Minute, func() error { return f.seen(ctx, t.api, begin) }); err != nil {
 			return err
 		}
 	}
+	crowd := t.fleets[len(t.fleets)-1]
 	lift := t.fault()
 	defer lift()
-	t.links["device-bridge"].refuse()
-	return errors.Join(t.pause(ctx, 2*time.Second), t.links["device-bridge"].allow())
+	before := crowd.Report().Reconnects
+	return errors.Join(t.links["device-bridge"].refuse(), t.pause(ctx, 2*time.Second), t.links["device-bridge"].allow(),
+		rises(ctx, float64(before)+float64(t.row.crowd), func() (float64, error) { return float64(crowd.Report().Reconnects), nil }))
 }
 
 // dialMQTT opens a session, with nothing behind it that would acknowledge or reconnect.

@@ -11,10 +11,10 @@ import (
 // injection is a fault: it begins, lasts, and is lifted when it returns.
 type injection func(ctx context.Context, t *trial) error
 
-// kill kills processes with SIGKILL, three times, the later times while they still catch up.
+// kill kills processes with SIGKILL, three times.
 func kill(names ...string) injection {
 	return func(ctx context.Context, t *trial) error {
-		for range 3 {
+		return t.thrice(ctx, func() error {
 			lift := t.fault()
 			if err := t.each(names, (*service).kill); err != nil {
 				return err
@@ -23,14 +23,8 @@ func kill(names ...string) injection {
 				return err
 			}
 			lift()
-			if err := t.each(names, (*service).start); err != nil {
-				return err
-			}
-			if err := t.pause(ctx, 3*time.Second); err != nil {
-				return err
-			}
-		}
-		return nil
+			return t.each(names, (*service).start)
+		})
 	}
 }
 
@@ -40,9 +34,8 @@ func killBehind(away string, names ...string) injection {
 	return func(ctx context.Context, t *trial) error {
 		lift := t.fault()
 		defer lift()
-		t.links[away].refuse()
 		// What was wrongly taken for done is committed within half a second.
-		err := errors.Join(sleep(ctx, time.Second), t.pause(ctx, 2*time.Second), t.each(names, (*service).kill), t.each(names, (*service).start), t.pause(ctx, 2*time.Second))
+		err := errors.Join(t.links[away].refuse(), sleep(ctx, time.Second), t.pause(ctx, 2*time.Second), t.each(names, (*service).kill), t.each(names, (*service).start), t.pause(ctx, 2*time.Second))
 		return errors.Join(err, t.links[away].allow())
 	}
 }
@@ -64,38 +57,71 @@ func pause(d time.Duration, names ...string) injection {
 	return func(ctx context.Context, t *trial) error {
 		lift := t.fault()
 		defer lift()
-		err := t.each(names, (*service).freeze)
-		return errors.Join(err, sleep(ctx, d), t.each(names, (*service).thaw))
+		begin := time.Now()
+		err := errors.Join(t.each(names, (*service).freeze), t.each(names, func(p *service) error { return p.frozen(ctx) }))
+		return errors.Join(err, sleep(ctx, d-time.Since(begin)), t.each(names, (*service).thaw))
 	}
 }
 
-// roll restarts processes as an update does: SIGTERM, exit code 0 within 10 s, and start.
+// roll restarts processes as an update does: SIGTERM, exit code 0 within 10 s, and start. What they have counted by
+// then adds up.
 func roll(names ...string) injection {
 	return func(ctx context.Context, t *trial) error {
-		for range 3 {
+		return t.thrice(ctx, func() error {
+			// A process that has only just begun does not know signals yet.
+			err := t.each(names, func(p *service) error {
+				return errors.Join(eventually(ctx, brief, func() error { return p.alive(ctx) }), p.checkBooks(ctx))
+			})
 			lift := t.fault()
-			if err := t.each(names, (*service).stop); err != nil {
+			if err := errors.Join(err, t.each(names, (*service).stop)); err != nil {
 				return err
 			}
 			lift()
-			if err := t.each(names, (*service).start); err != nil {
-				return err
-			}
-			// A process that has only just begun does not know signals yet.
-			if err := errors.Join(sleep(ctx, time.Second), t.pause(ctx, 2*time.Second)); err != nil {
-				return err
-			}
-		}
-		return nil
+			return t.each(names, (*service).start)
+		})
 	}
 }
 
-// replica is a further process with the settings of p, on ports of its own.
-func (p *service) replica(n int, settings ...string) *service {
+// checkBooks is nil when a process that has settled accounts for all that it took. One that has not is not asked.
+func (p *service) checkBooks(ctx context.Context) error {
+	if !p.ready(ctx) {
+		return nil
+	}
+	f, err := p.metrics(ctx)
+	if err == nil {
+		_, _, err = p.books().balanced(f)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	return nil
+}
+
+// tookPart waits until a process has handled some of everything that it is there for, and accounts for it.
+func (p *service) tookPart(ctx context.Context) error {
+	return eventually(ctx, 30*time.Second, func() error {
+		f, err := p.metrics(ctx)
+		if err != nil {
+			return err
+		}
+		received, flying, err := p.books().balanced(f)
+		if err == nil && received-flying <= 0 {
+			err = errors.New("it handles nothing")
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		return nil
+	})
+}
+
+// replica is a further process (n: 2 or 3) with the settings of p, on ports of its own.
+func (t *trial) replica(p *service, n int, settings ...string) *service {
+	ops := t.stack.addr(fmt.Sprintf("OPS_REPLICA_%d", n))
 	r := *p
 	r.name = fmt.Sprintf("%s-%d", p.name, n)
 	r.log = strings.TrimSuffix(p.log, ".log") + fmt.Sprintf("-%d.log", n)
-	r.ops, r.cmd = "127.0.0.1:0", nil
+	r.ops, r.cmd, r.peak = ops, nil, 0
 	r.settings = with(p.settings, settings...)
 	return &r
 }
@@ -106,21 +132,22 @@ func scale(name string) injection {
 		lift := t.fault()
 		defer lift()
 		p := t.services[name]
-		more := []*service{p.replica(2, "HTTP_ADDR=127.0.0.1:0"), p.replica(3, "HTTP_ADDR=127.0.0.1:0")}
-		return t.run3(ctx, more)
+		more := []*service{t.replica(p, 2, "HTTP_ADDR=127.0.0.1:0"), t.replica(p, 3, "HTTP_ADDR=127.0.0.1:0")}
+		return t.run3(ctx, more, (*service).tookPart)
 	}
 }
 
-// run3 starts more one after the other, and stops them in that order.
-func (t *trial) run3(ctx context.Context, more []*service) error {
+// run3 starts more one after the other, waits until each is as it should be, and stops them in that order.
+func (t *trial) run3(ctx context.Context, more []*service, settled func(*service, context.Context) error) error {
 	defer killAll(more)
+	t.retired = append(t.retired, more...)
 	for _, r := range more {
-		if err := errors.Join(r.start(), sleep(ctx, 2*time.Second)); err != nil {
+		if err := errors.Join(r.start(), settled(r, ctx)); err != nil {
 			return err
 		}
 	}
 	for _, r := range more {
-		if err := errors.Join(r.stop(), t.pause(ctx, 2*time.Second)); err != nil {
+		if err := errors.Join(r.checkBooks(ctx), r.stop(), t.pause(ctx, 2*time.Second)); err != nil {
 			return err
 		}
 	}
@@ -157,15 +184,16 @@ func (t *trial) scaleListen(ctx context.Context) error {
 	devices := t.links["device-bridge"]
 	for n := 2; n <= 3; n++ {
 		addr := t.stack.addr(fmt.Sprintf("LISTEN_%d", n))
-		r := p.replica(n, "MQTT_LISTEN_ADDR="+addr)
-		more = append(more, r)
-		if err := errors.Join(r.start(), sleep(ctx, time.Second), devices.lead(addr), sleep(ctx, 2*time.Second)); err != nil {
+		r := t.replica(p, n, "MQTT_LISTEN_ADDR="+addr)
+		more, t.retired = append(more, r), append(t.retired, r)
+		ready := func() error { return r.isReady(ctx) }
+		if err := errors.Join(r.start(), eventually(ctx, brief, ready), devices.lead(addr), r.tookPart(ctx)); err != nil {
 			return err
 		}
 	}
 	err := devices.lead(t.stack.addr("LISTEN"))
 	for _, r := range more {
-		err = errors.Join(err, r.stop())
+		err = errors.Join(err, r.checkBooks(ctx), r.stop())
 	}
 	return err
 }
@@ -180,16 +208,19 @@ func (t *trial) scaleSubscribe(ctx context.Context) error {
 	}
 	single := p.settings
 	p.settings = with(single, "MQTT_SHARED=true")
-	more := []*service{p.replica(2, "MQTT_CLIENT_ID=telltale-bridge-2"), p.replica(3, "MQTT_CLIENT_ID=telltale-bridge-3")}
-	err := errors.Join(p.stop(), p.start(), sleep(ctx, time.Second), t.run3(ctx, more))
+	more := []*service{t.replica(p, 2, "MQTT_CLIENT_ID=telltale-bridge-2"), t.replica(p, 3, "MQTT_CLIENT_ID=telltale-bridge-3")}
+	ready := func(p *service, ctx context.Context) error {
+		return eventually(ctx, 30*time.Second, func() error { return p.isReady(ctx) })
+	}
+	err := errors.Join(p.stop(), p.start(), ready(p, ctx), t.run3(ctx, more, (*service).tookPart))
 	p.settings = single
-	if err := errors.Join(err, p.stop(), p.start(), sleep(ctx, time.Second)); err != nil {
+	if err := errors.Join(err, p.stop(), p.start(), ready(p, ctx)); err != nil {
 		return err
 	}
 	for _, r := range more {
 		r.settings = with(r.settings, "MQTT_SHARED=false")
 	}
-	if err := t.run3(ctx, more); err != nil {
+	if err := t.run3(ctx, more, ready); err != nil {
 		return err
 	}
 	for _, id := range []string{"telltale-bridge-2", "telltale-bridge-3"} {

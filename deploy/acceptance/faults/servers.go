@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 // killServers kills the processes in containers, and starts the containers again.
@@ -38,40 +41,102 @@ func killMosquitto(ctx context.Context, t *trial) error {
 	defer lift()
 	bridge := t.links["bridge-mosquitto"]
 	from := time.Now().Add(-onTheirWay)
-	bridge.refuse()
-	err := errors.Join(sleep(ctx, 3*time.Second), t.stack.docker(ctx, "kill", "mosquitto"))
+	err := errors.Join(bridge.refuse(), sleep(ctx, 3*time.Second), t.stack.docker(ctx, "kill", "mosquitto"))
 	t.mayLose(subscribe, from, time.Now())
 	return errors.Join(err, t.stack.docker(ctx, "start", "mosquitto"), bridge.allow())
 }
 
+// pauseServer stops all processes of a server, and checks that those say so that need it.
 func pauseServer(name string) injection {
 	return func(ctx context.Context, t *trial) error {
 		lift := t.fault()
 		defer lift()
-		return errors.Join(t.stack.docker(ctx, "pause", name), sleep(ctx, longPause), t.stack.docker(ctx, "unpause", name))
+		err := t.stack.docker(ctx, "pause", name)
+		begin := time.Now()
+		return errors.Join(err, t.degraded(ctx, begin, linksTo(name)...), sleep(ctx, longPause-time.Since(begin)), t.stack.docker(ctx, "unpause", name))
 	}
 }
 
-// newDevices injects a fault while devices send their first readings, and so have to be registered.
-func newDevices(fault injection) injection {
+// outage begins with its first function, and ends with its second.
+type outage struct {
+	begin, end func(context.Context, *trial) error
+}
+
+// away is a server that is not there.
+func away(name string) outage {
+	return outage{
+		func(ctx context.Context, t *trial) error { return t.stack.docker(ctx, "kill", name) },
+		func(ctx context.Context, t *trial) error { return t.stack.docker(ctx, "start", name) },
+	}
+}
+
+// readOnly is MySQL that refuses all writes.
+var readOnly = outage{
+	func(ctx context.Context, t *trial) error { return t.mysql(ctx, "SET GLOBAL super_read_only = ON") },
+	func(ctx context.Context, t *trial) error {
+		return t.mysql(ctx, "SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF")
+	},
+}
+
+func (t *trial) mysql(ctx context.Context, statements string) error {
+	return t.stack.exec(ctx, "mysql", "mysql", "-h127.0.0.1", "-uroot", "-p"+password, "-e", statements)
+}
+
+// unregistered has devices send their first readings during an outage of the database, and checks that they are not
+// registered until it ends; that they are afterwards is checked of all devices.
+func unregistered(o outage) injection {
 	return func(ctx context.Context, t *trial) error {
-		for mode := range t.devices {
-			if _, err := t.addFleet(ctx, mode, fleetSize); err != nil {
+		lift := t.fault()
+		defer lift()
+		failures := func() (float64, error) {
+			return t.services[queryAPI].counts(ctx, "telltale_kafka_consumer_batch_failures_total", "group", "device-registry")
+		}
+		before, err := failures()
+		if err != nil {
+			return err
+		}
+		if err := o.begin(ctx, t); err != nil {
+			return err
+		}
+		err = t.firstReadings(ctx)
+		if err == nil {
+			err = rises(ctx, before+1, failures)
+		}
+		if err == nil {
+			err = t.noneRegistered(ctx)
+		}
+		return errors.Join(err, o.end(ctx, t))
+	}
+}
+
+// firstReadings adds devices, and waits until they publish.
+func (t *trial) firstReadings(ctx context.Context) error {
+	for mode := range t.devices {
+		f, err := t.addFleet(ctx, mode, fleetSize)
+		if err != nil {
+			return err
+		}
+		if err := rises(ctx, float64(fleetSize.devices), func() (float64, error) { return float64(f.Report().Acknowledged), nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noneRegistered is nil when the API knows none of the devices that were added last.
+func (t *trial) noneRegistered(ctx context.Context) error {
+	for _, f := range t.fleets[len(t.fleets)-len(t.devices):] {
+		for i := range f.size.devices {
+			url := fmt.Sprintf("%s/api/devices/%d/", t.api, f.first+iot.DeviceID(i))
+			switch status, err := statusOf(ctx, url); {
+			case err != nil:
 				return err
+			case status != http.StatusNotFound && status != http.StatusServiceUnavailable:
+				return fmt.Errorf("the fault has no effect: GET %s: %d", url, status)
 			}
 		}
-		return fault(ctx, t)
 	}
-}
-
-// readOnly lets MySQL refuse all writes for a while.
-func readOnly(ctx context.Context, t *trial) error {
-	lift := t.fault()
-	defer lift()
-	set := func(value string) error {
-		return t.stack.exec(ctx, "mysql", "mysql", "-h127.0.0.1", "-uroot", "-p"+password, "-e", "SET GLOBAL super_read_only = "+value)
-	}
-	return errors.Join(set("ON"), sleep(ctx, brief), set("OFF"), set("OFF; SET GLOBAL read_only = OFF"))
+	return nil
 }
 
 // denied runs the writer with a password that MongoDB does not take, and checks that it says so.
@@ -85,13 +150,16 @@ func denied(ctx context.Context, t *trial) error {
 	for _, s := range right {
 		p.settings = append(p.settings, strings.Replace(s, ":"+password+"@", ":wrong@", 1))
 	}
-	if err := errors.Join(p.stop(), p.start(), sleep(ctx, brief)); err != nil {
+	if err := errors.Join(p.stop(), p.start()); err != nil {
 		return err
 	}
-	if p.ready(ctx) {
-		return errors.New("ingest-writer says that it is ready, and MongoDB does not let it in")
-	}
-	err := p.stop()
+	err := errors.Join(eventually(ctx, 2*brief, func() error {
+		answer, err := p.readyz(ctx)
+		if err == nil && (!missing(answer, "mongodb") || !strings.Contains(strings.ToLower(answer), "auth")) {
+			err = fmt.Errorf("ingest-writer does not say that MongoDB does not let it in, but %s", answer)
+		}
+		return err
+	}), p.stop())
 	p.settings = right
 	return errors.Join(err, p.start())
 }
@@ -107,7 +175,8 @@ func wrongAddress(ctx context.Context, t *trial) error {
 		}
 	}
 	up := []string{"up", "-d", "--wait", "kafka"}
-	return errors.Join(t.stack.compose(ctx, wrong, up...), sleep(ctx, brief), t.stack.compose(ctx, nil, up...))
+	err := t.stack.compose(ctx, wrong, up...)
+	return errors.Join(err, t.degraded(ctx, time.Now(), linksTo("kafka")...), sleep(ctx, brief), t.stack.compose(ctx, nil, up...))
 }
 
 // deleteTopic deletes the readings' topic, and creates it anew after two seconds.
@@ -162,11 +231,25 @@ func addPartition(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer client.Close()
+	old, err := t.endOf(ctx, topic)
+	if err != nil {
+		return err
+	}
 	added, err := kadm.NewClient(client).CreatePartitions(ctx, 1, topic)
 	if err == nil {
 		err = added.Error()
 	}
-	return errors.Join(err, sleep(ctx, brief)) // producers and consumers find it within 5 s
+	if err != nil {
+		return err
+	}
+	// Producers and consumers find it within 5 s, and then a device of ours may be on it.
+	return eventually(ctx, 2*brief, func() error {
+		end, err := t.endOf(ctx, topic)
+		if err == nil && end[int32(len(old))] == 0 {
+			err = errors.New("nothing is published to the new partition")
+		}
+		return err
+	})
 }
 
 // empty deletes all readings from MongoDB, so that a trial is not slowed down by those before it.

@@ -89,6 +89,17 @@ func (p *service) stop() error {
 // freeze stops the process (SIGSTOP) until thaw.
 func (p *service) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 
+// frozen is nil when the kernel says that the process is stopped.
+func (p *service) frozen(ctx context.Context) error {
+	return eventually(ctx, time.Second, func() error {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		if _, state, _ := strings.Cut(string(stat), ") "); err == nil && !strings.HasPrefix(state, "T") {
+			err = fmt.Errorf("%s is not stopped: %.1s", p.name, state)
+		}
+		return err
+	})
+}
+
 func (p *service) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // ended tells of a process that ended by itself, which none may.
@@ -110,6 +121,12 @@ func (p *service) isReady(ctx context.Context) error {
 }
 
 func (p *service) ready(ctx context.Context) bool { return p.isReady(ctx) == nil }
+
+// alive is nil when /livez answers.
+func (p *service) alive(ctx context.Context) error {
+	_, err := get(ctx, "http://"+p.ops+"/livez")
+	return err
+}
 
 // forgetPeak starts the measuring of resident memory anew.
 func (p *service) forgetPeak() {

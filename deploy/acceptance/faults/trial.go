@@ -148,6 +148,21 @@ func (t *trial) recover(ctx context.Context) error {
 	return nil
 }
 
+// thrice injects a fault three times: the second time when the system has recovered from the first, the third time
+// while it may still be catching up. Whoever calls it waits for the last recovery.
+func (t *trial) thrice(ctx context.Context, fault func() error) error {
+	err := fault()
+	if err == nil {
+		err = errors.Join(t.recover(ctx), t.pause(ctx, time.Second))
+	}
+	for range 2 {
+		if err == nil {
+			err = errors.Join(fault(), t.pause(ctx, 3*time.Second))
+		}
+	}
+	return err
+}
+
 // awaitNew waits until readings of every device that were measured at since or later are readable.
 func (t *trial) awaitNew(ctx context.Context, since time.Time) error {
 	var g errgroup.Group
