@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 // quietly injects nothing: the fault is in what the devices send.
@@ -27,8 +30,19 @@ var junk = [][]byte{
 	[]byte(`{"device_id": 1}`), bytes.Repeat([]byte("x"), 1<<20-1024), []byte(`[` + strings.Repeat(`{},`, 5000) + `1]`),
 }
 
-// poisonMQTT publishes junk, with and without the retain flag, and readings twice with the DUP flag, to each
-// bridge.
+// tooLong is more than a broker or the bridge takes.
+const tooLong = 20 << 20
+
+// neighbour returns a good reading, as a device publishes it, that has to be stored beside what is bad.
+func (t *trial) neighbour(id iot.DeviceID, at time.Time) []byte {
+	reading := fmt.Sprintf(`{"device_id":%d,"temperature":%.1f,"humidity":50,"timestamp":%q}`,
+		id, t.dice.Float64()*30, at.UTC().Format("2006-01-02T15:04:05.000Z"))
+	fmt.Fprintf(&t.poisoned, "{\"event\":\"sent\",\"reading\":%s}\n{\"event\":\"acknowledged\",\"reading\":%[1]s}\n", reading)
+	return []byte(reading)
+}
+
+// poisonMQTT publishes junk among good readings, with and without the retain flag, and readings twice with the DUP
+// flag, to each bridge.
 func poisonMQTT(ctx context.Context, t *trial) error {
 	lift := t.fault()
 	defer lift()
@@ -37,20 +51,50 @@ func poisonMQTT(ctx context.Context, t *trial) error {
 		if err != nil {
 			return err
 		}
+		id, at := t.next, time.Now()
+		t.next++
+		good := func() []byte {
+			at = at.Add(time.Millisecond)
+			return t.neighbour(id, at)
+		}
+		send := func(topic string, payload []byte, retain, dup bool) {
+			if err == nil {
+				err = publish(conn, topic, payload, retain, dup)
+			}
+		}
 		for i, payload := range junk {
-			err = errors.Join(err, publish(conn, "sensors/data", payload, i%2 == 0, false))
+			send("sensors/data", payload, i%2 == 0, false)
+			send("sensors/data", good(), false, false)
 		}
 		for _, id := range []string{"0", "-1", "x", "99999999999999999999"} {
-			err = errors.Join(err, publish(conn, "sensors/"+id+"/data", []byte(`{"temperature": 1}`), false, false))
+			send("sensors/"+id+"/data", []byte(`{"temperature": 1}`), false, false)
 		}
-		twice := fmt.Appendf(nil, `{"device_id": 1, "temperature": 1, "timestamp": %d}`, time.Now().UnixMilli())
-		err = errors.Join(err, publish(conn, "sensors/data", twice, false, false), publish(conn, "sensors/data", twice, false, true),
-			publish(conn, "sensors/data", nil, true, false), // leaves nothing retained
-			conn.Close())
-		t.rejected += int64(len(junk)) + 5
-		if err != nil {
+		send("sensors/data", bytes.Join([][]byte{[]byte("["), good(), []byte(`, {"device_id": 1}, `), good(), []byte("]")}, nil), false, false)
+		twice := good()
+		send("sensors/data", twice, false, false)
+		send("sensors/data", twice, false, true)
+		send("sensors/data", nil, true, false) // leaves nothing retained
+		t.rejected += int64(len(junk)) + 6
+		if err := errors.Join(err, conn.Close(), t.tooLong(ctx, address, "poison-"+mode)); err != nil {
 			return fmt.Errorf("poison %s: %w", mode, err)
 		}
+	}
+	return nil
+}
+
+// tooLong publishes a message that nobody has to take, and checks that it costs its sender the connection.
+func (t *trial) tooLong(ctx context.Context, address, id string) error {
+	conn, err := dialMQTT(ctx, address, id, true)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	err = publish(conn, "sensors/data", bytes.Repeat([]byte(" "), tooLong), false, false)
+	if err == nil {
+		return fmt.Errorf("a message of %d bytes was taken", tooLong)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("a message of %d bytes was neither taken, nor the connection closed: %w", tooLong, err)
 	}
 	return nil
 }
@@ -64,27 +108,28 @@ func poisonTopic(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer client.Close()
+	id, now := t.next, time.Now()
+	t.next++
 	var batch []*kgo.Record
 	add := func(value []byte, headers ...kgo.RecordHeader) {
-		batch = append(batch, &kgo.Record{Topic: topic, Key: []byte("1"), Value: value, Headers: headers})
+		batch = append(batch, &kgo.Record{Topic: topic, Key: []byte(id.String()), Value: value, Headers: headers})
 	}
 	for _, payload := range junk {
 		add(payload)
 		add(payload, kgo.RecordHeader{Key: "content-type", Value: []byte("application/x-protobuf")})
 		add(payload, kgo.RecordHeader{Key: "content-type", Value: []byte("image/png")})
 	}
-	t.rejected += int64(len(batch))
-	t.junk += len(batch)
-	now := time.Now()
+	bad := len(batch)
 	for i := range 2000 {
 		if i%1000 == 500 {
 			add([]byte(`{"device_id": 1, "temperature":`))
-			t.rejected++
-			t.junk++
+			bad++
 			continue
 		}
-		add(fmt.Appendf(nil, `{"device_id": 1, "temperature": 20, "humidity": 50, "timestamp": %q}`, now.Add(time.Duration(-i)*time.Millisecond).UTC().Format(time.RFC3339Nano)))
+		add(t.neighbour(id, now.Add(time.Duration(i-2000)*time.Millisecond)))
 	}
+	t.rejected += int64(bad)
+	t.junk += bad
 	return client.ProduceSync(ctx, batch...).FirstErr()
 }
 

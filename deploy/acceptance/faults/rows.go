@@ -60,8 +60,8 @@ var rows = slices.Concat(
 
 		{name: "poison-devices", times: 3, inject: quietly, faults: simulator.Faults{Junk: 0.1, BadClock: 1, Duplicate: 2},
 			note: "one bad message in 1,000; clocks of 1970 and 2099; every fiftieth reading twice"},
-		{name: "poison-mqtt", times: 3, inject: poisonMQTT, note: "junk, 1 MB, retained and DUP messages"},
-		{name: "poison-raw-data", times: 3, inject: poisonTopic, note: "junk and 1 MB records; one record in 1,000 is bad"},
+		{name: "poison-mqtt", times: 3, inject: poisonMQTT, note: "junk, 1 MB, retained and DUP messages, among good ones; a message of 20 MB costs its sender the connection"},
+		{name: "poison-raw-data", times: 3, inject: poisonTopic, note: "junk and 1 MB records; one record in 1,000 is bad, and the others are stored"},
 		{name: "takeover", times: 3, inject: takeover},
 		{name: "storm", times: 2, inject: storm, crowd: 2000, only: listen, note: "2,000 devices lose their connections to the listening bridge at once"},
 
