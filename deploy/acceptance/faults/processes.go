@@ -82,6 +82,31 @@ func roll(names ...string) injection {
 	}
 }
 
+// backlogSize is how many readings the consumers find, of each bridge.
+const backlogSize = 150_000
+
+// backlog has the consumers find many readings when they start.
+func backlog(ctx context.Context, t *trial) error {
+	consumers := []string{ingestWriter, cacheUpdater, queryAPI}
+	lift := t.fault()
+	if err := t.each(consumers, (*service).stop); err != nil {
+		return err
+	}
+	for mode := range t.devices {
+		f, err := t.addFleet(ctx, mode, fleetOf{devices: 200, connections: 4, count: backlogSize})
+		if err != nil {
+			return err
+		}
+		select {
+		case <-f.ended:
+		case <-time.After(2 * time.Minute):
+			return fmt.Errorf("published %d of %d readings", f.Report().Acknowledged, backlogSize)
+		}
+	}
+	lift()
+	return t.each(consumers, (*service).start)
+}
+
 // checkBooks is nil when a process that has settled accounts for all that it took. One that has not is not asked.
 func (p *service) checkBooks(ctx context.Context) error {
 	if !p.ready(ctx) {

@@ -64,6 +64,8 @@ var rows = slices.Concat(
 		{name: "poison-raw-data", times: 3, inject: poisonTopic, note: "junk and 1 MB records; one record in 1,000 is bad, and the others are stored"},
 		{name: "takeover", times: 3, inject: takeover},
 		{name: "storm", times: 2, inject: storm, crowd: 2000, only: listen, note: "2,000 devices lose their connections to the listening bridge at once"},
+		{name: "backlog", inject: backlog, bound: 256 << 20,
+			note: "300,000 readings, as many as the stand-in for MongoDB holds with ease, published as fast as they are acknowledged while all consumers are stopped; 256 MiB is the limit of the containers in docker-compose.yml"},
 
 		{name: "topic-deleted", inject: deleteTopic, unordered: true,
 			note: "what is deleted with the topic before it was stored is lost, within two seconds of publishing"},
