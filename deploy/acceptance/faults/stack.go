@@ -60,7 +60,7 @@ func (s *stack) compose(ctx context.Context, settings []string, args ...string) 
 	for i, name := range portNames {
 		cmd.Env = append(cmd.Env, name+"="+strconv.Itoa(s.base+i))
 	}
-	for _, account := range []string{"MQTT_BRIDGE", "MQTT_DEVICE", "MQTT_OPERATOR", "MONGO", "REDIS", "MYSQL_ROOT", "MYSQL", "POSTGRES"} {
+	for _, account := range []string{"MQTT_BRIDGE", "MQTT_DEVICE", "MQTT_OPERATOR", "MONGO", "REDIS", "MYSQL_ROOT", "MYSQL", "POSTGRES", "GRAFANA"} {
 		cmd.Env = append(cmd.Env, account+"_PASSWORD="+password)
 	}
 	cmd.Env = append(cmd.Env, settings...)
