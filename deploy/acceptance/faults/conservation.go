@@ -62,8 +62,8 @@ func (t *trial) conservation(ctx context.Context) error {
 			if err == nil {
 				err = errors.Join(p.books().settled(f), claimed.add(f, p.books().groups))
 			}
-			if err == nil && !p.ready(ctx) {
-				err = errors.New("it is not ready")
+			if err == nil {
+				err = p.isReady(ctx)
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", name, err))

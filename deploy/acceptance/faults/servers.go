@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -176,7 +177,17 @@ func wrongAddress(ctx context.Context, t *trial) error {
 	}
 	up := []string{"up", "-d", "--wait", "kafka"}
 	err := t.stack.compose(ctx, wrong, up...)
-	return errors.Join(err, t.degraded(ctx, time.Now(), linksTo("kafka")...), sleep(ctx, brief), t.stack.compose(ctx, nil, up...))
+	begin := time.Now()
+	var named errgroup.Group
+	for _, n := range needs(linksTo("kafka")...) {
+		if n.process == queryAPI {
+			n.dependency += " (device-registry)" // its producer asks the first address alone, until something is to be replayed
+		}
+		if p := t.services[n.process]; p != nil {
+			named.Go(func() error { return p.degraded(ctx, begin, n.dependency) })
+		}
+	}
+	return errors.Join(err, named.Wait(), sleep(ctx, brief), t.stack.compose(ctx, nil, up...))
 }
 
 // deleteTopic deletes the readings' topic, and creates it anew after two seconds.
