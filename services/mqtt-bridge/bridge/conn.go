@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -47,6 +48,19 @@ func newConn(c net.Conn) *conn {
 func (c *conn) SetDeadline(t time.Time) error {
 	c.deadline = t
 	return c.SetReadDeadline(t)
+}
+
+// errClosedHere is what Read says of a connection that the bridge has closed itself.
+var errClosedHere = errors.New("closed by the bridge")
+
+// Read has an error of its own for a connection that was closed here, because the peer did not take what was
+// written: paho ends without a word on net.ErrClosed, which it takes for its own doing.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, net.ErrClosed) {
+		err = errClosedHere
+	}
+	return n, err
 }
 
 // Write sends the packet p, and with it the acknowledgements that wait to be sent.
