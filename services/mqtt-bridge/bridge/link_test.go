@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -58,7 +59,10 @@ func TestLinkIsLostWhenItsConnectionIsClosedHere(t *testing.T) {
 	}
 	_ = l.conn.Close()
 	select {
-	case <-l.lost:
+	case err := <-l.lost:
+		if !errors.Is(err, errClosedHere) {
+			t.Errorf("it ended with %v", err)
+		}
 	case <-time.After(30 * time.Second):
 		t.Fatal("the end of the connection is not noticed")
 	}
