@@ -119,7 +119,9 @@ func sendBytes(c echo.Context, status int, body []byte) error {
 	header := c.Response().Header()
 	header[echo.HeaderContentType] = applicationJSON
 	header[echo.HeaderContentLength] = []string{strconv.Itoa(len(body))}
-	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(sendTimeout))
+	if len(body) > smallAnswer { // of a small one the kernel takes all
+		_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(sendTimeout))
+	}
 	c.Response().WriteHeader(status)
 	_, err := c.Response().Write(body)
 	return err
