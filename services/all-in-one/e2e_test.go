@@ -58,6 +58,16 @@ func TestEndToEnd(t *testing.T) {
 		t.Errorf("stored: %+v", r)
 	}
 
+	t.Run("it is ready when every service is", func(t *testing.T) {
+		var before string
+		eventually(t, 10*time.Second, "ready in the log", func() (ready bool) {
+			before, _, ready = strings.Cut(p.Log(), `"msg":"ready"`)
+			return ready
+		})
+		if n := strings.Count(before, "joined the consumer group"); n != 4 {
+			t.Errorf("ready with %d of 4 consumer groups:\n%s", n, before)
+		}
+	})
 	t.Run("one bad element of a batch does not fail its neighbours", func(t *testing.T) {
 		eventually(t, 5*time.Second, "the good one", func() bool {
 			_, err := p.get("/api/readings/?device_id=43", &stored)

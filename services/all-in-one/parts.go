@@ -74,7 +74,7 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *parts, err er
 	if parts.http, err = parts.listen("HTTP_ADDR", c.HTTPAddr); err != nil {
 		return nil, err
 	}
-	if err := c.openStores(ctx, parts, dir, p.Health); err != nil {
+	if err := c.openStores(ctx, parts, dir); err != nil {
 		return nil, err
 	}
 	if err := c.openKafka(parts, dir, p.Log); err != nil {
@@ -109,10 +109,8 @@ func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
 	return nil
 }
 
-func (c *command) openStores(ctx context.Context, parts *parts, dir string, health *daemon.Health) (err error) {
-	readingsAt, metadataAt := "readings.db", "metadata.db" // as /readyz names it
+func (c *command) openStores(ctx context.Context, parts *parts, dir string) (err error) {
 	if c.MongoDBURI != "" {
-		readingsAt = "mongodb"
 		parts.readings, err = openServer(parts, readings.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		if err == nil {
 			parts.letters, err = openServer(parts, deadletters.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
@@ -127,7 +125,6 @@ func (c *command) openStores(ctx context.Context, parts *parts, dir string, heal
 		return err
 	}
 	if c.DatabaseURL != "" {
-		metadataAt, _, _ = strings.Cut(c.DatabaseURL, ":")
 		parts.metadata, err = openServer(parts, metadata.Open, "DATABASE_URL", c.DatabaseURL, c.DatabaseTLS)
 	} else {
 		parts.metadata, err = openFile(ctx, parts, sqlitemetadata.Open, dir, "metadata.db")
@@ -139,12 +136,23 @@ func (c *command) openStores(ctx context.Context, parts *parts, dir string, heal
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
 	parts.add("latest", parts.latest.Close)
+	return nil
+}
+
+// registerStores makes the stores dependencies of the process.
+func (c *command) registerStores(ctx context.Context, health *daemon.Health, parts *parts) {
+	readingsAt, metadataAt := "readings.db", "metadata.db"
+	if c.MongoDBURI != "" {
+		readingsAt = "mongodb"
+	}
+	if c.DatabaseURL != "" {
+		metadataAt, _, _ = strings.Cut(c.DatabaseURL, ":")
+	}
 	health.Register(ctx, readingsAt, parts.readings)
 	health.Register(ctx, metadataAt, parts.metadata)
 	if c.RedisURL != "" {
 		health.Register(ctx, "redis", parts.latest)
 	}
-	return nil
 }
 
 // store is what the stores in files and on servers have in common.

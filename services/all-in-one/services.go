@@ -75,6 +75,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 	run("query-api", func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
 		replayer := replay.New(kafka, parts.letters, parts.readings, log, p.Metrics)
 		p.Health.Register(ctx, "kafka (query-api)", replayer)
+		c.registerStores(ctx, p.Health, parts) // files answer at once: alone they would make the process ready
 		a := &api.API{
 			Metadata: parts.metadata, Readings: parts.readings, Latest: parts.latest, DeadLetters: parts.letters,
 			Replayer: replayer, Log: log, Metrics: p.Metrics,
