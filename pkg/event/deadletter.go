@@ -142,17 +142,24 @@ func (d DeadLetter) Head() DeadLetter {
 // if need be only the reason.
 func (d DeadLetter) Produce(p *kafka.Producer, topic string, done func(error)) {
 	p.Produce(d.Record(topic), func(err error) {
-		if !errors.Is(err, kafka.ErrTooLarge) || len(d.Bytes) == 0 {
+		if !errors.Is(err, kafka.ErrTooLarge) {
 			done(err)
 			return
 		}
 		less := d.Head()
-		if len(less.Bytes) == len(d.Bytes) && len(less.Key) == len(d.Key) {
+		if less.size() == d.size() { // a head already
 			less.Bytes = nil
+		}
+		if less.size() == d.size() {
+			done(err)
+			return
 		}
 		less.Produce(p, topic, done)
 	})
 }
+
+// size is the bytes of d that Head may cut.
+func (d DeadLetter) size() int { return len(d.Bytes) + len(d.Key) + len(d.ContentType) }
 
 // maxDetail is what iot.Rejection allows for a detail.
 const maxDetail = 200

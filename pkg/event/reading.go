@@ -91,6 +91,9 @@ func received(rec *kafka.Record) time.Time {
 // spread gives the readings of one message that have no time of their own, but that of its receipt, times that
 // differ where their device is the same: by a millisecond, in their order.
 func spread(readings []iot.Reading) {
+	if len(readings) < 2 {
+		return
+	}
 	stamped := map[iot.DeviceID]time.Duration{}
 	for i := range readings {
 		if r := &readings[i]; r.Stamped == iot.StampServer {

@@ -76,18 +76,20 @@ func TestLetterTooLargeForItsTopic(t *testing.T) {
 	for i := range neighbours { // some in the same partition
 		records = append(records, kafka.Record{Topic: e.kafka.Topic, Key: fmt.Append(nil, i), Value: []byte("junk")})
 	}
-	records = append(records, kafka.Record{Topic: e.kafka.Topic, Key: bytes.Repeat([]byte("k"), 2<<20-150), Value: []byte("large")})
+	for _, value := range []string{"large", ""} {
+		records = append(records, kafka.Record{Topic: e.kafka.Topic, Key: bytes.Repeat([]byte("k"), 2<<20-150), Value: []byte(value)})
+	}
 	e.produce(records...)
 	e.start()
-	e.expectCounts(map[string]float64{"rejected": neighbours + 1})
+	e.expectCounts(map[string]float64{"rejected": neighbours + 2})
 	letters := kafka.RangeReader{Config: e.kafka, MaxBatch: 1, Log: slog.New(slog.DiscardHandler)}
 	letters.Topic = e.kafka.DeadLetterTopic()
 	letters.Handle = func(context.Context, []kafka.Record) error { return nil }
 	if err := letters.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, n := letters.Progress(); n != neighbours+1 {
-		t.Errorf("%d dead letters, want %d: each once", n, neighbours+1)
+	if _, n := letters.Progress(); n != neighbours+2 {
+		t.Errorf("%d dead letters, want %d: each once", n, neighbours+2)
 	}
 }
 
