@@ -109,6 +109,11 @@ faults: ## break services, servers and networks under load: is all that was ackn
 faults-red: ## the same with services that acknowledge too early: it must fail
 	sh deploy/acceptance/faults/red.sh
 
+# MUTANT=regular expression
+.PHONY: mutants
+mutants: ## break each promise by a line, and see its tests fail
+	go run ./deploy/acceptance/mutants $(MUTANT:%=-mutant '%')
+
 .PHONY: bench
 bench: servers build ## the table of speed and memory, on real servers
 	. deploy/test-urls.sh; go run ./deploy/acceptance/load

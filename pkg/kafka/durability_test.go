@@ -1,0 +1,31 @@
+package kafka_test
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/telltale-iot/telltale/pkg/kafka"
+)
+
+// TestProducerDurability looks at what the producer asks for, since one broker alone answers the same to less.
+func TestProducerDurability(t *testing.T) {
+	t.Parallel()
+	cluster := fake(t)
+	cfg := newTopic(t, cluster.ListenAddrs(), 1)
+	requests := make(chan *kmsg.ProduceRequest, 100)
+	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, When: func(r kmsg.Request) bool {
+		requests <- r.(*kmsg.ProduceRequest)
+		return false
+	}})
+	p := kafka.NewProducer(cfg, logger(t), nil)
+	start(t, p.Run)
+	if err := p.Send(t.Context(), kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	const allInSync = -1
+	if acks := (<-requests).Acks; acks != allInSync {
+		t.Errorf("acks is %d, want %d: all in-sync replicas", acks, allInSync)
+	}
+}
