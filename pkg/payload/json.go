@@ -1,7 +1,6 @@
 package payload
 
 import (
-	"fmt"
 	"sync"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -11,9 +10,12 @@ import (
 type jsonDecoder struct {
 	scanner
 	draft
-	ts     tsMember
-	values bool // whether there is an object called values
-	names  nameCache
+	ts      tsMember
+	values  bool // whether there is an object called values
+	names   nameCache
+	isBatch bool // the message is an array
+	count   int  // of its elements that were read
+	checked bool // that no element to come costs the whole message
 }
 
 // jsonDecoders keeps the memory of decoders that are done.
@@ -23,31 +25,42 @@ var jsonDecoders = sync.Pool{New: func() any {
 	return d
 }}
 
-func decodeJSON(m Message, topic iot.DeviceID, out []iot.Reading) ([]iot.Reading, []iot.Rejection) {
+// startJSON begins to read m.
+func startJSON(m Message, topic iot.DeviceID) reader {
 	d := jsonDecoders.Get().(*jsonDecoder)
-	defer d.free()
 	d.text, d.i, d.start = m.Payload, 0, 0
 	d.topic, d.received, d.retained = topic, m.Received.UnixMilli(), m.Retained
-
-	before := len(out)
-	var rejected []iot.Rejection
 	d.space()
-	if d.peek() == '[' {
-		out, rejected = d.batch(out)
+	if d.isBatch, d.count, d.checked = d.peek() == '[', 0, false; d.isBatch {
+		d.i++
+	}
+	return d
+}
+
+// step implements reader. After the last one d is free.
+func (d *jsonDecoder) step(out []iot.Reading, rejected []iot.Rejection) (_ []iot.Reading, _ []iot.Rejection, more bool) {
+	readings, rejections := len(out), len(rejected)
+	if d.isBatch {
+		out, rejected, more = d.batch(out, rejected)
 	} else {
 		var f fault
 		if out, f = d.element(out); f.reason != "" {
-			rejected = m.reject(d.owner(), f)
+			rejected = append(rejected, f.rejection(d.owner(), d.text))
 		}
 	}
-	if d.space(); d.broken.reason == "" && d.i < len(d.text) {
-		d.broken = fault{iot.ReasonTrailingBytes, fmt.Sprintf("byte %d: %.32q", d.i, d.text[d.i:])}
+	if more {
+		d.check()
+	} else {
+		d.end()
 	}
 	if d.broken.reason != "" {
-		clear(out[before:])
-		return out[:before], m.reject(topic, d.broken)
+		clear(out[readings:])
+		out, rejected, more = out[:readings], append(rejected[:rejections], d.broken.rejection(d.topic, d.text)), false
 	}
-	return out, rejected
+	if !more {
+		d.free()
+	}
+	return out, rejected, more
 }
 
 // free gives d back, without what it knows of its message.
@@ -80,30 +93,41 @@ func Objects(payload []byte) [][]byte {
 	return objects
 }
 
-// batch reads an array of readings.
-func (d *jsonDecoder) batch(out []iot.Reading) ([]iot.Reading, []iot.Rejection) {
-	var rejected []iot.Rejection
-	d.i++
-	n := 0
-	for ; d.next(n == 0, ']'); n++ {
-		if n == maxElements {
-			d.broken = fault{iot.ReasonTooLarge, fmt.Sprintf("over %d readings", maxElements)}
-			return out, nil
+// batch reads a step's share of a batch, and reports whether there may be more.
+func (d *jsonDecoder) batch(out []iot.Reading, rejected []iot.Rejection) (_ []iot.Reading, _ []iot.Rejection, more bool) {
+	begin := d.i
+	for n := 0; n < stepElements && d.i-begin < stepBytes; n++ {
+		if !d.nextElement(d.count) {
+			if d.count == 0 && d.broken.reason == "" {
+				f := fault{iot.ReasonNoMetrics, "an empty batch"}
+				rejected = append(rejected, f.rejection(d.topic, d.text))
+			}
+			return out, rejected, false
 		}
+		d.count++
 		d.start = d.i
 		var f fault
 		if out, f = d.element(out); f.reason != "" {
 			rejected = append(rejected, f.rejection(d.owner(), d.text[d.start:d.i]))
 		}
 		if d.broken.reason != "" {
-			return out, nil
+			return out, rejected, false
 		}
 	}
-	if n == 0 {
-		f := fault{iot.ReasonNoMetrics, "an empty batch"}
-		rejected = append(rejected, f.rejection(d.topic, d.text))
+	return out, rejected, true
+}
+
+// check looks at the elements of a batch that are not read yet for what costs the whole message, before any of it
+// is handed out.
+func (d *jsonDecoder) check() {
+	if d.checked {
+		return
 	}
-	return out, rejected
+	ahead := d.scanner
+	for n := d.count; ahead.nextElement(n) && ahead.skip(0); n++ { //nolint:revive // it goes ahead
+	}
+	ahead.end()
+	d.broken, d.checked = ahead.broken, true
 }
 
 // element appends a reading, or says why it does not. It does neither when the text is broken.

@@ -26,42 +26,94 @@ const (
 	maxDepth    = 16
 )
 
+// A step of a Decoder ends behind the element that reaches one of these. What text becomes in memory is at most
+// some seven times as long, and some hundred bytes for each element.
+const (
+	stepBytes    = 64 << 10
+	stepElements = 1000
+)
+
 // format is a way in which devices write readings.
 type format struct {
 	recognises func(payload []byte) bool
-	decode     func(m Message, topic iot.DeviceID, out []iot.Reading) ([]iot.Reading, []iot.Rejection)
+	start      func(m Message, topic iot.DeviceID) reader
+}
+
+// reader is on the way through one message.
+type reader interface {
+	// step is Decoder.Next. It is not called again when there is no more.
+	step(out []iot.Reading, rejected []iot.Rejection) (_ []iot.Reading, _ []iot.Rejection, more bool)
 }
 
 // formats has a line for each format. The first that recognises a payload reads it; the last takes all that
 // is left, and says what is wrong with it.
 var formats = []format{
-	{recognises: func([]byte) bool { return true }, decode: decodeJSON},
+	{recognises: func([]byte) bool { return true }, start: startJSON},
 }
 
 // Decode appends the readings in m to out, in the order in which they stand there, and returns what it
 // rejected. The readings share no memory with m.Payload. Each is valid by iot.Reading.Validate. The Bytes
 // of a rejection are m.Payload or, of a batch, one element in it.
+//
+// A megabyte can become many times as much: where messages may be long, use a Decoder.
 func Decode(m Message, out []iot.Reading) ([]iot.Reading, []iot.Rejection) {
+	var rejected []iot.Rejection
+	var d Decoder
+	for d.Start(m); d.More(); {
+		out, rejected = d.Next(out, rejected)
+	}
+	return out, rejected
+}
+
+// Decoder decodes a message in steps, so that what becomes of a long batch never has to exist all at once. The
+// zero Decoder has no message. A Decoder is not safe for concurrent use.
+type Decoder struct {
+	m    Message
+	rest reader // nil before the first step
+	more bool
+}
+
+// Start begins with m, whose Payload must not change until the last step.
+func (d *Decoder) Start(m Message) { *d = Decoder{m: m, more: true} }
+
+// More reports whether there are steps to come.
+func (d *Decoder) More() bool { return d.more }
+
+// Next takes a step: it appends to out and to rejected what Decode would, in the same order, about as much as
+// stepBytes of the message hold, or nothing. The first step knows whether the message is rejected as a whole: then
+// it is the only one.
+func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Reading, []iot.Rejection) {
+	if d.rest == nil {
+		var f fault
+		if d.rest, f = start(d.m); f.reason != "" {
+			d.more = false
+			return out, append(rejected, f.rejection(0, d.m.Payload))
+		}
+	}
+	out, rejected, d.more = d.rest.step(out, rejected)
+	if !d.more {
+		d.rest = nil
+	}
+	return out, rejected
+}
+
+// start finds the format of m.
+func start(m Message) (reader, fault) {
 	if len(m.Payload) > maxBytes {
-		return out, m.reject(0, fault{iot.ReasonTooLarge, fmt.Sprintf("%d bytes, over %d", len(m.Payload), maxBytes)})
+		return nil, fault{iot.ReasonTooLarge, fmt.Sprintf("%d bytes, over %d", len(m.Payload), maxBytes)}
 	}
 	var topic iot.DeviceID
 	if m.DeviceID != "" {
 		var err error
 		if topic, err = iot.ParseDeviceID(m.DeviceID); err != nil {
-			return out, m.reject(0, fault{iot.ReasonInvalidDeviceID, fmt.Sprintf("topic: %.32q is "+notAnID, m.DeviceID)})
+			return nil, fault{iot.ReasonInvalidDeviceID, fmt.Sprintf("topic: %.32q is "+notAnID, m.DeviceID)}
 		}
 	}
 	i := slices.IndexFunc(formats, func(f format) bool { return f.recognises(m.Payload) })
-	return formats[i].decode(m, topic, out)
+	return formats[i].start(m, topic), fault{}
 }
 
 const notAnID = "no integer from 1 to 2^53-1"
-
-// reject rejects m as a whole.
-func (m Message) reject(device iot.DeviceID, f fault) []iot.Rejection {
-	return []iot.Rejection{f.rejection(device, m.Payload)}
-}
 
 // fault is why something is rejected. The zero fault is none.
 type fault struct {

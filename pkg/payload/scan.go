@@ -76,6 +76,25 @@ func (s *scanner) next(first bool, end byte) bool {
 	}
 }
 
+// nextElement moves to the next element of a batch, behind n others.
+func (s *scanner) nextElement(n int) bool {
+	if !s.next(n == 0, ']') {
+		return false
+	}
+	if n == maxElements {
+		s.broken = fault{iot.ReasonTooLarge, fmt.Sprintf("over %d readings", maxElements)}
+		return false
+	}
+	return true
+}
+
+// end notes what stands behind the message.
+func (s *scanner) end() {
+	if s.space(); s.broken.reason == "" && s.i < len(s.text) {
+		s.broken = fault{iot.ReasonTrailingBytes, fmt.Sprintf("byte %d: %.32q", s.i, s.text[s.i:])}
+	}
+}
+
 // key reads a member's name and the colon. The name is valid until the next string is read.
 func (s *scanner) key() (name []byte, ok bool) {
 	if s.peek() != '"' {
