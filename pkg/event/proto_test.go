@@ -30,6 +30,9 @@ func fromProto(m *telltalev1.Reading) iot.Reading {
 	if s := iot.Stamp(m.TimestampSource); m.TimestampSource >= 0 && m.TimestampSource <= 2 {
 		r.Stamped = s
 	}
+	if r.Stamped == iot.StampServer {
+		r.Origin = m.Origin
+	}
 	for _, metric := range m.Metrics {
 		r.Metrics = append(r.Metrics, iot.Metric{Name: metric.GetName(), Value: metric.GetValue()})
 	}

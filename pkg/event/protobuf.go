@@ -22,6 +22,7 @@ const (
 	tagStamped    = 4<<3 | byte(protowire.VarintType)
 	tagMetrics    = 5<<3 | byte(protowire.BytesType)
 	tagAttributes = 6<<3 | byte(protowire.BytesType)
+	tagOrigin     = 7<<3 | byte(protowire.Fixed64Type)
 
 	tagName   = 1<<3 | byte(protowire.BytesType)   // of a metric or an attribute
 	tagNumber = 2<<3 | byte(protowire.Fixed64Type) // of a metric
@@ -40,10 +41,7 @@ func appendReading(b []byte, r *iot.Reading) []byte {
 		b = append(b, tagMetrics)
 		b = protowire.AppendVarint(b, uint64(sizeMetric(m)))
 		b = appendString(b, tagName, m.Name)
-		if bits := math.Float64bits(m.Value); bits != 0 { // -0 has a bit
-			b = append(b, tagNumber)
-			b = protowire.AppendFixed64(b, bits)
-		}
+		b = appendFixed64(b, tagNumber, math.Float64bits(m.Value)) // -0 has a bit
 	}
 	for i := range r.Attributes {
 		a := &r.Attributes[i]
@@ -52,7 +50,7 @@ func appendReading(b []byte, r *iot.Reading) []byte {
 		b = appendString(b, tagName, a.Name)
 		b = appendString(b, tagText, a.Value)
 	}
-	return b
+	return appendFixed64(b, tagOrigin, r.Origin)
 }
 
 func appendVarint(b []byte, tag byte, v uint64) []byte {
@@ -60,6 +58,13 @@ func appendVarint(b []byte, tag byte, v uint64) []byte {
 		return b
 	}
 	return protowire.AppendVarint(append(b, tag), v)
+}
+
+func appendFixed64(b []byte, tag byte, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendFixed64(append(b, tag), v)
 }
 
 func appendString(b []byte, tag byte, s string) []byte {
@@ -72,7 +77,7 @@ func appendString(b []byte, tag byte, s string) []byte {
 // sizeReading returns how many bytes appendReading appends.
 func sizeReading(r *iot.Reading) int {
 	n := sizeVarint(uint64(r.Device)) + sizeVarint(uint64(r.At.UnixMilli())) +
-		sizeVarint(uint64(r.Received.UnixMilli())) + sizeVarint(uint64(stampToProto(r.Stamped)))
+		sizeVarint(uint64(r.Received.UnixMilli())) + sizeVarint(uint64(stampToProto(r.Stamped))) + sizeFixed64(r.Origin)
 	for i := range r.Metrics {
 		n += 1 + protowire.SizeBytes(sizeMetric(&r.Metrics[i]))
 	}
@@ -84,10 +89,14 @@ func sizeReading(r *iot.Reading) int {
 }
 
 func sizeMetric(m *iot.Metric) int {
-	if math.Float64bits(m.Value) == 0 {
-		return sizeString(m.Name)
+	return sizeString(m.Name) + sizeFixed64(math.Float64bits(m.Value))
+}
+
+func sizeFixed64(v uint64) int {
+	if v == 0 {
+		return 0
 	}
-	return sizeString(m.Name) + 1 + protowire.SizeFixed64()
+	return 1 + protowire.SizeFixed64()
 }
 
 func sizeVarint(v uint64) int {
@@ -129,6 +138,8 @@ func parseReading(b []byte, like []iot.Metric) (iot.Reading, error) {
 			arrival = int64(bits)
 		case tagStamped:
 			r.Stamped = stampFromProto(telltalev1.TimestampSource(bits))
+		case tagOrigin:
+			r.Origin = bits
 		case tagMetrics:
 			name, number, _, err := parseMember(value)
 			if err != nil {
@@ -148,6 +159,9 @@ func parseReading(b []byte, like []iot.Metric) (iot.Reading, error) {
 			}
 			r.Attributes = append(r.Attributes, iot.Attribute{Name: string(name), Value: string(text)})
 		}
+	}
+	if r.Stamped != iot.StampServer {
+		r.Origin = 0
 	}
 	r.At, r.Received = time.UnixMilli(at).UTC(), time.UnixMilli(arrival).UTC()
 	r.Metrics = slices.Clone(metrics)
@@ -200,7 +214,7 @@ func field(b []byte) (tag byte, value []byte, bits uint64, n int) {
 	if size < 0 {
 		return 0, nil, 0, size
 	}
-	if num <= 6 {
+	if num <= 7 {
 		tag = byte(num)<<3 | byte(typ)
 	}
 	return tag, value, bits, n + size

@@ -36,6 +36,9 @@ func randomReading(r *rand.Rand) iot.Reading {
 		Received: time.UnixMilli(1 + r.Int64N(253402300799999)).UTC(),
 		Stamped:  iot.Stamp(r.IntN(3)),
 	}
+	if out.Stamped == iot.StampServer {
+		out.Origin = r.Uint64() >> r.IntN(64)
+	}
 	for i := range 1 + r.IntN(12) {
 		value := math.Float64frombits(r.Uint64())
 		if r.IntN(4) == 0 || math.IsNaN(value) || math.IsInf(value, 0) {
@@ -56,6 +59,7 @@ func toProto(r iot.Reading) *telltalev1.Reading {
 		TimestampMs:     r.At.UnixMilli(),
 		ReceivedAtMs:    r.Received.UnixMilli(),
 		TimestampSource: telltalev1.TimestampSource(r.Stamped),
+		Origin:          r.Origin,
 	}
 	for _, m := range r.Metrics {
 		out.Metrics = append(out.Metrics, &telltalev1.Metric{Name: m.Name, Value: m.Value})

@@ -58,7 +58,7 @@ type Stamp uint8
 const (
 	StampUnknown Stamp = iota // not recorded: readings stored by the system before Telltale
 	StampDevice               // the device sent it
-	StampServer               // the device sent none that could be used: At is the time of receipt
+	StampServer               // the device sent none that could be used: At is the time of receipt, or soon after
 )
 
 // String returns "device", "server", or "" for StampUnknown.
@@ -85,12 +85,14 @@ func ParseStamp(s string) Stamp {
 	}
 }
 
-// Reading is what one device measured at one moment. (Device, At) identifies it.
+// Reading is what one device measured at one moment. (Device, At) identifies it; where a server set At, the
+// Origin does, and At may change once more in the store.
 type Reading struct {
 	Device     DeviceID
 	At         time.Time   // when it was measured: UTC, whole milliseconds
 	Received   time.Time   // when Telltale received it: UTC, whole milliseconds
 	Stamped    Stamp       // whose clock At is from
+	Origin     uint64      // where a server stamped it: the one message that it is from; 0: not known
 	Metrics    []Metric    // at least one; ascending by name, each name once
 	Attributes []Attribute // ascending by name, each name once
 }

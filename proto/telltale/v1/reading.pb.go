@@ -31,7 +31,8 @@ const (
 	TimestampSource_TIMESTAMP_SOURCE_UNSPECIFIED TimestampSource = 0
 	// The device sent it.
 	TimestampSource_TIMESTAMP_SOURCE_DEVICE TimestampSource = 1
-	// The device sent none that could be used, so it is the time of receipt.
+	// The device sent none that could be used, so it is the time of receipt, or the next millisecond that no
+	// other reading of the device has.
 	TimestampSource_TIMESTAMP_SOURCE_SERVER TimestampSource = 2
 )
 
@@ -196,7 +197,8 @@ func (DeadLetterReason) EnumDescriptor() ([]byte, []int) {
 
 // Reading is what one device measured at one moment: the value of a record on `raw-data`.
 // The record's key is the device id in decimal ASCII, and its header `content-type` is
-// `application/x-protobuf`. (device_id, timestamp_ms) identifies a reading.
+// `application/x-protobuf`. (device_id, timestamp_ms) identifies a reading, and of one that a server stamped
+// (device_id, origin).
 type Reading struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 … 2^53-1, as the device reports it.
@@ -211,7 +213,11 @@ type Reading struct {
 	// well-known ones.
 	Metrics []*Metric `protobuf:"bytes,5,rep,name=metrics,proto3" json:"metrics,omitempty"`
 	// Ascending by name, each name once.
-	Attributes    []*Attribute `protobuf:"bytes,6,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*Attribute `protobuf:"bytes,6,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// Of a reading that a server stamped, which message it is from: any number but 0 that no other reading of
+	// the device has. Where its millisecond is taken the store moves it to the next one that is free, and the
+	// origin tells whether it is there already. 0: a consumer makes one of the record's place on its topic.
+	Origin        uint64 `protobuf:"fixed64,7,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -286,6 +292,13 @@ func (x *Reading) GetAttributes() []*Attribute {
 		return x.Attributes
 	}
 	return nil
+}
+
+func (x *Reading) GetOrigin() uint64 {
+	if x != nil {
+		return x.Origin
+	}
+	return 0
 }
 
 // Metric is one measured quantity. NaN and infinities are never sent.
@@ -398,7 +411,7 @@ var File_telltale_v1_reading_proto protoreflect.FileDescriptor
 
 const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\n" +
-	"\x19telltale/v1/reading.proto\x12\vtelltale.v1\"\x9f\x02\n" +
+	"\x19telltale/v1/reading.proto\x12\vtelltale.v1\"\xb7\x02\n" +
 	"\aReading\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\x03R\bdeviceId\x12!\n" +
 	"\ftimestamp_ms\x18\x02 \x01(\x03R\vtimestampMs\x12$\n" +
@@ -407,7 +420,8 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\ametrics\x18\x05 \x03(\v2\x13.telltale.v1.MetricR\ametrics\x126\n" +
 	"\n" +
 	"attributes\x18\x06 \x03(\v2\x16.telltale.v1.AttributeR\n" +
-	"attributes\"2\n" +
+	"attributes\x12\x16\n" +
+	"\x06origin\x18\a \x01(\x06R\x06origin\"2\n" +
 	"\x06Metric\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\"5\n" +

@@ -9,6 +9,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/payload"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/stamp"
 )
 
 const (
@@ -31,7 +32,7 @@ type pipeline struct {
 	metrics     *metrics
 
 	inFlight quota // bytes, see inFlightBytes
-	stamps   stamper
+	stamps   stamp.Stamper
 	closed   atomic.Bool // nothing new is taken
 }
 
@@ -63,9 +64,7 @@ func (p *pipeline) take(c *conn, m *message) {
 	}
 	done := m.readingDone
 	for _, r := range readings {
-		if r.Stamped == iot.StampServer {
-			r.At = p.stamps.stamp(r.Device, r.Received)
-		}
+		p.stamps.Stamp(&r)
 		p.producer.Produce(event.Record(p.topic, r), done)
 	}
 	for _, r := range rejections {
@@ -80,15 +79,10 @@ func (p *pipeline) pass(c *conn, m *message) {
 	m.line.push(c, m)
 }
 
-// reject sends r, which is all or a part of m, to the dead-letter topic. Its time is one that no reading of
-// its device has: where it has no timestamp of its own, it may become a reading of that time one day.
+// reject sends r, which is all or a part of m, to the dead-letter topic.
 func (p *pipeline) reject(m *message, r iot.Rejection) {
-	received := m.received
-	if r.Device != 0 {
-		received = p.stamps.stamp(r.Device, received)
-	}
 	letter := event.DeadLetter{DeadLetter: iot.DeadLetter{
-		Rejection: r, Source: m.topic, Received: received, TopicDevice: m.device, Retained: m.retained,
+		Rejection: r, Source: m.topic, Received: m.received, TopicDevice: m.device, Retained: m.retained,
 	}}
 	letter.Produce(p.producer, p.deadLetters, func(err error) {
 		if err == nil {
