@@ -1,12 +1,15 @@
 package event_test
 
 import (
+	"context"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
 	telltalev1 "github.com/telltale-iot/telltale/proto/telltale/v1"
 )
 
@@ -52,4 +55,26 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkSink handles a usual batch, and reports the time of a reading.
+func BenchmarkSink(b *testing.B) {
+	batch := make([]kafka.Record, 1000)
+	for i := range batch {
+		batch[i] = event.Record("raw-data", reading())
+	}
+	sink := &event.Sink{
+		Tally: event.NewTally(prometheus.NewRegistry(), "bench", "stored"),
+		Store: func(_ context.Context, batch []iot.Reading) (event.Stored, error) {
+			return event.Stored{Outcomes: []int{len(batch)}}, nil
+		},
+		DeadLetter: func(context.Context, []event.DeadLetter) error { return nil },
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := sink.Handle(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch)), "ns/reading")
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
-	"github.com/telltale-iot/telltale/pkg/payload"
 )
 
 // DeadLetter is a dead letter on its way to the dead-letter topic.
@@ -167,20 +166,4 @@ const maxDetail = 200
 // shorten cuts a detail to the 200 bytes that it may have.
 func shorten(detail string) string {
 	return strings.ToValidUTF8(detail[:min(len(detail), maxDetail)], "")
-}
-
-// DecodeAgain decodes the bytes of d, or others in their place, as they were when they arrived: with the device
-// of its topic, and its time of receipt for readings that have none of their own. Doing so again gives the same
-// readings, and several readings of a device from one message have different times.
-func DecodeAgain(d iot.DeadLetter) ([]iot.Reading, []iot.Rejection) {
-	if d.ContentType != "" {
-		return Decode(&kafka.Record{
-			Value: d.Bytes, Timestamp: d.Received, Headers: []kafka.Header{{Key: headerContentType, Value: []byte(d.ContentType)}},
-		}, nil)
-	}
-	readings, rejected := payload.Decode(payload.Message{
-		DeviceID: d.TopicDevice, Payload: d.Bytes, Received: d.Received, Retained: d.Retained,
-	}, nil)
-	spread(readings)
-	return readings, rejected
 }

@@ -140,7 +140,7 @@ func TestDeadLetterHead(t *testing.T) {
 	}
 }
 
-func TestDecodeAgain(t *testing.T) {
+func TestDecodingAgain(t *testing.T) {
 	for _, tt := range []struct {
 		promise string
 		letter  iot.DeadLetter
@@ -162,7 +162,12 @@ func TestDecodeAgain(t *testing.T) {
 			tt.letter.Received = noon
 			for range 2 {
 				var got []string
-				readings, rejected := event.DecodeAgain(tt.letter)
+				var readings []iot.Reading
+				var rejected []iot.Rejection
+				var d event.Decoder
+				for d.StartAgain(tt.letter); d.More(); {
+					readings, rejected = d.Next(readings, rejected)
+				}
 				for _, r := range readings {
 					got = append(got, fmt.Sprint(r.Device, r.At.Sub(noon).Milliseconds(), r.Stamped))
 				}

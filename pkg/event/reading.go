@@ -42,25 +42,75 @@ func Record(topic string, r iot.Reading) kafka.Record {
 // reading without a usable timestamp takes the record's, so that decoding it again gives the same
 // reading; so does a protobuf reading without a time of receipt. Records of producers so old that they
 // have none count as received now.
+//
+// A record can become many times as much as it is: for those of others, use a Decoder.
 func Decode(rec *kafka.Record, out []iot.Reading) ([]iot.Reading, []iot.Rejection) {
 	var rejected []iot.Rejection
-	switch contentType := rec.Header(headerContentType); mediaType(contentType) {
-	case typeProtobuf:
-		r, err := decodeReading(rec, out)
-		if err == nil {
-			return append(out, r), nil
-		}
-		rejected = reject(rec, iot.ReasonInvalidProtobuf, err.Error())
-	case typeJSON, "":
-		before := len(out)
-		out, rejected = payload.Decode(message(rec, rec.Value), out)
-		spread(out[before:])
-	default:
-		rejected = reject(rec, iot.ReasonUnknownContentType, fmt.Sprintf("%.64q", contentType))
+	var d Decoder
+	for d.Start(rec); d.More(); {
+		out, rejected = d.Next(out, rejected)
 	}
-	for i := range rejected {
-		if r := &rejected[i]; r.Device == 0 {
-			r.Device, _ = iot.ParseDeviceID(string(rec.Key)) // 0 where it is none
+	return out, rejected
+}
+
+// Decoder decodes a record in steps, so that what becomes of a long batch never has to exist all at once. The zero
+// Decoder has no record. A Decoder is not safe for concurrent use.
+type Decoder struct {
+	rec       *kafka.Record
+	mediaType string
+	whole     bool            // rec has one part, which was not decoded yet
+	legacy    payload.Decoder // of a record that has any number of parts
+	stamped   map[iot.DeviceID]time.Duration
+}
+
+// Start begins with rec, which must not change until the last step.
+func (d *Decoder) Start(rec *kafka.Record) {
+	*d = Decoder{rec: rec, mediaType: mediaType(rec.Header(headerContentType))}
+	if d.mediaType == typeJSON || d.mediaType == "" {
+		d.legacy.Start(message(rec, rec.Value))
+	} else {
+		d.whole = true
+	}
+}
+
+// StartAgain begins with the bytes of a dead letter, or others in their place, as they were when they arrived: with
+// the device of its topic, and its time of receipt for readings that have none of their own. Doing so again gives
+// the same readings, and several readings of a device from one message have different times.
+func (d *Decoder) StartAgain(letter iot.DeadLetter) {
+	rec := &kafka.Record{Value: letter.Bytes, Timestamp: letter.Received}
+	if letter.ContentType != "" {
+		rec.Headers = []kafka.Header{{Key: headerContentType, Value: []byte(letter.ContentType)}}
+	}
+	if d.Start(rec); letter.ContentType == "" {
+		d.legacy.Start(payload.Message{
+			DeviceID: letter.TopicDevice, Payload: letter.Bytes, Received: letter.Received, Retained: letter.Retained,
+		})
+	}
+}
+
+// More reports whether there are steps to come.
+func (d *Decoder) More() bool { return d.whole || d.legacy.More() }
+
+// Next takes a step, as payload.Decoder does: it appends what Decode would.
+func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Reading, []iot.Rejection) {
+	readings, rejections := len(out), len(rejected)
+	switch {
+	case !d.whole:
+		out, rejected = d.legacy.Next(out, rejected)
+		d.spread(out[readings:])
+	case d.mediaType == typeProtobuf:
+		r, err := decodeReading(d.rec, out)
+		if d.whole = false; err == nil {
+			return append(out, r), rejected
+		}
+		rejected = append(rejected, reject(d.rec, iot.ReasonInvalidProtobuf, err.Error()))
+	default:
+		d.whole = false
+		rejected = append(rejected, reject(d.rec, iot.ReasonUnknownContentType, fmt.Sprintf("%.64q", d.rec.Header(headerContentType))))
+	}
+	for i := range rejected[rejections:] {
+		if r := &rejected[rejections+i]; r.Device == 0 {
+			r.Device, _ = iot.ParseDeviceID(string(d.rec.Key)) // 0 where it is none
 		}
 	}
 	return out, rejected
@@ -90,21 +140,23 @@ func received(rec *kafka.Record) time.Time {
 
 // spread gives the readings of one message that have no time of their own, but that of its receipt, times that
 // differ where their device is the same: by a millisecond, in their order.
-func spread(readings []iot.Reading) {
-	if len(readings) < 2 {
+func (d *Decoder) spread(readings []iot.Reading) {
+	if d.stamped == nil && len(readings) < 2 && !d.legacy.More() {
 		return
 	}
-	stamped := map[iot.DeviceID]time.Duration{}
+	if d.stamped == nil {
+		d.stamped = map[iot.DeviceID]time.Duration{}
+	}
 	for i := range readings {
 		if r := &readings[i]; r.Stamped == iot.StampServer {
-			r.At = r.At.Add(stamped[r.Device])
-			stamped[r.Device] += time.Millisecond
+			r.At = r.At.Add(d.stamped[r.Device])
+			d.stamped[r.Device] += time.Millisecond
 		}
 	}
 }
 
-func reject(rec *kafka.Record, reason iot.Reason, detail string) []iot.Rejection {
-	return []iot.Rejection{{Reason: reason, Detail: shorten(detail), Bytes: rec.Value}}
+func reject(rec *kafka.Record, reason iot.Reason, detail string) iot.Rejection {
+	return iot.Rejection{Reason: reason, Detail: shorten(detail), Bytes: rec.Value}
 }
 
 // decodeReading decodes the protobuf in rec. Names that stand at the same place in the last of before are

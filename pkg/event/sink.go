@@ -3,14 +3,12 @@ package event
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
-	"github.com/telltale-iot/telltale/pkg/payload"
 	"github.com/telltale-iot/telltale/pkg/tally"
 )
 
@@ -29,8 +27,8 @@ type Sink struct {
 	mu sync.Mutex
 	// open has the batches that are being handled, or will be once more, by their first record: a batch
 	// stays where it is until it is resolved or released.
-	open    map[*kafka.Record]*decoded
-	buffers sync.Pool // of *decoded; several partitions are handled at the same time
+	open    map[*kafka.Record]*progress
+	buffers sync.Pool // of *progress; several partitions are handled at the same time
 }
 
 // Stored is what became of a batch.
@@ -48,111 +46,99 @@ func NewTally(metrics prometheus.Registerer, part string, stored ...string) *tal
 	return tally.New(metrics, "telltale_"+part+"_readings", "Readings from Kafka, rejected ones included,", names...)
 }
 
-// decoded is a batch of records as readings.
-type decoded struct {
-	readings   []iot.Reading
-	records    []int // beside each reading, the index of its record in the batch
-	letters    []DeadLetter
-	rejections int
-	stored     Stored
-	isStored   bool // in an earlier attempt, after which the letters failed
+// progress is how far a batch is: its current slice, and what became of that until now.
+type progress struct {
+	slice
+	isOpen   bool // the slice is not resolved
+	stored   Stored
+	isStored bool
+	sent     int // of the slice's letters
 }
 
-// taken is how many readings the batch holds, rejected ones included.
-func (d *decoded) taken() int { return len(d.readings) + d.rejections }
+// sendAtOnce is how many dead letters are on their way to Kafka at the same time, from one batch: with what that
+// needs, each takes about 1 KiB.
+const sendAtOnce = 1000
 
 // Handle decodes batch, stores its readings, sends rejections and conflicts to the dead-letter topic, and
-// returns nil when all of that is durable. After an error it goes on, with the same batch, at what failed.
-// Letters go last, so that an outage of the store does not repeat them.
+// returns nil when all of that is durable: for one slice of it after the other. After an error it goes on,
+// with the same batch, at what failed. A slice's letters go last, so that an outage of the store does not
+// repeat them.
 func (s *Sink) Handle(ctx context.Context, batch []kafka.Record) error {
-	d := s.begin(batch)
-	if len(d.readings) > 0 && !d.isStored {
-		stored, err := s.Store(ctx, d.readings)
+	p := s.begin(batch)
+	for p.isOpen || p.more() {
+		if !p.isOpen {
+			p.fill(s.DeadLetter != nil)
+			p.isOpen, p.stored, p.isStored, p.sent = true, Stored{}, false, 0
+			s.Tally.Take(p.taken())
+		}
+		if err := s.resolve(ctx, p); err != nil {
+			return err
+		}
+		s.Tally.Settle(p.taken(), append([]int{p.rejections, 0}, p.stored.Outcomes...)...)
+		p.isOpen = false
+	}
+	s.end(batch, p)
+	return nil
+}
+
+// resolve makes p's slice durable.
+func (s *Sink) resolve(ctx context.Context, p *progress) error {
+	if len(p.readings) > 0 && !p.isStored {
+		stored, err := s.Store(ctx, p.readings)
 		if err != nil {
 			return err
 		}
-		d.stored, d.isStored = stored, true
-		d.addConflicts(batch, stored.Conflicts)
-	}
-	if len(d.letters) > 0 && s.DeadLetter != nil {
-		if err := s.DeadLetter(ctx, d.letters); err != nil {
-			return fmt.Errorf("send dead letters: %w", err)
+		p.stored, p.isStored = stored, true
+		if s.DeadLetter != nil {
+			p.addConflicts(stored.Conflicts)
 		}
 	}
-	s.end(batch, d, d.rejections, 0, d.stored.Outcomes...)
+	for p.sent < len(p.letters) {
+		n := min(p.sent+sendAtOnce, len(p.letters))
+		if err := s.DeadLetter(ctx, p.letters[p.sent:n]); err != nil {
+			return fmt.Errorf("send dead letters: %w", err)
+		}
+		p.sent = n
+	}
 	return nil
 }
 
 // Release forgets a batch that Handle failed on and does not get again.
 func (s *Sink) Release(batch []kafka.Record) {
-	d := s.begin(batch)
-	s.end(batch, d, 0, d.taken())
+	p := s.begin(batch)
+	if p.isOpen {
+		s.Tally.Settle(p.taken(), 0, p.taken())
+	}
+	s.end(batch, p)
 }
 
-// begin returns batch decoded, as an earlier attempt may have left it.
-func (s *Sink) begin(batch []kafka.Record) *decoded {
-	s.mu.Lock()
-	d := s.open[&batch[0]]
-	s.mu.Unlock()
-	if d != nil {
-		return d
-	}
-	d, _ = s.buffers.Get().(*decoded)
-	if d == nil {
-		d = new(decoded)
-	}
-	d.decode(batch)
-	s.Tally.Take(d.taken())
+// begin returns what an earlier attempt has left of batch.
+func (s *Sink) begin(batch []kafka.Record) *progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = map[*kafka.Record]*decoded{}
+	p := s.open[&batch[0]]
+	if p != nil {
+		return p
 	}
-	s.open[&batch[0]] = d
-	return d
+	if p, _ = s.buffers.Get().(*progress); p == nil {
+		p = new(progress)
+	}
+	p.batch = batch
+	if s.open == nil {
+		s.open = map[*kafka.Record]*progress{}
+	}
+	s.open[&batch[0]] = p
+	return p
 }
 
-// end counts what became of batch, and gives d's memory back, without what it refers to.
-func (s *Sink) end(batch []kafka.Record, d *decoded, rejected, released int, stored ...int) {
+// end gives p's memory back, without what it refers to.
+func (s *Sink) end(batch []kafka.Record, p *progress) {
 	s.mu.Lock()
 	delete(s.open, &batch[0])
 	s.mu.Unlock()
-	s.Tally.Settle(d.taken(), append([]int{rejected, released}, stored...)...)
-	clear(d.readings)
-	clear(d.letters)
-	*d = decoded{readings: d.readings[:0], records: d.records[:0], letters: d.letters[:0]}
-	s.buffers.Put(d)
-}
-
-func (d *decoded) decode(batch []kafka.Record) {
-	for i := range batch {
-		rec := &batch[i]
-		var rejected []iot.Rejection
-		d.readings, rejected = Decode(rec, d.readings)
-		for len(d.records) < len(d.readings) {
-			d.records = append(d.records, i)
-		}
-		for _, r := range rejected {
-			d.letters = append(d.letters, letter(rec, r))
-		}
-		d.rejections += len(rejected)
-	}
-}
-
-// addConflicts adds the letters for readings that cannot be stored; their indexes ascend.
-func (d *decoded) addConflicts(batch []kafka.Record, conflicts []int) {
-	record, first := -1, 0
-	var parts [][]byte // of the record, one for each of its readings, which begin at first
-	for _, i := range conflicts {
-		if d.records[i] != record {
-			record = d.records[i]
-			first, _ = slices.BinarySearch(d.records, record)
-			parts = readingParts(&batch[record])
-		}
-		rejection := Conflict(d.readings[i])
-		rejection.Bytes = parts[i-first]
-		d.letters = append(d.letters, letter(&batch[record], rejection))
-	}
+	p.clear()
+	*p = progress{slice: slice{readings: p.readings, records: p.records, letters: p.letters, rejected: p.rejected}}
+	s.buffers.Put(p)
 }
 
 // Conflict is the rejection, without its bytes, of a reading whose place is taken by another.
@@ -161,32 +147,5 @@ func Conflict(r iot.Reading) iot.Rejection {
 		Reason: iot.ReasonConflict,
 		Detail: "other values are stored for " + r.At.Format(timeFormat),
 		Device: r.Device,
-	}
-}
-
-// readingParts returns the part of rec's value behind each of its readings: a legacy record can hold a
-// batch, and then the neighbours of a dead letter are none.
-func readingParts(rec *kafka.Record) [][]byte {
-	if mediaType(rec.Header(headerContentType)) == typeProtobuf {
-		return [][]byte{rec.Value}
-	}
-	var parts [][]byte
-	for _, object := range payload.Objects(rec.Value) {
-		if readings, _ := payload.Decode(message(rec, object), nil); len(readings) > 0 {
-			parts = append(parts, object)
-		}
-	}
-	return parts
-}
-
-func letter(rec *kafka.Record, r iot.Rejection) DeadLetter {
-	return DeadLetter{
-		DeadLetter: iot.DeadLetter{
-			Rejection:   r,
-			Source:      fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset),
-			Received:    received(rec),
-			ContentType: string(rec.Header(headerContentType)),
-		},
-		Key: rec.Key,
 	}
 }

@@ -135,7 +135,8 @@ func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s span
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if len(batch.records) == r.MaxBatch || next >= s.end && len(batch.records) > 0 {
+		full := len(batch.records) == r.MaxBatch || batch.bytes >= batchBytes
+		if full || next >= s.end && len(batch.records) > 0 {
 			if err := r.Handle(ctx, batch.records); err != nil {
 				return err
 			}

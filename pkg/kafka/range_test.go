@@ -79,6 +79,26 @@ func TestRangeReader(t *testing.T) {
 		})
 	}
 
+	t.Run("long records make short batches", func(t *testing.T) {
+		const n, size = 8, 400_000
+		long := newTopic(t, servers, 1)
+		for range n {
+			send(t, long, kafka.Record{Topic: long.Topic, Value: make([]byte, size), Timestamp: start})
+		}
+		got := 0
+		r := &kafka.RangeReader{Config: long, From: start, MaxBatch: 100, Log: logger(t),
+			Handle: func(_ context.Context, batch []kafka.Record) error {
+				if len(batch)*size > 1<<20+size {
+					t.Errorf("a batch of %d", len(batch))
+				}
+				got += len(batch)
+				return nil
+			}}
+		if err := r.Run(t.Context()); err != nil || got != n {
+			t.Errorf("%d records, %v", got, err)
+		}
+	})
+
 	t.Run("an error of the handler ends it", func(t *testing.T) {
 		broken := errors.New("broken")
 		r := &kafka.RangeReader{Config: cfg, From: start, MaxBatch: 10, Log: logger(t),

@@ -7,7 +7,6 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
-	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
@@ -36,13 +35,14 @@ func (u *Updater) restoreIfLost(ctx context.Context) error {
 	again := &kafka.RangeReader{
 		Config: u.Kafka, From: start.Add(-u.TTL), MaxBatch: batchSize, Log: u.Log,
 		Handle: func(ctx context.Context, batch []kafka.Record) error {
-			readings := make([]iot.Reading, 0, len(batch))
-			for i := range batch {
-				readings, _ = event.Decode(&batch[i], readings)
+			for readings := range event.Slices(batch) {
+				n, err := u.Cache.PutLatest(ctx, readings, u.TTL)
+				if err != nil {
+					return err
+				}
+				restored.Add(int64(n))
 			}
-			n, err := u.Cache.PutLatest(ctx, readings, u.TTL)
-			restored.Add(int64(n))
-			return err
+			return nil
 		},
 	}
 	if err := u.Cache.Restore(ctx, again.Run); err != nil {

@@ -87,21 +87,23 @@ func (r *Replay) Run(ctx context.Context) (total Replayed, err error) {
 
 // store has the readings in batch stored.
 func (r *Replay) store(ctx context.Context, batch []kafka.Record) (n Replayed, err error) {
-	found := make([]iot.Reading, 0, len(batch))
-	for i := range batch {
-		var rejected []iot.Rejection
-		found, rejected = event.Decode(&batch[i], found)
-		n.Rejected += len(rejected)
-	}
 	n.Records = len(batch)
-	if len(found) == 0 {
-		return n, nil
+	for found, rejected := range event.Slices(batch) {
+		n.Rejected += rejected
+		if len(found) == 0 {
+			continue
+		}
+		var inserted iot.Inserted
+		err := daemon.Await(ctx, r.Log, "readings store", func(ctx context.Context) (err error) {
+			inserted, err = r.Store.InsertReadings(ctx, found)
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+		n.Stored += inserted.New
+		n.Duplicates += inserted.Duplicates
+		n.Conflicts += len(inserted.Conflicts)
 	}
-	var inserted iot.Inserted
-	err = daemon.Await(ctx, r.Log, "readings store", func(ctx context.Context) (err error) {
-		inserted, err = r.Store.InsertReadings(ctx, found)
-		return err
-	})
-	n.Stored, n.Duplicates, n.Conflicts = inserted.New, inserted.Duplicates, len(inserted.Conflicts)
-	return n, err
+	return n, nil
 }

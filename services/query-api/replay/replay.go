@@ -27,7 +27,9 @@ import (
 const (
 	sendTimeout = 3 * time.Second // for Kafka to take the readings of a call
 	maxAtOnce   = 32              // letters of one call
-	maxInFlight = 20_000          // readings of all calls, also of those that have given up waiting
+	maxDecoded  = 32 << 20        // bytes of the letters that are decoded, of all calls; see decodedSize
+	maxInFlight = 16 << 20        // bytes of the records on their way, of all calls, also of those that have given up waiting
+	recordCost  = 512             // about what a record takes beside its value until Kafka has it
 )
 
 // Result is what became of a letter.
@@ -53,7 +55,8 @@ type Replayer struct {
 	readings iot.ReadingReader
 	producer *kafka.Producer
 	topic    string
-	room     *semaphore.Weighted
+	decoding *semaphore.Weighted
+	inFlight *semaphore.Weighted
 	outcomes *prometheus.CounterVec
 	sent     prometheus.Counter
 }
@@ -64,7 +67,8 @@ func New(cfg kafka.Config, letters iot.DeadLetterStore, readings iot.ReadingRead
 	return &Replayer{
 		letters: letters, readings: readings, topic: cfg.Topic,
 		producer: kafka.NewProducer(cfg, log, metrics),
-		room:     semaphore.NewWeighted(maxInFlight),
+		decoding: semaphore.NewWeighted(maxDecoded),
+		inFlight: semaphore.NewWeighted(maxInFlight),
 		outcomes: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "telltale_replay_dead_letters_total",
 			Help: "Dead letters that somebody wanted replayed, by what became of them: replayed, rejected or unavailable.",
@@ -126,58 +130,97 @@ func (r *Replayer) settle(ctx context.Context, outcomes []Outcome) error {
 
 var errKafka = errors.New("kafka takes no readings")
 
+// decodedSize is what d takes at most while it is decoded step by step.
+func decodedSize(d iot.DeadLetter) int64 { return min(8*int64(len(d.Bytes)), maxDecoded) }
+
 // replay sends d on its way, and waits until it is in Kafka.
 func (r *Replayer) replay(ctx context.Context, d iot.DeadLetter) (Outcome, error) {
-	readings, rejected := event.DecodeAgain(d)
-	if len(rejected) == 0 && d.Reason == iot.ReasonConflict {
-		var err error
-		if rejected, err = r.conflicts(ctx, readings); err != nil {
-			return Outcome{}, err
-		}
+	size := decodedSize(d)
+	if r.decoding.Acquire(ctx, size) != nil {
+		return Outcome{ID: d.ID, Result: Unavailable}, nil
 	}
-	if len(rejected) > 0 {
-		return Outcome{ID: d.ID, Result: Rejected, Rejection: rejected[0]}, nil
+	defer r.decoding.Release(size)
+	rejection, err := r.check(ctx, d)
+	switch {
+	case err != nil:
+		return Outcome{}, err
+	case rejection.Reason != "":
+		return Outcome{ID: d.ID, Result: Rejected, Rejection: rejection}, nil
 	}
-	err := r.send(ctx, readings)
+	n, err := r.send(ctx, d)
 	switch {
 	case errors.Is(err, kafka.ErrTooLarge):
 		return Outcome{ID: d.ID, Result: Rejected, Rejection: iot.Rejection{Reason: iot.ReasonTooLarge, Detail: "a reading in it is larger than Kafka takes"}}, nil
 	case err != nil:
 		return Outcome{ID: d.ID, Result: Unavailable}, nil
 	}
-	return Outcome{ID: d.ID, Result: Replayed, Readings: len(readings)}, nil
+	return Outcome{ID: d.ID, Result: Replayed, Readings: n}, nil
 }
 
-// conflicts says which of readings, of a letter that lost its place to another reading, would do so again:
-// they would only come back as another letter.
-func (r *Replayer) conflicts(ctx context.Context, readings []iot.Reading) (rejected []iot.Rejection, err error) {
+// check returns the first rejection of what is in d, if there is one.
+func (r *Replayer) check(ctx context.Context, d iot.DeadLetter) (rejection iot.Rejection, err error) {
+	var decoder event.Decoder
+	var readings []iot.Reading
+	var rejected []iot.Rejection
+	for decoder.StartAgain(d); decoder.More() && rejection.Reason == "" && err == nil; {
+		readings, rejected = decoder.Next(readings[:0], rejected[:0])
+		switch {
+		case len(rejected) > 0:
+			rejection = rejected[0]
+		case d.Reason == iot.ReasonConflict:
+			rejection, err = r.conflict(ctx, readings)
+		}
+	}
+	return rejection, err
+}
+
+// conflict returns the rejection of the first of readings, of a letter that lost its place to another reading, that
+// would do so again: it would only come back as another letter.
+func (r *Replayer) conflict(ctx context.Context, readings []iot.Reading) (iot.Rejection, error) {
 	for _, reading := range readings {
 		page, err := r.readings.FindReadings(ctx, iot.ReadingQuery{
 			Device: reading.Device, From: reading.At, To: reading.At.Add(time.Millisecond), Limit: 1,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("look for a conflict: %w", err)
+			return iot.Rejection{}, fmt.Errorf("look for a conflict: %w", err)
 		}
 		if len(page.Readings) > 0 && !page.Readings[0].SameContent(reading) {
-			rejected = append(rejected, event.Conflict(reading))
+			return event.Conflict(reading), nil
 		}
 	}
-	return rejected, nil
+	return iot.Rejection{}, nil
 }
 
-// send returns when all of readings are in Kafka, or not all of them can be. What it no longer waits for takes
-// its room until Kafka has answered.
-func (r *Replayer) send(ctx context.Context, readings []iot.Reading) error {
+// send returns how many readings are in d when all of them are in Kafka, or an error when not all of them can be.
+// One step of them is sent after the other.
+func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error) {
 	if err := r.producer.Check(ctx); err != nil {
-		return err
+		return 0, err
 	}
-	if err := r.room.Acquire(ctx, int64(len(readings))); err != nil {
-		return err
+	var decoder event.Decoder
+	var readings []iot.Reading
+	for decoder.StartAgain(d); decoder.More(); {
+		readings, _ = decoder.Next(readings[:0], nil)
+		if err := r.sendStep(ctx, readings); err != nil {
+			return n, err
+		}
+		n += len(readings)
 	}
+	return n, nil
+}
+
+// sendStep returns when all of readings are in Kafka. What it no longer waits for takes its room until Kafka has
+// answered.
+func (r *Replayer) sendStep(ctx context.Context, readings []iot.Reading) error {
 	answers := make(chan error, len(readings))
 	for _, reading := range readings {
-		r.producer.Produce(event.Record(r.topic, reading), func(err error) {
-			r.room.Release(1)
+		record := event.Record(r.topic, reading)
+		size := min(int64(len(record.Value)+recordCost), maxInFlight)
+		if err := r.inFlight.Acquire(ctx, size); err != nil {
+			return err
+		}
+		r.producer.Produce(record, func(err error) {
+			r.inFlight.Release(size)
 			if err == nil {
 				r.sent.Inc()
 			}

@@ -1,0 +1,147 @@
+package event
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/payload"
+)
+
+// A batch of one megabyte can become hundreds: `[1,1,…]` is two bytes for each dead letter. So it is decoded a
+// slice at a time, and each slice is done with before the next.
+const (
+	// sliceBytes is about what a slice takes in memory, but for the one step of a Decoder that it ends with. A
+	// usual batch, of thousands of short readings, is one slice.
+	sliceBytes = 2 << 20
+	// letterBytes is about what a dead letter takes beside its bytes, which are the record's.
+	letterBytes = 300
+)
+
+// readingSize is about what r takes in memory.
+func readingSize(r *iot.Reading) int {
+	return 112 + 16*len(r.Metrics) + 32*len(r.Attributes) + r.ContentBytes()
+}
+
+// slice is what a part of a batch of records holds. The next call of fill uses its memory again.
+type slice struct {
+	batch   []kafka.Record
+	next    int // the record that is being decoded, or comes next
+	decoder Decoder
+	given   int // readings of that record so far
+
+	readings   []iot.Reading
+	records    []int // beside each reading, the index of its record
+	rejections int
+	letters    []DeadLetter // for the rejections, where somebody takes them
+	size       int          // of the readings and the letters
+
+	first   int // the record that the slice begins with or in
+	skipped int // readings of that record in earlier slices
+
+	rejected []iot.Rejection // of a step
+}
+
+// more reports whether there is more of the batch than was in slices until now.
+func (s *slice) more() bool { return s.next < len(s.batch) }
+
+// taken is how many readings the slice holds, rejected ones included.
+func (s *slice) taken() int { return len(s.readings) + s.rejections }
+
+// fill decodes the next slice, with letters or only the number of rejections.
+func (s *slice) fill(withLetters bool) {
+	s.clear()
+	s.first, s.skipped = s.next, s.given
+	for s.more() && s.size < sliceBytes {
+		rec := &s.batch[s.next]
+		if !s.decoder.More() {
+			s.decoder.Start(rec)
+		}
+		before := len(s.readings)
+		s.readings, s.rejected = s.decoder.Next(s.readings, s.rejected[:0])
+		for i := range s.readings[before:] {
+			s.size += readingSize(&s.readings[before+i])
+			s.records = append(s.records, s.next)
+		}
+		s.rejections += len(s.rejected)
+		if withLetters && len(s.rejected) > 0 {
+			s.addLetters(rec, s.rejected...)
+		}
+		s.given += len(s.readings) - before
+		if !s.decoder.More() {
+			s.next++
+			s.given = 0
+		}
+	}
+	clear(s.rejected)
+}
+
+// clear lets go of what the slice refers to.
+func (s *slice) clear() {
+	clear(s.readings)
+	clear(s.letters)
+	s.readings, s.records, s.letters, s.rejections, s.size = s.readings[:0], s.records[:0], s.letters[:0], 0, 0
+}
+
+func (s *slice) addLetters(rec *kafka.Record, rejected ...iot.Rejection) {
+	letter := DeadLetter{
+		DeadLetter: iot.DeadLetter{
+			Source:      fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset),
+			Received:    received(rec),
+			ContentType: string(rec.Header(headerContentType)),
+		},
+		Key: rec.Key,
+	}
+	for _, r := range rejected {
+		letter.Rejection = r
+		s.letters = append(s.letters, letter)
+		s.size += letterBytes
+	}
+}
+
+// addConflicts adds the letters for readings that cannot be stored; their indexes ascend.
+func (s *slice) addConflicts(conflicts []int) {
+	record, first := -1, 0
+	var parts [][]byte // of the record, one for each of its readings, which begin at first
+	for _, i := range conflicts {
+		if s.records[i] != record {
+			record = s.records[i]
+			first, _ = slices.BinarySearch(s.records, record)
+			if parts = readingParts(&s.batch[record]); record == s.first {
+				first -= s.skipped
+			}
+		}
+		rejection := Conflict(s.readings[i])
+		rejection.Bytes = parts[i-first]
+		s.addLetters(&s.batch[record], rejection)
+	}
+}
+
+// readingParts returns the part of rec's value behind each of its readings: a legacy record can hold a
+// batch, and then the neighbours of a dead letter are none.
+func readingParts(rec *kafka.Record) [][]byte {
+	if mediaType(rec.Header(headerContentType)) == typeProtobuf {
+		return [][]byte{rec.Value}
+	}
+	var parts [][]byte
+	for _, object := range payload.Objects(rec.Value) {
+		if readings, _ := payload.Decode(message(rec, object), nil); len(readings) > 0 {
+			parts = append(parts, object)
+		}
+	}
+	return parts
+}
+
+// Slices yields the readings in batch, a slice at a time, with the number of what is no reading there: for those
+// who only look at the readings and repeat a batch as a whole. The memory of a slice is used again for the next.
+func Slices(batch []kafka.Record) iter.Seq2[[]iot.Reading, int] {
+	return func(yield func([]iot.Reading, int) bool) {
+		for s := (slice{batch: batch}); s.more(); {
+			if s.fill(false); !yield(s.readings, s.rejections) {
+				return
+			}
+		}
+	}
+}
