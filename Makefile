@@ -100,13 +100,20 @@ test-secured: ## the services on servers that demand TLS and passwords
 test-start-order: images ## compose in random orders, and Kafka a minute late
 	go run ./deploy/acceptance/startorder
 
-# FAULT=regular expression, MODE=subscribe or listen, DURATION=time for which each fault is repeated, SEED=number
+# FAULT=regular expression, MODE=subscribe or listen, TIMES=how often each fault is injected at least, DURATION=time
+# for which it is repeated, SEED=number
 .PHONY: faults
 faults: ## break services, servers and networks under load: is all that was acknowledged stored?
-	go run ./deploy/acceptance/faults $(FAULT:%=-fault '%') $(MODE:%=-mode %) $(DURATION:%=-duration %) $(SEED:%=-seed %)
+	go run ./deploy/acceptance/faults $(FAULT:%=-fault '%') $(MODE:%=-mode %) $(TIMES:%=-times %) $(DURATION:%=-duration %) $(SEED:%=-seed %)
+
+# N cuts, in the four rows that there are of them; it takes root.
+N ?= 200
+.PHONY: power-cuts
+power-cuts: ## take the power of all-in-one's machine N times (200), at bad moments
+	TEST_REQUIRE=1 $(MAKE) faults FAULT='^power-cut' TIMES=$$((($(N) + 3) / 4))
 
 .PHONY: faults-red
-faults-red: ## the same with services that acknowledge too early: it must fail
+faults-red: ## the same with services that acknowledge too early, or sync nothing: it must fail
 	sh deploy/acceptance/faults/red.sh
 
 # MUTANT=regular expression

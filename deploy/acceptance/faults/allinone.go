@@ -5,46 +5,77 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// newAllInOne describes an all-in-one on embedded parts, with its data on a file system of 48 MiB of its own
-// where this program may mount one. unmount ends that.
-func newAllInOne(dir string) (y *system, unmount func(), err error) {
+// newAllInOne describes an all-in-one on embedded parts. Its data is put in place by renew.
+func newAllInOne(dir string) (*system, error) {
 	var addrs [4]string
 	for i := range addrs {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		defer l.Close() // held until all are chosen, so that they differ
 		addrs[i] = l.Addr().String()
 	}
-	data := filepath.Join(dir, "data")
-	if err := os.Mkdir(data, 0o755); err != nil {
-		return nil, nil, err
+	y := &system{
+		services: map[string]*service{}, api: "http://" + addrs[0], kafka: addrs[1], partitions: 4,
+		devices: map[string]string{listen: "tcp://" + addrs[2]}, data: filepath.Join(dir, "data"),
 	}
-	y = &system{services: map[string]*service{}, api: "http://" + addrs[0], kafka: addrs[1], partitions: 4, devices: map[string]string{listen: "tcp://" + addrs[2]}}
-	y.add(allInOne, dir, allInOne, addrs[3], "DATA_DIR="+data, "HTTP_ADDR="+addrs[0], "KAFKA_LISTEN_ADDR="+addrs[1],
+	y.add(allInOne, dir, allInOne, addrs[3], "DATA_DIR="+y.data, "HTTP_ADDR="+addrs[0], "KAFKA_LISTEN_ADDR="+addrs[1],
 		"MQTT_LISTEN_ADDR="+addrs[2], "LATEST_TTL=10m")
-	if err := mount(filepath.Join(dir, "disk"), data); err != nil {
-		return y, func() {}, nil //nolint:nilerr // not root, say: the row that needs it tells
-	}
-	y.disk = data
-	return y, func() { _ = run(exec.Command("umount", data)) }, nil
+	return y, nil
 }
 
-// mount makes a file into a disk with a file system on it.
-func mount(file, at string) error {
-	return errors.Join(
-		run(exec.Command("truncate", "--size", "48M", file)),
-		run(exec.Command("mkfs.ext4", "-q", "-m", "0", file)),
-		run(exec.Command("mount", "-o", "loop", file, at)))
+// renew gives an all-in-one that does not run an empty folder for its data, on a disk of its own where this program
+// may have one.
+func (y *system) renew() (err error) {
+	if err := y.closeDisk(); err != nil {
+		return err
+	}
+	if err := errors.Join(os.RemoveAll(y.data), os.Mkdir(y.data, 0o755)); err != nil {
+		return err
+	}
+	y.disk, y.diskless = newDisk(y.data)
+	return nil
+}
+
+func (y *system) closeDisk() (err error) {
+	if y.disk != nil {
+		err = y.disk.close()
+		y.disk = nil
+	}
+	return err
+}
+
+// filesUnder returns the files below data whose names there begin with in.
+func filesUnder(data, in string) ([]string, error) {
+	var files []string
+	err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was deleted just now
+		}
+		if err == nil && d.Type().IsRegular() && strings.HasPrefix(path, filepath.Join(data, in)) {
+			files = append(files, path)
+		}
+		return err
+	})
+	return files, err
+}
+
+// needDisk is nil where there is a disk for all-in-one's data.
+func (y *system) needDisk() error {
+	if y.disk == nil {
+		return fmt.Errorf("%w: it takes root, FUSE and a loop device to have a disk: %w", errNotHere, y.diskless)
+	}
+	return nil
 }
 
 // errNotHere is why a row cannot run on this machine. It does not fail.
@@ -52,12 +83,12 @@ var errNotHere = errors.New("not run")
 
 // fillDisk leaves no byte free under DATA_DIR, for a while.
 func fillDisk(ctx context.Context, t *trial) error {
-	if t.disk == "" {
-		return fmt.Errorf("%w: it takes root and a loop device to have a small disk", errNotHere)
+	if err := t.needDisk(); err != nil {
+		return err
 	}
 	lift := t.fault()
 	defer lift()
-	filler := filepath.Join(t.disk, "filler")
+	filler := filepath.Join(t.data, "filler")
 	f, err := os.Create(filler)
 	if err != nil {
 		return err

@@ -118,7 +118,7 @@ func (t *trial) silent(ctx context.Context, mode string) error {
 		return err
 	}
 	if n := t.acknowledged(mode) - before; n > 0 {
-		return fmt.Errorf("the fault has no effect: %d acknowledgements to devices that publish by %s", n, mode)
+		return fmt.Errorf("%d acknowledgements to devices that publish by %s, where there can be none", n, mode)
 	}
 	return nil
 }

@@ -73,19 +73,29 @@ func (h *harness) runOnAllInOne(ctx context.Context) error {
 	if len(chosen) == 0 || !slices.Contains(h.modes, listen) {
 		return nil
 	}
-	y, unmount, err := newAllInOne(h.dir)
+	y, err := newAllInOne(h.dir)
 	if err != nil {
 		return err
 	}
-	defer unmount()
-	return h.runOn(ctx, y, chosen)
+	y.services[allInOne].unsynced = h.unsynced
+	base := y.services[allInOne].settings
+	for _, r := range chosen {
+		y.services[allInOne].settings = with(base, r.settings...)
+		if err := y.renew(); err != nil {
+			return fmt.Errorf("before %s: %w", r.name, err)
+		}
+		if err := h.runOn(ctx, y, []row{r}); err != nil {
+			return errors.Join(err, y.closeDisk())
+		}
+	}
+	return y.closeDisk()
 }
 
 // runOn runs rows on y.
 func (h *harness) runOn(ctx context.Context, y *system, chosen []row) (err error) {
 	defer func() { err = errors.Join(err, y.stop()) }()
 	for _, r := range chosen {
-		t := &trial{system: y, row: r, dir: h.dir, dice: h.dice, duration: h.duration, next: h.next}
+		t := &trial{system: y, row: r, dir: h.dir, dice: h.dice, duration: h.duration, least: h.times, next: h.next}
 		outcomes, err := t.run(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)

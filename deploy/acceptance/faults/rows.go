@@ -77,6 +77,10 @@ var rows = slices.Concat(
 		{name: "kill-all-in-one", times: 3, inject: kill(allInOne), onAllInOne: true},
 		{name: "pause-all-in-one", inject: pause(longPause, allInOne), onAllInOne: true},
 		{name: "disk-full-all-in-one", times: 2, inject: fillDisk, onAllInOne: true},
+		{name: "power-cut", times: 3, inject: powerCut(anyTime), onAllInOne: true, settings: shortLog, trimmed: true},
+		{name: "power-cut-roll", inject: powerCut(atRoll), onAllInOne: true, settings: shortLog, trimmed: true},
+		{name: "power-cut-checkpoint", inject: powerCut(atCheckpoint), onAllInOne: true, settings: shortLog, trimmed: true, fleet: fleetOf{devices: 200, connections: 4, rate: 5}},
+		{name: "power-cut-start", inject: powerCut(atStart), onAllInOne: true, settings: shortLog, trimmed: true},
 	},
 )
 

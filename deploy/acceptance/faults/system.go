@@ -27,7 +27,9 @@ type system struct {
 	devices  map[string]string // by mode of the bridge: the URL where devices publish
 	api      string            // http://host:port
 	kafka    string            // host:port, past all faults
-	disk     string            // where a small file system of its own is mounted, if it is
+	data     string            // where all-in-one keeps everything
+	disk     *disk             // which data is on; nil where this program may not mount one: diskless says why
+	diskless error
 
 	partitions int // of the readings' topic, at least
 }

@@ -24,21 +24,30 @@ func (y *system) kafkaClient(opts ...kgo.Opt) (*kgo.Client, error) {
 
 // endOf returns where a topic ends now.
 func (y *system) endOf(ctx context.Context, topic string) (offsets, error) {
+	return y.offsetsOf(ctx, topic, (*kadm.Client).ListEndOffsets)
+}
+
+// startOf returns where a topic begins now.
+func (y *system) startOf(ctx context.Context, topic string) (offsets, error) {
+	return y.offsetsOf(ctx, topic, (*kadm.Client).ListStartOffsets)
+}
+
+func (y *system) offsetsOf(ctx context.Context, topic string, list func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error)) (offsets, error) {
 	client, err := y.kafkaClient()
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	listed, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
+	listed, err := list(kadm.NewClient(client), ctx, topic)
 	if err == nil {
 		err = listed.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask for the end of %s: %w", topic, err)
+		return nil, fmt.Errorf("ask for the offsets of %s: %w", topic, err)
 	}
-	end := offsets{}
-	listed.Each(func(o kadm.ListedOffset) { end[o.Partition] = o.Offset })
-	return end, nil
+	all := offsets{}
+	listed.Each(func(o kadm.ListedOffset) { all[o.Partition] = o.Offset })
+	return all, nil
 }
 
 // topicID is another one when the topic was deleted and made anew.
@@ -81,9 +90,13 @@ func (t *trial) readTopic(ctx context.Context) (records, error) {
 	if err != nil {
 		return all, err
 	}
+	begin, err := t.startOf(ctx, topic)
+	if err != nil {
+		return all, err
+	}
 	starts := map[int32]kgo.Offset{}
 	for partition, offset := range end {
-		start := t.before[partition]
+		start := max(t.before[partition], begin[partition])
 		if start > offset {
 			return all, fmt.Errorf("partition %d of %s ended at %d, and now at %d", partition, topic, start, offset)
 		}

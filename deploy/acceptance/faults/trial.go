@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,10 +25,13 @@ type row struct {
 
 	faults     simulator.Faults // of the devices
 	only       string           // the mode of the bridge whose devices it concerns; the others' show that it does not
+	fleet      fleetOf          // of each mode; zero is fleetSize
 	crowd      int              // connections of devices; each may take some of the bridge's memory
 	bound      int64            // of the memory of each process, where it is not the usual one
 	unordered  bool             // the order of a device's readings is not promised under this fault
 	onAllInOne bool
+	settings   []string // of all-in-one, beside the usual ones
+	trimmed    bool     // the log is so short that what was acknowledged need not be in it any more
 }
 
 const (
@@ -44,6 +48,7 @@ type trial struct {
 	dir      string // of the ledgers
 	dice     *rand.Rand
 	duration time.Duration // for which the fault is repeated
+	least    int           // how often it is injected, at least
 	next     iot.DeviceID  // the first that no fleet has yet
 	fleets   []*fleet
 
@@ -107,7 +112,7 @@ func (t *trial) run(ctx context.Context) ([]outcome, error) {
 	}
 	for _, mode := range []string{subscribe, listen} {
 		if t.devices[mode] != "" {
-			if _, err := t.addFleet(ctx, mode, fleetSize); err != nil {
+			if _, err := t.addFleet(ctx, mode, cmp.Or(t.row.fleet, fleetSize)); err != nil {
 				return nil, err
 			}
 		}
@@ -125,7 +130,7 @@ func (t *trial) torment(ctx context.Context) error {
 	if err := t.awaitNew(ctx, begin); err != nil {
 		return fmt.Errorf("before any fault: %w", err)
 	}
-	for n := 0; n < max(t.row.times, 1) || time.Since(begin) < t.duration; n++ {
+	for n := 0; n < max(t.row.times, t.least, 1) || time.Since(begin) < t.duration; n++ {
 		if err := t.pause(ctx, time.Second); err != nil {
 			return err
 		}
