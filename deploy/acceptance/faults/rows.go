@@ -81,6 +81,10 @@ var rows = slices.Concat(
 		{name: "power-cut-roll", inject: powerCut(atRoll), onAllInOne: true, settings: shortLog, trimmed: true},
 		{name: "power-cut-checkpoint", inject: powerCut(atCheckpoint), onAllInOne: true, settings: shortLog, trimmed: true, fleet: fleetOf{devices: 200, connections: 4, rate: 5}},
 		{name: "power-cut-start", inject: powerCut(atStart), onAllInOne: true, settings: shortLog, trimmed: true},
+		{name: "fsync-eio", times: 3, inject: failing(syncs, "error=EIO", everything, segmentOnce, database), onAllInOne: true},
+		{name: "enospc-at-fsync", times: 2, inject: failing(syncs, "error=ENOSPC", everything, segmentOnce), onAllInOne: true},
+		{name: "write-eio", times: 2, inject: failing(writes, "error=EIO", everything, database), onAllInOne: true},
+		{name: "slow-fsync", inject: slowDisk, onAllInOne: true},
 	},
 )
 

@@ -13,7 +13,8 @@ import (
 
 // The system calls that make durable what was written, and those that write.
 const (
-	syncs = "fsync,fdatasync"
+	syncs  = "fsync,fdatasync"
+	writes = "write,pwrite64,writev,pwritev,pwritev2"
 )
 
 // tracer is a strace that changes what system calls of a process do, for as long as it runs.
