@@ -121,6 +121,11 @@ faults-red: ## the same with services that acknowledge too early, or sync nothin
 mutants: ## break each promise by a line, and see its tests fail
 	go run ./deploy/acceptance/mutants $(MUTANT:%=-mutant '%')
 
+# ATTACK=regular expression
+.PHONY: attacks
+attacks: ## what a stranger who reaches a port may do: does anybody else suffer?
+	go run ./deploy/acceptance/attacks $(ATTACK:%=-attack '%')
+
 .PHONY: bench
 bench: servers build ## the table of speed and memory, on real servers
 	. deploy/test-urls.sh; go run ./deploy/acceptance/load

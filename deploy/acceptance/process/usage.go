@@ -25,15 +25,24 @@ func (p *Process) Usage() (cpu time.Duration, peak int64, err error) {
 		}
 		cpu += time.Duration(ticks) * tick
 	}
+	peak, err = p.status("VmHWM")
+	return cpu, peak, err
+}
+
+// Resident returns the resident memory in bytes as it is now.
+func (p *Process) Resident() (int64, error) { return p.status("VmRSS") }
+
+// status returns a size in bytes of /proc's status.
+func (p *Process) status(name string) (size int64, err error) {
 	status, err := os.ReadFile(p.proc("status"))
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	_, line, _ := strings.Cut(string(status), "VmHWM:")
-	if _, err := fmt.Sscanf(line, "%d kB", &peak); err != nil {
-		return 0, 0, fmt.Errorf("read VmHWM: %w", err)
+	_, line, _ := strings.Cut(string(status), name+":")
+	if _, err := fmt.Sscanf(line, "%d kB", &size); err != nil {
+		return 0, fmt.Errorf("read %s: %w", name, err)
 	}
-	return cpu, peak << 10, nil
+	return size << 10, nil
 }
 
 // ResetPeak begins the peak of the resident memory anew. It fails when the process has ended.

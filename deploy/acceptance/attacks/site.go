@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+
+	"github.com/telltale-iot/telltale/deploy/acceptance/process"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// site is where the attacks take place: the folder of binaries, logs and data, and what stands behind the
+// bridges that are attacked.
+type site struct {
+	dir    string
+	dice   *rand.Rand
+	behind *target      // nil until a row needs it
+	device iot.DeviceID // the last one of the fleets so far
+}
+
+// target is a running process, and its addresses (host:port). A bridge has no http and no kafka of its own:
+// these are what stands behind it.
+type target struct {
+	*process.Process
+	mqtt, http, kafka string
+}
+
+// memoryLimit is that of the services in k8s/base and docker-compose.yml, and goMemoryLimit what the same files
+// tell Go of it.
+const (
+	memoryLimit   = 256 << 20
+	goMemoryLimit = "GOMEMLIMIT=230MiB"
+)
+
+// allInOne starts an all-in-one on embedded parts, with its data in a folder of its own.
+func (s *site) allInOne(ctx context.Context, settings ...string) (*target, error) {
+	addrs, err := process.FreeAddrs(3)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.MkdirTemp(s.dir, "data-")
+	if err != nil {
+		return nil, err
+	}
+	t := &target{mqtt: addrs[0], http: addrs[1], kafka: addrs[2]}
+	usual := []string{"DATA_DIR=" + data, "MQTT_LISTEN_ADDR=" + t.mqtt, "HTTP_ADDR=" + t.http, "KAFKA_LISTEN_ADDR=" + t.kafka, goMemoryLimit}
+	return t, s.start(ctx, t, "all-in-one", append(usual, settings...))
+}
+
+// bridge starts an mqtt-bridge that devices connect to.
+func (s *site) bridge(ctx context.Context, settings ...string) (t *target, err error) {
+	if s.behind == nil {
+		if s.behind, err = s.allInOne(ctx); err != nil {
+			return nil, err
+		}
+	}
+	addrs, err := process.FreeAddrs(1)
+	if err != nil {
+		return nil, err
+	}
+	t = &target{mqtt: addrs[0], http: s.behind.http, kafka: s.behind.kafka}
+	usual := []string{"MQTT_LISTEN_ADDR=" + t.mqtt, "KAFKA_BROKERS=" + t.kafka, goMemoryLimit}
+	return t, s.start(ctx, t, "mqtt-bridge", append(usual, settings...))
+}
+
+// start starts a service with settings (VARIABLE=value), and waits until it is ready.
+func (s *site) start(ctx context.Context, t *target, service string, settings []string) error {
+	log, err := os.CreateTemp(s.dir, service+"-*.log")
+	if err != nil {
+		return err
+	}
+	_ = log.Close()
+	t.Process, err = process.Start(process.Spec{Binary: filepath.Join(s.dir, service), Settings: settings, Log: log.Name()})
+	if err != nil {
+		return err
+	}
+	if err := t.WaitReady(ctx); err != nil {
+		return errors.Join(err, t.Kill())
+	}
+	return nil
+}
+
+func (s *site) close() error {
+	if s.behind == nil {
+		return nil
+	}
+	return s.behind.Stop()
+}
