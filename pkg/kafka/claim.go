@@ -56,9 +56,9 @@ const settle = 2 * time.Millisecond
 // memory where records are long; a batch of readings is full by their number before.
 const batchBytes = 1 << 20
 
-// run consumes messages until they end or the session does, and then finishes what was fetched, within
-// HandlerGrace.
-func (c *claim) run(session context.Context, messages <-chan *sarama.ConsumerMessage) {
+// run consumes what comes from the partition until that or the session ends, and then finishes what was fetched,
+// within HandlerGrace.
+func (c *claim) run(session context.Context, from sarama.PartitionConsumer) {
 	handling, cancel := context.WithCancel(context.WithoutCancel(session))
 	defer cancel()
 	input, end := context.WithCancel(session)
@@ -71,7 +71,7 @@ func (c *claim) run(session context.Context, messages <-chan *sarama.ConsumerMes
 	go func() {
 		defer close(batches)
 		defer end()
-		for c.gather(input, messages, <-spare, batches) {
+		for c.gather(input, from, <-spare, batches) {
 		}
 	}()
 	failed := false
@@ -84,7 +84,8 @@ func (c *claim) run(session context.Context, messages <-chan *sarama.ConsumerMes
 
 // gather makes a batch of messages and hands it over: when it is full, or when its first record has waited
 // for settle and the handler is free; until then it grows. It reports whether there may be more.
-func (c *claim) gather(input context.Context, messages <-chan *sarama.ConsumerMessage, batch *recordBatch, out chan<- *recordBatch) bool {
+func (c *claim) gather(input context.Context, from sarama.PartitionConsumer, batch *recordBatch, out chan<- *recordBatch) bool {
+	messages := from.Messages()
 	var m *sarama.ConsumerMessage
 	more := true
 	select {
@@ -121,6 +122,15 @@ func (c *claim) gather(input context.Context, messages <-chan *sarama.ConsumerMe
 			more = false
 		}
 	}
+	select {
+	case out <- batch:
+		return more
+	default:
+	}
+	// Two batches are here. What is fetched now would only wait too, as many records as sarama's channel has places,
+	// however long they are.
+	from.Pause()
+	defer from.Resume()
 	out <- batch
 	return more
 }

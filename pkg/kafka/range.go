@@ -137,9 +137,11 @@ func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s span
 		}
 		full := len(batch.records) == r.MaxBatch || batch.bytes >= batchBytes
 		if full || next >= s.end && len(batch.records) > 0 {
+			from.Pause() // see gather
 			if err := r.Handle(ctx, batch.records); err != nil {
 				return err
 			}
+			from.Resume()
 			batch.reset()
 			silent.Reset(stall)
 		}

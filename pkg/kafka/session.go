@@ -48,7 +48,7 @@ func (s *session) ConsumeClaim(membership sarama.ConsumerGroupSession, from sara
 	c.extends(from.HighWaterMarkOffset())
 	s.setClaim(c)
 	defer s.dropClaim(c)
-	c.run(membership.Context(), from.Messages())
+	c.run(membership.Context(), from.(sarama.PartitionConsumer)) // sarama's claim is one
 	return nil
 }
 
