@@ -3,7 +3,8 @@ GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.
 BUF      := go run github.com/bufbuild/buf/cmd/buf@v1.75.0
 
 MODULES  := $(shell sed -n 's|^[[:space:]]*\./||p' go.work)
-SERVICES := mqtt-bridge ingest-writer cache-updater query-api all-in-one simulator
+IMAGES   := mqtt-bridge ingest-writer cache-updater query-api simulator
+SERVICES := $(IMAGES) all-in-one
 ROOT     := github.com/telltale-iot/telltale
 
 SERVER_URLS := TEST_MQTT_URL TEST_KAFKA_BROKERS TEST_MONGODB_URI TEST_REDIS_URL TEST_MYSQL_URL TEST_POSTGRES_URL
@@ -11,8 +12,15 @@ SERVER_URLS := TEST_MQTT_URL TEST_KAFKA_BROKERS TEST_MONGODB_URI TEST_REDIS_URL 
 # What --version of the binaries and images says.
 export VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -ldflags "-X $(ROOT)/pkg/daemon.version=$(VERSION)"
+
+# The images' names, for docker compose too; the Kubernetes manifests read that file themselves.
+include deploy/images/images.env
+export IMAGE_REGISTRY IMAGE_TAG
+# Without: an attestation has the time of the build in it, so that every build would be another image.
+export BUILDX_NO_DEFAULT_ATTESTATIONS := 1
+
 COMPOSE := docker compose
-EVERYTHING := COMPOSE_PROFILES=infra,mysql,postgres,demo,observe
+EVERYTHING := COMPOSE_PROFILES=infra,mysql,postgres,listen,demo,observe
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -42,16 +50,16 @@ accept-compose: up ## the contract, against docker compose
 
 .PHONY: images
 images: .env ## the image of every service
-	$(EVERYTHING) $(COMPOSE) build
+	$(EVERYTHING) $(COMPOSE) build $(IMAGES)
 
 .PHONY: image-sizes
 image-sizes: images ## each image is under 25 MB
-	@for s in mqtt-bridge ingest-writer cache-updater query-api simulator; do \
-	  n=$$(docker image inspect -f '{{.Size}}' telltale/$$s:dev); echo "$$n $$s"; [ $$n -lt 25000000 ] || exit 1; done
+	@for s in $(IMAGES); do \
+	  n=$$(docker image inspect -f '{{.Size}}' $(IMAGE_REGISTRY)/$$s:$(IMAGE_TAG)); echo "$$n $$s"; [ $$n -lt 25000000 ] || exit 1; done
 
 .PHONY: up
 up: .env images ## servers and services by docker compose, until they are healthy
-	$(COMPOSE) up -d --wait
+	@sh deploy/up.sh
 	@sh deploy/try-it.sh
 
 .PHONY: down
@@ -59,32 +67,25 @@ down: .env ## stop what `make up` started; data stays
 	$(EVERYTHING) $(COMPOSE) down --remove-orphans
 
 .PHONY: clean
-clean: .env ## stop it and drop its data
+clean: ## stop it and drop its data
+	@sh deploy/env.sh new
 	$(EVERYTHING) $(COMPOSE) down --remove-orphans --volumes
 
 .PHONY: logs
 logs: .env ## follow the logs of the services
-	$(EVERYTHING) $(COMPOSE) logs -f --tail 100 mqtt-bridge ingest-writer cache-updater query-api query-api-postgres
+	$(EVERYTHING) $(COMPOSE) logs -f --tail 100 mqtt-bridge ingest-writer cache-updater query-api query-api-postgres mqtt-bridge-listen
 
 .PHONY: ps
 ps: .env ## what runs, and how it is
 	$(EVERYTHING) $(COMPOSE) ps
 
-# What .env lacks of .env.example, at first all of it, is added, with passwords of its own. What is there
-# stays: servers keep the passwords that they were first started with.
 .PHONY: .env
 .env:
-	@umask 077; [ -e .env ] && new= || new=1; [ -z "$$(tail -c 1 .env 2>/dev/null)" ] || echo >>.env; \
-	while IFS= read -r line; do \
-	  case $$line in \
-	  [A-Z]*=*) ! grep -qs "^$${line%%=*}=" .env || continue;; \
-	  *) [ "$$new" ] || continue;; esac; \
-	  case $$line in *_PASSWORD=) line=$$line$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n');; esac; \
-	  echo "$$line" >>.env; done <.env.example
+	@sh deploy/env.sh
 
 .PHONY: servers
 servers: .env ## the servers of docker-compose.yml, for work on the services
-	$(COMPOSE) --profile infra up -d --wait
+	@COMPOSE_PROFILES=infra sh deploy/up.sh
 
 .PHONY: test-real
 test-real: servers ## the tests on real servers
@@ -95,6 +96,10 @@ REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/daemon/... pkg/kafka/... pkg/readings/
 .PHONY: test-secured
 test-secured: ## the services on servers that demand TLS and passwords
 	TEST_SECURED=1 go test -count=1 -timeout 15m ./deploy/acceptance/secured
+
+.PHONY: test-compose
+test-compose: images ## what `make up` says of a taken port, an old password, a service that is not ready …
+	TEST_COMPOSE=1 go test -count=1 -timeout 5m ./deploy/acceptance/compose
 
 .PHONY: test-start-order
 test-start-order: images ## compose in random orders, and Kafka a minute late

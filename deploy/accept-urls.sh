@@ -1,7 +1,21 @@
 # Sourced: what `make up` started, as deploy/acceptance/contract sees it.
 . ./.env
-export ACCEPT_HTTP_URL="http://127.0.0.1:${HTTP_PORT:-8000}"
-export ACCEPT_MQTT_URL="tcp://operator:$MQTT_OPERATOR_PASSWORD@127.0.0.1:${MQTT_PORT:-1883}"
-export ACCEPT_MQTT_MODE=subscribe
-export ACCEPT_KAFKA_BROKERS="127.0.0.1:${KAFKA_PORT:-9092}"
-export ACCEPT_OPS_URLS="http://127.0.0.1:${BRIDGE_OPS_PORT:-9101},http://127.0.0.1:${WRITER_OPS_PORT:-9102},http://127.0.0.1:${UPDATER_OPS_PORT:-9103},http://127.0.0.1:${API_OPS_PORT:-9104}"
+
+# where is the address on this machine of a port of a container, of the first of these services that runs
+where() { # port, service …
+  port=$1
+  shift
+  for service in "$@"; do
+    docker compose port "$service" "$port" 2>/dev/null && return
+  done
+}
+
+export ACCEPT_HTTP_URL="http://$(where 8000 query-api query-api-postgres)"
+export ACCEPT_KAFKA_BROKERS="$(where 9092 kafka)"
+if mqtt=$(where 1883 mqtt-bridge-listen); then
+  export ACCEPT_MQTT_MODE=listen ACCEPT_MQTT_URL="tcp://$mqtt"
+else
+  [ "${MQTT_SHARED:-false}" = true ] && ACCEPT_MQTT_MODE=shared || ACCEPT_MQTT_MODE=subscribe
+  export ACCEPT_MQTT_MODE ACCEPT_MQTT_URL="tcp://operator:$MQTT_OPERATOR_PASSWORD@$(where 1883 mosquitto)"
+fi
+export ACCEPT_OPS_URLS="http://$(where 9100 mqtt-bridge mqtt-bridge-listen),http://$(where 9100 ingest-writer),http://$(where 9100 cache-updater),http://$(where 9100 query-api query-api-postgres)"

@@ -1,12 +1,32 @@
 #!/bin/sh
-# Prints what to do first with what `make up` started.
+# Prints what to do first with what `make up` started: commands that can be pasted as they are. Where simulated
+# devices run it waits for their first reading, so that there is something to be read.
 set -eu
+cd "$(dirname "$0")/.."
 . ./.env
-api=http://127.0.0.1:${HTTP_PORT:-8000}
-cat <<END
+api=http://$(docker compose port query-api 8000 2>/dev/null || docker compose port query-api-postgres 8000)
 
+reading='{"device_id": 1001, "temperature": 21.5, "humidity": 40}'
+publish="-q 1 -t sensors/data -m '$reading'"
+if at=$(docker compose port mqtt-bridge-listen 1883 2>/dev/null); then
+  publish="mosquitto_pub -h ${at%:*} -p ${at##*:} $publish"
+elif at=$(docker compose port mosquitto 1883) && command -v mosquitto_pub >/dev/null; then
+  publish="mosquitto_pub -h ${at%:*} -p ${at##*:} -u device -P $MQTT_DEVICE_PASSWORD $publish"
+else
+  publish="docker compose exec mosquitto mosquitto_pub -u device -P $MQTT_DEVICE_PASSWORD $publish"
+fi
+
+cat <<END
 Telltale is up: $api/api/docs/
-  publish a reading   mosquitto_pub -h 127.0.0.1 -p ${MQTT_PORT:-1883} -u device -P $MQTT_DEVICE_PASSWORD -q 1 -t sensors/data -m '{"device_id": 1, "temperature": 21.5, "humidity": 40}'
-  read it back        curl $api/api/devices/1/latest/
-mosquitto_pub is in the container too: docker compose exec mosquitto mosquitto_pub …
+  publish a reading   $publish
+  read it back        curl $api/api/devices/1001/latest/
 END
+
+if docker compose ps --services --status running | grep -qx simulator; then
+  patience=60
+  until [ "$(docker compose exec -T redis redis-cli dbsize)" != 0 ]; do
+    [ $((patience -= 1)) -gt 0 ] || { echo "the simulated devices' readings do not arrive: make logs shows why" >&2; exit 1; }
+    sleep 1
+  done
+  echo "  simulated devices   curl $api/api/readings/latest_all/"
+fi
