@@ -30,8 +30,9 @@ type DB struct {
 	Write *sql.DB
 	// Read has several connections, which refuse to write.
 	Read *sql.DB
+	// Path is that of the file, absolute. Errors of statements do not say it: whoever wraps them does.
+	Path string
 
-	wal      string       // the path of the WAL
 	walBound atomic.Int64 // the size above which BoundWAL acts next
 }
 
@@ -54,7 +55,7 @@ func Open(path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	db := &DB{Write: write, Read: read, wal: path + "-wal"}
+	db := &DB{Write: write, Read: read, Path: path}
 	db.walBound.Store(maxWALBytes)
 	return db, nil
 }
@@ -93,7 +94,7 @@ func open(path string, connections int, options url.Values) (*sql.DB, error) {
 func (db *DB) Check(ctx context.Context) error {
 	var tables int
 	if err := db.Read.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
-		return fmt.Errorf("read schema: %w", err)
+		return fmt.Errorf("read schema of %s: %w", db.Path, err)
 	}
 	return nil
 }

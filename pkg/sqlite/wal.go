@@ -24,7 +24,7 @@ const (
 // writer waits here, for a moment, until the readers have caught up. Readers that take longer than that are
 // not waited for again until the WAL has grown as much once more.
 func (db *DB) BoundWAL() {
-	wal, err := os.Stat(db.wal)
+	wal, err := os.Stat(db.Path + "-wal")
 	if err != nil || wal.Size() <= db.walBound.Load() {
 		return
 	}

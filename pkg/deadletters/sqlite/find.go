@@ -19,7 +19,7 @@ func (s *Store) DeadLetter(ctx context.Context, id iot.LetterID) (iot.DeadLetter
 	case errors.Is(err, sql.ErrNoRows):
 		return d, iot.ErrNotFound
 	case err != nil:
-		return d, fmt.Errorf("find dead letter: %w", err)
+		return d, fmt.Errorf("find dead letter in %s: %w", s.db.Path, err)
 	}
 	return d, nil
 }
@@ -38,7 +38,7 @@ func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot
 		return err == nil && p.Add(d), err
 	})
 	if err != nil {
-		return iot.DeadLetterPage{}, fmt.Errorf("find dead letters: %w", err)
+		return iot.DeadLetterPage{}, fmt.Errorf("find dead letters in %s: %w", s.db.Path, err)
 	}
 	return p.DeadLetterPage, nil
 }
@@ -55,7 +55,7 @@ func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (co
 		return true, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("count dead letters: %w", err)
+		return nil, fmt.Errorf("count dead letters in %s: %w", s.db.Path, err)
 	}
 	return counts, nil
 }

@@ -54,7 +54,7 @@ CREATE INDEX IF NOT EXISTS dead_letters_oldest ON dead_letters (stored_at);`
 // Prepare creates the table and its indexes where they are missing.
 func (s *Store) Prepare(ctx context.Context) error {
 	if _, err := s.db.Write.ExecContext(ctx, schema); err != nil {
-		return fmt.Errorf("create table dead_letters: %w", err)
+		return fmt.Errorf("create table dead_letters in %s: %w", s.db.Path, err)
 	}
 	return nil
 }

@@ -1,7 +1,11 @@
 package sqlite_test
 
 import (
+	"bytes"
+	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,6 +129,34 @@ func TestPlans(t *testing.T) {
 		}
 		if plan != want {
 			t.Errorf("%s:\n%s, want\n%s", query, plan, want)
+		}
+	}
+}
+
+// TestDamage: an error of a file names it.
+func TestDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readings.db")
+	store, err := sqlitedeadletters.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(store.Prepare(t.Context()), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const schema = 4096 // bytes at the beginning
+	if err := os.WriteFile(path, append(content[:schema], bytes.Repeat([]byte{0xff}, len(content)-schema)...), 0); err != nil {
+		t.Fatal(err)
+	}
+	damaged := openFile(t, path)
+	_, inserting := damaged.InsertDeadLetters(t.Context(), []iot.DeadLetter{{}})
+	_, finding := damaged.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 1})
+	for _, err := range []error{inserting, finding} {
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("error %v does not name the file", err)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("insert dead letters: %w", err)
+		return 0, fmt.Errorf("insert dead letters into %s: %w", s.db.Path, err)
 	}
 	s.db.BoundWAL()
 	return stored, nil
@@ -63,7 +63,7 @@ func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.R
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("mark dead letters: %w", err)
+		return fmt.Errorf("mark dead letters in %s: %w", s.db.Path, err)
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.R
 func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.LetterID) error {
 	n, err := affected(s.db.Write.ExecContext(ctx, deleteRow, id[:]))
 	if err != nil {
-		return fmt.Errorf("delete dead letter: %w", err)
+		return fmt.Errorf("delete dead letter from %s: %w", s.db.Path, err)
 	}
 	if n == 0 {
 		return iot.ErrNotFound
@@ -88,7 +88,7 @@ func (s *Store) DeleteDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (d
 		n, err := affected(s.db.Write.ExecContext(ctx,
 			`DELETE FROM dead_letters WHERE rowid IN (SELECT rowid FROM dead_letters `+where+` LIMIT ?)`, append(args, portion)...))
 		if err != nil {
-			return deleted, fmt.Errorf("delete dead letters: %w", err)
+			return deleted, fmt.Errorf("delete dead letters from %s: %w", s.db.Path, err)
 		}
 		s.db.BoundWAL()
 		if deleted += n; n < portion {

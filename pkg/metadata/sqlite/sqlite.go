@@ -24,6 +24,7 @@ func Open(path string) (*sqlstore.Store, error) {
 	// No Lock and no ForUpdate: a transaction that writes is the only one from its beginning on.
 	return sqlstore.New(db.Read, db.Write, sqlstore.Dialect{
 		SQL:        sqlitedialect.New(),
+		File:       db.Path,
 		Versions:   goose.DialectSQLite3,
 		Migrations: migrations,
 		Meaning:    meaning,

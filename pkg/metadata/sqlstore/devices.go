@@ -40,7 +40,7 @@ func (s *Store) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, err
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := checkDevice(iot.DeviceChange{Name: &d.Name, Location: &d.Location}); err != nil {
-		return iot.Device{}, wrap("create device", err)
+		return iot.Device{}, s.wrap("create device", err)
 	}
 	if d.ID != 0 && !d.ID.Valid() {
 		return iot.Device{}, fmt.Errorf("create device %d: %w", d.ID, iot.ErrInvalid)
@@ -51,7 +51,7 @@ func (s *Store) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, err
 		if d.ID == 0 && errors.Is(err, iot.ErrConflict) {
 			continue // a device registered itself under that id meanwhile; it is seen the next time
 		}
-		return created, wrap("create device", err)
+		return created, s.wrap("create device", err)
 	}
 }
 
@@ -84,7 +84,7 @@ func (s *Store) Device(ctx context.Context, id iot.DeviceID) (iot.Device, error)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	d, err := findOne(ctx, s.read, scanDevice, selectDevices+"WHERE id = ?", int64(id))
-	return d, wrap("find device", err)
+	return d, s.wrap("find device", err)
 }
 
 // Devices implements iot.MetadataStore.
@@ -92,14 +92,14 @@ func (s *Store) Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, e
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := checkLimit(q.Limit); err != nil {
-		return nil, wrap("find devices", err)
+		return nil, s.wrap("find devices", err)
 	}
 	where, args := "WHERE id > ?", []any{int64(q.After)}
 	if q.Owner != 0 {
 		where, args = where+" AND user_id = ?", append(args, q.Owner)
 	}
 	devices, err := find(ctx, s.read, scanDevice, selectDevices+where+" ORDER BY id LIMIT ?", append(args, q.Limit)...)
-	return devices, wrap("find devices", err)
+	return devices, s.wrap("find devices", err)
 }
 
 // UpdateDevice implements iot.MetadataStore.
@@ -107,7 +107,7 @@ func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceC
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := checkDevice(c); err != nil {
-		return iot.Device{}, wrap("update device", err)
+		return iot.Device{}, s.wrap("update device", err)
 	}
 	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		if c != (iot.DeviceChange{}) {
@@ -129,7 +129,7 @@ func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceC
 		return err
 	})
 	if err != nil {
-		return iot.Device{}, wrap("update device", err)
+		return iot.Device{}, s.wrap("update device", err)
 	}
 	return d, nil
 }
@@ -148,7 +148,7 @@ func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) error {
 		}
 		return ids.deleted(ctx, tx, id)
 	})
-	return wrap("delete device", err)
+	return s.wrap("delete device", err)
 }
 
 func checkDevice(c iot.DeviceChange) error {

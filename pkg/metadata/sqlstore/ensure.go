@@ -27,7 +27,7 @@ func (s *Store) EnsureDevices(ctx context.Context, ids []iot.DeviceID) (created 
 		n, err := s.ensure(ctx, chunk)
 		created += n
 		if err != nil {
-			return created, wrap("ensure devices", err)
+			return created, s.wrap("ensure devices", err)
 		}
 	}
 	return created, nil

@@ -31,9 +31,9 @@ func (s *Store) Prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	if err := s.Check(ctx); err != nil { // the quick answer of a server that is away or hangs
-		return wrap("prepare tables", err)
+		return s.wrap("prepare tables", err)
 	}
-	return wrap("prepare tables", s.exclusively(ctx, func() error { return s.migrate(ctx) }))
+	return s.wrap("prepare tables", s.exclusively(ctx, func() error { return s.migrate(ctx) }))
 }
 
 func (s *Store) migrate(ctx context.Context) error {

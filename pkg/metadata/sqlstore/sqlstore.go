@@ -28,6 +28,7 @@ import (
 type Dialect struct {
 	SQL        schema.Dialect // how values are written
 	Versions   goose.Dialect  // how the versions of the tables are recorded
+	File       string         // which errors name; "" is a server
 	Migrations fs.FS          // in the folder migrations a file of SQL per version, 00001_name.sql and so on
 
 	// Lock is a query whose one value is 1 once its session has a lock that no other session has in
@@ -85,7 +86,7 @@ func LimitPool(db *sql.DB) {
 func (s *Store) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return wrap("check metadata store", s.read.PingContext(ctx))
+	return s.wrap("check metadata store", s.read.PingContext(ctx))
 }
 
 // Close closes all connections. It waits for the statements that are running.
@@ -160,9 +161,12 @@ func changed(result sql.Result, err error) error {
 }
 
 // wrap says what was being done when err, if any, happened.
-func wrap(doing string, err error) error {
+func (s *Store) wrap(doing string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if s.dialect.File != "" {
+		doing += " in " + s.dialect.File
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

@@ -33,14 +33,14 @@ func (s *Store) CreateUser(ctx context.Context, u iot.User) (iot.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := checkUser(iot.UserChange{Username: &u.Username, Email: &u.Email}); err != nil {
-		return iot.User{}, wrap("create user", err)
+		return iot.User{}, s.wrap("create user", err)
 	}
 	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		u, err = insertUser(ctx, tx, u)
 		return err
 	})
 	if err != nil {
-		return iot.User{}, wrap("create user", err)
+		return iot.User{}, s.wrap("create user", err)
 	}
 	return u, nil
 }
@@ -57,7 +57,7 @@ func (s *Store) User(ctx context.Context, id int64) (iot.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	u, err := findOne(ctx, s.read, scanUser, selectUsers+"WHERE id = ?", id)
-	return u, wrap("find user", err)
+	return u, s.wrap("find user", err)
 }
 
 // Users implements iot.MetadataStore.
@@ -65,17 +65,17 @@ func (s *Store) Users(ctx context.Context, q iot.UserQuery) ([]iot.User, error) 
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := checkLimit(q.Limit); err != nil {
-		return nil, wrap("find users", err)
+		return nil, s.wrap("find users", err)
 	}
 	where, args := "WHERE id > ?", []any{q.After}
 	if q.Username != "" {
 		if err := checkUsername(q.Username); err != nil {
-			return nil, wrap("find users", err)
+			return nil, s.wrap("find users", err)
 		}
 		where, args = where+" AND username = ?", append(args, q.Username)
 	}
 	users, err := find(ctx, s.read, scanUser, selectUsers+where+" ORDER BY id LIMIT ?", append(args, q.Limit)...)
-	return users, wrap("find users", err)
+	return users, s.wrap("find users", err)
 }
 
 // UpdateUser implements iot.MetadataStore.
@@ -83,7 +83,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, c iot.UserChange) (u i
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := checkUser(c); err != nil {
-		return iot.User{}, wrap("update user", err)
+		return iot.User{}, s.wrap("update user", err)
 	}
 	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		if c != (iot.UserChange{}) {
@@ -102,7 +102,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, c iot.UserChange) (u i
 		return err
 	})
 	if err != nil {
-		return iot.User{}, wrap("update user", err)
+		return iot.User{}, s.wrap("update user", err)
 	}
 	return u, nil
 }
@@ -129,7 +129,7 @@ func (s *Store) DeleteUser(ctx context.Context, id int64) error {
 		}
 		return changed(tx.ExecContext(ctx, "DELETE FROM users WHERE id = ?", id)) // and, by its foreign key, devices
 	})
-	return wrap("delete user", err)
+	return s.wrap("delete user", err)
 }
 
 func checkUser(c iot.UserChange) error {
