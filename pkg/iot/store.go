@@ -102,7 +102,7 @@ func ParseCursor(s string) (Cursor, error) {
 
 // LatestCache keeps each device's newest reading for as long as the device counts as online. It may be
 // emptied at any time: what is lost comes back with the next reading of each device, or before that when its
-// owner notices (package latest).
+// owner notices (package latest). One that is full may keep nothing of devices that are new.
 //
 // Received is zero in the readings that it returns and delivers; they are shared and must not be changed.
 type LatestCache interface {

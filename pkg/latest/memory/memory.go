@@ -1,5 +1,5 @@
 // Package memory keeps latest readings in this process: for the all-in-one binary and for tests. A restart
-// forgets them.
+// forgets them. Their memory is bounded (maxBytes), however many devices there are.
 package memory
 
 import (
@@ -16,6 +16,18 @@ import (
 // follows the number of devices that are online, whatever ids were ever seen.
 const sweepInterval = time.Minute
 
+const (
+	// maxBytes bounds what the readings take: some 100,000 of a few metrics. When it is full, devices that are
+	// new are not kept until others have fallen silent: whoever invents devices takes no other's place.
+	maxBytes = 32 << 20
+	// entryBytes and memberBytes are about what an entry, and a metric or an attribute of it, take beside the
+	// bytes of their names and texts.
+	entryBytes  = 256
+	memberBytes = 32
+	// fullSweepInterval is how often room is looked for when there is none.
+	fullSweepInterval = time.Second
+)
+
 // subscriberBuffer is how many changes a subscriber may lag behind before it is cut off.
 const subscriberBuffer = 1024
 
@@ -23,7 +35,8 @@ const subscriberBuffer = 1024
 type Cache struct {
 	mu          sync.RWMutex
 	entries     map[iot.DeviceID]entry
-	sweepAt     time.Time
+	bytes       int       // of all entries, at most maxBytes
+	swept       time.Time // when expired entries were last removed
 	subscribers map[chan iot.Reading]struct{}
 	complete    bool
 }
@@ -31,6 +44,7 @@ type Cache struct {
 type entry struct {
 	reading iot.Reading
 	expires time.Time
+	bytes   int
 }
 
 // New returns an empty cache.
@@ -46,7 +60,7 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sweep(now)
+	c.sweep(now, sweepInterval)
 
 	var accepted []iot.DeviceID // may name a device twice
 	for _, r := range batch {
@@ -58,9 +72,9 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 			continue
 		}
 		r.Received = time.Time{}
-		r.Metrics, r.Attributes = slices.Clone(r.Metrics), slices.Clone(r.Attributes) // the batch is the caller's
-		c.entries[r.Device] = entry{r, expires}
-		accepted = append(accepted, r.Device)
+		if c.put(now, r, expires) {
+			accepted = append(accepted, r.Device)
+		}
 	}
 
 	slices.Sort(accepted)
@@ -69,6 +83,28 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 		c.publish(c.entries[id].reading)
 	}
 	return len(accepted), nil
+}
+
+// put keeps r instead of what is kept of its device, and reports whether there was room for it. Without, nothing
+// of the device is kept: what was there is not the latest any more. c.mu is held.
+func (c *Cache) put(now time.Time, r iot.Reading, expires time.Time) bool {
+	c.remove(r.Device)
+	n := entryBytes + r.ContentBytes() + memberBytes*(len(r.Metrics)+len(r.Attributes))
+	if c.bytes+n > maxBytes {
+		c.sweep(now, fullSweepInterval)
+	}
+	if c.bytes+n > maxBytes {
+		return false
+	}
+	r.Metrics, r.Attributes = slices.Clone(r.Metrics), slices.Clone(r.Attributes) // the batch is the caller's
+	c.entries[r.Device] = entry{r, expires, n}
+	c.bytes += n
+	return true
+}
+
+func (c *Cache) remove(id iot.DeviceID) {
+	c.bytes -= c.entries[id].bytes
+	delete(c.entries, id)
 }
 
 // Latest implements iot.LatestCache.
@@ -161,15 +197,15 @@ func (c *Cache) cutOff(ch chan iot.Reading) {
 	}
 }
 
-// sweep removes what has expired, now and then. c.mu is held.
-func (c *Cache) sweep(now time.Time) {
-	if now.Before(c.sweepAt) {
+// sweep removes what has expired, unless it did so within the interval before. c.mu is held.
+func (c *Cache) sweep(now time.Time, interval time.Duration) {
+	if now.Sub(c.swept) < interval {
 		return
 	}
 	for id, e := range c.entries {
 		if !now.Before(e.expires) {
-			delete(c.entries, id)
+			c.remove(id)
 		}
 	}
-	c.sweepAt = now.Add(sweepInterval)
+	c.swept = now
 }
