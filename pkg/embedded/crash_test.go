@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	if dir == "" {
 		os.Exit(m.Run())
 	}
-	if _, err := StartKafka(KafkaConfig{Dir: dir, Addr: addr, MaxBytes: 64 << 20}); err != nil {
+	if _, err := StartKafka(KafkaConfig{Dir: dir, Addr: addr, Writes: true, MaxBytes: 64 << 20}); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -250,7 +250,7 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-func TestWholeEntries(t *testing.T) {
+func TestReadJournal(t *testing.T) {
 	dir := t.TempDir()
 	k := open(t, KafkaConfig{Dir: dir})
 	c := newClient(t, k.Addr(), 1)
@@ -260,18 +260,15 @@ func TestWholeEntries(t *testing.T) {
 	if err != nil || !strings.Contains(string(journal), "commit") {
 		t.Fatalf("journal %q: %v", journal, err)
 	}
-	if n := wholeEntries(journal); n != len(journal) {
-		t.Errorf("%d of %d bytes are whole", n, len(journal))
+	if whole, damaged, torn := readJournal(journal); len(whole) != len(journal) || damaged != 0 || torn != 0 {
+		t.Errorf("%d of %d bytes are whole, %d are damaged, %d torn", len(whole), len(journal), damaged, torn)
 	}
 	previous := 0
 	for n := range journal { // cut anywhere, only whole entries are left
-		whole := wholeEntries(journal[:n])
-		if whole > n || whole < previous {
-			t.Errorf("of the first %d bytes %d are whole, of one less %d", n, whole, previous)
+		whole, damaged, torn := readJournal(journal[:n])
+		if len(whole) > n || len(whole) < previous || damaged != 0 || torn != n-len(whole) {
+			t.Errorf("of the first %d bytes %d are whole, of one less %d; %d are damaged, %d torn", n, len(whole), previous, damaged, torn)
 		}
-		if again := wholeEntries(journal[:whole]); again != whole {
-			t.Errorf("of the first %d bytes %d are whole, and of these %d", n, whole, again)
-		}
-		previous = whole
+		previous = len(whole)
 	}
 }

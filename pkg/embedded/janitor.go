@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -19,9 +20,12 @@ const sweepEvery = 10 * time.Second
 // outage of a store longer than the retention would lose records that were acknowledged; it would empty a
 // partition, and then forget after a restart at which offset that was; and after a restart it would not do
 // it at all.
+//
+// Only groups of this process have records kept for them. Any client can commit an offset once and never come back.
 type janitor struct {
 	cluster   *kfake.Cluster
-	addr      string
+	port      *port
+	groups    []string // of this process
 	retention time.Duration
 	maxBytes  int64
 	log       *slog.Logger
@@ -31,16 +35,13 @@ type janitor struct {
 
 func newJanitor(cfg KafkaConfig, k *Kafka) *janitor {
 	return &janitor{
-		cluster: k.cluster, addr: k.addr,
+		cluster: k.cluster, port: k.port, groups: cfg.Groups,
 		retention: cfg.Retention, maxBytes: cfg.MaxBytes, log: cfg.Log, every: sweepEvery,
 	}
 }
 
 func (j *janitor) run(ctx context.Context) {
-	if j.retention <= 0 && j.maxBytes <= 0 {
-		return
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(j.addr), kgo.ClientID("embedded-retention"))
+	client, err := kgo.NewClient(kgo.SeedBrokers(string(j.port.addr)), kgo.Dialer(j.port.dial), kgo.ClientID("embedded-retention"))
 	if err != nil {
 		j.log.Error("old records are not deleted", "err", err)
 		return
@@ -61,17 +62,25 @@ func (j *janitor) run(ctx context.Context) {
 }
 
 func (j *janitor) sweep(ctx context.Context, client *kgo.Client) error {
-	topics, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client) // of all topics
-	if err != nil {
-		return fmt.Errorf("list topics: %w", err)
-	}
 	list, err := kmsg.NewPtrListGroupsRequest().RequestWith(ctx, client)
 	if err != nil {
 		return fmt.Errorf("list groups: %w", err)
 	}
-	var groups []*kfake.GroupInfo
+	names := make([]string, 0, len(list.Groups))
 	for _, g := range list.Groups {
-		if info := j.cluster.GroupInfo(g.Group); info != nil {
+		names = append(names, g.Group)
+	}
+	j.port.knowGroups(names)
+	if j.retention <= 0 && j.maxBytes <= 0 {
+		return nil
+	}
+	topics, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client) // of all topics
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
+	var groups []*kfake.GroupInfo
+	for _, name := range j.groups {
+		if info := j.cluster.GroupInfo(name); info != nil {
 			groups = append(groups, info)
 		}
 	}
@@ -105,11 +114,11 @@ func (j *janitor) trim(ctx context.Context, client *kgo.Client, topic string, p 
 		}
 		start = max(start, young)
 	}
-	unread := firstUnread(topic, p, groups)
+	unread, group := firstUnread(topic, p, groups)
 	if unread < start && time.Since(j.warned) > time.Minute {
 		j.warned = time.Now()
-		j.log.Warn("keeping records longer than configured, since a group has not read them", "topic", topic,
-			"partition", p.Partition, "records", start-unread, "bytes", p.NumBytes)
+		j.log.Warn("keeping records longer than configured, until the group has read them; see what its service waits for in /readyz?verbose",
+			"group", group, "topic", topic, "partition", p.Partition, "records", start-unread, "bytes", p.NumBytes)
 	}
 	start = min(start, unread, p.HighWatermark-1)
 	if start <= p.LogStartOffset {
@@ -118,25 +127,28 @@ func (j *janitor) trim(ctx context.Context, client *kgo.Client, topic string, p 
 	return j.cluster.DeleteRecords(topic, p.Partition, start)
 }
 
-// firstUnread returns the offset of the first record that a group which reads the topic has not committed.
-func firstUnread(topic string, p *kfake.PartitionInfo, groups []*kfake.GroupInfo) int64 {
-	first := p.HighWatermark
+// firstUnread returns the offset of the first record that a group which reads the topic has not committed,
+// and the group.
+func firstUnread(topic string, p *kfake.PartitionInfo, groups []*kfake.GroupInfo) (first int64, group string) {
+	first = p.HighWatermark
 	for _, g := range groups {
+		unread := first
 		if commits := g.Commits[topic]; len(commits) > 0 {
-			first = min(first, commits[p.Partition].Offset) // 0 when this partition has none
+			unread = commits[p.Partition].Offset // 0 when this partition has none
 		} else if subscribed(g, topic) {
-			first = 0
+			unread = 0
+		}
+		if unread < first {
+			first, group = unread, g.Group
 		}
 	}
-	return first
+	return first, group
 }
 
 func subscribed(g *kfake.GroupInfo, topic string) bool {
 	for _, m := range g.Members {
-		for _, t := range m.SubscribedTopics {
-			if t == topic {
-				return true
-			}
+		if slices.Contains(m.SubscribedTopics, topic) {
+			return true
 		}
 	}
 	return false

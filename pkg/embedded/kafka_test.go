@@ -27,7 +27,7 @@ func open(t testing.TB, cfg KafkaConfig) *Kafka {
 	if cfg.Addr == "" {
 		cfg.Addr = "127.0.0.1:0"
 	}
-	cfg.Log = testLog(t)
+	cfg.Log, cfg.Writes = testLog(t), true
 	k, err := StartKafka(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -268,14 +268,14 @@ func TestStartKafkaFails(t *testing.T) {
 }
 
 // sweep is the janitor's round, now.
-func sweep(t testing.TB, k *Kafka, retention time.Duration, maxBytes int64) {
+func sweep(t testing.TB, k *Kafka, retention time.Duration, maxBytes int64, groups ...string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(k.Addr()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	j := newJanitor(KafkaConfig{Retention: retention, MaxBytes: maxBytes, Log: testLog(t)}, k)
+	j := newJanitor(KafkaConfig{Retention: retention, MaxBytes: maxBytes, Groups: groups, Log: testLog(t)}, k)
 	if err := j.sweep(t.Context(), client); err != nil {
 		t.Fatal(err)
 	}
@@ -331,14 +331,26 @@ func TestRetention(t *testing.T) {
 		c.send(t, 1000, 1000, time.Now().Add(-2*time.Hour))
 		c.consume(t, "slow", 1000)
 		c.send(t, 4000, 1000, time.Now().Add(-2*time.Hour))
-		sweep(t, k, time.Hour, mega)
+		sweep(t, k, time.Hour, mega, "slow")
 		if n := records(k, c.cfg.Topic); n < 4000 {
 			t.Errorf("%d records, want the 4000 unread", n)
 		}
 		c.consume(t, "slow", 4000)
-		sweep(t, k, time.Hour, mega)
+		sweep(t, k, time.Hour, mega, "slow")
 		if n := records(k, c.cfg.Topic); n > 1000 {
 			t.Errorf("%d records when all are read", n)
+		}
+	})
+
+	t.Run("what a foreign group has not read goes", func(t *testing.T) {
+		k := open(t, KafkaConfig{Dir: t.TempDir(), MaxBytes: mega})
+		c := newClient(t, k.Addr(), 1)
+		c.send(t, 1000, 1000, time.Now())
+		c.consume(t, "looker", 1000) // once, and never again
+		c.send(t, 4000, 1000, time.Now())
+		sweep(t, k, 0, mega, "ours")
+		if n := records(k, c.cfg.Topic); n > 2000 {
+			t.Errorf("%d records are kept for a foreign group", n)
 		}
 	})
 
@@ -357,7 +369,7 @@ func TestRetention(t *testing.T) {
 		if _, err := k.cluster.WaitGroupStable(ctx, "new", 1); err != nil {
 			t.Fatal(err)
 		}
-		sweep(t, k, time.Hour, mega)
+		sweep(t, k, time.Hour, mega, "new")
 		if n := records(k, c.cfg.Topic); n != 4000 {
 			t.Errorf("%d records, want 4000", n)
 		}

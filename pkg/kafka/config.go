@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"net"
 	"regexp"
@@ -23,6 +24,8 @@ type Config struct {
 	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long topics that Telltale creates keep their records."`
 	Security    Security
 	ClientID    string // names this process to the broker: the service's name
+	// Dial opens the connections to the brokers; nil opens them over TCP. A broker in this process has one.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Validate reports the first setting that cannot work, as a *settings.Error.

@@ -93,7 +93,7 @@ func (c *Consumer) EnsureTopics(ctx context.Context) error {
 // group and returns nil; that takes at most 5 s. Call it once.
 func (c *Consumer) Run(ctx context.Context) error {
 	c.start()
-	d := newDialer(c.cfg.Security)
+	d := newDialer(c.cfg.Config)
 	defer d.closeAll()
 	client, err := sarama.NewClient(c.cfg.Brokers, groupConfig(c.cfg, d)) // asks nothing of Kafka yet
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 // they wait on is the way to end them in time.
 type dialer struct {
 	security Security
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	ctx      context.Context
 	stop     context.CancelFunc
 
@@ -17,15 +18,18 @@ type dialer struct {
 	conns map[*conn]struct{}
 }
 
-func newDialer(security Security) *dialer {
-	d := &dialer{security: security, conns: map[*conn]struct{}{}}
+func newDialer(cfg Config) *dialer {
+	d := &dialer{security: cfg.Security, dial: cfg.Dial, conns: map[*conn]struct{}{}}
+	if d.dial == nil {
+		d.dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	return d
 }
 
 // Dial opens a connection, as the proxy.Dialer that sarama asks for.
 func (d *dialer) Dial(network, addr string) (net.Conn, error) {
-	nc, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(d.ctx, network, addr)
+	nc, err := d.dial(d.ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ const (
 // was handled. It returns ctx's error when that ends first, and an error when Kafka is away for long or has
 // deleted what was still to be read. Call it once.
 func (r *RangeReader) Run(ctx context.Context) error {
-	d := newDialer(r.Security)
+	d := newDialer(r.Config)
 	defer d.closeAll()
 	defer context.AfterFunc(ctx, d.closeAll)()
 	client, err := sarama.NewClient(r.Brokers, groupConfig(GroupConfig{Config: r.Config}, d))

@@ -60,7 +60,7 @@ type topic struct {
 func newSender(p *Producer) *sender {
 	s := &sender{
 		Producer: p,
-		dialer:   newDialer(p.cfg.Security),
+		dialer:   newDialer(p.cfg),
 		topics: map[string]*topic{ // known early, so that the first record need not wait
 			p.cfg.Topic:             {},
 			p.cfg.DeadLetterTopic(): {},

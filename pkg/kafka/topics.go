@@ -52,7 +52,7 @@ func waitForTopics(ctx context.Context, cfg Config, log *slog.Logger, failing fu
 }
 
 func ensureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
-	d := newDialer(cfg.Security)
+	d := newDialer(cfg)
 	defer d.closeAll()
 	defer context.AfterFunc(ctx, d.closeAll)()
 	client, err := sarama.NewClient(cfg.Brokers, clientConfig(cfg, d))

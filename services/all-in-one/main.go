@@ -20,18 +20,19 @@ import (
 // command holds the settings of all services. Those that name a server have no default here: unset, the
 // part is embedded.
 type command struct {
-	DataDir         string        `env:"DATA_DIR" default:"./data" help:"Folder for all data that is not on a server."`
-	MQTTListenAddr  string        `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
-	MQTTTopics      []string      `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
-	KafkaListenAddr string        `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
-	KafkaTopic      string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
-	LogRetention    time.Duration `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
-	LogMaxBytes     int64         `env:"LOG_MAX_BYTES" default:"1073741824" help:"Most bytes of readings that the embedded Kafka broker keeps."`
-	LatestTTL       time.Duration `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
-	HTTPAddr        string        `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
-	OpsAddr         string        `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
-	LogLevel        slog.Level    `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
-	Demo            int           `name:"demo" placeholder:"N" help:"Run N simulated devices, which publish a reading per second each."`
+	DataDir           string        `env:"DATA_DIR" default:"./data" help:"Folder for all data that is not on a server."`
+	MQTTListenAddr    string        `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
+	MQTTTopics        []string      `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
+	KafkaListenAddr   string        `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
+	KafkaListenWrites bool          `env:"KAFKA_LISTEN_WRITES" help:"Let clients of the embedded Kafka broker produce, and make and delete topics. Without it they read."`
+	KafkaTopic        string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
+	LogRetention      time.Duration `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
+	LogMaxBytes       int64         `env:"LOG_MAX_BYTES" default:"1073741824" help:"Most bytes of readings that the embedded Kafka broker keeps."`
+	LatestTTL         time.Duration `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
+	HTTPAddr          string        `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
+	OpsAddr           string        `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
+	LogLevel          slog.Level    `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
+	Demo              int           `name:"demo" placeholder:"N" help:"Run N simulated devices, which publish a reading per second each."`
 
 	Servers `group:"Real servers instead of embedded parts"`
 }

@@ -22,6 +22,10 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+	"github.com/telltale-iot/telltale/services/cache-updater/updater"
+	"github.com/telltale-iot/telltale/services/ingest-writer/keeper"
+	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
+	"github.com/telltale-iot/telltale/services/query-api/registrar"
 )
 
 // partitions of the embedded broker's topics: each batch of one is synced to disk by itself, and one
@@ -31,6 +35,7 @@ const partitions = 4
 // parts is what the services run on: embedded, or clients of real servers.
 type parts struct {
 	kafka    kafka.Config
+	broker   *embedded.Kafka // nil when the brokers are others
 	readings readings.Store
 	letters  deadletters.Store // beside the readings
 	metadata metadata.Store
@@ -77,7 +82,7 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *parts, err er
 	if err := c.openStores(ctx, parts, dir); err != nil {
 		return nil, err
 	}
-	if err := c.openKafka(parts, dir, p.Log); err != nil {
+	if err := c.openKafka(parts, dir, p); err != nil {
 		return nil, err
 	}
 	return parts, nil
@@ -90,22 +95,24 @@ func (c *command) kafkaConfig() kafka.Config {
 	}
 }
 
-func (c *command) openKafka(parts *parts, dir string, log *slog.Logger) error {
+func (c *command) openKafka(parts *parts, dir string, p *daemon.Process) error {
 	parts.kafka = c.kafkaConfig()
 	if len(c.KafkaBrokers) > 0 {
 		parts.kafka.Security = c.Kafka
 		return nil
 	}
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
-		Addr: c.KafkaListenAddr, Dir: filepath.Join(dir, "kafka"),
-		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes / partitions, Log: log,
+		Addr: c.KafkaListenAddr, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
+		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes / partitions, Log: p.Log, Metrics: p.Metrics,
+		Groups: []string{writer.Group, keeper.Group, updater.Group, registrar.Group},
 	})
 	if err != nil {
 		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
 	}
 	parts.add("kafka", broker.Close)
-	log.Info("listening for Kafka clients", "addr", broker.Addr())
-	parts.kafka.Brokers, parts.kafka.Partitions = []string{broker.Addr()}, partitions
+	p.Log.Info("listening for Kafka clients", "addr", broker.Addr(), "writes", c.KafkaListenWrites)
+	parts.broker = broker
+	parts.kafka.Brokers, parts.kafka.Dial, parts.kafka.Partitions = []string{broker.Addr()}, broker.Dial, partitions
 	return nil
 }
 

@@ -50,6 +50,10 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 			return nil
 		})
 	}
+	if parts.broker != nil {
+		p.Health.Register(ctx, "kafka log", parts.broker)
+		group.Go(func() error { return parts.broker.Wait(ctx) })
+	}
 	run(bridge.Name, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
 		b := &bridge.Bridge{
 			Config: c.bridgeConfig(), Kafka: kafka, Listener: parts.mqtt, Log: log, Metrics: p.Metrics, Health: p.Health,

@@ -38,7 +38,7 @@ func startAllInOne(dir string) (p *process.Process, s *system, brokers []string,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p, err = start(dir, "HTTP_ADDR="+addrs[0], "MQTT_LISTEN_ADDR="+addrs[1], "KAFKA_LISTEN_ADDR="+addrs[2], "LATEST_TTL="+ttlOfAllInOne.String())
+	p, err = start(dir, "HTTP_ADDR="+addrs[0], "MQTT_LISTEN_ADDR="+addrs[1], "KAFKA_LISTEN_ADDR="+addrs[2], "KAFKA_LISTEN_WRITES=true", "LATEST_TTL="+ttlOfAllInOne.String())
 	if err != nil {
 		return nil, nil, nil, err
 	}

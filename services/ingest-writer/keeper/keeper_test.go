@@ -121,7 +121,7 @@ func (f *flaky) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Log: quiet})
+	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,7 +157,7 @@ func newEnvironment(t *testing.T) *environment {
 	if brokers := os.Getenv("TEST_KAFKA_BROKERS"); brokers != "" {
 		e.kafka.Brokers = strings.Split(brokers, ",")
 	} else {
-		broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+		broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -94,7 +94,7 @@ func (k *testKafka) consume(topic string, note func([]kafka.Record)) {
 
 func (k *testKafka) start() {
 	k.t.Helper()
-	running, err := embedded.StartKafka(embedded.KafkaConfig{Addr: k.cfg.Brokers[0], Dir: k.dir, Log: testLog(k.t)})
+	running, err := embedded.StartKafka(embedded.KafkaConfig{Addr: k.cfg.Brokers[0], Writes: true, Dir: k.dir, Log: testLog(k.t)})
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -162,7 +162,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 func (s *stores) startKafka(t testing.TB) {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	server, err := broker.StartKafka(broker.KafkaConfig{Addr: "127.0.0.1:0", Log: quiet})
+	server, err := broker.StartKafka(broker.KafkaConfig{Writes: true, Addr: "127.0.0.1:0", Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -266,7 +266,7 @@ func awaitKafka(t *testing.T, r *replay.Replayer) {
 func (w *world) startBroker(t *testing.T, addr string) {
 	t.Helper()
 	var err error
-	if w.broker, err = embedded.StartKafka(embedded.KafkaConfig{Addr: addr, Dir: w.dir, Log: quiet}); err != nil {
+	if w.broker, err = embedded.StartKafka(embedded.KafkaConfig{Addr: addr, Writes: true, Dir: w.dir, Log: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.broker.Close() })

@@ -1,0 +1,293 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const frameSizeBytes = 4 // a frame is its size, and as many bytes
+
+var errRefused = errors.New("refused")
+
+// conn is a connection as kfake sees it: what kfake reads was looked at before, and what it writes goes out
+// when what it says is on the disk. kfake answers the requests of a connection one after another.
+type conn struct {
+	net.Conn
+	port   *port
+	inside bool
+	frame  []byte // the rest of what kfake is reading
+	closed sync.Once
+
+	mu      sync.Mutex
+	asked   []question // that kfake has yet to answer, in order
+	charged int64      // bytes of them, and of what is being read
+}
+
+// question is a request that was handed to kfake.
+type question struct {
+	request kmsg.Request
+	bytes   int64
+	refusal []byte // what is answered instead, when the request was refused
+}
+
+// Read is kfake's.
+func (c *conn) Read(p []byte) (int, error) {
+	for len(c.frame) == 0 {
+		frame, err := c.readFrame()
+		if err != nil {
+			return 0, err
+		}
+		if c.frame, err = c.look(frame); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, c.frame)
+	c.frame = c.frame[n:]
+	return n, nil
+}
+
+// readFrame reads a frame, with its size.
+func (c *conn) readFrame() ([]byte, error) {
+	if err := c.wait(idleTimeout); err != nil {
+		return nil, err
+	}
+	var size [frameSizeBytes]byte
+	if _, err := io.ReadFull(c.Conn, size[:]); err != nil {
+		return nil, err
+	}
+	n := int64(binary.BigEndian.Uint32(size[:]))
+	if most := c.maxFrame(); n > most {
+		return nil, c.refuse("frame too large", "bytes", n, "most", most)
+	}
+	if !c.charge(frameSizeBytes + n) {
+		return nil, c.refuse("memory", "bytes", n)
+	}
+	if err := c.wait(frameTimeout); err != nil {
+		return nil, err
+	}
+	frame := make([]byte, frameSizeBytes+n)
+	copy(frame, size[:])
+	if _, err := io.ReadFull(c.Conn, frame[frameSizeBytes:]); err != nil {
+		return nil, err
+	}
+	return frame, nil
+}
+
+func (c *conn) maxFrame() int64 {
+	switch {
+	case c.inside:
+		return maxFrameMemory
+	case c.port.open:
+		return maxWriteFrame
+	default:
+		return maxReadFrame
+	}
+}
+
+// wait sets how long what is read next may take.
+func (c *conn) wait(most time.Duration) error {
+	if c.inside {
+		return nil
+	}
+	return c.SetReadDeadline(time.Now().Add(most))
+}
+
+// charge takes bytes of the memory of all connections, until they are answered.
+func (c *conn) charge(bytes int64) bool {
+	if c.inside {
+		return true
+	}
+	if !c.port.memory.TryAcquire(bytes) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.charged += bytes
+	return true
+}
+
+// look returns what kfake is to read instead of frame; nothing when the frame is to be forgotten.
+func (c *conn) look(frame []byte) ([]byte, error) {
+	q := question{bytes: int64(len(frame))}
+	h, err := parseRequest(frame[frameSizeBytes:])
+	if err != nil {
+		return nil, c.refuse("malformed", "err", err)
+	}
+	q.request = h.request
+	produce, _ := h.request.(*kmsg.ProduceRequest)
+	if !c.inside {
+		changed, refusal := c.port.check(h.request, len(frame))
+		switch {
+		case refusal != nil:
+			_ = c.refuse("not allowed", "request", kmsg.NameForKey(h.request.Key()))
+			if produce != nil && produce.Acks == 0 {
+				c.release(q.bytes)
+				return nil, nil
+			}
+			q.refusal = encode(refusal, h.correlation)
+			frame = harmless(h.correlation)
+		case changed:
+			frame = h.encode()
+		}
+	}
+	if produce != nil && produce.Acks == 0 {
+		c.release(q.bytes)
+		return frame, nil // it is not answered
+	}
+	c.mu.Lock()
+	c.asked = append(c.asked, q)
+	c.mu.Unlock()
+	return frame, nil
+}
+
+// Write is kfake's: the whole answer to the first question that has none.
+func (c *conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	if len(c.asked) == 0 {
+		c.mu.Unlock()
+		return 0, errors.New("an answer without a question")
+	}
+	q := c.asked[0]
+	c.asked = c.asked[1:]
+	c.mu.Unlock()
+	defer c.release(q.bytes)
+
+	answer := b
+	if q.refusal != nil {
+		answer = q.refusal
+	} else if !early[q.request.Key()] {
+		var err error
+		if answer, err = c.port.settle(q.request, b); err != nil {
+			return 0, errors.Join(err, c.Close())
+		}
+	}
+	if !c.inside {
+		if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := c.Conn.Write(answer); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+func (c *conn) release(bytes int64) {
+	if c.inside {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if bytes = min(bytes, c.charged); bytes > 0 { // Close was faster
+		c.charged -= bytes
+		c.port.memory.Release(bytes)
+	}
+}
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.closed.Do(func() {
+		if !c.inside {
+			c.port.leave()
+			c.release(maxFrameMemory)
+		}
+	})
+	return err
+}
+
+// refuse closes the connection.
+func (c *conn) refuse(reason string, args ...any) error {
+	c.port.refuse(reason, append(args, "client", c.RemoteAddr())...)
+	return errRefused
+}
+
+// header is a request with what stands before it.
+type header struct {
+	correlation int32
+	client      *string
+	request     kmsg.Request
+}
+
+// parseRequest reads a request as kfake will, which does not survive all that can be sent to it.
+func parseRequest(body []byte) (h header, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("parse: %v", r)
+		}
+	}()
+	reader := kbin.Reader{Src: body}
+	key, version := reader.Int16(), reader.Int16()
+	h.correlation, h.client = reader.Int32(), reader.NullableString()
+	if !reader.Ok() {
+		return h, errors.New("it has no header")
+	}
+	most, offered := versions.LookupMaxKeyVersion(key)
+	if !offered || version < 0 || version > most && key != apiVersionsKey {
+		return h, fmt.Errorf("key %d in version %d is not offered", key, version)
+	}
+	h.request = kmsg.RequestForKey(key)
+	h.request.SetVersion(version)
+	if h.request.IsFlexible() {
+		kmsg.SkipTags(&reader)
+	}
+	if err := h.request.ReadFrom(reader.Src); err != nil {
+		return h, fmt.Errorf("parse %s: %w", kmsg.NameForKey(key), err)
+	}
+	return h, nil
+}
+
+// encode makes a frame of the request.
+func (h header) encode() []byte {
+	frame := make([]byte, frameSizeBytes, 512)
+	frame = kbin.AppendInt16(frame, h.request.Key())
+	frame = kbin.AppendInt16(frame, h.request.GetVersion())
+	frame = kbin.AppendInt32(frame, h.correlation)
+	frame = kbin.AppendNullableString(frame, h.client)
+	if h.request.IsFlexible() {
+		frame = append(frame, 0) // no tags
+	}
+	return sized(h.request.AppendTo(frame))
+}
+
+// encode makes a frame of an answer.
+func encode(answer kmsg.Response, correlation int32) []byte {
+	frame := kbin.AppendInt32(make([]byte, frameSizeBytes, 512), correlation)
+	if answer.IsFlexible() && answer.Key() != apiVersionsKey {
+		frame = append(frame, 0) // no tags
+	}
+	return sized(answer.AppendTo(frame))
+}
+
+// decode reads the answer to request out of a frame. Its slices are the frame's.
+func decode(request kmsg.Request, frame []byte) (answer kmsg.Response, correlation int32, err error) {
+	reader := kbin.Reader{Src: frame[frameSizeBytes:]}
+	correlation = reader.Int32()
+	answer = request.ResponseKind()
+	if answer.IsFlexible() {
+		kmsg.SkipTags(&reader)
+	}
+	if err := answer.ReadFrom(reader.Src); err != nil {
+		return nil, 0, fmt.Errorf("parse an answer of the embedded kafka: %w", err)
+	}
+	return answer, correlation, nil
+}
+
+// sized puts the size in front.
+func sized(frame []byte) []byte {
+	binary.BigEndian.PutUint32(frame, uint32(len(frame)-frameSizeBytes))
+	return frame
+}
+
+// harmless is a request that only keeps the place of another among kfake's answers.
+func harmless(correlation int32) []byte {
+	return header{correlation: correlation, request: kmsg.NewPtrApiVersionsRequest()}.encode()
+}

@@ -1,0 +1,215 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/semaphore"
+)
+
+// Bounds of what clients that connect from outside can take, together and each. The services of this process
+// connect by Dial, and are not bounded by it.
+const (
+	maxConnections = 64
+	maxReadFrame   = 64 << 10 // a request of a client that reads
+	maxJoinFrame   = 16 << 10 // one that a group keeps for each member
+	maxWriteFrame  = 16 << 20 // a request of a client that may write: as large as our own producer's
+	maxFrameMemory = 64 << 20 // all requests that are on their way into kfake
+	maxFetch       = 1 << 20  // an answer with records, but for a single batch that is larger
+	maxGroups      = 100      // that are not Telltale's own
+	maxMembers     = 32       // of a group
+
+	idleTimeout  = 10 * time.Minute // as long as Kafka's own
+	frameTimeout = 30 * time.Second // from the first byte of a request to its last
+	writeTimeout = 30 * time.Second // of an answer
+)
+
+// port is where connections come in, as kfake's listener: over TCP from outside, and from this process.
+type port struct {
+	tcp  net.Listener
+	addr address // that clients are told
+	disk *disk
+	log  *slog.Logger
+	own  map[string]bool // Telltale's groups
+	open bool            // clients from outside may write
+
+	accepted chan net.Conn
+	closed   chan struct{}
+	close    sync.Once
+	memory   *semaphore.Weighted
+	refused  *prometheus.CounterVec
+
+	mu      sync.Mutex
+	outside int             // connections
+	groups  map[string]bool // that are not Telltale's
+	told    time.Time       // when the log last heard of something refused
+}
+
+func newPort(cfg KafkaConfig, disk *disk) (*port, error) {
+	host, _, err := net.SplitHostPort(cfg.Addr)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", cfg.Addr)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	p := &port{
+		tcp:      l,
+		addr:     address(net.JoinHostPort(host, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))),
+		disk:     disk,
+		log:      cfg.Log,
+		own:      map[string]bool{},
+		open:     cfg.Writes,
+		accepted: make(chan net.Conn),
+		closed:   make(chan struct{}),
+		memory:   semaphore.NewWeighted(maxFrameMemory),
+		groups:   map[string]bool{},
+		refused: promauto.With(cfg.Metrics).NewCounterVec(prometheus.CounterOpts{
+			Name: "telltale_embedded_kafka_refused_total",
+			Help: "What clients from outside asked of the embedded Kafka broker and did not get.",
+		}, []string{"reason"}),
+	}
+	for _, g := range cfg.Groups {
+		p.own[g] = true
+	}
+	go p.acceptTCP()
+	return p, nil
+}
+
+func (p *port) acceptTCP() {
+	for {
+		c, err := p.tcp.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			p.refuse("accept", "err", err) // too many open files, for one
+			select {
+			case <-time.After(100 * time.Millisecond):
+				continue
+			case <-p.closed:
+				return
+			}
+		}
+		if !p.enter() {
+			_ = c.Close()
+			continue
+		}
+		p.hand(&conn{Conn: c, port: p})
+	}
+}
+
+// enter counts a connection from outside, if there may be one more.
+func (p *port) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.outside >= maxConnections {
+		p.refuseLocked("connections", "most", maxConnections)
+		return false
+	}
+	p.outside++
+	return true
+}
+
+func (p *port) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outside--
+}
+
+// hand gives the connection to kfake.
+func (p *port) hand(c *conn) {
+	select {
+	case p.accepted <- c:
+	case <-p.closed:
+		_ = c.Close()
+	}
+}
+
+// dial connects from within this process. The connection may do everything.
+func (p *port) dial(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.accepted <- &conn{Conn: server, port: p, inside: true}:
+		return client, nil
+	case <-p.closed:
+		return nil, errors.Join(net.ErrClosed, client.Close(), server.Close())
+	}
+}
+
+// Accept is kfake's next connection.
+func (p *port) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.accepted:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept.
+func (p *port) Close() error {
+	p.close.Do(func() {
+		close(p.closed)
+		_ = p.tcp.Close()
+	})
+	return nil
+}
+
+// Addr is where kfake tells clients to come.
+func (p *port) Addr() net.Addr { return p.addr }
+
+type address string
+
+func (address) Network() string  { return "tcp" }
+func (a address) String() string { return string(a) }
+
+// refuse counts what was not done, and logs it, once a minute at most.
+func (p *port) refuse(reason string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuseLocked(reason, args...)
+}
+
+func (p *port) refuseLocked(reason string, args ...any) {
+	p.refused.WithLabelValues(reason).Inc()
+	if time.Since(p.told) > time.Minute {
+		p.told = time.Now()
+		p.log.Warn("refused a client of the embedded kafka", append([]any{"reason", reason}, args...)...)
+	}
+}
+
+// admitGroup reports whether there may be a group of that name beside those that there are.
+func (p *port) admitGroup(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.groups[name] && len(p.groups) >= maxGroups {
+		return false
+	}
+	p.groups[name] = true
+	return true
+}
+
+// knowGroups is told which groups there are.
+func (p *port) knowGroups(names []string) {
+	groups := make(map[string]bool, len(names))
+	for _, name := range names {
+		if !p.own[name] {
+			groups[name] = true
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.groups = groups
+}
