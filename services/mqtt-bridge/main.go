@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
@@ -11,8 +12,9 @@ import (
 
 type command struct {
 	daemon.Flags
-	MQTT  bridge.Config
-	Kafka kafka.Config
+	MQTT       bridge.Config
+	ReplicaDir string `env:"MQTT_REPLICA_DIR" help:"Folder that the replicas on one machine share: each takes a number there and, from the second on, appends it to MQTT_CLIENT_ID. For docker compose, which gives all replicas the same settings."`
+	Kafka      kafka.Config
 }
 
 func main() {
@@ -27,6 +29,14 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		if b.Listener, err = daemon.Listen("MQTT_LISTEN_ADDR", c.MQTT.ListenAddr); err != nil {
 			return err
 		}
+	}
+	if c.ReplicaDir != "" && c.MQTT.ListenAddr == "" {
+		id, taken, err := takeSession(c.ReplicaDir, cmp.Or(c.MQTT.ClientID, "telltale-bridge"), c.MQTT.Shared)
+		if err != nil {
+			return err
+		}
+		defer taken.Close()
+		b.Config.ClientID = id
 	}
 	p.Started()
 	return b.Run(ctx)

@@ -30,11 +30,7 @@ func newCheckout(t *testing.T) *checkout {
 	const root = "../../.."
 	c := &checkout{T: t, dir: t.TempDir(), env: []string{"COMPOSE_PROJECT_NAME=" + project}}
 	for _, file := range []string{"docker-compose.yml", ".env.example", "deploy/env.sh", "deploy/up.sh"} {
-		content, err := os.ReadFile(filepath.Join(root, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.write(file, string(content))
+		c.write(file, read(t, filepath.Join(root, file)))
 	}
 	return c
 }
@@ -49,9 +45,14 @@ func (c *checkout) write(file, content string) {
 
 func (c *checkout) read(file string) string {
 	c.Helper()
-	content, err := os.ReadFile(filepath.Join(c.dir, file))
+	return read(c.T, filepath.Join(c.dir, file))
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
 	if err != nil {
-		c.Fatal(err)
+		t.Fatal(err)
 	}
 	return string(content)
 }
