@@ -25,7 +25,7 @@ type Handler func(ctx context.Context, batch []Record) error
 type GroupConfig struct {
 	Config
 	Group     string        // the group's id, and the label of its metrics
-	ReadTopic string        // what is read; "" is Config.Topic
+	ReadTopic string        // which of Config's topics is read; "" is Config.Topic
 	MaxBatch  int           // records handed to a handler at once, at most
 	MaxWait   time.Duration // how long the first record of a batch waits for others
 	// Released is told of a batch that the handler failed on and does not see again, since its partition
@@ -45,7 +45,8 @@ const leaveTime = time.Second
 // Offsets are committed within half a second after their batch was resolved, and at once when a partition
 // is taken away or the process stops. A crash therefore repeats half a second, and loses nothing. When
 // Kafka has deleted records that the group had not read yet, the consumer goes on with the oldest that is
-// left, and says so as an error in the log and in its metrics.
+// left; when the topic is another one under the same name, it starts over. Both it says as an error in the log
+// and in its metrics. The topics of its Config are made again when they have been missing for some seconds.
 type Consumer struct {
 	cfg     GroupConfig
 	handle  Handler
@@ -53,11 +54,12 @@ type Consumer struct {
 	metrics *consumerMetrics
 
 	mu      sync.Mutex
-	started bool // EnsureTopics or Run was called
-	joined  bool
+	started bool      // EnsureTopics or Run was called
 	contact time.Time // when Kafka last answered
 	outage  outage
 	failed  time.Time // when it last got worse
+	missing error     // names a topic that is missing; nil when none is
+	session *session  // nil while there is none
 	claims  map[int32]*claim
 }
 
@@ -136,7 +138,7 @@ func (c *Consumer) consume(ctx context.Context, client sarama.Client, group sara
 	patience := newBackoff(100*time.Millisecond, 2*time.Second)
 	for ctx.Err() == nil {
 		err := group.Consume(ctx, []string{c.cfg.ReadTopic}, &session{Consumer: c, client: client, patience: patience})
-		c.setJoined(false)
+		c.setSession(nil)
 		if ctx.Err() != nil {
 			return
 		}
@@ -165,10 +167,11 @@ func (c *Consumer) fail(err error) {
 	c.outage.failed(c.log, "consumer is in trouble, trying again", err)
 }
 
-func (c *Consumer) setJoined(joined bool) {
+// setSession notes that the group is joined, or with nil that it is not.
+func (c *Consumer) setSession(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.joined = joined; joined {
+	if c.session = s; s != nil {
 		c.contact = time.Now()
 	}
 }
@@ -178,14 +181,14 @@ func (c *Consumer) answered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.contact = time.Now()
-	if c.joined && time.Since(c.failed) > silence {
+	if c.session != nil && time.Since(c.failed) > silence {
 		c.outage.over(c.log, "consumer is well again")
 	}
 }
 
-// Check is nil while the group is joined, Kafka answers, and nothing fails again and again: neither a fetch
-// or commit, nor the handling of a batch. Otherwise it says what is waited for. It notices a Kafka that does
-// not answer within 5 s.
+// Check is nil while the topics are there, the group is joined, Kafka answers, and nothing fails again and again:
+// neither a fetch or commit, nor the handling of a batch. Otherwise it says what is waited for. It notices a Kafka
+// that does not answer within 5 s.
 func (c *Consumer) Check(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,9 +199,11 @@ func (c *Consumer) Check(context.Context) error {
 		return fmt.Errorf("kafka at %v has not answered yet: %w", c.cfg.Brokers, cause(c.outage.err))
 	case quiet > silence:
 		return fmt.Errorf("kafka has not answered for %v: %w", quiet.Round(time.Second/10), cause(c.outage.err))
-	case !c.joined && c.outage.on():
+	case c.missing != nil:
+		return c.missing
+	case c.session == nil && c.outage.on():
 		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, c.outage.err)
-	case !c.joined:
+	case c.session == nil:
 		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, errJoining)
 	case c.outage.on() && time.Since(c.outage.since) > silence && time.Since(c.failed) < 2*pulse:
 		return fmt.Errorf("kafka has refused something for %v: %w", time.Since(c.outage.since).Round(time.Second/10), c.outage.err)

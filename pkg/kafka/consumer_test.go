@@ -122,6 +122,11 @@ func committed(t testing.TB, cfg kafka.GroupConfig) map[int32]int64 {
 // commit sets the group's offset of a partition, as an operator may.
 func commit(t testing.TB, cfg kafka.GroupConfig, partition int32, offset int64) {
 	t.Helper()
+	commitMarked(t, cfg, partition, offset, "")
+}
+
+func commitMarked(t testing.TB, cfg kafka.GroupConfig, partition int32, offset int64, metadata string) {
+	t.Helper()
 	client, err := sarama.NewClient(cfg.Brokers, saramaConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +140,8 @@ func commit(t testing.TB, cfg kafka.GroupConfig, partition int32, offset int64) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	manager.MarkOffset(offset, "")
+	manager.ResetOffset(offset, metadata) // back, or
+	manager.MarkOffset(offset, metadata)  // on
 	manager.AsyncClose()
 	if err := offsets.Close(); err != nil {
 		t.Fatal(err)

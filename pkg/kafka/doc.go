@@ -6,7 +6,9 @@
 //
 // When Kafka is away, nothing in this package fails: it waits, says so in its log and in Check, and goes
 // on when Kafka is back. Errors are for what can never succeed. A broker that hangs is a broker that is
-// away: every call has its time, and Check tells within 5 s.
+// away: every call has its time, and Check tells within 5 s. Topics that go missing, deleted or lost with Kafka's
+// disk, are made again after 5 s by every producer and consumer of them (topics.go); a consumer knows a new topic
+// from the old one of its name by the topic id that it commits beside each offset (session.go).
 //
 // The producer is our own, on sarama's client and protocol: sender.go is its one goroutine, partition.go
 // what it knows of a partition, request.go how batches go out and what becomes of them, lookup.go how it

@@ -47,15 +47,17 @@ func (s *sender) lookUp() {
 		return
 	}
 	defer func() { _ = client.Close() }()
+	keeper := newTopicKeeper(s.cfg, s.log)
 	for q := range s.questions {
-		s.findings <- answerQuestion(client, q)
+		s.findings <- answerQuestion(client, keeper, q)
 	}
 }
 
-func answerQuestion(client sarama.Client, q question) finding {
+func answerQuestion(client sarama.Client, keeper *topicKeeper, q question) finding {
 	f := finding{topics: make(map[string]found, len(q.topics)), identity: noIdentity}
 	for _, topic := range q.topics {
 		found := findLeaders(client, topic)
+		found.err = keeper.look(client, topic, found.err)
 		if kerr := sarama.KError(0); found.err != nil && !errors.As(found.err, &kerr) {
 			return finding{err: found.err} // not Kafka's answer, but that there is none
 		}
@@ -76,19 +78,19 @@ func answerQuestion(client sarama.Client, q question) finding {
 
 func findLeaders(client sarama.Client, topic string) found {
 	if err := client.RefreshMetadata(topic); err != nil && !errors.Is(err, sarama.ErrLeaderNotAvailable) {
-		return found{err: fmt.Errorf("topic %q: %w", topic, err)}
+		return found{err: err}
 	}
 	ids, err := client.Partitions(topic) // ascending from 0
 	if err == nil && len(ids) == 0 {
 		err = sarama.ErrLeaderNotAvailable // it is being created
 	}
 	if err != nil {
-		return found{err: fmt.Errorf("topic %q: %w", topic, err)}
+		return found{err: err}
 	}
 	// Leader would ask Kafka again for each partition that has none.
 	writable, err := client.WritablePartitions(topic)
 	if err != nil {
-		return found{err: fmt.Errorf("topic %q: %w", topic, err)}
+		return found{err: err}
 	}
 	leaders := make([]*sarama.Broker, len(ids))
 	for _, id := range writable {

@@ -84,7 +84,7 @@ func newConsumerMetrics(c *Consumer, reg prometheus.Registerer) *consumerMetrics
 		records:  counter("records_total", "Records resolved."),
 		failures: counter("batch_failures_total", "Times that handling a batch failed and was repeated."),
 		lost:     counter("deleted_records_total", "Records that Kafka had deleted before they were consumed."),
-		rewound:  counter("rewinds_total", "Times that a partition was started over because its log had become shorter."),
+		rewound:  counter("rewinds_total", "Times that a partition was started over because its topic had been made anew, or its log had become shorter."),
 		success: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "telltale_kafka_consumer_last_success_timestamp_seconds",
 			Help: "When a batch was last resolved, as Unix time.",

@@ -45,6 +45,7 @@ type partition struct {
 	size   int  // records of the queue that are in batch; 0 = the batch is yet to be made
 	most   int  // records that the next batch may have; fewer after one was refused
 	flying bool // batch is with the broker
+	lost   bool // its topic went missing, and is not there again with this partition
 
 	identity identity // whose sequence the next number belongs to
 	sequence int32    // the number of the next record that is not in a batch
@@ -158,9 +159,10 @@ func (p *partition) failure() error {
 
 // gone reports whether a partition that the cluster does not show may be given up. It may be shown again by
 // a broker that knows more; a batch whose fate is not known must not be cut anew then, since the broker may
-// have counted it. A leader that says it has no such partition has no count either.
+// have counted it. A leader that says it has no such partition has no count either, nor has a topic that was
+// missing.
 func (p *partition) gone() bool {
-	return !p.flying && (p.size == 0 || errors.Is(p.err, sarama.ErrUnknownTopicOrPartition))
+	return !p.flying && (p.size == 0 || p.lost || errors.Is(p.err, sarama.ErrUnknownTopicOrPartition))
 }
 
 // abandon empties the queue of a partition that is no more, and returns what was in it.

@@ -30,7 +30,8 @@ const drainTime = 5 * time.Second
 // exception is a broker that lost what it knew of the producer (its log was truncated or deleted), or has an
 // error that it has no name for: what was on its way then is sent under a new identity, and may be there twice.
 //
-// A topic that does not exist, or was deleted, is waited for and not created; EnsureTopics does that.
+// The topics of its Config are made again when they have been missing for some seconds, as EnsureTopics makes
+// them; what waits for them is sent then.
 type Producer struct {
 	cfg     Config
 	log     *slog.Logger
@@ -49,6 +50,7 @@ type Producer struct {
 type health struct {
 	contact time.Time // when Kafka last answered
 	oldest  time.Time // when the oldest record that waits was taken; zero when none waits
+	missing error     // names a topic that is missing; nil when none is
 	err     error     // the latest failure; nil when all is well
 }
 
@@ -146,7 +148,8 @@ func (p *Producer) Send(ctx context.Context, records ...Record) error {
 }
 
 // Check is nil while records get through, and otherwise says what the producer waits for. It notices a
-// Kafka that does not answer, or takes no records, within 5 s, whether there are records to send or not.
+// Kafka that does not answer, takes no records, or has no such topics, within 5 s, whether there are records to
+// send or not.
 func (p *Producer) Check(context.Context) error {
 	p.mu.Lock()
 	h, closed := p.health, p.closed
@@ -158,6 +161,8 @@ func (p *Producer) Check(context.Context) error {
 		return fmt.Errorf("kafka at %v has not answered yet: %w", p.cfg.Brokers, cause(h.err))
 	case now.Sub(h.contact) > silence:
 		return fmt.Errorf("kafka has not answered for %v: %w", now.Sub(h.contact).Round(time.Second/10), cause(h.err))
+	case h.missing != nil:
+		return h.missing
 	case !h.oldest.IsZero() && now.Sub(h.oldest) > silence:
 		return fmt.Errorf("records have waited for kafka for %v: %w", now.Sub(h.oldest).Round(time.Second/10), cause(h.err))
 	}

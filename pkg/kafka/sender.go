@@ -3,6 +3,7 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -55,6 +56,20 @@ type topic struct {
 	waiting    []pending // for the topic to be found
 	err        error     // why it is not
 	sticky     int       // where records without a key go, for a while
+}
+
+// missing reports whether Kafka says that there is no such topic.
+func (t *topic) missing() bool { return errors.Is(t.err, sarama.ErrUnknownTopicOrPartition) }
+
+// used reports whether the topic was there before, or records wait for it.
+func (t *topic) used() bool { return t.count > 0 || len(t.waiting) > 0 }
+
+// lose takes the leaders from the partitions of a topic that is missing: who led them knows them no more, and may
+// be another process by now.
+func (t *topic) lose() {
+	for _, p := range t.partitions {
+		p.leader, p.lost = nil, true
+	}
 }
 
 func newSender(p *Producer) *sender {
@@ -205,8 +220,13 @@ func (s *sender) learn(f finding) {
 		t := s.topics[name]
 		if t.err = found.err; found.err == nil {
 			s.arrange(name, t, found.leaders)
-		} else if len(t.waiting) > 0 {
-			s.outage.failed(s.log.With("topic", name), "records wait for their topic", t.err)
+			continue
+		}
+		if t.missing() {
+			t.lose()
+		}
+		if t.used() {
+			s.outage.failed(s.log.With("topic", name), "waiting for a topic", t.err)
 		}
 	}
 	if again {
@@ -222,6 +242,7 @@ func (s *sender) arrange(name string, t *topic, leaders []*sarama.Broker) {
 	t.count = len(leaders)
 	for id, leader := range leaders {
 		p := t.partitions[id]
+		p.lost = false
 		if leader != p.leader {
 			p.leader = leader
 			p.retryAt = time.Time{} // whatever failed, this is another broker
@@ -266,9 +287,11 @@ func (s *sender) report() {
 	var oldest time.Time
 	err := s.lost
 	for _, t := range s.topics {
+		if t.used() {
+			err = cmp.Or(err, t.err)
+		}
 		if len(t.waiting) > 0 {
 			oldest = earliest(oldest, t.waiting[0].taken)
-			err = cmp.Or(err, t.err)
 		}
 		for _, p := range t.partitions {
 			if len(p.waiting()) > 0 {
@@ -280,7 +303,13 @@ func (s *sender) report() {
 	if err == nil {
 		s.outage.over(s.log, "kafka takes records again")
 	}
+	var missing error
+	for _, name := range []string{s.cfg.Topic, s.cfg.DeadLetterTopic()} {
+		if t := s.topics[name]; t.missing() {
+			missing = cmp.Or(missing, t.err)
+		}
+	}
 	s.mu.Lock()
-	s.health.oldest, s.health.err = oldest, err
+	s.health.oldest, s.health.missing, s.health.err = oldest, missing, err
 	s.mu.Unlock()
 }

@@ -70,16 +70,21 @@ func ensureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logger) error {
 	err := client.RefreshMetadata(topic)
-	if err == nil || errors.Is(err, sarama.ErrLeaderNotAvailable) {
+	switch {
+	case err == nil, errors.Is(err, sarama.ErrLeaderNotAvailable):
 		if partitions, err := client.Partitions(topic); err == nil && len(partitions) < int(cfg.Partitions) {
 			log.Warn("topic has fewer partitions than configured", "topic", topic,
 				"partitions", len(partitions), "configured", cfg.Partitions)
 		}
 		return nil
-	}
-	if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+	case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
+		return createTopic(client, cfg, topic, log)
+	default:
 		return fmt.Errorf("look for topic %q: %w", topic, err)
 	}
+}
+
+func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logger) error {
 	admin, err := sarama.NewClusterAdminFromClient(client)
 	if err != nil {
 		return fmt.Errorf("create topic %q: %w", topic, err)
@@ -109,6 +114,77 @@ func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	default:
 		return fmt.Errorf("create topic %q: %w", topic, err)
 	}
+}
+
+// missedTime is how long a topic that is in use must be missing until it is made again. Whoever deletes one to
+// make it with settings of his own has that long, and so have brokers that do not know yet of a new one.
+const missedTime = 5 * time.Second
+
+// topicKeeper makes the topics of cfg again that go missing while they are in use: deleted, or lost with Kafka's
+// disk. Every client of the topics has one, and it is harmless when several make a topic at once.
+type topicKeeper struct {
+	cfg    Config
+	log    *slog.Logger
+	missed map[string]time.Time // since when, of the topics that are missing
+}
+
+func newTopicKeeper(cfg Config, log *slog.Logger) *topicKeeper {
+	return &topicKeeper{cfg: cfg, log: log, missed: map[string]time.Time{}}
+}
+
+// look takes what Kafka says of topic, and returns the error with a name to it. It makes a topic of cfg that has
+// been missing for missedTime.
+func (k *topicKeeper) look(client sarama.Client, topic string, err error) error {
+	if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		delete(k.missed, topic)
+		if err != nil {
+			err = fmt.Errorf("topic %q: %w", topic, err)
+		}
+		return err
+	}
+	missing := fmt.Errorf("topic %q is missing: %w", topic, sarama.ErrUnknownTopicOrPartition)
+	if topic != k.cfg.Topic && topic != k.cfg.DeadLetterTopic() {
+		return missing
+	}
+	since, known := k.missed[topic]
+	if !known {
+		k.missed[topic] = time.Now()
+		return missing
+	}
+	if time.Since(since) < missedTime {
+		return missing
+	}
+	if err := createTopic(client, k.cfg, topic, k.log); err != nil {
+		return fmt.Errorf("%w; %w", missing, err)
+	}
+	return missing // until Kafka shows it
+}
+
+// topicState is what Kafka says of a topic.
+type topicState struct {
+	id  sarama.Uuid // another one when the topic was deleted and made again; zero before Kafka 2.8
+	err error       // of Kafka's; nil where the topic is there
+}
+
+// describeTopics asks a broker for topics.
+func describeTopics(client sarama.Client, topics ...string) (map[string]topicState, error) {
+	broker := client.LeastLoadedBroker()
+	if broker == nil {
+		return nil, sarama.ErrOutOfBrokers
+	}
+	response, err := broker.GetMetadata(sarama.NewMetadataRequest(client.Config().Version, topics))
+	if err != nil {
+		return nil, fmt.Errorf("ask broker %d for topics: %w", broker.ID(), err)
+	}
+	states := make(map[string]topicState, len(topics))
+	for _, t := range response.Topics {
+		state := topicState{id: t.Uuid}
+		if t.Err != sarama.ErrNoError && t.Err != sarama.ErrLeaderNotAvailable {
+			state.err = t.Err
+		}
+		states[t.Name] = state
+	}
+	return states, nil
 }
 
 // refusesForGood reports whether a broker's error will be the same the next time.
