@@ -11,9 +11,17 @@ import (
 // ReadingWriter stores readings. Its one user is ingest-writer.
 type ReadingWriter interface {
 	// InsertReadings stores batch (valid readings, in any order). nil error: each reading is durable,
-	// was there already with the same content (a duplicate), or is listed as a conflict; that holds
-	// within the batch too, where the first of a device and moment wins. After an error any part may
-	// be stored, and the caller repeats the whole batch. batch is not kept.
+	// was there already (a duplicate), or is listed as a conflict; that holds within the batch too,
+	// where the first of a device and moment wins. After an error any part may be stored, and the
+	// caller repeats the whole batch. batch is not kept.
+	//
+	// Readings with an Origin are never conflicts. Where another one has its time such a reading is
+	// stored at the next millisecond at which its device has none, and those of a device that ascend in
+	// batch do so in the store. It is a duplicate of one with the same origin, and of one of its time
+	// that has the same content, no origin, and its time not from the device.
+	//
+	// A reading without an origin takes the place of one with an origin, which is moved likewise. It is
+	// a duplicate of one of its time with the same content and in conflict with one with another.
 	InsertReadings(ctx context.Context, batch []Reading) (Inserted, error)
 }
 

@@ -24,14 +24,20 @@ const (
 	fieldAttributes  = "attributes"
 	fieldStamped     = "timestamp_source" // absent where unknown
 	fieldReceived    = "received_at"
+	// What server-stamped readings have beside that; see settle.go.
+	fieldOrigin    = "origin"    // iot.Reading's
+	fieldMoved     = "moved"     // where another one has its time: device_id, origin and the time, from
+	fieldMovedFrom = "from"      // in fieldMoved
+	fieldDisplaced = "displaced" // of a device-stamped reading, for a moment: the one whose time it took
 )
 
-// appendDocument appends r as a document to dst. The server adds the _id. Documents are written and read
-// by hand since marshalling by reflection would cost more than everything else that an insert does.
-func appendDocument(dst []byte, r iot.Reading) ([]byte, error) {
+// appendDocument appends r, stored at the millisecond at, as a document to dst. The server adds the _id.
+// Documents are written and read by hand since marshalling by reflection would cost more than everything else
+// that an insert does.
+func appendDocument(dst []byte, r *iot.Reading, at int64) ([]byte, error) {
 	document, dst := bsoncore.AppendDocumentStart(dst)
 	dst = bsoncore.AppendInt64Element(dst, fieldDevice, int64(r.Device))
-	dst = bsoncore.AppendDateTimeElement(dst, fieldAt, r.At.UnixMilli())
+	dst = bsoncore.AppendDateTimeElement(dst, fieldAt, at)
 	others := len(r.Metrics)
 	for _, field := range [...]string{fieldTemperature, fieldHumidity} {
 		if value, ok := r.Metric(field); ok {
@@ -65,7 +71,21 @@ func appendDocument(dst []byte, r iot.Reading) ([]byte, error) {
 		dst = bsoncore.AppendStringElement(dst, fieldStamped, r.Stamped.String())
 	}
 	dst = bsoncore.AppendDateTimeElement(dst, fieldReceived, r.Received.UnixMilli())
+	if r.Origin != 0 {
+		dst = bsoncore.AppendInt64Element(dst, fieldOrigin, int64(r.Origin))
+	}
+	if r.At.UnixMilli() != at {
+		dst = bsoncore.AppendDocumentElement(dst, fieldMoved, identityOf(r))
+	}
 	return bsoncore.AppendDocumentEnd(dst, document)
+}
+
+// identityOf is what fieldMoved holds, and no two documents alike.
+func identityOf(r *iot.Reading) bsoncore.Document {
+	return bsoncore.NewDocumentBuilder().
+		AppendInt64(fieldDevice, int64(r.Device)).
+		AppendInt64(fieldOrigin, int64(r.Origin)).
+		AppendDateTime(fieldMovedFrom, r.At.UnixMilli()).Build()
 }
 
 // readDocument returns document as a reading, and false where it is none. It takes what the system before
@@ -102,6 +122,9 @@ func readDocument(document bson.Raw) (r iot.Reading, ok bool) {
 		case fieldStamped:
 			text, _ := value.StringValueOK()
 			r.Stamped = iot.ParseStamp(text)
+		case fieldOrigin:
+			origin, _ := value.Int64OK()
+			r.Origin = uint64(origin)
 		case fieldReceived:
 			if ms, ok := value.DateTimeOK(); ok {
 				r.Received = time.UnixMilli(ms).UTC()

@@ -12,7 +12,7 @@ func BenchmarkDocument(b *testing.B) {
 		Device: 12, At: time.UnixMilli(1_700_000_000_000), Received: time.UnixMilli(1_700_000_000_007), Stamped: iot.StampDevice,
 		Metrics: []iot.Metric{{Name: iot.Humidity, Value: 40.5}, {Name: iot.Temperature, Value: 21.5}},
 	}
-	document, err := appendDocument(nil, r)
+	document, err := appendDocument(nil, &r, r.At.UnixMilli())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func BenchmarkDocument(b *testing.B) {
 		b.ReportAllocs()
 		buf := make([]byte, 0, 1024)
 		for b.Loop() {
-			if _, err := appendDocument(buf, r); err != nil {
+			if _, err := appendDocument(buf, &r, r.At.UnixMilli()); err != nil {
 				b.Fatal(err)
 			}
 		}

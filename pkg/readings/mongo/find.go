@@ -40,7 +40,15 @@ func (s *Store) page(ctx context.Context, q iot.ReadingQuery, filter bson.D, lim
 		return iot.Page{}, 0, err
 	}
 	p := walk.PageOf(q)
-	foreign, err := s.find(ctx, collection, filter, p.Add, options.Find().
+	foreign := 0
+	err = s.find(ctx, collection, filter, func(document bson.Raw) (more bool) {
+		r, ok := readDocument(document)
+		if !ok {
+			foreign++
+			return true
+		}
+		return p.Add(r)
+	}, options.Find().
 		SetSort(bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}).
 		SetLimit(limit).
 		SetBatchSize(int32(q.Limit)+1)) // all in one answer
@@ -69,26 +77,21 @@ func filterOf(device iot.DeviceID, span walk.Range) bson.D {
 	}
 }
 
-// find calls take for the readings in c that filter selects, until it wants no more. A document that is no
-// reading is passed over, and counted as foreign.
+// find calls take for the documents in c that filter selects, until it wants no more. They are not kept.
 func (s *Store) find(
-	ctx context.Context, c *mongo.Collection, filter bson.D, take func(iot.Reading) (more bool), opts ...options.Lister[options.FindOptions],
-) (foreign int, err error) {
+	ctx context.Context, c *mongo.Collection, filter bson.D, take func(bson.Raw) (more bool), opts ...options.Lister[options.FindOptions],
+) error {
 	// With a timeout here the driver does not make one for each step of the cursor.
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	cursor, err := c.Find(ctx, filter, opts...)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	for more := true; more && cursor.Next(ctx); {
-		if r, ok := readDocument(cursor.Current); ok {
-			more = take(r)
-		} else {
-			foreign++
-		}
+		more = take(cursor.Current)
 	}
-	return foreign, errors.Join(cursor.Err(), cursor.Close(ctx))
+	return errors.Join(cursor.Err(), cursor.Close(ctx))
 }
 
 // CountReadings implements iot.ReadingReader.

@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +10,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -20,57 +18,148 @@ import (
 const (
 	maxCommandBytes  = 8 << 20 // the server's limit is 16 MiB; a reading is far smaller than what is left
 	codeDuplicateKey = 11000
+	// maxRounds is how often an insert looks again at what it clashed with. Two are enough, and some more
+	// where others insert the same at the same time.
+	maxRounds = 10
 )
 
-var errVanished = errors.New("a reading was refused since another has its place, which is not there")
+var errUnsettled = errors.New("readings were refused since others have their places, which are not there or change all the time")
 
-// key is the identity of a reading.
+// key is where a reading is.
 type key struct {
 	device iot.DeviceID
 	at     int64 // ms
 }
 
-func keyOf(r iot.Reading) key { return key{r.Device, r.At.UnixMilli()} }
+func keyOf(r *iot.Reading) key { return key{r.Device, r.At.UnixMilli()} }
+
+// pending is a reading that is to be stored.
+type pending struct {
+	*iot.Reading       // At is the time that it was stamped with
+	index        int   // in the batch; gaveWay for one that was stored before
+	at           int64 // where it is to be stored, ms
+	place        key   // of one that gave way: where it was
+}
+
+// gaveWay is the index of a reading that was stored, and whose place was given to another one.
+const gaveWay = -1
+
+// plan is what to do in a round: first the replacements, then the inserts.
+type plan struct {
+	replace []replacement
+	insert  []pending // no two with the same key
+	ordered bool      // whether an insert that clashes keeps back those behind it
+	later   []pending // what is for the next round
+	settled []key     // where one gave way whose new place is known
+}
 
 // InsertReadings implements iot.ReadingWriter.
+//
+// The first round inserts without a look at what is there. Whatever clashes is looked at in the next one; see
+// settle.go.
 func (s *Store) InsertReadings(ctx context.Context, batch []iot.Reading) (iot.Inserted, error) {
-	seen := make(map[key]struct{}, len(batch))
-	fresh := make([]int, 0, len(batch)) // indexes of the readings to send
-	var clashes []int                   // indexes of those whose place is taken: here, or in the store
-	for i, r := range batch {
-		k := keyOf(r)
-		if _, ok := seen[k]; ok { // the server need not keep to the order of what it is sent
-			clashes = append(clashes, i)
-			continue
+	var result iot.Inserted
+	p := firstPlan(batch)
+	for range maxRounds {
+		rest, err := s.carryOut(ctx, p, &result)
+		if err == nil && len(rest) == 0 {
+			slices.Sort(result.Conflicts)
+			return result, nil
 		}
-		seen[k] = struct{}{}
-		fresh = append(fresh, i)
-	}
-	for len(fresh) > 0 {
-		n, taken, err := s.insert(ctx, batch, fresh)
+		if err == nil {
+			p, err = s.plan(ctx, rest, &result)
+		}
 		if err != nil {
 			return iot.Inserted{}, fmt.Errorf("insert readings: %w", err)
 		}
-		for _, t := range taken {
-			clashes = append(clashes, fresh[t])
-		}
-		fresh = fresh[n:]
 	}
-	inserted, err := s.compare(ctx, batch, clashes)
-	if err != nil {
-		return iot.Inserted{}, fmt.Errorf("insert readings: %w", err)
-	}
-	inserted.New = len(batch) - len(clashes)
-	return inserted, nil
+	return iot.Inserted{}, fmt.Errorf("insert readings: %w", errUnsettled)
 }
 
-// insert sends the readings of batch with the given indexes, the first n of them, as many as one command
-// takes. Where the place of one is taken, taken has its position in indexes.
+// firstPlan inserts each reading at its own time. Where there are several of a device with stamps of a server,
+// none is to be stored before one that stands in front of it and has to be moved.
+func firstPlan(batch []iot.Reading) plan {
+	p := plan{insert: make([]pending, 0, len(batch))}
+	used := make(map[key]struct{}, len(batch))
+	const held = -1
+	stamped := map[iot.DeviceID]int{} // how many of a device a server stamped; held: the rest of them waits
+	for i := range batch {
+		r := pending{Reading: &batch[i], index: i, at: batch[i].At.UnixMilli()}
+		k := keyOf(r.Reading)
+		_, repeated := used[k] // the server need not keep to the order of what it is sent
+		if r.Origin != 0 {
+			n := stamped[r.Device]
+			if repeated || n == held {
+				stamped[r.Device] = held
+				p.later = append(p.later, r)
+				continue
+			}
+			stamped[r.Device]++
+			p.ordered = p.ordered || n > 0
+		} else if repeated {
+			p.later = append(p.later, r)
+			continue
+		}
+		used[k] = struct{}{}
+		p.insert = append(p.insert, r)
+	}
+	return p
+}
+
+// carryOut does what p says, counts in result what is done with, and returns the rest, in the order of the
+// batch.
+func (s *Store) carryOut(ctx context.Context, p plan, result *iot.Inserted) (rest []pending, err error) {
+	rest = p.later
+	for _, r := range p.replace {
+		displaced, err := s.replace(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		rest = append(rest, displaced)
+		if displaced.index == gaveWay {
+			result.New++
+		}
+	}
+	for clashed := false; len(p.insert) > 0 && (!clashed || !p.ordered); {
+		n, taken, err := s.insert(ctx, p.insert, p.ordered)
+		if err != nil {
+			return nil, err
+		}
+		clashed = clashed || len(taken) > 0
+		if clashed && p.ordered {
+			n = taken[0]
+			taken = nil
+		}
+		for i, r := range p.insert[:n] {
+			switch {
+			case len(taken) > 0 && taken[0] == i:
+				taken = taken[1:]
+				rest = append(rest, r)
+			case r.index == gaveWay:
+				p.settled = append(p.settled, r.place)
+			default:
+				result.New++
+			}
+		}
+		p.insert = p.insert[n:]
+	}
+	rest = append(rest, p.insert...)
+	slices.SortStableFunc(rest, func(a, b pending) int { return cmp.Compare(a.index, b.index) })
+	for _, place := range p.settled {
+		if err := s.forgetDisplaced(ctx, place); err != nil {
+			return nil, err
+		}
+	}
+	return rest, nil
+}
+
+// insert sends the first n of readings, as many as one command takes. Those whose place is taken are named by
+// taken, in ascending order. In order, nothing behind the first of them is stored.
 //
 // The command is written by hand and run as it is: InsertMany copies each document three times and takes
 // four times as much processor time.
-func (s *Store) insert(ctx context.Context, batch []iot.Reading, indexes []int) (n int, taken []int, err error) {
-	command, n, err := insertCommand(batch, indexes)
+func (s *Store) insert(ctx context.Context, readings []pending, ordered bool) (n int, taken []int, err error) {
+	command, n, err := insertCommand(readings, ordered)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -96,15 +185,16 @@ func (s *Store) insert(ctx context.Context, batch []iot.Reading, indexes []int) 
 		}
 		taken = append(taken, e.Index)
 	}
+	slices.Sort(taken)
 	return n, taken, nil
 }
 
-// insertCommand returns the command that inserts the first n readings that indexes name.
-func insertCommand(batch []iot.Reading, indexes []int) (command []byte, n int, err error) {
+// insertCommand returns the command that inserts the first n of readings.
+func insertCommand(readings []pending, ordered bool) (command []byte, n int, err error) {
 	const typicalBytes = 200 // of a document
-	document, dst := bsoncore.AppendDocumentStart(make([]byte, 0, min(len(indexes)*typicalBytes, maxCommandBytes)))
+	document, dst := bsoncore.AppendDocumentStart(make([]byte, 0, min(len(readings)*typicalBytes, maxCommandBytes)))
 	dst = bsoncore.AppendStringElement(dst, "insert", collectionName)
-	dst = bsoncore.AppendBooleanElement(dst, "ordered", false) // a reading that is refused keeps back no other
+	dst = bsoncore.AppendBooleanElement(dst, "ordered", ordered)
 	concern, dst := bsoncore.AppendDocumentElementStart(dst, "writeConcern")
 	dst = bsoncore.AppendStringElement(dst, "w", "majority")
 	dst = bsoncore.AppendBooleanElement(dst, "j", true)
@@ -112,11 +202,11 @@ func insertCommand(batch []iot.Reading, indexes []int) (command []byte, n int, e
 		return nil, 0, err
 	}
 	documents, dst := bsoncore.AppendArrayElementStart(dst, "documents")
-	for n = 0; n < len(indexes) && len(dst) < maxCommandBytes; n++ {
+	for n = 0; n < len(readings) && len(dst) < maxCommandBytes; n++ {
 		dst = append(dst, byte(bsoncore.TypeEmbeddedDocument)) // AppendHeader would need n as a string
 		dst = strconv.AppendInt(dst, int64(n), 10)
 		dst = append(dst, 0)
-		if dst, err = appendDocument(dst, batch[indexes[n]]); err != nil {
+		if dst, err = appendDocument(dst, readings[n].Reading, readings[n].at); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -125,49 +215,4 @@ func insertCommand(batch []iot.Reading, indexes []int) (command []byte, n int, e
 	}
 	dst, err = bsoncore.AppendDocumentEnd(dst, document)
 	return dst, n, err
-}
-
-// compare tells the readings of batch at clashes, whose place is taken, apart: duplicates and conflicts.
-func (s *Store) compare(ctx context.Context, batch []iot.Reading, clashes []int) (result iot.Inserted, err error) {
-	if len(clashes) == 0 {
-		return result, nil
-	}
-	times := map[iot.DeviceID]bson.A{}
-	for _, i := range clashes {
-		device := batch[i].Device
-		times[device] = append(times[device], bson.DateTime(batch[i].At.UnixMilli()))
-	}
-	// From the primary, and only what cannot be rolled back, whatever the URI says about reading.
-	collection, err := s.collection(ctx)
-	if err != nil {
-		return result, err
-	}
-	durable := collection.Clone(options.Collection().
-		SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary()))
-	stored := make(map[key]iot.Reading, len(clashes))
-	for device, at := range times {
-		_, err := s.find(ctx, durable, bson.D{
-			{Key: fieldDevice, Value: int64(device)},
-			{Key: fieldAt, Value: bson.D{{Key: "$in", Value: at}}},
-		}, func(r iot.Reading) (more bool) {
-			stored[keyOf(r)] = r
-			return true
-		})
-		if err != nil {
-			return result, err
-		}
-	}
-	slices.Sort(clashes)
-	for _, i := range clashes {
-		r, ok := stored[keyOf(batch[i])]
-		switch {
-		case !ok:
-			return result, errVanished
-		case r.SameContent(batch[i]):
-			result.Duplicates++
-		default:
-			result.Conflicts = append(result.Conflicts, i)
-		}
-	}
-	return result, nil
 }

@@ -1,15 +1,20 @@
 package mongo_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings"
@@ -126,6 +131,55 @@ func repeat(t *testing.T, store readings.Store, batch ...iot.Reading) iot.Insert
 	return iot.Inserted{}
 }
 
+// TestCrashWhileSettling cuts an insert off behind each of its commands, as a crash does, and repeats it.
+func TestCrashWhileSettling(t *testing.T) {
+	server := func(origin uint64, ms int) iot.Reading {
+		r := reading(1, 0, 20)
+		r.At = r.At.Add(time.Duration(ms) * time.Millisecond)
+		r.Stamped, r.Origin = iot.StampServer, origin
+		return r
+	}
+	own := func(ms int) iot.Reading {
+		r := server(0, ms)
+		r.Stamped = iot.StampDevice
+		return r
+	}
+	before := []iot.Reading{server(1, 0), server(2, 0), server(3, 5)} // the second moved
+	batch := []iot.Reading{own(0), server(4, 0), own(1), server(5, 1), server(1, 0), own(5), server(2, 0)}
+	const most = 20 // commands
+	var ended atomic.Int32
+	t.Run("a repetition stores each reading once", func(t *testing.T) {
+		for n := range most {
+			t.Run(fmt.Sprintf("after %d commands", n+1), func(t *testing.T) {
+				t.Parallel()
+				store, proxy := behindProxy(t, "?timeoutMS=1000")
+				wantInserted(t, store, before, iot.Inserted{New: len(before)})
+				proxy.endAfter(n + 1)
+				if _, err := store.InsertReadings(t.Context(), batch); err != nil {
+					ended.Add(1)
+				}
+				proxy.endAfter(0)
+				repeat(t, store, batch...)
+				wantInserted(t, store, append(before, batch...), iot.Inserted{Duplicates: len(before) + len(batch)})
+				page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 100})
+				if err != nil {
+					t.Fatal(err)
+				}
+				origins := map[uint64]int{}
+				for _, r := range page.Readings {
+					origins[r.Origin]++
+				}
+				if diff := cmp.Diff(map[uint64]int{0: 3, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1}, origins); diff != "" {
+					t.Errorf("how often an origin is stored (-want +got):\n%s", diff)
+				}
+			})
+		}
+	})
+	if n := ended.Load(); n < 8 || n == most {
+		t.Errorf("%d of %d inserts were cut off, want some and not all", n, most)
+	}
+}
+
 // behindProxy returns a prepared store that reaches the server through a proxy.
 func behindProxy(t *testing.T, parameters string) (readings.Store, *proxy) {
 	t.Helper()
@@ -149,9 +203,10 @@ type proxy struct {
 	server   string
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex
-	mode  mode
-	conns map[net.Conn]bool
+	mu     sync.Mutex
+	mode   mode
+	conns  map[net.Conn]bool
+	before int // commands about readings from now on, after which answers are swallowed; 0: never
 }
 
 type mode int
@@ -201,6 +256,14 @@ func (p *proxy) add(conns ...net.Conn) bool {
 	return p.mode != refuse
 }
 
+// endAfter swallows answers after so many more commands about readings, or forwards everything for 0.
+func (p *proxy) endAfter(commands int) {
+	p.set(forward)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.before = commands
+}
+
 func (p *proxy) serve() {
 	for {
 		client, err := p.listener.Accept()
@@ -227,6 +290,11 @@ func (p *proxy) copy(to io.Writer, from io.Reader, answers bool) {
 			return
 		}
 		p.mu.Lock()
+		if !answers && p.before > 0 && bytes.Contains(buf[:n], []byte("\x09\x00\x00\x00readings\x00")) {
+			if p.before--; p.before == 0 {
+				p.mode = swallowAnswers
+			}
+		}
 		swallow := answers && p.mode == swallowAnswers
 		p.mu.Unlock()
 		if swallow {

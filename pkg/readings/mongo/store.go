@@ -17,12 +17,14 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
+	"github.com/telltale-iot/telltale/pkg/readings/internal/taken"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Store is a readings.Store.
 type Store struct {
 	*mongodb.DB // Check and Close are its own
+	taken       taken.Stretches
 }
 
 var (
@@ -43,7 +45,7 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db}, nil
+	return &Store{DB: db}, nil
 }
 
 // Prepare creates the indexes that are missing. That fails where readings of the same device and time are
@@ -64,9 +66,17 @@ func (s *Store) Prepare(ctx context.Context) error {
 		Keys:    bson.D{{Key: fieldDevice, Value: 1}, {Key: fieldAt, Value: 1}},
 		Options: options.Index().SetUnique(true),
 	}
+	// That a reading which was moved is not stored twice; there are few of them.
+	moved := mongo.IndexModel{
+		Keys:    bson.D{{Key: fieldMoved, Value: 1}},
+		Options: options.Index().SetUnique(true).SetSparse(true),
+	}
 	newest := mongo.IndexModel{Keys: bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}}
 	if _, err := collection.Indexes().CreateOne(ctx, unique); err != nil {
 		return fmt.Errorf("create unique index (%s, %s) of %s: %w", fieldDevice, fieldAt, s.name(), err)
+	}
+	if _, err := collection.Indexes().CreateOne(ctx, moved); err != nil {
+		return fmt.Errorf("create unique index (%s) of %s: %w", fieldMoved, s.name(), err)
 	}
 	if _, err := collection.Indexes().CreateOne(ctx, newest); err != nil {
 		return fmt.Errorf("create index (%s, %s) of %s: %w", fieldAt, fieldDevice, s.name(), err)

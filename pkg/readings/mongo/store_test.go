@@ -190,7 +190,7 @@ func TestPrepare(t *testing.T) {
 			}
 		}
 	})
-	t.Run("there are the two indexes", func(t *testing.T) {
+	t.Run("there are the three indexes", func(t *testing.T) {
 		db := database(t)
 		if err := openURI(t, server(t)+"/"+db.Name()).Prepare(t.Context()); err != nil {
 			t.Fatal(err)
@@ -204,7 +204,7 @@ func TestPrepare(t *testing.T) {
 			got[s.Name] = s.Unique != nil && *s.Unique
 		}
 		delete(got, "_id_")
-		want := map[string]bool{"device_id_1_timestamp_1": true, "timestamp_-1_device_id_-1": false}
+		want := map[string]bool{"device_id_1_timestamp_1": true, "moved_1": true, "timestamp_-1_device_id_-1": false}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("indexes (-want +got):\n%s", diff)
 		}

@@ -26,6 +26,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"insert", insertTests},
 		{"content", contentTests},
+		{"settle", settleTests},
 		{"concurrency", concurrencyTests},
 		{"find", findTests},
 		{"walk", walkTests},

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,8 +12,11 @@ import (
 )
 
 const (
-	insertRow = `INSERT INTO readings (` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
-	selectRow = `SELECT ` + columns + ` FROM readings WHERE timestamp = ? AND device_id = ?`
+	insertRow   = `INSERT INTO readings (` + columns + `, moved_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	selectRow   = `SELECT ` + columns + ` FROM readings WHERE timestamp = ? AND device_id = ?`
+	selectMoved = `SELECT count(*) FROM readings WHERE device_id = ? AND origin = ? AND moved_from IS NOT NULL`
+	selectTaken = `SELECT timestamp FROM readings WHERE device_id = ? AND timestamp >= ? ORDER BY timestamp LIMIT ?`
+	updateMoved = `UPDATE readings SET timestamp = ?, moved_from = coalesce(moved_from, timestamp) WHERE timestamp = ? AND device_id = ?`
 )
 
 // insertion is a call of InsertReadings.
@@ -77,55 +81,135 @@ func (s *Store) insertWaiting(ctx context.Context) {
 	s.db.BoundWAL()
 }
 
-func (s *Store) insert(ctx context.Context, calls []*insertion) (err error) {
-	tx, err := s.db.Write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if rollbackErr := tx.Rollback(); !errors.Is(rollbackErr, sql.ErrTxDone) {
-			err = errors.Join(err, rollbackErr)
-		}
-	}()
-	insert, err := tx.PrepareContext(ctx, insertRow)
-	if err != nil {
-		return err
-	}
-	for _, call := range calls {
-		if call.result, err = insertBatch(tx, insert, call.batch); err != nil {
+func (s *Store) insert(ctx context.Context, calls []*insertion) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		insert, err := tx.PrepareContext(ctx, insertRow)
+		if err != nil {
 			return err
 		}
+		for _, call := range calls {
+			if call.result, err = s.insertBatch(tx, insert, call.batch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.taken.Forget() // what it has seen may not be there any more
 	}
-	return tx.Commit()
+	return err
 }
 
 // insertBatch inserts a row at a time: many rows in a statement would save a tenth of the time, and not tell
 // which of them clashed.
-func insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (inserted iot.Inserted, err error) {
+func (s *Store) insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (inserted iot.Inserted, err error) {
 	var row []any
-	for i, r := range batch {
-		if row, err = appendRow(row[:0], r); err != nil {
+	for i := range batch {
+		r := &batch[i]
+		if row, err = appendRow(row[:0], r, r.At.UnixMilli()); err != nil {
 			return inserted, err
 		}
-		result, err := insert.Exec(row...)
+		ok, err := insertOne(insert, row)
 		if err != nil {
 			return inserted, err
 		}
-		if n, err := result.RowsAffected(); err != nil {
-			return inserted, err
-		} else if n == 1 {
+		if ok {
 			inserted.New++
 			continue
 		}
-		stored, err := scan(tx.QueryRow(selectRow, r.At.UnixMilli(), int64(r.Device)))
-		if err != nil {
+		place, err := s.settle(tx, r)
+		switch {
+		case errors.Is(err, errDuplicate):
+			inserted.Duplicates++
+			continue
+		case errors.Is(err, iot.ErrConflict):
+			inserted.Conflicts = append(inserted.Conflicts, i)
+			continue
+		case err != nil:
 			return inserted, err
 		}
-		if stored.SameContent(r) {
-			inserted.Duplicates++
-		} else {
-			inserted.Conflicts = append(inserted.Conflicts, i)
+		if row, err = appendRow(row[:0], r, place); err != nil {
+			return inserted, err
 		}
+		if ok, err = insertOne(insert, row); err != nil || !ok {
+			return inserted, cmp.Or(err, errTaken)
+		}
+		inserted.New++
 	}
 	return inserted, nil
+}
+
+var (
+	errDuplicate = errors.New("stored before")
+	errTaken     = errors.New("a place that was free is not")
+)
+
+// insertOne reports whether row was inserted; else its place is taken.
+func insertOne(insert *sql.Stmt, row []any) (bool, error) {
+	result, err := insert.Exec(row...)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// settle returns the millisecond at which r can be stored though its own is taken: another one, or its own,
+// from which it has moved a reading that a server stamped. Else it is errDuplicate or iot.ErrConflict.
+func (s *Store) settle(tx *sql.Tx, r *iot.Reading) (int64, error) {
+	at := r.At.UnixMilli()
+	there, err := scan(tx.QueryRow(selectRow, at, int64(r.Device)))
+	if err != nil {
+		return 0, err
+	}
+	if r.Origin == 0 {
+		switch {
+		case there.Origin != 0:
+			free, err := s.nextFree(tx, r)
+			if err == nil {
+				_, err = tx.Exec(updateMoved, free, at, int64(r.Device))
+			}
+			return at, err
+		case there.SameContent(*r):
+			return 0, errDuplicate
+		default:
+			return 0, iot.ErrConflict
+		}
+	}
+	// Readings of earlier versions have no origin.
+	if there.Origin == r.Origin || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) {
+		return 0, errDuplicate
+	}
+	var moved int
+	if err := tx.QueryRow(selectMoved, int64(r.Device), int64(r.Origin)).Scan(&moved); err != nil {
+		return 0, err
+	}
+	if moved > 0 {
+		return 0, errDuplicate
+	}
+	return s.nextFree(tx, r)
+}
+
+// nextFree returns the first millisecond behind that of r at which its device has no reading.
+func (s *Store) nextFree(tx *sql.Tx, r *iot.Reading) (int64, error) {
+	return s.taken.Next(r.Device, r.At.UnixMilli(), func(from int64, limit int) ([]int64, error) {
+		return listTaken(tx, r.Device, from, limit)
+	})
+}
+
+// listTaken is what taken.Stretches asks for.
+func listTaken(tx *sql.Tx, device iot.DeviceID, from int64, limit int) (times []int64, err error) {
+	rows, err := tx.Query(selectTaken, int64(device), from, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var at int64
+		if err := rows.Scan(&at); err != nil {
+			return nil, err
+		}
+		times = append(times, at)
+	}
+	return times, rows.Err()
 }

@@ -31,7 +31,7 @@ func readings(device iot.DeviceID) []iot.Reading {
 	return []iot.Reading{{Device: device, At: at, Received: at, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}}}}
 }
 
-type outcome struct {
+type answer struct {
 	inserted iot.Inserted
 	err      error
 }
@@ -42,11 +42,11 @@ func TestQueue(t *testing.T) {
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	insert := func(ctx context.Context, batch []iot.Reading) <-chan outcome {
-		done := make(chan outcome, 1)
+	insert := func(ctx context.Context, batch []iot.Reading) <-chan answer {
+		done := make(chan answer, 1)
 		go func() {
 			inserted, err := store.InsertReadings(ctx, batch)
-			done <- outcome{inserted, err}
+			done <- answer{inserted, err}
 		}()
 		return done
 	}
@@ -72,7 +72,7 @@ func TestQueue(t *testing.T) {
 	batch := readings(2)
 	leaver := insert(ctx, batch)
 	waiting(1)
-	var stayers []<-chan outcome
+	var stayers []<-chan answer
 	for device := range iot.DeviceID(3) {
 		stayers = append(stayers, insert(t.Context(), readings(10+device)))
 		waiting(2 + int(device))
@@ -125,6 +125,8 @@ func TestQueriesUseTheIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for query, want := range map[string]string{
+		selectMoved:    "SEARCH readings USING INDEX readings_moved (device_id=? AND origin=?)",
+		selectTaken:    "SEARCH readings USING COVERING INDEX readings_by_device (device_id=? AND timestamp>?)",
 		selectRow:      "SEARCH readings USING PRIMARY KEY (timestamp=? AND device_id=?)",
 		selectOfDevice: "SEARCH readings USING INDEX readings_by_device (device_id=? AND timestamp>? AND timestamp<?)",
 		selectOfAll:    "SEARCH readings USING PRIMARY KEY (timestamp>? AND (timestamp,device_id)<(?,?))",

@@ -10,13 +10,14 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// columns are those of the table, in the order in which appendRow and scan have them.
-const columns = "timestamp, device_id, received_at, timestamp_source, temperature, humidity, metrics, attributes"
+// columns are those of the table that make a reading, in the order in which appendRow and scan have them.
+const columns = "timestamp, device_id, received_at, timestamp_source, temperature, humidity, metrics, attributes, origin"
 
-// appendRow appends the columns of r to dst.
-func appendRow(dst []any, r iot.Reading) ([]any, error) {
+// appendRow appends the columns of r, stored at the millisecond at, to dst, and moved_from.
+func appendRow(dst []any, r *iot.Reading, at int64) ([]any, error) {
 	var (
 		temperature, humidity any
+		origin, movedFrom     any
 		metrics               map[string]float64
 		attributes            map[string]string
 	)
@@ -47,8 +48,14 @@ func appendRow(dst []any, r iot.Reading) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(dst, r.At.UnixMilli(), int64(r.Device), r.Received.UnixMilli(), int64(r.Stamped),
-		temperature, humidity, metricsText, attributesText), nil
+	if r.Origin != 0 {
+		origin = int64(r.Origin)
+	}
+	if stamped := r.At.UnixMilli(); stamped != at {
+		movedFrom = stamped
+	}
+	return append(dst, at, int64(r.Device), r.Received.UnixMilli(), int64(r.Stamped),
+		temperature, humidity, metricsText, attributesText, origin, movedFrom), nil
 }
 
 // object returns m as a JSON object, or nil, which is NULL, where m is empty.
@@ -64,8 +71,8 @@ func object[V any](m map[string]V) (any, error) {
 func scan(from interface{ Scan(dest ...any) error }) (iot.Reading, error) {
 	// Into any, values come as the driver has them, without a conversion by reflection. The table is
 	// STRICT: a column has the type it is declared with, or is NULL.
-	var at, device, received, stamped, temperature, humidity, metricsText, attributesText any
-	err := from.Scan(&at, &device, &received, &stamped, &temperature, &humidity, &metricsText, &attributesText)
+	var at, device, received, stamped, temperature, humidity, metricsText, attributesText, origin any
+	err := from.Scan(&at, &device, &received, &stamped, &temperature, &humidity, &metricsText, &attributesText, &origin)
 	if err != nil {
 		return iot.Reading{}, err
 	}
@@ -75,6 +82,9 @@ func scan(from interface{ Scan(dest ...any) error }) (iot.Reading, error) {
 		Received: time.UnixMilli(received.(int64)).UTC(),
 		Stamped:  iot.Stamp(stamped.(int64)),
 		Metrics:  make([]iot.Metric, 0, 2),
+	}
+	if value, ok := origin.(int64); ok {
+		r.Origin = uint64(value)
 	}
 	if value, ok := humidity.(float64); ok {
 		r.Metrics = append(r.Metrics, iot.Metric{Name: iot.Humidity, Value: value})

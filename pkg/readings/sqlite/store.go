@@ -7,10 +7,13 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readings/internal/taken"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
@@ -18,6 +21,8 @@ import (
 type Store struct {
 	db   *sqlite.DB
 	turn chan struct{} // filled by the call that writes
+	// For the call that writes.
+	taken taken.Stretches
 
 	mu      sync.Mutex
 	waiting []*insertion
@@ -54,12 +59,47 @@ CREATE TABLE IF NOT EXISTS readings (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS readings_by_device ON readings (device_id, timestamp);`
 
-// Prepare creates the table and its index where they are missing.
+// additions are the columns that came later. The index sees to it that a reading which was moved is stored once.
+const additions = `
+ALTER TABLE readings ADD COLUMN origin INTEGER;     -- iot.Reading's; NULL where there is none
+ALTER TABLE readings ADD COLUMN moved_from INTEGER; -- the time it was stamped with, where another one has that
+CREATE UNIQUE INDEX readings_moved ON readings (device_id, origin) WHERE moved_from IS NOT NULL;`
+
+// Prepare creates the table and its indexes where they are missing, and what an earlier version's table lacks.
 func (s *Store) Prepare(ctx context.Context) error {
-	if _, err := s.db.Write.ExecContext(ctx, schema); err != nil {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, schema); err != nil {
+			return err
+		}
+		var there bool
+		row := tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM pragma_table_info('readings') WHERE name = 'origin'`)
+		if err := row.Scan(&there); err != nil || there {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, additions)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("create table readings: %w", err)
 	}
 	return nil
+}
+
+// write runs do in a transaction.
+func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) (err error) {
+	tx, err := s.db.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rollbackErr := tx.Rollback(); !errors.Is(rollbackErr, sql.ErrTxDone) {
+			err = errors.Join(err, rollbackErr)
+		}
+	}()
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // Check is nil when the file can be read.

@@ -3,10 +3,15 @@ package sqlite_test
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/readings/readingstest"
 	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
+	db "github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 func open(t testing.TB) readings.Store {
@@ -34,3 +39,57 @@ func openFile(t testing.TB, path string) readings.Store {
 func TestStore(t *testing.T) { readingstest.Run(t, open) }
 
 func BenchmarkStore(b *testing.B) { readingstest.Benchmark(b, open) }
+
+// TestEarlierFile: a file that an earlier version wrote is brought up to date, with what is in it.
+func TestEarlierFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readings.db")
+	file, err := db.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`CREATE TABLE IF NOT EXISTS readings (
+			timestamp        INTEGER NOT NULL,
+			device_id        INTEGER NOT NULL,
+			received_at      INTEGER NOT NULL,
+			timestamp_source INTEGER NOT NULL,
+			temperature      ANY,
+			humidity         ANY,
+			metrics          TEXT,
+			attributes       TEXT,
+			PRIMARY KEY (timestamp, device_id)
+		) STRICT, WITHOUT ROWID`,
+		`CREATE INDEX IF NOT EXISTS readings_by_device ON readings (device_id, timestamp)`,
+		`INSERT INTO readings VALUES (1000, 1, 1007, 2, 20.5, NULL, '{"x":1}', '{"site":"roof"}')`,
+	} {
+		if _, err := file.Write.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	old := iot.Reading{
+		Device: 1, At: time.UnixMilli(1000).UTC(), Received: time.UnixMilli(1007).UTC(), Stamped: iot.StampServer,
+		Metrics:    []iot.Metric{{Name: iot.Temperature, Value: 20.5}, {Name: "x", Value: 1}},
+		Attributes: []iot.Attribute{{Name: "site", Value: "roof"}},
+	}
+	again, other := old, old
+	again.Origin, other.Origin = 1, 2
+	other.Attributes = nil
+	for range 2 { // the second start finds it up to date
+		store := openFile(t, path)
+		if _, err := store.InsertReadings(t.Context(), []iot.Reading{old, again, other}); err != nil {
+			t.Fatal(err)
+		}
+		page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved := other
+		moved.At = time.UnixMilli(1001).UTC()
+		if diff := cmp.Diff([]iot.Reading{moved, old}, page.Readings); diff != "" {
+			t.Errorf("readings (-want +got):\n%s", diff)
+		}
+	}
+}

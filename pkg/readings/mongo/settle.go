@@ -1,0 +1,260 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// What is done where readings of a device meet at a millisecond, and why a crash in the middle, a repetition
+// and a second writer do no harm:
+//
+// A reading with an origin goes to the next free millisecond, as one that was moved. It is stored once, since
+// its own millisecond stays taken, and the index on origins is unique among those that were moved. So it is
+// there if it is at its own millisecond, or among those.
+//
+// A reading that its device stamped takes the place of one with an origin, in one step, and holds that one
+// until it is stored elsewhere. After a crash in between, the repetition finds it there and goes on.
+
+// replacement gives the place of a stored reading to another one.
+type replacement struct {
+	reading pending
+	old     bson.Raw
+}
+
+// plan looks up what is where rest should go, and says how to go on with each. Duplicates and conflicts are
+// counted in result.
+func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) (p plan, err error) {
+	stored, err := s.stored(ctx, rest)
+	if err != nil {
+		return p, err
+	}
+	moved, err := s.moved(ctx, rest, stored)
+	if err != nil {
+		return p, err
+	}
+	p.ordered = true
+	planned := map[key]uint64{}      // the origins of what is in p.insert
+	last := map[iot.DeviceID]int64{} // where the latest one that is moved goes
+	duplicate := func(reading pending) {
+		if reading.index == gaveWay {
+			p.settled = append(p.settled, reading.place)
+		} else {
+			result.Duplicates++
+		}
+	}
+	insert := func(reading pending, at int64) {
+		reading.at = at
+		planned[key{reading.Device, at}] = reading.Origin
+		p.insert = append(p.insert, reading)
+	}
+	for _, reading := range rest {
+		r, k := reading.Reading, keyOf(reading.Reading)
+		document, isStored := stored[k]
+		origin, isPlanned := planned[k]
+		there, _ := readDocument(document)
+		switch {
+		case !isStored && !isPlanned:
+			insert(reading, k.at)
+		case r.Origin != 0 && (isPlanned && origin == r.Origin || isStored && isSame(&there, r) || moved[identity{r.Device, r.Origin}]):
+			duplicate(reading)
+		case r.Origin != 0:
+			at := max(k.at, last[r.Device]) + 1
+			for isPlanned = true; isPlanned; {
+				if at, err = s.taken.Next(r.Device, at, s.lister(ctx, r.Device)); err != nil {
+					return p, err
+				}
+				if _, isPlanned = planned[key{r.Device, at}]; isPlanned {
+					at++
+				}
+			}
+			last[r.Device] = at
+			insert(reading, at)
+		case isPlanned:
+			p.later = append(p.later, reading)
+		case there.Origin != 0:
+			p.replace = append(p.replace, replacement{reading, document})
+		case there.SameContent(*r):
+			if held, ok := document.Lookup(fieldDisplaced).DocumentOK(); ok {
+				p.later = append(p.later, displacedBy(k, held))
+			}
+			duplicate(reading)
+		default:
+			result.Conflicts = append(result.Conflicts, reading.index)
+		}
+	}
+	return p, nil
+}
+
+// isSame reports whether there, which has the time that r is stamped with, is r. Readings of earlier versions
+// have no origin.
+func isSame(there, r *iot.Reading) bool {
+	return there.Origin == r.Origin || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r)
+}
+
+// identity is that of a reading which a server stamped.
+type identity struct {
+	device iot.DeviceID
+	origin uint64
+}
+
+// stored returns the documents that are where readings should go.
+func (s *Store) stored(ctx context.Context, readings []pending) (map[key]bson.Raw, error) {
+	times := map[iot.DeviceID]bson.A{}
+	for _, r := range readings {
+		times[r.Device] = append(times[r.Device], bson.DateTime(r.At.UnixMilli()))
+	}
+	collection, err := s.durable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	documents := make(map[key]bson.Raw, len(readings))
+	for device, at := range times {
+		err := s.find(ctx, collection, bson.D{
+			{Key: fieldDevice, Value: int64(device)},
+			{Key: fieldAt, Value: bson.D{{Key: "$in", Value: at}}},
+		}, func(document bson.Raw) (more bool) {
+			if r, ok := readDocument(document); ok {
+				documents[keyOf(&r)] = slices.Clone(document)
+			}
+			return true
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return documents, nil
+}
+
+// moved returns the origins of those of readings that are stored elsewhere than at their own time, since that
+// is taken.
+func (s *Store) moved(ctx context.Context, readings []pending, stored map[key]bson.Raw) (map[identity]bool, error) {
+	moved := map[identity]bool{}
+	var identities bson.A
+	for _, r := range readings {
+		if document, ok := stored[keyOf(r.Reading)]; ok && r.Origin != 0 {
+			if there, _ := readDocument(document); !isSame(&there, r.Reading) {
+				identities = append(identities, bson.Raw(identityOf(r.Reading)))
+			}
+		}
+	}
+	if len(identities) == 0 {
+		return moved, nil
+	}
+	collection, err := s.durable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return moved, s.find(ctx, collection, bson.D{{Key: fieldMoved, Value: bson.D{{Key: "$in", Value: identities}}}},
+		func(document bson.Raw) (more bool) {
+			r, _ := readDocument(document)
+			moved[identity{r.Device, r.Origin}] = true
+			return true
+		})
+}
+
+// lister returns what taken.Stretches asks for of device. The index alone answers.
+func (s *Store) lister(ctx context.Context, device iot.DeviceID) func(from int64, limit int) ([]int64, error) {
+	return func(from int64, limit int) ([]int64, error) {
+		collection, err := s.durable(ctx)
+		if err != nil {
+			return nil, err
+		}
+		times := make([]int64, 0, limit)
+		err = s.find(ctx, collection, bson.D{
+			{Key: fieldDevice, Value: int64(device)},
+			{Key: fieldAt, Value: bson.D{{Key: "$gte", Value: bson.DateTime(from)}}},
+		}, func(document bson.Raw) (more bool) {
+			at, ok := document.Lookup(fieldAt).DateTimeOK()
+			if ok {
+				times = append(times, at)
+			}
+			return true
+		}, options.Find().
+			SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: fieldAt, Value: 1}}).
+			SetSort(bson.D{{Key: fieldAt, Value: 1}}).
+			SetLimit(int64(limit)))
+		return times, err
+	}
+}
+
+// replace gives the place of a stored reading to another one, and returns the stored one, which is to be
+// stored elsewhere. Where it is not there any more, the other one is still to be stored.
+func (s *Store) replace(ctx context.Context, r replacement) (pending, error) {
+	place := keyOf(r.reading.Reading)
+	document, err := appendDocument(nil, r.reading.Reading, place.at)
+	if err != nil {
+		return pending{}, err
+	}
+	document = bsoncore.AppendDocumentElement(document[:len(document)-1], fieldDisplaced, r.old)
+	if document, err = bsoncore.AppendDocumentEnd(document, 0); err != nil {
+		return pending{}, err
+	}
+	collection, err := s.durable(ctx)
+	if err != nil {
+		return pending{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	result, err := collection.ReplaceOne(ctx, bson.D{
+		{Key: fieldDevice, Value: int64(place.device)},
+		{Key: fieldAt, Value: bson.DateTime(place.at)},
+		{Key: fieldOrigin, Value: r.old.Lookup(fieldOrigin)},
+	}, bson.Raw(document))
+	if err != nil {
+		return pending{}, fmt.Errorf("take the place of another reading: %w", err)
+	}
+	if result.MatchedCount == 0 {
+		return r.reading, nil
+	}
+	return displacedBy(place, r.old), nil
+}
+
+// displacedBy returns the reading that was at place, as it is to be stored elsewhere.
+func displacedBy(place key, document bson.Raw) pending {
+	r, _ := readDocument(document)
+	if stamped, ok := document.Lookup(fieldMoved, fieldMovedFrom).DateTimeOK(); ok {
+		r.At = time.UnixMilli(stamped).UTC()
+	}
+	return pending{Reading: &r, index: gaveWay, place: place}
+}
+
+// forgetDisplaced is for when the reading that was at place before is stored elsewhere.
+func (s *Store) forgetDisplaced(ctx context.Context, place key) error {
+	collection, err := s.durable(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	_, err = collection.UpdateOne(ctx, bson.D{
+		{Key: fieldDevice, Value: int64(place.device)},
+		{Key: fieldAt, Value: bson.DateTime(place.at)},
+	}, bson.D{{Key: "$unset", Value: bson.D{{Key: fieldDisplaced, Value: ""}}}})
+	return err
+}
+
+// durable is the collection without what may be rolled back, read from the primary and written to a majority,
+// whatever the URI says.
+func (s *Store) durable(ctx context.Context) (*mongo.Collection, error) {
+	collection, err := s.collection(ctx)
+	if err != nil {
+		return nil, err
+	}
+	journaled := writeconcern.Majority()
+	journaled.Journal = new(bool)
+	*journaled.Journal = true
+	return collection.Clone(options.Collection().SetReadConcern(readconcern.Majority()).
+		SetReadPreference(readpref.Primary()).SetWriteConcern(journaled)), nil
+}
