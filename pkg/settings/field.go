@@ -88,6 +88,7 @@ func (s *setting) set(text string) error {
 	switch s.field.Kind() {
 	case reflect.String:
 		s.field.SetString(text)
+		return checkURL(text)
 	case reflect.Bool:
 		on, err := parseBool(text)
 		s.field.SetBool(on)
