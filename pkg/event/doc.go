@@ -5,6 +5,12 @@
 // readings of its neighbours, and Sink sees to it that such a record ends in the dead-letter topic before
 // its offset is committed.
 //
+// What is small on a topic can be large in memory: `[1,1,…]` is two bytes for each dead letter. A batch is therefore
+// decoded and handled a slice at a time: of each partition no more is in memory than 2 MiB of readings and letters,
+// the one step of a Decoder that goes beyond them, and 1 MiB of letters on their way to Kafka (TestSliceMemory). A
+// step is one reading or a thousand, and what 64 KiB of JSON became. The longest reading, of 4 MiB of names and values
+// (iot.MaxContentBytes), takes some 12 MiB.
+//
 // The protobuf is read and written by hand, field by field: that takes half the time of the generated code
 // and one allocation instead of six or more, and the tests hold the two together byte by byte. Fields that a
 // later version adds are passed over.

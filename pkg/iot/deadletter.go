@@ -22,6 +22,11 @@ type DeadLetter struct {
 	Replay      Replay    // the latest that succeeded
 }
 
+// ContentBytes is the length of d's bytes and texts together.
+func (d DeadLetter) ContentBytes() int {
+	return len(d.Bytes) + len(d.Reason) + len(d.Detail) + len(d.Source) + len(d.TopicDevice) + len(d.ContentType)
+}
+
 // Replay is what became of a dead letter that was sent on its way again.
 type Replay struct {
 	At       time.Time // zero where there was none; UTC, whole milliseconds
@@ -60,8 +65,8 @@ type DeadLetterStore interface {
 	// DeadLetter returns one. ErrNotFound: there is none (any more).
 	DeadLetter(ctx context.Context, id LetterID) (DeadLetter, error)
 	// FindDeadLetters returns those that q selects, newest first (by Received, then by ID, descending
-	// both), at most q.Limit, and fewer when their Bytes add up to more than MaxLetterPageBytes. The
-	// caller owns what is returned.
+	// both), at most q.Limit, and fewer when their ContentBytes add up to more than MaxLetterPageBytes.
+	// The caller owns what is returned.
 	FindDeadLetters(ctx context.Context, q DeadLetterQuery) (DeadLetterPage, error)
 	// CountDeadLetters counts those that q, whatever its Limit, selects: by reason, ascending.
 	CountDeadLetters(ctx context.Context, q DeadLetterQuery) ([]ReasonCount, error)
@@ -74,8 +79,8 @@ type DeadLetterStore interface {
 	DeleteDeadLetters(ctx context.Context, q DeadLetterQuery) (deleted int, err error)
 }
 
-// MaxLetterPageBytes is how many Bytes the dead letters of a page hold together: no more than that, or one
-// letter.
+// MaxLetterPageBytes is how many ContentBytes the dead letters of a page have together: no more than that, or
+// one letter.
 const MaxLetterPageBytes = 4 << 20
 
 // DeadLetterQuery selects dead letters. Its zero values select everything but Limit's.

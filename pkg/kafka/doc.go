@@ -17,4 +17,14 @@
 //
 // The consumer is sarama's consumer group: consumer.go is its life, session.go a membership, claim.go the
 // consumption of one partition.
+//
+// # What is in memory
+//
+//	of each partition that is consumed    two batches, each of 1 MiB and one record, or of GroupConfig.MaxBatch records;
+//	                                      and what was on its way before the second: two answers, each with 512 KiB or
+//	                                      one record of it (TestMemoryWhileNothingIsHandled)
+//	of each partition of a RangeReader    one batch, and two answers (TestRangeReader)
+//	of each broker                        an answer of 8 MiB
+//	the records that wait for Kafka       what the callers of Produce leave in it: they bound it
+//	a request to Kafka                    16 MiB, beside the records in it
 package kafka

@@ -3,6 +3,7 @@ package deadletterstest
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,18 @@ var findTests = []test{
 		}
 		if diff := cmp.Diff([][]byte{{5, 4}, {3}, {2, 1}, {0}}, pages); diff != "" {
 			t.Errorf("pages (-want +got):\n%s", diff)
+		}
+	}},
+	{"a page is cut, too, where the topics of its letters become too long", func(t *testing.T, store deadletters.Store) {
+		const n, size = 150, 30_000
+		for i := range n {
+			d := letter(i, iot.ReasonInvalidDeviceID, 1, i)
+			d.Source, d.TopicDevice = strings.Repeat("s", size), strings.Repeat("d", size)
+			insert(t, store, d)
+		}
+		page := find(t, store, iot.DeadLetterQuery{Limit: n})
+		if got := len(page.Letters) * 2 * size; got > iot.MaxLetterPageBytes || got < iot.MaxLetterPageBytes/2 || page.Next.IsZero() {
+			t.Errorf("a page of %d letters, and %d bytes of topics", len(page.Letters), got)
 		}
 	}},
 	{"a limit out of bounds is invalid", func(t *testing.T, store deadletters.Store) {

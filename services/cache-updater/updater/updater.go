@@ -6,6 +6,14 @@
 // batch that failed and repeats it. A cache that was emptied or replaced is filled again from the topic,
 // within seconds. Records that hold no reading are passed over: ingest-writer sends them to the dead-letter
 // topic.
+//
+// # What is in memory
+//
+// Of each partition, for the consumer and, while the cache is filled again, once more (TestMemory):
+//
+//	records                           what package kafka says of a partition
+//	readings                          what package event says of a batch
+//	a script for Redis                the newest readings of 200 devices
 package updater
 
 import (

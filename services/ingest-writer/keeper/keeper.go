@@ -4,6 +4,12 @@
 // away the keeper stops at the batch that failed and repeats it; readings, which the writer beside it stores,
 // do not wait for it. Whatever is on the topic is kept, since nothing comes behind the dead letters: a record
 // that is none becomes a letter without a reason, and of one that is far too long the beginning is kept.
+//
+// # What is in memory
+//
+//	records, of each partition        what package kafka says of a partition; the letters are the same bytes
+//	a letter                          4 MiB; of a longer one 64 KiB are kept (TestRead)
+//	batches that are being stored     four, of which the driver takes four times their bytes (TestInsertsAtOnce)
 package keeper
 
 import (
@@ -13,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
@@ -28,6 +35,9 @@ const (
 	// A letter may be megabytes long, so that a few make a batch.
 	batchSize = 10
 	batchWait = 50 * time.Millisecond
+	// maxInserts is how many batches, of different partitions, are with the store at the same time: the driver
+	// takes several times what is in one.
+	maxInserts = 4
 	// maxBytes is the longest letter that is kept whole: twice what the topic takes as it is created. No
 	// store takes what is longer than 16 MiB.
 	maxBytes = 4 << 20
@@ -51,9 +61,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}, []string{"outcome"})
 	stored, duplicate := letters.WithLabelValues("stored"), letters.WithLabelValues("duplicate")
 
+	turns := semaphore.NewWeighted(maxInserts)
 	consumer := kafka.NewConsumer(kafka.GroupConfig{
 		Config: k.Kafka, Group: Group, ReadTopic: k.Kafka.DeadLetterTopic(), MaxBatch: batchSize, MaxWait: batchWait,
 	}, func(ctx context.Context, batch []kafka.Record) error {
+		if err := turns.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer turns.Release(1)
 		n, err := k.Store.InsertDeadLetters(ctx, read(batch))
 		if err != nil {
 			return err

@@ -85,6 +85,38 @@ func TestKeeper(t *testing.T) {
 	})
 }
 
+// TestInsertsAtOnce has a store that hangs, and letters in many partitions.
+func TestInsertsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.kafka.Topic, w.kafka.Partitions = "many-partitions", 12
+	if err := kafka.EnsureTopics(t.Context(), w.kafka, quiet); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 100 {
+		w.send(t, dead(n).Record(w.topic()))
+	}
+	w.store.hangs = make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(w.store.hangs) })
+	w.start(t)
+	defer goOn()
+	deadline := time.Now().Add(20 * time.Second)
+	for w.store.hanging.Load() == 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is inserted")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for range 300 { // time for more of them
+		if n := w.store.hanging.Load(); n > 4 {
+			t.Errorf("%d inserts at the same time", n)
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	goOn()
+	w.await(t, 100)
+}
+
 // dead returns a dead letter with a number.
 func dead(n int) event.DeadLetter {
 	return event.DeadLetter{DeadLetter: iot.DeadLetter{
@@ -105,12 +137,19 @@ type flaky struct {
 	deadletters.Store
 	away, forget atomic.Bool
 	refused      atomic.Int64
+	hangs        chan struct{} // until it is closed; nil for a store that does not
+	hanging      atomic.Int64
 }
 
 func (f *flaky) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (int, error) {
 	if f.away.Load() {
 		f.refused.Add(1)
 		return 0, errors.New("connection refused")
+	}
+	if f.hangs != nil {
+		f.hanging.Add(1)
+		<-f.hangs
+		f.hanging.Add(-1)
 	}
 	stored, err := f.Store.InsertDeadLetters(ctx, batch)
 	if f.forget.Load() {

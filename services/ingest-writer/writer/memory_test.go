@@ -1,13 +1,10 @@
 package writer_test
 
 import (
-	"context"
-	"runtime/debug"
-	"runtime/metrics"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/telltale-iot/telltale/pkg/heaptest"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
@@ -26,36 +23,18 @@ func TestMemory(t *testing.T) {
 		{"a hundred thousand dead letters", 10, ones(10_000), 10_000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			defer debug.SetGCPercent(debug.SetGCPercent(10)) // so that what is live is known often
 			e := newEnvironment(t)
 			for range tt.records {
 				e.produce(kafka.Record{Topic: e.kafka.Topic, Value: tt.value})
 			}
-			before, peak := live(), uint64(0)
-			ctx, cancel := context.WithCancel(t.Context())
-			sampled := make(chan struct{})
-			go func() {
-				defer close(sampled)
-				for ctx.Err() == nil {
-					peak = max(peak, live())
-					time.Sleep(time.Millisecond)
-				}
-			}()
+			grown := heaptest.Watch(t)
 			e.start()
 			e.expectCounts(map[string]float64{"rejected": float64(tt.records * tt.letters)})
-			cancel()
-			<-sampled
-			t.Logf("%d MiB", (peak-before)>>20)
-			if grown := peak - before; grown > most {
-				t.Errorf("%d MiB, want %d at most", grown>>20, most>>20)
+			if n := grown(); n > most {
+				t.Errorf("%d MiB, want %d at most", n>>20, most>>20)
+			} else {
+				t.Logf("%d MiB", n>>20)
 			}
 		})
 	}
-}
-
-// live returns the bytes that were in use when the garbage was collected last.
-func live() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
 }

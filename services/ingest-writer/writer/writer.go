@@ -4,6 +4,16 @@
 // A batch is committed to Kafka only when each of its records is stored, recognised as a duplicate, or in
 // the dead-letter topic. While the store is away the writer stops at the batch that failed and repeats it;
 // what it had stored of it already comes back as duplicates.
+//
+// # What is in memory
+//
+// Of each partition, and no more whatever is on the topic (TestMemory):
+//
+//	records                           what package kafka says of a partition
+//	readings and dead letters         what package event says of a batch
+//	a command to MongoDB              about as long as the readings in it, 8 MiB at most
+//
+// A Replay takes the same, but for the dead letters.
 package writer
 
 import (

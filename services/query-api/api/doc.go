@@ -9,17 +9,21 @@
 // needs it answers 503 with Retry-After, everything else goes on, and GET /api/latest/{id}/ goes on from
 // the stored readings when only the cache is away.
 //
-// What requests cost is bounded (limits.go); beyond the bounds the answer is 503, 413 or 408, never a growing
-// process:
+// # What is in memory
 //
-//   - the requests to a store by their number, and the time that the store may take for one;
-//   - a request's body by its length and the time it may take to arrive, which comes before all else, and the
-//     bodies of all requests by their bytes (body.go);
-//   - pages of readings, lists of users and devices, and dead letters by how many are fetched and made into JSON
-//     at the same time; requests wait for one another (answer.go);
-//   - all latest readings, and the counts of all readings, by being fetched once for all who ask at the same time
-//     (shared.go);
-//   - the answers that clients have not taken yet by their bytes, but for small ones, and the time that a client may
-//     take for one (answer.go). An answer being sent takes nothing of the other bounds but its place among the
-//     requests to a store.
+// What requests cost is bounded (limits.go); beyond the bounds the answer is 503, 413 or 408, never a growing
+// process. All together:
+//
+//	requests to one store                  500; the store answers one within 5 s (TestRequestLimit)
+//	bodies of requests                     16 MiB, 1 MiB each, 10 s to arrive: before all else (TestBodiesInMemory,
+//	                                       TestBodyLimit, TestSlowBodies)
+//	pages of readings being fetched        50,000 readings, or 12 pages of 4 MiB; others wait (TestRequestLimit)
+//	lists of users and devices             50,000 rows; others wait (TestRequestLimit)
+//	pages of dead letters                  3, each of 4 MiB and up to six times as much as JSON; others wait
+//	                                       (TestRequestLimit)
+//	letters being replayed                 4 requests, of 4 MiB each; others wait (TestRequestLimit); and what package
+//	                                       replay says
+//	answers of MongoDB to these            16 MiB each
+//	all latest readings, all counts        fetched once for all who ask at the same time (TestSharedAnswers)
+//	answers that clients have not taken    48 MiB, but for those under 64 KiB; 20 s to take one (TestSlowReaders)
 package api

@@ -19,7 +19,7 @@ const (
 	maxReadings       = 50_000   // of the pages being fetched: about 50 MB
 	maxRows           = 50_000   // users and devices of the lists being fetched: about 15 MB
 	maxLetterRequests = 3        // that fetch dead letters: 4 MB each, and more as JSON
-	maxReplayRequests = 8        // that replay dead letters: 4 MB each
+	maxReplayRequests = 4        // that replay dead letters: 4 MB each
 	maxSending        = 48 << 20 // bytes of the answers being sent, but for small ones
 	maxBodies         = 16 << 20 // bytes of the bodies of all requests
 	maxBody           = 1 << 20  // bytes of a request's body

@@ -80,17 +80,18 @@ func TestRequestLimit(t *testing.T) {
 		}
 	})
 	for _, tt := range []struct {
-		path string
-		room func(a *API) *semaphore.Weighted
-		all  int64 // of the room
-		cost int64 // of a request
+		method, path string
+		room         func(a *API) *semaphore.Weighted
+		all          int64 // of the room
+		cost         int64 // of a request
 	}{
-		{"/api/readings/?limit=10000", func(a *API) *semaphore.Weighted { return a.pages }, maxReadings, 10_000},
-		{"/api/devices/1/readings/?limit=1", func(a *API) *semaphore.Weighted { return a.pages }, maxReadings, minPage},
-		{"/api/users/?limit=2", func(a *API) *semaphore.Weighted { return a.rows }, maxRows, 2},
-		{"/api/devices/?limit=2", func(a *API) *semaphore.Weighted { return a.rows }, maxRows, 2},
-		{"/api/dead-letters/", func(a *API) *semaphore.Weighted { return a.letters }, maxLetterRequests, 1},
-		{"/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.letters }, maxLetterRequests, 1},
+		{http.MethodGet, "/api/readings/?limit=10000", func(a *API) *semaphore.Weighted { return a.pages }, maxReadings, 10_000},
+		{http.MethodGet, "/api/devices/1/readings/?limit=1", func(a *API) *semaphore.Weighted { return a.pages }, maxReadings, minPage},
+		{http.MethodGet, "/api/users/?limit=2", func(a *API) *semaphore.Weighted { return a.rows }, maxRows, 2},
+		{http.MethodGet, "/api/devices/?limit=2", func(a *API) *semaphore.Weighted { return a.rows }, maxRows, 2},
+		{http.MethodGet, "/api/dead-letters/", func(a *API) *semaphore.Weighted { return a.letters }, maxLetterRequests, 1},
+		{http.MethodGet, "/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.letters }, maxLetterRequests, 1},
+		{http.MethodPost, "/api/dead-letters/replay/", func(a *API) *semaphore.Weighted { return a.replays }, maxReplayRequests, 1},
 	} {
 		t.Run("requests wait for one another rather than being in memory all at once: "+tt.path, func(t *testing.T) {
 			s := embedded(t)
@@ -103,12 +104,13 @@ func TestRequestLimit(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel() // instead of waiting for the timeout
 			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, tt.path, nil))
+			handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, tt.method, tt.path, nil))
 			if w.Code != http.StatusServiceUnavailable {
 				t.Errorf("a request beyond the limit: %d", w.Code)
 			}
 			room.Release(1)
-			if w := get(handler, tt.path); w.Code != http.StatusOK {
+			w = httptest.NewRecorder()
+			if handler.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, nil)); w.Code != http.StatusOK {
 				t.Errorf("a request within it: %d %s", w.Code, w.Body)
 			}
 			room.Release(tt.all - tt.cost)

@@ -4,6 +4,13 @@
 // It always asks the store and remembers nothing, so a device that was deleted and goes on publishing is
 // back with its next reading, whoever deleted it. While the store is away it waits at the batch that
 // failed. What is wrong on the topic it passes over: the ingest-writer sends that to the dead letters.
+//
+// # What is in memory
+//
+// Of each partition, and no more whatever is on the topic (TestMemory):
+//
+//	records                           what package kafka says of a partition
+//	readings                          what package event says of a batch; their ids
 package registrar
 
 import (

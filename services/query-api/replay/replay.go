@@ -3,7 +3,15 @@
 // A replay is safe to repeat, and to be cut off at any point: the same bytes give the same readings, which the
 // store keeps once, and a letter is marked only when all its readings are in Kafka. Either all of a letter goes
 // or, where something in it is rejected again, nothing; a rejection by a replay makes no new dead letter. While
-// Kafka is away nothing waits longer than a few seconds for it, and what waits is bounded.
+// Kafka is away nothing waits longer than a few seconds for it.
+//
+// # What is in memory
+//
+// Beside the letters, whose number and length is up to the caller, and for all calls together (TestMemory):
+//
+//	readings that are being looked at   32 MiB: a letter is decoded step by step, twice: one that is rejected at its
+//	                                    end has sent nothing
+//	records on their way to Kafka       16 MiB, also when nobody waits for them any more
 package replay
 
 import (

@@ -28,7 +28,7 @@ func (p *Page) Rows() int { return p.limit + 1 }
 // not, the walk goes on behind the letter that was added before.
 func (p *Page) Add(d iot.DeadLetter) bool {
 	n := len(p.Letters)
-	if p.bytes += len(d.Bytes); n > 0 && (n == p.limit || p.bytes > iot.MaxLetterPageBytes) {
+	if p.bytes += d.ContentBytes(); n > 0 && (n == p.limit || p.bytes > iot.MaxLetterPageBytes) {
 		last := &p.Letters[n-1]
 		p.Next = iot.LetterCursor{Received: last.Received, ID: last.ID}
 		return false
