@@ -26,7 +26,9 @@ const (
 var errUnchecked = errors.New("no answer yet")
 
 // Dependency is what a process needs. Check is nil while it answers, and otherwise says why it does not. A
-// Dependency that has a method State() string has it told beside that, by /readyz?verbose.
+// Dependency that has a method State() string has it told beside that, by /readyz?verbose. An error of Check that has a
+// method Elsewhere() is about something that stands between: the process is not ready, but telltale_dependency_up
+// has no value then, as nobody should look at this dependency.
 type Dependency interface {
 	Check(ctx context.Context) error
 }
@@ -157,9 +159,7 @@ func (h *Health) update(c *check, err error) {
 	if err == nil {
 		c.fails, c.found, c.last = 0, true, time.Now()
 		h.success.WithLabelValues(c.name).Set(float64(c.last.UnixMilli()) / 1000)
-		if was != nil {
-			h.up.WithLabelValues(c.name).Set(1)
-		}
+		h.up.WithLabelValues(c.name).Set(1)
 		if c.told {
 			c.told = false
 			h.log.Info("dependency is available", "dependency", c.name)
@@ -168,6 +168,10 @@ func (h *Health) update(c *check, err error) {
 			h.wasReady = true
 			h.log.Info("ready")
 		}
+		return
+	}
+	if errors.As(err, new(interface{ Elsewhere() })) {
+		h.up.DeleteLabelValues(c.name)
 		return
 	}
 	c.fails++

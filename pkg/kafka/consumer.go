@@ -210,13 +210,20 @@ func (c *Consumer) Check(context.Context) error {
 	}
 	for _, claim := range c.claims {
 		if f := claim.failing.Load(); f != nil && time.Since(f.since) > silence {
-			return fmt.Errorf("partition %d has waited for %v: %w", claim.partition, time.Since(f.since).Round(time.Second/10), f.err)
+			return elsewhere{fmt.Errorf("partition %d has waited for %v: %w", claim.partition, time.Since(f.since).Round(time.Second/10), f.err)}
 		}
 	}
 	return nil
 }
 
 var (
-	errNotStarted = errors.New("not started yet, something else is waited for")
+	errNotStarted = elsewhere{errors.New("not started yet, something else is waited for")}
 	errJoining    = errors.New("joining")
 )
+
+// elsewhere is an error of Check that is not Kafka's, as package daemon tells them apart.
+type elsewhere struct{ error }
+
+func (elsewhere) Elsewhere() {}
+
+func (e elsewhere) Unwrap() error { return e.error }
