@@ -208,13 +208,12 @@ func (d *disk) check() error {
 	return err
 }
 
-// close is called when nothing is written any more.
-func (d *disk) close() error {
+// close closes the files. It is called when nothing is written any more.
+func (d *disk) close() (err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err := d.err
 	for _, t := range d.tails {
-		if err != nil {
+		if d.err != nil {
 			err = errors.Join(err, t.cut())
 		}
 		t.close()

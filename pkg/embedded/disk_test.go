@@ -79,6 +79,16 @@ func produce(t testing.TB, client *kgo.Client, topic string, producer int64, seq
 	return kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode)
 }
 
+// fetchRequest asks for the records of partition 0 from offset on.
+func fetchRequest(topic string, offset int64) *kmsg.FetchRequest {
+	r := kmsg.NewPtrFetchRequest()
+	r.MaxBytes, r.SessionEpoch = 1<<20, -1
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.PartitionMaxBytes, part.CurrentLeaderEpoch, part.FetchOffset = 1<<20, -1, offset
+	r.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{part}}}
+	return r
+}
+
 func TestNothingIsAnsweredBeforeItIsSynced(t *testing.T) {
 	k := open(t, KafkaConfig{Dir: t.TempDir()})
 	c := newClient(t, k.Addr(), 1)
@@ -86,18 +96,13 @@ func TestNothingIsAnsweredBeforeItIsSynced(t *testing.T) {
 	if err := produce(t, client, c.cfg.Topic, -1, 0); err != nil {
 		t.Fatal(err)
 	}
-	fetched := kmsg.NewPtrFetchRequest()
-	fetched.MaxBytes, fetched.SessionEpoch, fetched.ReplicaID = 1<<20, -1, -1
-	part := kmsg.NewFetchRequestTopicPartition()
-	part.PartitionMaxBytes, part.CurrentLeaderEpoch = 1<<20, -1
-	fetched.Topics = []kmsg.FetchRequestTopic{{Topic: c.cfg.Topic, Partitions: []kmsg.FetchRequestTopicPartition{part}}}
 	ends := kmsg.NewPtrListOffsetsRequest()
 	ends.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: c.cfg.Topic, Partitions: []kmsg.ListOffsetsRequestTopicPartition{{Timestamp: -1, CurrentLeaderEpoch: -1}}}}
 	commit := kmsg.NewPtrOffsetCommitRequest()
 	commit.Group, commit.Generation = "g", -1
 	commit.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: c.cfg.Topic, Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Offset: 1}}}}
 	for name, request := range map[string]kmsg.Request{
-		"a batch": produceRequest(c.cfg.Topic, -1, 1), "records": fetched, "the end of the log": ends, "an offset": commit,
+		"a batch": produceRequest(c.cfg.Topic, -1, 1), "records": fetchRequest(c.cfg.Topic, 0), "the end of the log": ends, "an offset": commit,
 	} {
 		t.Run(name, func(t *testing.T) {
 			release := hold(k.disk)

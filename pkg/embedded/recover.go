@@ -153,8 +153,8 @@ func (r *recovery) divide(reader *segmentReader, path string, pos, next int64, w
 	return replaceFile(segmentPath(filepath.Dir(path), base), rest[whole:])
 }
 
-// wholeBatch returns where in data the first whole batch begins, of records not before next, and with which
-// offset; len(data) when there is none.
+// wholeBatch returns where in data, which should begin with offset next, the first whole batch begins, and with
+// which offset; len(data) when there is none. The offset is in no checksum, but no record is shorter than a byte.
 func wholeBatch(data []byte, next int64) (int, int64) {
 	reader := segmentReader{file: bytes.NewReader(data), size: int64(len(data))}
 	for at := range data {
@@ -162,7 +162,7 @@ func wholeBatch(data []byte, next int64) (int, int64) {
 			break
 		}
 		b, err := parseHeader(data[at:])
-		if err != nil || b.base < next {
+		if err != nil || b.base < next || b.base > next+int64(at) {
 			continue
 		}
 		if _, err := reader.batchAt(int64(at), b.base); err == nil {

@@ -38,6 +38,9 @@ func (c *command) bridgeConfig() bridge.Config {
 
 // runServices runs the services on parts until ctx ends or one of them fails.
 func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *parts) error {
+	if parts.broker != nil {
+		p.Health.Register(ctx, "kafka log", parts.broker) // also while the services stop because it failed
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	// run starts a service, which logs under its own name and is a client of Kafka of its own.
 	run := func(name string, service func(context.Context, *slog.Logger, kafka.Config) error) {
@@ -51,7 +54,6 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 		})
 	}
 	if parts.broker != nil {
-		p.Health.Register(ctx, "kafka log", parts.broker)
 		group.Go(func() error { return parts.broker.Wait(ctx) })
 	}
 	run(bridge.Name, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
