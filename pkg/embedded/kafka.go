@@ -76,7 +76,8 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 	}
 	k.aside = log.aside
 	k.disk = newDisk(cfg.Dir, log.tails, cfg.Log)
-	if k.port, err = newPort(cfg, k.disk); err != nil {
+	k.port = newPort(cfg, k.disk)
+	if err := k.port.listen(cfg.Addr); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the kafka port: %w", err), k.disk.close())
 	}
 	k.cluster, err = kfake.NewCluster(options(cfg, k.port, k.disk)...)

@@ -52,21 +52,8 @@ type port struct {
 	told    time.Time       // when the log last heard of something refused
 }
 
-func newPort(cfg KafkaConfig, disk *disk) (*port, error) {
-	host, _, err := net.SplitHostPort(cfg.Addr)
-	if err != nil {
-		return nil, err
-	}
-	l, err := net.Listen("tcp", cfg.Addr)
-	if err != nil {
-		return nil, err
-	}
-	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
-		host = "localhost"
-	}
+func newPort(cfg KafkaConfig, disk *disk) *port {
 	p := &port{
-		tcp:      l,
-		addr:     address(net.JoinHostPort(host, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))),
 		disk:     disk,
 		log:      cfg.Log,
 		own:      map[string]bool{},
@@ -83,8 +70,24 @@ func newPort(cfg KafkaConfig, disk *disk) (*port, error) {
 	for _, g := range cfg.Groups {
 		p.own[g] = true
 	}
+	return p
+}
+
+// listen has it take connections from outside.
+func (p *port) listen(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if p.tcp, err = net.Listen("tcp", addr); err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	p.addr = address(net.JoinHostPort(host, strconv.Itoa(p.tcp.Addr().(*net.TCPAddr).Port)))
 	go p.acceptTCP()
-	return p, nil
+	return nil
 }
 
 func (p *port) acceptTCP() {
