@@ -31,7 +31,7 @@ check() { # NAME, overlay, and editing commands of sed
   rm -rf "${work:?}/$name"
   mkdir -p "$work/$name/deploy"
   cp -r k8s "$work/$name/"
-  cp -r deploy/mosquitto "$work/$name/deploy/"
+  cp -r deploy/mosquitto deploy/images deploy/grafana "$work/$name/deploy/"
   for edit in "$@"; do
     sed -i.before "$edit" "$overlay/kustomization.yaml"
     if cmp -s "$overlay/kustomization.yaml" "$overlay/kustomization.yaml.before"; then
@@ -39,7 +39,13 @@ check() { # NAME, overlay, and editing commands of sed
       exit 1
     fi
   done
+  # With a registry and a version of their own: what still has those of the repository is not named by that file.
+  printf 'IMAGE_REGISTRY=registry.example.com:5000/a/b\nIMAGE_TAG=v1.2.3\n' >"$work/$name/deploy/images/images.env"
   build "$overlay"
+  if grep 'image: telltale/' "$work/$name/all.yaml" || ! grep -q 'image: registry.example.com:5000/a/b/query-api:v1.2.3$' "$work/$name/all.yaml"; then
+    echo "$name: images are not named by deploy/images/images.env"
+    exit 1
+  fi
 }
 
 build() { # a folder; the result is in $work/$name
@@ -70,8 +76,8 @@ check dev-extended dev "$(add keda)" "$(add monitoring)"
 check dev-postgres dev 's|components/mysql .*|components/postgres|'
 check dev-listen dev 's|components/mosquitto|components/mqtt-listen|' '/components.simulator/d' "$(add monitoring)"
 check prod prod
-check prod-extended prod "$(uncomment keda)" "$(uncomment monitoring)"
-check prod-listen prod "$(uncomment mqtt-listen)" '/^#  - patch/,$s|^#||'
+check prod-extended prod "$(uncomment keda)" "$(uncomment monitoring)" "$(uncomment dashboards)"
+check prod-listen prod "$(uncomment mqtt-listen)" '/^#patches/,$s|^#||'
 name=strimzi
 mkdir -p $work/$name
 build k8s/components/strimzi
