@@ -1,7 +1,8 @@
 // Package embedded is a Kafka-protocol broker in this process: for the all-in-one binary and for tests.
 //
 // It is kfake of franz-go with a directory, and with what that lacks as a place to keep things. It is one broker
-// without replicas and without transactions.
+// without replicas and without transactions, and does not know message.timestamp.type: records have the time that
+// their producers say, which are services of this process as long as nobody else may write.
 //
 // # What it keeps
 //

@@ -56,6 +56,13 @@ func refuse(request kmsg.Request, why *kerr.Error) kmsg.Response {
 			answer.Resources = append(answer.Resources, told)
 		}
 		return answer
+	case *kmsg.IncrementalAlterConfigsResponse:
+		for _, asked := range request.(*kmsg.IncrementalAlterConfigsRequest).Resources {
+			told := kmsg.NewIncrementalAlterConfigsResponseResource()
+			told.ResourceType, told.ResourceName, told.ErrorCode = asked.ResourceType, asked.ResourceName, code
+			answer.Resources = append(answer.Resources, told)
+		}
+		return answer
 	case *kmsg.ProduceResponse:
 		for _, asked := range request.(*kmsg.ProduceRequest).Topics {
 			t := kmsg.NewProduceResponseTopic()

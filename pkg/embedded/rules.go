@@ -18,7 +18,7 @@ var versions = func() *kversion.Versions {
 		kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.OffsetDelete,
 		kmsg.ListGroups, kmsg.DescribeGroups, kmsg.ConsumerGroupDescribe, kmsg.DeleteGroups,
 		kmsg.InitProducerID, kmsg.Produce,
-		kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.DeleteRecords,
+		kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.DeleteRecords, kmsg.IncrementalAlterConfigs,
 	} {
 		if newest, ok := stable.LookupMaxKeyVersion(int16(key)); ok {
 			v.SetMaxKeyVersion(int16(key), newest)
@@ -75,6 +75,8 @@ func (p *port) check(request kmsg.Request, bytes int) (changed bool, refusal kms
 			return false, refuse(r, kerr.TopicAuthorizationFailed)
 		}
 		return false, checkWrite(r)
+	case *kmsg.IncrementalAlterConfigsRequest:
+		return false, refuse(r, kerr.TopicAuthorizationFailed)
 	case *kmsg.InitProducerIDRequest:
 		if !p.open {
 			return false, refuse(r, kerr.ClusterAuthorizationFailed)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -80,15 +79,11 @@ func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 	}
 	device := cmp.Or(string(rec.Header(headerDevice)), string(rec.Key))
 	id, _ := iot.ParseDeviceID(device) // 0 where it is none
-	at, err := time.Parse(time.RFC3339, string(rec.Header(headerReceived)))
-	if err != nil || at.UnixMilli() < 0 {
-		at = received(rec)
-	}
 	return iot.DeadLetter{
 		Rejection:   iot.Rejection{Reason: iot.Reason(text(headerReason, 64)), Detail: text(headerDetail, maxDetail), Device: id, Bytes: rec.Value},
 		ID:          letterID(rec),
 		Source:      text(headerSource, 1<<16),
-		Received:    at.UTC().Truncate(time.Millisecond),
+		Received:    arrival(rec),
 		TopicDevice: text(headerTopicDevice, 1<<16),
 		Retained:    string(rec.Header(headerRetained)) == "true",
 		ContentType: text(headerContentType, maxType),

@@ -181,3 +181,34 @@ func TestDecodingAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestOriginsOfLetters(t *testing.T) {
+	origins := func(letter iot.DeadLetter) (origins []uint64) {
+		var d event.Decoder
+		var readings []iot.Reading
+		for d.StartAgain(letter); d.More(); {
+			readings, _ = d.Next(readings, nil)
+		}
+		for _, r := range readings {
+			origins = append(origins, r.Origin)
+		}
+		return origins
+	}
+	letter := func(id byte, content string) iot.DeadLetter {
+		return iot.DeadLetter{ID: iot.LetterID{id}, Received: noon, Rejection: iot.Rejection{Bytes: []byte(content)}}
+	}
+	const batch = `[{"x": 1, "device_id": 7}, {"x": 1, "device_id": 7}]`
+	seen := map[uint64]bool{0: true}
+	for _, l := range []iot.DeadLetter{letter(1, batch), letter(2, batch), letter(1, `{"x": 2, "device_id": 7}`)} {
+		first := origins(l)
+		if diff := cmp.Diff(first, origins(l)); diff != "" {
+			t.Errorf("another replay has other origins (-first +second):\n%s", diff)
+		}
+		for _, origin := range first {
+			seen[origin] = true
+		}
+	}
+	if len(seen) != 6 {
+		t.Errorf("origins %v, want 5 different ones: of each letter, element and correction", seen)
+	}
+}

@@ -2,8 +2,11 @@ package event
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,27 +24,39 @@ const (
 // readingHeaders are those of every record with a reading. They are shared: nobody changes them.
 var readingHeaders = []kafka.Header{{Key: headerContentType, Value: []byte(typeProtobuf)}}
 
-// Record returns r as a record for topic: keyed by device, protobuf, stamped with r.Received.
+// Record returns r as a record for topic: keyed by device, protobuf. Its time is that at which it is produced,
+// or comes to Kafka: that is when it counts as received, whatever r.Received says.
 func Record(topic string, r iot.Reading) kafka.Record {
 	size := sizeReading(&r)
 	buf := make([]byte, 0, size+len("9007199254740991"))
 	buf = appendReading(buf, &r)
 	buf = strconv.AppendInt(buf, int64(r.Device), 10)
 	return kafka.Record{
-		Topic:     topic,
-		Key:       buf[size:],
-		Value:     buf[:size:size],
-		Headers:   readingHeaders,
-		Timestamp: r.Received,
+		Topic:   topic,
+		Key:     buf[size:],
+		Value:   buf[:size:size],
+		Headers: readingHeaders,
 	}
+}
+
+// RecordAgain is Record for a reading that arrived before, and counts as received then.
+func RecordAgain(topic string, r iot.Reading) kafka.Record {
+	rec := Record(topic, r)
+	rec.Headers = append(slices.Clip(rec.Headers), kafka.Header{
+		Key: headerReceived, Value: r.Received.UTC().AppendFormat(nil, timeFormat),
+	})
+	return rec
 }
 
 // Decode appends the readings that rec carries to out: one for a protobuf record, any number for the
 // legacy JSON (no content type, or application/json). What can never become a reading is a rejection
-// whose Bytes are rec's value or a part of it, and whose Device is at least the one of rec's key. A legacy
-// reading without a usable timestamp takes the record's, so that decoding it again gives the same
-// reading; so does a protobuf reading without a time of receipt. Records of producers so old that they
-// have none count as received now.
+// whose Bytes are rec's value or a part of it, and whose Device is at least the one of rec's key. Decoding a
+// record again gives the same readings.
+//
+// A reading counts as received when its record came to Kafka, by Kafka's clock, or before that where the record
+// has a header that says so. Whatever has no usable timestamp takes that one, and so does what is dated more than
+// iot.MaxAhead after it, whoever set the timestamp: no clock of a producer makes a reading of tomorrow. What a
+// server stamped without an origin has one that is made of the record's place.
 //
 // A record can become many times as much as it is: for those of others, use a Decoder.
 func Decode(rec *kafka.Record, out []iot.Reading) ([]iot.Reading, []iot.Rejection) {
@@ -61,6 +76,7 @@ type Decoder struct {
 	whole     bool            // rec has one part, which was not decoded yet
 	legacy    payload.Decoder // of a record that has any number of parts
 	stamped   map[iot.DeviceID]time.Duration
+	origin    uint64 // the latest that was made; 0: none
 }
 
 // Start begins with rec, which must not change until the last step.
@@ -81,7 +97,9 @@ func (d *Decoder) StartAgain(letter iot.DeadLetter) {
 	if letter.ContentType != "" {
 		rec.Headers = []kafka.Header{{Key: headerContentType, Value: []byte(letter.ContentType)}}
 	}
-	if d.Start(rec); letter.ContentType == "" {
+	d.Start(rec)
+	d.origin = hash(letter.ID[:], letter.Bytes)
+	if letter.ContentType == "" {
 		d.legacy.Start(payload.Message{
 			DeviceID: letter.TopicDevice, Payload: letter.Bytes, Received: letter.Received, Retained: letter.Retained,
 		})
@@ -98,8 +116,13 @@ func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Readi
 	case !d.whole:
 		out, rejected = d.legacy.Next(out, rejected)
 		d.spread(out[readings:])
+		for i := range out[readings:] {
+			if r := &out[readings+i]; r.Stamped == iot.StampServer {
+				r.Origin = d.nextOrigin()
+			}
+		}
 	case d.mediaType == typeProtobuf:
-		r, err := decodeReading(d.rec, out)
+		r, err := d.decodeReading(out)
 		if d.whole = false; err == nil {
 			return append(out, r), rejected
 		}
@@ -127,15 +150,46 @@ func mediaType(contentType []byte) string {
 
 // message is a part of a legacy record's value, as if its device had just sent it.
 func message(rec *kafka.Record, part []byte) payload.Message {
-	return payload.Message{Payload: part, Received: received(rec)}
+	return payload.Message{Payload: part, Received: arrival(rec)}
 }
 
-// received returns when rec was produced.
-func received(rec *kafka.Record) time.Time {
-	if rec.Timestamp.UnixMilli() < 0 || rec.Timestamp.Year() > 9999 { // -1 or Go's zero time; or what no store takes
-		return time.Now()
+// arrival returns when what rec holds was received. Records of producers so old that they have no time count as
+// received now.
+func arrival(rec *kafka.Record) time.Time {
+	at := rec.Timestamp
+	if !hasTime(rec) {
+		at = time.Now()
 	}
-	return rec.Timestamp
+	claimed, err := time.Parse(time.RFC3339, string(rec.Header(headerReceived)))
+	if err == nil && claimed.UnixMilli() >= 0 && claimed.Before(at) {
+		at = claimed
+	}
+	return time.UnixMilli(at.UnixMilli()).UTC()
+}
+
+// hasTime reports whether rec has a time at all, and one that stores take: not -1, nor Go's zero time.
+func hasTime(rec *kafka.Record) bool {
+	return rec.Timestamp.UnixMilli() >= 0 && rec.Timestamp.Year() <= 9999
+}
+
+// nextOrigin returns another origin, the same ones each time that the record or letter is decoded.
+func (d *Decoder) nextOrigin() uint64 {
+	if d.origin == 0 {
+		place := binary.BigEndian.AppendUint32(nil, uint32(d.rec.Partition))
+		d.origin = hash([]byte(d.rec.Topic), binary.BigEndian.AppendUint64(place, uint64(d.rec.Offset)))
+	}
+	d.origin++
+	return d.origin
+}
+
+// hash returns the beginning of a SHA-256.
+func hash(parts ...[]byte) uint64 {
+	h := sha256.New()
+	for _, b := range parts {
+		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b)))) // a hash never fails
+		_, _ = h.Write(b)
+	}
+	return binary.BigEndian.Uint64(h.Sum(nil))
 }
 
 // spread gives the readings of one message that have no time of their own, but that of its receipt, times that
@@ -159,21 +213,28 @@ func reject(rec *kafka.Record, reason iot.Reason, detail string) iot.Rejection {
 	return iot.Rejection{Reason: reason, Detail: shorten(detail), Bytes: rec.Value}
 }
 
-// decodeReading decodes the protobuf in rec. Names that stand at the same place in the last of before are
+// decodeReading decodes the protobuf in the record. Names that stand at the same place in the last of before are
 // not allocated again: neighbours in a topic have much in common.
-func decodeReading(rec *kafka.Record, before []iot.Reading) (iot.Reading, error) {
+func (d *Decoder) decodeReading(before []iot.Reading) (iot.Reading, error) {
 	var like []iot.Metric
 	if len(before) > 0 {
 		like = before[len(before)-1].Metrics
 	}
-	r, err := parseReading(rec.Value, like)
-	switch {
-	case err != nil:
+	r, err := parseReading(d.rec.Value, like)
+	if err != nil {
 		return r, err
-	case r.At.UnixMilli() == 0:
+	}
+	if r.At.UnixMilli() == 0 {
 		return r, errors.New("no timestamp_ms")
-	case r.Received.UnixMilli() == 0:
-		r.Received = time.UnixMilli(received(rec).UnixMilli()).UTC()
+	}
+	if hasTime(d.rec) || r.Received.UnixMilli() == 0 {
+		r.Received = arrival(d.rec)
+	}
+	if r.At.Sub(r.Received) > iot.MaxAhead {
+		r.At, r.Stamped, r.Origin = r.Received, iot.StampServer, 0
+	}
+	if r.Stamped == iot.StampServer && r.Origin == 0 {
+		r.Origin = d.nextOrigin()
 	}
 	return r, r.Validate()
 }

@@ -20,10 +20,10 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, int(678*time.Millisecond), time.UTC)
 
-// reading is what the legacy payload says.
+// reading is what the legacy payload says, in a record of noon.
 func reading() iot.Reading {
 	return iot.Reading{
-		Device: 42, At: noon, Received: noon.Add(time.Second), Stamped: iot.StampDevice,
+		Device: 42, At: noon, Received: noon, Stamped: iot.StampDevice,
 		Metrics: []iot.Metric{{Name: iot.Humidity, Value: 40.25}, {Name: iot.Temperature, Value: 21.5}},
 	}
 }
@@ -31,13 +31,13 @@ func reading() iot.Reading {
 // randomReading is any valid reading.
 func randomReading(r *rand.Rand) iot.Reading {
 	out := iot.Reading{
-		Device:   iot.DeviceID(1 + r.Int64N(int64(iot.MaxDeviceID)>>r.IntN(52))),
-		At:       time.UnixMilli(1 + r.Int64N(253402300799999>>r.IntN(40))).UTC(),
-		Received: time.UnixMilli(1 + r.Int64N(253402300799999)).UTC(),
-		Stamped:  iot.Stamp(r.IntN(3)),
+		Device:  iot.DeviceID(1 + r.Int64N(int64(iot.MaxDeviceID)>>r.IntN(52))),
+		At:      time.UnixMilli(1 + r.Int64N(253402300799999>>r.IntN(40))).UTC(),
+		Stamped: iot.Stamp(r.IntN(3)),
 	}
+	out.Received = time.UnixMilli(out.At.UnixMilli() + r.Int64N(253402300800000-out.At.UnixMilli())).UTC()
 	if out.Stamped == iot.StampServer {
-		out.Origin = r.Uint64() >> r.IntN(64)
+		out.Origin = 1 + r.Uint64()>>(1+r.IntN(63))
 	}
 	for i := range 1 + r.IntN(12) {
 		value := math.Float64frombits(r.Uint64())
@@ -91,14 +91,18 @@ func record(contentType string, value []byte) *kafka.Record {
 func TestRecord(t *testing.T) {
 	rec := event.Record("raw-data", reading())
 	want := kafka.Record{
-		Topic:     "raw-data",
-		Key:       []byte("42"),
-		Value:     marshal(t, toProto(reading())),
-		Headers:   []kafka.Header{{Key: "content-type", Value: []byte("application/x-protobuf")}},
-		Timestamp: noon.Add(time.Second),
+		Topic:   "raw-data",
+		Key:     []byte("42"),
+		Value:   marshal(t, toProto(reading())),
+		Headers: []kafka.Header{{Key: "content-type", Value: []byte("application/x-protobuf")}},
 	}
 	if diff := cmp.Diff(want, rec); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	again := event.RecordAgain("raw-data", reading())
+	want.Headers = append(want.Headers, kafka.Header{Key: "received_at", Value: []byte("2026-01-02T12:00:00.678Z")})
+	if diff := cmp.Diff(want, again); diff != "" {
+		t.Errorf("again (-want +got):\n%s", diff)
 	}
 }
 
@@ -119,6 +123,7 @@ func TestAnyReadingIsWrittenAsTheGeneratedCodeWritesItAndReadBack(t *testing.T) 
 			t.Fatal(err)
 		}
 		rec := event.Record("raw-data", want)
+		rec.Timestamp = want.Received
 		if generated := marshal(t, toProto(want)); !bytes.Equal(generated, rec.Value) {
 			t.Fatalf("%+v: bytes differ from the generated code's:\n%x\n%x", want, generated, rec.Value)
 		}
@@ -159,12 +164,74 @@ func TestDecodeProtobuf(t *testing.T) {
 		want.Stamped = iot.StampUnknown
 		expectReading(t, record("application/x-protobuf", marshal(t, m)), want)
 	})
-	t.Run("a reading without a time of receipt takes the record's", func(t *testing.T) {
-		m := toProto(reading())
-		m.ReceivedAtMs = 0
+	t.Run("a reading was received when its record came, whatever the producer says", func(t *testing.T) {
+		for _, claimed := range []time.Duration{-time.Hour, time.Hour} {
+			m := toProto(reading())
+			m.ReceivedAtMs += claimed.Milliseconds()
+			expectReading(t, record("application/x-protobuf", marshal(t, m)), reading())
+		}
+	})
+	t.Run("or when a header says that it arrived before", func(t *testing.T) {
+		rec := record("application/x-protobuf", marshal(t, toProto(reading())))
 		want := reading()
-		want.Received = noon
+		want.Received = noon.Add(-time.Hour)
+		for value, received := range map[string]time.Time{
+			"2026-01-02T11:58:00Z": noon.Add(-2*time.Minute - 678*time.Millisecond),
+			"2026-01-03T12:00:00Z": noon, "yesterday": noon,
+		} {
+			rec.Headers = append(rec.Headers[:1], kafka.Header{Key: "received_at", Value: []byte(value)})
+			want.Received = received
+			expectReading(t, rec, want)
+		}
+	})
+	t.Run("a record without a time leaves the one that the producer says", func(t *testing.T) {
+		rec := record("application/x-protobuf", marshal(t, toProto(reading())))
+		rec.Timestamp = time.Time{}
+		expectReading(t, rec, reading())
+	})
+	t.Run("what is dated more than 5 minutes after its arrival takes that time, whoever dated it", func(t *testing.T) {
+		m := toProto(reading())
+		m.TimestampMs = noon.Add(iot.MaxAhead).UnixMilli()
+		want := reading()
+		want.At = noon.Add(iot.MaxAhead)
 		expectReading(t, record("application/x-protobuf", marshal(t, m)), want)
+		origins := map[uint64]bool{}
+		for i, millis := range []int64{m.TimestampMs + 1, noon.AddDate(0, 0, 1).UnixMilli(), math.MaxInt64} {
+			for _, source := range []iot.Stamp{iot.StampUnknown, iot.StampDevice, iot.StampServer} {
+				m.TimestampMs, m.TimestampSource, m.Origin = millis, telltalev1.TimestampSource(source), 7
+				rec := record("application/x-protobuf", marshal(t, m))
+				rec.Offset = int64(10*i) + int64(source)
+				out, _ := event.Decode(rec, nil)
+				want := reading()
+				want.Stamped, want.Origin = iot.StampServer, out[0].Origin
+				expectReading(t, rec, want) // with the same origin again
+				origins[want.Origin] = true
+			}
+		}
+		if len(origins) != 9 || origins[0] || origins[7] {
+			t.Errorf("origins %v, want 9 different ones", origins)
+		}
+	})
+	t.Run("what a server stamped keeps its origin, or has one of its place", func(t *testing.T) {
+		m := toProto(reading())
+		m.TimestampSource, m.Origin = telltalev1.TimestampSource_TIMESTAMP_SOURCE_SERVER, 7
+		want := reading()
+		want.Stamped, want.Origin = iot.StampServer, 7
+		rec := record("application/x-protobuf", marshal(t, m))
+		expectReading(t, rec, want)
+		m.Origin = 0
+		origins := map[uint64]bool{0: true}
+		for range 3 {
+			rec := record("application/x-protobuf", marshal(t, m))
+			rec.Offset, rec.Partition = int64(len(origins)/2), int32(len(origins)%2)
+			out, _ := event.Decode(rec, nil)
+			want.Origin = out[0].Origin
+			expectReading(t, rec, want)
+			origins[want.Origin] = true
+		}
+		if len(origins) != 4 {
+			t.Errorf("origins %v, want 3 different ones", origins)
+		}
 	})
 
 	for _, tt := range []struct {
@@ -175,7 +242,6 @@ func TestDecodeProtobuf(t *testing.T) {
 		{"a device id out of range", func(m *telltalev1.Reading) { m.DeviceId = 1 << 53 }},
 		{"no timestamp", func(m *telltalev1.Reading) { m.TimestampMs = 0 }},
 		{"a timestamp before 1970", func(m *telltalev1.Reading) { m.TimestampMs = -1 }},
-		{"a timestamp after 9999", func(m *telltalev1.Reading) { m.TimestampMs = math.MaxInt64 }},
 		{"no metrics", func(m *telltalev1.Reading) { m.Metrics = nil }},
 		{"a metric twice", func(m *telltalev1.Reading) { m.Metrics = append(m.Metrics, m.Metrics[0]) }},
 		{"a metric without a name", func(m *telltalev1.Reading) { m.Metrics[0].Name = "" }},
@@ -206,7 +272,6 @@ func TestDecodeProtobuf(t *testing.T) {
 func TestDecodeLegacyJSON(t *testing.T) {
 	const legacy = `{"device_id": 42, "temperature": 21.5, "humidity": 40.25, "timestamp": "2026-01-02T12:00:00.678Z"}`
 	want := reading()
-	want.Received = noon
 	for _, contentType := range []string{"", "application/json", "Application/JSON", " application/json ; charset=utf-8"} {
 		t.Run(fmt.Sprintf("content type %q", contentType), func(t *testing.T) {
 			expectReading(t, record(contentType, []byte(legacy)), want)
@@ -216,7 +281,10 @@ func TestDecodeLegacyJSON(t *testing.T) {
 		want := want
 		want.Stamped = iot.StampServer
 		rec := record("", []byte(`{"device_id":42,"temperature":21.5,"humidity":40.25}`))
-		expectReading(t, rec, want)
+		out, _ := event.Decode(rec, nil)
+		if want.Origin = out[0].Origin; want.Origin == 0 {
+			t.Error("it has no origin")
+		}
 		expectReading(t, rec, want)
 	})
 	t.Run("a record without a timestamp counts as received now", func(t *testing.T) {
@@ -232,15 +300,20 @@ func TestDecodeLegacyJSON(t *testing.T) {
 	})
 	t.Run("readings of a device in one record that have no timestamp differ in time, the same each time", func(t *testing.T) {
 		rec := record("", []byte(`[{"device_id":1,"x":1},{"device_id":2,"x":2},{"device_id":1,"x":3}]`))
+		origins := map[uint64]bool{0: true}
 		for range 2 {
 			out, _ := event.Decode(rec, []iot.Reading{{Device: 1, Stamped: iot.StampServer, At: noon}}) // of another record
 			var got []time.Duration
 			for _, r := range out[1:] {
 				got = append(got, r.At.Sub(noon))
+				origins[r.Origin] = true
 			}
 			if diff := cmp.Diff([]time.Duration{0, 0, time.Millisecond}, got); diff != "" {
 				t.Errorf("times after the record's (-want +got):\n%s", diff)
 			}
+		}
+		if len(origins) != 4 {
+			t.Errorf("origins %v, want 3 different ones", origins)
 		}
 	})
 	t.Run("a batch gives its readings and rejections", func(t *testing.T) {

@@ -22,7 +22,7 @@ const (
 
 // readingSize is about what r takes in memory.
 func readingSize(r *iot.Reading) int {
-	return 112 + 16*len(r.Metrics) + 32*len(r.Attributes) + r.ContentBytes()
+	return 120 + 16*len(r.Metrics) + 32*len(r.Attributes) + r.ContentBytes()
 }
 
 // slice is what a part of a batch of records holds. The next call of fill uses its memory again.
@@ -89,7 +89,7 @@ func (s *slice) addLetters(rec *kafka.Record, rejected ...iot.Rejection) {
 	letter := DeadLetter{
 		DeadLetter: iot.DeadLetter{
 			Source:      fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset),
-			Received:    received(rec),
+			Received:    arrival(rec),
 			ContentType: string(rec.Header(headerContentType)),
 		},
 		Key: rec.Key,

@@ -44,6 +44,7 @@ type partition struct {
 	batch  batch
 	size   int  // records of the queue that are in batch; 0 = the batch is yet to be made
 	most   int  // records that the next batch may have; fewer after one was refused
+	timed  bool // the records of batch have times
 	flying bool // batch is with the broker
 	lost   bool // its topic went missing, and is not there again with this partition
 
@@ -96,10 +97,13 @@ func (p *partition) drop(n int, err error) {
 
 // prepare makes the batch from the head of the queue, unless there is one to be sent again, and returns
 // its length in bytes. A change of identity takes effect with a new batch, or where the old one was lost.
-func (p *partition) prepare(current identity) int {
+func (p *partition) prepare(current identity, timed bool) int {
 	made := p.size > 0
 	if !made {
 		p.size = p.batch.fill(p.waiting(), p.most)
+		if p.timed = timed; !timed {
+			p.batch.forgetTimes()
+		}
 	}
 	if p.identity == noIdentity || !made && p.identity != current {
 		p.identity, p.sequence = current, 0
@@ -252,6 +256,14 @@ func (b *batch) fill(queue []pending, most int) int {
 		Records:         b.recordPtrs,
 	}
 	return n
+}
+
+// forgetTimes leaves the records without a time, which brokers take whatever their clock says.
+func (b *batch) forgetTimes() {
+	for i := range b.records {
+		b.records[i].TimestampDelta = 0
+	}
+	b.wire.FirstTimestamp, b.wire.MaxTimestamp = time.Time{}, time.Time{}
 }
 
 // release lets go of the records' bytes.

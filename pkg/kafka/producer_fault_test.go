@@ -43,6 +43,12 @@ func TestProducerRetries(t *testing.T) {
 			retry(t, kfake.Fault{Err: tc.err, Count: 6, When: onBatches(tc.when)})
 		})
 	}
+	t.Run("time of this machine refused: without one it goes on", func(t *testing.T) {
+		t.Parallel()
+		retry(t, kfake.Fault{Err: kerr.InvalidTimestamp, Count: -1, When: onBatches(func(batches []kmsg.RecordBatch) bool {
+			return slices.ContainsFunc(batches, func(b kmsg.RecordBatch) bool { return b.FirstTimestamp >= 0 })
+		})})
+	})
 	for _, tc := range []struct {
 		name string
 		err  *kerr.Error

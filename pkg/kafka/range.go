@@ -150,5 +150,8 @@ func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s span
 }
 
 func (r *RangeReader) selects(m *sarama.ConsumerMessage) bool {
+	if m.Timestamp.UnixMilli() < 0 { // it has none
+		return true
+	}
 	return !m.Timestamp.Before(r.From) && (r.To.IsZero() || m.Timestamp.Before(r.To))
 }

@@ -16,30 +16,35 @@ import (
 func TestRangeReader(t *testing.T) {
 	servers := brokers(t)
 	cfg := newTopic(t, servers, 3)
-	start := time.Now().Add(-time.Hour).Truncate(time.Second)
 	keys := []string{"a", "b", "c", "d", "e"}
-	var records []kafka.Record
-	for second := range 100 {
-		for _, key := range keys {
-			records = append(records, kafka.Record{
-				Topic: cfg.Topic, Key: []byte(key), Value: []byte(key), Timestamp: start.Add(time.Duration(second) * time.Second),
-			})
+	const each = 20 // records of a key in a period
+	var begin [5]time.Time
+	for period := range begin { // each is a few milliseconds from the next
+		time.Sleep(2 * time.Millisecond)
+		begin[period] = time.Now().Truncate(time.Millisecond)
+		if period == len(begin)-1 {
+			break
 		}
+		var records []kafka.Record
+		for range each {
+			for _, key := range keys {
+				records = append(records, kafka.Record{Topic: cfg.Topic, Key: []byte(key), Value: []byte(key)})
+			}
+		}
+		send(t, cfg, records...)
 	}
-	// One that waited in a bridge is behind younger ones.
-	records = append(records, kafka.Record{Topic: cfg.Topic, Key: []byte("a"), Value: []byte("late"), Timestamp: start.Add(10 * time.Second)})
-	send(t, cfg, records...)
+	start, end := begin[0], begin[len(begin)-1]
 
 	tests := []struct {
 		name     string
-		from, to time.Duration
+		from, to time.Time
 		want     int
 	}{
-		{"from a time on", 40 * time.Second, 0, 60 * len(keys)},
-		{"between two times, the second not included, also what came late", 10 * time.Second, 15 * time.Second, 5*len(keys) + 1},
-		{"from before the first on", -time.Hour, 0, 100*len(keys) + 1},
-		{"after the last", 100 * time.Second, 0, 0},
-		{"before the first", -time.Hour, 0 - time.Second, 0},
+		{"from a time on", begin[1], time.Time{}, 3 * each * len(keys)},
+		{"between two times, the second not included", begin[1], begin[3], 2 * each * len(keys)},
+		{"from before the first on", start.Add(-time.Hour), time.Time{}, 4 * each * len(keys)},
+		{"after the last", end, time.Time{}, 0},
+		{"before the first", start.Add(-time.Hour), start, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,7 +52,7 @@ func TestRangeReader(t *testing.T) {
 			got := map[int32][]int64{}
 			n := 0
 			r := &kafka.RangeReader{
-				Config: cfg, From: start.Add(tt.from), MaxBatch: 7, Log: logger(t),
+				Config: cfg, From: tt.from, To: tt.to, MaxBatch: 7, Log: logger(t),
 				Handle: func(_ context.Context, batch []kafka.Record) error {
 					mu.Lock()
 					defer mu.Unlock()
@@ -57,9 +62,6 @@ func TestRangeReader(t *testing.T) {
 					}
 					return nil
 				},
-			}
-			if tt.to != 0 {
-				r.To = start.Add(tt.to)
 			}
 			if err := r.Run(t.Context()); err != nil {
 				t.Fatal(err)

@@ -57,7 +57,7 @@ func (s *sender) send(leader *sarama.Broker, partitions []*partition) {
 	bytes, n := 0, 0
 	for ; n < len(partitions); n++ {
 		p := partitions[n]
-		if bytes += p.prepare(s.identity); bytes > maxRequestBytes && n > 0 {
+		if bytes += p.prepare(s.identity, !s.untimed); bytes > maxRequestBytes && n > 0 {
 			break
 		}
 		p.flying = true
@@ -104,7 +104,18 @@ func (s *sender) settlePartition(p *partition, block *sarama.ProduceResponseBloc
 	case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge:
 		s.refuse(p, fmt.Errorf("%w: %d bytes for topic %q", ErrTooLarge, p.batch.bytes, p.topic))
 
-	case sarama.ErrInvalidRecord, sarama.ErrInvalidTimestamp:
+	case sarama.ErrInvalidTimestamp: // too far from the broker's clock, where the topic minds
+		if !p.timed {
+			s.refuse(p, fmt.Errorf("refused by topic %q: %w", p.topic, reason(block)))
+			return
+		}
+		if !s.untimed {
+			s.log.Warn("kafka does not take the time of this machine; records are sent without one until the next start", "topic", p.topic, "err", reason(block))
+		}
+		s.untimed = true
+		p.reset()
+
+	case sarama.ErrInvalidRecord:
 		s.refuse(p, fmt.Errorf("refused by topic %q: %w", p.topic, reason(block)))
 
 	case sarama.ErrOutOfOrderSequenceNumber, sarama.ErrUnknownProducerID, sarama.ErrInvalidProducerEpoch,

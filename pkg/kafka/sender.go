@@ -30,6 +30,7 @@ type sender struct {
 	placer placer
 	spare  []pending
 
+	untimed  bool // records are sent without a time
 	identity identity
 	renew    bool                    // a new one is needed
 	busy     map[*sarama.Broker]bool // has a request of ours

@@ -22,6 +22,9 @@ const maxMessageBytes = 2 << 20
 // many partitions as the other, so that what is known to be of one device stays in order there too. A
 // topic with fewer partitions than cfg asks for is used as it is, with a warning. It returns nil, the
 // error of a broker that refuses for good, or ctx's.
+//
+// The records of the topics have the time at which they came to Kafka, by its clock, whatever their producers'
+// say (message.timestamp.type). Topics that are there are changed; where that is not allowed a warning says so.
 func EnsureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return waitForTopics(ctx, cfg, log, func(error) {})
 }
@@ -76,7 +79,7 @@ func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 			log.Warn("topic has fewer partitions than configured", "topic", topic,
 				"partitions", len(partitions), "configured", cfg.Partitions)
 		}
-		return nil
+		return ensureAppendTime(client, topic, log)
 	case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
 		return createTopic(client, cfg, topic, log)
 	default:
@@ -93,7 +96,7 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	detail := &sarama.TopicDetail{ // -1 asks for the broker's default, which Kafka knows since 2.4
 		NumPartitions:     cmp.Or(cfg.Partitions, -1),
 		ReplicationFactor: cmp.Or(cfg.Replication, -1),
-		ConfigEntries:     map[string]*string{"max.message.bytes": &longest},
+		ConfigEntries:     map[string]*string{"max.message.bytes": &longest, timestampType: new(appendTime)},
 	}
 	if cfg.Retention > 0 {
 		retention := strconv.FormatInt(cfg.Retention.Milliseconds(), 10)
@@ -114,6 +117,61 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	default:
 		return fmt.Errorf("create topic %q: %w", topic, err)
 	}
+}
+
+// The setting of a topic by which its records have the time at which they came to Kafka.
+const (
+	timestampType = "message.timestamp.type"
+	appendTime    = "LogAppendTime"
+)
+
+// ensureAppendTime sets timestampType of a topic that an earlier version made, or another program.
+func ensureAppendTime(client sarama.Client, topic string, log *slog.Logger) error {
+	admin, err := sarama.NewClusterAdminFromClient(client)
+	if err != nil {
+		return fmt.Errorf("look at topic %q: %w", topic, err)
+	}
+	is, err := topicSetting(admin, topic, timestampType)
+	if err == nil && is == appendTime {
+		return nil
+	}
+	if err == nil {
+		err = admin.IncrementalAlterConfig(sarama.TopicResource, topic, map[string]sarama.IncrementalAlterConfigsEntry{
+			timestampType: {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: new(appendTime)},
+		}, false)
+	}
+	var refusal sarama.KError
+	switch {
+	case err == nil:
+		log.Info("records of the topic have Kafka's time from now on", "topic", topic, "setting", timestampType, "value", appendTime)
+		return nil
+	case errors.As(err, &refusal):
+		log.Warn("records of the topic have the time that their producers say, and devices may look offline, or online, when that is wrong; set it by hand",
+			"topic", topic, "setting", timestampType, "value", appendTime, "err", err)
+		return nil
+	default:
+		return fmt.Errorf("set %s of topic %q: %w", timestampType, topic, err)
+	}
+}
+
+// topicSetting returns the value that a setting of a topic has.
+func topicSetting(admin sarama.ClusterAdmin, topic, name string) (value string, err error) {
+	resource := &sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{name}}
+	results, err := admin.DescribeConfigs([]*sarama.ConfigResource{resource}, sarama.DescribeConfigsOptions{})
+	if err != nil {
+		return "", err
+	}
+	for _, r := range results {
+		if r.ErrorCode != sarama.ErrNoError {
+			return "", r.ErrorCode
+		}
+		for _, e := range r.Configs {
+			if e.Name == name {
+				value = e.Value
+			}
+		}
+	}
+	return value, nil
 }
 
 // missedTime is how long a topic that is in use must be missing until it is made again. Whoever deletes one to

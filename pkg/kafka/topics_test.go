@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -48,8 +49,9 @@ func TestEnsureTopics(t *testing.T) {
 			for _, e := range results[0].Configs {
 				found[e.Name] = e.Value
 			}
-			if found["retention.ms"] != "3600000" || found["max.message.bytes"] != "2097152" {
-				t.Errorf("topic %q has retention.ms %s and max.message.bytes %s", topic, found["retention.ms"], found["max.message.bytes"])
+			if found["retention.ms"] != "3600000" || found["max.message.bytes"] != "2097152" || found["message.timestamp.type"] != "LogAppendTime" {
+				t.Errorf("topic %q has retention.ms %s, max.message.bytes %s and message.timestamp.type %s", topic,
+					found["retention.ms"], found["max.message.bytes"], found["message.timestamp.type"])
 			}
 		}
 	})
@@ -75,6 +77,107 @@ func TestEnsureTopics(t *testing.T) {
 		cfg.Partitions = 4
 		if s := ensure(); strings.Count(s, "fewer partitions") != 2 || !strings.Contains(s, "partitions=3 configured=4") {
 			t.Errorf("about a topic with fewer partitions it says:\n%s", s)
+		}
+	})
+
+	t.Run("a topic of an earlier version is given Kafka's time for its records, once", func(t *testing.T) {
+		t.Parallel()
+		brokers := brokers(t)
+		cfg := newTopic(t, brokers, 1)
+		admin, err := sarama.NewClusterAdmin(brokers, saramaConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = admin.Close() }()
+		const name = "message.timestamp.type"
+		before := map[string]sarama.IncrementalAlterConfigsEntry{name: {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: new("CreateTime")}}
+		if err := admin.IncrementalAlterConfig(sarama.TopicResource, cfg.Topic, before, false); err != nil {
+			t.Fatal(err)
+		}
+		await := func(want string) { // a broker answers before each of them knows
+			t.Helper()
+			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				results, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: cfg.Topic, ConfigNames: []string{name}}}, sarama.DescribeConfigsOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(results) == 1 && len(results[0].Configs) == 1 && results[0].Configs[0].Value == want {
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("%+v, want %s", results, want)
+				}
+			}
+		}
+		await("CreateTime")
+		for _, want := range []int{1, 0} {
+			var said bytes.Buffer
+			if err := kafka.EnsureTopics(t.Context(), cfg, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Count(said.String(), "topic="+cfg.Topic+" setting=message.timestamp.type value=LogAppendTime"); got != want {
+				t.Errorf("it says %d times that it did, want %d:\n%s", got, want, said.String())
+			}
+			await("LogAppendTime")
+		}
+	})
+
+	t.Run("records have Kafka's time, and where they do not a wrong clock keeps none from getting there", func(t *testing.T) {
+		t.Parallel()
+		list := os.Getenv("TEST_KAFKA_BROKERS")
+		if list == "" {
+			t.Skip("TEST_KAFKA_BROKERS is not set, and the fake Kafka takes every time")
+		}
+		brokers := strings.Split(list, ",")
+		cfg := newTopic(t, brokers, 1)
+		begin := time.Now().Add(-time.Second)
+		send(t, cfg, kafka.Record{Topic: cfg.Topic, Timestamp: begin.AddDate(0, 0, 1)}, kafka.Record{Topic: cfg.Topic, Timestamp: begin.Add(-time.Hour)})
+		admin, err := sarama.NewClusterAdmin(brokers, saramaConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = admin.Close() }()
+		set := func(value string) sarama.IncrementalAlterConfigsEntry {
+			return sarama.IncrementalAlterConfigsEntry{Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &value}
+		}
+		if err := admin.IncrementalAlterConfig(sarama.TopicResource, cfg.Topic, map[string]sarama.IncrementalAlterConfigsEntry{
+			"message.timestamp.type": set("CreateTime"), "message.timestamp.after.max.ms": set("60000"),
+		}, false); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 20 {
+			send(t, cfg, kafka.Record{Topic: cfg.Topic, Timestamp: begin.AddDate(0, 0, 1+i)})
+		}
+		records := readAll(t, brokers, cfg.Topic)
+		if len(records) != 22 {
+			t.Fatalf("%d records, want 22", len(records))
+		}
+		for _, r := range records {
+			if at := r.Timestamp; at.UnixMilli() >= 0 && (at.Before(begin) || at.After(time.Now().Add(time.Second))) {
+				t.Errorf("a record of %v", at)
+			}
+		}
+		if records[21].Timestamp.UnixMilli() >= 0 {
+			t.Errorf("the last record has the time %v, want none", records[21].Timestamp)
+		}
+	})
+
+	t.Run("a topic whose settings may not be changed, or seen, is used as it is, with a warning", func(t *testing.T) {
+		t.Parallel()
+		for _, key := range []kmsg.Key{kmsg.DescribeConfigs, kmsg.IncrementalAlterConfigs} {
+			cluster := fake(t)
+			cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "theirs", Partitions: 1, Replication: -1}
+			if err := cluster.CreateTopic(cfg.Topic, 1, map[string]string{}); err != nil {
+				t.Fatal(err)
+			}
+			cluster.Fault(kfake.Fault{Err: kerr.TopicAuthorizationFailed, Keys: []kmsg.Key{key}, Count: -1})
+			var said bytes.Buffer
+			if err := kafka.EnsureTopics(t.Context(), cfg, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(said.String(), "level=WARN") || !strings.Contains(said.String(), "setting=message.timestamp.type") {
+				t.Errorf("%v: it says:\n%s", key, said.String())
+			}
 		}
 	})
 

@@ -47,7 +47,7 @@ func newestReachesCache(t *testing.T, s servers) {
 		event.Record(cfg.Topic, newest),
 		event.Record(cfg.Topic, reading(one, -time.Second, 3)),
 		kafka.Record{Topic: cfg.Topic, Key: []byte("x"), Value: []byte(`{"device_id": "x"}`)},
-		event.Record(cfg.Topic, expired),
+		event.RecordAgain(cfg.Topic, expired),
 		kafka.Record{Topic: cfg.Topic, Value: []byte(`{"device_id": ` + (one + 1).String() + `, "temperature": 20.5, "humidity": 45, "timestamp": "2026-03-01T12:00:00"}`)},
 	)
 	if err := cache.Restore(t.Context(), func(context.Context) error { return nil }); err != nil { // all is the consumer's
@@ -125,7 +125,7 @@ func cacheLost(t *testing.T, s servers) {
 	cache.Store(new(s.openCache(t)))
 	recent, expired := reading(one, 0, 1), reading(one+1, 0, 2)
 	expired.Received = expired.Received.Add(-ttl)
-	produce(t, cfg, event.Record(cfg.Topic, recent), event.Record(cfg.Topic, expired))
+	produce(t, cfg, event.Record(cfg.Topic, recent), event.RecordAgain(cfg.Topic, expired))
 	start(t, cfg, cache)
 	await(t, cache, recent)
 

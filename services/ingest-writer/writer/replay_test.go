@@ -28,19 +28,19 @@ import (
 // TEST_MONGODB_URI names.
 func TestReplay(t *testing.T) {
 	e := newEnvironment(t)
-	start := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
-	junk := kafka.Record{Topic: e.kafka.Topic, Key: []byte("9"), Value: []byte("junk"), Timestamp: start}
 	const n = 2500
-	records := []kafka.Record{junk}
+	var records []kafka.Record
 	for i := range n {
-		r := measured(iot.DeviceID(1+i%7), i, float64(i))
-		r.Received = start.Add(time.Duration(i) * time.Second)
-		records = append(records, event.Record(e.kafka.Topic, r))
+		records = append(records, event.Record(e.kafka.Topic, measured(iot.DeviceID(1+i%7), i, float64(i))))
 	}
-	conflict := measured(1, 0, 99)
-	conflict.Received = start.Add(n * time.Second)
-	records = append(records, event.Record(e.kafka.Topic, conflict))
-	e.produce(records...)
+	start := now()
+	e.produce(kafka.Record{Topic: e.kafka.Topic, Key: []byte("9"), Value: []byte("junk")})
+	e.produce(records[0])
+	from := now()
+	e.produce(records[1:501]...)
+	to := now()
+	e.produce(records[501:]...)
+	e.produce(event.Record(e.kafka.Topic, measured(1, 0, 99))) // a conflict
 
 	store := &store{Store: emptyStore(t)}
 	again := func(from, to time.Time) *writer.Replay {
@@ -51,7 +51,7 @@ func TestReplay(t *testing.T) {
 		from, to time.Time
 		want     writer.Replayed
 	}{
-		{"what came to Kafka between two times is stored", start.Add(time.Second), start.Add(501 * time.Second),
+		{"what came to Kafka between two times is stored", from, to,
 			writer.Replayed{Records: 500, Stored: 500}},
 		{"what is stored already is a duplicate, and the rest is stored", start, time.Time{},
 			writer.Replayed{Records: n + 2, Stored: n - 500, Duplicates: 500, Conflicts: 1, Rejected: 1}},
@@ -99,6 +99,12 @@ func TestReplay(t *testing.T) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
 		}
 	})
+}
+
+// now returns the time; what came to Kafka before has an earlier one.
+func now() time.Time {
+	time.Sleep(2 * time.Millisecond)
+	return time.Now().Truncate(time.Millisecond)
 }
 
 func dropDatabase(t *testing.T, uri, name string) {

@@ -192,7 +192,7 @@ func (r *Replayer) conflict(ctx context.Context, readings []iot.Reading) (iot.Re
 		if err != nil {
 			return iot.Rejection{}, fmt.Errorf("look for a conflict: %w", err)
 		}
-		if len(page.Readings) > 0 && !page.Readings[0].SameContent(reading) {
+		if len(page.Readings) > 0 && reading.Origin == 0 && page.Readings[0].Origin == 0 && !page.Readings[0].SameContent(reading) {
 			return event.Conflict(reading), nil
 		}
 	}
@@ -222,7 +222,7 @@ func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error
 func (r *Replayer) sendStep(ctx context.Context, readings []iot.Reading) error {
 	answers := make(chan error, len(readings))
 	for _, reading := range readings {
-		record := event.Record(r.topic, reading)
+		record := event.RecordAgain(r.topic, reading)
 		size := min(int64(len(record.Value)+recordCost), maxInFlight)
 		if err := r.inFlight.Acquire(ctx, size); err != nil {
 			return err

@@ -101,13 +101,27 @@ func TestReplay(t *testing.T) {
 		if _, err := w.readings.InsertReadings(t.Context(), []iot.Reading{stored}); err != nil {
 			t.Fatal(err)
 		}
-		taken, same, free := w.keep(t, 1, `{"x": 2}`), w.keep(t, 1, `{"x": 1}`), w.keep(t, 2, `{"x": 2}`)
-		for _, d := range []*iot.DeadLetter{&taken, &same, &free} {
-			d.Reason = iot.ReasonConflict
+		server := iot.Reading{Device: 42, At: noon.Add(3 * time.Millisecond), Received: noon, Stamped: iot.StampServer, Origin: 1, Metrics: stored.Metrics}
+		if _, err := w.readings.InsertReadings(t.Context(), []iot.Reading{server}); err != nil {
+			t.Fatal(err)
 		}
-		got := w.replay(t, taken, same, free)
-		if got[0].Result != replay.Rejected || got[0].Rejection.Reason != iot.ReasonConflict || got[1].Result != replay.Replayed || got[2].Result != replay.Replayed {
-			t.Errorf("%+v", got)
+		const at = `, "timestamp": "2026-03-01T12:00:00.00`
+		letters := []iot.DeadLetter{
+			w.keep(t, 9, `{"x": 2`+at+`1Z"}`), w.keep(t, 9, `{"x": 1`+at+`1Z"}`), w.keep(t, 9, `{"x": 2`+at+`2Z"}`),
+			w.keep(t, 9, `{"x": 2`+at+`3Z"}`), // which the server's stamp makes room for
+			w.keep(t, 1, `{"x": 2}`),          // which goes to the next millisecond
+		}
+		for i := range letters {
+			letters[i].Reason = iot.ReasonConflict
+		}
+		got := w.replay(t, letters...)
+		if got[0].Result != replay.Rejected || got[0].Rejection.Reason != iot.ReasonConflict {
+			t.Errorf("%+v", got[0])
+		}
+		for _, o := range got[1:] {
+			if o.Result != replay.Replayed {
+				t.Errorf("%+v", o)
+			}
 		}
 	})
 	t.Run("a letter whose marking failed is replayed, and can be once more", func(t *testing.T) {
