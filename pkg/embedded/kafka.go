@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -63,7 +64,7 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 	}()
 	log := recovery{dir: cfg.Dir, log: cfg.Log}
 	if cfg.Dir != "" {
-		if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		if err := errors.Join(os.MkdirAll(cfg.Dir, 0o755), syncDir(filepath.Dir(cfg.Dir))); err != nil {
 			return nil, fmt.Errorf("open the kafka log: %w", err)
 		}
 		if k.unlock, err = lock(cfg.Dir); err != nil {
