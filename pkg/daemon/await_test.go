@@ -122,8 +122,14 @@ func TestHealthAtTheEnd(t *testing.T) {
 			return ctx.Err()
 		}))
 		time.Sleep(checkEvery + checkTimeout/2) // the second call is under way
+		if !h.Ready() {
+			t.Error("not ready, though the first call has succeeded")
+		}
 		cancel()
 		synctest.Wait()
+		if h.Ready() {
+			t.Error("ready, though whoever needed redis has ended")
+		}
 		if log := out.String(); strings.Contains(log, "not available") {
 			t.Errorf("stopping is no outage: %s", log)
 		}

@@ -23,7 +23,10 @@ const (
 	checkTimeout = 3 * time.Second // a dependency that hangs shows within checkEvery + checkTimeout
 )
 
-var errUnchecked = errors.New("no answer yet")
+var (
+	errUnchecked = errors.New("no answer yet")
+	errUnwatched = errors.New("it is not asked any more")
+)
 
 // Dependency is what a process needs. Check is nil while it answers, and otherwise says why it does not. A
 // Dependency that has a method State() string has it told beside that, by /readyz?verbose. An error of Check that has a
@@ -83,7 +86,8 @@ func NewHealth(log *slog.Logger, metrics prometheus.Registerer) *Health {
 
 // Register adds a dependency. It is checked in the background, about every second, until ctx ends; what
 // Check said last is what /readyz tells, and a change is logged. A call that does not return within 3 s
-// counts as an error. Before its first answer a dependency counts as not available.
+// counts as an error. Before its first answer a dependency counts as not available, and after the end of ctx
+// too: a process of which a part has failed is not ready while the others drain.
 func (h *Health) Register(ctx context.Context, name string, d Dependency) {
 	c := &check{name: name, call: d.Check, err: errUnchecked, since: time.Now()}
 	if s, ok := d.(interface{ State() string }); ok {
@@ -114,15 +118,24 @@ func (h *Health) watch(ctx context.Context, c *check) {
 	for {
 		err := c.ask(ctx)
 		if ctx.Err() != nil {
-			return // that it was not answered says nothing now
+			h.unwatch(c)
+			return
 		}
 		h.update(c, err)
 		select {
 		case <-ctx.Done():
+			h.unwatch(c)
 			return
 		case <-time.After(checkEvery):
 		}
 	}
+}
+
+// unwatch takes back what c said last: whoever needed it has ended, and the process is about to.
+func (h *Health) unwatch(c *check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.err, c.since = errUnwatched, time.Now()
 }
 
 // ask calls c.call, and waits for it at most checkTimeout, even when it does not heed its context: then that
