@@ -79,7 +79,7 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *parts, err er
 	if parts.http, err = parts.listen("HTTP_ADDR", c.HTTPAddr); err != nil {
 		return nil, err
 	}
-	if err := c.openStores(ctx, parts, dir); err != nil {
+	if err := c.openStores(ctx, parts, dir, p.Log); err != nil {
 		return nil, err
 	}
 	if err := c.openKafka(parts, dir, p); err != nil {
@@ -116,14 +116,15 @@ func (c *command) openKafka(parts *parts, dir string, p *daemon.Process) error {
 	return nil
 }
 
-func (c *command) openStores(ctx context.Context, parts *parts, dir string) (err error) {
+func (c *command) openStores(ctx context.Context, parts *parts, dir string, log *slog.Logger) (err error) {
 	if c.MongoDBURI != "" {
 		parts.readings, err = openServer(parts, readings.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		if err == nil {
 			parts.letters, err = openServer(parts, deadletters.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		}
 	} else {
-		parts.readings, err = openFile(ctx, parts, sqlitereadings.Open, dir, "readings.db")
+		open := func(path string) (*sqlitereadings.Store, error) { return sqlitereadings.Open(path, log) }
+		parts.readings, err = openFile(ctx, parts, open, dir, "readings.db")
 		if err == nil {
 			parts.letters, err = openFile(ctx, parts, sqlitedeadletters.Open, dir, "readings.db")
 		}
@@ -187,7 +188,7 @@ func openFile[S store](ctx context.Context, parts *parts, open func(string) (S, 
 	}
 	parts.add(file, s.Close)
 	if err := s.Prepare(ctx); err != nil {
-		return s, fmt.Errorf("data directory (DATA_DIR): %s: %w", file, err)
+		return s, fmt.Errorf("data directory (DATA_DIR): %w", err)
 	}
 	return s, nil
 }

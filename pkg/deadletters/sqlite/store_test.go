@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,7 +61,7 @@ func TestFile(t *testing.T) {
 	}
 
 	t.Run("the readings may be in the same file", func(t *testing.T) {
-		beside, err := sqlitereadings.Open(path)
+		beside, err := sqlitereadings.Open(path, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

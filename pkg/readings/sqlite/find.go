@@ -10,17 +10,18 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings/internal/walk"
 )
 
+// No query has a LIMIT: rows are read until the page is full.
 const (
 	selectOfDevice = `SELECT ` + columns + ` FROM readings
 		WHERE device_id = ? AND timestamp >= ? AND timestamp < ?
-		ORDER BY timestamp DESC LIMIT ?`
+		ORDER BY timestamp DESC`
 	selectOfAll = `SELECT ` + columns + ` FROM readings
 		WHERE timestamp >= ? AND (timestamp, device_id) < (?, ?)
-		ORDER BY timestamp DESC, device_id DESC LIMIT ?`
+		ORDER BY timestamp DESC, device_id DESC`
 	selectCounts = `SELECT device_id, count(*) FROM readings GROUP BY device_id ORDER BY device_id`
 )
 
-// FindReadings implements iot.ReadingReader.
+// FindReadings implements iot.ReadingReader. Damaged rows are left out, and reported.
 func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page, error) {
 	span, err := walk.RangeOf(q)
 	if err != nil {
@@ -29,16 +30,24 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 	page := walk.PageOf(q)
 	var rows *sql.Rows
 	if q.Device != 0 {
-		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Device, span.From, span.EndFor(q.Device), page.Rows())
+		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Device, span.From, span.EndFor(q.Device))
 	} else {
-		rows, err = s.db.Read.QueryContext(ctx, selectOfAll, span.From, span.End, span.EndDevice, page.Rows())
+		rows, err = s.db.Read.QueryContext(ctx, selectOfAll, span.From, span.End, span.EndDevice)
 	}
 	err = each(rows, err, func() (more bool, err error) {
-		r, err := scan(rows)
-		return err == nil && page.Add(r), err
+		v, err := scan(rows)
+		if err != nil {
+			return false, err
+		}
+		r, err := v.reading()
+		if err != nil {
+			s.report(&v, err)
+			return true, nil
+		}
+		return page.Add(r), nil
 	})
 	if err != nil {
-		return iot.Page{}, fmt.Errorf("find readings: %w", err)
+		return iot.Page{}, fmt.Errorf("find readings in %s: %w", s.db.Path, err)
 	}
 	return page.Page, nil
 }
@@ -53,7 +62,7 @@ func (s *Store) CountReadings(ctx context.Context) (counts []iot.DeviceCount, er
 		return true, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("count readings: %w", err)
+		return nil, fmt.Errorf("count readings in %s: %w", s.db.Path, err)
 	}
 	return counts, nil
 }

@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	insertRow   = `INSERT INTO readings (` + columns + `, moved_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	insertRow   = `INSERT INTO readings (` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	selectRow   = `SELECT ` + columns + ` FROM readings WHERE timestamp = ? AND device_id = ?`
 	selectMoved = `SELECT count(*) FROM readings WHERE device_id = ? AND origin = ? AND moved_from IS NOT NULL`
 	selectTaken = `SELECT timestamp FROM readings WHERE device_id = ? AND timestamp >= ? ORDER BY timestamp LIMIT ?`
-	updateMoved = `UPDATE readings SET timestamp = ?, moved_from = coalesce(moved_from, timestamp) WHERE timestamp = ? AND device_id = ?`
+	updateMoved = `UPDATE readings SET timestamp = ?, moved_from = ?, checksum = ? WHERE timestamp = ? AND device_id = ?`
+	deleteRow   = `DELETE FROM readings WHERE timestamp = ? AND device_id = ?`
 )
 
 // insertion is a call of InsertReadings.
@@ -74,7 +75,7 @@ func (s *Store) insertWaiting(ctx context.Context) {
 	err := s.insert(context.WithoutCancel(ctx), calls)
 	for _, call := range calls {
 		if err != nil {
-			call.result, call.err = iot.Inserted{}, fmt.Errorf("insert readings: %w", err)
+			call.result, call.err = iot.Inserted{}, fmt.Errorf("insert readings into %s: %w", s.db.Path, err)
 		}
 		close(call.done)
 	}
@@ -103,13 +104,13 @@ func (s *Store) insert(ctx context.Context, calls []*insertion) error {
 // insertBatch inserts a row at a time: many rows in a statement would save a tenth of the time, and not tell
 // which of them clashed.
 func (s *Store) insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (inserted iot.Inserted, err error) {
-	var row []any
+	var v row
 	for i := range batch {
 		r := &batch[i]
-		if row, err = appendRow(row[:0], r, r.At.UnixMilli()); err != nil {
+		if err := v.fill(r, r.At.UnixMilli()); err != nil {
 			return inserted, err
 		}
-		ok, err := insertOne(insert, row)
+		ok, err := insertOne(insert, &v)
 		if err != nil {
 			return inserted, err
 		}
@@ -128,10 +129,10 @@ func (s *Store) insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (
 		case err != nil:
 			return inserted, err
 		}
-		if row, err = appendRow(row[:0], r, place); err != nil {
+		if err := v.fill(r, place); err != nil {
 			return inserted, err
 		}
-		if ok, err = insertOne(insert, row); err != nil || !ok {
+		if ok, err = insertOne(insert, &v); err != nil || !ok {
 			return inserted, cmp.Or(err, errTaken)
 		}
 		inserted.New++
@@ -144,9 +145,9 @@ var (
 	errTaken     = errors.New("a place that was free is not")
 )
 
-// insertOne reports whether row was inserted; else its place is taken.
-func insertOne(insert *sql.Stmt, row []any) (bool, error) {
-	result, err := insert.Exec(row...)
+// insertOne reports whether v was inserted; else its place is taken.
+func insertOne(insert *sql.Stmt, v *row) (bool, error) {
+	result, err := insert.Exec(v[:]...)
 	if err != nil {
 		return false, err
 	}
@@ -155,19 +156,27 @@ func insertOne(insert *sql.Stmt, row []any) (bool, error) {
 }
 
 // settle returns the millisecond at which r can be stored though its own is taken: another one, or its own,
-// from which it has moved a reading that a server stamped. Else it is errDuplicate or iot.ErrConflict.
+// from which it has moved a reading that a server stamped, or removed a damaged row. Else it is errDuplicate or
+// iot.ErrConflict.
 func (s *Store) settle(tx *sql.Tx, r *iot.Reading) (int64, error) {
 	at := r.At.UnixMilli()
-	there, err := scan(tx.QueryRow(selectRow, at, int64(r.Device)))
+	v, err := scan(tx.QueryRow(selectRow, at, int64(r.Device)))
 	if err != nil {
 		return 0, err
+	}
+	there, err := v.reading()
+	if err != nil {
+		s.report(&v, err)
+		_, err := tx.Exec(deleteRow, at, int64(r.Device))
+		return at, err
 	}
 	if r.Origin == 0 {
 		switch {
 		case there.Origin != 0:
 			free, err := s.nextFree(tx, r)
 			if err == nil {
-				_, err = tx.Exec(updateMoved, free, at, int64(r.Device))
+				v.move(free)
+				_, err = tx.Exec(updateMoved, free, v[movedFromColumn], v[checksumColumn], at, int64(r.Device))
 			}
 			return at, err
 		case there.SameContent(*r):

@@ -1,8 +1,12 @@
 package sqlite
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash/crc32"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -10,11 +14,21 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// columns are those of the table that make a reading, in the order in which appendRow and scan have them.
-const columns = "timestamp, device_id, received_at, timestamp_source, temperature, humidity, metrics, attributes, origin"
+// columns are those of the table, in the order in which a row has them.
+const columns = "timestamp, device_id, received_at, timestamp_source, temperature, humidity, metrics, attributes, origin, moved_from, checksum"
 
-// appendRow appends the columns of r, stored at the millisecond at, to dst, and moved_from.
-func appendRow(dst []any, r *iot.Reading, at int64) ([]any, error) {
+// Their places, where they have to be known.
+const (
+	timestampColumn = 0
+	movedFromColumn = 9
+	checksumColumn  = 10
+)
+
+// row is the values of the columns as the driver has them: int64, float64, string or nil.
+type row [checksumColumn + 1]any
+
+// fill makes v the row of r, stored at the millisecond at.
+func (v *row) fill(r *iot.Reading, at int64) error {
 	var (
 		temperature, humidity any
 		origin, movedFrom     any
@@ -42,11 +56,11 @@ func appendRow(dst []any, r *iot.Reading, at int64) ([]any, error) {
 	}
 	metricsText, err := object(metrics)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	attributesText, err := object(attributes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if r.Origin != 0 {
 		origin = int64(r.Origin)
@@ -54,9 +68,45 @@ func appendRow(dst []any, r *iot.Reading, at int64) ([]any, error) {
 	if stamped := r.At.UnixMilli(); stamped != at {
 		movedFrom = stamped
 	}
-	return append(dst, at, int64(r.Device), r.Received.UnixMilli(), int64(r.Stamped),
-		temperature, humidity, metricsText, attributesText, origin, movedFrom), nil
+	*v = row{
+		at, int64(r.Device), r.Received.UnixMilli(), int64(r.Stamped),
+		temperature, humidity, metricsText, attributesText, origin, movedFrom,
+	}
+	v[checksumColumn] = v.sum()
+	return nil
 }
+
+// move makes v the row of the same reading at another millisecond.
+func (v *row) move(at int64) {
+	if v[movedFromColumn] == nil {
+		v[movedFromColumn] = v[timestampColumn]
+	}
+	v[timestampColumn] = at
+	v[checksumColumn] = v.sum()
+}
+
+// sum is what the checksum is to be: SQLite itself does not notice when a bit of a row is not what it was.
+func (v *row) sum() int64 {
+	b := make([]byte, 0, 256)
+	for _, value := range v[:checksumColumn] {
+		switch value := value.(type) { // its type is a part of it
+		case nil:
+			b = append(b, 0)
+		case int64:
+			b = binary.BigEndian.AppendUint64(append(b, 1), uint64(value))
+		case float64:
+			b = binary.BigEndian.AppendUint64(append(b, 2), math.Float64bits(value))
+		case string:
+			b = append(binary.BigEndian.AppendUint32(append(b, 3), uint32(len(value))), value...)
+		}
+	}
+	return int64(crc32.Checksum(b, castagnoli))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// errDamaged means that a row is not as it was written.
+var errDamaged = errors.New("it is not as it was written")
 
 // object returns m as a JSON object, or nil, which is NULL, where m is empty.
 func object[V any](m map[string]V) (any, error) {
@@ -67,50 +117,62 @@ func object[V any](m map[string]V) (any, error) {
 	return string(text), err
 }
 
-// scan reads the columns of a row from a *sql.Row or *sql.Rows.
-func scan(from interface{ Scan(dest ...any) error }) (iot.Reading, error) {
+// scan reads a row from a *sql.Row or *sql.Rows.
+func scan(from interface{ Scan(dest ...any) error }) (v row, err error) {
 	// Into any, values come as the driver has them, without a conversion by reflection. The table is
 	// STRICT: a column has the type it is declared with, or is NULL.
-	var at, device, received, stamped, temperature, humidity, metricsText, attributesText, origin any
-	err := from.Scan(&at, &device, &received, &stamped, &temperature, &humidity, &metricsText, &attributesText, &origin)
-	if err != nil {
-		return iot.Reading{}, err
+	err = from.Scan(&v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &v[8], &v[9], &v[10])
+	return v, err
+}
+
+// reading returns the reading in v. The rows of earlier versions have no checksum.
+func (v *row) reading() (iot.Reading, error) {
+	if v[checksumColumn] != nil && v[checksumColumn] != v.sum() {
+		return iot.Reading{}, errDamaged
+	}
+	var whole [4]int64
+	for i := range whole {
+		n, ok := v[i].(int64)
+		if !ok {
+			return iot.Reading{}, errDamaged
+		}
+		whole[i] = n
 	}
 	r := iot.Reading{
-		Device:   iot.DeviceID(device.(int64)),
-		At:       time.UnixMilli(at.(int64)).UTC(),
-		Received: time.UnixMilli(received.(int64)).UTC(),
-		Stamped:  iot.Stamp(stamped.(int64)),
+		At:       time.UnixMilli(whole[0]).UTC(),
+		Device:   iot.DeviceID(whole[1]),
+		Received: time.UnixMilli(whole[2]).UTC(),
+		Stamped:  iot.Stamp(whole[3]),
 		Metrics:  make([]iot.Metric, 0, 2),
 	}
-	if value, ok := origin.(int64); ok {
-		r.Origin = uint64(value)
-	}
-	if value, ok := humidity.(float64); ok {
+	if value, ok := v[5].(float64); ok {
 		r.Metrics = append(r.Metrics, iot.Metric{Name: iot.Humidity, Value: value})
 	}
-	if value, ok := temperature.(float64); ok {
+	if value, ok := v[4].(float64); ok {
 		r.Metrics = append(r.Metrics, iot.Metric{Name: iot.Temperature, Value: value})
 	}
-	if text, ok := metricsText.(string); ok {
+	if text, ok := v[6].(string); ok {
 		var metrics map[string]float64
 		if err := json.Unmarshal([]byte(text), &metrics); err != nil {
-			return r, fmt.Errorf("metrics of device %v at %v: %w", r.Device, r.At, err)
+			return r, fmt.Errorf("%w: metrics: %w", errDamaged, err)
 		}
 		for name, value := range metrics {
 			r.Metrics = append(r.Metrics, iot.Metric{Name: name, Value: value})
 		}
 		slices.SortFunc(r.Metrics, func(a, b iot.Metric) int { return strings.Compare(a.Name, b.Name) })
 	}
-	if text, ok := attributesText.(string); ok {
+	if text, ok := v[7].(string); ok {
 		var attributes map[string]string
 		if err := json.Unmarshal([]byte(text), &attributes); err != nil {
-			return r, fmt.Errorf("attributes of device %v at %v: %w", r.Device, r.At, err)
+			return r, fmt.Errorf("%w: attributes: %w", errDamaged, err)
 		}
 		for name, value := range attributes {
 			r.Attributes = append(r.Attributes, iot.Attribute{Name: name, Value: value})
 		}
 		slices.SortFunc(r.Attributes, func(a, b iot.Attribute) int { return strings.Compare(a.Name, b.Name) })
+	}
+	if value, ok := v[8].(int64); ok {
+		r.Origin = uint64(value)
 	}
 	return r, nil
 }

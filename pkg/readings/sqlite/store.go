@@ -3,6 +3,10 @@
 //
 // A batch is on the disk when InsertReadings returns, and an error leaves nothing of it. While the disk is
 // full or the file cannot be written calls fail and may be repeated.
+//
+// Every row has a checksum. One that is not as it was written is never shown: it is left out, logged once, and
+// replaced when its reading comes again. SQLite itself reports a damaged page as an error of whatever reads it.
+// Neither notices an entry of an index that does not lead to its row any more.
 package sqlite
 
 import (
@@ -10,6 +14,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -26,6 +31,10 @@ type Store struct {
 
 	mu      sync.Mutex
 	waiting []*insertion
+
+	log      *slog.Logger
+	logging  sync.Mutex
+	reported map[string]struct{} // damaged rows, by timestamp and device
 }
 
 var (
@@ -34,12 +43,12 @@ var (
 )
 
 // Open opens the file at path, and creates it when it is missing; its directory must exist.
-func Open(path string) (*Store, error) {
+func Open(path string, log *slog.Logger) (*Store, error) {
 	db, err := sqlite.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, turn: make(chan struct{}, 1)}, nil
+	return &Store{db: db, turn: make(chan struct{}, 1), log: log, reported: map[string]struct{}{}}, nil
 }
 
 // The table is sorted by time, since readings come in nearly in that order: rows are appended, and only the
@@ -59,11 +68,15 @@ CREATE TABLE IF NOT EXISTS readings (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS readings_by_device ON readings (device_id, timestamp);`
 
-// additions are the columns that came later. The index sees to it that a reading which was moved is stored once.
-const additions = `
+// additions are what came later, by the first of the columns. The index sees to it that a reading which was moved is
+// stored once.
+var additions = []struct{ column, schema string }{
+	{"origin", `
 ALTER TABLE readings ADD COLUMN origin INTEGER;     -- iot.Reading's; NULL where there is none
 ALTER TABLE readings ADD COLUMN moved_from INTEGER; -- the time it was stamped with, where another one has that
-CREATE UNIQUE INDEX readings_moved ON readings (device_id, origin) WHERE moved_from IS NOT NULL;`
+CREATE UNIQUE INDEX readings_moved ON readings (device_id, origin) WHERE moved_from IS NOT NULL;`},
+	{"checksum", `ALTER TABLE readings ADD COLUMN checksum INTEGER; -- of the others; NULL in the rows that were there`},
+}
 
 // Prepare creates the table and its indexes where they are missing, and what an earlier version's table lacks.
 func (s *Store) Prepare(ctx context.Context) error {
@@ -71,18 +84,41 @@ func (s *Store) Prepare(ctx context.Context) error {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
 			return err
 		}
-		var there bool
-		row := tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM pragma_table_info('readings') WHERE name = 'origin'`)
-		if err := row.Scan(&there); err != nil || there {
-			return err
+		for _, a := range additions {
+			var there bool
+			row := tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM pragma_table_info('readings') WHERE name = ?`, a.column)
+			if err := row.Scan(&there); err != nil {
+				return err
+			}
+			if there {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, a.schema); err != nil {
+				return err
+			}
 		}
-		_, err := tx.ExecContext(ctx, additions)
-		return err
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("create table readings: %w", err)
+		return fmt.Errorf("create table readings in %s: %w", s.db.Path, err)
 	}
 	return nil
+}
+
+// report logs that v is damaged, if it has not yet.
+func (s *Store) report(v *row, damage error) {
+	const most = 1000 // that it remembers
+	key := fmt.Sprint(v[0], v[1])
+	s.logging.Lock()
+	defer s.logging.Unlock()
+	if _, before := s.reported[key]; before {
+		return
+	}
+	if len(s.reported) == most {
+		clear(s.reported)
+	}
+	s.reported[key] = struct{}{}
+	s.log.Error("a stored reading is damaged, and left out", "file", s.db.Path, "timestamp", v[0], "device_id", v[1], "err", damage)
 }
 
 // write runs do in a transaction.

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func open(t testing.TB) readings.Store {
 
 func openFile(t testing.TB, path string) readings.Store {
 	t.Helper()
-	store, err := sqlite.Open(path)
+	store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

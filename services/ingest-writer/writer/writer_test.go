@@ -165,7 +165,7 @@ func newEnvironment(t *testing.T) *environment {
 		t.Cleanup(func() { _ = broker.Close() })
 		e.kafka.Brokers = []string{broker.Addr()}
 	}
-	opened, err := sqlite.Open(filepath.Join(t.TempDir(), "readings.db"))
+	opened, err := sqlite.Open(filepath.Join(t.TempDir(), "readings.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -248,7 +248,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.letters.Close() })
-	if w.readings, err = sqlitereadings.Open(path); err != nil {
+	if w.readings, err = sqlitereadings.Open(path, quiet); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.readings.Close() })

@@ -60,9 +60,6 @@ func PageOf(q iot.ReadingQuery) *Page {
 	return &Page{Page: iot.Page{Readings: make([]iot.Reading, 0, min(q.Limit, usual))}, limit: q.Limit}
 }
 
-// Rows is how many readings it takes to fill the page: one more tells whether the walk goes on.
-func (p *Page) Rows() int { return p.limit + 1 }
-
 // Add adds the next reading of the walk while there is room for it, and reports whether there may be more. If
 // not, the walk goes on behind the reading that was added before.
 func (p *Page) Add(r iot.Reading) bool {

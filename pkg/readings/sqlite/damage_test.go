@@ -1,0 +1,100 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
+)
+
+// TestDamage flips every bit of a value: the reading is never shown, its neighbours are, the log says which it is,
+// and when it comes again it is there again.
+func TestDamage(t *testing.T) {
+	const value = 20.123456789 // which is nowhere else in the file
+	path := filepath.Join(t.TempDir(), "readings.db")
+	var stored []iot.Reading // newest first
+	for i := range 5 {
+		at := time.UnixMilli(int64(1000 - i)).UTC()
+		stored = append(stored, iot.Reading{
+			Device: 7, At: at, Received: at, Stamped: iot.StampDevice, Metrics: []iot.Metric{{Name: iot.Temperature, Value: float64(i)}},
+		})
+	}
+	stored[2].Metrics[0].Value = value
+	store, err := sqlite.Open(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.InsertReadings(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := bytes.Index(whole, binary.BigEndian.AppendUint64(nil, math.Float64bits(value)))
+	if place < 0 {
+		t.Fatal("the value is not in the file")
+	}
+
+	for bit := range 64 {
+		damaged := bytes.Clone(whole)
+		damaged[place+bit/8] ^= 1 << (bit % 8)
+		if err := os.WriteFile(path, damaged, 0); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		find := func(device iot.DeviceID, limit int) (found []iot.Reading) {
+			t.Helper()
+			for q := (iot.ReadingQuery{Device: device, Limit: limit}); ; {
+				page, err := store.FindReadings(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found = append(found, page.Readings...)
+				if q.After = page.Next; q.After.IsZero() {
+					return found
+				}
+			}
+		}
+		others := append(append([]iot.Reading{}, stored[:2]...), stored[3:]...)
+		for _, device := range []iot.DeviceID{0, 7} {
+			for _, limit := range []int{1, 2, 3, 10} {
+				if diff := cmp.Diff(others, find(device, limit)); diff != "" {
+					t.Errorf("bit %d: readings (-want +got):\n%s", bit, diff)
+				}
+			}
+		}
+		if said := log.String(); strings.Count(said, path) != 1 || !strings.Contains(said, "timestamp=998 device_id=7") {
+			t.Errorf("bit %d: the log says %q", bit, said)
+		}
+		if inserted, err := store.InsertReadings(t.Context(), stored); err != nil || inserted.New != 1 || inserted.Duplicates != 4 {
+			t.Errorf("bit %d: inserted again: %+v, %v", bit, inserted, err)
+		}
+		if diff := cmp.Diff(stored, find(0, 10)); diff != "" {
+			t.Errorf("bit %d: when it came again (-want +got):\n%s", bit, diff)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
