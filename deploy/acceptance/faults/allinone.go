@@ -16,7 +16,7 @@ import (
 
 // newAllInOne describes an all-in-one on embedded parts. Its data is put in place by renew.
 func newAllInOne(dir string) (*system, error) {
-	var addrs [4]string
+	var addrs [5]string
 	for i := range addrs {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -27,7 +27,7 @@ func newAllInOne(dir string) (*system, error) {
 	}
 	y := &system{
 		services: map[string]*service{}, api: "http://" + addrs[0], kafka: addrs[1], partitions: 4,
-		devices: map[string]string{listen: "tcp://" + addrs[2]}, data: filepath.Join(dir, "data"),
+		devices: map[string]string{listen: "tcp://" + addrs[2]}, data: filepath.Join(dir, "data"), aside: addrs[4],
 	}
 	y.add(allInOne, dir, allInOne, addrs[3], "DATA_DIR="+y.data, "HTTP_ADDR="+addrs[0], "KAFKA_LISTEN_ADDR="+addrs[1],
 		"MQTT_LISTEN_ADDR="+addrs[2], "LATEST_TTL=10m")

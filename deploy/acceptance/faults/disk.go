@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -171,6 +172,27 @@ func newDisk(at string) (_ *disk, err error) {
 		return nil, errors.Join(err, d.server.Unmount())
 	}
 	return d, nil
+}
+
+// save returns what is on the disk.
+func (d *disk) save() ([]byte, error) {
+	if err := d.unmount(); err != nil {
+		return nil, err
+	}
+	return slices.Clone(d.content), d.mount()
+}
+
+// load puts back what save has returned.
+func (d *disk) load(saved []byte) error {
+	if err := d.unmount(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	copy(d.content, saved)
+	copy(d.flushed, saved)
+	d.cached = nil
+	d.mu.Unlock()
+	return d.mount()
 }
 
 func (d *disk) mount() error {

@@ -70,26 +70,39 @@ func (f *fleet) published() (*ledger.Ledger, error) {
 // seen is nil when readings of all devices that were measured at since or later can be read at api, among the
 // stored ones and as the latest of their device.
 func (f *fleet) seen(ctx context.Context, api string, since time.Time) error {
-	stored := "/api/readings/?limit=10000&since=" + since.UTC().Format("2006-01-02T15:04:05.000Z")
-	for _, path := range []string{stored, "/api/readings/latest_all/"} {
-		var readings []struct {
-			Device    iot.DeviceID `json:"device_id"`
-			Timestamp time.Time    `json:"timestamp"`
-		}
-		if err := getJSON(ctx, api+path, &readings); err != nil {
+	for _, path := range []string{storedSince(since), "/api/readings/latest_all/"} {
+		n, err := f.shown(ctx, api, path, since)
+		if err != nil {
 			return err
 		}
-		devices := map[iot.DeviceID]bool{}
-		for _, r := range readings {
-			if f.has(r.Device) && !r.Timestamp.Before(since) {
-				devices[r.Device] = true
-			}
-		}
-		if len(devices) < f.size.devices {
-			return fmt.Errorf("%s: of %d devices that publish by %s, %d have something new", path, f.size.devices, f.mode, len(devices))
+		if n < f.size.devices {
+			return fmt.Errorf("%s: of %d devices that publish by %s, %d have something new", path, f.size.devices, f.mode, n)
 		}
 	}
 	return nil
+}
+
+// storedSince is the path of what is stored of readings that were measured at since or later.
+func storedSince(since time.Time) string {
+	return "/api/readings/?limit=10000&since=" + since.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// shown returns of how many devices a path at api shows readings that were measured at since or later.
+func (f *fleet) shown(ctx context.Context, api, path string, since time.Time) (int, error) {
+	var readings []struct {
+		Device    iot.DeviceID `json:"device_id"`
+		Timestamp time.Time    `json:"timestamp"`
+	}
+	if err := getJSON(ctx, api+path, &readings); err != nil {
+		return 0, err
+	}
+	devices := map[iot.DeviceID]bool{}
+	for _, r := range readings {
+		if f.has(r.Device) && !r.Timestamp.Before(since) {
+			devices[r.Device] = true
+		}
+	}
+	return len(devices), nil
 }
 
 func (f *fleet) has(id iot.DeviceID) bool {

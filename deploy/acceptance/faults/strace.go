@@ -64,9 +64,10 @@ func (p *service) tamper(calls, how string, files ...string) (*tracer, error) {
 	return t, nil
 }
 
-// stop has system calls do again what they always do.
+// stop has system calls do again what they always do. strace would end by itself at SIGINT, but for ever waits for
+// a process that is just ending.
 func (t *tracer) stop() {
-	_ = t.cmd.Process.Signal(syscall.SIGINT) // it may have ended, with the process
+	_ = t.cmd.Process.Kill() // it may have ended, with the process
 	<-t.ended
 }
 

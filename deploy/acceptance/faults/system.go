@@ -28,6 +28,7 @@ type system struct {
 	api      string            // http://host:port
 	kafka    string            // host:port, past all faults
 	data     string            // where all-in-one keeps everything
+	aside    string            // where no device of a trial looks for all-in-one
 	disk     *disk             // which data is on; nil where this program may not mount one: diskless says why
 	diskless error
 
