@@ -26,8 +26,7 @@ var drivers = []struct {
 	folders []string
 }{
 	{"github.com/IBM/sarama", []string{"pkg/kafka"}},
-	{"github.com/eclipse/paho.mqtt.golang", []string{"services/mqtt-bridge/bridge"}},
-	{"github.com/mochi-mqtt/server/v2", []string{"services/mqtt-bridge/bridge"}},
+	{"github.com/eclipse/paho.mqtt.golang", []string{"services/mqtt-bridge/subscribe"}},
 	{"go.mongodb.org/mongo-driver/v2", []string{"pkg/mongodb", "pkg/readings/mongo", "pkg/deadletters/mongo"}},
 	{"github.com/go-sql-driver/mysql", []string{"pkg/metadata/mysql"}},
 	{"github.com/jackc/pgx/v5", []string{"pkg/metadata/postgres"}},

@@ -14,7 +14,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
-	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 )
 
 // command holds the settings of all services. Those that name a server have no default here: unset, the
@@ -40,7 +40,7 @@ type command struct {
 // Servers are the settings of servers in place of embedded parts.
 type Servers struct {
 	MQTTURL      string `env:"MQTT_URL" help:"Broker to subscribe to, instead of listening for devices."`
-	MQTT         bridge.Security
+	MQTT         subscribe.Security
 	KafkaBrokers []string `env:"KAFKA_BROKERS" help:"Kafka bootstrap servers, host:port, separated by commas."`
 	Kafka        kafka.Security
 	MongoDBURI   string         `env:"MONGODB_URI" help:"Where readings and dead letters are stored."`

@@ -13,6 +13,8 @@ import (
 	"github.com/telltale-iot/telltale/services/ingest-writer/keeper"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
@@ -27,11 +29,12 @@ const (
 
 func (c *command) bridgeConfig() bridge.Config {
 	cfg := bridge.Config{
-		URL: c.MQTTURL, Security: c.MQTT, Topics: c.MQTTTopics,
-		MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes,
+		Topics: c.MQTTTopics,
+		Broker: subscribe.Config{URL: c.MQTTURL, Security: c.MQTT},
+		Listen: listen.Config{MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes},
 	}
 	if c.MQTTURL == "" {
-		cfg.ListenAddr = c.MQTTListenAddr
+		cfg.Listen.Addr = c.MQTTListenAddr
 	}
 	return cfg
 }

@@ -24,19 +24,19 @@ func main() {
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	c.Kafka.ClientID = bridge.Name
 	b := &bridge.Bridge{Config: c.MQTT, Kafka: c.Kafka, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
-	if c.MQTT.ListenAddr != "" {
+	if c.MQTT.Listen.Addr != "" {
 		var err error
-		if b.Listener, err = daemon.Listen("MQTT_LISTEN_ADDR", c.MQTT.ListenAddr); err != nil {
+		if b.Listener, err = daemon.Listen("MQTT_LISTEN_ADDR", c.MQTT.Listen.Addr); err != nil {
 			return err
 		}
 	}
-	if c.ReplicaDir != "" && c.MQTT.ListenAddr == "" {
-		id, taken, err := takeSession(c.ReplicaDir, cmp.Or(c.MQTT.ClientID, "telltale-bridge"), c.MQTT.Shared)
+	if c.ReplicaDir != "" && c.MQTT.Listen.Addr == "" {
+		id, taken, err := takeSession(c.ReplicaDir, cmp.Or(c.MQTT.Broker.ClientID, "telltale-bridge"), c.MQTT.Broker.Shared)
 		if err != nil {
 			return err
 		}
 		defer taken.Close()
-		b.Config.ClientID = id
+		b.Config.Broker.ClientID = id
 	}
 	p.Started()
 	return b.Run(ctx)

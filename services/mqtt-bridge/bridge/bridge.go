@@ -13,16 +13,46 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 )
 
 // Name is the bridge's name as a client of Kafka.
 const Name = "mqtt-bridge"
 
+// Config are the settings of the bridge. The tags are for package settings.
+type Config struct {
+	Broker subscribe.Config // used where Listen has no address
+	Listen listen.Config
+	Topics []string `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
+}
+
+// Validate reports the first setting that cannot work, as a *daemon.ConfigError.
+func (c Config) Validate() error {
+	if _, err := c.filters(); err != nil {
+		return err
+	}
+	if c.Listen.Addr != "" {
+		return nil // it validates itself
+	}
+	return c.Broker.Check()
+}
+
+func (c Config) filters() (pipeline.Filters, error) {
+	filters, err := pipeline.ParseFilters(c.Topics)
+	if err != nil {
+		return nil, &daemon.ConfigError{Variable: "MQTT_TOPICS", Value: strings.Join(c.Topics, ","), Err: err}
+	}
+	return filters, nil
+}
+
 // Bridge takes readings from MQTT to Kafka.
 type Bridge struct {
 	Config   Config
 	Kafka    kafka.Config
-	Listener net.Listener // where devices connect; nil to subscribe to Config.URL. Run closes it
+	Listener net.Listener // where devices connect; nil to subscribe to Config.Broker. Run closes it
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Health   *daemon.Health
@@ -36,16 +66,18 @@ var errStarting = errors.New("starting")
 // (at most 5 s), acknowledges them, disconnects, and returns nil. It takes messages at once: while Kafka
 // is away, or its topics are still being created, their acknowledgements wait.
 func (b *Bridge) Run(ctx context.Context) error {
-	filters, err := parseFilters(b.Config.Topics)
+	filters, err := b.Config.filters()
 	if err != nil {
-		return configError("MQTT_TOPICS", strings.Join(b.Config.Topics, ","), err)
+		return err
 	}
+	limits := budget.New()
+	limits.Register(b.Metrics)
 	producer := kafka.NewProducer(b.Kafka, b.Log, b.Metrics)
-	pipe := &pipeline{
-		producer: producer, topic: b.Kafka.Topic, deadLetters: b.Kafka.DeadLetterTopic(),
-		filters: filters, log: b.Log, inFlight: quota{limit: inFlightBytes},
+	pipe := pipeline.New(b.Kafka, producer, filters, limits.InFlight, b.Log, b.Metrics)
+	source, err := b.source(filters, pipe, limits)
+	if err != nil {
+		return err
 	}
-	pipe.metrics = newMetrics(b.Metrics, func() float64 { return float64(pipe.inFlight.inUse()) })
 	b.Health.Register(ctx, "kafka ("+Name+")", producer)
 	b.Health.Register(ctx, "mqtt", b)
 
@@ -60,12 +92,27 @@ func (b *Bridge) Run(ctx context.Context) error {
 	group.Go(func() error { return producer.Run(ctx) }) // it drains as long as the source does
 	group.Go(func() error {
 		defer b.setStatus(errors.New("stopped"))
-		if b.Listener != nil {
-			return b.listen(ctx, pipe)
-		}
-		return b.subscribe(ctx, pipe)
+		return source(ctx)
 	})
 	return group.Wait()
+}
+
+// source is where messages come from.
+func (b *Bridge) source(filters pipeline.Filters, pipe *pipeline.Pipeline, limits *budget.Budget) (run func(context.Context) error, err error) {
+	if b.Listener == nil {
+		s, err := subscribe.New(b.Config.Broker, filters, pipe, limits, b.Log)
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context) error { s.Run(ctx, b.setStatus); return nil }, nil
+	}
+	pipe.Patient = true // a device that sends much is not read from meanwhile
+	e, err := listen.New(b.Config.Listen, pipe, limits, b.Log, b.Metrics)
+	if err != nil {
+		_ = b.Listener.Close()
+		return nil, err
+	}
+	return func(ctx context.Context) error { return e.Serve(ctx, b.Listener, b.setStatus) }, nil
 }
 
 // Check is nil while devices can publish: in subscribe mode, while the broker has confirmed the

@@ -13,6 +13,8 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 )
 
 // testBridge is a running bridge, together with its producer.
@@ -26,15 +28,14 @@ type testBridge struct {
 
 func defaults() bridge.Config {
 	return bridge.Config{
-		Topics:         []string{"sensors/data", "sensors/+/data"},
-		ClientID:       "telltale-bridge-test",
-		MaxConnections: 100,
-		MaxPacketBytes: 1114112,
+		Topics: []string{"sensors/data", "sensors/+/data"},
+		Broker: subscribe.Config{ClientID: "telltale-bridge-test"},
+		Listen: listen.Config{MaxConnections: 100, MaxPacketBytes: 1114112},
 	}
 }
 
-// listen starts a bridge that devices connect to.
-func listen(t *testing.T, k *testKafka, cfg bridge.Config) *testBridge {
+// endpoint starts a bridge that devices connect to.
+func endpoint(t *testing.T, k *testKafka, cfg bridge.Config) *testBridge {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

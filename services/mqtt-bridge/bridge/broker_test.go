@@ -30,7 +30,7 @@ func newBroker(t *testing.T) *testBroker {
 // subscribe starts a bridge that subscribes to the broker.
 func (broker *testBroker) subscribe(k *testKafka, change func(*bridge.Config)) *testBridge {
 	cfg := defaults()
-	cfg.URL = "tcp://" + broker.l.Addr().String()
+	cfg.Broker.URL = "tcp://" + broker.l.Addr().String()
 	if change != nil {
 		change(&cfg)
 	}

@@ -1,30 +1,58 @@
-// Package bridge is the service that takes readings from MQTT to Kafka.
+// Package bridge is the service that takes readings from MQTT to Kafka. It puts together:
 //
-// It has two sources. With Bridge.Listener it is the MQTT endpoint that devices connect to (listen.go,
-// on mochi-mqtt); without, it subscribes to a broker (subscribe.go, on paho). Both hand each message to
-// the same pipeline, which decodes it, sends its readings to Kafka and what it cannot read to the
-// dead-letter topic, and acknowledges the message (PUBACK, PUBREC) when Kafka has acknowledged all of
-// that. Acknowledgements go out in the order of receipt. The libraries speak the protocol; by themselves
-// they acknowledge no reading that Kafka does not have.
+//   - listen, the MQTT endpoint that devices connect to, or subscribe, which subscribes to a broker: the
+//     sources;
+//   - session, the in-flight window of an MQTT session: the order of acknowledgements, what comes again, QoS 2;
+//   - pipeline, the way of a message to Kafka: decode, produce, done;
+//   - packet, paced and budget below them: MQTT's packets, connections that share wake-ups, and the bound of
+//     memory.
 //
-//	device ── PUBLISH ──► conn ──► mochi or paho ──► pipeline ──► kafka.Producer
-//	device ◄── PUBACK ─── conn ◄── line (in order of receipt) ◄───────┘
+// Sources know session and pipeline, which do not know each other or them: a source hands pipeline a Message
+// and the function that session gave it for the message's place. One acknowledgement travels so:
+//
+//	listen/take.go         publish: a PUBLISH is read, and there is room for it
+//	session/session.go     Enter: it gets its place in the order, and done
+//	pipeline/pipeline.go   Handle: its readings go to Kafka; when Kafka has acknowledged all, done(nil)
+//	session/session.go     done: all at the head of the order that are done are acknowledged: PUBACK, PUBREC
+//	paced/conn.go          Queue: they are written, with others, within 5 ms
 //
 // What happens on failure:
 //
-//   - Kafka is away: acknowledgements wait, for as long as it takes. What waits is bounded (inFlightBytes).
-//     A listening bridge stops reading from devices then; a subscribed one takes no more messages,
-//     keeps its connection, and has the broker send them again later.
+//   - Kafka is away: acknowledgements wait, for as long as it takes. What waits is bounded. A listening bridge
+//     stops reading from devices then; a subscribed one takes no more messages, keeps its connection, and has
+//     the broker send them again later.
 //   - A connection breaks: the peer sends again what was not acknowledged. What of that still waits for
-//     Kafka is recognised; what had reached Kafka is there twice. Everything behind is made for that.
+//     Kafka is recognised; what had reached Kafka may be there twice. Everything behind is made for that.
 //   - The bridge stops: it takes nothing new, waits up to 5 s for Kafka, acknowledges, disconnects. What
 //     is not acknowledged by then, the peer sends again.
 //   - Kafka refuses a record for good: one that is too large goes to the dead-letter topic, cut if need
 //     be; anything else breaks the connection, and the message, which is not acknowledged, comes again at
 //     QoS 1 and 2. At QoS 0 it is lost, and counted as failed.
 //
-// It is not a broker: it keeps no messages, and forwards to clients that subscribe at QoS 0, for people
-// who want to look. Whoever reaches the port can subscribe so to the readings of all devices, and publish
-// as any of them. Keep strangers away from it: by the network, or by certificates that devices must have
-// (MQTT_LISTEN_CLIENT_CA_FILE).
+// # What is held in memory
+//
+// Every buffer, its bound, and the test that holds it:
+//
+//	messages on their way to Kafka         16 MiB and one message, for all        pipeline: TestMemoryInFlight
+//	records of a batch, when listening     256 of one batch at a time             pipeline: TestLongBatch
+//	places in the order of acknowledgement 16,384 a connection, 128 bytes each    session: TestReconnect
+//	                                       of the 16 MiB
+//	QoS 2 ids, and what may come again     16 a session by right; 4 MiB for all   session: TestQoS2
+//	packets that are not complete          4 KiB a connection; 8 MiB for longer   listen: TestSlowPackets
+//	                                       ones; 30 s
+//	TLS handshakes                         64 at a time; 10 s                     listen: TestHandshakes
+//	connections                            MQTT_MAX_CONNECTIONS; as many that     listen: TestUnprovenConnections
+//	                                       have not sent their CONNECT for 10 s,
+//	                                       of which 200 of an address are read
+//	sessions without a connection          10,000 and 10 min, where something     listen: TestSessionsThatAreAway
+//	                                       is left of them
+//	wills and topic aliases                4 KiB, 5 min; 16 of 512 bytes; 1 KiB   listen: TestWills, TestTopicAliases
+//	                                       a session by right, 4 MiB for all
+//	subscriptions                          20 a session, 2,000 for all, of 512    listen: TestSubscriptions
+//	                                       bytes and 16 levels
+//	messages for a subscriber              1 MiB; 8 MiB for all                   listen: TestSubscriberThatDoesNotRead
+//	answers to a client                    4 KiB, then it is not read from; 10 s  listen: TestAnswersThatNobodyReads
+//	stamps                                 131,072 devices                        stamp: TestBound
+//
+// In the subscribed mode paho reads one packet at a time, of any size that the broker sends.
 package bridge

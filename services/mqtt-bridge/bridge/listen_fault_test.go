@@ -30,7 +30,7 @@ func keys(readings []iot.Reading) map[key]int {
 func TestListenThousandsInFlight(t *testing.T) {
 	t.Parallel()
 	k := newKafka(t)
-	b := listen(t, k, defaults())
+	b := endpoint(t, k, defaults())
 	const messages = 50_000
 	client := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + b.addr).SetClientID("fast").SetOrderMatters(false))
 	if token := client.Connect(); !token.WaitTimeout(patience) || token.Error() != nil {
@@ -55,7 +55,7 @@ func TestListenThousandsInFlight(t *testing.T) {
 func TestListenAfterABrokenConnection(t *testing.T) {
 	t.Parallel()
 	k := newKafka(t)
-	b := listen(t, k, defaults())
+	b := endpoint(t, k, defaults())
 	for round := range 5 {
 		d := connect(t, b.addr, connectPacket("a"))
 		const messages = 4000
@@ -87,7 +87,7 @@ func TestListenDuringAnOutageOfKafka(t *testing.T) {
 	t.Run("what is sent again after a reconnect is in Kafka once", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		k.stop()
 		const messages, reconnects = 500, 5
 		for round := range reconnects + 1 {
@@ -115,7 +115,7 @@ func TestListenDuringAnOutageOfKafka(t *testing.T) {
 	t.Run("a device that took no answer for an end starts anew", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		k.stop()
 		first := connect(t, b.addr, connectPacket("a"))
 		first.publish(1, 1, "sensors/data", reading(1, 1))
@@ -136,11 +136,11 @@ func TestListenDuringAnOutageOfKafka(t *testing.T) {
 	t.Run("what waits is bounded, and nothing is lost", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		k.stop()
 		const (
-			messages = 100
-			limit    = 64 << 20
+			messages = 40
+			limit    = 16 << 20
 			size     = 1_000_000
 		)
 		d, watcher := connect(t, b.addr, connectPacket("a")), connect(t, b.addr, connectPacket("b"))
@@ -167,7 +167,7 @@ func TestListenWhileStopping(t *testing.T) {
 	t.Run("what was taken is acknowledged first", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		k.stop()
 		d := connect(t, b.addr, connectPacket("a"))
 		for i := 1; i <= 100; i++ {
@@ -189,7 +189,7 @@ func TestListenWhileStopping(t *testing.T) {
 	t.Run("Kafka is not waited for beyond 5 s, and nothing is acknowledged", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		k.stop()
 		d := connect(t, b.addr, connectPacket("a"))
 		d.publish(1, 1, "sensors/data", reading(1, 1))
@@ -208,7 +208,7 @@ func TestListenWhileStopping(t *testing.T) {
 
 	t.Run("connections that have said nothing do not hold it up", func(t *testing.T) {
 		t.Parallel()
-		b := listen(t, newKafka(t), defaults())
+		b := endpoint(t, newKafka(t), defaults())
 		d := dial(t, b.addr)
 		connect(t, b.addr, connectPacket("a")) // accepted after d
 		b.stop()
@@ -221,8 +221,8 @@ func TestListenLimits(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
 		cfg := defaults()
-		cfg.MaxPacketBytes = 2000
-		b := listen(t, k, cfg)
+		cfg.Listen.MaxPacketBytes = 2000
+		b := endpoint(t, k, cfg)
 		bad, good := connect(t, b.addr, connectPacket("a")), connect(t, b.addr, connectPacket("b"))
 		bad.publish(1, 1, "sensors/data", strings.Repeat("x", 2000))
 		bad.ended()
@@ -234,8 +234,8 @@ func TestListenLimits(t *testing.T) {
 	t.Run("no more connections than allowed", func(t *testing.T) {
 		t.Parallel()
 		cfg := defaults()
-		cfg.MaxConnections = 2
-		b := listen(t, newKafka(t), cfg)
+		cfg.Listen.MaxConnections = 2
+		b := endpoint(t, newKafka(t), cfg)
 		connect(t, b.addr, connectPacket("a"))
 		second := connect(t, b.addr, connectPacket("b"))
 		third := dial(t, b.addr)
@@ -259,7 +259,7 @@ func TestListenLimits(t *testing.T) {
 
 	t.Run("a device that falls silent is cut off", func(t *testing.T) {
 		t.Parallel()
-		b := listen(t, newKafka(t), defaults())
+		b := endpoint(t, newKafka(t), defaults())
 		p := connectPacket("a")
 		p.Keepalive = 1
 		d := connect(t, b.addr, p)
@@ -273,7 +273,7 @@ func TestListenLimits(t *testing.T) {
 	t.Run("what is no MQTT ends its connection alone", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		good := connect(t, b.addr, connectPacket("good"))
 		for _, bytes := range []string{
 			"GET / HTTP/1.1\r\n\r\n",
@@ -299,8 +299,8 @@ func TestListenDeadLetterLargerThanKafkaTakes(t *testing.T) {
 	t.Parallel()
 	k := newKafka(t)
 	cfg := defaults()
-	cfg.MaxPacketBytes = 10 << 20
-	b := listen(t, k, cfg)
+	cfg.Listen.MaxPacketBytes = 10 << 20
+	b := endpoint(t, k, cfg)
 	d := connect(t, b.addr, connectPacket("a"))
 	payload := strings.Repeat("x", 5<<20)
 	d.publish(1, 1, "sensors/data", payload)

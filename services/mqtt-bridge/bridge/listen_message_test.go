@@ -30,7 +30,7 @@ func TestListenMessages(t *testing.T) {
 	t.Run("a bad element of a batch harms no other", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		d := connect(t, b.addr, connectPacket("a"))
 		d.publish(1, 1, "sensors/data", `[`+reading(1, 1)+`, {"device_id": 0, "temperature": 1}, `+reading(2, 2)+`]`)
 		d.wantAcks(1)
@@ -41,7 +41,7 @@ func TestListenMessages(t *testing.T) {
 
 	t.Run("a batch of nothing is acknowledged too", func(t *testing.T) {
 		t.Parallel()
-		b := listen(t, newKafka(t), defaults())
+		b := endpoint(t, newKafka(t), defaults())
 		d := connect(t, b.addr, connectPacket("a"))
 		d.publish(1, 1, "sensors/data", `[]`)
 		d.wantAcks(1)
@@ -51,7 +51,7 @@ func TestListenMessages(t *testing.T) {
 	t.Run("the topic names the device", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		d := connect(t, b.addr, connectPacket("a"))
 		d.publish(1, 1, "sensors/77/data", `{"temperature": 1}`)
 		d.publish(1, 2, "sensors/78/data", noTime)
@@ -65,7 +65,7 @@ func TestListenMessages(t *testing.T) {
 	t.Run("readings without a time of their own get different ones", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		d := connect(t, b.addr, connectPacket("a"))
 		before := time.Now().Truncate(time.Millisecond)
 		d.publish(1, 1, "sensors/data", `[`+noTime+`,`+noTime+`,`+noTime+`]`)
@@ -84,7 +84,7 @@ func TestListenMessages(t *testing.T) {
 	t.Run("a retained message without a time is no reading", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		d := connect(t, b.addr, connectPacket("a"))
 		for i, payload := range []string{noTime, reading(6, 1)} {
 			p := publication(1, i+1, "sensors/data", payload)
@@ -101,7 +101,7 @@ func TestListenMessages(t *testing.T) {
 	t.Run("a dead letter tells what it takes to decode it again, and readings beside it have different times", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		d := connect(t, b.addr, connectPacket("a"))
 		p := publication(1, 1, "sensors/5/data", `[{"x": 1, "timestamp": 1767225600}, {"x": "y"}, {"x": "z"}]`)
 		p.Retain = true
@@ -130,7 +130,7 @@ func TestListenMessages(t *testing.T) {
 	t.Run("QoS 0 is taken, without an answer", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		d := connect(t, b.addr, connectPacket("a"))
 		d.publish(0, 0, "sensors/data", reading(1, 1))
 		k.readings(1)
@@ -141,7 +141,7 @@ func TestListenMessages(t *testing.T) {
 	t.Run("other topics are acknowledged in their turn, and are nothing to Kafka", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		k.stop()
 		d := connect(t, b.addr, connectPacket("a"))
 		d.publish(1, 1, "devices/status", "on")
@@ -160,7 +160,7 @@ func TestListenMessages(t *testing.T) {
 	t.Run("who subscribes sees what is published, at QoS 0", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		looking, d := connect(t, b.addr, connectPacket("looking")), connect(t, b.addr, connectPacket("a"))
 		s := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
 		s.MessageID, s.Topics, s.Qoss = 1, []string{"#"}, []byte{2}
@@ -189,7 +189,7 @@ func TestListenMessages(t *testing.T) {
 	t.Run("a will is a message", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
-		b := listen(t, k, defaults())
+		b := endpoint(t, k, defaults())
 		for i, will := range []struct {
 			payload string
 			retain  bool

@@ -24,8 +24,8 @@ func mosquitto(t *testing.T, replica int, root string) bridge.Config {
 		t.Skip("TEST_MQTT_URL is not set")
 	}
 	cfg := defaults()
-	cfg.URL, cfg.Topics, cfg.ClientID = url, []string{root + "/+/data"}, fmt.Sprintf("%s-%d", root, replica)
-	t.Cleanup(func() { client(t, cfg.URL, cfg.ClientID) }) // a clean session replaces it
+	cfg.Broker.URL, cfg.Topics, cfg.Broker.ClientID = url, []string{root + "/+/data"}, fmt.Sprintf("%s-%d", root, replica)
+	t.Cleanup(func() { client(t, cfg.Broker.URL, cfg.Broker.ClientID) }) // a clean session replaces it
 	return cfg
 }
 
@@ -72,7 +72,7 @@ func TestMosquittoKeepsWhatComesWhileTheBridgeIsAway(t *testing.T) {
 	root := root()
 	cfg := mosquitto(t, 0, root)
 	k := newKafka(t)
-	sensor := client(t, cfg.URL, root)
+	sensor := client(t, cfg.Broker.URL, root)
 
 	b := start(t, k, cfg, nil)
 	b.checked("")
@@ -91,7 +91,7 @@ func TestMosquittoWhileTheBridgeStopsAndStarts(t *testing.T) {
 	root := root()
 	cfg := mosquitto(t, 0, root)
 	k := newKafka(t)
-	sensor := client(t, cfg.URL, root)
+	sensor := client(t, cfg.Broker.URL, root)
 	b := start(t, k, cfg, nil)
 	b.checked("")
 
@@ -121,7 +121,7 @@ func TestMosquittoWhileKafkaIsAway(t *testing.T) {
 	b := start(t, k, cfg, nil)
 	b.checked("")
 	k.stop()
-	publish(t, client(t, cfg.URL, root), root, 0, 20_000)
+	publish(t, client(t, cfg.Broker.URL, root), root, 0, 20_000)
 	b.reaches("readings_in_flight", 20_000)
 	k.start()
 	k.wantOnce(20_000)
@@ -136,12 +136,12 @@ func TestMosquittoSharesAmongReplicas(t *testing.T) {
 	var replicas []*testBridge
 	for i := range 2 {
 		cfg := mosquitto(t, i, root)
-		cfg.Shared = true
+		cfg.Broker.Shared = true
 		b := start(t, k, cfg, nil)
 		b.checked("")
 		replicas = append(replicas, b)
 	}
-	publish(t, client(t, replicas[0].Config.URL, root), root, 0, 10_000)
+	publish(t, client(t, replicas[0].Config.Broker.URL, root), root, 0, 10_000)
 	k.wantOnce(10_000)
 	for i, b := range replicas {
 		if b.count("readings_received_total") == 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles/tlsfilestest"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 )
 
 // secure makes the broker speak TLS with a certificate of ca's for 127.0.0.1, and demand one of ca's from
@@ -60,8 +61,8 @@ func TestSubscribeOverTLS(t *testing.T) {
 		k, broker, ca := newKafka(t), newBroker(t), tlsfilestest.New(t)
 		url := broker.secure(ca)
 		broker.subscribe(k, func(c *bridge.Config) {
-			c.URL = strings.Replace(url, "//", "//me:old@", 1)
-			c.Security = bridge.Security{Password: "new", Files: clientFiles(t, ca, t.TempDir())}
+			c.Broker.URL = strings.Replace(url, "//", "//me:old@", 1)
+			c.Broker.Security = subscribe.Security{Password: "new", Files: clientFiles(t, ca, t.TempDir())}
 		})
 		d, p := broker.accept()
 		if p.Username != "me" || string(p.Password) != "new" {
@@ -87,7 +88,7 @@ func TestSubscribeOverTLS(t *testing.T) {
 		broker, ca, dir := newBroker(t), tlsfilestest.New(t), t.TempDir()
 		url := broker.secure(ca)
 		files := clientFiles(t, tlsfilestest.New(t), dir) // of an authority that the broker does not know
-		b := broker.subscribe(newKafka(t), func(c *bridge.Config) { c.URL, c.Security.Files = url, files })
+		b := broker.subscribe(newKafka(t), func(c *bridge.Config) { c.Broker.URL, c.Broker.Security.Files = url, files })
 		refused, err := broker.l.Accept()
 		if err != nil {
 			t.Fatal(err)
@@ -107,7 +108,7 @@ func TestSubscribeNeverShowsThePassword(t *testing.T) {
 	t.Parallel()
 	broker, log := newBroker(t), new(recorder)
 	cfg := defaults()
-	cfg.URL = "tcp://me:secret@" + broker.l.Addr().String()
+	cfg.Broker.URL = "tcp://me:secret@" + broker.l.Addr().String()
 	b := startLogged(t, newKafka(t), cfg, nil, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	d, _ := broker.accept()
 	d.connack(packets.ErrRefusedBadUsernameOrPassword, false)
@@ -131,9 +132,9 @@ func TestListenOverTLS(t *testing.T) {
 	t.Parallel()
 	k, ca, dir := newKafka(t), tlsfilestest.New(t), t.TempDir()
 	cfg := defaults()
-	cfg.ListenCert, cfg.ListenKey = ca.Write(t, dir, "bridge", "127.0.0.1")
+	cfg.Listen.Cert, cfg.Listen.Key = ca.Write(t, dir, "bridge", "127.0.0.1")
 	trust := &tls.Config{RootCAs: pool(t, ca.WriteCA(t, dir))}
-	b := listen(t, k, cfg)
+	b := endpoint(t, k, cfg)
 	secured := func(id string) (*device, *tls.Conn) {
 		t.Helper()
 		c, err := tls.Dial("tcp", b.addr, trust)
@@ -194,10 +195,10 @@ func TestListenToDevicesWithCertificates(t *testing.T) {
 	t.Parallel()
 	k, ca, dir := newKafka(t), tlsfilestest.New(t), t.TempDir()
 	cfg := defaults()
-	cfg.ListenCert, cfg.ListenKey = ca.Write(t, dir, "bridge", "127.0.0.1")
-	cfg.ListenClientCA = ca.WriteCA(t, dir)
-	trust := pool(t, cfg.ListenClientCA)
-	b := listen(t, k, cfg)
+	cfg.Listen.Cert, cfg.Listen.Key = ca.Write(t, dir, "bridge", "127.0.0.1")
+	cfg.Listen.ClientCA = ca.WriteCA(t, dir)
+	trust := pool(t, cfg.Listen.ClientCA)
+	b := endpoint(t, k, cfg)
 	// secured is a device that shows the certificates, and has sent its CONNECT and a reading.
 	secured := func(certificates ...tls.Certificate) *device {
 		t.Helper()

@@ -27,8 +27,8 @@ func TestSubscribe(t *testing.T) {
 			t.Parallel()
 			broker := newBroker(t)
 			b := broker.subscribe(newKafka(t), func(c *bridge.Config) {
-				c.URL = strings.Replace(c.URL, "tcp://", "mqtt://me:secret@", 1)
-				c.Shared = tt.shared
+				c.Broker.URL = strings.Replace(c.Broker.URL, "tcp://", "mqtt://me:secret@", 1)
+				c.Broker.Shared = tt.shared
 			})
 			d, p := broker.accept()
 			if p.CleanSession || p.ClientIdentifier != "telltale-bridge-test" || p.Keepalive != 30 ||
@@ -189,9 +189,9 @@ func TestSubscribeBoundsWhatWaits(t *testing.T) {
 	d := broker.session()
 	k.stop()
 	const (
-		messages = 100
+		messages = 25
 		size     = 1_000_000
-		limit    = 64 << 20
+		limit    = 16 << 20
 	)
 	message := func(i int) *packets.PublishPacket {
 		return publication(1, i+1, "sensors/data", reading(1, i)+strings.Repeat(" ", size-200))

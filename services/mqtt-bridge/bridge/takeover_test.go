@@ -16,7 +16,7 @@ func TestSubscribeWhileAnotherHasTheClientID(t *testing.T) {
 	t.Parallel()
 	k, broker, log := newKafka(t), newBroker(t), new(recorder)
 	cfg := defaults()
-	cfg.URL = "tcp://" + broker.l.Addr().String()
+	cfg.Broker.URL = "tcp://" + broker.l.Addr().String()
 	b := startLogged(t, k, cfg, nil, slog.New(slog.NewTextHandler(log, nil)))
 	start := time.Now()
 	const takeovers = 5
@@ -42,7 +42,7 @@ func TestSubscribeWhileAnotherHasTheClientID(t *testing.T) {
 func TestListenWhileAnotherTakesTheClientID(t *testing.T) {
 	t.Parallel()
 	k := newKafka(t)
-	b := listen(t, k, defaults())
+	b := endpoint(t, k, defaults())
 	const connections, messages = 10, 2000
 	acked := make(map[int]bool) // by the second of the reading
 	d := connect(t, b.addr, connectPacket("a"))
@@ -85,8 +85,8 @@ func TestListenReconnectStorm(t *testing.T) {
 	const devices, storms = 2000, 3
 	k := newKafka(t)
 	cfg := defaults()
-	cfg.MaxConnections = 2 * devices
-	b := listen(t, k, cfg)
+	cfg.Listen.MaxConnections = 2 * devices
+	b := endpoint(t, k, cfg)
 	for storm := range storms {
 		var all sync.WaitGroup
 		for i := range devices {

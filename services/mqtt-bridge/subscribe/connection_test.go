@@ -1,12 +1,19 @@
-package bridge
+package subscribe
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
 )
 
 // grantAll plays a broker on the connections of l that grants whatever it is asked for, and sends nothing else.
@@ -40,16 +47,20 @@ func grantAll(l net.Listener) {
 	}
 }
 
-// When an acknowledgement cannot be written, conn closes itself; that the reader had noticed nothing until then
+// When an acknowledgement cannot be written, the connection closes itself; that the reader had noticed nothing until then
 // must not keep the bridge waiting.
-func TestLinkIsLostWhenItsConnectionIsClosedHere(t *testing.T) {
+func TestConnectionIsLostWhenItIsClosedHere(t *testing.T) {
 	broker, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = broker.Close() }()
 	go grantAll(broker)
-	s, err := newSubscriber(Config{URL: "tcp://" + broker.Addr().String(), ClientID: "a"}, testEndpoint(t).pipe)
+	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	cfg, limits := kafka.Config{Topic: "raw-data"}, budget.New()
+	filters := pipeline.Filters{pipeline.SplitFilter("sensors/data")}
+	pipe := pipeline.New(cfg, kafka.NewProducer(cfg, log, registry), filters, limits.InFlight, log, registry)
+	s, err := New(Config{URL: "tcp://" + broker.Addr().String(), ClientID: "a"}, filters, pipe, limits, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +71,7 @@ func TestLinkIsLostWhenItsConnectionIsClosedHere(t *testing.T) {
 	_ = l.conn.Close()
 	select {
 	case err := <-l.lost:
-		if !errors.Is(err, errClosedHere) {
+		if !errors.Is(err, paced.ErrClosedHere) {
 			t.Errorf("it ended with %v", err)
 		}
 	case <-time.After(30 * time.Second):

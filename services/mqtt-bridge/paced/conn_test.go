@@ -1,4 +1,4 @@
-package bridge
+package paced
 
 import (
 	"errors"
@@ -23,9 +23,9 @@ func TestAcknowledgementsShareAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		socket := &counted{Conn: ours}
-		c := newConn(socket)
+		c := NewConn(socket)
 		for range 1000 {
-			c.acknowledge([]byte{pubackByte, 2, 0, 1})
+			c.Queue([]byte{0x40, 2, 0, 1})
 		}
 		if _, err := io.ReadFull(theirs, make([]byte, 4000)); err != nil {
 			t.Fatal(err)
@@ -34,7 +34,7 @@ func TestAcknowledgementsShareAWrite(t *testing.T) {
 			t.Errorf("%d writes, want 1", socket.writes)
 		}
 
-		c.acknowledge([]byte{pubackByte, 2, 0, 2})
+		c.Queue([]byte{0x40, 2, 0, 2})
 		if _, err := io.ReadFull(theirs, make([]byte, 4)); err != nil {
 			t.Fatalf("a later one is not sent: %v", err)
 		}
@@ -46,8 +46,8 @@ func TestPacketsTakeAcknowledgementsAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		socket := &counted{Conn: ours}
-		c := newConn(socket)
-		c.acknowledge([]byte("ack "))
+		c := NewConn(socket)
+		c.Queue([]byte("ack "))
 		go func() { _, _ = c.Write([]byte("ping")) }()
 		got := make([]byte, 8)
 		if _, err := io.ReadFull(theirs, got); err != nil || string(got) != "ack ping" {
@@ -64,21 +64,21 @@ func TestPacketsTakeAcknowledgementsAlong(t *testing.T) {
 func TestAcknowledgeNeverBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, _ := net.Pipe() // nobody reads
-		c := newConn(pace(ours, 0, 0))
+		c := NewConn(Reads(ours, 0, 0))
 		start := time.Now()
 		for range 10 {
-			c.acknowledge([]byte{pubackByte, 2, 0, 1})
-			time.Sleep(ackEvery) // so that writes get under way
+			c.Queue([]byte{0x40, 2, 0, 1})
+			time.Sleep(writeEvery) // so that writes get under way
 		}
-		if d := time.Since(start); d > 10*ackEvery {
-			t.Errorf("took %v beside the pauses", d-10*ackEvery)
+		if d := time.Since(start); d > 10*writeEvery {
+			t.Errorf("took %v beside the pauses", d-10*writeEvery)
 		}
 		select {
 		case <-c.closed:
 			t.Error("closed at once")
 		default:
 		}
-		time.Sleep(writeTimeout + ackEvery)
+		time.Sleep(writeTimeout + writeEvery)
 		select {
 		case <-c.closed:
 		default:
@@ -90,7 +90,7 @@ func TestAcknowledgeNeverBlocks(t *testing.T) {
 func TestReadsAreSpaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
-		c := newConn(pace(ours, 0, 0))
+		c := NewConn(Reads(ours, 0, 0))
 		go func() {
 			for range 10 {
 				_, _ = theirs.Write([]byte("x"))
@@ -112,7 +112,7 @@ func TestReadsAreSpaced(t *testing.T) {
 func TestReadDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, _ := net.Pipe()
-		c := newConn(pace(ours, 0, 0))
+		c := NewConn(Reads(ours, 0, 0))
 		start := time.Now()
 		_ = c.SetDeadline(start.Add(time.Second))
 		_ = c.SetDeadline(start.Add(3 * time.Second))
@@ -129,7 +129,7 @@ func TestReadDeadline(t *testing.T) {
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
-		c := newConn(pace(ours, 0, 10*time.Second))
+		c := NewConn(Reads(ours, 0, 10*time.Second))
 		go func() {
 			for range 5 {
 				time.Sleep(9 * time.Second)

@@ -1,4 +1,4 @@
-package bridge
+package pipeline
 
 import (
 	"errors"
@@ -6,13 +6,15 @@ import (
 	"strings"
 )
 
-// filter is an MQTT topic filter, by level. Its first + is where a topic names the device.
-type filter []string
+// Filter is an MQTT topic filter, by level. Its first + is where a topic names the device.
+type Filter []string
 
-type filters []filter
+// Filters select the topics of readings.
+type Filters []Filter
 
-func parseFilters(list []string) (filters, error) {
-	var fs filters
+// ParseFilters parses MQTT topic filters.
+func ParseFilters(list []string) (Filters, error) {
+	var fs Filters
 	for _, s := range list {
 		f, err := parseFilter(strings.TrimSpace(s))
 		if err != nil {
@@ -26,7 +28,7 @@ func parseFilters(list []string) (filters, error) {
 	return fs, nil
 }
 
-func parseFilter(s string) (filter, error) {
+func parseFilter(s string) (Filter, error) {
 	switch {
 	case s == "":
 		return nil, errors.New("is empty")
@@ -35,7 +37,7 @@ func parseFilter(s string) (filter, error) {
 	case strings.HasPrefix(s, "$share/"):
 		return nil, errors.New("must not share by itself: set MQTT_SHARED")
 	}
-	f := filter(strings.Split(s, "/"))
+	f := SplitFilter(s)
 	for i, level := range f {
 		if len(level) > 1 && strings.ContainsAny(level, "+#") {
 			return nil, errors.New("+ and # must be whole levels")
@@ -47,10 +49,29 @@ func parseFilter(s string) (filter, error) {
 	return f, nil
 }
 
-func (f filter) String() string { return strings.Join(f, "/") }
+// SplitFilter returns s, which must be a valid filter.
+func SplitFilter(s string) Filter { return strings.Split(s, "/") }
+
+// String returns f as MQTT writes it.
+func (f Filter) String() string { return strings.Join(f, "/") }
+
+// Strings returns the filters as MQTT writes them.
+func (fs Filters) Strings() []string {
+	var list []string
+	for _, f := range fs {
+		list = append(list, f.String())
+	}
+	return list
+}
+
+// Match reports whether topic is one that f selects.
+func (f Filter) Match(topic string) bool {
+	_, ok := f.match(topic)
+	return ok
+}
 
 // match reports whether topic is one that f selects, and what stands in it for the first +.
-func (f filter) match(topic string) (device string, ok bool) {
+func (f Filter) match(topic string) (device string, ok bool) {
 	if strings.HasPrefix(topic, "$") && (f[0] == "+" || f[0] == "#") {
 		return "", false // topics of the broker itself, which wildcards leave out
 	}
@@ -76,7 +97,7 @@ func (f filter) match(topic string) (device string, ok bool) {
 
 // match reports whether topic is one of readings, and the device id that it names: "" for none. A filter
 // that names the device goes before one that does not.
-func (fs filters) match(topic string) (device string, ok bool) {
+func (fs Filters) match(topic string) (device string, ok bool) {
 	for _, f := range fs {
 		id, matches := f.match(topic)
 		if matches && id != "" {

@@ -1,4 +1,4 @@
-package bridge
+package pipeline
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -7,32 +7,34 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tally"
 )
 
-// metrics counts what passes.
-type metrics struct {
+// Metrics counts what passes.
+type Metrics struct {
 	messages *tally.Tally // by the outcomes below
 	readings *tally.Tally // produced, dead_letter or failed
 
-	publishes    [3]prometheus.Counter // by QoS
-	acknowledged prometheus.Counter
-	ackSeconds   prometheus.Histogram
+	publishes  [3]prometheus.Counter // by QoS
+	ackSeconds prometheus.Histogram
 
 	deadLetters *prometheus.CounterVec // by reason
-	connections prometheus.Gauge
-	connects    prometheus.Counter
-	stalls      prometheus.Counter
+
+	// For the sources.
+	Acknowledged prometheus.Counter
+	Connections  prometheus.Gauge
+	Connects     prometheus.Counter
+	Stalls       prometheus.Counter
 }
 
 // What becomes of messages.
 const (
-	messageHandled = iota // Kafka has all of it
-	messageFailed         // not all of it, so that it is not acknowledged, and comes again
-	messageIgnored        // on a topic that is not of readings
-	messageResent         // came again while the first copy was on its way to Kafka, and is not sent there twice
-	messageDropped        // at QoS 0, of a broker, and there was no room
-	messageRefused        // not taken, so that it comes again; at QoS 0 its connection is closed
+	Handled = iota // Kafka has all of it
+	Failed         // not all of it, so that it is not acknowledged, and comes again
+	Ignored        // on a topic that is not of readings
+	Resent         // came again while the first copy was on its way to Kafka, and is not sent there twice
+	Dropped        // at QoS 0, of a broker, and there was no room
+	Refused        // not taken, so that it comes again; at QoS 0 its connection is closed
 )
 
-func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *metrics {
+func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *Metrics {
 	f := promauto.With(r)
 	counter := func(name, help string) prometheus.Counter {
 		return f.NewCounter(prometheus.CounterOpts{Name: "telltale_bridge_" + name, Help: help})
@@ -48,7 +50,7 @@ func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *metrics 
 		Name: "telltale_bridge_publishes_total",
 		Help: "MQTT PUBLISH packets received, by QoS.",
 	}, []string{"qos"})
-	return &metrics{
+	return &Metrics{
 		messages: tally.New(r, "telltale_bridge_messages", "MQTT messages",
 			"handled", "failed", "ignored", "resent", "dropped", "refused"),
 		readings: tally.New(r, "telltale_bridge_readings", "Readings in messages, rejected ones included,",
@@ -56,7 +58,7 @@ func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *metrics 
 		publishes: [3]prometheus.Counter{
 			publishes.WithLabelValues("0"), publishes.WithLabelValues("1"), publishes.WithLabelValues("2"),
 		},
-		acknowledged: counter("messages_acknowledged_total", "Messages acknowledged to the device or broker."),
+		Acknowledged: counter("messages_acknowledged_total", "Messages acknowledged to the device or broker."),
 		ackSeconds: f.NewHistogram(prometheus.HistogramOpts{
 			Name:    "telltale_bridge_ack_seconds",
 			Help:    "From the receipt of a message until Kafka had all of it.",
@@ -66,14 +68,20 @@ func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *metrics 
 			Name: "telltale_bridge_dead_letters_total",
 			Help: "Rejected readings that Kafka acknowledged in the dead-letter topic.",
 		}, []string{"reason"}),
-		connections: gauge("connections", "Open MQTT connections."),
-		connects:    counter("connects_total", "MQTT connections made."),
-		stalls:      counter("stalls_total", "Times that no more was taken from a connection until Kafka had caught up."),
+		Connections: gauge("connections", "Open MQTT connections."),
+		Connects:    counter("connects_total", "MQTT connections made."),
+		Stalls:      counter("stalls_total", "Times that no more was taken from a connection until Kafka had caught up."),
 	}
 }
 
-// receive counts a message that was received.
-func (m *metrics) receive(qos byte) {
-	m.publishes[min(qos, 2)].Inc() // 3 is malformed, and not all of the libraries see to that
+// Receive counts a message that was published at the given QoS.
+func (m *Metrics) Receive(qos byte) {
+	m.publishes[min(qos, 2)].Inc() // 3 is malformed, and paho does not see to that
 	m.messages.Take(1)
 }
+
+// ReceiveWill counts a will.
+func (m *Metrics) ReceiveWill() { m.messages.Take(1) }
+
+// Settle counts what became of a message that the pipeline was not given.
+func (m *Metrics) Settle(outcome int) { m.messages.SettleOne(outcome) }

@@ -1,4 +1,4 @@
-package bridge
+package paced
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ const (
 	// A device that waits for each PUBACK is hardly slower: Kafka's answer takes most of that time, too.
 	readEvery = 20 * time.Millisecond
 	// readSlack is how much later than asked for a read may time out. It spares setting a timer for
-	// each read, and makes up for mochi, which rounds down one and a half times an odd keepalive.
+	// each read.
 	readSlack = time.Second
 )
 
@@ -25,9 +25,9 @@ func untilTick(now time.Time, every time.Duration) time.Duration {
 	return every - time.Duration(now.UnixNano())%every
 }
 
-// readPacer is a network connection whose reads are spaced, so that each finds more than one message.
+// reads is a network connection whose reads are spaced, so that each finds more than one message.
 // One goroutine at a time may read and set deadlines.
-type readPacer struct {
+type reads struct {
 	net.Conn
 	in      io.Reader
 	silence time.Duration // how long nothing may arrive, when there is no deadline; 0 is for ever
@@ -37,9 +37,10 @@ type readPacer struct {
 	next     time.Time // when the next read is due
 }
 
-// pace returns c with spaced reads, and a read buffer of the given size; 0 where the reader has one.
-func pace(c net.Conn, buffer int, silence time.Duration) *readPacer {
-	p := &readPacer{Conn: c, silence: silence}
+// Reads returns c with spaced reads, and a read buffer of the given size; 0 where the reader has one. A read
+// without a deadline ends after silence; 0 is for ever.
+func Reads(c net.Conn, buffer int, silence time.Duration) net.Conn {
+	p := &reads{Conn: c, silence: silence}
 	p.in = socket{p}
 	if buffer > 0 {
 		p.in = bufio.NewReaderSize(p.in, buffer)
@@ -47,25 +48,25 @@ func pace(c net.Conn, buffer int, silence time.Duration) *readPacer {
 	return p
 }
 
-func (c *readPacer) Read(p []byte) (int, error) { return c.in.Read(p) }
+func (c *reads) Read(p []byte) (int, error) { return c.in.Read(p) }
 
 // SetReadDeadline sets the deadline for reads. It is called for each packet, so the socket is told only
 // when it is read from, and when it matters.
-func (c *readPacer) SetReadDeadline(t time.Time) error {
+func (c *reads) SetReadDeadline(t time.Time) error {
 	c.deadline = t
 	return nil
 }
 
 // CloseWrite closes the sending half, of a TCP connection.
-func (c *readPacer) CloseWrite() error {
+func (c *reads) CloseWrite() error {
 	if w, ok := c.Conn.(*net.TCPConn); ok {
 		return w.CloseWrite()
 	}
 	return errors.ErrUnsupported
 }
 
-// socket reads what is under a readPacer.
-type socket struct{ *readPacer }
+// socket reads what is under a reads.
+type socket struct{ *reads }
 
 func (c socket) Read(p []byte) (int, error) {
 	now := time.Now()
@@ -84,7 +85,7 @@ func (c socket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *readPacer) setDeadline(now time.Time) error {
+func (c *reads) setDeadline(now time.Time) error {
 	deadline := c.deadline
 	if deadline.IsZero() && c.silence > 0 {
 		deadline = now.Add(c.silence)

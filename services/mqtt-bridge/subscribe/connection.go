@@ -1,4 +1,4 @@
-package bridge
+package subscribe
 
 import (
 	"context"
@@ -12,6 +12,10 @@ import (
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/session"
 )
 
 const (
@@ -38,11 +42,11 @@ const (
 
 var disconnectPacket = []byte{14 << 4, 0}
 
-// link is a connection to the broker.
-type link struct {
-	*subscriber
+// connection is one to the broker.
+type connection struct {
+	*Subscriber
 	client    paho.Client
-	conn      *conn
+	conn      *paced.Conn
 	heard     *heardConn             // what is under conn
 	connected func() bool            // makes conn outlive the context of connect
 	lost      chan error             // says why the connection has ended
@@ -52,9 +56,9 @@ type link struct {
 
 // connect returns a connection whose subscriptions the broker has confirmed. Messages of the session come
 // before that, so when ctx ends meanwhile they are acknowledged as those of any other connection.
-func (s *subscriber) connect(ctx context.Context) (*link, error) {
-	l := &link{subscriber: s, lost: make(chan error, 1), full: make(chan (<-chan struct{}), 1)}
-	l.client = paho.NewClient(paho.NewClientOptions().
+func (s *Subscriber) connect(ctx context.Context) (*connection, error) {
+	c := &connection{Subscriber: s, lost: make(chan error, 1), full: make(chan (<-chan struct{}), 1)}
+	c.client = paho.NewClient(paho.NewClientOptions().
 		AddBroker(s.broker.String()).
 		SetProtocolVersion(4).
 		SetClientID(s.id).
@@ -69,71 +73,71 @@ func (s *subscriber) connect(ctx context.Context) (*link, error) {
 		SetOrderMatters(true).
 		SetAutoAckDisabled(true).
 		SetStore(noStore{}).
-		SetDefaultPublishHandler(l.handle).
-		SetConnectionLostHandler(func(_ paho.Client, err error) { l.lost <- err }).
+		SetDefaultPublishHandler(c.handle).
+		SetConnectionLostHandler(func(_ paho.Client, err error) { c.lost <- err }).
 		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
-			return l.dial(ctx)
+			return c.dial(ctx)
 		}))
-	token := l.client.Connect()
+	token := c.client.Connect()
 	<-token.Done() // soon when ctx ends, see dial
 	err := token.Error()
 	if err == nil {
-		l.connected()
-		err = l.subscribe(ctx)
+		c.connected()
+		err = c.subscribe(ctx)
 	}
 	if err == nil {
-		return l, nil
+		return c, nil
 	}
-	if l.conn != nil && ctx.Err() != nil {
-		l.pipe.drain()
+	if c.conn != nil && ctx.Err() != nil {
+		c.pipe.Drain()
 	}
-	l.close()
+	c.close()
 	return nil, err
 }
 
 // dial opens the connection. Reads are spaced under TLS, whose records hold a message each.
-func (l *link) dial(ctx context.Context) (net.Conn, error) {
+func (c *connection) dial(ctx context.Context) (net.Conn, error) {
 	ready, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
-	nc, err := new(net.Dialer).DialContext(ready, "tcp", l.broker.Host)
+	nc, err := new(net.Dialer).DialContext(ready, "tcp", c.broker.Host)
 	if err != nil {
 		return nil, err
 	}
-	l.heard = newHeardConn(nc)
-	nc = pace(l.heard, subscribeBuffer, brokerSilence)
-	if l.broker.Scheme == "tls" {
-		if nc, err = l.files.Handshake(ready, nc, l.broker.Host); err != nil {
+	c.heard = newHeardConn(nc)
+	nc = paced.Reads(c.heard, subscribeBuffer, brokerSilence)
+	if c.broker.Scheme == "tls" {
+		if nc, err = c.files.Handshake(ready, nc, c.broker.Host); err != nil {
 			return nil, err
 		}
 	}
-	l.conn = newConn(nc)
-	l.connected = context.AfterFunc(ctx, func() { _ = l.conn.Close() })
-	l.line.attach(l.conn, nil)
-	return l.conn, nil
+	c.conn = paced.NewConn(nc)
+	c.connected = context.AfterFunc(ctx, func() { _ = c.conn.Close() })
+	c.session.Attach(c.conn)
+	return c.conn, nil
 }
 
 // subscribe makes the wanted subscriptions, and then ends those that are left from another configuration.
 // In between messages come twice, which is harmless; the other way round the broker would drop what comes in
 // between, though it has acknowledged it.
-func (l *link) subscribe(ctx context.Context) error {
+func (c *connection) subscribe(ctx context.Context) error {
 	filters := make(map[string]byte)
-	for _, f := range l.wanted {
+	for _, f := range c.wanted {
 		filters[f] = 1
 	}
-	token := l.client.SubscribeMultiple(filters, nil).(*paho.SubscribeToken)
+	token := c.client.SubscribeMultiple(filters, nil).(*paho.SubscribeToken)
 	if err := finish(ctx, token); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	granted := token.Result()
-	for _, f := range l.wanted {
+	for _, f := range c.wanted {
 		switch granted[f] {
 		case refused:
-			return fmt.Errorf("subscribe: the broker refuses %s to client %s", f, l.id)
+			return fmt.Errorf("subscribe: the broker refuses %s to client %s", f, c.id)
 		case 0: // it need not send again what is not acknowledged
-			return fmt.Errorf("subscribe: the broker grants %s to client %s at QoS 0 only, and could lose messages", f, l.id)
+			return fmt.Errorf("subscribe: the broker grants %s to client %s at QoS 0 only, and could lose messages", f, c.id)
 		}
 	}
-	if err := finish(ctx, l.client.Unsubscribe(l.other...)); err != nil {
+	if err := finish(ctx, c.client.Unsubscribe(c.other...)); err != nil {
 		return fmt.Errorf("unsubscribe: %w", err)
 	}
 	return nil
@@ -152,20 +156,20 @@ func finish(ctx context.Context, t paho.Token) error {
 var errFull = errors.New("too much waited for Kafka, and was left to the broker to send again")
 
 // wait returns why the connection ended or has to end. Meanwhile it tells status whether the broker is there.
-func (l *link) wait(ctx context.Context, status func(error)) error {
+func (c *connection) wait(ctx context.Context, status func(error)) error {
 	pulses := time.NewTicker(pulseEvery)
 	defer pulses.Stop()
 	for room := (<-chan struct{})(nil); ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case err := <-l.lost:
+		case err := <-c.lost:
 			return err
 		case <-pulses.C:
-			status(l.pulse())
-		case room = <-l.full:
-			l.pipe.metrics.stalls.Inc()
-			l.pipe.log.Warn("too much waits for Kafka: taking no more messages from the broker until there is room")
+			status(c.pulse())
+		case room = <-c.full:
+			c.pipe.Metrics.Stalls.Inc()
+			c.log.Warn("too much waits for Kafka: taking no more messages from the broker until there is room")
 		case <-room:
 			return errFull
 		}
@@ -173,71 +177,83 @@ func (l *link) wait(ctx context.Context, status func(error)) error {
 }
 
 // pulse pings a broker that is silent, and says so when that does not help.
-func (l *link) pulse() error {
-	quiet := time.Since(time.UnixMilli(l.heard.last.Load()))
+func (c *connection) pulse() error {
+	quiet := time.Since(time.UnixMilli(c.heard.last.Load()))
 	if quiet < pulseEvery {
 		return nil
 	}
-	l.conn.acknowledge([]byte{packets.Pingreq << 4, 0}) // as an acknowledgement it goes out without being waited for
+	c.conn.Queue([]byte{packets.Pingreq << 4, 0}) // as an acknowledgement it goes out without being waited for
 	if quiet < silence {
 		return nil
 	}
-	return fmt.Errorf("%s has not answered for %v", l.broker.Redacted(), quiet.Round(time.Second/10))
+	return fmt.Errorf("%s has not answered for %v", c.broker.Redacted(), quiet.Round(time.Second/10))
 }
 
 // close ends the connection, and leaves the session as it is. The broker reads what was sent, up to the
 // DISCONNECT, and closes; to close first, with messages unread, would reset the connection and could
 // destroy the acknowledgements before the DISCONNECT.
-func (l *link) close() {
-	if l.conn == nil {
+func (c *connection) close() {
+	if c.conn == nil {
 		return
 	}
-	l.connected()         // nothing is to wait for the context any more
-	l.line.detach(l.conn) // what is acknowledged from now on is so over the next connection
-	if _, err := l.conn.Write(disconnectPacket); err == nil {
+	c.connected()            // nothing is to wait for the context any more
+	c.session.Detach(c.conn) // what is acknowledged from now on is so over the next connection
+	if _, err := c.conn.Write(disconnectPacket); err == nil {
 		select {
-		case <-l.lost: //nolint:errcheck // that the connection has ended is all that is waited for
+		case <-c.lost: //nolint:errcheck // that the connection has ended is all that is waited for
 		case <-time.After(farewellTime):
-			l.pipe.log.Warn("the broker takes too long to read the last acknowledgements; it may send those messages again")
+			c.log.Warn("the broker takes too long to read the last acknowledgements; it may send those messages again")
 		}
 	}
-	_ = l.conn.Close() // paho ends with it
+	_ = c.conn.Close() // paho ends with it
 }
 
 // handle takes a message. It never blocks: paho calls it one message after the other, and would miss the
 // answer to a ping.
-func (l *link) handle(_ paho.Client, p paho.Message) {
-	pipe := l.pipe
-	pipe.metrics.receive(p.Qos())
-	m := pipe.newMessage(l.line, p.Topic(), p.Payload(), p.Qos(), p.MessageID(), p.Retained())
-	device, ok := pipe.filters.match(m.topic)
-	switch {
-	case m.qos > 0 && l.line.resume(l.conn, m, p.Duplicate()):
-		pipe.metrics.messages.SettleOne(messageResent)
-	case !ok: // of a subscription that the session has from another configuration
-		pipe.pass(l.conn, m)
-	case l.hasRoom(m):
-		m.device = device
-		pipe.take(l.conn, m)
-	case m.qos == 0:
-		pipe.metrics.messages.SettleOne(messageDropped)
-	default:
-		pipe.metrics.messages.SettleOne(messageRefused)
+func (c *connection) handle(_ paho.Client, p paho.Message) {
+	metrics := c.pipe.Metrics
+	metrics.Receive(p.Qos())
+	received := session.Publish{ID: p.MessageID(), QoS: p.Qos(), Dup: p.Duplicate()}
+	if received.QoS > 0 {
+		received.Hash = session.Hash(p.Topic(), p.Payload())
 	}
+	m := pipeline.Message{
+		Topic: p.Topic(), Payload: p.Payload(), Retained: p.Retained(),
+		Received: time.Now().UTC().Truncate(time.Millisecond),
+	}
+	switch {
+	case c.session.Redelivered(c.conn, received):
+		metrics.Settle(pipeline.Resent)
+		return
+	case !c.hasRoom(m):
+		outcome := pipeline.Refused
+		if received.QoS == 0 {
+			outcome = pipeline.Dropped
+		}
+		metrics.Settle(outcome)
+		return
+	}
+	c.session.Places.Add(session.PlacesOf(received.QoS))
+	done, err := c.session.Enter(c.conn, received)
+	if err != nil { // the connection has ended
+		c.pipe.Cancel(m)
+		metrics.Settle(pipeline.Refused)
+		return
+	}
+	c.pipe.Handle(m, done) // also what is of a subscription that the session has from another configuration
 }
 
-// hasRoom takes what m needs of the quotas. When there is not that much, no more messages are taken from
+// hasRoom takes what m needs of the budget. When there is not that much, no more messages are taken from
 // this connection: with the next one the broker sends them again, in order.
-func (l *link) hasRoom(m *message) bool {
-	if l.deaf {
+func (c *connection) hasRoom(m pipeline.Message) bool {
+	if c.deaf {
 		return false
 	}
-	if room := l.pipe.inFlight.take(m.cost); room != nil {
-		l.deaf = true
-		l.full <- room
+	if room := c.pipe.Reserve(m); room != nil {
+		c.deaf = true
+		c.full <- room
 		return false
 	}
-	m.line.open.add(1)
 	return true
 }
 

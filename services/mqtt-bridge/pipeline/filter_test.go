@@ -1,4 +1,4 @@
-package bridge
+package pipeline
 
 import "testing"
 
@@ -31,7 +31,7 @@ func TestFiltersMatch(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			fs, err := parseFilters(tt.filters)
+			fs, err := ParseFilters(tt.filters)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,15 +53,15 @@ func TestParseFiltersRefuses(t *testing.T) {
 		"NUL":                    {"a\x00b"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if fs, err := parseFilters(list); err == nil {
-				t.Errorf("parseFilters(%q) = %v, want an error", list, fs)
+			if fs, err := ParseFilters(list); err == nil {
+				t.Errorf("ParseFilters(%q) = %v, want an error", list, fs)
 			}
 		})
 	}
 }
 
 func TestMatchAllocatesNothing(t *testing.T) {
-	fs, err := parseFilters([]string{"sensors/data", "sensors/+/data"})
+	fs, err := ParseFilters([]string{"sensors/data", "sensors/+/data"})
 	if err != nil {
 		t.Fatal(err)
 	}

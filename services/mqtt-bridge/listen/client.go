@@ -1,0 +1,268 @@
+package listen
+
+import (
+	"bytes"
+	"container/list"
+	"crypto/rand"
+	"time"
+
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/session"
+)
+
+// client is the MQTT session of a client id: that of its connection, and while it is away that of what is left.
+type client struct {
+	*session.Session
+	id string
+
+	// Guarded by Endpoint.mu.
+	conn    *connection   // nil while it is away
+	expiry  time.Duration // how long the session outlives its connection
+	expires time.Time     // while it is away
+	will    *packet.Will  // of the connection or, while it is away, to be published at willDue
+	willDue time.Time
+	away    *list.Element
+}
+
+// establish makes c the connection of the client that sent p, and answers.
+func (e *Endpoint) establish(c *connection, p packet.Connect) error {
+	answer := packet.Connack{
+		ReceiveMaximum: session.Window, MaxPacketSize: uint32(e.cfg.MaxPacketBytes), TopicAliases: topicAliases,
+	}
+	id := string(p.ClientID)
+	if id == "" {
+		id = rand.Text()
+		answer.AssignedID = id
+	}
+	expiry := time.Duration(0)
+	switch {
+	case p.Version == packet.V5:
+		if expiry = time.Duration(p.SessionExpiry) * time.Second; expiry > sessionExpiry {
+			expiry = sessionExpiry
+			answer.HasExpiry, answer.SessionExpiry = true, uint32(sessionExpiry/time.Second)
+		}
+	case !p.Clean:
+		expiry = sessionExpiry
+	}
+
+	e.mu.Lock()
+	cl := e.clients[id]
+	known := cl != nil
+	most := e.cfg.MaxConnections
+	if known && cl.conn != nil {
+		most += spareConnections // one of them is replaced
+	}
+	if e.proven >= most {
+		e.mu.Unlock()
+		return &refusal{byConnections, packet.ServerBusy, "too many connections"}
+	}
+	if !known {
+		cl = &client{id: id}
+		cl.Session = session.New(e.budget, e.pipe.Metrics.Acknowledged, func() { e.idle(cl) })
+	}
+	var will *packet.Will
+	if p.HasWill {
+		will = &packet.Will{Topic: bytes.Clone(p.Will.Topic), Payload: bytes.Clone(p.Will.Payload), Retain: p.Will.Retain, Delay: p.Will.Delay}
+		if !cl.Hold(willBytes(will)) {
+			e.mu.Unlock()
+			return &refusal{byWill, packet.QuotaExceeded, "too many long wills"}
+		}
+	}
+	answer.SessionPresent = known && !p.Clean && cl.expiry > 0
+	before, due := cl.conn, e.takeWill(cl, answer.SessionPresent)
+	if !answer.SessionPresent {
+		e.hub.forget(cl)
+		cl.Forget()
+	}
+	if cl.away != nil {
+		e.away.Remove(cl.away)
+		cl.away = nil
+	}
+	cl.conn, cl.expiry, cl.will = c, expiry, will
+	cl.Attach(c.Conn)
+	e.clients[id] = cl
+	e.conns[c] = cl
+	c.client = cl
+	e.proven++
+	e.hub.attach(cl, nil) // before has left
+	e.mu.Unlock()
+
+	e.pipe.Metrics.Connects.Inc()
+	e.pipe.Metrics.Connections.Inc()
+	c.prove()
+	if before != nil {
+		e.serving.Go(func() { before.replaced() })
+	}
+	e.publishWill(due)
+	if _, err := c.Write(answer.Append(nil, c.version)); err != nil {
+		return err
+	}
+	e.hub.attach(cl, c)
+	return nil
+}
+
+// takeWill returns the will that is to be published when a client connects anew: that of a session which ends
+// so, and one without a delay of a connection that is replaced. Any other is forgotten.
+func (e *Endpoint) takeWill(cl *client, resumed bool) *packet.Will {
+	w := cl.will
+	cl.will = nil
+	if w == nil {
+		return nil
+	}
+	cl.Unhold(willBytes(w))
+	if resumed && (cl.conn == nil || w.Delay > 0) {
+		return nil
+	}
+	return w
+}
+
+// depart ends the connection c, of which nothing is served any more.
+func (e *Endpoint) depart(c *connection) {
+	e.mu.Lock()
+	delete(e.conns, c)
+	cl := c.client
+	if cl == nil {
+		e.mu.Unlock()
+		return
+	}
+	e.proven--
+	e.pipe.Metrics.Connections.Dec()
+	cl.Unhold(c.aliasBytes)
+	if cl.conn != c { // another took the session over
+		e.mu.Unlock()
+		cl.Detach(c.Conn)
+		return
+	}
+	now := time.Now()
+	cl.conn = nil
+	if c.hasExpiry {
+		cl.expiry = c.expiry
+	}
+	cl.expires = now.Add(cl.expiry)
+	e.hub.attach(cl, nil)
+	if cl.will != nil {
+		delay := min(time.Duration(cl.will.Delay)*time.Second, cl.expiry, maxWillDelay)
+		cl.willDue = now.Add(delay)
+	}
+	var due []*packet.Will
+	if c.left || e.stopping() { // that the bridge stops is nobody's death
+		e.dropWill(cl)
+	}
+	cl.away = e.away.PushBack(cl)
+	if e.away.Len() > maxAway {
+		due = e.remove(e.away.Front().Value.(*client), due)
+	}
+	due = e.expire(cl, now, due)
+	e.mu.Unlock()
+	cl.Detach(c.Conn)
+	for _, w := range due {
+		e.publishWill(w)
+	}
+}
+
+func (e *Endpoint) stopping() bool {
+	select {
+	case <-e.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// idle ends the session of cl when nothing of it is left.
+func (e *Endpoint) idle(cl *client) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.clients[cl.id] == cl && cl.conn == nil && !e.remains(cl, time.Now()) {
+		e.remove(cl, nil)
+	}
+}
+
+// remains reports whether something is left of the session of cl, which is away.
+func (e *Endpoint) remains(cl *client, now time.Time) bool {
+	return cl.will != nil || cl.UnderWay() || now.Before(cl.expires) && (cl.Holds() || e.hub.has(cl))
+}
+
+// expire appends the will of cl, which is away, to due when its time has come, and ends the session when its
+// time has.
+func (e *Endpoint) expire(cl *client, now time.Time, due []*packet.Will) []*packet.Will {
+	if cl.will != nil && !now.Before(cl.willDue) {
+		due = append(due, cl.will)
+		e.dropWill(cl)
+	}
+	if !e.remains(cl, now) {
+		due = e.remove(cl, due)
+	}
+	return due
+}
+
+// remove ends the session of cl, which is away, whatever is left of it. A will that waits is due with that.
+func (e *Endpoint) remove(cl *client, due []*packet.Will) []*packet.Will {
+	delete(e.clients, cl.id)
+	if cl.away != nil {
+		e.away.Remove(cl.away)
+		cl.away = nil
+	}
+	if cl.will != nil {
+		due = append(due, cl.will)
+		e.dropWill(cl)
+	}
+	e.hub.forget(cl)
+	cl.Forget()
+	return due
+}
+
+// expireUntil ends sessions, and publishes delayed wills, when their time has come.
+func (e *Endpoint) expireUntil(stop <-chan struct{}) {
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case now := <-tick.C:
+			var due []*packet.Will
+			e.mu.Lock()
+			for at := e.away.Front(); at != nil; {
+				next := at.Next()
+				due = e.expire(at.Value.(*client), now, due)
+				at = next
+			}
+			e.mu.Unlock()
+			for _, w := range due {
+				e.publishWill(w)
+			}
+		}
+	}
+}
+
+func (e *Endpoint) dropWill(cl *client) {
+	if cl.will != nil {
+		cl.Unhold(willBytes(cl.will))
+		cl.will = nil
+	}
+}
+
+// willBytes is what w takes of memory.
+func willBytes(w *packet.Will) int { return 128 + len(w.Topic) + len(w.Payload) }
+
+// publishWill takes a will as any message at QoS 0; nil is none. Nobody waits for room for it: without, it is
+// dropped.
+func (e *Endpoint) publishWill(w *packet.Will) {
+	if w == nil {
+		return
+	}
+	e.pipe.Metrics.ReceiveWill()
+	topic := string(w.Topic)
+	e.hub.forward(nil, topic, packet.Publish{Payload: w.Payload})
+	m := pipeline.Message{Topic: topic, Payload: w.Payload, Retained: w.Retain, Received: now()}
+	if room := e.pipe.Reserve(m); room != nil {
+		e.pipe.Metrics.Settle(pipeline.Dropped)
+		return
+	}
+	e.pipe.Handle(m, func(error) {})
+}
+
+// now is the time to the millisecond.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

@@ -1,0 +1,94 @@
+package listen
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+)
+
+// Config are the settings of the endpoint. The tags are for package settings.
+type Config struct {
+	Addr           string `env:"MQTT_LISTEN_ADDR" help:"Be the MQTT endpoint itself, on this host:port, instead of subscribing to a broker."`
+	Cert           string `env:"MQTT_LISTEN_CERT_FILE" help:"PEM file of the certificate to show to devices, which connect with TLS then."`
+	Key            string `env:"MQTT_LISTEN_KEY_FILE" help:"PEM file of that certificate's private key."`
+	ClientCA       string `env:"MQTT_LISTEN_CLIENT_CA_FILE" help:"PEM file of the authorities that may have signed the devices' certificates; a device without such a certificate is refused then."`
+	MaxConnections int    `env:"MQTT_MAX_CONNECTIONS" default:"10000" help:"Devices connected at the same time, at most, when listening."`
+	MaxPacketBytes int    `env:"MQTT_MAX_PACKET_BYTES" default:"1114112" help:"Longest MQTT packet taken, when listening; a device that sends a longer one is disconnected."`
+}
+
+// The longest packet that MQTT's length field can announce, and the shortest limit that makes sense.
+const (
+	maxPacketBytes = 268_435_455
+	minPacketBytes = 1024
+)
+
+// Validate reports the first setting that cannot work, as a *daemon.ConfigError.
+func (c Config) Validate() error {
+	if c.Addr != "" {
+		if err := daemon.CheckAddr("MQTT_LISTEN_ADDR", c.Addr); err != nil {
+			return err
+		}
+	}
+	if err := c.validateTLS(); err != nil {
+		return err
+	}
+	if c.MaxConnections < 1 {
+		return configError("MQTT_MAX_CONNECTIONS", strconv.Itoa(c.MaxConnections), errors.New("must be 1 or more"))
+	}
+	if c.MaxPacketBytes < minPacketBytes || c.MaxPacketBytes > maxPacketBytes {
+		return configError("MQTT_MAX_PACKET_BYTES", strconv.Itoa(c.MaxPacketBytes),
+			fmt.Errorf("must be from %d to %d", minPacketBytes, maxPacketBytes))
+	}
+	return nil
+}
+
+// validateTLS checks what the endpoint shows to devices, and what it asks of them.
+func (c Config) validateTLS() error {
+	if c.ClientCA != "" {
+		if c.Cert == "" {
+			return configError("MQTT_LISTEN_CLIENT_CA_FILE", c.ClientCA, errors.New("is of no use without MQTT_LISTEN_CERT_FILE"))
+		}
+		if _, err := tlsfiles.Authorities(c.ClientCA); err != nil {
+			return configError("MQTT_LISTEN_CLIENT_CA_FILE", c.ClientCA, err)
+		}
+	}
+	if c.Cert == "" && c.Key == "" {
+		return nil
+	}
+	if c.Addr == "" {
+		return configError("MQTT_LISTEN_CERT_FILE", c.Cert, errors.New("is of no use without MQTT_LISTEN_ADDR"))
+	}
+	if c.Cert == "" || c.Key == "" {
+		return configError("MQTT_LISTEN_CERT_FILE", c.Cert, errors.New("must be given together with MQTT_LISTEN_KEY_FILE"))
+	}
+	if _, err := tls.LoadX509KeyPair(c.Cert, c.Key); err != nil {
+		return configError("MQTT_LISTEN_CERT_FILE", c.Cert, err)
+	}
+	return nil
+}
+
+// secure makes devices connect with TLS, where the settings name a certificate to show to them.
+func (e *Endpoint) secure() (err error) {
+	c := e.cfg
+	if c.Cert == "" {
+		return nil
+	}
+	if e.tls, err = tlsfiles.Server(c.Cert, c.Key, e.log); err != nil {
+		return configError("MQTT_LISTEN_CERT_FILE", c.Cert, err)
+	}
+	if c.ClientCA == "" {
+		return nil
+	}
+	if err := tlsfiles.RequireClients(e.tls, c.ClientCA, e.log); err != nil {
+		return configError("MQTT_LISTEN_CLIENT_CA_FILE", c.ClientCA, err)
+	}
+	return nil
+}
+
+func configError(variable, value string, err error) error {
+	return &daemon.ConfigError{Variable: variable, Value: value, Err: err}
+}

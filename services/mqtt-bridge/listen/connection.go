@@ -1,0 +1,326 @@
+package listen
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
+)
+
+// connection is one that a client has made. What is not said otherwise belongs to the goroutine that serves it.
+type connection struct {
+	*paced.Conn
+	endpoint *Endpoint
+	in       input
+	proof    *proof // nil once the CONNECT is taken
+
+	// Set before the CONNECT is taken, and not changed any more.
+	version  byte          // of MQTT; 0 until it is known
+	patience time.Duration // one and a half times the keepalive; 0 is for ever
+	maxSend  int           // bytes of the longest packet that the client takes
+
+	client     *client       // nil until the CONNECT is taken
+	incomplete int           // bytes taken of the budget for the packet that is read
+	large      []byte        // that packet, as long as nobody keeps it
+	hurried    bool          // the packet that is read has its deadline
+	left       bool          // the client has said goodbye, and wants no will published
+	expiry     time.Duration // that it asked for then, where hasExpiry
+	hasExpiry  bool
+
+	topic      string // of the latest PUBLISH
+	aliases    map[uint16]string
+	aliasBytes int
+}
+
+func newConnection(e *Endpoint, c *paced.Conn) *connection {
+	return &connection{Conn: c, endpoint: e, in: input{conn: c}, maxSend: math.MaxInt}
+}
+
+var (
+	errClosing  = errors.New("the connection is being closed")
+	errNotFirst = &packet.Error{Code: packet.ProtocolError, What: "the first packet is not CONNECT"}
+)
+
+// connect takes the CONNECT.
+func (c *connection) connect() error {
+	_ = c.SetReadDeadline(time.Now().Add(connectTimeout))
+	if !c.proof.wait(c.Closed(), c.endpoint.stop) {
+		return &refusal{byUnproven, packet.ServerBusy, "too many connections of this address that have not sent their CONNECT"}
+	}
+	if err := c.handshake(); err != nil {
+		return err
+	}
+	first, err := c.in.ReadByte()
+	if err != nil {
+		return c.late(err)
+	}
+	h, err := packet.ReadHeader(first, &c.in)
+	if err != nil {
+		return c.late(err)
+	}
+	if h.Kind != packet.KindConnect {
+		return errNotFirst
+	}
+	body, err := c.body(h)
+	if err != nil {
+		return err
+	}
+	p, err := packet.ReadConnect(body)
+	c.version = p.Version
+	switch {
+	case err != nil:
+		return err
+	case len(p.ClientID) > maxClientID:
+		return &refusal{byClientID, packet.ClientIDNotValid, "client id too long"}
+	case p.HasWill && !fits(p.Will.Topic):
+		return &refusal{byWill, packet.TopicNameInvalid, "topic of the will too long"}
+	case p.HasWill && len(p.Will.Payload) > maxWill:
+		return &refusal{byWill, packet.PacketTooLarge, "will too long"}
+	}
+	c.patience = time.Duration(p.KeepAlive) * time.Second * 3 / 2
+	if p.MaxPacketSize > 0 {
+		c.maxSend = int(p.MaxPacketSize)
+	}
+	if err := c.endpoint.establish(c, p); err != nil {
+		return err
+	}
+	return c.done(h)
+}
+
+// handshake establishes TLS, where the client has to use it.
+func (c *connection) handshake() error {
+	secured, ok := c.Conn.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	share := c.endpoint.budget.Handshakes
+	if err := c.wait(share, handshakeBytes); err != nil {
+		return err
+	}
+	defer share.Release(handshakeBytes)
+	return secured.Handshake()
+}
+
+// prove says that the connection is none of the unproven ones any more.
+func (c *connection) prove() {
+	if c.proof != nil {
+		c.proof.leave()
+		c.proof = nil
+	}
+}
+
+// run takes the packets that follow, until the client leaves or is refused.
+func (c *connection) run() error {
+	for {
+		h, err := c.header()
+		if err != nil {
+			return err
+		}
+		body, err := c.body(h)
+		if err != nil {
+			return err
+		}
+		if err = c.take(h, body); err != nil || c.leaves(h) {
+			return err
+		}
+		if err = c.done(h); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *connection) leaves(h packet.Header) bool { return h.Kind == packet.KindDisconnect }
+
+// header reads the next packet's first bytes. The client may be silent before it for as long as its keepalive
+// says.
+func (c *connection) header() (packet.Header, error) {
+	c.hurried = false
+	if c.in.Buffered() == 0 {
+		var deadline time.Time
+		if c.patience > 0 {
+			deadline = time.Now().Add(c.patience)
+		}
+		_ = c.SetReadDeadline(deadline)
+	}
+	first, err := c.in.ReadByte()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return packet.Header{}, &refusal{byKeepAlive, packet.KeepAliveTimeout, "silent for longer than its keepalive"}
+	}
+	if err != nil {
+		return packet.Header{}, err
+	}
+	c.hurry(4)
+	h, err := packet.ReadHeader(first, &c.in)
+	return h, c.late(err)
+}
+
+// hurry sets the deadline for the rest of a packet, of which n bytes are to be read, where not all of it is there.
+func (c *connection) hurry(n int) {
+	if c.client != nil && !c.hurried && c.in.Buffered() < n {
+		c.hurried = true
+		_ = c.SetReadDeadline(time.Now().Add(packetTimeout))
+	}
+}
+
+// late says what is wrong when a packet has not come in time.
+func (c *connection) late(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &refusal{bySlowPacket, packet.QuotaExceeded, "a packet takes too long"}
+	}
+	return err
+}
+
+// body reads what follows h. A short packet stays in the read buffer until done is called; a longer one takes of
+// the budget before there is memory for it.
+func (c *connection) body(h packet.Header) ([]byte, error) {
+	most := maxControlBytes
+	if h.Kind == packet.KindPublish {
+		most = c.endpoint.cfg.MaxPacketBytes
+	}
+	if h.Length > most {
+		c.sniffVersion(h)
+		return nil, &refusal{byPacketSize, packet.PacketTooLarge, "packet too long"}
+	}
+	if h.Length <= readBuffer {
+		c.hurry(h.Length)
+		b, err := c.in.Peek(h.Length)
+		return b, c.late(err)
+	}
+	if err := c.wait(c.endpoint.budget.Incomplete, h.Length); err != nil {
+		return nil, err
+	}
+	c.incomplete = h.Length
+	c.hurry(h.Length)
+	c.large = larges.get(h.Length)
+	return c.large, c.late(c.in.ReadFull(c.large))
+}
+
+// sniffVersion learns from the beginning of a CONNECT in which words its client can be refused.
+func (c *connection) sniffVersion(h packet.Header) {
+	const name = "\x00\x04MQTT"
+	if h.Kind != packet.KindConnect || c.client != nil {
+		return
+	}
+	if b, err := c.in.Peek(len(name) + 1); err == nil && string(b[:len(name)]) == name {
+		c.version = b[len(name)]
+	}
+}
+
+// done ends what is kept of a packet while it is read, and sees that its answers do not pile up.
+func (c *connection) done(h packet.Header) error {
+	if h.Length <= readBuffer {
+		c.in.Discard(h.Length)
+	}
+	c.complete()
+	return c.Relieve(maxUnsent)
+}
+
+// complete gives back what the packet took of the budget while it was incomplete.
+func (c *connection) complete() {
+	larges.put(c.large)
+	c.large = nil
+	c.endpoint.budget.Incomplete.Release(c.incomplete)
+	c.incomplete = 0
+}
+
+// wait takes n of share, as soon as there is room. It fails when the connection is to be closed instead: it was
+// closed anyway, the bridge stops, or the client has been kept waiting for so long that it must believe the
+// connection dead.
+func (c *connection) wait(share *budget.Share, n int) error {
+	return c.waitFor(func() <-chan struct{} { return share.Take(n) })
+}
+
+func (c *connection) waitFor(take func() (room <-chan struct{})) error {
+	room := take()
+	if room == nil {
+		return nil
+	}
+	c.endpoint.pipe.Metrics.Stalls.Inc()
+	patience := c.patience
+	if c.client == nil {
+		patience = connectTimeout
+	}
+	var tooLong <-chan time.Time // never, with a keepalive of 0
+	if patience > 0 {
+		t := time.NewTimer(patience)
+		defer t.Stop()
+		tooLong = t.C
+	}
+	for ; room != nil; room = take() {
+		select {
+		case <-room:
+		case <-tooLong:
+			return errClosing
+		case <-c.Closed():
+			return errClosing
+		case <-c.endpoint.stop:
+			<-c.Closed() // after the acknowledgements of what was taken before
+			return errClosing
+		}
+	}
+	return nil
+}
+
+// farewell tells the client why its connection ends, as far as its MQTT has words for it.
+func (c *connection) farewell(err error) {
+	c.complete()
+	c.in.free()
+	if errors.Is(err, io.EOF) && c.client != nil {
+		c.halfClosed()
+		return
+	}
+	var code packet.Code
+	var refused *refusal
+	var wrong *packet.Error
+	switch {
+	case errors.As(err, &refused):
+		c.endpoint.metrics.refusals.WithLabelValues(refused.reason).Inc()
+		code = refused.code
+	case errors.As(err, &wrong):
+		reason := byProtocol
+		if wrong.Code == packet.Malformed {
+			reason = byMalformed
+		}
+		c.endpoint.metrics.refusals.WithLabelValues(reason).Inc()
+		code = wrong.Code
+	default:
+		return
+	}
+	var last []byte
+	if c.client != nil {
+		last = packet.AppendDisconnect(nil, c.version, code)
+	} else if c.version != 0 {
+		last = packet.AppendRefusal(nil, c.version, code)
+	}
+	if _, err := c.Write(last); err != nil || len(last) == 0 {
+		return
+	}
+	// To close with bytes unread would reset the connection, and could destroy what was sent.
+	c.CloseWrite()
+	_ = c.SetReadDeadline(time.Now().Add(farewellTime))
+	_, _ = io.Copy(io.Discard, c)
+}
+
+// halfClosed sends a client that sends no more the acknowledgements it waits for.
+func (c *connection) halfClosed() {
+	late := time.NewTimer(halfClosedTime)
+	defer late.Stop()
+	select {
+	case <-c.client.Acknowledged(c.Conn):
+	case <-late.C:
+	case <-c.Closed():
+	}
+	_, _ = c.Write(nil)
+}
+
+// replaced ends the connection because its client has made another one. MQTT 3 has no word for it.
+func (c *connection) replaced() {
+	_, _ = c.Write(packet.AppendDisconnect(nil, c.version, packet.SessionTakenOver))
+	_ = c.Close()
+}

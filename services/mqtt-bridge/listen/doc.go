@@ -1,0 +1,19 @@
+// Package listen is the source for which the bridge is itself what devices connect to, by MQTT 3.1, 3.1.1 and 5.
+//
+// It is not a broker. It keeps no messages: one with RETAIN is taken as any other, and retained for nobody. It
+// forwards messages to clients that subscribe, at QoS 0, for people who want to look; what these do not read in
+// time is dropped for them. Shared subscriptions and identifiers of subscriptions are not offered. Whoever reaches
+// the port can subscribe so to the readings of all devices, and publish as any of them. Keep strangers away from
+// it: by the network, or by certificates that devices must have (MQTT_LISTEN_CLIENT_CA_FILE).
+//
+// Whatever a client sends, what it takes of memory and time is bounded before it is allocated, and before
+// anybody has proved who he is: limits.go has the limits. A client that goes beyond one is told: by a reason
+// code of MQTT 5, by a return code of MQTT 3 where there is one, and else by the end of its connection. Each
+// limit is counted in telltale_bridge_refusals_total. What makes the reading of a packet panic ends its connection
+// alone.
+//
+// A client that sends no more, and waits, still gets its acknowledgements. One that another connection with the
+// same id replaces is told by MQTT 5; MQTT 3 has no word for it. A will is published when its connection breaks
+// or when its delay or session is over, and not when the bridge stops; where there is no room for it, it is
+// dropped.
+package listen

@@ -1,0 +1,169 @@
+package listen
+
+import (
+	"container/list"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
+)
+
+// Endpoint is what devices connect to.
+type Endpoint struct {
+	cfg       Config
+	pipe      *pipeline.Pipeline
+	budget    *budget.Budget
+	metrics   *metrics
+	log       *slog.Logger
+	tls       *tls.Config // nil without TLS
+	addresses *addresses
+	hub       hub
+
+	stop    <-chan struct{} // closed when the bridge stops
+	serving sync.WaitGroup  // goroutines of connections
+
+	mu      sync.Mutex
+	conns   map[*connection]*client // nil until the CONNECT is taken
+	proven  int                     // of conns, those with a client
+	clients map[string]*client      // by client id
+	away    *list.List              // of clients without a connection, in the order in which they left
+}
+
+// New returns an endpoint whose messages go to pipe.
+func New(cfg Config, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger, r prometheus.Registerer) (*Endpoint, error) {
+	e := &Endpoint{
+		cfg: cfg, pipe: pipe, budget: b, metrics: newMetrics(r), log: log,
+		conns: make(map[*connection]*client), clients: make(map[string]*client), away: list.New(),
+	}
+	e.addresses = newAddresses(cfg.MaxConnections)
+	e.hub.init(b.Subscribers, e.metrics.dropped)
+	return e, e.secure()
+}
+
+// Serve serves the clients that connect to l until ctx ends. Then it acknowledges what it took, says goodbye,
+// and returns nil. It closes l, and tells status whether clients can connect.
+func (e *Endpoint) Serve(ctx context.Context, l net.Listener, status func(error)) error {
+	defer func() { _ = l.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	e.stop = ctx.Done()
+	status(nil)
+	e.log.Info("listening for MQTT", "addr", l.Addr().String(), "tls", e.tls != nil)
+
+	var expiring sync.WaitGroup
+	expiring.Go(func() { e.expireUntil(ctx.Done()) })
+	err := e.accept(l, status)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	status(errors.New("stopping"))
+	e.pipe.Drain()
+	e.disconnectAll()
+	expiring.Wait()
+	return err
+}
+
+// accept serves the connections that l accepts until l is closed. It tells status when none can be accepted.
+func (e *Endpoint) accept(l net.Listener, status func(error)) error {
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accept MQTT connections: %w", err)
+			}
+			e.log.Warn("cannot accept MQTT connections", "err", err)
+			status(fmt.Errorf("cannot accept connections: %w", err))
+			select {
+			case <-time.After(acceptPause):
+			case <-e.stop:
+			}
+			// Whether it works again does not show before the next device comes, which may wait for
+			// the bridge to be ready.
+			status(nil)
+			continue
+		}
+		e.enter(nc)
+	}
+}
+
+// enter begins to serve a connection.
+func (e *Endpoint) enter(nc net.Conn) {
+	c := e.newConnection(nc)
+	if tooMany := e.addresses.enter(c); tooMany != nil {
+		e.metrics.refusals.WithLabelValues(byUnproven).Inc()
+		_ = tooMany.Close()
+	}
+	e.mu.Lock()
+	e.conns[c] = nil
+	e.mu.Unlock()
+	e.serving.Go(func() { e.serve(c) })
+}
+
+func (e *Endpoint) newConnection(nc net.Conn) *connection {
+	if e.tls == nil {
+		nc = paced.Reads(nc, 0, 0)
+	} else {
+		nc = tls.Server(paced.Reads(nc, readBuffer, 0), e.tls) // a TLS record may hold no more than a message
+	}
+	return newConnection(e, paced.NewConn(nc))
+}
+
+// serve speaks MQTT over c, which is in e.conns, until the connection ends. What makes it panic ends this
+// connection alone.
+func (e *Endpoint) serve(c *connection) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("panic while serving a device; its connection is closed",
+				"remote", c.RemoteAddr().String(), "panic", p, "stack", string(debug.Stack()))
+		}
+		_ = c.Close()
+		c.prove()
+		e.depart(c)
+	}()
+	err := c.connect()
+	if err == nil {
+		err = c.run()
+	}
+	e.log.Debug("connection ends", "remote", c.RemoteAddr().String(), "err", err)
+	c.farewell(err)
+}
+
+// disconnectAll sends each device the acknowledgements that wait, ends its connection, and waits until all
+// are served. A device closes when it has read the last; to close first, with messages unread, would reset
+// the connection and could destroy acknowledgements on their way.
+func (e *Endpoint) disconnectAll() {
+	e.mu.Lock()
+	conns := maps.Clone(e.conns)
+	e.mu.Unlock()
+	force := time.AfterFunc(farewellTime, func() {
+		for c := range conns {
+			_ = c.Close()
+		}
+	})
+	defer force.Stop()
+	for c, client := range conns {
+		e.serving.Go(func() {
+			if client == nil {
+				_ = c.Close()
+				return
+			}
+			client.Detach(c.Conn)
+			if _, err := c.Write(packet.AppendDisconnect(nil, c.version, packet.ServerShuttingDown)); err == nil {
+				c.CloseWrite()
+			}
+		})
+	}
+	e.serving.Wait()
+}

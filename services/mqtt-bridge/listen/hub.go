@@ -1,0 +1,164 @@
+package listen
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
+)
+
+// hub forwards messages to those who subscribe, at QoS 0: people who want to look. It never blocks: what a
+// subscriber does not read in time is dropped for it.
+type hub struct {
+	share   *budget.Share
+	dropped prometheus.Counter
+	looking atomic.Int32 // subscribers that are connected; without any, messages pass at no cost
+
+	mu          sync.RWMutex
+	subscribers map[*client]*subscriber
+	filters     int // of all subscribers
+}
+
+type subscriber struct {
+	conn    *connection // nil while it is away
+	filters []subscription
+}
+
+type subscription struct {
+	pipeline.Filter
+	noLocal bool
+}
+
+func (h *hub) init(share *budget.Share, dropped prometheus.Counter) {
+	h.share, h.dropped, h.subscribers = share, dropped, make(map[*client]*subscriber)
+}
+
+// subscribe adds a subscription of cl, which is connected by c, and reports whether there was room for it.
+func (h *hub) subscribe(cl *client, c *connection, f packet.Filter) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.subscribers[cl]
+	if s == nil {
+		s = new(subscriber)
+	}
+	i := s.index(f.Filter)
+	if i < 0 && (len(s.filters) == maxFilters || h.filters == maxSubscriptions) {
+		return false
+	}
+	if i < 0 {
+		i = len(s.filters)
+		s.filters = append(s.filters, subscription{Filter: pipeline.SplitFilter(string(f.Filter))})
+		h.filters++
+	}
+	s.filters[i].noLocal = f.NoLocal
+	if s.conn == nil {
+		s.conn = c
+		h.looking.Add(1)
+	}
+	h.subscribers[cl] = s
+	return true
+}
+
+// unsubscribe ends a subscription of cl, and reports whether there was one.
+func (h *hub) unsubscribe(cl *client, filter []byte) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.subscribers[cl]
+	i := s.index(filter)
+	if i < 0 {
+		return false
+	}
+	s.filters = slices.Delete(s.filters, i, i+1)
+	h.filters--
+	if len(s.filters) == 0 {
+		h.remove(cl, s)
+	}
+	return true
+}
+
+func (s *subscriber) index(filter []byte) int {
+	if s == nil {
+		return -1
+	}
+	return slices.IndexFunc(s.filters, func(f subscription) bool { return f.String() == string(filter) })
+}
+
+// attach forwards to c what cl subscribed to before; with nil, nothing until cl is back.
+func (h *hub) attach(cl *client, c *connection) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.subscribers[cl]
+	if s == nil {
+		return
+	}
+	if s.conn != nil {
+		h.looking.Add(-1)
+	}
+	if s.conn = c; c != nil {
+		h.looking.Add(1)
+	}
+}
+
+// forget ends all subscriptions of cl.
+func (h *hub) forget(cl *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.subscribers[cl]; s != nil {
+		h.filters -= len(s.filters)
+		h.remove(cl, s)
+	}
+}
+
+func (h *hub) remove(cl *client, s *subscriber) {
+	delete(h.subscribers, cl)
+	if s.conn != nil {
+		h.looking.Add(-1)
+	}
+}
+
+// has reports whether cl has subscriptions.
+func (h *hub) has(cl *client) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.subscribers[cl] != nil
+}
+
+// forward sends p, which from published to topic, to whoever subscribes to it. Nothing of p is kept.
+func (h *hub) forward(from *client, topic string, p packet.Publish) {
+	looking := int(h.looking.Load())
+	if looking == 0 {
+		return
+	}
+	limit := min(subscriberBytes, h.share.Limit()/looking)
+	var encoded [packet.V5 + 1][]byte // by version
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for cl, s := range h.subscribers {
+		if s.conn == nil || !s.wants(topic, cl == from) {
+			continue
+		}
+		if !s.conn.Takes(len(topic)+len(p.Payload), h.share, limit) {
+			h.dropped.Inc()
+			continue
+		}
+		b := encoded[s.conn.version]
+		if b == nil {
+			b = packet.AppendPublish(nil, s.conn.version, topic, p)
+			encoded[s.conn.version] = b
+		}
+		if len(b) > s.conn.maxSend || !s.conn.Offer(b, h.share, limit) {
+			h.dropped.Inc()
+		}
+	}
+}
+
+func (s *subscriber) wants(topic string, own bool) bool {
+	return slices.ContainsFunc(s.filters, func(f subscription) bool {
+		return (!own || !f.noLocal) && f.Match(topic)
+	})
+}

@@ -1,0 +1,123 @@
+package listen
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
+)
+
+// How long things may take.
+const (
+	// connectTimeout is how long a connection may take to send its CONNECT.
+	connectTimeout = 10 * time.Second
+	// packetTimeout is how long a packet may take from its first byte to its last: 1 MiB over a mobile
+	// network of the slowest kind.
+	packetTimeout = 30 * time.Second
+	// farewellTime is how long a client may take to read the last that is sent to it.
+	farewellTime = time.Second
+	// halfClosedTime is how long a client that sends no more waits for acknowledgements. Longer outages of
+	// Kafka are none that it waits for.
+	halfClosedTime = 10 * time.Second
+	// acceptPause is how long is waited when a connection cannot be accepted: for lack of file
+	// descriptors, most likely, so that others must end first.
+	acceptPause = time.Second
+	// sessionExpiry is how long a session is kept whose client is away, at most, and only where something
+	// of it is left: subscriptions, QoS 2 messages that were not released, a will.
+	sessionExpiry = 10 * time.Minute
+	// maxWillDelay is how long a will may wait at most: MQTT lets a server shorten it.
+	maxWillDelay = 5 * time.Minute
+	// expireEvery is how often sessions that are away are looked through.
+	expireEvery = time.Second
+)
+
+// How much there may be.
+const (
+	// handshakeBytes is about what a TLS handshake takes at most: a ClientHello may have 64 KiB.
+	handshakeBytes = 128 << 10
+	// maxControlBytes is the length of any packet but PUBLISH: some hundred filters, or user properties.
+	maxControlBytes = 16 << 10
+	// maxClientID is the length of a client id: MQTT asks for 23 bytes, and URNs are not much longer.
+	maxClientID = 256
+	// maxTopic and maxLevels are those of a topic or a filter, which bound what it costs to compare them.
+	maxTopic  = 512
+	maxLevels = 16
+	// maxFilters and maxSubscriptions are how many subscriptions a session and all sessions have. Each
+	// message is compared with each of them; who subscribes here are people who look.
+	maxFilters       = 20
+	maxSubscriptions = 2000
+	// maxWill is the length of a will's payload.
+	maxWill = 4 << 10
+	// topicAliases is how many topics a client may abbreviate.
+	topicAliases = 16
+	// maxAway is how many sessions are kept whose clients are away. The one that left first makes room.
+	maxAway = 10_000
+	// maxUnproven is how many connections of an address that have not sent their CONNECT are read from;
+	// more wait. There are as many of them, of all addresses, as there may be connections: after a power cut
+	// all come at once. The one that came first makes room.
+	maxUnproven = 200
+	// spareConnections is how many connections more than allowed there are while some are replaced.
+	spareConnections = 64
+	// maxUnsent is how many bytes of answers may wait to be sent until no more is read from their client.
+	maxUnsent = 4096
+	// subscriberBytes is how much may wait for one subscriber: 5,000 readings. With many it is less, so that
+	// all have the same share of the budget; what is more is dropped.
+	subscriberBytes = 1 << 20
+)
+
+// What a client is refused for, as the metric names it.
+const (
+	byMalformed     = "malformed"
+	byProtocol      = "protocol"
+	byPacketSize    = "packet_size"
+	bySlowPacket    = "slow_packet"
+	byKeepAlive     = "keep_alive"
+	byUnproven      = "unproven_connections"
+	byConnections   = "connections"
+	byClientID      = "client_id"
+	byTopic         = "topic"
+	byFilter        = "filter"
+	bySubscriptions = "subscriptions"
+	byWill          = "will"
+	byTopicAliases  = "topic_aliases"
+	byQoS2          = "qos2"
+)
+
+var allReasons = []string{
+	byMalformed, byProtocol, byPacketSize, bySlowPacket, byKeepAlive, byUnproven, byConnections, byClientID, byTopic,
+	byFilter, bySubscriptions, byWill, byTopicAliases, byQoS2,
+}
+
+// refusal is why a connection is ended: the metric's reason, and what MQTT 5 is told.
+type refusal struct {
+	reason string
+	code   packet.Code
+	what   string
+}
+
+func (r *refusal) Error() string { return r.what }
+
+type metrics struct {
+	refusals *prometheus.CounterVec
+	dropped  prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	f := promauto.With(r)
+	m := &metrics{
+		refusals: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "telltale_bridge_refusals_total",
+			Help: "What clients were refused, connections or parts of what they asked for, by the limit that they went beyond.",
+		}, []string{"reason"}),
+		dropped: f.NewCounter(prometheus.CounterOpts{
+			Name: "telltale_bridge_subscriber_messages_dropped_total",
+			Help: "Messages that a subscriber was not sent, because it reads too slowly.",
+		}),
+	}
+	for _, reason := range allReasons {
+		m.refusals.WithLabelValues(reason)
+	}
+	return m
+}

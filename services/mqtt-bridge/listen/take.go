@@ -1,0 +1,220 @@
+package listen
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/session"
+)
+
+// take does what a packet asks for.
+func (c *connection) take(h packet.Header, body []byte) error {
+	switch h.Kind {
+	case packet.KindPublish:
+		return c.publish(h, body)
+	case packet.KindPubrel:
+		id, err := packet.ID(body)
+		if err != nil {
+			return err
+		}
+		code := packet.Success
+		if !c.client.Release(id) {
+			code = packet.PacketIDNotFound
+		}
+		c.Queue(packet.AppendAck(nil, packet.KindPubcomp, id, c.version, code))
+		return nil
+	case packet.KindPuback, packet.KindPubrec, packet.KindPubcomp:
+		return nil // for nothing: nothing is sent that is to be acknowledged
+	case packet.KindSubscribe:
+		return c.subscribe(body)
+	case packet.KindUnsubscribe:
+		return c.unsubscribe(body)
+	case packet.KindPingreq:
+		c.Queue(packet.AppendPingresp(nil))
+		return nil
+	case packet.KindDisconnect:
+		return c.disconnect(body)
+	default: // AUTH, a second CONNECT, and what only servers send
+		return &packet.Error{Code: packet.ProtocolError, What: "a packet that does not belong there"}
+	}
+}
+
+// publish takes a message. While it waits for room, nothing more is read.
+func (c *connection) publish(h packet.Header, body []byte) error {
+	p, err := packet.ReadPublish(h, body, c.version)
+	if err != nil {
+		return err
+	}
+	topic, err := c.topicOf(p)
+	if err != nil {
+		return err
+	}
+	pipe := c.endpoint.pipe
+	pipe.Metrics.Receive(h.QoS())
+	sent := session.Publish{ID: p.ID, QoS: h.QoS(), Dup: h.Dup()}
+	if sent.QoS > 0 {
+		sent.Hash = session.Hash(topic, p.Payload)
+	}
+	if c.client.Redelivered(c.Conn, sent) {
+		pipe.Metrics.Settle(pipeline.Resent)
+		return nil
+	}
+
+	m := pipeline.Message{Topic: topic, Payload: p.Payload, Retained: h.Retain(), Received: now()}
+	done, err := c.enter(m, sent)
+	if err != nil {
+		pipe.Metrics.Settle(pipeline.Refused)
+		return err
+	}
+	if done == nil { // refused, and told so
+		pipe.Metrics.Settle(pipeline.Refused)
+		return nil
+	}
+	switch {
+	case !pipe.Reads(topic): // and nobody keeps it
+	case c.large != nil:
+		c.large = nil
+	default:
+		m.Payload = bytes.Clone(m.Payload) // out of the read buffer
+	}
+	pipe.Handle(m, done)
+	c.endpoint.hub.forward(c.client, topic, p)
+	return nil
+}
+
+// enter waits for room for m, and gives it its place in the order of acknowledgement.
+func (c *connection) enter(m pipeline.Message, sent session.Publish) (done func(error), err error) {
+	if err := c.wait(c.client.Places, session.PlacesOf(sent.QoS)); err != nil {
+		return nil, err
+	}
+	pipe := c.endpoint.pipe
+	if err := c.waitFor(func() <-chan struct{} { return pipe.Reserve(m) }); err != nil {
+		c.client.Places.Release(session.PlacesOf(sent.QoS))
+		return nil, err
+	}
+	done, err = c.client.Enter(c.Conn, sent)
+	if err == nil {
+		return done, nil
+	}
+	pipe.Cancel(m)
+	switch {
+	case errors.Is(err, session.ErrDetached):
+		return nil, nil // the end of the connection shows when it is read
+	case errors.Is(err, session.ErrTooMany):
+		return nil, &refusal{byQoS2, packet.ReceiveMaximumExceeded, err.Error()}
+	case c.version == packet.V5:
+		c.endpoint.metrics.refusals.WithLabelValues(byQoS2).Inc()
+		c.Queue(packet.AppendAck(nil, packet.KindPubrec, sent.ID, c.version, packet.QuotaExceeded))
+		return nil, nil
+	default:
+		return nil, &refusal{byQoS2, packet.QuotaExceeded, err.Error()}
+	}
+}
+
+// topicOf returns the topic of p, which may be abbreviated.
+func (c *connection) topicOf(p packet.Publish) (string, error) {
+	topic := c.topic
+	switch {
+	case !fits(p.Topic):
+		return "", &refusal{byTopic, packet.TopicNameInvalid, "topic too long"}
+	case string(p.Topic) != topic:
+		topic = string(p.Topic)
+	}
+	if p.Alias == 0 {
+		c.topic = topic
+		return topic, nil
+	}
+	known := c.aliases[p.Alias]
+	switch {
+	case p.Alias > topicAliases:
+		return "", &refusal{byTopicAliases, packet.TopicAliasInvalid, "topic alias out of range"}
+	case topic == "" && known == "":
+		return "", &packet.Error{Code: packet.ProtocolError, What: "unknown topic alias"}
+	case topic == "":
+		return known, nil
+	case topic == known:
+		return topic, nil
+	}
+	const each = 64 // beside the topic
+	more := len(topic) - len(known)
+	if known == "" {
+		more += each
+	}
+	if more > 0 && !c.client.Hold(more) {
+		return "", &refusal{byTopicAliases, packet.QuotaExceeded, "too many long topic aliases"}
+	}
+	if more < 0 {
+		c.client.Unhold(-more)
+	}
+	c.aliasBytes += more
+	if c.aliases == nil {
+		c.aliases = make(map[uint16]string)
+	}
+	c.aliases[p.Alias] = topic
+	return topic, nil
+}
+
+// fits reports whether a topic or a filter is within the bounds.
+func fits(topic []byte) bool {
+	return len(topic) <= maxTopic && bytes.Count(topic, []byte{'/'}) < maxLevels
+}
+
+// subscribe grants QoS 0 where there is room, to all but the topics of servers and shared subscriptions.
+func (c *connection) subscribe(body []byte) error {
+	id, filters, err := packet.ReadSubscribe(body, c.version)
+	if err != nil {
+		return err
+	}
+	codes := make([]packet.Code, len(filters))
+	for i, f := range filters {
+		reason := ""
+		switch {
+		case !packet.ValidFilter(f.Filter):
+			codes[i] = packet.FilterInvalid
+		case bytes.HasPrefix(f.Filter, []byte("$share/")):
+			codes[i] = packet.SharedNotSupported
+		case bytes.HasPrefix(f.Filter, []byte("$")):
+			codes[i] = packet.NotAuthorized
+		case !fits(f.Filter):
+			codes[i], reason = packet.FilterInvalid, byFilter
+		case !c.endpoint.hub.subscribe(c.client, c, f):
+			codes[i], reason = packet.QuotaExceeded, bySubscriptions
+		}
+		if reason != "" {
+			c.endpoint.metrics.refusals.WithLabelValues(reason).Inc()
+		}
+	}
+	c.Queue(packet.AppendSuback(nil, id, c.version, codes))
+	return nil
+}
+
+func (c *connection) unsubscribe(body []byte) error {
+	id, filters, err := packet.ReadUnsubscribe(body, c.version)
+	if err != nil {
+		return err
+	}
+	codes := make([]packet.Code, len(filters))
+	for i, f := range filters {
+		if !c.endpoint.hub.unsubscribe(c.client, f.Filter) {
+			codes[i] = packet.NoSubscription
+		}
+	}
+	c.Queue(packet.AppendUnsuback(nil, id, c.version, codes))
+	return nil
+}
+
+// disconnect takes the client's goodbye.
+func (c *connection) disconnect(body []byte) error {
+	d, err := packet.ReadDisconnect(body, c.version)
+	if err != nil {
+		return err
+	}
+	c.left = d.Code != packet.DisconnectWithWill
+	if d.HasExpiry {
+		c.hasExpiry, c.expiry = true, min(time.Duration(d.SessionExpiry)*time.Second, sessionExpiry)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package subscribe
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+)
+
+// Config are the settings of the source that subscribes. The tags are for package settings.
+type Config struct {
+	URL      string `env:"MQTT_URL" default:"tcp://localhost:1883" help:"Broker to subscribe to: tcp:// or tls://, with user:password@ where it asks for them. Not used when --mqtt-listen-addr is set."`
+	Security Security
+	ClientID string `env:"MQTT_CLIENT_ID" help:"Names this replica's session on the broker: its own, and the same after a restart. Default: telltale-bridge- and the host's name."`
+	Shared   bool   `env:"MQTT_SHARED" help:"Share the messages among all replicas that say so (subscribe to $share/telltale/<filter>)."`
+}
+
+// Security says how to connect to a broker that asks who is there. The zero value is for one that does not.
+type Security struct {
+	Username string         `env:"MQTT_USERNAME" help:"Name to log in with at the broker, instead of the one in MQTT_URL."`
+	Password string         `env:"MQTT_PASSWORD" help:"Password of that name, instead of the one in MQTT_URL."`
+	Files    tlsfiles.Files `envprefix:"MQTT_"`
+}
+
+// Check reports the first setting that cannot work, as a *daemon.ConfigError.
+func (c Config) Check() error {
+	broker, err := parseBroker(c.URL)
+	if err != nil {
+		return configError("MQTT_URL", c.URL, err)
+	}
+	if c.Security.Files.Set() && broker.Scheme != "tls" {
+		return configError("MQTT_URL", broker.Redacted(), errors.New("must start with tls:// for the files for TLS that are given"))
+	}
+	if username, password := c.Security.login(broker); username == "" && password != "" {
+		return configError("MQTT_USERNAME", "", errors.New("must be given with MQTT_PASSWORD"))
+	}
+	if len(c.ClientID) > 65535 || !utf8.ValidString(c.ClientID) || strings.IndexByte(c.ClientID, 0) >= 0 {
+		return configError("MQTT_CLIENT_ID", c.ClientID, errors.New("must be at most 65,535 bytes of UTF-8 without NUL"))
+	}
+	return nil
+}
+
+// login returns the name and the password for a broker; both may be empty.
+func (s Security) login(broker *url.URL) (username, password string) {
+	password, _ = broker.User.Password()
+	return cmp.Or(s.Username, broker.User.Username()), cmp.Or(s.Password, password)
+}
+
+// parseBroker returns s with a port and with one of the schemes tcp and tls.
+func parseBroker(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, errors.New("is not a URL")
+	}
+	port := "1883"
+	switch u.Scheme {
+	case "tcp", "mqtt":
+		u.Scheme = "tcp"
+	case "tls", "ssl", "mqtts":
+		u.Scheme, port = "tls", "8883"
+	default:
+		return nil, errors.New("must start with tcp:// or tls://")
+	}
+	if u.Hostname() == "" {
+		return nil, errors.New("names no host")
+	}
+	port = cmp.Or(u.Port(), port)
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return nil, errors.New("the port must be a number from 1 to 65535")
+	}
+	u.Host = net.JoinHostPort(u.Hostname(), port)
+	return u, nil
+}
+
+// clientID is the name of the session on the broker. A host's name is stable where it has to be: on a
+// machine, and in a pod of a StatefulSet.
+func (c Config) clientID() (string, error) {
+	if c.ClientID != "" {
+		return c.ClientID, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("name the session on the broker: %w", err)
+	}
+	return "telltale-bridge-" + host, nil
+}
+
+func configError(variable, value string, err error) error {
+	return &daemon.ConfigError{Variable: variable, Value: value, Err: err}
+}
