@@ -112,11 +112,14 @@ func ParseCursor(s string) (Cursor, error) {
 // emptied at any time: what is lost comes back with the next reading of each device, or before that when its
 // owner notices (package latest). One that is full may keep nothing of devices that are new.
 //
-// Received is zero in the readings that it returns and delivers; they are shared and must not be changed.
+// Received and Origin are zero in the readings that it returns and delivers; they are shared and must not be
+// changed.
 type LatestCache interface {
-	// PutLatest offers batch: per device the reading with the greatest At is kept, until ttl after
-	// its Received, and an older one never replaces a newer one that is still kept. A reading whose
-	// time is over already is not kept. What was accepted is published to subscribers. Repeating a
+	// PutLatest offers batch: per device the reading with the greatest At is kept for its time, which
+	// is over ttl after its Received, and never later than ttl from now. In that time no older one
+	// replaces it. An older one that was received later keeps it for longer, until its own time is
+	// over: the device is online. A reading whose time is over already is not kept, nor is one that
+	// is more than MaxAhead ahead of now. What was accepted is published to subscribers. Repeating a
 	// batch is harmless. Of several readings of a device in batch only the newest counts. accepted is
 	// for how many devices that was kept. batch is not kept.
 	PutLatest(ctx context.Context, batch []Reading, ttl time.Duration) (accepted int, err error)

@@ -52,12 +52,50 @@ var expiryTests = []test{
 		awaitExpiry(t, c, 1, r.Received.Add(ttl))
 	}},
 
-	{"a reading that is not accepted prolongs nothing", func(t *testing.T, c latest.Cache) {
+	{"older readings that come later keep a device online, and are shown when the time of the newer one is over", func(t *testing.T, c latest.Cache) {
 		const ttl = 2 * time.Second // long enough for the second put to come in time
+		newer := reading(1, base, 1)
+		put(t, c, ttl, newer)
+		time.Sleep(ttl / 2)
+		older := reading(1, base.Add(-time.Second), 2)
+		put(t, c, ttl, older, reading(1, base.Add(-time.Minute), 3))
+		check(t, c, newer)
+		time.Sleep(time.Until(newer.Received.Add(ttl + ttl/8)))
+		check(t, c, newer) // nothing has come since
+		last := reading(1, base.Add(-time.Hour), 4)
+		put(t, c, ttl, last)
+		check(t, c, last)
+		checkAll(t, c, last)
+		awaitExpiry(t, c, 1, last.Received.Add(ttl))
+	}},
+
+	{"a reading that was received before prolongs nothing", func(t *testing.T, c latest.Cache) {
+		const ttl = 2 * time.Second
 		r := reading(1, base, 1)
 		put(t, c, ttl, r)
-		put(t, c, long, reading(1, base, 1), reading(1, base.Add(-time.Second), 2))
+		before := reading(1, base.Add(-time.Second), 2)
+		before.Received = r.Received.Add(-ttl / 2)
+		put(t, c, ttl, before, r)
 		awaitExpiry(t, c, 1, r.Received.Add(ttl))
+	}},
+
+	{"a receipt in the future is now", func(t *testing.T, c latest.Cache) {
+		const ttl = 300 * time.Millisecond
+		r := reading(1, base, 1)
+		r.Received = now().AddDate(0, 0, 1)
+		put(t, c, ttl, r)
+		check(t, c, r)
+		awaitExpiry(t, c, 1, now().Add(ttl-50*time.Millisecond))
+	}},
+
+	{"a reading of tomorrow is not kept, and pins nothing", func(t *testing.T, c latest.Cache) {
+		for _, ahead := range []time.Duration{iot.MaxAhead + time.Minute, 24 * time.Hour, 30 * 24 * time.Hour} {
+			put(t, c, long, reading(1, now().Add(ahead), 1))
+			checkNone(t, c, 1)
+		}
+		want := reading(1, now(), 2)
+		put(t, c, long, reading(1, now().AddDate(0, 0, 1), 3), want, reading(1, now().AddDate(0, 0, 2), 4))
+		check(t, c, want)
 	}},
 
 	{"all readings are without those that expired", func(t *testing.T, c latest.Cache) {

@@ -22,11 +22,11 @@ var keepingTests = []test{
 		checkAll(t, c)
 	}},
 
-	{"every field but Received comes back as it was", func(t *testing.T, c latest.Cache) {
+	{"every field but Received and Origin comes back as it was", func(t *testing.T, c latest.Cache) {
 		for _, want := range []iot.Reading{
 			{
 				Device: iot.MaxDeviceID, At: base.Add(7 * time.Millisecond), Received: now(),
-				Stamped: iot.StampServer,
+				Stamped: iot.StampServer, Origin: 7,
 				Metrics: []iot.Metric{
 					{Name: "\"\\\x01\u2028", Value: -1e-9}, {Name: "Temperature", Value: 1.7976931348623157e308},
 					{Name: "humidity", Value: 0}, {Name: "temperature", Value: 0.1}, {Name: "Δ", Value: 1<<53 + 2},

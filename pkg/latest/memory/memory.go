@@ -43,7 +43,8 @@ type Cache struct {
 
 type entry struct {
 	reading iot.Reading
-	expires time.Time
+	over    time.Time // when its own time is over
+	expires time.Time // that, or later where older readings came after it
 	bytes   int
 }
 
@@ -65,13 +66,20 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 	var accepted []iot.DeviceID // may name a device twice
 	for _, r := range batch {
 		expires := r.Received.Add(ttl)
-		if !now.Before(expires) {
+		if r.Received.After(now) {
+			expires = now.Add(ttl)
+		}
+		if !now.Before(expires) || r.At.Sub(now) > iot.MaxAhead {
 			continue
 		}
-		if old, ok := c.entries[r.Device]; ok && now.Before(old.expires) && !r.At.After(old.reading.At) {
+		if old, ok := c.entries[r.Device]; ok && now.Before(old.over) && !r.At.After(old.reading.At) {
+			if expires.After(old.expires) {
+				old.expires = expires
+				c.entries[r.Device] = old
+			}
 			continue
 		}
-		r.Received = time.Time{}
+		r.Received, r.Origin = time.Time{}, 0
 		if c.put(now, r, expires) {
 			accepted = append(accepted, r.Device)
 		}
@@ -97,7 +105,7 @@ func (c *Cache) put(now time.Time, r iot.Reading, expires time.Time) bool {
 		return false
 	}
 	r.Metrics, r.Attributes = slices.Clone(r.Metrics), slices.Clone(r.Attributes) // the batch is the caller's
-	c.entries[r.Device] = entry{r, expires, n}
+	c.entries[r.Device] = entry{r, expires, expires, n}
 	c.bytes += n
 	return true
 }

@@ -1,7 +1,8 @@
 // Package redis keeps latest readings in Redis, where other programs may read them too:
 //
 //	latest:device42     the newest reading of device 42, as package readingjson writes it, until it expires
-//	latest:online       sorted set of the keys of the devices that are online, by expiry (ms since 1970)
+//	latest:online       sorted set of the keys of the devices that are online, by when the time of their newest
+//	                    reading is over (ms since 1970); a key expires later where older readings came after it
 //	latest:complete     "yes" and the server's run_id when nothing was lost since it was set; see complete.go
 //	latest:changes:0    channel on which each accepted reading is published; 0 is the database's number,
 //	                    since the databases of a server share channels, unlike keys

@@ -36,7 +36,7 @@ func (u *Updater) restoreIfLost(ctx context.Context) error {
 		Config: u.Kafka, From: start.Add(-u.TTL), MaxBatch: batchSize, Log: u.Log,
 		Handle: func(ctx context.Context, batch []kafka.Record) error {
 			for readings := range event.Slices(batch) {
-				n, err := u.Cache.PutLatest(ctx, readings, u.TTL)
+				n, err := u.put(ctx, readings)
 				if err != nil {
 					return err
 				}

@@ -68,7 +68,7 @@ func (u *Updater) Run(ctx context.Context) error {
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
 			expired := countExpired(batch, time.Now().Add(-u.TTL))
-			accepted, err := u.Cache.PutLatest(ctx, batch, u.TTL)
+			accepted, err := u.put(ctx, batch)
 			return event.Stored{Outcomes: []int{accepted, len(batch) - accepted - expired, expired}}, err
 		},
 		Tally: event.NewTally(u.Metrics, "updater", "accepted", "older", "expired"),
@@ -86,6 +86,25 @@ func (u *Updater) Run(ctx context.Context) error {
 	g.Go(func() error { return consumer.Run(ctx) })
 	g.Go(func() error { u.keepComplete(ctx); return nil })
 	return g.Wait()
+}
+
+// put offers batch to the cache. Readings of a device that a server stamped with one millisecond get consecutive
+// ones, as in the readings store: the last of them is the newest.
+func (u *Updater) put(ctx context.Context, batch []iot.Reading) (accepted int, err error) {
+	type times struct{ stamped, given time.Time }
+	last := map[iot.DeviceID]times{}
+	for i := range batch {
+		r := &batch[i]
+		if r.Origin == 0 {
+			continue
+		}
+		t := times{r.At, r.At}
+		if before, ok := last[r.Device]; ok && !r.At.Before(before.stamped) && !r.At.After(before.given) {
+			t.given = before.given.Add(time.Millisecond)
+		}
+		r.At, last[r.Device] = t.given, t
+	}
+	return u.Cache.PutLatest(ctx, batch, u.TTL)
 }
 
 // countExpired counts the readings that were received at or before limit. Many of them mean that the

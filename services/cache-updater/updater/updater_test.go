@@ -31,6 +31,7 @@ func TestUpdater(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
 			t.Run("the newest reading of each device reaches the cache", func(t *testing.T) { newestReachesCache(t, s) })
+			t.Run("Kafka's clock decides what is online and newest", func(t *testing.T) { clocks(t, s) })
 			t.Run("while the cache is away nothing is passed over", func(t *testing.T) { cacheAway(t, s) })
 			t.Run("what the cache has lost comes back from the topic", func(t *testing.T) { cacheLost(t, s) })
 		})
@@ -78,6 +79,68 @@ telltale_updater_readings_total{outcome="released"} 0
 	if got, err := cache.Latest(t.Context(), expired.Device); !errors.Is(err, iot.ErrNotFound) {
 		t.Errorf("expired reading: %+v, %v", got, err)
 	}
+}
+
+// clocks has producers whose clocks are wrong, or that stamp several readings with one time.
+func clocks(t *testing.T, s servers) {
+	cfg, cache, one := s.newTopic(t), s.openCache(t), newDevices()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	of := func(clock time.Duration) iot.Reading { // by a bridge
+		r := reading(one, 0, 1)
+		r.At, r.Received, r.Stamped, r.Origin = now.Add(clock), now.Add(clock), iot.StampServer, 1
+		return r
+	}
+	tomorrow := reading(one, 24*time.Hour, 2) // by its device
+	last := reading(one+1, 0, 3)
+	burst := []kafka.Record{}
+	for i := range 10 {
+		r := last
+		r.Stamped, r.Origin, r.Metrics = iot.StampServer, uint64(1+i), []iot.Metric{{Name: iot.Temperature, Value: float64(i)}}
+		burst = append(burst, event.Record(cfg.Topic, r))
+	}
+	start(t, cfg, cache)
+
+	// The clock of the bridge is an hour late: its device is online all the same.
+	late := of(-time.Hour)
+	produce(t, cfg, event.Record(cfg.Topic, late))
+	late.Origin = 0 // is not kept
+	await(t, cache, late)
+
+	// Then it is a month ahead for a moment, and so is the device's own: both count as of their arrival.
+	produce(t, cfg, event.Record(cfg.Topic, of(30*24*time.Hour)), event.Record(cfg.Topic, tomorrow))
+	if r := awaitNewer(t, cache, late); time.Until(r.At) > time.Minute || r.Stamped != iot.StampServer {
+		t.Errorf("the latest value is %+v", r)
+	}
+	want := reading(one, time.Minute+time.Second, 4)
+	produce(t, cfg, event.Record(cfg.Topic, want))
+	await(t, cache, want)
+
+	// Of one millisecond the last is the newest, at the time that the readings store has.
+	produce(t, cfg, burst...)
+	last.At, last.Stamped, last.Metrics = last.At.Add(9*time.Millisecond), iot.StampServer, []iot.Metric{{Name: iot.Temperature, Value: 9}}
+	await(t, cache, last)
+
+	// A producer may say that its record is older, by a header, and not that it is younger.
+	silent := reading(one+2, 0, 5)
+	silent.Received = now.Add(-ttl)
+	behind := reading(one+1, time.Second, 6) // in the same topic, though maybe in another partition
+	produce(t, cfg, event.RecordAgain(cfg.Topic, silent), event.Record(cfg.Topic, behind))
+	await(t, cache, behind)
+	if r, err := cache.Latest(t.Context(), one+2); !errors.Is(err, iot.ErrNotFound) {
+		t.Errorf("of a silent device the latest value is %+v, %v", r, err)
+	}
+}
+
+// awaitNewer returns the latest reading of the device of old once it is newer.
+func awaitNewer(t *testing.T, cache iot.LatestCache, old iot.Reading) iot.Reading {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if r, err := cache.Latest(t.Context(), old.Device); err == nil && r.At.After(old.At) {
+			return r
+		}
+	}
+	t.Fatalf("no reading of device %d after %v", old.Device, old.At)
+	panic("not reached")
 }
 
 // awayCache is a cache whose server can go away.
