@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"bytes"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -314,4 +315,53 @@ func TestListenDeadLetterLargerThanKafkaTakes(t *testing.T) {
 		t.Errorf("the detail does not tell the size: %s", detail)
 	}
 	b.conserved()
+}
+
+// A client that shuts down its sending half after the last message, as simple ones do, still gets its PUBACKs.
+func TestListenHalfClosed(t *testing.T) {
+	t.Parallel()
+	k := newKafka(t)
+	b := endpoint(t, k, defaults())
+	k.stop()
+	d := connect(t, b.addr, connectPacket("a"))
+	for i := 1; i <= 100; i++ {
+		d.publish(1, i, "sensors/data", reading(1, i))
+	}
+	if err := d.conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	b.reaches("readings_in_flight", 100)
+	k.start()
+	d.wantAcks(seq(1, 100)...)
+	d.ended()
+	b.reaches("connections", 0)
+	b.conserved()
+}
+
+// A burst reaches who subscribes and reads, whole.
+func TestListenBurstToASubscriber(t *testing.T) {
+	t.Parallel()
+	k := newKafka(t)
+	b := endpoint(t, k, defaults())
+	looking, d := connect(t, b.addr, connectPacket("looking")), connect(t, b.addr, connectPacket("a"))
+	s := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
+	s.MessageID, s.Topics, s.Qoss = 1, []string{"sensors/#"}, []byte{0}
+	looking.send(s)
+	looking.receive()
+	const messages = 5000
+	var sent sync.WaitGroup
+	sent.Go(func() {
+		for i := range messages {
+			d.publish(1, i+1, "sensors/data", reading(1, i))
+		}
+	})
+	for i := range messages {
+		got, ok := looking.receive().(*packets.PublishPacket)
+		if !ok || string(got.Payload) != reading(1, i) {
+			t.Fatalf("message %d: received %v", i, got)
+		}
+	}
+	sent.Wait()
+	d.wantAcks(seq(1, messages)...)
+	b.reaches("subscriber_messages_dropped_total", 0)
 }
