@@ -25,10 +25,16 @@ type conn struct {
 	inside bool
 	frame  []byte // the rest of what kfake is reading
 	closed sync.Once
+	gone   chan struct{} // closed by Close
 
 	mu      sync.Mutex
 	asked   []question // that kfake has yet to answer, in order
 	charged int64      // bytes of them, and of what is being read
+	fetches int        // of them
+}
+
+func newConn(nc net.Conn, p *port, inside bool) *conn {
+	return &conn{Conn: nc, port: p, inside: inside, gone: make(chan struct{})}
 }
 
 // question is a request that was handed to kfake.
@@ -36,6 +42,7 @@ type question struct {
 	request kmsg.Request
 	bytes   int64
 	refusal []byte // what is answered instead, when the request was refused
+	fetches bool   // it has one of the port's fetches
 }
 
 // Read is kfake's.
@@ -137,6 +144,12 @@ func (c *conn) look(frame []byte) ([]byte, error) {
 		case changed:
 			frame = h.encode()
 		}
+		if _, ok := h.request.(*kmsg.FetchRequest); ok {
+			if err := c.beginFetch(); err != nil {
+				return nil, err
+			}
+			q.fetches = true
+		}
 	}
 	if produce != nil && produce.Acks == 0 {
 		c.release(q.bytes)
@@ -146,6 +159,38 @@ func (c *conn) look(frame []byte) ([]byte, error) {
 	c.asked = append(c.asked, q)
 	c.mu.Unlock()
 	return frame, nil
+}
+
+// beginFetch waits until there may be one more answer with records, which takes memory until the client has
+// read it.
+func (c *conn) beginFetch() error {
+	select {
+	case c.port.fetches <- struct{}{}:
+	case <-c.gone:
+		return net.ErrClosed
+	case <-c.port.closed:
+		return net.ErrClosed
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.gone: // Close was faster
+		<-c.port.fetches
+		return net.ErrClosed
+	default:
+		c.fetches++
+		return nil
+	}
+}
+
+// endFetches ends n of the fetches of the connection, or all that there are.
+func (c *conn) endFetches(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ; n > 0 && c.fetches > 0; n-- { // Close was faster
+		c.fetches--
+		<-c.port.fetches
+	}
 }
 
 // Write is kfake's: the whole answer to the first question that has none.
@@ -159,6 +204,9 @@ func (c *conn) Write(b []byte) (int, error) {
 	c.asked = c.asked[1:]
 	c.mu.Unlock()
 	defer c.release(q.bytes)
+	if q.fetches {
+		defer c.endFetches(1)
+	}
 
 	answer := b
 	if q.refusal != nil {
@@ -196,9 +244,11 @@ func (c *conn) release(bytes int64) {
 func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.closed.Do(func() {
+		close(c.gone)
 		if !c.inside {
 			c.port.leave()
 			c.release(maxFrameMemory)
+			c.endFetches(maxFetches)
 		}
 	})
 	return err

@@ -36,9 +36,10 @@
 //
 // # Buffers
 //
-//   - Connections from outside: 64. One may be silent for 10 minutes, in the middle of a request for 30 s.
+//   - Connections from outside: 32. One may be silent for 10 minutes, in the middle of a request for 30 s.
 //   - A request from outside: 64 KiB, with Writes 16 MiB; of all connections together: 64 MiB.
-//   - An answer with records to a client from outside: 1 MiB, or one batch.
+//   - An answer with records to a client from outside: 256 KiB, or one batch, of which
+//     each connection keeps the memory; 8 of them at a time.
 //   - Groups from outside: 100, with 32 members each, whose requests to join have 16 KiB.
 //   - A partition's tail: 1,024 checksums.
 package embedded

@@ -17,15 +17,17 @@ import (
 // Bounds of what clients that connect from outside can take, together and each. The services of this process
 // connect by Dial, and are not bounded by it.
 const (
-	maxConnections = 64
-	maxReadFrame   = 64 << 10 // a request of a client that reads
-	maxJoinFrame   = 16 << 10 // one that a group keeps for each member
-	maxWriteFrame  = 16 << 20 // a request of a client that may write: as large as our own producer's
-	maxFrameMemory = 64 << 20 // all requests that are on their way into kfake
-	maxFetch       = 1 << 20  // an answer with records, but for a single batch that is larger
-	maxGroups      = 100      // that are not Telltale's own
-	maxMembers     = 32       // of a group
+	maxConnections = 32
+	maxReadFrame   = 64 << 10  // a request of a client that reads
+	maxJoinFrame   = 16 << 10  // one that a group keeps for each member
+	maxWriteFrame  = 16 << 20  // a request of a client that may write: as large as our own producer's
+	maxFrameMemory = 64 << 20  // all requests that are on their way into kfake
+	maxFetch       = 256 << 10 // an answer with records, but for a single batch that is larger
+	maxFetches     = 8         // requests for records that are being answered; further ones wait
+	maxGroups      = 100       // that are not Telltale's own
+	maxMembers     = 32        // of a group
 
+	maxFetchWait = 5 * time.Second  // for records to come; consumers ask for half a second
 	idleTimeout  = 10 * time.Minute // as long as Kafka's own
 	frameTimeout = 30 * time.Second // from the first byte of a request to its last
 	writeTimeout = 30 * time.Second // of an answer
@@ -44,6 +46,7 @@ type port struct {
 	closed   chan struct{}
 	close    sync.Once
 	memory   *semaphore.Weighted
+	fetches  chan struct{} // has a value for each of maxFetches
 	refused  *prometheus.CounterVec
 
 	mu      sync.Mutex
@@ -61,6 +64,7 @@ func newPort(cfg KafkaConfig, disk *disk) *port {
 		accepted: make(chan net.Conn),
 		closed:   make(chan struct{}),
 		memory:   semaphore.NewWeighted(maxFrameMemory),
+		fetches:  make(chan struct{}, maxFetches),
 		groups:   map[string]bool{},
 		refused: promauto.With(cfg.Metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "telltale_embedded_kafka_refused_total",
@@ -109,7 +113,7 @@ func (p *port) acceptTCP() {
 			_ = c.Close()
 			continue
 		}
-		p.hand(&conn{Conn: c, port: p})
+		p.hand(newConn(c, p, false))
 	}
 }
 
@@ -144,7 +148,7 @@ func (p *port) hand(c *conn) {
 func (p *port) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
-	case p.accepted <- &conn{Conn: server, port: p, inside: true}:
+	case p.accepted <- newConn(server, p, true):
 		return client, nil
 	case <-p.closed:
 		return nil, errors.Join(net.ErrClosed, client.Close(), server.Close())

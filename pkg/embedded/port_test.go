@@ -184,7 +184,7 @@ func TestSilenceFromOutside(t *testing.T) {
 				p := testPort(t)
 				client, server := net.Pipe()
 				defer func() { _ = client.Close() }()
-				c := &conn{Conn: server, port: p}
+				c := newConn(server, p, false)
 				go func() { _, _ = client.Write(harmless(1)[:tc.sent]) }()
 				begin := time.Now()
 				_, err := c.Read(make([]byte, 1))
@@ -199,7 +199,7 @@ func TestSilenceFromOutside(t *testing.T) {
 			p := testPort(t)
 			client, server := net.Pipe()
 			defer func() { _ = client.Close() }()
-			c := &conn{Conn: server, port: p}
+			c := newConn(server, p, false)
 			go func() { _, _ = client.Write(harmless(1)) }()
 			if _, err := c.Read(make([]byte, 100)); err != nil {
 				t.Fatal(err)
@@ -537,8 +537,57 @@ func FuzzRequests(f *testing.F) {
 		if !k.port.enter() {
 			t.Fatal("there are too many connections")
 		}
-		k.port.hand(&conn{Conn: server, port: k.port})
+		k.port.hand(newConn(server, k.port, false))
 		_ = client.SetDeadline(time.Now().Add(20 * time.Millisecond)) // some requests wait for others
 		_ = send(t, client, sized(append(frame, body...)))
 	})
+}
+
+// fetchFrame asks for all that there is of the topic, and to wait for a day where there is nothing.
+func fetchFrame(offset int64) []byte {
+	r := kmsg.NewPtrFetchRequest()
+	r.Version, r.MinBytes, r.MaxWaitMillis, r.MaxBytes = 4, 1, 86_400_000, 1<<31-1
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.FetchOffset, p.PartitionMaxBytes = offset, 1<<31-1
+	r.Topics = []kmsg.FetchRequestTopic{{Topic: logTopic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
+	return header{correlation: 7, request: r}.encode()
+}
+
+func TestAnswersWithRecordsAreBounded(t *testing.T) {
+	k := reader(t, t.TempDir())
+	busy := func(n int) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); len(k.port.fetches) != n; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d fetches are being answered, not %d", len(k.port.fetches), n)
+			}
+		}
+	}
+	var waiting []net.Conn
+	for range maxFetches + 4 { // each waits for a record that does not come
+		c := dialTCP(t, k)
+		if _, err := c.Write(fetchFrame(1)); err != nil {
+			t.Fatal(err)
+		}
+		waiting = append(waiting, c)
+	}
+	busy(maxFetches)
+	if err := produce(t, inside(t, k), logTopic, -1, 0); err != nil {
+		t.Errorf("the services beside them: %v", err)
+	}
+	for _, c := range waiting { // now it has come, for those that had to wait too
+		var size [frameSizeBytes]byte
+		if _, err := io.ReadFull(c, size[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	busy(0)
+	for _, c := range waiting {
+		_, _ = c.Write(fetchFrame(2))
+	}
+	busy(maxFetches)
+	for _, c := range waiting {
+		_ = c.Close()
+	}
+	busy(0)
 }

@@ -92,6 +92,9 @@ func limitFetch(r *kmsg.FetchRequest) (changed bool) {
 	if r.MaxBytes > maxFetch {
 		r.MaxBytes, changed = maxFetch, true
 	}
+	if most := int32(maxFetchWait.Milliseconds()); r.MaxWaitMillis > most {
+		r.MaxWaitMillis, changed = most, true
+	}
 	if r.Version >= 7 && (r.SessionID != 0 || r.SessionEpoch != -1) {
 		r.SessionID, r.SessionEpoch, changed = 0, -1, true
 	}

@@ -20,7 +20,7 @@ const (
 	// longest record too. Brokers take 100 MiB, and cut the connection of a client that sends more.
 	maxRequestBytes = 16 << 20
 	// keptCapacity is how long, in records, a buffer may be to be used again; an outage makes them longer.
-	keptCapacity = 1 << 14
+	keptCapacity = 1 << 12
 )
 
 // pending is a record that was not acknowledged yet, and whom to tell.
