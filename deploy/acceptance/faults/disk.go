@@ -199,7 +199,20 @@ func (d *disk) mount() error {
 	return run(exec.Command("mount", "-o", "loop,commit=300", d.file, d.at))
 }
 
-func (d *disk) unmount() error { return run(exec.Command("umount", d.at)) }
+// unmount returns when nothing is left of the mount. A container that starts at this moment has a copy of it for a
+// while, and whatever the file system still writes then would come after the cut.
+func (d *disk) unmount() error {
+	if err := run(exec.Command("umount", d.at)); err != nil {
+		return err
+	}
+	return eventually(context.Background(), brief, func() error {
+		out, err := exec.Command("losetup", "--associated", d.file).Output()
+		if err == nil && len(out) > 0 {
+			err = fmt.Errorf("the disk is still in use: %s", out)
+		}
+		return err
+	})
+}
 
 // close unmounts the disk and forgets it.
 func (d *disk) close() error { return errors.Join(d.unmount(), d.server.Unmount()) }
