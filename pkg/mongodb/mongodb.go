@@ -21,6 +21,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -55,14 +56,14 @@ func Open(uri string, files tlsfiles.Files) (*DB, error) {
 		return db, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, settings.HideURL(err, uri)
 	}
 	if parsed.Database == "" {
 		return nil, errNoDatabase
 	}
 	db.Name, db.Timeout = parsed.Database, cmp.Or(parsed.Timeout, callTimeout) // 0 would be no limit
 	if err := db.connect(); err != nil && !errors.As(err, new(*net.DNSError)) {
-		return nil, err
+		return nil, settings.HideURL(err, uri)
 	}
 	return db, nil
 }
@@ -80,19 +81,19 @@ func (db *DB) readURI() error {
 
 // connect makes the client. Only for mongodb+srv:// does it ask anybody, which is DNS.
 func (db *DB) connect() error {
-	settings := options.Client().ApplyURI(db.uri).
+	opts := options.Client().ApplyURI(db.uri).
 		SetTimeout(db.Timeout).SetServerSelectionTimeout(db.Timeout).SetConnectTimeout(db.Timeout)
-	if err := settings.Validate(); err != nil {
+	if err := opts.Validate(); err != nil {
 		return err
 	}
 	if db.files.Set() {
-		if settings.TLSConfig == nil {
+		if opts.TLSConfig == nil {
 			return errors.New("files for TLS are given, but the URI does not ask for it with tls=true")
 		}
 		// The driver would keep what it is given for ever.
-		settings.SetTLSConfig(nil).SetDialer(&dialer{files: db.files, timeout: db.Timeout})
+		opts.SetTLSConfig(nil).SetDialer(&dialer{files: db.files, timeout: db.Timeout})
 	}
-	client, err := mongo.Connect(settings)
+	client, err := mongo.Connect(opts)
 	if err != nil {
 		return fmt.Errorf("connect to mongodb: %w", err)
 	}

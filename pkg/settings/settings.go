@@ -23,6 +23,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"strings"
@@ -61,7 +62,7 @@ func parseFlags(args []string, all []*setting) error {
 			return ErrHelp
 		}
 		if !strings.HasPrefix(name, "--") {
-			return fmt.Errorf("unexpected argument %s", args[i])
+			return fmt.Errorf("unexpected argument %d: all are flags", i+1) // it may be a password
 		}
 		s, ok := flags[name[len("--"):]]
 		switch {
@@ -112,6 +113,10 @@ func (s *setting) complete() error {
 
 func (s *setting) setFromFile(file string) error {
 	content, err := os.ReadFile(file)
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		return failed.Err // without the path, which is the value of the setting
+	}
 	if err != nil {
 		return err
 	}

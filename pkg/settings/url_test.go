@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -15,11 +16,18 @@ func TestPasswordThatHidesTheHost(t *testing.T) {
 	} {
 		t.Setenv("TEST_URL", value)
 		err := Parse(nil, new(command))
-		if err == nil || !strings.HasPrefix(err.Error(), "TEST_URL=") || !strings.Contains(err.Error(), "%2F") {
+		if err == nil || !strings.HasPrefix(err.Error(), "TEST_URL:") || !strings.Contains(err.Error(), "%2F") {
 			t.Errorf("%s: %v, want an error that names the variable and says how to escape", value, err)
 		}
 	}
+	for _, value := range []string{"tcp://bridge:1mosquitto:1883", "mongodb://u:pa:1,b:2/iot", "mongodb://a:1,u:pb:2", "redis://x@:1redis:6379/0"} {
+		t.Setenv("TEST_URL", value)
+		if err := Parse(nil, new(command)); !errors.Is(err, errHost) {
+			t.Errorf("%s: %v, want %v", value, err, errHost)
+		}
+	}
 	for _, value := range []string{
+		"tcp://[::1]:1883", "tcp://u:p@[::1]", "tcp://u:a:b:c@mosquitto:1883/",
 		"redis://:a@b@redis:6379/0", "redis://:12%233@redis:6379/0", "mongodb://u:p@a:1,b:2/iot?authSource=admin", "mongodb://u:1#2@a/iot",
 		"postgres://db/iot?user=iot@server", "postgres://db/iot?sslmode=disable&user=iot@server", "tcp://mosquitto", "tcp://mosquitto:1883/", "no/url@all",
 	} {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -66,7 +67,7 @@ func config(rawURL string) (*mysql.Config, error) {
 	addr := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "3306"))
 	cfg, err := mysql.ParseDSN("tcp(" + addr + ")/?" + u.Query().Encode())
 	if err != nil {
-		return nil, fmt.Errorf("parameters of mysql URL: %w", err)
+		return nil, fmt.Errorf("parameters of mysql URL: %w", settings.HideURL(err, rawURL))
 	}
 	cfg.DBName = strings.TrimPrefix(u.Path, "/")
 	cfg.User = u.User.Username()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -69,7 +70,7 @@ func config(rawURL string) (*pgx.ConnConfig, error) {
 		if errors.As(err, &e) && e.Unwrap() != nil {
 			err = e.Unwrap() // e itself quotes the URL
 		}
-		return nil, fmt.Errorf("parameters of postgres URL: %w", err)
+		return nil, fmt.Errorf("parameters of postgres URL: %w", settings.HideURL(err, rawURL))
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 5 * time.Second

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -136,6 +137,9 @@ func parseURL(s string) (*url.URL, error) {
 	case u.Port() == "":
 		u.Host += ":" + port
 	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || n == 0 {
+		return nil, errors.New("the port must be a number from 1 to 65535")
+	}
 	return u, nil
 }
 
@@ -146,6 +150,6 @@ func defaultPort(scheme string) (string, error) {
 	case "ssl", "tls", "mqtts":
 		return "8883", nil
 	default:
-		return "", fmt.Errorf("scheme %q is none of tcp, mqtt, ssl, tls, mqtts", scheme)
+		return "", errors.New("must start with tcp://, mqtt://, ssl://, tls:// or mqtts://")
 	}
 }
