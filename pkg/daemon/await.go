@@ -58,3 +58,32 @@ func Await(ctx context.Context, log *slog.Logger, what string, op func(context.C
 		}
 	}
 }
+
+// keepEvery is how often Keep looks at a store.
+const keepEvery = 5 * time.Second
+
+// Store is what Keep needs of one.
+type Store interface {
+	Prepare(ctx context.Context) error
+	Check(ctx context.Context) error
+}
+
+// Keep has s, which was prepared, prepared again whenever its Check fails: what it has lost while it was in use, its
+// tables or its indexes, is made again without a restart. It returns when ctx ends.
+func Keep(ctx context.Context, log *slog.Logger, what string, s Store) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(keepEvery):
+		}
+		err := s.Check(ctx)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		log.Warn("preparing a store again", "store", what, "err", settings.Redact(err.Error()))
+		if Await(ctx, log, what, s.Prepare) == nil {
+			log.Info("store is prepared again", "store", what)
+		}
+	}
+}

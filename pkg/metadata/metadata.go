@@ -25,10 +25,11 @@ import (
 // long; or a new device's id or a query's limit is out of range.
 type Store interface {
 	iot.MetadataStore
-	// Prepare brings the tables to the version that this program needs. Running it in several
-	// processes at once is safe. The owner repeats it while it fails.
+	// Prepare brings the tables to the version that this program needs, and makes those again that were
+	// dropped. Running it in several processes at once is safe. The owner repeats it while it fails, or Check
+	// does.
 	Prepare(ctx context.Context) error
-	// Check is nil when the store answers.
+	// Check is nil when the store answers and, once prepared, has its tables.
 	Check(ctx context.Context) error
 	Close() error
 }

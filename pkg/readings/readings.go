@@ -18,9 +18,9 @@ type Store interface {
 	iot.ReadingWriter
 	iot.ReadingReader
 	// Prepare creates what the store needs (tables, indexes) where it is missing. The owner of the
-	// store calls it before the first insert, and repeats it while it fails.
+	// store calls it before the first insert, and repeats it while it fails, or Check does.
 	Prepare(ctx context.Context) error
-	// Check is nil when the store answers.
+	// Check is nil when the store answers and, once Prepare was called, nothing of that is missing.
 	Check(ctx context.Context) error
 	Close() error
 }

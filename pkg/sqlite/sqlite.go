@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -90,11 +91,14 @@ func open(path string, connections int, options url.Values) (*sql.DB, error) {
 	return db, nil
 }
 
-// Check is nil when the file can be read.
-func (db *DB) Check(ctx context.Context) error {
-	var tables int
-	if err := db.Read.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+// Check is nil when the file can be read, and has the table.
+func (db *DB) Check(ctx context.Context, table string) error {
+	var n int
+	if err := db.Read.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = ?", table).Scan(&n); err != nil {
 		return fmt.Errorf("read schema of %s: %w", db.Path, err)
+	}
+	if n == 0 {
+		return fmt.Errorf("table %s of %s is missing", table, db.Path)
 	}
 	return nil
 }
@@ -113,6 +117,11 @@ func IsUnique(err error) bool {
 
 // IsForeignKey reports whether err is the refusal of a row because the row it refers to does not exist.
 func IsForeignKey(err error) bool { return hasCode(err, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY) }
+
+// IsNoTable reports whether err is about a table that does not exist. SQLite has no code of its own for that.
+func IsNoTable(err error) bool {
+	return hasCode(err, sqlite3.SQLITE_ERROR) && strings.Contains(err.Error(), "no such table")
+}
 
 func hasCode(err error, codes ...int) bool {
 	var e *sqlite.Error

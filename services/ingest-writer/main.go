@@ -49,6 +49,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	defer letters.Close() //nolint:errcheck // every write was answered before
 	p.Started()
 	p.Health.Register(ctx, "mongodb", store)
+	p.Health.Register(ctx, "mongodb (dead letters)", letters)
 
 	w := &writer.Writer{Kafka: c.Config, Store: store, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
 	k := &keeper.Keeper{Kafka: c.Config, Store: letters, Log: p.Log, Metrics: p.Metrics, Health: p.Health}

@@ -8,8 +8,7 @@ package mongo
 
 import (
 	"context"
-	"fmt"
-	"time"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -23,13 +22,12 @@ import (
 
 // Store is a deadletters.Store.
 type Store struct {
-	*mongodb.DB // Check and Close are its own
+	*mongodb.DB
+	indexes  mongodb.Indexes
+	prepared atomic.Bool
 }
 
-const (
-	collectionName = "dead_letters"
-	indexTimeout   = time.Hour // building an index takes long where there is a lot of data
-)
+const collectionName = "dead_letters"
 
 // Open returns the store in the database that uri, as MongoDB defines connection strings, names in its
 // path. With tls=true the connections are secured by files. Open does not wait for the server.
@@ -38,7 +36,13 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db}, nil
+	newest := bson.D{{Key: fieldReceived, Value: -1}, {Key: fieldID, Value: -1}}
+	return &Store{DB: db, indexes: mongodb.Indexes{DB: db, Collection: collectionName, Want: []mongodb.Index{
+		{Keys: newest},
+		{Keys: append(bson.D{{Key: fieldReason, Value: 1}}, newest...)},
+		{Keys: append(bson.D{{Key: fieldDevice, Value: 1}}, newest...)},
+		{Keys: bson.D{{Key: fieldStored, Value: 1}}, Expires: iot.LetterRetention},
+	}}}, nil
 }
 
 func (s *Store) collection(ctx context.Context) (*mongo.Collection, error) {
@@ -53,28 +57,15 @@ func (s *Store) collection(ctx context.Context) (*mongo.Collection, error) {
 
 // Prepare creates the indexes that are missing.
 func (s *Store) Prepare(ctx context.Context) error {
-	if err := s.Check(ctx); err != nil { // at once, while what follows may take long
-		return err
+	s.prepared.Store(true)
+	return s.indexes.Make(ctx)
+}
+
+// Check is nil when the server answers and, of a replica set, there is a primary; of a prepared store, when all
+// indexes are there, too.
+func (s *Store) Check(ctx context.Context) error {
+	if !s.prepared.Load() {
+		return s.DB.Check(ctx)
 	}
-	collection, err := s.collection(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
-	defer cancel()
-	newest := bson.D{{Key: fieldReceived, Value: -1}, {Key: fieldID, Value: -1}}
-	for _, index := range []mongo.IndexModel{
-		{Keys: newest},
-		{Keys: append(bson.D{{Key: fieldReason, Value: 1}}, newest...)},
-		{Keys: append(bson.D{{Key: fieldDevice, Value: 1}}, newest...)},
-		{
-			Keys:    bson.D{{Key: fieldStored, Value: 1}},
-			Options: options.Index().SetExpireAfterSeconds(int32(iot.LetterRetention / time.Second)),
-		},
-	} {
-		if _, err := collection.Indexes().CreateOne(ctx, index); err != nil {
-			return fmt.Errorf("create index %v of %s.%s: %w", index.Keys, s.Name, collectionName, err)
-		}
-	}
-	return nil
+	return s.indexes.Check(ctx)
 }

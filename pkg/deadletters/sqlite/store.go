@@ -59,8 +59,8 @@ func (s *Store) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// Check is nil when the file can be read.
-func (s *Store) Check(ctx context.Context) error { return s.db.Check(ctx) }
+// Check is nil when the file can be read, and has the table.
+func (s *Store) Check(ctx context.Context) error { return s.db.Check(ctx, "dead_letters") }
 
 // Close closes the file. It waits for the calls that are running.
 func (s *Store) Close() error { return s.db.Close() }

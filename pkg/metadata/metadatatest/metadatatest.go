@@ -24,6 +24,8 @@ type Database struct {
 	URL  string  // a store's, of this database; "" for SQLite
 	File string  // of SQLite
 	SQL  *sql.DB // the same database without a store
+	// DropUsers are statements that drop the table of users, and leave that of devices.
+	DropUsers []string
 	// Waiting is a query that returns to a transaction how many others wait for it; "" where a database
 	// does not tell.
 	Waiting string
@@ -41,6 +43,7 @@ func Run(t *testing.T, empty func(testing.TB) Database) {
 		{"generated ids", generatedIDs()},
 		{"registration", registration()},
 		{"preparation", preparation()},
+		{"dropped tables", dropped()},
 		{"together", together()},
 	}
 	for _, g := range groups {

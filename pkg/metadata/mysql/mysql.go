@@ -122,6 +122,8 @@ func meaning(err error) error {
 		return iot.ErrInvalid
 	case 1213: // ER_LOCK_DEADLOCK
 		return sqlstore.ErrRolledBack
+	case 1146: // ER_NO_SUCH_TABLE
+		return sqlstore.ErrIncomplete
 	default:
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata"
@@ -58,6 +59,48 @@ func TestAPreparationThatBrokeOffIsFinished(t *testing.T) {
 	}
 }
 
+// A session whose database is dropped has none, also when one of the same name is created.
+func TestADatabaseThatWasDroppedAndCreated(t *testing.T) {
+	db := emptyOn(metadatatest.ServerURL(t, "TEST_MYSQL_URL"))(t)
+	s, err := metadata.Open(db.URL, tlsfiles.Files{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var sessions errgroup.Group
+	for range 50 {
+		sessions.Go(func() error { _, err := s.EnsureDevices(t.Context(), []iot.DeviceID{1}); return err })
+	}
+	if err := sessions.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := u.Path[1:]
+	for _, statement := range []string{"DROP DATABASE " + name, "CREATE DATABASE " + name} {
+		if _, err := db.SQL.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Check(t.Context()); err == nil {
+		t.Error("Check is nil")
+	}
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		sessions.Go(func() error { _, err := s.EnsureDevices(t.Context(), []iot.DeviceID{1}); return err })
+	}
+	if err := sessions.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // emptyOn returns a function that creates an empty database beside the one that server names.
 func emptyOn(server string) func(testing.TB) metadatatest.Database {
 	return func(t testing.TB) metadatatest.Database {
@@ -82,6 +125,7 @@ func emptyOn(server string) func(testing.TB) metadatatest.Database {
 		cfg.DBName, u.Path = name, "/"+name
 		return metadatatest.Database{
 			URL: u.String(), SQL: open(t, cfg),
+			DropUsers: []string{"SET foreign_key_checks = 0", "DROP TABLE users", "SET foreign_key_checks = 1"},
 			Waiting: "SELECT COUNT(*) FROM performance_schema.data_lock_waits w JOIN performance_schema.threads t " +
 				"ON t.THREAD_ID = w.BLOCKING_THREAD_ID WHERE t.PROCESSLIST_ID = CONNECTION_ID()",
 		}

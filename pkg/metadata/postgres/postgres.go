@@ -99,6 +99,8 @@ func meaning(err error) error {
 		return iot.ErrInvalid
 	case "40P01", "40001": // deadlock_detected, serialization_failure
 		return sqlstore.ErrRolledBack
+	case "42P01": // undefined_table
+		return sqlstore.ErrIncomplete
 	default:
 		return nil
 	}

@@ -83,7 +83,8 @@ func emptyOn(server string) func(testing.TB) metadatatest.Database {
 			db.Close()
 		})
 		return metadatatest.Database{
-			URL: u.String(), SQL: db,
+			DropUsers: []string{"DROP TABLE users CASCADE"},
+			URL:       u.String(), SQL: db,
 			Waiting: "SELECT COUNT(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))",
 		}
 	}

@@ -37,6 +37,8 @@ func meaning(err error) error {
 		return iot.ErrConflict
 	case sqlite.IsForeignKey(err):
 		return iot.ErrInvalid
+	case sqlite.IsNoTable(err):
+		return sqlstore.ErrIncomplete
 	default:
 		return nil
 	}

@@ -35,7 +35,10 @@ func empty(t testing.TB) metadatatest.Database {
 			t.Error(err)
 		}
 	})
-	return metadatatest.Database{File: path, SQL: db.Write}
+	return metadatatest.Database{
+		File: path, SQL: db.Write,
+		DropUsers: []string{"PRAGMA foreign_keys = 0", "DROP TABLE users", "PRAGMA foreign_keys = 1"},
+	}
 }
 
 // TestDamage: an error of a file names it.

@@ -69,10 +69,7 @@ func (s *Store) missing(ctx context.Context, ids []iot.DeviceID) ([]iot.DeviceID
 // ErrInvalid: the user was deleted.
 func (s *Store) register(ctx context.Context, ids []iot.DeviceID) error {
 	return s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
-		owner, err := findOne(ctx, tx, scanUser, selectUsers+"WHERE username = ?", iot.DefaultUsername)
-		if errors.Is(err, iot.ErrNotFound) {
-			owner, err = insertUser(ctx, tx, iot.User{Username: iot.DefaultUsername, Email: iot.DefaultEmail})
-		}
+		owner, err := defaultUser(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -83,4 +80,13 @@ func (s *Store) register(ctx context.Context, ids []iot.DeviceID) error {
 		_, err = tx.NewInsert().Model(&rows).Exec(ctx)
 		return err
 	})
+}
+
+// defaultUser returns the user that owns what nobody else does, and creates it when it is missing.
+func defaultUser(ctx context.Context, tx bun.Tx) (iot.User, error) {
+	user, err := findOne(ctx, tx, scanUser, selectUsers+"WHERE username = ?", iot.DefaultUsername)
+	if errors.Is(err, iot.ErrNotFound) {
+		return insertUser(ctx, tx, iot.User{Username: iot.DefaultUsername, Email: iot.DefaultEmail})
+	}
+	return user, err
 }

@@ -22,6 +22,8 @@ type idState struct {
 	greatestDeleted iot.DeviceID
 }
 
+var errNoIDState = errors.New("the row of table device_ids is missing")
+
 // lockIDs returns the row, which nobody else reads or changes until tx ends. It comes first in a
 // transaction, so that those that need it never wait for one another with something else locked.
 func (s *Store) lockIDs(ctx context.Context, tx bun.Tx) (idState, error) {
@@ -29,7 +31,7 @@ func (s *Store) lockIDs(ctx context.Context, tx bun.Tx) (idState, error) {
 		return rows.Scan(&row.lastGenerated, &row.greatestDeleted)
 	}, "SELECT last_generated, greatest_deleted FROM device_ids WHERE id = 1"+s.dialect.ForUpdate)
 	if errors.Is(err, iot.ErrNotFound) {
-		return idState{}, errors.New("the row of table device_ids is missing")
+		return idState{}, errNoIDState
 	}
 	return row, err
 }

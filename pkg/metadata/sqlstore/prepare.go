@@ -5,10 +5,13 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"github.com/uptrace/bun"
 )
 
 // versionTable records which migrations were run.
@@ -26,14 +29,23 @@ const (
 
 var errLocked = errors.New("another process is at it, and has not finished for " + lockPatience.String())
 
-// Prepare creates the tables, or brings them to the version that this program needs.
+// Prepare creates the tables, or brings them to the version that this program needs. Tables that were dropped are
+// made again. Once it has succeeded it costs a query, until something is missing.
 func (s *Store) Prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
-	if err := s.Check(ctx); err != nil { // the quick answer of a server that is away or hangs
+	err := s.Check(ctx)
+	if err == nil && s.prepared.Load() {
+		return nil
+	}
+	if err != nil && !errors.Is(err, ErrIncomplete) { // the quick answer of a server that is away or hangs
 		return s.wrap("prepare tables", err)
 	}
-	return s.wrap("prepare tables", s.exclusively(ctx, func() error { return s.migrate(ctx) }))
+	if err := s.exclusively(ctx, func() error { return s.migrate(ctx) }); err != nil {
+		return s.wrap("prepare tables", err)
+	}
+	s.prepared.Store(true)
+	return nil
 }
 
 func (s *Store) migrate(ctx context.Context) error {
@@ -46,8 +58,52 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = provider.Up(ctx)
-	return err
+	if _, err := provider.Up(ctx); err != nil {
+		return err
+	}
+	err = s.complete(ctx)
+	if !errors.Is(err, ErrIncomplete) {
+		return err
+	}
+	// What the versions say is there is not: somebody has dropped it.
+	if _, err := s.write.ExecContext(ctx, "DELETE FROM "+versionTable+" WHERE version_id > 0"); err != nil {
+		return err
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return err
+	}
+	return s.adopt(ctx)
+}
+
+// complete is nil when all tables are there, and ErrIncomplete where one is not.
+func (s *Store) complete(ctx context.Context) error {
+	ids, err := find(ctx, s.read, scanID, "SELECT id FROM users WHERE id = 0 "+
+		"UNION ALL SELECT id FROM devices WHERE id = 0 UNION ALL SELECT id FROM device_ids WHERE id = 1")
+	switch {
+	case err == nil && !slices.Contains(ids, 1):
+		return fmt.Errorf("%w: %w", ErrIncomplete, errNoIDState)
+	case err != nil && errors.Is(s.dialect.Meaning(err), ErrIncomplete):
+		return fmt.Errorf("%w: %w", ErrIncomplete, err)
+	default:
+		return err
+	}
+}
+
+// adopt gives the devices whose owners went with the table of users to the default user.
+func (s *Store) adopt(ctx context.Context) error {
+	const orphans = "user_id NOT IN (SELECT id FROM users)"
+	return s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		first, err := find(ctx, tx, scanID, "SELECT id FROM devices WHERE "+orphans+" LIMIT 1")
+		if err != nil || len(first) == 0 {
+			return err
+		}
+		owner, err := defaultUser(ctx, tx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE devices SET user_id = ? WHERE "+orphans, owner.ID)
+		return err
+	})
 }
 
 // exclusively runs f while no other process runs it. goose's own locks come too late for an empty database:

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -26,28 +27,33 @@ import (
 
 // Dialect is what one kind of database does differently.
 type Dialect struct {
-	SQL        schema.Dialect // how values are written
-	Versions   goose.Dialect  // how the versions of the tables are recorded
-	File       string         // which errors name; "" is a server
-	Migrations fs.FS          // in the folder migrations a file of SQL per version, 00001_name.sql and so on
+	SQL      schema.Dialect // how values are written
+	Versions goose.Dialect  // how the versions of the tables are recorded
+	File     string         // which errors name; "" is a server
+	// Migrations has in the folder migrations a file of SQL per version, 00001_name.sql and so on. Each can be
+	// run again on tables of any later version: it makes what is missing, and leaves what is there.
+	Migrations fs.FS
 
 	// Lock is a query whose one value is 1 once its session has a lock that no other session has in
 	// this database, and that ends with the session. While another has it the query returns another value,
 	// within a second or so. Without one (""), each migration must be a transaction that fails
-	// when it is run a second time.
+	// when its version is recorded a second time.
 	Lock string
 	// ForUpdate, at the end of a query, keeps others from changing the rows that it finds, or from
 	// referring to them, until the transaction ends. It is "" where transactions take turns anyway.
 	ForUpdate string
 	// Meaning returns iot.ErrConflict for the refusal of a row because a unique value of it is taken,
 	// iot.ErrInvalid because a row that it refers to does not exist, ErrRolledBack where a transaction is
-	// to be repeated, and nil for every other error.
+	// to be repeated, ErrIncomplete for a table that does not exist, and nil for every other error.
 	Meaning func(error) error
 }
 
 // ErrRolledBack means that a transaction was rolled back to let another go on, or for a generated id that a row
 // has, and succeeds when it is repeated as often as it takes.
 var ErrRolledBack = errors.New("rolled back, to be repeated")
+
+// ErrIncomplete means that a table does not exist, or lacks what must be in it.
+var ErrIncomplete = errors.New("a table is missing")
 
 // callTimeout bounds every call, so that a database that hangs is one that is away.
 const callTimeout = 10 * time.Second
@@ -56,6 +62,7 @@ const callTimeout = 10 * time.Second
 type Store struct {
 	dialect     Dialect
 	read, write *bun.DB
+	prepared    atomic.Bool
 }
 
 // New returns a store that reads from one pool of connections and writes to another, or the same. The
@@ -82,11 +89,14 @@ func LimitPool(db *sql.DB) {
 	db.SetConnMaxLifetime(30 * time.Minute)
 }
 
-// Check is nil when the database answers.
+// Check is nil when the database answers; of a prepared store, when its tables are there, too.
 func (s *Store) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return s.wrap("check metadata store", s.read.PingContext(ctx))
+	if !s.prepared.Load() {
+		return s.wrap("check metadata store", s.read.PingContext(ctx))
+	}
+	return s.wrap("check metadata store", s.complete(ctx))
 }
 
 // Close closes all connections. It waits for the statements that are running.

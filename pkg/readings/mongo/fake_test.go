@@ -28,6 +28,11 @@ func (a answers) start(t *testing.T) (store readings.Store, inserts <-chan bson.
 		{Key: "minWireVersion", Value: 0}, {Key: "maxWireVersion", Value: 25},
 		{Key: "maxBsonObjectSize", Value: 16 << 20}, {Key: "maxMessageSizeBytes", Value: 48 << 20}, {Key: "maxWriteBatchSize", Value: 100_000},
 	}
+	if a["listIndexes"] == nil {
+		a["listIndexes"] = indexes(
+			bson.D{{Key: "key", Value: bson.D{{Key: "device_id", Value: 1.0}, {Key: "timestamp", Value: int64(1)}}}, {Key: "unique", Value: true}},
+			bson.D{{Key: "key", Value: bson.D{{Key: "moved", Value: 1}}}, {Key: "unique", Value: true}, {Key: "sparse", Value: true}})
+	}
 	a["hello"], a["isMaster"], a["ismaster"], a["endSessions"] = hello, hello, hello, bson.D{{Key: "ok", Value: 1}}
 	received := make(chan bson.Raw, 10)
 	l := listen(t)
@@ -127,6 +132,13 @@ func TestInsertCommand(t *testing.T) {
 	if diff := cmp.Diff(want, got[:min(len(got), len(want))]); diff != "" {
 		t.Errorf("command (-want +got):\n%s", diff)
 	}
+}
+
+// indexes is the answer to a look at them.
+func indexes(specifications ...any) bson.D {
+	return bson.D{{Key: "ok", Value: 1}, {Key: "cursor", Value: bson.D{
+		{Key: "id", Value: int64(0)}, {Key: "ns", Value: "iot.readings"}, {Key: "firstBatch", Value: bson.A(specifications)},
+	}}}
 }
 
 // found is the answer to a find.

@@ -53,12 +53,21 @@ type plan struct {
 	settled []key     // where one gave way whose new place is known
 }
 
-// InsertReadings implements iot.ReadingWriter.
-//
-// The first round inserts without a look at what is there. Whatever clashes is looked at in the next one; see
-// settle.go.
-func (s *Store) InsertReadings(ctx context.Context, batch []iot.Reading) (iot.Inserted, error) {
-	var result iot.Inserted
+// InsertReadings implements iot.ReadingWriter. It fails while the collection lacks a unique index.
+func (s *Store) InsertReadings(ctx context.Context, batch []iot.Reading) (result iot.Inserted, err error) {
+	if err = s.guarded(ctx); err == nil {
+		result, err = s.insertAll(ctx, batch)
+	}
+	if err != nil {
+		s.looked.Store(0) // the server may come back with less
+		return iot.Inserted{}, fmt.Errorf("insert readings: %w", err)
+	}
+	return result, nil
+}
+
+// insertAll stores batch. The first round inserts without a look at what is there. Whatever clashes is looked at
+// in the next one; see settle.go.
+func (s *Store) insertAll(ctx context.Context, batch []iot.Reading) (result iot.Inserted, err error) {
 	p := firstPlan(batch)
 	for range maxRounds {
 		rest, err := s.carryOut(ctx, p, &result)
@@ -70,10 +79,10 @@ func (s *Store) InsertReadings(ctx context.Context, batch []iot.Reading) (iot.In
 			p, err = s.plan(ctx, rest, &result)
 		}
 		if err != nil {
-			return iot.Inserted{}, fmt.Errorf("insert readings: %w", err)
+			return result, err
 		}
 	}
-	return iot.Inserted{}, fmt.Errorf("insert readings: %w", errUnsettled)
+	return result, errUnsettled
 }
 
 // firstPlan inserts each reading at its own time. Where there are several of a device with stamps of a server,

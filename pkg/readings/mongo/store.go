@@ -4,16 +4,21 @@
 // A reading counts as stored when a majority of the replica set has it in its journal. While the server is
 // away or does not answer a call fails after 5 s, or what timeoutMS in the URI says, and may be repeated: the
 // unique index on device and time keeps readings from being stored twice. The driver reconnects by itself.
+//
+// A collection may lose its indexes while it is in use: dropped, lost with the server's disk, restored without
+// them. Therefore nothing is inserted unless the unique ones were there a moment ago, nor after a failure before
+// they were looked at. Repair is for a collection that holds readings twice, in which they cannot be made.
 package mongo
 
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
@@ -23,8 +28,12 @@ import (
 
 // Store is a readings.Store.
 type Store struct {
-	*mongodb.DB // Check and Close are its own
-	taken       taken.Stretches
+	*mongodb.DB
+	indexes  mongodb.Indexes
+	prepared atomic.Bool
+	looking  singleflight.Group
+	looked   atomic.Int64 // when the unique indexes were last there, in Unix ms; 0: look again
+	taken    taken.Stretches
 }
 
 var (
@@ -34,8 +43,11 @@ var (
 
 const (
 	collectionName = "readings"
-	indexTimeout   = time.Hour   // building an index takes long where there is a lot of data
-	countTimeout   = time.Minute // so does counting
+	countTimeout   = time.Minute // it takes long where there is a lot of data
+	// lookEvery is how old the look at the indexes may be that an insert relies on. It bounds for how long
+	// readings go unguarded into a collection that somebody has dropped. With each insert, a look would take a
+	// quarter as much processor time as the insert.
+	lookEvery = 100 * time.Millisecond
 )
 
 // Open returns the store in the database that uri, as MongoDB defines connection strings, names in its
@@ -45,43 +57,60 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{DB: db}, nil
+	return &Store{DB: db, indexes: mongodb.Indexes{DB: db, Collection: collectionName, Want: []mongodb.Index{
+		unique,
+		// That a reading which was moved is not stored twice; there are few of them.
+		{Keys: bson.D{{Key: fieldMoved, Value: 1}}, Unique: true, Sparse: true},
+		newest,
+	}}}, nil
 }
+
+// The unique index serves the readings of one device, newest first, the other one those of all.
+var (
+	unique = mongodb.Index{Keys: bson.D{{Key: fieldDevice, Value: 1}, {Key: fieldAt, Value: 1}}, Unique: true}
+	newest = mongodb.Index{Keys: bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}}
+)
 
 // Prepare creates the indexes that are missing. That fails where readings of the same device and time are
 // stored already.
 func (s *Store) Prepare(ctx context.Context) error {
-	if err := s.Check(ctx); err != nil { // at once, while what follows may take long
-		return err
+	s.prepared.Store(true)
+	err := s.indexes.Make(ctx)
+	if mongo.IsDuplicateKeyError(err) {
+		return fmt.Errorf("%w; ingest-writer repair mends a collection that holds readings twice", err)
 	}
-	collection, err := s.collection(ctx)
-	if err != nil {
-		return err
+	return err
+}
+
+// Check is nil when the server answers and, of a replica set, there is a primary; of a prepared store, when all
+// indexes are there, too.
+func (s *Store) Check(ctx context.Context) error {
+	if !s.prepared.Load() {
+		return s.DB.Check(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
-	defer cancel()
-	// The unique index serves the readings of one device, newest first, the other one those of all.
-	// Left to itself, the driver gives them the names that every driver would.
-	unique := mongo.IndexModel{
-		Keys:    bson.D{{Key: fieldDevice, Value: 1}, {Key: fieldAt, Value: 1}},
-		Options: options.Index().SetUnique(true),
+	return s.indexes.Check(ctx)
+}
+
+// guarded is nil when the unique indexes are there, or were a moment ago. Calls share a look.
+func (s *Store) guarded(ctx context.Context) error {
+	if time.Since(time.UnixMilli(s.looked.Load())) < lookEvery {
+		return nil
 	}
-	// That a reading which was moved is not stored twice; there are few of them.
-	moved := mongo.IndexModel{
-		Keys:    bson.D{{Key: fieldMoved, Value: 1}},
-		Options: options.Index().SetUnique(true).SetSparse(true),
+	result := s.looking.DoChan("", func() (any, error) {
+		err := s.indexes.CheckUnique(context.WithoutCancel(ctx))
+		if err == nil {
+			s.looked.Store(time.Now().UnixMilli())
+		} else {
+			s.taken.Forget() // what it has seen may not be there any more
+		}
+		return nil, err
+	})
+	select {
+	case r := <-result:
+		return r.Err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	newest := mongo.IndexModel{Keys: bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}}
-	if _, err := collection.Indexes().CreateOne(ctx, unique); err != nil {
-		return fmt.Errorf("create unique index (%s, %s) of %s: %w", fieldDevice, fieldAt, s.name(), err)
-	}
-	if _, err := collection.Indexes().CreateOne(ctx, moved); err != nil {
-		return fmt.Errorf("create unique index (%s) of %s: %w", fieldMoved, s.name(), err)
-	}
-	if _, err := collection.Indexes().CreateOne(ctx, newest); err != nil {
-		return fmt.Errorf("create index (%s, %s) of %s: %w", fieldAt, fieldDevice, s.name(), err)
-	}
-	return nil
 }
 
 // name returns the full name of the collection.

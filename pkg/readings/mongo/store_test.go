@@ -184,7 +184,7 @@ func TestPrepare(t *testing.T) {
 		if err == nil {
 			t.Fatal("Prepare succeeded")
 		}
-		for _, part := range []string{"unique", "device_id", "timestamp", db.Name() + ".readings", "E11000"} {
+		for _, part := range []string{"unique", "device_id", "timestamp", db.Name() + ".readings", "E11000", "ingest-writer repair"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%q does not mention %q", err, part)
 			}

@@ -138,8 +138,8 @@ func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) (err error) {
 	return tx.Commit()
 }
 
-// Check is nil when the file can be read.
-func (s *Store) Check(ctx context.Context) error { return s.db.Check(ctx) }
+// Check is nil when the file can be read, and has the table.
+func (s *Store) Check(ctx context.Context) error { return s.db.Check(ctx, "readings") }
 
 // Close closes the file. It waits for the calls that are running.
 func (s *Store) Close() error { return s.db.Close() }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
@@ -84,7 +85,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 	if err := consumer.EnsureTopics(ctx); err != nil {
 		return err
 	}
-	return consumer.Run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { daemon.Keep(ctx, k.Log, "store of dead letters", k.Store); return nil })
+	g.Go(func() error { return consumer.Run(ctx) })
+	return g.Wait()
 }
 
 // read returns the letters in batch.

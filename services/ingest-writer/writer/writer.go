@@ -85,11 +85,12 @@ func (w *Writer) Run(ctx context.Context) error {
 		return err
 	}
 	// The producer outlives the consumer's handlers, which may still send dead letters.
-	var g errgroup.Group
+	g, ctx := errgroup.WithContext(ctx)
 	producing, stopProducing := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() { time.AfterFunc(kafka.HandlerGrace, stopProducing) })
 	g.Go(func() error { return producer.Run(producing) })
 	g.Go(func() error { defer stopProducing(); return consumer.Run(ctx) })
+	g.Go(func() error { daemon.Keep(ctx, w.Log, "readings store", w.Store); return nil })
 	return g.Wait()
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
+	files "github.com/telltale-iot/telltale/pkg/sqlite"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 )
 
@@ -94,6 +95,29 @@ func TestLetterTooLargeForItsTopic(t *testing.T) {
 	}
 }
 
+// TestTableThatWasDropped takes its table away from a store that the writer has prepared.
+func TestTableThatWasDropped(t *testing.T) {
+	e := newEnvironment(t)
+	e.start()
+	first, second := measured(1, 0, 20), measured(1, 1, 20)
+	e.produce(event.Record(e.kafka.Topic, first))
+	e.eventually("the first reading is stored", func() bool { return len(e.stored()) == 1 })
+	db, err := files.Open(e.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // it is to be thrown away
+	if _, err := db.Write.ExecContext(t.Context(), "DROP TABLE readings"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.store.Check(t.Context()); err == nil {
+		t.Error("Check is nil without the table")
+	}
+	e.produce(event.Record(e.kafka.Topic, second))
+	e.eventually("the second reading is stored", func() bool { return len(e.stored()) == 1 })
+	e.expectStored(second)
+}
+
 func TestOutageOfTheStore(t *testing.T) {
 	e := newEnvironment(t)
 	const n = 2500
@@ -131,6 +155,7 @@ type environment struct {
 	kafka    kafka.Config
 	producer *kafka.Producer
 	store    *store
+	file     string // of the store
 	metrics  *prometheus.Registry
 	stop     func()
 }
@@ -165,7 +190,8 @@ func newEnvironment(t *testing.T) *environment {
 		t.Cleanup(func() { _ = broker.Close() })
 		e.kafka.Brokers = []string{broker.Addr()}
 	}
-	opened, err := sqlite.Open(filepath.Join(t.TempDir(), "readings.db"), slog.New(slog.DiscardHandler))
+	e.file = filepath.Join(t.TempDir(), "readings.db")
+	opened, err := sqlite.Open(e.file, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
@@ -72,7 +73,10 @@ func (r *Registrar) Run(ctx context.Context) error {
 	if err := consumer.EnsureTopics(ctx); err != nil {
 		return err
 	}
-	return consumer.Run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { daemon.Keep(ctx, r.Log, "metadata store", r.Store); return nil })
+	g.Go(func() error { return consumer.Run(ctx) })
+	return g.Wait()
 }
 
 // devices returns the ids in batch, ascending, each once.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlite"
+	files "github.com/telltale-iot/telltale/pkg/sqlite"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 )
 
@@ -44,6 +46,28 @@ func TestRegistrar(t *testing.T) {
 				if err := another.DeleteDevice(t.Context(), 7); err != nil {
 					t.Fatal(err)
 				}
+			}
+		}},
+		{"a table that was dropped is made again, and devices register again as they report", func(t *testing.T, w *world) {
+			w.start(t, w.store)
+			w.publish(t, 7)
+			w.awaitDevice(t, 7)
+			db, err := files.Open(w.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close() //nolint:errcheck // it is to be thrown away
+			if _, err := db.Write.ExecContext(t.Context(), "DROP TABLE devices"); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.store.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "devices") {
+				t.Errorf("Check: %v", err)
+			}
+			w.publish(t, 7, 8)
+			w.awaitDevice(t, 7)
+			w.awaitDevice(t, 8)
+			if err := w.store.Check(t.Context()); err != nil {
+				t.Error(err)
 			}
 		}},
 		{"a registered device stays as it is", func(t *testing.T, w *world) {

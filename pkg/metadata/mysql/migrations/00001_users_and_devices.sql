@@ -1,6 +1,7 @@
 -- +goose Up
 
--- MySQL commits each of these statements by itself, so each can be run again after a failure half-way.
+-- MySQL commits each of these statements by itself. Each can be run again: after a failure half-way, or where
+-- some of it was dropped.
 
 -- Two usernames are the same only when they are the same to the letter: utf8mb4_0900_bin compares code
 -- points and does not ignore spaces at the end.
