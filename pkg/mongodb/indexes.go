@@ -94,7 +94,10 @@ func (x *Indexes) missing(ctx context.Context, within time.Duration) ([]Index, e
 		{Key: "includeBuildUUIDs", Value: true}, // else one that is being built looks like any other
 	}).Raw()
 	var refused mongo.CommandError
-	if err != nil && !(errors.As(err, &refused) && refused.Code == codeNamespaceNotFound) {
+	if errors.As(err, &refused) && refused.Code == codeNamespaceNotFound {
+		return x.Want, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("look at the indexes of %s.%s: %w", x.DB.Name, x.Collection, err)
 	}
 	batch, _ := answer.Lookup("cursor", "firstBatch").ArrayOK() // all of them: a collection has 64 at most

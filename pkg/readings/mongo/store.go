@@ -113,9 +113,6 @@ func (s *Store) guarded(ctx context.Context) error {
 	}
 }
 
-// name returns the full name of the collection.
-func (s *Store) name() string { return s.Name + "." + collectionName }
-
 func (s *Store) collection(ctx context.Context) (*mongo.Collection, error) {
 	database, err := s.Database(ctx)
 	if err != nil {
