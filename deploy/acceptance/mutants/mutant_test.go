@@ -56,3 +56,40 @@ func TestParseMutant(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 }
+
+// TestGuarantees holds docs/guarantees.md against the mutants: it names each of them, and no others.
+func TestGuarantees(t *testing.T) {
+	root, err := repositoryRoot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(root, "docs/guarantees.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := readMutants(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 5 { // no line of a table of three columns
+			continue
+		}
+		for _, name := range strings.Split(cells[3], ",") {
+			if name = strings.TrimSpace(name); strings.HasPrefix(name, "`") {
+				named[strings.Trim(name, "`")] = true
+			}
+		}
+	}
+	for _, m := range all {
+		if !named[m.name] {
+			t.Errorf("docs/guarantees.md does not name %s", m.name)
+		}
+		delete(named, m.name)
+	}
+	for name := range named {
+		t.Errorf("docs/guarantees.md names %s, and there is no such mutant", name)
+	}
+}
