@@ -16,7 +16,8 @@
 //
 // A null is as good as no member. A device_id, timestamp or ts within metrics or values is a name like
 // any other. A reading whose timestamp is missing, unreadable, before 2000 or more than 5 minutes ahead
-// takes the time of receipt, and says so.
+// takes the time of receipt, and says so. Several of a message take the same: whoever passes them on gives each a
+// millisecond of its own.
 //
 // # What is rejected
 //

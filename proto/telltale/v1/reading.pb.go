@@ -118,7 +118,7 @@ const (
 	DeadLetterReason_DEAD_LETTER_REASON_UNKNOWN_CONTENT_TYPE DeadLetterReason = 16
 	// A Kafka record that is not a telltale.v1.Reading though its content type says so.
 	DeadLetterReason_DEAD_LETTER_REASON_INVALID_PROTOBUF DeadLetterReason = 17
-	// The device reported other values for the same millisecond before; those are kept.
+	// The device dated other values with the same millisecond before; those are kept.
 	DeadLetterReason_DEAD_LETTER_REASON_CONFLICT DeadLetterReason = 18
 )
 
@@ -203,9 +203,11 @@ type Reading struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 … 2^53-1, as the device reports it.
 	DeviceId int64 `protobuf:"varint,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
-	// When it was measured: milliseconds since the Unix epoch, UTC.
+	// When it was measured: milliseconds since the Unix epoch, UTC. More than 5 minutes after the arrival, it is
+	// replaced by that.
 	TimestampMs int64 `protobuf:"varint,2,opt,name=timestamp_ms,json=timestampMs,proto3" json:"timestamp_ms,omitempty"`
-	// When Telltale received it: milliseconds since the Unix epoch, UTC.
+	// When the bridge received it, by its own clock: milliseconds since the Unix epoch, UTC. Consumers go by the time
+	// of the record, which is Kafka's (LogAppendTime), or by its header `received_at` (RFC 3339) where that is earlier.
 	ReceivedAtMs int64 `protobuf:"varint,3,opt,name=received_at_ms,json=receivedAtMs,proto3" json:"received_at_ms,omitempty"`
 	// Whose clock timestamp_ms is from.
 	TimestampSource TimestampSource `protobuf:"varint,4,opt,name=timestamp_source,json=timestampSource,proto3,enum=telltale.v1.TimestampSource" json:"timestamp_source,omitempty"`
