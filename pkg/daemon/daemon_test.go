@@ -37,7 +37,7 @@ func TestExitCodeAndLine(t *testing.T) {
 		{"a value that cannot be parsed is 2 and named", map[string]string{"TEST_TTL": "soon"}, nil, nil, exitUsage, `TEST_TTL="soon"`},
 		{"an unknown level is 2 and named", map[string]string{"LOG_LEVEL": "loud"}, nil, nil, exitUsage, `LOG_LEVEL="loud"`},
 		{"an unknown flag is 2", nil, []string{"--nope"}, nil, exitUsage, "--nope"},
-		{"a setting that cannot work is 2 and named", nil, nil, &ConfigError{Variable: "DATABASE_URL", Value: "oracle://x", Err: errors.New("unknown scheme")}, exitUsage, `test: DATABASE_URL="oracle://x": unknown scheme`},
+		{"a setting that cannot work is 2 and named", nil, nil, &ConfigError{Variable: "DATABASE_URL", Value: "oracle://x", Err: errors.New("unknown scheme")}, exitUsage, `test: DATABASE_URL: unknown scheme`},
 		{"an empty variable counts as not set", map[string]string{"TEST_TTL": ""}, nil, nil, exitOK, `"stopped"`},
 	}
 	for _, tt := range tests {
