@@ -81,7 +81,7 @@ func (m mutant) overlay(ctx context.Context, root string) (path string, remove f
 	remove = func() { _ = os.RemoveAll(dir) }
 	defer func() {
 		if err != nil {
-			remove()
+			_ = os.RemoveAll(dir) // not remove, which is nil then
 		}
 	}()
 	replace := map[string]string{}

@@ -17,7 +17,7 @@ func cpu() time.Duration {
 
 // BenchmarkPutLatest writes batches in which each reading is of another device, so that none is saved.
 func BenchmarkPutLatest(b *testing.B) {
-	c := open(b, serverURL(b))
+	c := open(b, realServerURL(b))
 	batch := make([]iot.Reading, 1000)
 	for i := range batch {
 		batch[i] = reading(iot.DeviceID(i+1), 21.5)
@@ -39,7 +39,7 @@ func BenchmarkPutLatest(b *testing.B) {
 
 // BenchmarkLatest reads from as many goroutines as an HTTP server under load has.
 func BenchmarkLatest(b *testing.B) {
-	c := open(b, serverURL(b))
+	c := open(b, realServerURL(b))
 	if _, err := c.PutLatest(b.Context(), []iot.Reading{reading(1, 21.5)}, time.Hour); err != nil {
 		b.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	peer "github.com/alicebob/miniredis/v2/server"
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/rueidis"
 
@@ -20,9 +22,35 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
-// serverURL names a database that the tests may empty. Without one the test is skipped, or fails where
-// TEST_REQUIRE=1.
-func serverURL(t testing.TB) *url.URL {
+// serverURL names a database that the tests may empty: that of a real server where TEST_REDIS_URL or TEST_REQUIRE=1
+// is set, else one in this process, which runs the same Lua.
+func serverURL(t *testing.T) *url.URL {
+	t.Helper()
+	if os.Getenv("TEST_REDIS_URL") != "" || os.Getenv("TEST_REQUIRE") == "1" {
+		return realServerURL(t)
+	}
+	server := miniredis.NewMiniRedis()
+	server.ClockTTL(true)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	info := "run_id:" + strings.Repeat("f", 40) + "\r\n"
+	server.Server().SetPreHook(func(client *peer.Peer, command string, _ ...string) bool {
+		switch command {
+		case "INFO": // of which it knows no section "server"
+			client.WriteBulk(info)
+			return true
+		case "EVALSHA", "EVAL", "GET":
+			server.SetTime(time.Now()) // stands still meanwhile; each move costs it a walk over all keys
+		}
+		return false
+	})
+	return parse(t, "redis://"+server.Addr()+"/0")
+}
+
+// realServerURL is serverURL without the server in this process.
+func realServerURL(t testing.TB) *url.URL {
 	t.Helper()
 	text := os.Getenv("TEST_REDIS_URL")
 	if text == "" {
@@ -58,7 +86,7 @@ func openEmpty(t *testing.T) (*redis.Cache, rueidis.Client) {
 	t.Helper()
 	u := serverURL(t)
 	option := rueidis.MustParseURL(u.String())
-	option.ForceSingleClient = true
+	option.ForceSingleClient, option.DisableCache = true, true
 	client, err := rueidis.NewClient(option)
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +144,6 @@ func next(t *testing.T, changes <-chan iot.Reading) (iot.Reading, bool) {
 }
 
 func TestCache(t *testing.T) {
-	serverURL(t)
 	latesttest.Suite{
 		Open: func(t *testing.T) latest.Cache { c, _ := openEmpty(t); return c },
 		Body: func(t *testing.T, body func(t *testing.T)) { body(t) },
