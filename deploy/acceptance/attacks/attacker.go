@@ -119,6 +119,29 @@ func (p *peer) drain() {
 	}
 }
 
+// dismissed sends a packet of MQTT 5, and is nil when the answer is a CONNACK or DISCONNECT with the reason,
+// and the end of the connection.
+func (p *peer) dismissed(b []byte, reason byte) error {
+	defer func() { _ = p.Close() }()
+	_ = p.SetDeadline(time.Now().Add(answerTime))
+	_, err := p.Write(b) // what is not read any more may break it; what was answered can be read all the same
+	for {
+		answer, failed := read(p.in)
+		switch {
+		case failed != nil:
+			return fmt.Errorf("no DISCONNECT with %#x: %w", reason, errors.Join(err, failed))
+		case answer.first != connackByte && answer.first != disconnectByte:
+			continue
+		case answer.reason() != reason:
+			return fmt.Errorf("%#x with reason %#x instead of %#x", answer.first, answer.reason(), reason)
+		}
+		if _, failed := read(p.in); failed == nil {
+			return fmt.Errorf("the connection goes on after a reason %#x", reason)
+		}
+		return nil
+	}
+}
+
 // crowd calls each for 0 to n-1, some at a time. Each handles its own errors: that a connection is refused or cut
 // off is what an attacker must expect.
 func crowd(ctx context.Context, n, atATime int, each func(i int)) {
@@ -131,6 +154,15 @@ func crowd(ctx context.Context, n, atATime int, each func(i int)) {
 		g.Go(func() error { each(i); return nil })
 	}
 	_ = g.Wait()
+}
+
+// flood writes b again and again until the connection breaks or ctx ends.
+func (p *peer) flood(ctx context.Context, b []byte) {
+	for ctx.Err() == nil {
+		if _, err := p.Write(b); err != nil {
+			return
+		}
+	}
 }
 
 // wait waits for a time, or until ctx ends.

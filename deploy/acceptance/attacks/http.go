@@ -69,6 +69,20 @@ func slowBodies(ctx context.Context, a *attacker) error {
 	return nil
 }
 
+// unreadAnswers asks for long lists, and does not read them.
+func unreadAnswers(ctx context.Context, a *attacker) error {
+	if err := a.fill(ctx); err != nil {
+		return err
+	}
+	crowd(ctx, 200, 16, func(i int) {
+		if p, err := a.dial(ctx, 2+i%10, a.http); err == nil {
+			_, _ = p.Write([]byte("GET /api/readings/?limit=10000 HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+		}
+	})
+	wait(ctx, 5*time.Second)
+	return nil
+}
+
 // deepBodies posts what is expensive to read: JSON that is deep, or has very many members.
 func deepBodies(ctx context.Context, a *attacker) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)

@@ -27,7 +27,7 @@ func (t *target) collect(ctx context.Context) {
 }
 
 // refusals is the counter of what strangers were refused, by reason.
-const refusals = "telltale_bridge_refused_total"
+const refusals = "telltale_bridge_refusals_total"
 
 // counts is nil when something was refused for every one of reasons.
 func (t *target) counts(reasons []string) error {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -10,6 +12,58 @@ const (
 	unread = "attack/unread" // a topic that nobody reads
 	mega   = 1 << 20         // bytes of the largest payload that is taken
 )
+
+// unreleased publishes at QoS 2 what it never releases: all packet ids, several times.
+func unreleased(topic string, hosts int) func(context.Context, *attacker) error {
+	return func(ctx context.Context, a *attacker) error {
+		payload := `{"temperature": 1, "note": "` + strings.Repeat("x", 50) + `"}`
+		crowd(ctx, hosts, hosts, func(i int) {
+			p, err := a.connect(ctx, 2+i, hello{id: fmt.Sprintf("unreleased-%d", i), version: v5, keep: true, properties: sessionExpiry(3600)})
+			if err != nil {
+				return
+			}
+			go p.drain()
+			for id := 1; id <= 65535 && ctx.Err() == nil; id++ {
+				if _, err := p.Write(publish(topic, 2, id, properties(), payload)); err != nil {
+					return
+				}
+			}
+		})
+		return nil
+	}
+}
+
+// queued has 600 MiB that nobody reads wait for their turn behind a reading that Kafka is slow to take.
+func queued(ctx context.Context, a *attacker) error {
+	p, err := a.connect(ctx, 2, hello{id: "queued"})
+	if err != nil {
+		return err
+	}
+	go p.drain()
+	behind := a.site.behind.Process
+	if err := behind.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	resume := time.AfterFunc(stall, func() { _ = behind.Signal(syscall.SIGCONT) })
+	defer func() { // also when the connection broke
+		if resume.Stop() {
+			_ = behind.Signal(syscall.SIGCONT)
+		}
+	}()
+	if _, err := p.Write(publish("sensors/1/data", 1, 1, nil, `{"temperature": 1}`)); err != nil {
+		return err
+	}
+	payload := strings.Repeat("x", mega)
+	for id := 2; id <= 601 && ctx.Err() == nil; id++ {
+		if _, err := p.Write(publish(unread, 1, id, nil, payload)); err != nil {
+			return nil // it may be cut off
+		}
+	}
+	return nil
+}
+
+// stall is how long queued keeps Kafka from answering.
+const stall = 2 * time.Second
 
 // halfConnects sends 1,000 CONNECTs but for the last byte.
 func halfConnects(size int) func(context.Context, *attacker) error {
@@ -32,4 +86,96 @@ func userProperties(size int) (b []byte) {
 		b = append(b, one...)
 	}
 	return b
+}
+
+// halfPublishes connects 1,000 clients, each of which sends a PUBLISH of 1 MiB but for the last byte.
+func halfPublishes(topic string, hosts int) func(context.Context, *attacker) error {
+	return func(ctx context.Context, a *attacker) error {
+		b := publish(topic, 1, 1, nil, strings.Repeat("x", mega))
+		crowd(ctx, 1000, 32, func(i int) {
+			if p, err := a.connect(ctx, 2+i%hosts, hello{id: fmt.Sprintf("half-%d", i)}); err == nil {
+				_ = p.SetWriteDeadline(time.Now().Add(2 * time.Second))
+				_, _ = p.Write(b[:len(b)-1])
+			}
+		})
+		wait(ctx, time.Second)
+		return nil
+	}
+}
+
+// unreadAcks publishes at QoS 1 and 2, pings and releases, and never reads an answer.
+func unreadAcks(ctx context.Context, a *attacker) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var pings, releases, acks []byte
+	for range 1000 {
+		pings = append(pings, pingreq...)
+		releases = append(releases, pubrel(7)...)
+		acks = append(acks, publish(unread, 1, 9, nil, "")...)
+	}
+	crowd(ctx, 30, 30, func(i int) {
+		p, err := a.connect(ctx, 2+i, hello{id: fmt.Sprintf("unread-%d", i)})
+		if err != nil {
+			return
+		}
+		defer context.AfterFunc(ctx, func() { _ = p.SetWriteDeadline(time.Now()) })()
+		p.flood(ctx, [][]byte{pings, releases, acks}[i%3])
+	})
+	return nil
+}
+
+// junk publishes what no reading can be made of: as fast as it goes, and in batches of which every element becomes
+// a dead letter.
+func junk(ctx context.Context, a *attacker) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	crowd(ctx, 8, 8, func(i int) {
+		p, err := a.connect(ctx, 2+i, hello{id: fmt.Sprintf("junk-%d", i)})
+		if err != nil {
+			return
+		}
+		defer context.AfterFunc(ctx, func() { _ = p.SetWriteDeadline(time.Now()) })()
+		go p.drain()
+		switch {
+		case i < 4:
+			p.flood(ctx, publish("sensors/1/data", 1, 1+i, nil, strings.Repeat("x", mega-100)))
+		default:
+			_, _ = p.Write(publish("sensors/1/data", 1, 1, nil, onesBatch))
+			wait(ctx, 2*time.Second)
+		}
+	})
+	return nil
+}
+
+// flooded publishes 64,000 readings at once: more than may wait, and no more than the stores take within seconds.
+func flooded(qos byte) func(context.Context, *attacker) error {
+	return func(ctx context.Context, a *attacker) error {
+		crowd(ctx, 8, 8, func(i int) {
+			p, err := a.connect(ctx, 2+i, hello{id: fmt.Sprintf("flood-%d", i)})
+			if err != nil {
+				return
+			}
+			go p.drain()
+			var b []byte
+			for id := 1; id <= 8000; id++ {
+				b = append(b, publish(fmt.Sprintf("sensors/%d/data", 1+i), qos, id, nil, `{"temperature": 1}`)...)
+			}
+			_, _ = p.Write(b)
+		})
+		wait(ctx, 2*time.Second)
+		return nil
+	}
+}
+
+// amplified publishes batches of 1 MB that become much more when they are decoded, all at once.
+func amplified(ctx context.Context, a *attacker) error {
+	bodies := []string{onesBatch, metricsBatch, readingBatch, batch("{}", elements), batch(`{"device_id":1,"a":""}`, elements)}
+	crowd(ctx, 20, 20, func(i int) {
+		p, err := a.connect(ctx, 2+i, hello{id: fmt.Sprintf("amplified-%d", i)})
+		if err != nil {
+			return
+		}
+		_, _ = p.ask(publish("sensors/data", 1, 1, nil, bodies[i%len(bodies)]))
+	})
+	return nil
 }

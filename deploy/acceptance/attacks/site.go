@@ -34,6 +34,9 @@ const (
 	goMemoryLimit = "GOMEMLIMIT=230MiB"
 )
 
+// kafkaWrites lets others produce to all-in-one's Kafka: a bridge that is a process of its own, for one.
+const kafkaWrites = "KAFKA_LISTEN_WRITES=true"
+
 // allInOne starts an all-in-one on embedded parts, with its data in a folder of its own.
 func (s *site) allInOne(ctx context.Context, settings ...string) (*target, error) {
 	addrs, err := process.FreeAddrs(3)
@@ -52,7 +55,7 @@ func (s *site) allInOne(ctx context.Context, settings ...string) (*target, error
 // bridge starts an mqtt-bridge that devices connect to.
 func (s *site) bridge(ctx context.Context, settings ...string) (t *target, err error) {
 	if s.behind == nil {
-		if s.behind, err = s.allInOne(ctx); err != nil {
+		if s.behind, err = s.allInOne(ctx, kafkaWrites); err != nil {
 			return nil, err
 		}
 	}
@@ -80,6 +83,34 @@ func (s *site) start(ctx context.Context, t *target, service string, settings []
 		return errors.Join(err, t.Kill())
 	}
 	return nil
+}
+
+// prepare returns what returns the targets of rows, one after the other. Each is started while the one before it is
+// attacked: much of the time that it takes is spent waiting.
+func (s *site) prepare(ctx context.Context, rows []row) (next func() (*target, error)) {
+	type started struct {
+		*target
+		err error
+	}
+	ready := make(chan started)
+	go func() {
+		for _, r := range rows {
+			t, err := r.on(ctx, s)
+			select {
+			case ready <- started{t, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() (*target, error) {
+		select {
+		case s := <-ready:
+			return s.target, s.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 func (s *site) close() error {

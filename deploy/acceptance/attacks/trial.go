@@ -19,7 +19,7 @@ const (
 	probeLimit = time.Second      // of what the row probes
 	logLimit   = 256 << 10        // bytes that an attack may write to the log
 	warmUp     = 2 * fleetDevices // readings, before it begins
-	amid       = time.Second      // how long after its second beginning the SIGTERM comes
+	amid       = time.Second / 2  // how long after its second beginning the SIGTERM comes
 )
 
 // row is an attack, and what it is made on.
@@ -35,12 +35,13 @@ type row struct {
 
 // outcome is what became of a row.
 type outcome struct {
-	row                 row
-	took                time.Duration
-	before, peak, after int64 // bytes of resident memory
-	ack, probed         time.Duration
-	lost, logged        int
-	wrong               []string
+	row           row
+	took          time.Duration
+	before, after int64 // bytes of memory held
+	peak          int64 // bytes of resident memory
+	ack, probed   time.Duration
+	lost, logged  int
+	wrong         []string
 }
 
 func (o *outcome) check(ok bool, format string, args ...any) {
@@ -53,13 +54,9 @@ func (o *outcome) checkErr(what string, err error) {
 	o.check(err == nil, "%s: %v", what, err)
 }
 
-// try makes one attack. An error is one of the harness; what is wrong with the process is in the outcome.
-func (s *site) try(ctx context.Context, r row) (o outcome, err error) {
+// try makes the attack r on t. An error is one of the harness; what is wrong with the process is in the outcome.
+func (s *site) try(ctx context.Context, r row, t *target) (o outcome, err error) {
 	o.row = r
-	t, err := r.on(ctx, s)
-	if err != nil {
-		return o, err
-	}
 	defer func() { _ = t.Kill() }() // it has ended by then, unless something is wrong
 	scheme := "tcp://"
 	if r.secured {
@@ -91,7 +88,7 @@ func (s *site) judge(ctx context.Context, t *target, f *fleet, o *outcome) (err 
 	if err := t.ResetPeak(); err != nil {
 		return err
 	}
-	if o.before, err = t.Resident(); err != nil {
+	if o.before, err = t.Held(); err != nil {
 		return err
 	}
 	s.meanwhile(ctx, t, o)
@@ -168,7 +165,7 @@ func (o *outcome) probe(ctx context.Context, a *attacker) error {
 func (o *outcome) rest(ctx context.Context, t *target) (err error) {
 	for begin := time.Now(); ; {
 		t.collect(ctx)
-		if o.after, err = t.Resident(); err != nil {
+		if o.after, err = t.Held(); err != nil {
 			return err
 		}
 		if o.after <= o.before+restLimit {
@@ -181,7 +178,7 @@ func (o *outcome) rest(ctx context.Context, t *target) (err error) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
@@ -217,6 +214,16 @@ func (s *site) stopAmid(ctx context.Context, t *target, o *outcome) {
 	a.leave()
 	o.logged = len(t.Log())
 	o.check(o.logged <= logLimit, "a log of %d bytes", o.logged)
+}
+
+// ended is nil as long as t runs.
+func (t *target) ended() error {
+	select {
+	case <-t.Ended():
+		return fmt.Errorf("it has ended with exit code %d:\n%s", t.ExitCode(), t.LogEnd(4))
+	default:
+		return nil
+	}
 }
 
 // dialer connects from an address of this machine.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 )
 
 // The first bytes of MQTT packets.
@@ -48,6 +49,8 @@ func varint(n int) []byte {
 
 func u16(n int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
 
+func u32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+
 // text is a string or binary data of MQTT.
 func text(s string) []byte { return append(u16(len(s)), s...) }
 
@@ -60,8 +63,11 @@ func properties(parts ...[]byte) []byte {
 	return append(varint(len(all)), all...)
 }
 
-func topicAlias(n int) []byte         { return append([]byte{0x23}, u16(n)...) }
-func userProperty(k, v string) []byte { return append(append([]byte{0x26}, text(k)...), text(v)...) }
+// The properties that attackers use.
+func sessionExpiry(seconds uint32) []byte { return append([]byte{0x11}, u32(seconds)...) }
+func topicAlias(n int) []byte             { return append([]byte{0x23}, u16(n)...) }
+func willDelay(seconds uint32) []byte     { return append([]byte{0x18}, u32(seconds)...) }
+func userProperty(k, v string) []byte     { return append(append([]byte{0x26}, text(k)...), text(v)...) }
 
 // hello is a CONNECT.
 type hello struct {
@@ -123,7 +129,8 @@ func subscribe(id int, filters ...string) []byte {
 func pubrel(id int) []byte { return packet(pubrelByte, u16(id)) }
 
 var (
-	pingreq = packet(pingreqByte)
+	pingreq    = packet(pingreqByte)
+	disconnect = packet(disconnectByte)
 )
 
 // received is a packet of the other side.
@@ -160,3 +167,6 @@ func (p received) reason() byte {
 	}
 	return p.body[at]
 }
+
+// levels is a topic of n levels.
+func levels(n int) string { return strings.Repeat("/", n-1) }

@@ -29,8 +29,9 @@ func (p *Process) Usage() (cpu time.Duration, peak int64, err error) {
 	return cpu, peak, err
 }
 
-// Resident returns the resident memory in bytes as it is now.
-func (p *Process) Resident() (int64, error) { return p.status("VmRSS") }
+// Held returns the resident memory in bytes as it is now, without what is mapped from files, of the program and its
+// data, which the kernel takes back when it needs it.
+func (p *Process) Held() (int64, error) { return p.status("RssAnon") }
 
 // status returns a size in bytes of /proc's status.
 func (p *Process) status(name string) (size int64, err error) {
