@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/term"
 
+	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/settings"
 )
 
@@ -26,7 +27,9 @@ type Process struct {
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
 	Health  *Health
+	Guard   *httpguard.Guard // of its HTTP ports
 	opsAddr string
+	pprof   bool
 }
 
 // Started says in the log that the process has begun its work: a Run calls it when its settings have turned out
@@ -39,6 +42,8 @@ func (p *Process) Started() {
 type Flags struct {
 	OpsAddr  string     `env:"OPS_ADDR" default:":9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
 	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
+	Pprof    bool       `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
+	HTTP     httpguard.Config
 }
 
 // Operations returns f itself, so that a type that embeds Flags is a Command with a Run method only.
@@ -107,7 +112,10 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerBuildInfo(metrics)
-	p := &Process{Log: log, Metrics: metrics, Health: NewHealth(log, metrics), opsAddr: listener.Addr().String()}
+	p := &Process{
+		Log: log, Metrics: metrics, Health: NewHealth(log, metrics), Guard: httpguard.New(flags.HTTP, metrics),
+		opsAddr: listener.Addr().String(), pprof: flags.Pprof,
+	}
 	ops := serveOperations(ctx, listener, p)
 
 	err = runUntilDrained(ctx, cmd, p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
+
+// operationsPort names it to the Guard.
+const operationsPort = "operations"
 
 // operations is the server of the operations port.
 type operations struct {
@@ -22,9 +26,18 @@ type operations struct {
 // stopping, so that no new work is sent to it while it drains.
 func serveOperations(ctx context.Context, listener net.Listener, p *Process) *operations {
 	o := &operations{
-		server: &http.Server{Handler: operationsHandler(ctx, p), ReadHeaderTimeout: 5 * time.Second},
-		done:   make(chan struct{}),
+		server: &http.Server{
+			Handler:           p.Guard.Handler(operationsPort, operationsHandler(ctx, p)),
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       10 * time.Second, // no request has a body
+			WriteTimeout:      time.Minute,      // a CPU profile takes 30 s unless asked otherwise
+			IdleTimeout:       2 * time.Minute,  // longer than between two scrapes
+			MaxHeaderBytes:    8 << 10,
+			ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug), // what clients do wrong
+		},
+		done: make(chan struct{}),
 	}
+	listener = p.Guard.Listen(operationsPort, listener)
 	go func() {
 		defer close(o.done)
 		if err := o.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -62,7 +75,9 @@ func operationsHandler(ctx context.Context, p *Process) http.Handler {
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{Registry: p.Metrics}))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	if p.pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	}
 	return mux
 }

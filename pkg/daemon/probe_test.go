@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/pkg/httpguard"
 )
 
 func TestHealthFlag(t *testing.T) {
@@ -112,7 +114,7 @@ func process(t *testing.T, check error) (p *Process, checked <-chan struct{}) {
 	t.Helper()
 	metrics := prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
-	p = &Process{Log: log, Metrics: metrics, Health: NewHealth(log, metrics)}
+	p = &Process{Log: log, Metrics: metrics, Health: NewHealth(log, metrics), Guard: httpguard.New(httpguard.Config{}, metrics)}
 	calls, known := 0, make(chan struct{})
 	p.Health.Register(t.Context(), "mongodb", CheckFunc(func(context.Context) error {
 		if calls++; calls == 2 { // the first answer is taken in by then

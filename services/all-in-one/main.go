@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
@@ -32,7 +33,9 @@ type command struct {
 	HTTPAddr          string        `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
 	OpsAddr           string        `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
 	LogLevel          slog.Level    `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
-	Demo              int           `name:"demo" placeholder:"N" help:"Run N simulated devices, which publish a reading per second each."`
+	Pprof             bool          `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
+	HTTP              httpguard.Config
+	Demo              int `name:"demo" placeholder:"N" help:"Run N simulated devices, which publish a reading per second each."`
 
 	Servers `group:"Real servers instead of embedded parts"`
 }
@@ -58,7 +61,7 @@ func main() {
 
 // Operations gives the process the operations port of a program on a laptop: on this machine only.
 func (c *command) Operations() *daemon.Flags {
-	return &daemon.Flags{OpsAddr: c.OpsAddr, LogLevel: c.LogLevel}
+	return &daemon.Flags{OpsAddr: c.OpsAddr, LogLevel: c.LogLevel, Pprof: c.Pprof, HTTP: c.HTTP}
 }
 
 // Validate is asked when the settings are read, before anything is opened.

@@ -87,7 +87,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 		c.registerStores(ctx, p.Health, parts) // files answer at once: alone they would make the process ready
 		a := &api.API{
 			Metadata: parts.metadata, Readings: parts.readings, Latest: parts.latest, DeadLetters: parts.letters,
-			Replayer: replayer, Log: log, Metrics: p.Metrics,
+			Replayer: replayer, Log: log, Metrics: p.Metrics, Guard: p.Guard,
 		}
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return replayer.Run(ctx) })

@@ -72,6 +72,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	p.Health.Register(ctx, "kafka (query-api)", replayer)
 	http := &api.API{
 		Metadata: devices, Readings: stored, Latest: cache, DeadLetters: letters, Replayer: replayer, Log: p.Log, Metrics: p.Metrics,
+		Guard: p.Guard,
 	}
 	register := &registrar.Registrar{Kafka: c.Config, Store: devices, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
 	g, ctx := errgroup.WithContext(ctx)

@@ -75,6 +75,7 @@ func (s *site) start(ctx context.Context, t *target, service string, settings []
 		return err
 	}
 	_ = log.Close()
+	settings = append(settings, "PPROF=true") // for collect
 	t.Process, err = process.Start(process.Spec{Binary: filepath.Join(s.dir, service), Settings: settings, Log: log.Name()})
 	if err != nil {
 		return err

@@ -49,6 +49,12 @@ func call(t *testing.T, method, path, body string, header ...string) answer {
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
+	return do(t, request)
+}
+
+// do sends a request.
+func do(t *testing.T, request *http.Request) answer {
+	t.Helper()
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +66,7 @@ func call(t *testing.T, method, path, body string, header ...string) answer {
 	}
 	a := answer{response.StatusCode, response.Header, string(text)}
 	if a.status >= 400 && internals.MatchString(a.body) {
-		t.Errorf("%s %s shows internals: %s", method, path, a.body)
+		t.Errorf("%s %s shows internals: %s", request.Method, request.URL, a.body)
 	}
 	return a
 }

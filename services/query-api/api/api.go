@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
@@ -26,6 +27,7 @@ type API struct {
 	Replayer    *replay.Replayer // of dead letters; it is running
 	Log         *slog.Logger
 	Metrics     prometheus.Registerer
+	Guard       *httpguard.Guard
 
 	atMetadata, atReadings, atLatest, atDeadLetters limiter
 
@@ -39,6 +41,9 @@ type API struct {
 	stats   sharing             // of the counts of all readings
 	outages throttle            // of log messages
 }
+
+// port names the API to its Guard.
+const port = "api"
 
 // drainTime is how long requests may go on once Run was told to stop.
 const drainTime = 8 * time.Second
@@ -57,6 +62,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 	}
 	a.Log.Info("http api is listening", "addr", l.Addr().String())
 	served := make(chan error, 1)
+	l = a.Guard.Listen(port, l)
 	go func() { served <- server.Serve(l) }()
 
 	select {
@@ -89,5 +95,5 @@ func (a *API) Handler() http.Handler {
 	e.HTTPErrorHandler = a.answerError
 	e.Use(a.observe(), recoverPanic)
 	a.addRoutes(e)
-	return e
+	return a.Guard.Handler(port, e)
 }

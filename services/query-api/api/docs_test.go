@@ -17,6 +17,7 @@ func TestDocs(t *testing.T) {
 		t.Errorf("openapi.json: %v, version %q", err, spec.OpenAPI)
 	}
 	links := regexp.MustCompile(`(?:src|href)="([^"]*)"`)
+	inline := regexp.MustCompile(`<style|<script>| (?:style|on\w+)=`)
 	for _, path := range []string{"/api/docs/", "/api/docs"} {
 		page := get(handler, path)
 		body := page.Body.String()
@@ -28,9 +29,15 @@ func TestDocs(t *testing.T) {
 			t.Errorf("%s loads %v", path, assets)
 		}
 		for _, asset := range assets {
-			if w := get(handler, asset[1]); w.Code != http.StatusOK || w.Body.Len() == 0 || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			w := get(handler, asset[1])
+			if w.Code != http.StatusOK || w.Body.Len() == 0 || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 				t.Errorf("%s loads %s: %d, %d bytes", path, asset[1], w.Code, w.Body.Len())
 			}
+			body += w.Body.String()
+		}
+		if policy := page.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self';") ||
+			!strings.Contains(policy, "frame-ancestors 'none'") || inline.MatchString(page.Body.String()) {
+			t.Errorf("%s: policy %q, and what it does not allow is %q", path, policy, inline.FindAllString(page.Body.String(), -1))
 		}
 		for _, part := range []string{`url: "/api/openapi.json"`, `<meta name="viewport"`, "tryItOutEnabled: true", "operationsSorter:"} {
 			if !strings.Contains(body, part) {

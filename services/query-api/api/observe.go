@@ -16,8 +16,6 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
-var nosniff = []string{"nosniff"}
-
 // observe numbers each request, answers its error if it has one, and counts and times it.
 func (a *API) observe() echo.MiddlewareFunc {
 	requests := promauto.With(a.Metrics).NewCounterVec(prometheus.CounterOpts{
@@ -49,7 +47,6 @@ func (a *API) observe() echo.MiddlewareFunc {
 				id = process + strconv.FormatUint(number.Add(1), 36)
 			}
 			header[requestIDHeader] = []string{id}
-			header["X-Content-Type-Options"] = nosniff
 
 			if err := next(c); err != nil {
 				c.Error(err)

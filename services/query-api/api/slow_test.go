@@ -55,7 +55,7 @@ func TestSlowBodies(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := startOnPipes(t, embedded(t).api(t, nil))()
 			start := time.Now()
-			if _, err := fmt.Fprintf(c, "POST /api/users/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"); err != nil {
+			if _, err := fmt.Fprintf(c, "POST /api/users/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"); err != nil {
 				t.Fatal(err)
 			}
 			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -153,7 +153,7 @@ func TestSlowReaders(t *testing.T) {
 // sendGet sends a request.
 func sendGet(t *testing.T, c net.Conn, path string) {
 	t.Helper()
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path); err != nil {
 		t.Fatal(err)
 	}
 }

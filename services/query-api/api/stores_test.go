@@ -16,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
 	broker "github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
@@ -155,6 +156,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 	}
 	return &API{
 		Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.letters, Replayer: replayer, Log: log, Metrics: metrics,
+		Guard: httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, metrics), // the host of package httptest
 	}
 }
 

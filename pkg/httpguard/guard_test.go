@@ -1,0 +1,164 @@
+package httpguard
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func TestHandler(t *testing.T) {
+	none := map[string]string{}
+	tests := []struct {
+		name, method, host string
+		header             map[string]string
+		status             int
+	}{
+		{"localhost", http.MethodGet, "localhost", none, 200},
+		{"localhost with a port, in another spelling", http.MethodGet, "LocalHost.:8000", none, 200},
+		{"an address", http.MethodGet, "192.0.2.7:8000", none, 200},
+		{"an address of IPv6", http.MethodGet, "[2001:db8::7]:8000", none, 200},
+		{"an allowed host", http.MethodGet, "telltale.example.com:443", none, 200},
+		{"a foreign host", http.MethodGet, "evil.example", none, 421},
+		{"a foreign host that begins with localhost", http.MethodGet, "localhost.evil.example", none, 421},
+		{"a foreign host that ends with an allowed one", http.MethodGet, "evil.telltale.example.com", none, 421},
+		{"a foreign host in the place of the port", http.MethodGet, "localhost:evil.example", none, 421},
+		{"a foreign host with an address before it", http.MethodGet, "127.0.0.1.evil.example", none, 421},
+		{"no host", http.MethodGet, "", none, 421},
+
+		{"a write of no page", http.MethodPost, "localhost", none, 200},
+		{"a write of a page of ours", http.MethodPost, "localhost:8000", map[string]string{"Origin": "http://localhost:8000"}, 200},
+		{"a write that its browser calls ours", http.MethodDelete, "localhost:8000", map[string]string{"Sec-Fetch-Site": "same-origin"}, 200},
+		{"a read of a foreign page, which does not get it", http.MethodGet, "localhost", map[string]string{"Sec-Fetch-Site": "cross-site"}, 200},
+		{"a write of a foreign page", http.MethodPost, "localhost:8000", map[string]string{"Origin": "http://evil.example"}, 403},
+		{"a write of a page on another port", http.MethodPost, "localhost:8000", map[string]string{"Origin": "http://localhost:3000"}, 403},
+		{"a write of a page of no origin", http.MethodPost, "localhost:8000", map[string]string{"Origin": "null"}, 403},
+		{"a deletion that its browser calls foreign", http.MethodDelete, "localhost", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
+		{"a write that its browser calls a neighbour's", http.MethodPut, "localhost", map[string]string{"Sec-Fetch-Site": "same-site"}, 403},
+	}
+	served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := New(Config{AllowedHosts: []string{"Telltale.example.com"}}, prometheus.NewRegistry())
+			r := httptest.NewRequest(tt.method, "/", nil)
+			r.Host = tt.host
+			for name, value := range tt.header {
+				r.Header.Set(name, value)
+			}
+			w := httptest.NewRecorder()
+			g.Handler("api", served).ServeHTTP(w, r)
+			if w.Code != tt.status {
+				t.Errorf("status %d, want %d", w.Code, tt.status)
+			}
+			for reason, status := range map[string]int{reasonHost: 421, reasonOrigin: 403} {
+				want := 0.0
+				if tt.status == status {
+					want = 1
+				}
+				if got := testutil.ToFloat64(g.refused.WithLabelValues("api", reason)); got != want {
+					t.Errorf("%v are counted as %s, want %v", got, reason, want)
+				}
+			}
+			if h := w.Header(); h.Get("X-Frame-Options") != "DENY" || h.Get("X-Content-Type-Options") != "nosniff" ||
+				h.Get("Referrer-Policy") != "same-origin" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
+				t.Errorf("headers are %v", h)
+			}
+			if tt.status == 200 {
+				return
+			}
+			var body map[string]string
+			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || len(body) != 1 || body["detail"] == "" ||
+				(tt.status == 421) != strings.Contains(body["detail"], "ALLOWED_HOSTS") {
+				t.Errorf("body %s, %v", w.Body, err)
+			}
+		})
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := (Config{AllowedHosts: []string{"query-api", "telltale.example.com", "a_b.", "10.0.0.1"}}).Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, host := range []string{"", "*", "*.example.com", ".example.com", "https://example.com", "example.com:8000", "example.com/", "a b"} {
+		if err := (Config{AllowedHosts: []string{"localhost", host}}).Validate(); err == nil || !strings.Contains(err.Error(), "ALLOWED_HOSTS") {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+}
+
+// offers is a listener that hands out connections within the process.
+type offers chan net.Conn
+
+func (o offers) Accept() (net.Conn, error) {
+	if c, ok := <-o; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (o offers) Close() error { close(o); return nil }
+func (o offers) Addr() net.Addr {
+	return &net.UnixAddr{Name: "offers", Net: "pipe"}
+}
+
+// TestListen: a port takes MaxConnections and no more, until one of them ends, however often that is closed.
+func TestListen(t *testing.T) {
+	g := New(Config{}, prometheus.NewRegistry())
+	from := make(offers, 1)
+	l := g.Listen("api", from)
+	offer := func() net.Conn {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { _ = ours.Close() })
+		from <- theirs
+		return ours
+	}
+	accept := func() net.Conn {
+		t.Helper()
+		offer()
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	var first net.Conn
+	for range MaxConnections {
+		if c := accept(); first == nil {
+			first = c
+		}
+	}
+	accepted := make(chan net.Conn)
+	go func() { // takes what is offered, but for what is refused
+		for {
+			c, err := l.Accept()
+			accepted <- c
+			if err != nil {
+				return
+			}
+		}
+	}()
+	if _, err := offer().Read(make([]byte, 1)); err == nil {
+		t.Error("a connection over the limit is not closed")
+	}
+	if got := testutil.ToFloat64(g.refused.WithLabelValues("api", reasonConnections)); got != 1 {
+		t.Errorf("%v are counted as refused, want 1", got)
+	}
+	_ = first.Close()
+	_ = first.Close()
+	next := offer()
+	c := <-accepted
+	go c.Write([]byte("x")) //nolint:errcheck // next reads it
+	if _, err := next.Read(make([]byte, 1)); err != nil {
+		t.Errorf("a connection after the end of another: %v", err)
+	}
+	if _, err := offer().Read(make([]byte, 1)); err == nil {
+		t.Error("one that is closed twice makes room for two")
+	}
+	_ = l.Close()
+	<-accepted
+}
