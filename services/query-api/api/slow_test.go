@@ -76,6 +76,7 @@ func TestSlowReaders(t *testing.T) {
 			var batch []iot.Reading
 			for n := range 1000 {
 				batch = append(batch, reading(iot.DeviceID(n+1), 0))
+				batch[n].At = time.Now().UTC() // by synctest's clock; none of tomorrow is a latest value
 			}
 			s.insert(t, batch...)
 			s.put(t, batch...)
