@@ -25,14 +25,23 @@ type command struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "replay" {
-		os.Args = slices.Delete(os.Args, 1, 2)
-		daemon.Main("ingest-writer replay", "Stores again the readings that Kafka still has, while the service runs. What is stored already stays as it is.", new(replay))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "replay":
+			os.Args = slices.Delete(os.Args, 1, 2)
+			daemon.Main("ingest-writer replay", "Stores again the readings that Kafka still has, while the service runs. What is stored already stays as it is.", new(replay))
+		case "repair":
+			os.Args = slices.Delete(os.Args, 1, 2)
+			daemon.Main("ingest-writer repair", "Makes the unique index of readings, while the service runs and waits for it. Readings that are stored twice it "+
+				"removes, and keeps them as dead letters where their values differ.", new(repair))
+		}
 	}
 	daemon.Main("ingest-writer", "Stores the readings on Kafka, and the dead letters, in MongoDB.\n\n"+
 		"Commands:\n"+
 		"  ingest-writer replay --from=TIME\n"+
-		"      Store again the readings that Kafka still has, while the service runs. See ingest-writer replay --help.", new(command))
+		"      Store again the readings that Kafka still has, while the service runs. See ingest-writer replay --help.\n"+
+		"  ingest-writer repair\n"+
+		"      Mend a collection that holds readings twice, while the service runs. See ingest-writer repair --help.", new(command))
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

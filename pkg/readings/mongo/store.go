@@ -58,16 +58,15 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 		return nil, err
 	}
 	return &Store{DB: db, indexes: mongodb.Indexes{DB: db, Collection: collectionName, Want: []mongodb.Index{
-		unique,
-		// That a reading which was moved is not stored twice; there are few of them.
-		{Keys: bson.D{{Key: fieldMoved, Value: 1}}, Unique: true, Sparse: true},
-		newest,
+		unique, moved, newest,
 	}}}, nil
 }
 
 // The unique index serves the readings of one device, newest first, the other one those of all.
 var (
 	unique = mongodb.Index{Keys: bson.D{{Key: fieldDevice, Value: 1}, {Key: fieldAt, Value: 1}}, Unique: true}
+	// That a reading which was moved is not stored twice; there are few of them.
+	moved  = mongodb.Index{Keys: bson.D{{Key: fieldMoved, Value: 1}}, Unique: true, Sparse: true}
 	newest = mongodb.Index{Keys: bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}}
 )
 
