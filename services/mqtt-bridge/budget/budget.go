@@ -16,9 +16,9 @@ const mib = 1 << 20
 // manifests give, and with Go's garbage into half of it as long as there are few connections.
 const (
 	inFlightBytes    = 16 * mib // 20,000 readings of 100 bytes with what each of them costs: Kafka has them in less than a second
-	incompleteBytes  = 8 * mib  // eight of the longest packets at a time
+	incompleteBytes  = 8 * mib  // eight of the longest packets at a time, four of an address
 	subscribersBytes = 8 * mib  // eight bursts of 5,000 readings
-	handshakesBytes  = 8 * mib  // 64 at a time
+	handshakesBytes  = 8 * mib  // 64 at a time, 32 of an address
 	sessionsBytes    = 4 * mib  // 65,536 packet ids
 )
 

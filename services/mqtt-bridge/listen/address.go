@@ -38,7 +38,7 @@ type proof struct {
 
 // enter gives c a place. When there are too many, the one that came first has to go: it is returned.
 func (a *addresses) enter(c *connection) (tooMany *connection) {
-	name := origin(c.RemoteAddr())
+	name := c.from
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	from := a.of[name]

@@ -17,6 +17,7 @@ import (
 type connection struct {
 	*paced.Conn
 	endpoint *Endpoint
+	from     string // where it comes from, see origin
 	in       input
 	proof    *proof // nil once the CONNECT is taken
 
@@ -25,13 +26,13 @@ type connection struct {
 	patience time.Duration // one and a half times the keepalive; 0 is for ever
 	maxSend  int           // bytes of the longest packet that the client takes
 
-	client     *client       // nil until the CONNECT is taken
-	incomplete int           // bytes taken of the budget for the packet that is read
-	large      []byte        // that packet, as long as nobody keeps it
-	hurried    bool          // the packet that is read has its deadline
-	left       bool          // the client has said goodbye, and wants no will published
-	expiry     time.Duration // that it asked for then, where hasExpiry
-	hasExpiry  bool
+	client    *client       // nil until the CONNECT is taken
+	giveBack  func()        // what the packet that is read took of the budget, where it did
+	large     []byte        // that packet, as long as nobody keeps it
+	hurried   bool          // the packet that is read has its deadline
+	left      bool          // the client has said goodbye, and wants no will published
+	expiry    time.Duration // that it asked for then, where hasExpiry
+	hasExpiry bool
 
 	topic      string // of the latest PUBLISH
 	aliases    map[uint16]string
@@ -39,7 +40,7 @@ type connection struct {
 }
 
 func newConnection(e *Endpoint, c *paced.Conn) *connection {
-	return &connection{Conn: c, endpoint: e, in: input{conn: c}, maxSend: math.MaxInt}
+	return &connection{Conn: c, endpoint: e, from: origin(c.RemoteAddr()), in: input{conn: c}, maxSend: math.MaxInt}
 }
 
 var (
@@ -99,11 +100,11 @@ func (c *connection) handshake() error {
 	if !ok {
 		return nil
 	}
-	share := c.endpoint.budget.Handshakes
-	if err := c.wait(share, handshakeBytes); err != nil {
+	giveBack, err := c.endpoint.handshakes.take(c, handshakeBytes)
+	if err != nil {
 		return err
 	}
-	defer share.Release(handshakeBytes)
+	defer giveBack()
 	return secured.Handshake()
 }
 
@@ -192,10 +193,11 @@ func (c *connection) body(h packet.Header) ([]byte, error) {
 		b, err := c.in.Peek(h.Length)
 		return b, c.late(err)
 	}
-	if err := c.wait(c.endpoint.budget.Incomplete, h.Length); err != nil {
+	giveBack, err := c.endpoint.incomplete.take(c, h.Length)
+	if err != nil {
 		return nil, err
 	}
-	c.incomplete = h.Length
+	c.giveBack = giveBack
 	c.hurry(h.Length)
 	c.large = larges.get(h.Length)
 	return c.large, c.late(c.in.ReadFull(c.large))
@@ -225,8 +227,10 @@ func (c *connection) done(h packet.Header) error {
 func (c *connection) complete() {
 	larges.put(c.large)
 	c.large = nil
-	c.endpoint.budget.Incomplete.Release(c.incomplete)
-	c.incomplete = 0
+	if c.giveBack != nil {
+		c.giveBack()
+		c.giveBack = nil
+	}
 }
 
 // wait takes n of share, as soon as there is room. It fails when the connection is to be closed instead: it was

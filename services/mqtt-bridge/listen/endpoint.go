@@ -23,14 +23,16 @@ import (
 
 // Endpoint is what devices connect to.
 type Endpoint struct {
-	cfg       Config
-	pipe      *pipeline.Pipeline
-	budget    *budget.Budget
-	metrics   *metrics
-	log       *slog.Logger
-	tls       *tls.Config // nil without TLS
-	addresses *addresses
-	hub       hub
+	cfg        Config
+	pipe       *pipeline.Pipeline
+	budget     *budget.Budget
+	incomplete *fair // the budget's, as the next
+	handshakes *fair
+	metrics    *metrics
+	log        *slog.Logger
+	tls        *tls.Config // nil without TLS
+	addresses  *addresses
+	hub        hub
 
 	stop    <-chan struct{} // closed when the bridge stops
 	serving sync.WaitGroup  // goroutines of connections
@@ -45,7 +47,8 @@ type Endpoint struct {
 // New returns an endpoint whose messages go to pipe.
 func New(cfg Config, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger, r prometheus.Registerer) (*Endpoint, error) {
 	e := &Endpoint{
-		cfg: cfg, pipe: pipe, budget: b, metrics: newMetrics(r), log: log,
+		cfg: cfg, pipe: pipe, budget: b, incomplete: newFair(b.Incomplete), handshakes: newFair(b.Handshakes),
+		metrics: newMetrics(r), log: log,
 		conns: make(map[*connection]*client), clients: make(map[string]*client), away: list.New(),
 	}
 	e.addresses = newAddresses(cfg.MaxConnections)

@@ -408,6 +408,37 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
+// Whoever leaves long packets incomplete keeps devices of other addresses from nothing.
+func TestIncompletePackets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEndpoint(t)
+		long := publish(packet.V31, 1, 1, "other", strings.Repeat("x", 1_000_000))
+		for range 20 {
+			p := e.dial(t, "192.0.2.1")
+			p.greet()
+			go func() { _, _ = p.Write(long[:500_000]) }()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n, limit := e.budget.Incomplete.Used(), e.budget.Incomplete.Limit(); n < limit/2 || n > limit*3/4 {
+			t.Errorf("an address has taken %d of %d bytes", n, limit)
+		}
+		other := e.dial(t, "192.0.2.2")
+		other.greet()
+		start := time.Now()
+		other.send(long)
+		other.want(packet.KindPuback, 0, 1)
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("another address waits for %v", d)
+		}
+		time.Sleep(21 * (packetTimeout + 2*time.Second))
+		synctest.Wait()
+		if n := len(e.incomplete.of); n != 0 || e.budget.Incomplete.Used() != 0 {
+			t.Errorf("%d addresses are remembered, %d bytes taken", n, e.budget.Incomplete.Used())
+		}
+	})
+}
+
 // Handshakes are bounded, and a client that does not end its own is cut off.
 func TestHandshakes(t *testing.T) {
 	e := testEndpoint(t)
