@@ -17,9 +17,9 @@ import (
 const sweepInterval = time.Minute
 
 const (
-	// maxBytes bounds what the readings take: some 100,000 of a few metrics. When it is full, devices that are
+	// maxBytes bounds what the readings take: some 50,000 of a few metrics. When it is full, devices that are
 	// new are not kept until others have fallen silent: whoever invents devices takes no other's place.
-	maxBytes = 32 << 20
+	maxBytes = 16 << 20
 	// entryBytes and memberBytes are about what an entry, and a metric or an attribute of it, take beside the
 	// bytes of their names and texts.
 	entryBytes  = 256
