@@ -105,6 +105,9 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 		return exitOK
 	}
 	log := newLogger(stderr, flags.LogLevel, name)
+	for _, s := range settings.Strays(os.Environ()) {
+		log.Warn("no program reads this variable", "variable", s.Variable, "meant", s.Meant)
+	}
 	listener, err := Listen("OPS_ADDR", flags.OpsAddr)
 	if err != nil {
 		return exitCode(err, name, log, stderr)

@@ -58,6 +58,17 @@ func TestExitCodeAndLine(t *testing.T) {
 	}
 }
 
+func TestMistypedVariable(t *testing.T) {
+	t.Setenv("OPS_ADDR", "127.0.0.1:0")
+	t.Setenv("MQTT_LISTN_ADDR", "what it says is not shown")
+	var stderr bytes.Buffer
+	run(t.Context(), "test", "", &program{body: func(context.Context, *Process) error { return nil }}, nil, io.Discard, &stderr)
+	log := stderr.String()
+	if strings.Count(log, "MQTT_LISTN_ADDR") != 1 || !strings.Contains(log, `"level":"WARN"`) || !strings.Contains(log, `"meant":"MQTT_LISTEN_ADDR"`) || strings.Contains(log, "not shown") {
+		t.Errorf("the log is %s", log)
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

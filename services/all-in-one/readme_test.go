@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	pkgsettings "github.com/telltale-iot/telltale/pkg/settings"
 )
 
 var update = flag.Bool("update", false, "write the table of services/SETTINGS.md")
@@ -63,6 +65,70 @@ func TestReadmeSettings(t *testing.T) {
 	t.Errorf("go test ./services/all-in-one -run TestReadmeSettings -update writes the table of %s", file)
 }
 
+// TestVariables holds the list of package settings, by which a mistyped variable is known, against what the programs
+// say of themselves. With -update it is written.
+func TestVariables(t *testing.T) {
+	const file = "../../pkg/settings/variables.txt"
+	var all []*aSetting
+	for _, program := range programs {
+		all = addSettings(all, program, helpOf(t, program))
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.variable)
+	}
+	slices.Sort(names)
+	want := strings.Join(slices.Compact(names), "\n") + "\n"
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if have, err := os.ReadFile(file); err != nil || string(have) != want {
+		t.Errorf("%v; go test ./services/all-in-one -run TestVariables -update writes %s", err, file)
+	}
+}
+
+// TestNoFalseAlarms takes every name in capitals from the files that set variables for one program or another.
+func TestNoFalseAlarms(t *testing.T) {
+	name := regexp.MustCompile(`\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b`)
+	files := []string{"../../docker-compose.yml", "../../.env.example", "../../Makefile"}
+	for _, pattern := range []string{"../../k8s/*/*", "../../k8s/*/*/*", "../../deploy/*", "../../deploy/*/*"} {
+		more, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, more...)
+	}
+	environ := map[string]bool{}
+	for _, file := range files {
+		if info, err := os.Stat(file); err != nil || info.IsDir() || filepath.Ext(file) == ".json" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, variable := range name.FindAllString(string(text), -1) {
+			environ[variable+"=x"] = true
+		}
+	}
+	if strays := pkgsettings.Strays(slices.Collect(maps.Keys(environ))); len(strays) > 0 || len(environ) < 50 {
+		t.Errorf("of %d variables, taken for mistakes: %+v", len(environ), strays)
+	}
+}
+
+// helpOf returns what program --help prints.
+func helpOf(t *testing.T, program string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), binary(t, program), "--help").Output()
+	if err != nil {
+		t.Fatalf("%s --help: %v", program, err)
+	}
+	return string(out)
+}
+
 // aSetting is what the programs say of a variable. Where they say different things, each is one of its own.
 type aSetting struct {
 	variable, what string
@@ -74,11 +140,7 @@ func settingsTable(t *testing.T) []string {
 	t.Helper()
 	var all []*aSetting
 	for _, program := range programs {
-		out, err := exec.CommandContext(t.Context(), binary(t, program), "--help").Output()
-		if err != nil {
-			t.Fatalf("%s --help: %v", program, err)
-		}
-		all = addSettings(all, program, string(out))
+		all = addSettings(all, program, helpOf(t, program))
 		if !slices.ContainsFunc(all, func(s *aSetting) bool { _, ok := s.defaults[program]; return ok }) {
 			t.Fatalf("%s --help names no variables", program)
 		}

@@ -1,0 +1,110 @@
+package settings
+
+import (
+	_ "embed"
+	"slices"
+	"strings"
+)
+
+// variables are those of all programs, one a line: what is meant for another program is no mistake here. A test
+// of all-in-one holds them against each program's --help.
+//
+//go:embed variables.txt
+var variables string
+
+// Stray is a variable that no program reads, though it looks as if one should.
+type Stray struct {
+	Variable string
+	Meant    string // the one that it looks like; "" where there is none
+}
+
+const (
+	prefix  = "TELLTALE" // that no variable has, though many expect it
+	letters = 2          // that a mistyped name has wrong, at most
+)
+
+// Strays returns the strays among environ, which is as os.Environ returns it. A variable that is empty counts as
+// not set.
+func Strays(environ []string) (strays []Stray) {
+	known := strings.Fields(variables)
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if value == "" || isKnown(known, name) {
+			continue
+		}
+		first, rest, _ := strings.Cut(strings.ToUpper(name), "_")
+		prefixed := distance(first, prefix) <= letters && !ofKubernetes(rest)
+		if prefixed {
+			if meant := nearest(known, rest); meant != "" || first == prefix {
+				strays = append(strays, Stray{name, meant})
+			}
+		} else if meant := nearest(known, strings.ToUpper(name)); meant != "" {
+			strays = append(strays, Stray{name, meant})
+		}
+	}
+	slices.SortFunc(strays, func(a, b Stray) int { return strings.Compare(a.Variable, b.Variable) })
+	return strays
+}
+
+func isKnown(known []string, name string) bool {
+	return slices.Contains(known, name) || slices.Contains(known, strings.TrimSuffix(name, "_FILE"))
+}
+
+// ofKubernetes reports whether a variable ends as those do that Kubernetes makes of a Service's name.
+func ofKubernetes(rest string) bool {
+	return strings.HasSuffix(rest, "SERVICE_HOST") || strings.Contains("_"+rest, "_PORT") || strings.Contains(rest, "SERVICE_PORT")
+}
+
+// nearest returns the variable that name is, or is a slip of the fingers away from; "" where there is none.
+func nearest(known []string, name string) string {
+	best, least := "", letters+1
+	for _, variable := range known {
+		for _, v := range []string{variable, variable + "_FILE"} {
+			if d := distance(name, v); d < least && alike(name, v) {
+				best, least = v, d
+			}
+		}
+	}
+	return best
+}
+
+// alike reports whether no word of name is another one than that of variable: API_ADDR is no OPS_ADDR.
+func alike(name, variable string) bool {
+	words, want := strings.Split(name, "_"), strings.Split(variable, "_")
+	if len(words) != len(want) {
+		return true // a line between two words is missing, or too many
+	}
+	for i := range want {
+		if 2*distance(words[i], want[i]) > len(want[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// distance is how many letters are to be typed, left out, changed or swapped with their neighbour to make b of a.
+func distance(a, b string) int {
+	if max(len(a), len(b))-min(len(a), len(b)) > letters {
+		return letters + 1 // or more
+	}
+	before, above := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range above {
+		above[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row := make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := above[j-1]
+			if a[i-1] != b[j-1] {
+				change++
+			}
+			row[j] = min(above[j]+1, row[j-1]+1, change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, above = above, row
+	}
+	return above[len(b)]
+}
