@@ -58,7 +58,7 @@ func TestBacklog(t *testing.T) {
 	})
 	var letters []any
 	if _, err := p.get("/api/dead-letters/", &letters); err != nil || len(letters) > 0 {
-		t.Errorf("dead letters %v, %v", letters, err)
+		t.Errorf("%d dead letters, %v; want none", len(letters), err)
 	}
 }
 
