@@ -2,8 +2,9 @@
 // only package that knows the driver.
 //
 // A file has one writing connection and several reading ones beside it. The file is in WAL mode, so that
-// neither waits for the other, and a committed transaction is on the disk: it survives a power cut. Other
-// writers of the same file, in this process or another, are waited for.
+// neither waits for the other, and a committed transaction is on the disk: it survives a power cut. So does one
+// that a process left there which was killed while it committed. Other writers of the same file, in this process
+// or another, are waited for.
 //
 // When the disk is full or the file cannot be written, calls fail and may be repeated.
 package sqlite
@@ -46,6 +47,9 @@ const (
 func Open(path string) (*DB, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := syncWAL(path); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	write, err := open(path, 1, url.Values{"_txlock": {"immediate"}})

@@ -16,6 +16,20 @@ const (
 	readersWaitMillis = 500
 )
 
+// syncWAL syncs the WAL of the file at path, if it has one. A process that was killed while it committed may have
+// left a transaction there that is whole and was not synced. SQLite takes it for committed. Who then finds its rows,
+// and has nothing to add to them, must be able to rely on them.
+func syncWAL(path string) error {
+	wal, err := os.OpenFile(path+"-wal", os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(wal.Sync(), wal.Close())
+}
+
 // BoundWAL keeps the WAL from growing without end where there is always some reader. Who writes a lot calls
 // it after each transaction. It costs a look at the size of a file, and rarely a wait.
 //
