@@ -154,7 +154,7 @@ func TestNoPasswordIsPrinted(t *testing.T) {
 // TestNoPasswordIsLogged runs services whose servers are away.
 func TestNoPasswordIsLogged(t *testing.T) {
 	user := "iot:" + secret + "@127.0.0.1:1"
-	for program, dependencies := range map[string]int{"mqtt-bridge": 2, "ingest-writer": 3, "cache-updater": 2, "query-api": 5} {
+	for program, dependencies := range map[string]int{"mqtt-bridge": 2, "ingest-writer": 2, "cache-updater": 2, "query-api": 4} {
 		t.Run(program, func(t *testing.T) {
 			t.Parallel()
 			p, err := process.Start(process.Spec{Binary: binary(t, program), Log: filepath.Join(t.TempDir(), "log"), Settings: []string{
