@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -48,8 +49,9 @@ type parts struct {
 
 // part is something to close at the end.
 type part struct {
-	name  string
-	close func() error
+	name   string
+	close  func() error // nil for a client
+	client io.Closer    // of a server, which may hang
 }
 
 // open opens every part. It fails when the data directory is taken or cannot be written, an address is in
@@ -143,7 +145,7 @@ func (c *command) openStores(ctx context.Context, parts *parts, dir string, log 
 	if parts.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://"), c.RedisTLS); err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
-	parts.add("latest", parts.latest.Close)
+	parts.opened = append(parts.opened, part{name: "REDIS_URL", client: parts.latest})
 	return nil
 }
 
@@ -175,7 +177,7 @@ func openServer[S store](parts *parts, open func(string, tlsfiles.Files) (S, err
 	if err != nil {
 		return s, &daemon.ConfigError{Variable: variable, Value: url, Err: err}
 	}
-	parts.add(variable, s.Close)
+	parts.opened = append(parts.opened, part{name: variable, client: s})
 	return s, nil
 }
 
@@ -209,12 +211,16 @@ func (p *parts) listen(variable, addr string) (net.Listener, error) {
 }
 
 func (p *parts) add(name string, close func() error) {
-	p.opened = append(p.opened, part{name, close})
+	p.opened = append(p.opened, part{name: name, close: close})
 }
 
 // close closes the parts in the reverse order.
 func (p *parts) close(log *slog.Logger) {
 	for _, part := range slices.Backward(p.opened) {
+		if part.client != nil {
+			daemon.Close(log, part.name, part.client)
+			continue
+		}
 		if err := part.close(); err != nil {
 			log.Warn("cannot close a part", "part", part.name, "err", err)
 		}

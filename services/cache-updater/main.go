@@ -32,7 +32,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	if err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
-	defer cache.Close() //nolint:errcheck // every write was answered before
+	defer daemon.Close(p.Log, "redis", cache)
 	c.ClientID = updater.Group
 	p.Started()
 	p.Health.Register(ctx, "redis", cache)

@@ -50,12 +50,12 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
-	defer store.Close() //nolint:errcheck // every write was answered before
+	defer daemon.Close(p.Log, "mongodb", store)
 	letters, err := deadletters.Open(c.MongoDBURI, c.MongoDBTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
-	defer letters.Close() //nolint:errcheck // every write was answered before
+	defer daemon.Close(p.Log, "mongodb", letters)
 	p.Started()
 	p.Health.Register(ctx, "mongodb", store)
 	p.Health.Register(ctx, "mongodb (dead letters)", letters)

@@ -33,12 +33,12 @@ func (r *repair) Run(ctx context.Context, p *daemon.Process) error {
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
 	}
-	defer store.Close() //nolint:errcheck // every write was answered before
+	defer daemon.Close(p.Log, "mongodb", store)
 	letters, err := deadletters.Open(r.MongoDBURI, r.MongoDBTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
 	}
-	defer letters.Close() //nolint:errcheck // every write was answered before
+	defer daemon.Close(p.Log, "mongodb", letters)
 	p.Started()
 	done, err := store.Repair(ctx, p.Log, func(ctx context.Context, surplus []mongo.Surplus) error {
 		_, err := letters.InsertDeadLetters(ctx, lettersOf(surplus))

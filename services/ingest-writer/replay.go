@@ -44,7 +44,7 @@ func (r *replay) Run(ctx context.Context, p *daemon.Process) error {
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
 	}
-	defer store.Close() //nolint:errcheck // every write was answered before
+	defer daemon.Close(p.Log, "mongodb", store)
 	p.Started()
 	r.ClientID = writer.Group + "-replay"
 	again := &writer.Replay{Kafka: r.Config, Store: store, From: from, To: to, Log: p.Log}

@@ -42,28 +42,28 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	if err != nil {
 		return &daemon.ConfigError{Variable: "DATABASE_URL", Value: c.DatabaseURL, Err: err}
 	}
-	defer devices.Close() //nolint:errcheck // every write was answered before
+	database, _, _ := strings.Cut(c.DatabaseURL, ":") // mysql or postgres
+	defer daemon.Close(p.Log, database, devices)
 	stored, err := readings.Open(c.MongoDBURI, c.MongoDBTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
-	defer stored.Close() //nolint:errcheck // it was only read
+	defer daemon.Close(p.Log, "mongodb", stored)
 	letters, err := deadletters.Open(c.MongoDBURI, c.MongoDBTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
-	defer letters.Close() //nolint:errcheck // every write was answered before
+	defer daemon.Close(p.Log, "mongodb", letters)
 	cache, err := latest.Open(c.RedisURL, c.RedisTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
-	defer cache.Close() //nolint:errcheck // it was only read
+	defer daemon.Close(p.Log, "redis", cache)
 	listener, err := daemon.Listen("HTTP_ADDR", c.HTTPAddr)
 	if err != nil {
 		return err
 	}
 	p.Started()
-	database, _, _ := strings.Cut(c.DatabaseURL, ":") // mysql or postgres
 	p.Health.Register(ctx, database, devices)
 	p.Health.Register(ctx, "mongodb", stored)
 	p.Health.Register(ctx, "redis", cache)
