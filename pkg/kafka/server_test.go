@@ -15,6 +15,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -26,7 +27,8 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
-	m.Run()
+	// One ticker for all meters of sarama's, which the clients of the tests have; ours have none.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
 
 // brokers returns a Kafka for a test that needs nothing special of it: the one that TEST_KAFKA_BROKERS
