@@ -72,6 +72,9 @@ var rows = slices.Concat(
 		{name: "partitions-added", inject: addPartition, unordered: true, note: "readings of a device that moves to the new partition may pass each other"},
 		{name: "kafka-wrong-address", inject: wrongAddress},
 		{name: "mysql-read-only", inject: unregistered(readOnly)},
+		{name: "mysql-table-dropped", inject: dropTable},
+		{name: "mongo-collection-dropped", inject: dropCollection,
+			note: "what was stored goes with the collection, and comes back by ingest-writer replay"},
 		{name: "mongo-denied", inject: denied, note: "a wrong password: the stand-in for MongoDB has no users without rights"},
 
 		{name: "kill-all-in-one", times: 3, inject: kill(allInOne), onAllInOne: true},

@@ -251,14 +251,66 @@ func addPartition(ctx context.Context, t *trial) error {
 	})
 }
 
-// empty deletes all readings from MongoDB, so that a trial is not slowed down by those before it.
-func (s *stack) empty(ctx context.Context) error {
-	client, err := mongo.Connect(options.Client().ApplyURI("mongodb://telltale:" + password + "@" + s.addr("MONGO_PORT") + "/?authSource=admin"))
+// dropCollection drops the collection of readings, waits until ingest-writer has made its unique index again, and has
+// what was lost with it stored again from Kafka.
+func dropCollection(ctx context.Context, t *trial) error {
+	lift := t.fault()
+	defer lift()
+	readings, closed, err := t.stack.readings()
 	if err != nil {
 		return err
 	}
-	defer client.Disconnect(ctx) //nolint:errcheck // nothing is on its way
-	if _, err := client.Database("iot").Collection("readings").DeleteMany(ctx, bson.D{}); err != nil {
+	defer closed()
+	if err := readings.Drop(ctx); err != nil {
+		return fmt.Errorf("drop the readings: %w", err)
+	}
+	err = eventually(ctx, 30*time.Second, func() error {
+		indexes, err := readings.Indexes().ListSpecifications(ctx)
+		for _, i := range indexes {
+			if i.Name == "device_id_1_timestamp_1" && i.Unique != nil && *i.Unique {
+				return nil
+			}
+		}
+		return errors.Join(err, errors.New("nobody has made the unique index again"))
+	})
+	if err != nil {
+		return err
+	}
+	out, err := t.services[ingestWriter].command(ctx, "replay", "--from", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("ingest-writer replay: %w: %s", err, out)
+	}
+	return err
+}
+
+// dropTable drops the table of devices, and waits until query-api has made it again. That they are all registered
+// again is checked afterwards.
+func dropTable(ctx context.Context, t *trial) error {
+	lift := t.fault()
+	defer lift()
+	if err := t.mysql(ctx, "DROP TABLE iot.devices"); err != nil {
+		return err
+	}
+	return eventually(ctx, 30*time.Second, func() error { return t.mysql(ctx, "SELECT 1 FROM iot.devices LIMIT 1") })
+}
+
+// readings returns the collection in MongoDB, past all links.
+func (s *stack) readings() (readings *mongo.Collection, closed func(), err error) {
+	client, err := mongo.Connect(options.Client().ApplyURI("mongodb://telltale:" + password + "@" + s.addr("MONGO_PORT") + "/?authSource=admin"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return client.Database("iot").Collection("readings"), func() { _ = client.Disconnect(context.Background()) }, nil
+}
+
+// empty deletes all readings from MongoDB, so that a trial is not slowed down by those before it.
+func (s *stack) empty(ctx context.Context) error {
+	readings, closed, err := s.readings()
+	if err != nil {
+		return err
+	}
+	defer closed()
+	if _, err := readings.DeleteMany(ctx, bson.D{}); err != nil {
 		return fmt.Errorf("empty MongoDB: %w", err)
 	}
 	return nil

@@ -32,6 +32,14 @@ type service struct {
 
 func (p *service) running() bool { return p.cmd != nil }
 
+// command is the binary of the process, with its settings and nothing else in its environment.
+func (p *service) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.binary, args...)
+	cmd.Dir = filepath.Dir(p.log)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "OPS_ADDR=" + p.ops}, p.settings...)
+	return cmd
+}
+
 // start starts the process, with nothing in its environment but settings. It does not wait until it is ready.
 func (p *service) start() error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -39,9 +47,7 @@ func (p *service) start() error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(p.binary)
-	cmd.Dir = filepath.Dir(p.log)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "OPS_ADDR=" + p.ops}, p.settings...)
+	cmd := p.command(context.Background())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it does not outlive this program
 	if err := cmd.Start(); err != nil {
