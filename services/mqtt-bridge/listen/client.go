@@ -98,7 +98,11 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	if _, err := c.Write(answer.Append(nil, c.version)); err != nil {
 		return err
 	}
-	e.hub.attach(cl, c)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if cl.conn == c { // no other connection has taken the session over meanwhile
+		e.hub.attach(cl, c)
+	}
 	return nil
 }
 
@@ -209,7 +213,7 @@ func (e *Endpoint) remove(cl *client, due []*packet.Will) []*packet.Will {
 		e.dropWill(cl)
 	}
 	e.hub.forget(cl)
-	cl.Forget()
+	cl.End()
 	return due
 }
 

@@ -66,6 +66,7 @@ type Session struct {
 	mostKnown int              // entries that the memory of known is for
 	underWay  int              // messages that nothing has become of yet
 	held      int              // bytes, see Hold
+	ended     bool             // nothing is remembered any more
 	emptied   chan struct{}    // closed when queue is empty; nil while nobody waits
 }
 
@@ -263,9 +264,10 @@ func (s *Session) settle(m *slot, to state) {
 func (s *Session) remember(m *slot) {
 	m.charge(s.budget.InFlight, m.state == underWay)
 	switch {
-	case m.state == lost:
+	case m.state == lost || s.ended:
 		s.forget(m)
 	case m.qos == 2: // it is known, unless another has taken its id
+	case s.known[m.id] != nil && s.known[m.id] != m: // another has taken its id
 	case m.state == settled && !s.hold(idBytes):
 		s.forget(m)
 	default:
@@ -411,6 +413,15 @@ func (s *Session) Forget() {
 			s.forget(m)
 		}
 	}
+}
+
+// End is Forget for a session that no connection comes back to: of what is under way nothing is remembered
+// either.
+func (s *Session) End() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.Forget()
 }
 
 // Hold takes n bytes for what the session keeps beside its messages, and reports whether it got them: by right

@@ -228,6 +228,41 @@ func TestReconnect(t *testing.T) {
 		s.empty()
 	})
 
+	t.Run("what an old message becomes does not touch a new one with its packet id", func(t *testing.T) {
+		s, before, after := newSession(t), new(peer), new(peer)
+		s.Attach(before)
+		old := s.receive(before, publish(1, 1, 1))
+		s.Attach(after)
+		s.receive(after, publish(1, 2, 2))(nil)
+		old(nil)
+		if s.receive(after, again(publish(1, 2, 2))) != nil {
+			t.Error("the new one, sent again, is taken twice")
+		}
+		if !s.Release(1) {
+			t.Error("the new one cannot be released")
+		}
+	})
+
+	t.Run("a session that ended keeps nothing of what was under way", func(t *testing.T) {
+		for _, qos := range []byte{1, 2} {
+			s, p := newSession(t), new(peer)
+			s.Attach(p)
+			var done []func(error)
+			for id := range uint16(100) {
+				done = append(done, s.receive(p, publish(id+1, qos, 1)))
+			}
+			s.Detach(p)
+			s.End()
+			for _, d := range done {
+				d(nil)
+			}
+			s.empty()
+			if n := len(s.known); n != 0 {
+				t.Errorf("QoS %d: %d messages are known", qos, n)
+			}
+		}
+	})
+
 	t.Run("what is not acknowledged and never comes again takes nothing of what others need", func(t *testing.T) {
 		s, p := newSession(t), new(peer)
 		s.Attach(p)
