@@ -133,19 +133,20 @@ func repeat(t *testing.T, store readings.Store, batch ...iot.Reading) iot.Insert
 
 // TestCrashWhileSettling cuts an insert off behind each of its commands, as a crash does, and repeats it.
 func TestCrashWhileSettling(t *testing.T) {
-	server := func(origin uint64, ms int) iot.Reading {
+	server(t) // or there is nothing to crash
+	stamped := func(origin uint64, ms int) iot.Reading {
 		r := reading(1, 0, 20)
 		r.At = r.At.Add(time.Duration(ms) * time.Millisecond)
 		r.Stamped, r.Origin = iot.StampServer, origin
 		return r
 	}
 	own := func(ms int) iot.Reading {
-		r := server(0, ms)
+		r := stamped(0, ms)
 		r.Stamped = iot.StampDevice
 		return r
 	}
-	before := []iot.Reading{server(1, 0), server(2, 0), server(3, 5)} // the second moved
-	batch := []iot.Reading{own(0), server(4, 0), own(1), server(5, 1), server(1, 0), own(5), server(2, 0)}
+	before := []iot.Reading{stamped(1, 0), stamped(2, 0), stamped(3, 5)} // the second moved
+	batch := []iot.Reading{own(0), stamped(4, 0), own(1), stamped(5, 1), stamped(1, 0), own(5), stamped(2, 0)}
 	const most = 20 // commands
 	var ended atomic.Int32
 	t.Run("a repetition stores each reading once", func(t *testing.T) {
