@@ -86,7 +86,7 @@ func ParseStamp(s string) Stamp {
 }
 
 // Reading is what one device measured at one moment. (Device, At) identifies it; where a server set At, the
-// Origin does, and At may change once more in the store.
+// Origin does together with them, and At may change once more in the store.
 type Reading struct {
 	Device     DeviceID
 	At         time.Time   // when it was measured: UTC, whole milliseconds

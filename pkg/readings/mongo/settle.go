@@ -45,7 +45,7 @@ func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) 
 		return p, err
 	}
 	p.ordered = true
-	planned := map[key]uint64{}      // the origins of what is in p.insert
+	planned := map[key]identity{}    // of what is in p.insert
 	last := map[iot.DeviceID]int64{} // where the latest one that is moved goes
 	duplicate := func(reading pending) {
 		if reading.index == gaveWay {
@@ -56,18 +56,18 @@ func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) 
 	}
 	insert := func(reading pending, at int64) {
 		reading.at = at
-		planned[key{reading.Device, at}] = reading.Origin
+		planned[key{reading.Device, at}] = identify(reading.Reading)
 		p.insert = append(p.insert, reading)
 	}
 	for _, reading := range rest {
 		r, k := reading.Reading, keyOf(reading.Reading)
 		document, isStored := stored[k]
-		origin, isPlanned := planned[k]
-		there, _ := readDocument(document)
+		inPlan, isPlanned := planned[k]
+		there := original(document)
 		switch {
 		case !isStored && !isPlanned:
 			insert(reading, k.at)
-		case r.Origin != 0 && (isPlanned && origin == r.Origin || isStored && isSame(&there, r) || moved[identity{r.Device, r.Origin}]):
+		case r.Origin != 0 && (isPlanned && inPlan == identify(r) || isStored && isSame(&there, r) || moved[identify(r)]):
 			duplicate(reading)
 		case r.Origin != 0:
 			at := max(k.at, last[r.Device]) + 1
@@ -97,16 +97,30 @@ func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) 
 	return p, nil
 }
 
-// isSame reports whether there, which has the time that r is stamped with, is r. Readings of earlier versions
-// have no origin.
+// isSame reports whether there and r, readings of a device with the times that they were stamped with, are one.
+// Readings of earlier versions have no origin.
 func isSame(there, r *iot.Reading) bool {
-	return there.Origin == r.Origin || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r)
+	return there.At.Equal(r.At) &&
+		(there.Origin == r.Origin || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r))
 }
 
-// identity is that of a reading which a server stamped.
+// identity is that of a reading which a server stamped. The time is a part of it: where a topic is made anew, the
+// origins of its legacy records begin again.
 type identity struct {
 	device iot.DeviceID
 	origin uint64
+	at     int64 // ms, the time that it was stamped with
+}
+
+func identify(r *iot.Reading) identity { return identity{r.Device, r.Origin, r.At.UnixMilli()} }
+
+// original returns the reading in document with the time that it was stamped with, wherever it was moved to.
+func original(document bson.Raw) iot.Reading {
+	r, _ := readDocument(document)
+	if stamped, ok := document.Lookup(fieldMoved, fieldMovedFrom).DateTimeOK(); ok {
+		r.At = time.UnixMilli(stamped).UTC()
+	}
+	return r
 }
 
 // stored returns the documents that are where readings should go.
@@ -137,14 +151,14 @@ func (s *Store) stored(ctx context.Context, readings []pending) (map[key]bson.Ra
 	return documents, nil
 }
 
-// moved returns the origins of those of readings that are stored elsewhere than at their own time, since that
+// moved returns the identities of those of readings that are stored elsewhere than at their own time, since that
 // is taken.
 func (s *Store) moved(ctx context.Context, readings []pending, stored map[key]bson.Raw) (map[identity]bool, error) {
 	moved := map[identity]bool{}
 	var identities bson.A
 	for _, r := range readings {
 		if document, ok := stored[keyOf(r.Reading)]; ok && r.Origin != 0 {
-			if there, _ := readDocument(document); !isSame(&there, r.Reading) {
+			if there := original(document); !isSame(&there, r.Reading) {
 				identities = append(identities, bson.Raw(identityOf(r.Reading)))
 			}
 		}
@@ -158,8 +172,8 @@ func (s *Store) moved(ctx context.Context, readings []pending, stored map[key]bs
 	}
 	return moved, s.find(ctx, collection, bson.D{{Key: fieldMoved, Value: bson.D{{Key: "$in", Value: identities}}}},
 		func(document bson.Raw) (more bool) {
-			r, _ := readDocument(document)
-			moved[identity{r.Device, r.Origin}] = true
+			r := original(document)
+			moved[identify(&r)] = true
 			return true
 		})
 }
@@ -211,6 +225,7 @@ func (s *Store) replace(ctx context.Context, r replacement) (pending, error) {
 		{Key: fieldDevice, Value: int64(place.device)},
 		{Key: fieldAt, Value: bson.DateTime(place.at)},
 		{Key: fieldOrigin, Value: r.old.Lookup(fieldOrigin)},
+		{Key: fieldMoved, Value: valueOf(r.old, fieldMoved)},
 	}, bson.Raw(document))
 	if err != nil {
 		return pending{}, fmt.Errorf("take the place of another reading: %w", err)
@@ -223,10 +238,7 @@ func (s *Store) replace(ctx context.Context, r replacement) (pending, error) {
 
 // displacedBy returns the reading that was at place, as it is to be stored elsewhere.
 func displacedBy(place key, document bson.Raw) pending {
-	r, _ := readDocument(document)
-	if stamped, ok := document.Lookup(fieldMoved, fieldMovedFrom).DateTimeOK(); ok {
-		r.At = time.UnixMilli(stamped).UTC()
-	}
+	r := original(document)
 	return pending{Reading: &r, index: gaveWay, place: place}
 }
 

@@ -92,6 +92,31 @@ var settleTests = []test{
 		wantInserted(t, insert(t, store, one, two), iot.Inserted{New: 2})
 		wantInserted(t, insert(t, store, two, one), iot.Inserted{Duplicates: 2})
 	}},
+	{"an origin at another time is another reading", func(t *testing.T, store readings.Store) {
+		// As where a topic was made anew: the origins of its legacy records begin again.
+		own, ownLater := reading(1, 0, 1), reading(1, 10, 1)
+		first := stamped(1, 0, 20)
+		insert(t, store, own, ownLater, first)
+		t.Log("than one that was moved, and than one that was moved to that time")
+		later, behind := stamped(1, 10, 21), stamped(1, 1, 22)
+		wantInserted(t, insert(t, store, later), iot.Inserted{New: 1})
+		wantInserted(t, insert(t, store, behind), iot.Inserted{New: 1})
+		t.Log("within a batch, beside a repetition")
+		ownThird := reading(1, 20, 1)
+		insert(t, store, ownThird)
+		third, behindThird := stamped(1, 20, 23), stamped(1, 21, 24)
+		wantInserted(t, insert(t, store, first, third, behindThird), iot.Inserted{New: 2, Duplicates: 1})
+		t.Log("than one that made room")
+		fourth, ownFourth, behindFourth := stamped(1, 30, 25), reading(1, 30, 1), stamped(1, 31, 26)
+		insert(t, store, fourth, ownFourth)
+		wantInserted(t, insert(t, store, behindFourth), iot.Inserted{New: 1})
+		for range 2 {
+			wantInserted(t, insert(t, store, own, first, behind, ownLater, later, ownThird, third, behindThird, ownFourth, fourth, behindFourth),
+				iot.Inserted{Duplicates: 11})
+		}
+		wantStored(t, store, at(behindFourth, 32), at(fourth, 31), ownFourth, at(behindThird, 22), at(third, 21), ownThird,
+			at(later, 11), ownLater, at(behind, 2), at(first, 1), own)
+	}},
 	{"a backlog over another one is kept, each message at a millisecond of its own, in order", func(t *testing.T, store readings.Store) {
 		const n = 2000
 		backlog := func(origin uint64, ms int) (all []iot.Reading) {

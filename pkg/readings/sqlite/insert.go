@@ -14,7 +14,7 @@ import (
 const (
 	insertRow   = `INSERT INTO readings (` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	selectRow   = `SELECT ` + columns + ` FROM readings WHERE timestamp = ? AND device_id = ?`
-	selectMoved = `SELECT count(*) FROM readings WHERE device_id = ? AND origin = ? AND moved_from IS NOT NULL`
+	selectMoved = `SELECT count(*) FROM readings WHERE device_id = ? AND origin = ? AND moved_from = ?`
 	selectTaken = `SELECT timestamp FROM readings WHERE device_id = ? AND timestamp >= ? ORDER BY timestamp LIMIT ?`
 	updateMoved = `UPDATE readings SET timestamp = ?, moved_from = ?, checksum = ? WHERE timestamp = ? AND device_id = ?`
 	deleteRow   = `DELETE FROM readings WHERE timestamp = ? AND device_id = ?`
@@ -186,11 +186,11 @@ func (s *Store) settle(tx *sql.Tx, r *iot.Reading) (int64, error) {
 		}
 	}
 	// Readings of earlier versions have no origin.
-	if there.Origin == r.Origin || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) {
+	if there.Origin == r.Origin && v[movedFromColumn] == nil || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) {
 		return 0, errDuplicate
 	}
 	var moved int
-	if err := tx.QueryRow(selectMoved, int64(r.Device), int64(r.Origin)).Scan(&moved); err != nil {
+	if err := tx.QueryRow(selectMoved, int64(r.Device), int64(r.Origin), at).Scan(&moved); err != nil {
 		return 0, err
 	}
 	if moved > 0 {

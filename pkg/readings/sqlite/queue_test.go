@@ -126,7 +126,7 @@ func TestQueriesUseTheIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for query, want := range map[string]string{
-		selectMoved:    "SEARCH readings USING INDEX readings_moved (device_id=? AND origin=?)",
+		selectMoved:    "SEARCH readings USING COVERING INDEX readings_moved_from (device_id=? AND origin=? AND moved_from=?)",
 		selectTaken:    "SEARCH readings USING COVERING INDEX readings_by_device (device_id=? AND timestamp>?)",
 		selectRow:      "SEARCH readings USING PRIMARY KEY (timestamp=? AND device_id=?)",
 		selectOfDevice: "SEARCH readings USING INDEX readings_by_device (device_id=? AND timestamp>? AND timestamp<?)",

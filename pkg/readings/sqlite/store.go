@@ -68,17 +68,21 @@ CREATE TABLE IF NOT EXISTS readings (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS readings_by_device ON readings (device_id, timestamp);`
 
-// additions are what came later, by the first of the columns. The index sees to it that a reading which was moved is
-// stored once.
+// additions are what came later, by the first of the columns.
 var additions = []struct{ column, schema string }{
 	{"origin", `
 ALTER TABLE readings ADD COLUMN origin INTEGER;     -- iot.Reading's; NULL where there is none
-ALTER TABLE readings ADD COLUMN moved_from INTEGER; -- the time it was stamped with, where another one has that
-CREATE UNIQUE INDEX readings_moved ON readings (device_id, origin) WHERE moved_from IS NOT NULL;`},
+ALTER TABLE readings ADD COLUMN moved_from INTEGER; -- the time it was stamped with, where another one has that`},
 	{"checksum", `ALTER TABLE readings ADD COLUMN checksum INTEGER; -- of the others; NULL in the rows that were there`},
 }
 
-// Prepare creates the table and its indexes where they are missing, and what an earlier version's table lacks.
+// movedIndex sees to it that a reading which was moved is stored once. An earlier version's index took readings with
+// one origin for the same whatever their times: it is replaced.
+const movedIndex = `
+DROP INDEX IF EXISTS readings_moved;
+CREATE UNIQUE INDEX IF NOT EXISTS readings_moved_from ON readings (device_id, origin, moved_from) WHERE moved_from IS NOT NULL;`
+
+// Prepare creates the table and its indexes where they are missing, and brings those of an earlier version up to date.
 func (s *Store) Prepare(ctx context.Context) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
@@ -97,7 +101,8 @@ func (s *Store) Prepare(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		_, err := tx.ExecContext(ctx, movedIndex)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("create table readings in %s: %w", s.db.Path, err)

@@ -94,3 +94,44 @@ func TestEarlierFile(t *testing.T) {
 		}
 	}
 }
+
+// TestEarlierIndex: the index of an earlier version, to which readings of one origin that were moved are the same
+// whatever their times, is replaced.
+func TestEarlierIndex(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readings.db")
+	reading := func(ms int64, origin uint64) iot.Reading {
+		return iot.Reading{
+			Device: 1, At: time.UnixMilli(ms).UTC(), Received: time.UnixMilli(ms).UTC(), Stamped: iot.StampServer, Origin: origin,
+			Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20.5}},
+		}
+	}
+	there := []iot.Reading{reading(1000, 1), reading(1000, 2), reading(2000, 3)}
+	if _, err := openFile(t, path).InsertReadings(t.Context(), there); err != nil {
+		t.Fatal(err)
+	}
+	file, err := db.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`DROP INDEX readings_moved_from`,
+		`CREATE UNIQUE INDEX readings_moved ON readings (device_id, origin) WHERE moved_from IS NOT NULL`,
+	} {
+		if _, err := file.Write.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all := append(there, reading(2000, 2))
+	for _, want := range []iot.Inserted{{New: 1, Duplicates: 3}, {Duplicates: 4}} { // the second start finds it replaced
+		inserted, err := openFile(t, path).InsertReadings(t.Context(), all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, inserted); diff != "" {
+			t.Errorf("outcome of the insert (-want +got):\n%s", diff)
+		}
+	}
+}
