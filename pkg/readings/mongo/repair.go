@@ -175,8 +175,9 @@ const (
 
 // decide says what becomes of a document whose place kept keeps. One that a server stamped is moved by then.
 func (r *repairer) decide(ctx context.Context, kept, document bson.Raw) (fate, error) {
-	there, isReading := readDocument(kept)
-	reading, ok := readDocument(document)
+	_, isReading := readDocument(kept)
+	place, ok := readDocument(document)
+	there, reading := original(kept), original(document)
 	switch {
 	case !ok || !isReading:
 		if sameDocument(kept, document) {
@@ -188,14 +189,13 @@ func (r *repairer) decide(ctx context.Context, kept, document bson.Raw) (fate, e
 	case reading.Origin == 0:
 		return isRejected, nil
 	}
-	at, err := r.taken.Next(reading.Device, reading.At.UnixMilli()+1, r.lister(ctx, reading.Device))
+	at, err := r.taken.Next(place.Device, place.At.UnixMilli()+1, r.lister(ctx, place.Device))
 	if err != nil {
 		return stays, err
 	}
-	stamped := displacedBy(keyOf(&reading), document)
 	_, err = r.collection.UpdateByID(ctx, document.Lookup("_id"), bson.D{{Key: "$set", Value: bson.D{
 		{Key: fieldAt, Value: bson.DateTime(at)},
-		{Key: fieldMoved, Value: bson.Raw(identityOf(stamped.Reading))},
+		{Key: fieldMoved, Value: bson.Raw(identityOf(&reading))},
 	}}})
 	if mongo.IsDuplicateKeyError(err) { // it was moved before
 		return isDuplicate, nil

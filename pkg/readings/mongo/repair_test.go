@@ -31,6 +31,13 @@ func byServer(origin int64) []bson.E {
 	return []bson.E{{Key: "timestamp_source", Value: "server"}, {Key: "origin", Value: origin}}
 }
 
+// movedFrom is the field of a reading that a server stamped with a second, and that was moved.
+func movedFrom(device, origin int64, second int) bson.E {
+	return bson.E{Key: "moved", Value: bson.D{
+		{Key: "device_id", Value: device}, {Key: "origin", Value: origin}, {Key: "from", Value: reading(1, second, 0).At},
+	}}
+}
+
 // twice is a collection without indexes, and what is to become of it.
 var twice = []bson.D{
 	stored(int64(1), 0, 20), stored(int64(1), 0, 20), stored(int64(1), 0, 20), // two duplicates
@@ -38,11 +45,12 @@ var twice = []bson.D{
 	stored(int32(2), 0, 20), stored(int64(2), 0, 20), stored(2.0, 0, 20), // two duplicates, as the system before wrote them
 	stored(int64(3), 0, 20, byServer(11)...), stored(int64(3), 0, 21, byServer(12)...), stored(int64(3), 0, 20, byServer(11)...), // one is moved, one a duplicate
 	stored(int64(4), 0, 20, byServer(13)...), stored(int64(4), 0, 20, bson.E{Key: "timestamp_source", Value: "device"}), // what its device stamped stays, and the other one is moved
+	stored(int64(7), 2, 20, append(byServer(14), movedFrom(7, 14, 0))...), stored(int64(7), 2, 21, byServer(14)...), // one is moved: the other one has its origin, and another time
 	stored(int64(5), 0, 20), stored(int64(5), 1, 21), stored(int64(6), 0, 20), // nothing
 	{{Key: "foreign", Value: 1}}, {{Key: "foreign", Value: 1}}, {{Key: "foreign", Value: 2}}, // a duplicate, and one that is rejected
 }
 
-var repairs = mongo.Repaired{Documents: len(twice), Duplicates: 2 + 1 + 2 + 1 + 1, Moved: 2, Rejected: 2 + 1}
+var repairs = mongo.Repaired{Documents: len(twice), Duplicates: 2 + 1 + 2 + 1 + 1, Moved: 3, Rejected: 2 + 1}
 
 // openTwice returns a store of a collection that holds all of twice.
 func openTwice(t *testing.T) (*mongo.Store, *driver.Collection) {
@@ -77,7 +85,7 @@ func wantRepaired(t *testing.T, store *mongo.Store) {
 		got = append(got, fmt.Sprintf("%d %s %v", r.Device, r.At.Format("05.000"), value))
 	}
 	want := []string{
-		"5 01.000 21", "1 01.000 20", "4 00.001 20", "3 00.001 21",
+		"7 02.001 21", "7 02.000 20", "5 01.000 21", "1 01.000 20", "4 00.001 20", "3 00.001 21",
 		"6 00.000 20", "5 00.000 20", "4 00.000 20", "3 00.000 20", "2 00.000 20", "1 00.000 20",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -158,10 +166,9 @@ func TestRepair(t *testing.T) {
 
 	t.Run("readings that were moved twice are there once", func(t *testing.T) {
 		store, collection := openTwice(t)
-		from := bson.D{{Key: "device_id", Value: int64(9)}, {Key: "origin", Value: int64(5)}, {Key: "from", Value: reading(9, 0, 0).At}}
 		for second := range 3 {
-			fields := append(byServer(5), bson.E{Key: "moved", Value: from})
-			if _, err := collection.InsertOne(t.Context(), stored(int64(9), 1+second, 20, fields...)); err != nil {
+			document := stored(int64(9), 1+second, 20, append(byServer(5), movedFrom(9, 5, 0))...)
+			if _, err := collection.InsertOne(t.Context(), document); err != nil {
 				t.Fatal(err)
 			}
 		}
