@@ -165,6 +165,10 @@ func (p *peer) flood(ctx context.Context, b []byte) {
 	}
 }
 
+// attackTime is how long attacks last that have no end of their own: long enough for some hundred readings of the
+// fleet.
+const attackTime = 2500 * time.Millisecond
+
 // wait waits for a time, or until ctx ends.
 func wait(ctx context.Context, d time.Duration) {
 	select {

@@ -35,7 +35,7 @@ func (a *attacker) fill(ctx context.Context) error {
 // legacyBatches puts records on Kafka, each of which is a batch in JSON that takes much memory.
 func legacyBatches(value string, n int) func(context.Context, *attacker) error {
 	return func(ctx context.Context, a *attacker) error {
-		ctx, cancel := context.WithTimeout(ctx, attackTime/2)
+		ctx, cancel := context.WithTimeout(ctx, longest/2)
 		defer cancel()
 		c, err := kgo.NewClient(kgo.SeedBrokers(a.kafka), kgo.ProducerBatchMaxBytes(1<<20))
 		if err != nil {
@@ -48,7 +48,7 @@ func legacyBatches(value string, n int) func(context.Context, *attacker) error {
 		if err := c.Flush(ctx); err != nil {
 			return fmt.Errorf("produce: %w", err)
 		}
-		wait(ctx, 5*time.Second)
+		wait(ctx, attackTime)
 		return nil
 	}
 }

@@ -19,12 +19,11 @@ import (
 // secured starts an mqtt-bridge that devices connect to by TLS.
 func secured(ctx context.Context, s *site) (*target, error) {
 	cert, key := filepath.Join(s.dir, "cert.pem"), filepath.Join(s.dir, "key.pem")
-	if err := certify(cert, key); err != nil {
-		return nil, err
-	}
-	// Where the fleet looks for the authorities that it trusts, once.
-	if err := os.Setenv("SSL_CERT_FILE", cert); err != nil {
-		return nil, err
+	if os.Getenv("SSL_CERT_FILE") != cert { // the first time
+		// Where the fleet looks for the authorities that it trusts, once.
+		if err := errors.Join(certify(cert, key), os.Setenv("SSL_CERT_FILE", cert)); err != nil {
+			return nil, err
+		}
 	}
 	return s.bridge(ctx, "MQTT_LISTEN_CERT_FILE="+cert, "MQTT_LISTEN_KEY_FILE="+key)
 }

@@ -14,7 +14,7 @@ func (a *attacker) ports() []string { return []string{a.http, a.OpsAddr()} }
 
 // slowHeaders begins 1,000 requests on each port, and adds to them slowly.
 func slowHeaders(ctx context.Context, a *attacker) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
 	for _, addr := range a.ports() {
 		crowd(ctx, 1000, 32, func(i int) {
@@ -37,7 +37,7 @@ func slowHeaders(ctx context.Context, a *attacker) error {
 
 // endlessHeaders sends headers that do not end.
 func endlessHeaders(ctx context.Context, a *attacker) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
 	for _, addr := range a.ports() {
 		crowd(ctx, 100, 16, func(i int) {
@@ -69,6 +69,21 @@ func slowBodies(ctx context.Context, a *attacker) error {
 	return nil
 }
 
+// httpIdle opens connections on each port, and keeps them: half of them after a request.
+func httpIdle(n int) func(context.Context, *attacker) error {
+	return func(ctx context.Context, a *attacker) error {
+		for _, addr := range a.ports() {
+			crowd(ctx, n, 32, func(i int) {
+				if p, err := a.dial(ctx, 2+i%10, addr); err == nil && i%2 == 0 {
+					_, _ = p.Write([]byte("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+				}
+			})
+		}
+		wait(ctx, time.Second)
+		return nil
+	}
+}
+
 // unreadAnswers asks for long lists, and does not read them.
 func unreadAnswers(ctx context.Context, a *attacker) error {
 	if err := a.fill(ctx); err != nil {
@@ -79,13 +94,13 @@ func unreadAnswers(ctx context.Context, a *attacker) error {
 			_, _ = p.Write([]byte("GET /api/readings/?limit=10000 HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 		}
 	})
-	wait(ctx, 5*time.Second)
+	wait(ctx, attackTime)
 	return nil
 }
 
 // deepBodies posts what is expensive to read: JSON that is deep, or has very many members.
 func deepBodies(ctx context.Context, a *attacker) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
 	bodies := []string{strings.Repeat("[", mega), strings.Repeat(`{"a":`, mega/5), "{" + strings.Repeat(`"a":1,`, mega/6-1) + `"b":1}`}
 	crowd(ctx, 12, 12, func(i int) {

@@ -81,7 +81,7 @@ func kafkaIdle(ctx context.Context, a *attacker) error {
 
 // foreignWrites asks for what changes topics, records and Telltale's own groups. All of it must be refused.
 func foreignWrites(ctx context.Context, a *attacker) error {
-	ctx, cancel := context.WithTimeout(ctx, attackTime/2)
+	ctx, cancel := context.WithTimeout(ctx, longest/2)
 	defer cancel()
 	c, err := kgo.NewClient(kgo.SeedBrokers(a.kafka), kgo.RequestRetries(0), kgo.DisableIdempotentWrite(), kgo.RecordRetries(0))
 	if err != nil {
@@ -187,7 +187,7 @@ func unreadFetches(ctx context.Context, a *attacker) error {
 			_, _ = p.Write(append(append(append([]byte(nil), b...), b...), b...))
 		}
 	})
-	wait(ctx, 3*time.Second)
+	wait(ctx, attackTime)
 	return nil
 }
 

@@ -14,16 +14,22 @@ import (
 
 var client = http.Client{Timeout: 5 * time.Second}
 
-// collect has t collect its garbage, where it serves profiles.
-func (t *target) collect(ctx context.Context) {
+// collect has t collect its garbage.
+func (t *target) collect(ctx context.Context) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.OpsAddr()+"/debug/pprof/heap?gc=1", nil)
 	if err != nil {
-		return
+		return err
 	}
-	if response, err := client.Do(request); err == nil {
-		_, _ = io.Copy(io.Discard, response.Body)
-		response.Body.Close()
+	response, err := client.Do(request)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("a profile of the heap: %s", response.Status)
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
 }
 
 // refusals is the counter of what strangers were refused, by reason.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +13,7 @@ import (
 
 // slow sends bytes one at a time, from the host of the fleet, on as many connections as it can get.
 func slow(ctx context.Context, a *attacker) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
 	b := hello{id: strings.Repeat("x", 200)}.bytes()
 	crowd(ctx, 600, 600, func(int) {
@@ -39,21 +41,42 @@ func idle(n, from, hosts int) func(context.Context, *attacker) error {
 }
 
 // handshakes begins TLS on many connections, with the longest ClientHello that is taken but for its end.
-func handshakes(ctx context.Context, a *attacker) error {
-	const record, hellos = 1 << 14, 4
-	b := []byte{0x16, 0x03, 0x01, record >> 8, 0, 1, 0, 0xff, 0xf0}
-	b = append(b, make([]byte, record-4)...)
-	for range hellos - 1 {
-		b = append(append(b, 0x16, 0x03, 0x01, record>>8, 0), make([]byte, record)...)
-	}
-	b = b[:len(b)-20]
-	crowd(ctx, 2000, 32, func(i int) {
-		if p, err := a.dial(ctx, 2+i%10, a.mqtt); err == nil {
-			_, _ = p.Write(b)
+func handshakes(hosts int) func(context.Context, *attacker) error {
+	return func(ctx context.Context, a *attacker) error {
+		const record, hellos = 1 << 14, 4
+		b := []byte{0x16, 0x03, 0x01, record >> 8, 0, 1, 0, 0xff, 0xf0}
+		b = append(b, make([]byte, record-4)...)
+		for range hellos - 1 {
+			b = append(append(b, 0x16, 0x03, 0x01, record>>8, 0), make([]byte, record)...)
 		}
-	})
-	wait(ctx, time.Second)
-	return nil
+		b = b[:len(b)-20]
+		crowd(ctx, 2000, 32, func(i int) {
+			if p, err := a.dial(ctx, 2+i%hosts, a.mqtt); err == nil {
+				_, _ = p.Write(b)
+			}
+		})
+		wait(ctx, time.Second)
+		return nil
+	}
+}
+
+// securely is a probe: a device from elsewhere gets in by TLS meanwhile.
+func securely(ctx context.Context, a *attacker) error {
+	p, err := a.dial(ctx, 0x1101, a.mqtt)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.Close() }()
+	c := tls.Client(p, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // who it is does not matter here
+	_ = c.SetDeadline(time.Now().Add(answerTime))
+	if _, err := c.Write(hello{id: "probe"}.bytes()); err != nil {
+		return err
+	}
+	answer, err := read(bufio.NewReader(c))
+	if err == nil && answer.first != connackByte {
+		err = fmt.Errorf("CONNECT was answered by %x %x", answer.first, answer.body)
+	}
+	return err
 }
 
 // connects is a probe: a device from elsewhere gets in meanwhile.

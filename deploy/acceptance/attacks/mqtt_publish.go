@@ -88,11 +88,11 @@ func userProperties(size int) (b []byte) {
 	return b
 }
 
-// halfPublishes connects 1,000 clients, each of which sends a PUBLISH of 1 MiB but for the last byte.
-func halfPublishes(topic string, hosts int) func(context.Context, *attacker) error {
+// halfPublishes connects some clients, each of which sends a PUBLISH of 1 MiB but for the last byte.
+func halfPublishes(topic string, clients, hosts int) func(context.Context, *attacker) error {
 	return func(ctx context.Context, a *attacker) error {
 		b := publish(topic, 1, 1, nil, strings.Repeat("x", mega))
-		crowd(ctx, 1000, 32, func(i int) {
+		crowd(ctx, clients, 32, func(i int) {
 			if p, err := a.connect(ctx, 2+i%hosts, hello{id: fmt.Sprintf("half-%d", i)}); err == nil {
 				_ = p.SetWriteDeadline(time.Now().Add(2 * time.Second))
 				_, _ = p.Write(b[:len(b)-1])
@@ -103,9 +103,20 @@ func halfPublishes(topic string, hosts int) func(context.Context, *attacker) err
 	}
 }
 
+// publishes is a probe: a device from elsewhere publishes a batch of 20 KB.
+func publishes(ctx context.Context, a *attacker) error {
+	p, err := a.connect(ctx, 0x1101, hello{id: "probe"})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.Close() }()
+	_, err = p.ask(publish("sensors/2/data", 1, 1, nil, batch(`{"temperature": 1, "humidity": 1}`, 600)))
+	return err
+}
+
 // unreadAcks publishes at QoS 1 and 2, pings and releases, and never reads an answer.
 func unreadAcks(ctx context.Context, a *attacker) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
 	var pings, releases, acks []byte
 	for range 1000 {
@@ -127,7 +138,7 @@ func unreadAcks(ctx context.Context, a *attacker) error {
 // junk publishes what no reading can be made of: as fast as it goes, and in batches of which every element becomes
 // a dead letter.
 func junk(ctx context.Context, a *attacker) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
 	crowd(ctx, 8, 8, func(i int) {
 		p, err := a.connect(ctx, 2+i, hello{id: fmt.Sprintf("junk-%d", i)})
@@ -176,6 +187,23 @@ func amplified(ctx context.Context, a *attacker) error {
 			return
 		}
 		_, _ = p.ask(publish("sensors/data", 1, 1, nil, bodies[i%len(bodies)]))
+	})
+	return nil
+}
+
+// devices publishes for 150,000 devices that nobody has.
+func devices(ctx context.Context, a *attacker) error {
+	crowd(ctx, 15, 4, func(i int) {
+		p, err := a.connect(ctx, 2+i, hello{id: fmt.Sprintf("devices-%d", i)})
+		if err != nil {
+			return
+		}
+		defer func() { _ = p.Close() }()
+		var b strings.Builder
+		for n := range elements {
+			fmt.Fprintf(&b, `,{"device_id":%d,"temperature":1}`, 10_000_000+i*elements+n)
+		}
+		_, _ = p.ask(publish("sensors/data", 1, 1, nil, "["+b.String()[1:]+"]"))
 	})
 	return nil
 }

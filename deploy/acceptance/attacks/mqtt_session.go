@@ -15,7 +15,7 @@ func blind(filter string) func(context.Context, *attacker) error {
 				_, _ = p.ask(subscribe(1, filter))
 			}
 		})
-		ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, attackTime)
 		defer cancel()
 		crowd(ctx, 4, 4, func(i int) {
 			p, err := a.connect(ctx, 100+i, hello{id: fmt.Sprintf("loud-%d", i)})
@@ -99,7 +99,7 @@ func takeovers(ctx context.Context, a *attacker) error {
 
 // fanned has as many filters as there can be match each of many messages.
 func fanned(ctx context.Context, a *attacker) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
 	crowd(ctx, 100, 10, func(i int) {
 		p, err := a.connect(ctx, 2+i, hello{id: fmt.Sprintf("fan-%d", i)})
@@ -160,7 +160,7 @@ func levelled(ctx context.Context, a *attacker) error {
 
 // unsubscribes sends one UNSUBSCRIBE or SUBSCRIBE after the other.
 func unsubscribes(ctx context.Context, a *attacker) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
 	crowd(ctx, 8, 8, func(i int) {
 		p, err := a.connect(ctx, 2+i, hello{id: fmt.Sprintf("unsubscribe-%d", i)})

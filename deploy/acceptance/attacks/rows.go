@@ -9,12 +9,14 @@ var rows = []row{
 	{name: "queued", what: "600 MiB that nobody reads behind a reading that waits", on: bridge, attack: queued, stalled: stall},
 	{name: "half-connects", what: "1,000 CONNECTs of 16 KB but for the last byte", on: bridge, attack: halfConnects(15_000), probe: connects},
 	{name: "half-connects-1MB", what: "1,000 CONNECTs of 1 MB but for the last byte", on: bridge, attack: halfConnects(mega), probe: connects, refused: []string{"packet_size"}},
-	{name: "half-publishes", what: "1,000 PUBLISHes of 1 MB but for the last byte", on: bridge, attack: halfPublishes(unread, 10), probe: connects},
-	{name: "half-publishes-readings", what: "the same on a topic of readings", on: bridge, attack: halfPublishes("sensors/1/data", 10), probe: connects},
+	{name: "half-publishes", what: "1,000 PUBLISHes of 1 MB but for the last byte", on: bridge, attack: halfPublishes(unread, 1000, 10), probe: connects},
+	{name: "half-publishes-one-host", what: "200 of them from one host, while others publish long messages", on: bridge, attack: halfPublishes(unread, 200, 1), probe: publishes},
+	{name: "half-publishes-readings", what: "the same on a topic of readings", on: bridge, attack: halfPublishes("sensors/1/data", 1000, 10), probe: connects},
 	{name: "unread-acks", what: "publishers that do not read what answers them", on: bridge, attack: unreadAcks},
 	{name: "flood", what: "64,000 readings at once", on: bridge, attack: flooded(1)},
 	{name: "flood-qos0", what: "the same at QoS 0", on: bridge, attack: flooded(0)},
 	{name: "amplified", what: "batches that become much when they are decoded", on: bridge, attack: amplified},
+	{name: "devices", what: "readings of 150,000 devices", on: allInOne, attack: devices, kept: latestValues},
 	{name: "junk", what: "bad readings as fast as they go", on: bridge, attack: junk},
 	{name: "blind-subscribers", what: "subscribers that do not read", on: bridge, attack: blind("#")},
 	{name: "blind-subscribers-shared", what: "the same with a shared subscription", on: bridge, attack: blind("$share/g/#")},
@@ -30,12 +32,13 @@ var rows = []row{
 	{name: "unsubscribes", what: "SUBSCRIBE and UNSUBSCRIBE all the time", on: bridge, attack: unsubscribes, probe: subscribes},
 	{name: "slow", what: "bytes one at a time, from the host of the fleet", on: bridge, attack: slow, probe: connects},
 	{name: "idle", what: "5,000 connections that say nothing, from the host of the fleet", on: bridge, attack: idle(5000, 1, 1), probe: connects},
-	{name: "idle-everywhere", what: "12,000 connections that say nothing, from 100 hosts", on: bridge, attack: idle(12_000, 2, 100), probe: connects},
-	{name: "crowded", what: "8,000 clients that stay", on: bridge, attack: crowded, probe: connects},
+	{name: "idle-everywhere", what: "12,000 connections that say nothing, from 100 hosts", on: bridge, attack: idle(12_000, 2, 100), probe: connects, kept: goroutines},
+	{name: "crowded", what: "8,000 clients that stay", on: bridge, attack: crowded, probe: connects, kept: goroutines},
 	{name: "told", what: "each limit of MQTT 5 exceeded once", on: bridge, attack: told, refused: []string{"client_id", "packet_size", "topic", "will", "topic_aliases", "protocol", "malformed"}},
 	{name: "refused-filters", what: "filters beyond the limits", on: bridge, attack: refusedFilters, refused: []string{"filter", "subscriptions"}},
 	{name: "mutated", what: "20,000 mutated packets", on: bridge, attack: mutated, probe: connects},
-	{name: "tls-handshakes", what: "2,000 TLS handshakes but for their end", on: secured, secured: true, attack: handshakes},
+	{name: "tls-handshakes", what: "2,000 TLS handshakes but for their end", on: secured, secured: true, attack: handshakes(10)},
+	{name: "tls-handshakes-one-host", what: "the same from one host, while others connect", on: secured, secured: true, attack: handshakes(1), probe: securely},
 
 	{name: "kafka-unknown-key", what: "requests to Kafka that are none", on: allInOne, attack: unknownKey},
 	{name: "kafka-2GB", what: "frames of 2 GB announced to Kafka", on: allInOne, attack: announced},
@@ -45,17 +48,26 @@ var rows = []row{
 	{name: "kafka-mutated", what: "5,000 mutated requests to Kafka", on: allInOne, attack: mutatedRequests},
 	{name: "kafka-writes", what: "foreign writes and deletions", on: allInOne, attack: foreignWrites},
 
+	{name: "batches-of-ones", what: "25 records that are 10,000 dead letters each", on: writable, attack: legacyBatches(onesBatch, 25)},
 	{name: "batches-of-readings", what: "records of 10,000 readings each", on: writable, attack: legacyBatches(readingBatch, 5)},
 	{name: "batches-of-metrics", what: "records of 60 readings with 1,000 metrics each", on: writable, attack: legacyBatches(metricsBatch, 10)},
 
 	{name: "http-slow-headers", what: "headers a few bytes at a time", on: allInOne, attack: slowHeaders, probe: serves},
 	{name: "http-endless-headers", what: "headers that do not end", on: allInOne, attack: endlessHeaders, probe: serves},
 	{name: "http-slow-bodies", what: "1,000 bodies but for the last byte", on: allInOne, attack: slowBodies, probe: serves},
+	{name: "http-idle", what: "1,500 idle connections on each port", on: allInOne, attack: httpIdle(1500), probe: serves},
+	{name: "http-full", what: "3,000 idle connections on each port: more than it takes", on: allInOne, attack: httpIdle(3000)},
 	{name: "http-unread", what: "200 long lists that nobody reads", on: allInOne, attack: unreadAnswers, probe: serves},
 	{name: "http-deep", what: "deep and wide bodies of 1 MiB", on: allInOne, attack: deepBodies, probe: serves},
 }
 
 func writable(ctx context.Context, s *site) (*target, error) { return s.allInOne(ctx, kafkaWrites) }
+
+// What is rightly kept when attackers have gone.
+const (
+	latestValues = 32 << 20 // for a minute, with Go's garbage
+	goroutines   = 10 << 20 // of Go's own, to be used again, when there were 10,000
+)
 
 func allInOne(ctx context.Context, s *site) (*target, error) { return s.allInOne(ctx) }
 

@@ -34,6 +34,9 @@ const (
 	goMemoryLimit = "GOMEMLIMIT=230MiB"
 )
 
+// profiles lets collect have the process collect its garbage.
+const profiles = "PPROF=true"
+
 // kafkaWrites lets others produce to all-in-one's Kafka: a bridge that is a process of its own, for one.
 const kafkaWrites = "KAFKA_LISTEN_WRITES=true"
 
@@ -75,8 +78,7 @@ func (s *site) start(ctx context.Context, t *target, service string, settings []
 		return err
 	}
 	_ = log.Close()
-	settings = append(settings, "PPROF=true") // for collect
-	t.Process, err = process.Start(process.Spec{Binary: filepath.Join(s.dir, service), Settings: settings, Log: log.Name()})
+	t.Process, err = process.Start(process.Spec{Binary: filepath.Join(s.dir, service), Settings: append(settings, profiles), Log: log.Name()})
 	if err != nil {
 		return err
 	}

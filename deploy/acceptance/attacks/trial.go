@@ -11,7 +11,7 @@ import (
 
 // What a row is held against.
 const (
-	attackTime = 15 * time.Second // how long an attack may take
+	longest    = 15 * time.Second // how long an attack may take
 	peakLimit  = memoryLimit / 2  // of the resident memory meanwhile
 	restLimit  = 20 << 20         // by how much it may be greater afterwards
 	restTime   = 20 * time.Second // until then
@@ -30,6 +30,7 @@ type row struct {
 	attack     func(context.Context, *attacker) error
 	probe      func(context.Context, *attacker) error // done again and again meanwhile; takes no more than probeLimit
 	refused    []string                               // the reasons for which /metrics counts something refused
+	kept       int64                                  // bytes that may be held afterwards, beyond restLimit
 	stalled    time.Duration                          // how long the attack itself keeps Kafka from answering
 }
 
@@ -122,7 +123,7 @@ func (s *site) judge(ctx context.Context, t *target, f *fleet, o *outcome) (err 
 func (s *site) meanwhile(ctx context.Context, t *target, o *outcome) {
 	a := s.attacker(t)
 	defer a.leave()
-	ctx, cancel := context.WithTimeout(ctx, attackTime)
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	defer context.AfterFunc(ctx, a.leave)()
 	probing := make(chan error, 1)
@@ -131,7 +132,7 @@ func (s *site) meanwhile(ctx context.Context, t *target, o *outcome) {
 	begin := time.Now()
 	err := o.row.attack(ctx, a)
 	o.took = time.Since(begin)
-	o.check(ctx.Err() == nil, "the attack is not over after %v", attackTime)
+	o.check(ctx.Err() == nil, "the attack is not over after %v", longest)
 	o.checkErr("the answers to the attack", err)
 	stop()
 	o.checkErr("the probe", <-probing)
@@ -164,11 +165,13 @@ func (o *outcome) probe(ctx context.Context, a *attacker) error {
 // rest waits until the memory is back to what it was.
 func (o *outcome) rest(ctx context.Context, t *target) (err error) {
 	for begin := time.Now(); ; {
-		t.collect(ctx)
+		if err := t.collect(ctx); err != nil {
+			return err
+		}
 		if o.after, err = t.Held(); err != nil {
 			return err
 		}
-		if o.after <= o.before+restLimit {
+		if o.after <= o.before+restLimit+o.row.kept {
 			return nil
 		}
 		if time.Since(begin) > restTime {
@@ -195,7 +198,7 @@ func (o *outcome) account(ctx context.Context, kept *ledger.Ledger, t *target) {
 
 // stopAmid sends SIGTERM while the attack is on once more.
 func (s *site) stopAmid(ctx context.Context, t *target, o *outcome) {
-	ctx, cancel := context.WithTimeout(ctx, attackTime)
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	a := s.attacker(t)
 	defer context.AfterFunc(ctx, a.leave)()
