@@ -1,7 +1,7 @@
 package embedded
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"hash/crc32"
 	"io/fs"
@@ -10,8 +10,8 @@ import (
 )
 
 // Beside a segment lies an index of kfake's, with an entry per batch: a version, a byte of checksum, and what
-// is checksummed, the leader epoch (4 bytes), a timestamp (8) and flags. It is not synced: of one broker, whose
-// leader epoch is always 0, it says nothing that is not in the segment.
+// is checksummed, the leader epoch (4 bytes), a timestamp (8) and flags. It is not synced: it says nothing that is
+// not in the segment.
 const (
 	indexEntryBytes = 15
 	indexSummed     = 2 // from here on
@@ -19,8 +19,9 @@ const (
 
 func indexPath(segment string) string { return strings.TrimSuffix(segment, ".dat") + ".idx" }
 
-// checkIndex removes the index of a segment where it is damaged, or half-written.
-func (r *recovery) checkIndex(segment string) error {
+// checkIndex removes the index of a segment where it is damaged, or half-written. The checksum is a byte, and does
+// not see every flipped bit; no epoch is higher than that of the segment's last batch.
+func (r *recovery) checkIndex(segment string, highest int32) error {
 	index, err := os.ReadFile(indexPath(segment))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -32,7 +33,8 @@ func (r *recovery) checkIndex(segment string) error {
 		if len(rest) >= indexEntryBytes {
 			e := rest[:indexEntryBytes]
 			sum := byte(crc32.Checksum(e[indexSummed:], castagnoli))
-			if e[0] == kfakeVersion && e[1] == sum && bytes.Equal(e[indexSummed:indexSummed+4], make([]byte, 4)) {
+			epoch := int32(binary.LittleEndian.Uint32(e[indexSummed:]))
+			if e[0] == kfakeVersion && e[1] == sum && epoch >= 0 && epoch <= highest {
 				continue
 			}
 		}

@@ -96,10 +96,11 @@ func (r *recovery) segment(t *tail, base int64, s *snapshot) error {
 	}
 	reader := segmentReader{file: file, size: info.Size(), buf: t.reader.buf}
 	pos, next := int64(0), base
+	var last batch
 	for err == nil {
 		var b batch
 		if b, err = reader.batchAt(pos, next); err == nil {
-			pos, next = pos+b.bytes, b.next
+			pos, next, last = pos+b.bytes, b.next, b
 			s.add(b)
 		}
 	}
@@ -114,7 +115,7 @@ func (r *recovery) segment(t *tail, base int64, s *snapshot) error {
 		return errors.Join(file.Close(), os.Remove(path), removeIndex(path))
 	}
 	if err == nil {
-		err = errors.Join(r.checkIndex(path), file.Sync()) // the process may have been killed before it did
+		err = errors.Join(r.checkIndex(path, last.epoch), file.Sync()) // the process may have been killed before it did
 	}
 	if err != nil {
 		return errors.Join(err, file.Close())

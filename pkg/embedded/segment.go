@@ -35,6 +35,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type batch struct {
 	base          int64 // offset of its first record
 	next          int64 // offset behind its last
+	epoch         int32 // of the partition's leader, which is in no checksum
 	crc           uint32
 	bytes         int64
 	transactional bool
@@ -42,11 +43,13 @@ type batch struct {
 }
 
 // parseHeader reads the header of a batch. It fails when this is none: of what the checksum does not cover, the
-// version is 2 and the leader epoch, of one broker, is 0.
+// version is 2 and the leader epoch is not negative. It is 0 but in logs whose leader was once elected anew, by a
+// broker that still offered that.
 func parseHeader(h []byte) (b batch, err error) {
 	length := int64(binary.BigEndian.Uint32(h[8:]))
 	b = batch{
 		base:          int64(binary.BigEndian.Uint64(h)),
+		epoch:         int32(binary.BigEndian.Uint32(h[12:])),
 		crc:           binary.BigEndian.Uint32(h[17:]),
 		bytes:         batchLengthStart + length,
 		transactional: h[22]&0x10 != 0,
@@ -54,7 +57,7 @@ func parseHeader(h []byte) (b batch, err error) {
 	}
 	delta := int64(int32(binary.BigEndian.Uint32(h[23:])))
 	b.next = b.base + delta + 1
-	if h[16] != 2 || binary.BigEndian.Uint32(h[12:]) != 0 || b.bytes < batchHeaderBytes || b.bytes > maxBatchBytes || b.base < 0 || delta < 0 {
+	if h[16] != 2 || b.epoch < 0 || b.bytes < batchHeaderBytes || b.bytes > maxBatchBytes || b.base < 0 || delta < 0 {
 		return batch{}, errDamaged
 	}
 	return b, nil

@@ -123,6 +123,7 @@ type snapshot struct {
 	HighWatermark    int64             `json:"high_watermark"`
 	LastStableOffset int64             `json:"last_stable_offset"`
 	LogStartOffset   int64             `json:"log_start_offset"`
+	Epoch            int32             `json:"epoch"`
 	MaxTimestamp     int64             `json:"max_timestamp"`
 	CreatedAt        time.Time         `json:"created_at"`
 	Segments         []snapshotSegment `json:"segments"`
@@ -139,7 +140,7 @@ func newSnapshot() *snapshot { return &snapshot{Version: kfakeVersion, CreatedAt
 
 // add counts a batch.
 func (s *snapshot) add(b batch) {
-	s.HighWatermark, s.LastStableOffset = b.next, b.next
+	s.HighWatermark, s.LastStableOffset, s.Epoch = b.next, b.next, b.epoch
 	s.MaxTimestamp = max(s.MaxTimestamp, b.maxTimestamp)
 	s.transactional = s.transactional || b.transactional
 }
