@@ -25,7 +25,7 @@
 //     (….damaged) and serves what is whole: the records of the damaged batch are lost, and only they. The
 //     same in a journal of offsets has the group read again from what it committed before. Found while
 //     running, it is named by Check, and the partition is served up to there, the others as ever.
-//   - The retention waits for a group of ours that has not read: the log says for which.
+//   - The retention waits for a group of ours that has not read, or not even begun: the log says for which.
 //
 // # Who may do what
 //
@@ -41,5 +41,6 @@
 //   - An answer with records to a client from outside: 256 KiB, or one batch, of which
 //     each connection keeps the memory; 8 of them at a time.
 //   - Groups from outside: 100, with 32 members each, whose requests to join have 16 KiB.
+//     Beyond 50, those without members go that have not committed for longest.
 //   - A partition's tail: 1,024 checksums.
 package embedded

@@ -25,7 +25,7 @@ const sweepEvery = 10 * time.Second
 type janitor struct {
 	cluster   *kfake.Cluster
 	port      *port
-	groups    []string // of this process
+	groups    map[string]string // of this process, and the topic that each reads
 	retention time.Duration
 	maxBytes  int64
 	log       *slog.Logger
@@ -62,15 +62,9 @@ func (j *janitor) run(ctx context.Context) {
 }
 
 func (j *janitor) sweep(ctx context.Context, client *kgo.Client) error {
-	list, err := kmsg.NewPtrListGroupsRequest().RequestWith(ctx, client)
-	if err != nil {
-		return fmt.Errorf("list groups: %w", err)
+	if err := j.limitGroups(ctx, client); err != nil {
+		return err
 	}
-	names := make([]string, 0, len(list.Groups))
-	for _, g := range list.Groups {
-		names = append(names, g.Group)
-	}
-	j.port.knowGroups(names)
 	if j.retention <= 0 && j.maxBytes <= 0 {
 		return nil
 	}
@@ -78,11 +72,13 @@ func (j *janitor) sweep(ctx context.Context, client *kgo.Client) error {
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)
 	}
-	var groups []*kfake.GroupInfo
-	for _, name := range j.groups {
+	var groups []progress
+	for name, topic := range j.groups {
+		g := progress{group: name, reads: topic}
 		if info := j.cluster.GroupInfo(name); info != nil {
-			groups = append(groups, info)
+			g.commits = info.Commits
 		}
+		groups = append(groups, g)
 	}
 	for _, topic := range topics.Topics {
 		if topic.Topic == nil {
@@ -97,8 +93,74 @@ func (j *janitor) sweep(ctx context.Context, client *kgo.Client) error {
 	return nil
 }
 
+// limitGroups has the port know the groups that are not of this process, and makes room for more: of those without
+// members it deletes the ones that have not committed for longest. A console consumer makes a group each time.
+func (j *janitor) limitGroups(ctx context.Context, client *kgo.Client) error {
+	list, err := kmsg.NewPtrListGroupsRequest().RequestWith(ctx, client)
+	if err != nil {
+		return fmt.Errorf("list groups: %w", err)
+	}
+	names := map[string]bool{}
+	var idle []*kfake.GroupInfo
+	for _, g := range list.Groups {
+		if _, own := j.groups[g.Group]; own {
+			continue
+		}
+		names[g.Group] = true
+		if info := j.cluster.GroupInfo(g.Group); info != nil && len(info.Members) == 0 {
+			idle = append(idle, info)
+		}
+	}
+	slices.SortFunc(idle, func(a, b *kfake.GroupInfo) int { return lastCommit(a).Compare(lastCommit(b)) })
+	surplus := idle[:min(len(idle), max(0, len(names)-keptGroups))]
+	for _, g := range surplus {
+		if err := deleteGroup(ctx, client, g); err != nil {
+			return fmt.Errorf("delete group %q: %w", g.Group, err)
+		}
+		delete(names, g.Group)
+	}
+	if len(surplus) > 0 {
+		j.log.Info("deleted groups of the embedded kafka that have no members, to make room for others", "deleted", len(surplus), "kept", len(names))
+	}
+	j.port.knowGroups(names)
+	return nil
+}
+
+func lastCommit(g *kfake.GroupInfo) (last time.Time) {
+	for _, partitions := range g.Commits {
+		for _, commit := range partitions {
+			if commit.At.After(last) {
+				last = commit.At
+			}
+		}
+	}
+	return last
+}
+
+// deleteGroup deletes the group's offsets first: kfake does not write down that a group is gone.
+func deleteGroup(ctx context.Context, client *kgo.Client, g *kfake.GroupInfo) error {
+	offsets := kmsg.NewPtrOffsetDeleteRequest()
+	offsets.Group = g.Group
+	for topic, commits := range g.Commits {
+		t := kmsg.OffsetDeleteRequestTopic{Topic: topic}
+		for partition := range commits {
+			t.Partitions = append(t.Partitions, kmsg.OffsetDeleteRequestTopicPartition{Partition: partition})
+		}
+		offsets.Topics = append(offsets.Topics, t)
+	}
+	if len(offsets.Topics) > 0 {
+		if _, err := offsets.RequestWith(ctx, client); err != nil {
+			return err
+		}
+	}
+	group := kmsg.NewPtrDeleteGroupsRequest()
+	group.Groups = []string{g.Group}
+	_, err := group.RequestWith(ctx, client) // it may have members or be gone by now: the next sweep sees
+	return err
+}
+
 // trim deletes what is too old or too much of a partition.
-func (j *janitor) trim(ctx context.Context, client *kgo.Client, topic string, p *kfake.PartitionInfo, groups []*kfake.GroupInfo) error {
+func (j *janitor) trim(ctx context.Context, client *kgo.Client, topic string, p *kfake.PartitionInfo, groups []progress) error {
 	if p.HighWatermark == p.LogStartOffset {
 		return nil
 	}
@@ -127,31 +189,27 @@ func (j *janitor) trim(ctx context.Context, client *kgo.Client, topic string, p 
 	return j.cluster.DeleteRecords(topic, p.Partition, start)
 }
 
+// progress is how far a group has read.
+type progress struct {
+	group   string
+	reads   string                                 // the topic
+	commits map[string]map[int32]kfake.GroupCommit // by topic, one that it once read too; none before it begins
+}
+
 // firstUnread returns the offset of the first record that a group which reads the topic has not committed,
 // and the group.
-func firstUnread(topic string, p *kfake.PartitionInfo, groups []*kfake.GroupInfo) (first int64, group string) {
+func firstUnread(topic string, p *kfake.PartitionInfo, groups []progress) (first int64, group string) {
 	first = p.HighWatermark
 	for _, g := range groups {
-		unread := first
-		if commits := g.Commits[topic]; len(commits) > 0 {
-			unread = commits[p.Partition].Offset // 0 when this partition has none
-		} else if subscribed(g, topic) {
-			unread = 0
+		commits := g.commits[topic]
+		if g.reads != topic && len(commits) == 0 {
+			continue
 		}
-		if unread < first {
-			first, group = unread, g.Group
+		if unread := commits[p.Partition].Offset; unread < first { // 0 when there is none
+			first, group = unread, g.group
 		}
 	}
 	return first, group
-}
-
-func subscribed(g *kfake.GroupInfo, topic string) bool {
-	for _, m := range g.Members {
-		if slices.Contains(m.SubscribedTopics, topic) {
-			return true
-		}
-	}
-	return false
 }
 
 // firstSince returns the offset of the first record not older than at.

@@ -27,15 +27,20 @@ type KafkaConfig struct {
 	Writes bool
 	Dir    string // keeps the log and the groups' offsets; "" keeps them in memory only
 	// Records older than Retention are dropped, and a partition's oldest beyond MaxBytes; 0 keeps them.
-	// Either way a record stays until each of Groups that reads its topic has committed it, and the newest
-	// stays always, so that offsets go on from it.
+	// Either way a record stays until each of Groups that reads its topic has committed it, also one that has
+	// yet to begin, and the newest stays always, so that offsets go on from it.
 	Retention time.Duration
 	MaxBytes  int64
-	// Groups are those of the services in this process. Nobody else can join them, or commit for them.
-	Groups  []string
+	// Groups are those of the services in this process, and the topic that each reads. Nobody else can join
+	// them, or commit for them.
+	Groups  map[string]string
 	Log     *slog.Logger          // nil logs nothing
 	Metrics prometheus.Registerer // nil measures nothing
 }
+
+// never is how long kfake waits before it deletes old records, which is the janitor's, and offsets of a group without
+// members: a service is no member while it waits for its store. kfake's sums overflow beyond 292 years.
+const never = 30 * 365 * 24 * time.Hour
 
 // Kafka is a running broker.
 type Kafka struct {
@@ -162,10 +167,10 @@ func options(cfg KafkaConfig, port *port, disk *disk) []kfake.Opt {
 		kfake.MaxVersions(versions),
 		kfake.BrokerConfigs(map[string]string{
 			// A segment's file goes when its last record does.
-			"log.segment.bytes": strconv.FormatInt(segmentBytes(cfg.MaxBytes), 10),
-			// kfake's own retention is put off for 30 years; see janitor.
-			"log.cleaner.backoff.ms": strconv.FormatInt((30 * 365 * 24 * time.Hour).Milliseconds(), 10),
-			"group.max.size":         strconv.Itoa(maxMembers),
+			"log.segment.bytes":         strconv.FormatInt(segmentBytes(cfg.MaxBytes), 10),
+			"log.cleaner.backoff.ms":    strconv.FormatInt(never.Milliseconds(), 10),
+			"offsets.retention.minutes": strconv.Itoa(int(never.Minutes())),
+			"group.max.size":            strconv.Itoa(maxMembers),
 		}),
 	}
 	if cfg.Dir != "" {

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -14,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -267,16 +268,15 @@ func TestStartKafkaFails(t *testing.T) {
 	})
 }
 
-// sweep is the janitor's round, now.
+// sweep is the janitor's round, now, of a process whose groups read the topic of newClient.
 func sweep(t testing.TB, k *Kafka, retention time.Duration, maxBytes int64, groups ...string) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(k.Addr()))
-	if err != nil {
-		t.Fatal(err)
+	reads := map[string]string{}
+	for _, group := range groups {
+		reads[group] = "readings"
 	}
-	defer client.Close()
-	j := newJanitor(KafkaConfig{Retention: retention, MaxBytes: maxBytes, Groups: groups, Log: testLog(t)}, k)
-	if err := j.sweep(t.Context(), client); err != nil {
+	j := newJanitor(KafkaConfig{Retention: retention, MaxBytes: maxBytes, Groups: reads, Log: testLog(t)}, k)
+	if err := j.sweep(t.Context(), inside(t, k)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -348,7 +348,7 @@ func TestRetention(t *testing.T) {
 		c.send(t, 1000, 1000, time.Now())
 		c.consume(t, "looker", 1000) // once, and never again
 		c.send(t, 4000, 1000, time.Now())
-		sweep(t, k, 0, mega, "ours")
+		sweep(t, k, 0, mega)
 		if n := records(k, c.cfg.Topic); n > 2000 {
 			t.Errorf("%d records are kept for a foreign group", n)
 		}
@@ -379,6 +379,27 @@ func TestRetention(t *testing.T) {
 		}
 	})
 
+	t.Run("what a group reads that has never been here stays, and no other topic for it", func(t *testing.T) {
+		k := open(t, KafkaConfig{Dir: t.TempDir(), MaxBytes: mega})
+		c := newClient(t, k.Addr(), 1)
+		c.send(t, 4000, 1000, time.Now().Add(-2*time.Hour))
+		other := client{c.cfg}
+		other.cfg.Topic = c.cfg.DeadLetterTopic()
+		other.send(t, 4000, 1000, time.Now().Add(-2*time.Hour))
+		sweep(t, k, time.Hour, mega, "waits for its store")
+		if n := records(k, c.cfg.Topic); n != 4000 {
+			t.Errorf("%d records, want 4000", n)
+		}
+		if n := records(k, other.cfg.Topic); n != 1 {
+			t.Errorf("%d records of a topic that the group does not read", n)
+		}
+		c.consume(t, "waits for its store", 4000)
+		sweep(t, k, time.Hour, mega, "waits for its store")
+		if n := records(k, c.cfg.Topic); n != 1 {
+			t.Errorf("%d records when all are read", n)
+		}
+	})
+
 	t.Run("the newest record stays, and offsets go on from it after a restart", func(t *testing.T) {
 		dir := t.TempDir()
 		k := open(t, KafkaConfig{Dir: dir})
@@ -395,4 +416,34 @@ func TestRetention(t *testing.T) {
 		}
 		c.consume(t, "a", 5)
 	})
+}
+
+// TestOffsetsDoNotExpire has a group that nobody was a member of for a year, and one for longer than never.
+func TestOffsetsDoNotExpire(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, KafkaConfig{Dir: dir})
+	newClient(t, k.Addr(), 1).send(t, 5, 10, time.Now())
+	shut(t, k)
+	var journal []byte
+	for group, at := range map[string]time.Time{"ours": time.Now().AddDate(-1, 0, 0), "ancient": time.Unix(1, 0)} {
+		entry := fmt.Appendf(nil, `{"type":"commit","g":%q,"t":"readings","o":3,"lc":%d}`, group, at.UnixMilli())
+		journal = appendEntry(journal, entry)
+	}
+	looks := `{"version":1,"configs":{"offsets.retention.check.interval.ms":"1"}}`
+	err := errors.Join(
+		os.WriteFile(filepath.Join(dir, "groups.log"), journal, 0o600),
+		os.WriteFile(filepath.Join(dir, "broker_configs.json"), []byte(looks), 0o600),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k = open(t, KafkaConfig{Dir: dir})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := k.cluster.WaitGroupInfo(ctx, "ancient", func(g *kfake.GroupInfo) bool { return g == nil }); err != nil {
+		t.Fatalf("nothing expires, so this test shows nothing: %v", err)
+	}
+	if g := k.cluster.GroupInfo("ours"); g == nil || g.Commits["readings"][0].Offset != 3 {
+		t.Errorf("the group is %+v", g)
+	}
 }

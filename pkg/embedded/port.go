@@ -24,8 +24,9 @@ const (
 	maxFrameMemory = 64 << 20  // all requests that are on their way into kfake
 	maxFetch       = 256 << 10 // an answer with records, but for a single batch that is larger
 	maxFetches     = 8         // requests for records that are being answered; further ones wait
-	maxGroups      = 100       // that are not Telltale's own
-	maxMembers     = 32        // of a group
+	maxGroups      = 100       // that are not Telltale's own; beyond keptGroups only with members
+	keptGroups     = 50
+	maxMembers     = 32 // of a group
 
 	maxFetchWait = 5 * time.Second  // for records to come; consumers ask for half a second
 	idleTimeout  = 10 * time.Minute // as long as Kafka's own
@@ -71,7 +72,7 @@ func newPort(cfg KafkaConfig, disk *disk) *port {
 			Help: "What clients from outside asked of the embedded Kafka broker and did not get.",
 		}, []string{"reason"}),
 	}
-	for _, g := range cfg.Groups {
+	for g := range cfg.Groups {
 		p.own[g] = true
 	}
 	return p
@@ -208,15 +209,9 @@ func (p *port) admitGroup(name string) bool {
 	return true
 }
 
-// knowGroups is told which groups there are.
-func (p *port) knowGroups(names []string) {
-	groups := make(map[string]bool, len(names))
-	for _, name := range names {
-		if !p.own[name] {
-			groups[name] = true
-		}
-	}
+// knowGroups is told which groups there are that are not Telltale's.
+func (p *port) knowGroups(names map[string]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.groups = groups
+	p.groups = names
 }

@@ -25,7 +25,7 @@ import (
 // reader is a broker with a topic and a record in it, to whose port clients come that may only read.
 func reader(t testing.TB, dir string) *Kafka {
 	t.Helper()
-	k, err := StartKafka(KafkaConfig{Addr: "127.0.0.1:0", Dir: dir, Groups: []string{"ours"}, Log: testLog(t)})
+	k, err := StartKafka(KafkaConfig{Addr: "127.0.0.1:0", Dir: dir, Groups: map[string]string{"ours": logTopic}, Log: testLog(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,19 +308,38 @@ func TestWhatClientsFromOutsideMayDo(t *testing.T) {
 		cfg.Dial = nil
 		client{cfg}.consume(t, "theirs too", 1)
 	})
+	var newest string // group that there is
 	t.Run("there are so many groups and no more", func(t *testing.T) {
 		var last error
 		for n := range maxGroups {
-			answer, err := outside.Broker(0).Request(t.Context(), commit(fmt.Sprint("group ", n)))
+			name := fmt.Sprint("group ", n)
+			answer, err := outside.Broker(0).Request(t.Context(), commit(name))
 			if err != nil {
 				t.Fatal(err)
 			}
-			last = errorOf(t, answer)
+			if last = errorOf(t, answer); last == nil {
+				newest = name
+			}
 		}
 		if !errors.Is(last, groupDenied) {
 			t.Errorf("error of the last %v", last)
 		}
 		client{insideConfig(k)}.consume(t, "ours", 1) // is not among them
+	})
+	t.Run("those that nobody is a member of make room, but for those that committed last", func(t *testing.T) {
+		sweep(t, k, time.Hour, 0, "ours")
+		if g := k.cluster.GroupInfo("ours"); g == nil || g.Commits[logTopic][0].Offset != 1 {
+			t.Errorf("our group is %+v", g)
+		}
+		if k.cluster.GroupInfo("theirs") != nil || k.cluster.GroupInfo(newest) == nil {
+			t.Error("it is not the oldest that are gone")
+		}
+		for n := range maxGroups - keptGroups {
+			answer, err := outside.Broker(0).Request(t.Context(), commit(fmt.Sprint("another group ", n)))
+			if err != nil || errorOf(t, answer) != nil {
+				t.Fatal(n, errorOf(t, answer), err)
+			}
+		}
 	})
 }
 
@@ -366,7 +385,7 @@ func errorOf(t testing.TB, answer kmsg.Response) error {
 }
 
 func TestWrites(t *testing.T) {
-	k := open(t, KafkaConfig{Dir: t.TempDir(), Groups: []string{"ours"}})
+	k := open(t, KafkaConfig{Dir: t.TempDir(), Groups: map[string]string{"ours": logTopic}})
 	client := raw(t, k)
 	if err := k.cluster.CreateTopic(logTopic, 1, nil); err != nil {
 		t.Fatal(err)
@@ -490,7 +509,7 @@ func TestATopicMadeAgain(t *testing.T) {
 
 // FuzzRequests sends requests of every kind that is offered, with anything in them, as a client that may write.
 func FuzzRequests(f *testing.F) {
-	k, err := StartKafka(KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Groups: []string{"ours"}})
+	k, err := StartKafka(KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Groups: map[string]string{"ours": logTopic}})
 	if err != nil {
 		f.Fatal(err)
 	}

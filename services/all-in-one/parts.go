@@ -106,7 +106,10 @@ func (c *command) openKafka(parts *parts, dir string, p *daemon.Process) error {
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
 		Addr: c.KafkaListenAddr, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
 		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes / partitions, Log: p.Log, Metrics: p.Metrics,
-		Groups: []string{writer.Group, keeper.Group, updater.Group, registrar.Group},
+		Groups: map[string]string{
+			writer.Group: c.KafkaTopic, updater.Group: c.KafkaTopic, registrar.Group: c.KafkaTopic,
+			keeper.Group: parts.kafka.DeadLetterTopic(),
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
