@@ -48,9 +48,9 @@ var rows = []row{
 	{name: "kafka-mutated", what: "5,000 mutated requests to Kafka", on: allInOne, attack: mutatedRequests},
 	{name: "kafka-writes", what: "foreign writes and deletions", on: allInOne, attack: foreignWrites},
 
-	{name: "batches-of-ones", what: "25 records that are 10,000 dead letters each", on: writable, attack: legacyBatches(onesBatch, 25)},
-	{name: "batches-of-readings", what: "records of 10,000 readings each", on: writable, attack: legacyBatches(readingBatch, 5)},
-	{name: "batches-of-metrics", what: "records of 60 readings with 1,000 metrics each", on: writable, attack: legacyBatches(metricsBatch, 10)},
+	{name: "batches-of-ones", what: "25 records that are 10,000 dead letters each", on: writable, attack: legacyBatches(onesBatch, 25), kept: backlog},
+	{name: "batches-of-readings", what: "records of 10,000 readings each", on: writable, attack: legacyBatches(readingBatch, 5), kept: backlog},
+	{name: "batches-of-metrics", what: "records of 60 readings with 1,000 metrics each", on: writable, attack: legacyBatches(metricsBatch, 10), kept: backlog},
 
 	{name: "http-slow-headers", what: "headers a few bytes at a time", on: allInOne, attack: slowHeaders, probe: serves},
 	{name: "http-endless-headers", what: "headers that do not end", on: allInOne, attack: endlessHeaders, probe: serves},
@@ -67,6 +67,7 @@ func writable(ctx context.Context, s *site) (*target, error) { return s.allInOne
 const (
 	latestValues = 32 << 20 // for a minute, with Go's garbage
 	goroutines   = 10 << 20 // of Go's own, to be used again, when there were 10,000
+	backlog      = 16 << 20 // of the log and the consumers, for what attackers have left on Kafka
 )
 
 func allInOne(ctx context.Context, s *site) (*target, error) { return s.allInOne(ctx) }
