@@ -243,7 +243,7 @@ func (s *Session) settle(m *slot, to state) {
 	s.mu.Lock()
 	m.state = to
 	s.underWay--
-	m.charge(s.budget.InFlight, m.queued)
+	m.charge(s.budget.InFlight, m.queued && to != lost) // what is lost is waited for by nobody
 	switch {
 	case m.qos == 0:
 		s.Places.Release(placesOfQoS0)

@@ -216,6 +216,9 @@ func TestReconnect(t *testing.T) {
 		if p.closed {
 			t.Error("the connection is closed")
 		}
+		if n := s.limits.InFlight.Used(); n != 0 {
+			t.Errorf("%d bytes are taken of the share in flight: the bridge waits for nothing", n)
+		}
 	})
 
 	t.Run("an old connection can add nothing", func(t *testing.T) {
