@@ -95,6 +95,35 @@ func open(path string, connections int, options url.Values) (*sql.DB, error) {
 	return db, nil
 }
 
+// Transact runs do in a transaction on Write, and commits it when do returns nil.
+func (db *DB) Transact(ctx context.Context, do func(*sql.Tx) error) (err error) {
+	tx, err := db.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rollbackErr := tx.Rollback(); !errors.Is(rollbackErr, sql.ErrTxDone) {
+			err = errors.Join(err, rollbackErr)
+		}
+	}()
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// ForEach calls take for each of rows until it wants no more or fails, and closes rows. It takes the error of the
+// query too.
+func ForEach(rows *sql.Rows, err error, take func() (more bool, err error)) error {
+	if err != nil {
+		return err
+	}
+	for more := true; more && err == nil && rows.Next(); {
+		more, err = take()
+	}
+	return errors.Join(err, rows.Err(), rows.Close())
+}
+
 // Check is nil when the file can be read, and has the table.
 func (db *DB) Check(ctx context.Context, table string) error {
 	var n int

@@ -10,6 +10,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/deadletters/internal/page"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 // DeadLetter implements iot.DeadLetterStore.
@@ -33,7 +34,7 @@ func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot
 	where, args := conditions(q)
 	rows, err := s.db.Read.QueryContext(ctx, `SELECT `+columns+` FROM dead_letters `+where+
 		` ORDER BY received_at DESC, id DESC LIMIT ?`, append(args, p.Rows())...)
-	err = each(rows, err, func() (more bool, err error) {
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
 		d, err := scan(rows)
 		return err == nil && p.Add(d), err
 	})
@@ -48,7 +49,7 @@ func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (co
 	where, args := conditions(q)
 	rows, err := s.db.Read.QueryContext(ctx, `SELECT reason, count(*), sum(replayed_at > 0) FROM dead_letters `+where+
 		` GROUP BY reason ORDER BY reason`, args...)
-	err = each(rows, err, func() (more bool, err error) {
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
 		var c iot.ReasonCount
 		err = rows.Scan(&c.Reason, &c.Count, &c.Replayed)
 		counts = append(counts, c)
@@ -58,18 +59,6 @@ func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (co
 		return nil, fmt.Errorf("count dead letters in %s: %w", s.db.Path, err)
 	}
 	return counts, nil
-}
-
-// each calls take for each of rows until it wants no more or fails, and closes rows. It takes the error of the
-// query too.
-func each(rows *sql.Rows, err error, take func() (more bool, err error)) error {
-	if err != nil {
-		return err
-	}
-	for more := true; more && err == nil && rows.Next(); {
-		more, err = take()
-	}
-	return errors.Join(err, rows.Err(), rows.Close())
 }
 
 // conditions returns a WHERE clause for what q, whatever its Limit, selects, and its arguments.

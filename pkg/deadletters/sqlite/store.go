@@ -7,8 +7,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/telltale-iot/telltale/pkg/sqlite"
@@ -64,20 +62,3 @@ func (s *Store) Check(ctx context.Context) error { return s.db.Check(ctx, "dead_
 
 // Close closes the file. It waits for the calls that are running.
 func (s *Store) Close() error { return s.db.Close() }
-
-// write runs do in a transaction.
-func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) (err error) {
-	tx, err := s.db.Write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if rollbackErr := tx.Rollback(); !errors.Is(rollbackErr, sql.ErrTxDone) {
-			err = errors.Join(err, rollbackErr)
-		}
-	}()
-	if err := do(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
-}

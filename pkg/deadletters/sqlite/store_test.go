@@ -1,12 +1,9 @@
 package sqlite_test
 
 import (
-	"bytes"
-	"errors"
+	"context"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
+	"github.com/telltale-iot/telltale/pkg/sqlite/sqlitetest"
 )
 
 func open(t testing.TB) deadletters.Store {
@@ -26,18 +24,7 @@ func open(t testing.TB) deadletters.Store {
 func openFile(t testing.TB, path string) deadletters.Store {
 	t.Helper()
 	store, err := sqlitedeadletters.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return store
+	return sqlitetest.Prepared(t, store, err)
 }
 
 func TestStore(t *testing.T) { deadletterstest.Run(t, open) }
@@ -62,13 +49,7 @@ func TestFile(t *testing.T) {
 
 	t.Run("the readings may be in the same file", func(t *testing.T) {
 		beside, err := sqlitereadings.Open(path, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = beside.Close() }()
-		if err := beside.Prepare(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		sqlitetest.Prepared(t, beside, err)
 		at := time.UnixMilli(1).UTC()
 		if _, err := beside.InsertReadings(t.Context(), []iot.Reading{{Device: 1, At: at, Received: at, Metrics: []iot.Metric{{Name: "x"}}}}); err != nil {
 			t.Fatal(err)
@@ -134,30 +115,15 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// TestDamage: an error of a file names it.
 func TestDamage(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "readings.db")
-	store, err := sqlitedeadletters.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(store.Prepare(t.Context()), store.Close()); err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const schema = 4096 // bytes at the beginning
-	if err := os.WriteFile(path, append(content[:schema], bytes.Repeat([]byte{0xff}, len(content)-schema)...), 0); err != nil {
-		t.Fatal(err)
-	}
-	damaged := openFile(t, path)
-	_, inserting := damaged.InsertDeadLetters(t.Context(), []iot.DeadLetter{{}})
-	_, finding := damaged.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 1})
-	for _, err := range []error{inserting, finding} {
-		if err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("error %v does not name the file", err)
-		}
-	}
+	sqlitetest.RunDamaged(t, sqlitedeadletters.Open, map[string]func(context.Context, *sqlitedeadletters.Store) error{
+		"InsertDeadLetters": func(ctx context.Context, s *sqlitedeadletters.Store) error {
+			_, err := s.InsertDeadLetters(ctx, []iot.DeadLetter{{}})
+			return err
+		},
+		"FindDeadLetters": func(ctx context.Context, s *sqlitedeadletters.Store) error {
+			_, err := s.FindDeadLetters(ctx, iot.DeadLetterQuery{Limit: 1})
+			return err
+		},
+	})
 }

@@ -24,7 +24,7 @@ const (
 // that old letters are removed, so they stay while no new ones arrive.
 func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (stored int, err error) {
 	now := time.Now()
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.db.Transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, deleteOld, now.Add(-iot.LetterRetention).UnixMilli()); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func replayedAt(r iot.Replay) int64 {
 
 // MarkReplayed implements iot.DeadLetterStore.
 func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.Replay) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.db.Transact(ctx, func(tx *sql.Tx) error {
 		for id, r := range replays {
 			if _, err := tx.ExecContext(ctx, markRow, replayedAt(r), r.Readings, id[:]); err != nil {
 				return err

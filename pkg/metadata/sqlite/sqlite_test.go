@@ -1,17 +1,16 @@
 package sqlite_test
 
 import (
-	"bytes"
-	"errors"
-	"os"
+	"context"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/metadatatest"
 	metadata "github.com/telltale-iot/telltale/pkg/metadata/sqlite"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
+	"github.com/telltale-iot/telltale/pkg/sqlite/sqlitetest"
 )
 
 func TestStore(t *testing.T) {
@@ -41,35 +40,12 @@ func empty(t testing.TB) metadatatest.Database {
 	}
 }
 
-// TestDamage: an error of a file names it.
 func TestDamage(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "metadata.db")
-	store, err := metadata.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(store.Prepare(t.Context()), store.Close()); err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const schema = 4096 // bytes at the beginning
-	if err := os.WriteFile(path, append(content[:schema], bytes.Repeat([]byte{0xff}, len(content)-schema)...), 0); err != nil {
-		t.Fatal(err)
-	}
-	if store, err = metadata.Open(path); err != nil {
-		t.Fatal(err)
-	}
-	_, ensuring := store.EnsureDevices(t.Context(), []iot.DeviceID{7})
-	_, finding := store.Device(t.Context(), 7)
-	for _, err := range []error{ensuring, finding} {
-		if err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("error %v does not name the file", err)
-		}
-	}
-	if err := store.Close(); err != nil {
-		t.Error(err)
-	}
+	sqlitetest.RunDamaged(t, metadata.Open, map[string]func(context.Context, *sqlstore.Store) error{
+		"EnsureDevices": func(ctx context.Context, s *sqlstore.Store) error {
+			_, err := s.EnsureDevices(ctx, []iot.DeviceID{7})
+			return err
+		},
+		"Device": func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Device(ctx, 7); return err },
+	})
 }

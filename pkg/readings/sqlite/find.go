@@ -3,11 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/walk"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 // No query has a LIMIT: rows are read until the page is full.
@@ -34,7 +34,7 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 	} else {
 		rows, err = s.db.Read.QueryContext(ctx, selectOfAll, span.From, span.End, span.EndDevice)
 	}
-	err = each(rows, err, func() (more bool, err error) {
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
 		v, err := scan(rows)
 		if err != nil {
 			return false, err
@@ -55,7 +55,7 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 // CountReadings implements iot.ReadingReader.
 func (s *Store) CountReadings(ctx context.Context) (counts []iot.DeviceCount, err error) {
 	rows, err := s.db.Read.QueryContext(ctx, selectCounts)
-	err = each(rows, err, func() (more bool, err error) {
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
 		var c iot.DeviceCount
 		err = rows.Scan(&c.Device, &c.Count)
 		counts = append(counts, c)
@@ -65,16 +65,4 @@ func (s *Store) CountReadings(ctx context.Context) (counts []iot.DeviceCount, er
 		return nil, fmt.Errorf("count readings in %s: %w", s.db.Path, err)
 	}
 	return counts, nil
-}
-
-// each calls take for each of rows until it wants no more or fails, and closes rows. It takes the error of the
-// query too.
-func each(rows *sql.Rows, err error, take func() (more bool, err error)) error {
-	if err != nil {
-		return err
-	}
-	for more := true; more && err == nil && rows.Next(); {
-		more, err = take()
-	}
-	return errors.Join(err, rows.Err(), rows.Close())
 }

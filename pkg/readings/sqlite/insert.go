@@ -83,7 +83,7 @@ func (s *Store) insertWaiting(ctx context.Context) {
 }
 
 func (s *Store) insert(ctx context.Context, calls []*insertion) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.db.Transact(ctx, func(tx *sql.Tx) error {
 		insert, err := tx.PrepareContext(ctx, insertRow)
 		if err != nil {
 			return err

@@ -12,7 +12,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -84,7 +83,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS readings_moved_from ON readings (device_id, or
 
 // Prepare creates the table and its indexes where they are missing, and brings those of an earlier version up to date.
 func (s *Store) Prepare(ctx context.Context) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.db.Transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
 			return err
 		}
@@ -124,23 +123,6 @@ func (s *Store) report(v *row, damage error) {
 	}
 	s.reported[key] = struct{}{}
 	s.log.Error("a stored reading is damaged, and left out", "file", s.db.Path, "timestamp", v[0], "device_id", v[1], "err", damage)
-}
-
-// write runs do in a transaction.
-func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) (err error) {
-	tx, err := s.db.Write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if rollbackErr := tx.Rollback(); !errors.Is(rollbackErr, sql.ErrTxDone) {
-			err = errors.Join(err, rollbackErr)
-		}
-	}()
-	if err := do(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
 }
 
 // Check is nil when the file can be read, and has the table.

@@ -13,6 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings/readingstest"
 	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	db "github.com/telltale-iot/telltale/pkg/sqlite"
+	"github.com/telltale-iot/telltale/pkg/sqlite/sqlitetest"
 )
 
 func open(t testing.TB) readings.Store {
@@ -23,18 +24,7 @@ func open(t testing.TB) readings.Store {
 func openFile(t testing.TB, path string) readings.Store {
 	t.Helper()
 	store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return store
+	return sqlitetest.Prepared(t, store, err)
 }
 
 func TestStore(t *testing.T) { readingstest.Run(t, open) }

@@ -1,0 +1,68 @@
+// Package sqlitetest has what the tests of all stores share that are kept in SQLite files.
+package sqlitetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Store is what the stores have in common.
+type Store interface {
+	Prepare(ctx context.Context) error
+	Close() error
+}
+
+// Prepared prepares what an Open has returned, and closes it when the test ends.
+func Prepared[S Store](t testing.TB, store S, err error) S {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// RunDamaged expects of calls that their errors name the file, in which nothing but the schema can be read.
+func RunDamaged[S Store](t *testing.T, open func(path string) (S, error), calls map[string]func(context.Context, S) error) {
+	path := filepath.Join(t.TempDir(), "damaged.db")
+	store, err := open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(store.Prepare(t.Context()), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const schemaBytes = 4096 // at the beginning: a page
+	if err := os.WriteFile(path, append(content[:schemaBytes], bytes.Repeat([]byte{0xff}, len(content)-schemaBytes)...), 0); err != nil {
+		t.Fatal(err)
+	}
+	if store, err = open(path); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for name, call := range calls {
+		if err := call(t.Context(), store); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v does not name the file", name, err)
+		}
+	}
+}
