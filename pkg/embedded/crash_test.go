@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"go.uber.org/goleak"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
@@ -25,7 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	dir, addr := os.Getenv("BROKER_DIR"), os.Getenv("BROKER_ADDR")
 	if dir == "" {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 	}
 	if _, err := StartKafka(KafkaConfig{Dir: dir, Addr: addr, Writes: true, MaxBytes: 64 << 20}); err != nil {
 		fmt.Println(err)
