@@ -1,120 +1,53 @@
 package embedded
 
 import (
+	"reflect"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// refuse is the answer to a request that gives the error for everything that it asks.
+// refuse is the answer to a request that gives the error for everything that it asks. Kafka's answers repeat their
+// requests: for each topic, partition, resource and group that is asked for, they have its name beside an error.
 func refuse(request kmsg.Request, why *kerr.Error) kmsg.Response {
-	code := why.Code
-	switch answer := request.ResponseKind().(type) {
-	case *kmsg.JoinGroupResponse:
-		answer.ErrorCode = code
-		return answer
-	case *kmsg.SyncGroupResponse:
-		answer.ErrorCode = code
-		return answer
-	case *kmsg.HeartbeatResponse:
-		answer.ErrorCode = code
-		return answer
-	case *kmsg.LeaveGroupResponse:
-		answer.ErrorCode = code
-		return answer
-	case *kmsg.ConsumerGroupHeartbeatResponse:
-		answer.ErrorCode = code
-		return answer
-	case *kmsg.OffsetDeleteResponse:
-		answer.ErrorCode = code
-		return answer
-	case *kmsg.InitProducerIDResponse:
-		answer.ErrorCode, answer.ProducerID, answer.ProducerEpoch = code, -1, -1
-		return answer
-	case *kmsg.OffsetCommitResponse:
-		for _, asked := range request.(*kmsg.OffsetCommitRequest).Topics {
-			t := kmsg.NewOffsetCommitResponseTopic()
-			t.Topic = asked.Topic
-			for _, s := range asked.Partitions {
-				told := kmsg.NewOffsetCommitResponseTopicPartition()
-				told.Partition, told.ErrorCode = s.Partition, code
-				t.Partitions = append(t.Partitions, told)
-			}
-			answer.Topics = append(answer.Topics, t)
+	answer := request.ResponseKind()
+	switch a := answer.(type) { // to these two requests, which may have names where others have structs
+	case *kmsg.DeleteTopicsResponse:
+		for _, name := range request.(*kmsg.DeleteTopicsRequest).TopicNames {
+			a.Topics = append(a.Topics, kmsg.DeleteTopicsResponseTopic{Topic: &name, ErrorCode: why.Code})
 		}
-		return answer
 	case *kmsg.DeleteGroupsResponse:
 		for _, name := range request.(*kmsg.DeleteGroupsRequest).Groups {
-			g := kmsg.NewDeleteGroupsResponseGroup()
-			g.Group, g.ErrorCode = name, code
-			answer.Groups = append(answer.Groups, g)
+			a.Groups = append(a.Groups, kmsg.DeleteGroupsResponseGroup{Group: name, ErrorCode: why.Code})
 		}
-		return answer
-	case *kmsg.DescribeConfigsResponse:
-		for _, asked := range request.(*kmsg.DescribeConfigsRequest).Resources {
-			told := kmsg.NewDescribeConfigsResponseResource()
-			told.ResourceType, told.ResourceName, told.ErrorCode = asked.ResourceType, asked.ResourceName, code
-			answer.Resources = append(answer.Resources, told)
-		}
-		return answer
-	case *kmsg.IncrementalAlterConfigsResponse:
-		for _, asked := range request.(*kmsg.IncrementalAlterConfigsRequest).Resources {
-			told := kmsg.NewIncrementalAlterConfigsResponseResource()
-			told.ResourceType, told.ResourceName, told.ErrorCode = asked.ResourceType, asked.ResourceName, code
-			answer.Resources = append(answer.Resources, told)
-		}
-		return answer
-	case *kmsg.ProduceResponse:
-		for _, asked := range request.(*kmsg.ProduceRequest).Topics {
-			t := kmsg.NewProduceResponseTopic()
-			t.Topic = asked.Topic
-			for _, s := range asked.Partitions {
-				told := kmsg.NewProduceResponseTopicPartition()
-				told.Partition, told.ErrorCode, told.BaseOffset = s.Partition, code, -1
-				t.Partitions = append(t.Partitions, told)
-			}
-			answer.Topics = append(answer.Topics, t)
-		}
-		return answer
-	case *kmsg.CreateTopicsResponse:
-		for _, asked := range request.(*kmsg.CreateTopicsRequest).Topics {
-			t := kmsg.NewCreateTopicsResponseTopic()
-			t.Topic, t.ErrorCode = asked.Topic, code
-			answer.Topics = append(answer.Topics, t)
-		}
-		return answer
-	case *kmsg.CreatePartitionsResponse:
-		for _, asked := range request.(*kmsg.CreatePartitionsRequest).Topics {
-			t := kmsg.NewCreatePartitionsResponseTopic()
-			t.Topic, t.ErrorCode = asked.Topic, code
-			answer.Topics = append(answer.Topics, t)
-		}
-		return answer
-	case *kmsg.DeleteTopicsResponse:
-		asked := request.(*kmsg.DeleteTopicsRequest)
-		for _, name := range asked.TopicNames {
-			t := kmsg.NewDeleteTopicsResponseTopic()
-			t.Topic, t.ErrorCode = kmsg.StringPtr(name), code
-			answer.Topics = append(answer.Topics, t)
-		}
-		for _, topic := range asked.Topics {
-			t := kmsg.NewDeleteTopicsResponseTopic()
-			t.Topic, t.TopicID, t.ErrorCode = topic.Topic, topic.TopicID, code
-			answer.Topics = append(answer.Topics, t)
-		}
-		return answer
-	case *kmsg.DeleteRecordsResponse:
-		for _, asked := range request.(*kmsg.DeleteRecordsRequest).Topics {
-			t := kmsg.NewDeleteRecordsResponseTopic()
-			t.Topic = asked.Topic
-			for _, s := range asked.Partitions {
-				told := kmsg.NewDeleteRecordsResponseTopicPartition()
-				told.Partition, told.ErrorCode, told.LowWatermark = s.Partition, code, -1
-				t.Partitions = append(t.Partitions, told)
-			}
-			answer.Topics = append(answer.Topics, t)
-		}
-		return answer
-	default:
-		return nil // what is not refused
 	}
+	repeatRequest(reflect.ValueOf(answer).Elem(), reflect.ValueOf(request).Elem(), int64(why.Code))
+	return answer
+}
+
+// repeatRequest sets the error code of an answer, or of a struct within it, and what the request has under the
+// same name and of the same kind.
+func repeatRequest(answer, request reflect.Value, code int64) {
+	for i := range answer.NumField() {
+		field, name := answer.Field(i), answer.Type().Field(i).Name
+		asked := request.FieldByName(name)
+		switch {
+		case name == "ErrorCode":
+			field.SetInt(code)
+		case !asked.IsValid() || name == "UnknownTags":
+		case asked.Type() == field.Type():
+			field.Set(asked)
+		case isStructs(asked.Type()) && isStructs(field.Type()):
+			for j := range asked.Len() {
+				told := reflect.New(field.Type().Elem())
+				told.Interface().(interface{ Default() }).Default()
+				repeatRequest(told.Elem(), asked.Index(j), code)
+				field.Set(reflect.Append(field, told.Elem()))
+			}
+		}
+	}
+}
+
+func isStructs(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
 }
