@@ -99,11 +99,15 @@ func (m mutant) try(ctx context.Context, root string, sound map[string]error) er
 			return err
 		}
 	}
-	overlay, remove, err := m.overlay(ctx, root)
+	dir, err := os.MkdirTemp("", "telltale-mutant-")
 	if err != nil {
 		return err
 	}
-	defer remove()
+	defer func() { _ = os.RemoveAll(dir) }()
+	overlay, err := m.overlay(ctx, root, dir)
+	if err != nil {
+		return err
+	}
 	for _, test := range m.tests {
 		out, err := goTest(ctx, root, test, "GOFLAGS=-overlay="+overlay)
 		switch {

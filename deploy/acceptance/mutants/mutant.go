@@ -72,30 +72,20 @@ func parseMutant(text []byte) (m mutant, err error) {
 	return m, nil
 }
 
-// overlay makes the changed files, and returns the file that tells the go command of them.
-func (m mutant) overlay(ctx context.Context, root string) (path string, remove func(), err error) {
-	dir, err := os.MkdirTemp("", "telltale-mutant-")
-	if err != nil {
-		return "", nil, err
-	}
-	remove = func() { _ = os.RemoveAll(dir) }
-	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(dir) // not remove, which is nil then
-		}
-	}()
+// overlay makes the changed files in dir, which is empty, and returns the file that tells the go command of them.
+func (m mutant) overlay(ctx context.Context, root, dir string) (path string, err error) {
 	replace := map[string]string{}
 	for _, file := range m.files {
 		source, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {
-			return "", nil, err
+			return "", err
 		}
 		copied := filepath.Join(dir, file)
 		if err := os.MkdirAll(filepath.Dir(copied), 0o755); err != nil {
-			return "", nil, err
+			return "", err
 		}
 		if err := os.WriteFile(copied, source, 0o644); err != nil {
-			return "", nil, err
+			return "", err
 		}
 		replace[filepath.Join(root, file)] = copied
 	}
@@ -104,12 +94,12 @@ func (m mutant) overlay(ctx context.Context, root string) (path string, remove f
 	apply.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(dir)) // no repository
 	apply.Stdin = bytes.NewReader(m.diff)
 	if out, err := apply.CombinedOutput(); err != nil {
-		return "", nil, fmt.Errorf("it does not apply to the sources any more: %w\n%s", err, out)
+		return "", fmt.Errorf("it does not apply to the sources any more: %w\n%s", err, out)
 	}
 	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
 	path = filepath.Join(dir, "overlay.json")
-	return path, remove, os.WriteFile(path, text, 0o644)
+	return path, os.WriteFile(path, text, 0o644)
 }

@@ -19,11 +19,10 @@ func TestApply(t *testing.T) {
 	}
 	for _, m := range all {
 		t.Run(m.name, func(t *testing.T) {
-			path, remove, err := m.overlay(t.Context(), root)
+			path, err := m.overlay(t.Context(), root, t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer remove()
 			for _, file := range m.files {
 				before, err := os.ReadFile(filepath.Join(root, file))
 				if err != nil {
