@@ -106,6 +106,17 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	return nil
 }
 
+// changeSubscriptions has change work on those of c's client, unless another connection has taken the session over.
+func (e *Endpoint) changeSubscriptions(c *connection, change func(*hub)) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c.client.conn != c {
+		return errClosing
+	}
+	change(&e.hub)
+	return nil
+}
+
 // takeWill returns the will that is to be published when a client connects anew: that of a session which ends
 // so, and one without a delay of a connection that is replaced. Any other is forgotten.
 func (e *Endpoint) takeWill(cl *client, resumed bool) *packet.Will {

@@ -38,8 +38,9 @@ func (h *hub) init(share *budget.Share, dropped prometheus.Counter) {
 	h.share, h.dropped, h.subscribers = share, dropped, make(map[*client]*subscriber)
 }
 
-// subscribe adds a subscription of cl, which is connected by c, and reports whether there was room for it.
-func (h *hub) subscribe(cl *client, c *connection, f packet.Filter) bool {
+// subscribe adds a subscription of the client that is connected by c, and reports whether there was room for it.
+func (h *hub) subscribe(c *connection, f packet.Filter) bool {
+	cl := c.client
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.subscribers[cl]

@@ -141,6 +141,28 @@ func TestSubscriptions(t *testing.T) {
 	})
 }
 
+// What a client sent over a connection that was replaced does not change the subscriptions of its session: that
+// connection would be sent the messages which its successor is waiting for.
+func TestSubscriptionsOfAReplacedConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEndpoint(t)
+		first := e.connect(t, packet.V31, "a")
+		before := e.clients["a"].conn
+		second := e.connect(t, packet.V31, "a")
+		first.want(0)
+		if err := before.subscribe([]byte(u16(1) + text("noise") + "\x00")); err == nil || e.hub.filters != 0 {
+			t.Errorf("a subscription over it: %v, and there are %d", err, e.hub.filters)
+		}
+		second.send(subscribe(packet.V31, "noise"))
+		second.want(packet.KindSuback)
+		if err := before.unsubscribe([]byte(u16(1) + text("noise"))); err == nil || e.hub.filters != 1 {
+			t.Errorf("the end of a subscription over it: %v, and there are %d", err, e.hub.filters)
+		}
+		second.send(publish(packet.V31, 0, 0, "noise", "x"))
+		second.want(packet.KindPublish)
+	})
+}
+
 // expireNow is a round of expireUntil.
 func (e *Endpoint) expireNow() {
 	stop := make(chan struct{})

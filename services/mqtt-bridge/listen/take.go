@@ -21,7 +21,7 @@ func (c *connection) take(h packet.Header, body []byte) error {
 			return err
 		}
 		code := packet.Success
-		if !c.client.Release(id) {
+		if !c.client.Release(c.Conn, id) {
 			code = packet.PacketIDNotFound
 		}
 		c.Queue(packet.AppendAck(nil, packet.KindPubcomp, id, c.version, code))
@@ -169,23 +169,28 @@ func (c *connection) subscribe(body []byte) error {
 		return err
 	}
 	codes := make([]packet.Code, len(filters))
-	for i, f := range filters {
-		reason := ""
-		switch {
-		case !packet.ValidFilter(f.Filter):
-			codes[i] = packet.FilterInvalid
-		case bytes.HasPrefix(f.Filter, []byte("$share/")):
-			codes[i] = packet.SharedNotSupported
-		case bytes.HasPrefix(f.Filter, []byte("$")):
-			codes[i] = packet.NotAuthorized
-		case !fits(f.Filter):
-			codes[i], reason = packet.FilterInvalid, byFilter
-		case !c.endpoint.hub.subscribe(c.client, c, f):
-			codes[i], reason = packet.QuotaExceeded, bySubscriptions
+	err = c.endpoint.changeSubscriptions(c, func(h *hub) {
+		for i, f := range filters {
+			reason := ""
+			switch {
+			case !packet.ValidFilter(f.Filter):
+				codes[i] = packet.FilterInvalid
+			case bytes.HasPrefix(f.Filter, []byte("$share/")):
+				codes[i] = packet.SharedNotSupported
+			case bytes.HasPrefix(f.Filter, []byte("$")):
+				codes[i] = packet.NotAuthorized
+			case !fits(f.Filter):
+				codes[i], reason = packet.FilterInvalid, byFilter
+			case !h.subscribe(c, f):
+				codes[i], reason = packet.QuotaExceeded, bySubscriptions
+			}
+			if reason != "" {
+				c.endpoint.metrics.refusals.WithLabelValues(reason).Inc()
+			}
 		}
-		if reason != "" {
-			c.endpoint.metrics.refusals.WithLabelValues(reason).Inc()
-		}
+	})
+	if err != nil {
+		return err
 	}
 	c.Queue(packet.AppendSuback(nil, id, c.version, codes))
 	return nil
@@ -197,10 +202,15 @@ func (c *connection) unsubscribe(body []byte) error {
 		return err
 	}
 	codes := make([]packet.Code, len(filters))
-	for i, f := range filters {
-		if !c.endpoint.hub.unsubscribe(c.client, f.Filter) {
-			codes[i] = packet.NoSubscription
+	err = c.endpoint.changeSubscriptions(c, func(h *hub) {
+		for i, f := range filters {
+			if !h.unsubscribe(c.client, f.Filter) {
+				codes[i] = packet.NoSubscription
+			}
 		}
+	})
+	if err != nil {
+		return err
 	}
 	c.Queue(packet.AppendUnsuback(nil, id, c.version, codes))
 	return nil

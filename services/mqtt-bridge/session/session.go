@@ -358,12 +358,13 @@ func (m *slot) charge(share *budget.Share, on bool) {
 	m.charged = on
 }
 
-// Release ends what is known of a QoS 2 message, and reports whether there was one with that id.
-func (s *Session) Release(id uint16) bool {
+// Release ends what is known of a QoS 2 message, whose PUBREL came over c, and reports whether there was one with
+// that id.
+func (s *Session) Release(c Conn, id uint16) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.known[id]
-	if m == nil || m.qos != 2 || m.queued || m.state == underWay {
+	if s.conn != c || m == nil || m.qos != 2 || m.queued || m.state == underWay {
 		return false
 	}
 	s.forget(m)

@@ -185,7 +185,7 @@ func TestReconnect(t *testing.T) {
 			if got := after.acks(t, kind); !slices.Equal(got, []uint16{7}) {
 				t.Errorf("acknowledged %v, want 7", got)
 			}
-			if tt.qos == 2 && !s.Release(7) {
+			if tt.qos == 2 && !s.Release(after, 7) {
 				t.Error("it cannot be released")
 			}
 			s.Forget()
@@ -221,14 +221,18 @@ func TestReconnect(t *testing.T) {
 		}
 	})
 
-	t.Run("an old connection can add nothing", func(t *testing.T) {
+	t.Run("an old connection can add and release nothing", func(t *testing.T) {
 		s, before, after := newSession(t), new(peer), new(peer)
 		s.Attach(before)
 		s.Attach(after)
 		if s.receive(before, publish(7, 1, 1)) != nil {
-			t.Error("it can")
+			t.Error("it adds a message")
 		}
 		s.empty()
+		s.receive(after, publish(8, 2, 1))(nil)
+		if s.Release(before, 8) || !s.Release(after, 8) {
+			t.Error("it releases a message")
+		}
 	})
 
 	t.Run("what an old message becomes does not touch a new one with its packet id", func(t *testing.T) {
@@ -241,7 +245,7 @@ func TestReconnect(t *testing.T) {
 		if s.receive(after, again(publish(1, 2, 2))) != nil {
 			t.Error("the new one, sent again, is taken twice")
 		}
-		if !s.Release(1) {
+		if !s.Release(after, 1) {
 			t.Error("the new one cannot be released")
 		}
 	})
@@ -297,7 +301,7 @@ func TestQoS2(t *testing.T) {
 		if s.receive(p, again(publish(7, 2, 1))) != nil {
 			t.Error("taken again while it waits")
 		}
-		if s.Release(7) {
+		if s.Release(p, 7) {
 			t.Error("released before Kafka's answer")
 		}
 		done(nil)
@@ -307,7 +311,7 @@ func TestQoS2(t *testing.T) {
 		if got := p.acks(t, pubrec); !slices.Equal(got, []uint16{7, 7}) {
 			t.Errorf("sent PUBREC of %v, want 7 twice", got)
 		}
-		if !s.Release(7) || s.Release(7) {
+		if !s.Release(p, 7) || s.Release(p, 7) {
 			t.Error("released not once")
 		}
 		if s.receive(p, publish(7, 2, 1)) == nil {
@@ -375,7 +379,7 @@ func TestQoS2(t *testing.T) {
 			t.Errorf("one more: %v", err)
 		}
 		for id := range Window {
-			s.Release(uint16(id + 1))
+			s.Release(p, uint16(id+1))
 		}
 		if len(s.known) != 0 || s.mostKnown > 64 {
 			t.Errorf("%d known, with memory for %d", len(s.known), s.mostKnown)
