@@ -64,7 +64,7 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	var will *packet.Will
 	if p.HasWill {
 		will = &packet.Will{Topic: bytes.Clone(p.Will.Topic), Payload: bytes.Clone(p.Will.Payload), Retain: p.Will.Retain, Delay: p.Will.Delay}
-		if !cl.Hold(willBytes(will)) {
+		if !cl.Memory.TryTake(willBytes(will)) {
 			e.mu.Unlock()
 			return &refusal{byWill, packet.QuotaExceeded, "too many long wills"}
 		}
@@ -125,7 +125,7 @@ func (e *Endpoint) takeWill(cl *client, resumed bool) *packet.Will {
 	if w == nil {
 		return nil
 	}
-	cl.Unhold(willBytes(w))
+	cl.Memory.Release(willBytes(w))
 	if resumed && (cl.conn == nil || w.Delay > 0) {
 		return nil
 	}
@@ -143,7 +143,7 @@ func (e *Endpoint) depart(c *connection) {
 	}
 	e.proven--
 	e.pipe.Metrics.Connections.Dec()
-	cl.Unhold(c.aliasBytes)
+	cl.Memory.Release(c.aliasBytes)
 	if cl.conn != c { // another took the session over
 		e.mu.Unlock()
 		cl.Detach(c.Conn)
@@ -254,7 +254,7 @@ func (e *Endpoint) expireUntil(stop <-chan struct{}) {
 
 func (e *Endpoint) dropWill(cl *client) {
 	if cl.will != nil {
-		cl.Unhold(willBytes(cl.will))
+		cl.Memory.Release(willBytes(cl.will))
 		cl.will = nil
 	}
 }

@@ -143,11 +143,11 @@ func (c *connection) topicOf(p packet.Publish) (string, error) {
 	if known == "" {
 		more += each
 	}
-	if more > 0 && !c.client.Hold(more) {
+	if more > 0 && !c.client.Memory.TryTake(more) {
 		return "", &refusal{byTopicAliases, packet.QuotaExceeded, "too many long topic aliases"}
 	}
 	if more < 0 {
-		c.client.Unhold(-more)
+		c.client.Memory.Release(-more)
 	}
 	c.aliasBytes += more
 	if c.aliases == nil {

@@ -31,9 +31,6 @@ const (
 	slotBytes = 128
 	// idBytes is about what a packet id takes that is remembered.
 	idBytes = 64
-	// ownBytes is what a session may hold by right: 16 packet ids, or the will of most devices. More comes
-	// from the share of all.
-	ownBytes = 1024
 )
 
 // Conn is the connection over which a session's acknowledgements go out.
@@ -54,6 +51,8 @@ type Publish struct {
 type Session struct {
 	// Places are those of the messages that wait to be acknowledged; see Enter.
 	Places *budget.Share
+	// Memory is for what is kept beside these messages.
+	Memory Memory
 
 	budget       *budget.Budget
 	acknowledged prometheus.Counter
@@ -65,20 +64,19 @@ type Session struct {
 	known     map[uint16]*slot // those with QoS 2 until they are released, and what is left of earlier connections
 	mostKnown int              // entries that the memory of known is for
 	underWay  int              // messages that nothing has become of yet
-	held      int              // bytes, see Hold
 	ended     bool             // nothing is remembered any more
 	emptied   chan struct{}    // closed when queue is empty; nil while nobody waits
 }
 
 // slot is a message's place in the order of acknowledgement.
 type slot struct {
-	hash    uint64
-	id      uint16
-	qos     byte
-	state   state
-	queued  bool // it is in queue
-	charged bool // with slotBytes
-	held    bool // with idBytes
+	hash       uint64
+	id         uint16
+	qos        byte
+	state      state
+	queued     bool // it is in queue
+	charged    bool // with slotBytes
+	remembered bool // with idBytes, of the session's Memory
 }
 
 // state is how far a message is.
@@ -93,7 +91,10 @@ const (
 // New returns a session without a connection. acknowledged counts acknowledgements. idle is called when the
 // session has no connection, and nothing of it is under way any more; it may be nil.
 func New(b *budget.Budget, acknowledged prometheus.Counter, idle func()) *Session {
-	return &Session{Places: budget.NewShare(Window), budget: b, acknowledged: acknowledged, idle: idle}
+	return &Session{
+		Places: budget.NewShare(Window), Memory: Memory{share: b.Sessions},
+		budget: b, acknowledged: acknowledged, idle: idle,
+	}
 }
 
 // Attach makes c the connection of the session.
@@ -202,10 +203,10 @@ func (s *Session) keepID(m *slot) error {
 	if len(s.known) >= Window {
 		return ErrTooMany
 	}
-	if !s.hold(idBytes) {
+	if !s.Memory.TryTake(idBytes) {
 		return ErrQuota
 	}
-	m.held = true
+	m.remembered = true
 	s.know(m)
 	return nil
 }
@@ -268,19 +269,19 @@ func (s *Session) remember(m *slot) {
 		s.forget(m)
 	case m.qos == 2: // it is known, unless another has taken its id
 	case s.known[m.id] != nil && s.known[m.id] != m: // another has taken its id
-	case m.state == settled && !s.hold(idBytes):
+	case m.state == settled && !s.Memory.TryTake(idBytes):
 		s.forget(m)
 	default:
-		m.held = m.state == settled
+		m.remembered = m.state == settled
 		s.know(m)
 	}
 }
 
 // forget ends what is known of m.
 func (s *Session) forget(m *slot) {
-	if m.held {
-		m.held = false
-		s.release(idBytes)
+	if m.remembered {
+		m.remembered = false
+		s.Memory.Release(idBytes)
 	}
 	if s.known[m.id] != m {
 		return
@@ -423,36 +424,4 @@ func (s *Session) End() {
 	s.ended = true
 	s.mu.Unlock()
 	s.Forget()
-}
-
-// Hold takes n bytes for what the session keeps beside its messages, and reports whether it got them: by right
-// or from the share of all.
-func (s *Session) Hold(n int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.hold(n)
-}
-
-// Unhold gives back what Hold took.
-func (s *Session) Unhold(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.release(n)
-}
-
-func (s *Session) hold(n int) bool {
-	more := max(s.held+n-ownBytes, 0) - max(s.held-ownBytes, 0)
-	if more > 0 && !s.budget.Sessions.TryTake(more) {
-		return false
-	}
-	s.held += n
-	return true
-}
-
-func (s *Session) release(n int) {
-	less := max(s.held-ownBytes, 0) - max(s.held-n-ownBytes, 0)
-	s.held -= n
-	if less > 0 {
-		s.budget.Sessions.Release(less)
-	}
 }
