@@ -36,6 +36,11 @@ run: ## all-in-one with demo devices, data in ./data
 	go build $(LDFLAGS) -o bin/ ./services/all-in-one
 	bin/all-in-one --demo 5
 
+.PHONY: serve
+serve: ## all-in-one for the devices and browsers of the network, data in ./data
+	go build $(LDFLAGS) -o bin/ ./services/all-in-one
+	MQTT_LISTEN_ADDR=$${MQTT_LISTEN_ADDR:-:1883} HTTP_ADDR=$${HTTP_ADDR:-:8000} bin/all-in-one
+
 .PHONY: test
 test: ## every test that needs no server, with the race detector
 	env $(SERVER_URLS:%=-u %) go test -race -timeout 10m work

@@ -19,7 +19,7 @@ fi
 cat <<END
 Telltale is up: $api/api/docs/
   publish a reading   $publish
-  read it back        curl $api/api/devices/1001/latest/
+  read it back        curl -sf --retry 5 --retry-all-errors $api/api/devices/1001/latest/
 END
 
 if docker compose ps --services --status running | grep -qx simulator; then

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,7 +132,7 @@ func TestTrouble(t *testing.T) {
 			return err == nil && len(stored) == 1
 		})
 	})
-	t.Run("a port in use: a clear line that names the setting, and 1", func(t *testing.T) {
+	t.Run("a port in use: a line that names the setting and the process, and 1", func(t *testing.T) {
 		s := freeAddrs(t)
 		first := start(t, t.TempDir(), s)
 		eventually(t, 10*time.Second, "the first answers", func() bool { _, err := first.get("/api/users/", new([]any)); return err == nil })
@@ -139,8 +140,7 @@ func TestTrouble(t *testing.T) {
 			clash := freeAddrs(t)
 			clash[variable] = s[variable]
 			second := start(t, t.TempDir(), clash)
-			expectEnd(t, second, 1, variable)
-			expectEnd(t, second, 1, "address already in use")
+			expectEnd(t, second, 1, fmt.Sprintf("address already in use by all-in-one (process %d): stop what uses it, or set %s to another address", first.PID(), variable))
 		}
 	})
 	t.Run("a data directory that cannot be made: a clear line and 1", func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
@@ -111,6 +112,9 @@ func (c *command) openKafka(parts *parts, dir string, p *daemon.Process) error {
 			keeper.Group: parts.kafka.DeadLetterTopic(),
 		},
 	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return daemon.ListenError("KAFKA_LISTEN_ADDR", c.KafkaListenAddr, err)
+	}
 	if err != nil {
 		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
 	}

@@ -31,10 +31,10 @@ func freeAddrs(t *testing.T) settings {
 	return settings{"MQTT_LISTEN_ADDR": addrs[0], "KAFKA_LISTEN_ADDR": addrs[1], "HTTP_ADDR": addrs[2], "OPS_ADDR": addrs[3]}
 }
 
-// start starts all-in-one with s on dir.
-func start(t *testing.T, dir string, s settings) *program {
+// start starts all-in-one with s and flags on dir.
+func start(t *testing.T, dir string, s settings, flags ...string) *program {
 	t.Helper()
-	spec := process.Spec{Binary: binary(t, "all-in-one"), Settings: []string{"DATA_DIR=" + dir}, Log: filepath.Join(t.TempDir(), "log")}
+	spec := process.Spec{Binary: binary(t, "all-in-one"), Flags: flags, Settings: []string{"DATA_DIR=" + dir}, Log: filepath.Join(t.TempDir(), "log")}
 	for k, v := range s {
 		spec.Settings = append(spec.Settings, k+"="+v)
 	}

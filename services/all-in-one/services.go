@@ -18,7 +18,6 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
-	"github.com/telltale-iot/telltale/services/simulator/simulator"
 )
 
 // What the MQTT endpoint of one machine takes.
@@ -100,20 +99,4 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 		})
 	}
 	return group.Wait()
-}
-
-// runDemo publishes readings of simulated devices until ctx ends.
-func (c *command) runDemo(ctx context.Context, log *slog.Logger, parts *parts) error {
-	url := c.MQTTURL
-	if parts.mqtt != nil {
-		url = "tcp://" + parts.mqtt.Addr().String()
-	}
-	s, err := simulator.New(simulator.Config{URL: url, Devices: c.Demo, Rate: 1}, log)
-	if err != nil {
-		return err
-	}
-	if err := s.Run(ctx); ctx.Err() == nil {
-		return err
-	}
-	return nil
 }

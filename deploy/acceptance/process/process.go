@@ -28,6 +28,7 @@ const (
 // Spec says what to start. Both names of files are absolute.
 type Spec struct {
 	Binary   string
+	Flags    []string
 	Settings []string // VARIABLE=value; the last value wins. OPS_ADDR is a free port of 127.0.0.1 without one
 	Log      string   // where stderr is appended to; its folder is the working directory
 }
@@ -56,7 +57,7 @@ func Start(s Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{name: filepath.Base(s.Binary), log: s.Log, before: info.Size(), cmd: exec.Command(s.Binary), ended: make(chan struct{})}
+	p := &Process{name: filepath.Base(s.Binary), log: s.Log, before: info.Size(), cmd: exec.Command(s.Binary, s.Flags...), ended: make(chan struct{})}
 	p.cmd.Dir = filepath.Dir(s.Log)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "OPS_ADDR=127.0.0.1:0"}, s.Settings...)
 	p.cmd.Stderr, p.cmd.SysProcAttr = log, attributes
@@ -72,6 +73,9 @@ func Start(s Spec) (*Process, error) {
 
 // Ended is closed when the process has ended. Its log is complete then.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// PID is the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // ExitCode waits until the process has ended. It is -1 after a signal.
 func (p *Process) ExitCode() int {

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/services/simulator/simulator"
+)
+
+// firstDemoDevice keeps the demo devices apart from a user's own, whose ids mostly start at 1.
+const firstDemoDevice iot.DeviceID = 900_001
+
+// runDemo publishes readings of simulated devices until ctx ends.
+func (c *command) runDemo(ctx context.Context, log *slog.Logger, parts *parts) error {
+	url := c.MQTTURL
+	if parts.mqtt != nil {
+		url = "tcp://" + parts.mqtt.Addr().String()
+	}
+	s, err := simulator.New(simulator.Config{URL: url, Devices: c.Demo, FirstDevice: firstDemoDevice, Rate: 1}, log)
+	if err != nil {
+		return err
+	}
+	err = daemon.Await(ctx, log, "names of the demo devices", func(ctx context.Context) error {
+		return registerDemoDevices(ctx, parts.metadata, c.Demo)
+	})
+	if err == nil {
+		err = s.Run(ctx)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// registerDemoDevices registers n devices and names those "Demo device {number}" that nobody has named.
+func registerDemoDevices(ctx context.Context, store iot.MetadataStore, n int) error {
+	ids := make([]iot.DeviceID, n)
+	for i := range ids {
+		ids[i] = firstDemoDevice + iot.DeviceID(i)
+	}
+	if _, err := store.EnsureDevices(ctx, ids); err != nil {
+		return err
+	}
+	for i, id := range ids {
+		device, err := store.Device(ctx, id)
+		if err != nil {
+			return err
+		}
+		if device.Name != "Device "+id.String() {
+			continue
+		}
+		name := fmt.Sprintf("Demo device %d", i+1)
+		if _, err := store.UpdateDevice(ctx, id, iot.DeviceChange{Name: &name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
