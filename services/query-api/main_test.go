@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/daemon/daemontest"
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -24,7 +25,7 @@ import (
 // exitTime is what package daemon gives Run to return (contract, section 5: 10 s for the process).
 const exitTime = 9 * time.Second
 
-// TestExitWhileAServerHangs stops the service while the packets to and from a real server vanish: with requests under
+// TestExitWhileAServerHangs stops the service while the packets to and from a real server are held back: with requests under
 // way that wait for it, and without.
 func TestExitWhileAServerHangs(t *testing.T) {
 	for _, hung := range []string{"TEST_MONGODB_URI", "TEST_REDIS_URL", "TEST_MYSQL_URL", "TEST_POSTGRES_URL"} {
@@ -35,8 +36,7 @@ func TestExitWhileAServerHangs(t *testing.T) {
 
 func exits(t *testing.T, hung string, busy bool) {
 	t.Parallel()
-	line := &line{pass: make(chan struct{}), held: make(chan struct{}, 1)}
-	close(line.pass)
+	var proxy *daemontest.Proxy
 	address := func(variable string) string {
 		server := os.Getenv(variable)
 		if server == "" && os.Getenv("TEST_REQUIRE") == "1" {
@@ -53,7 +53,8 @@ func exits(t *testing.T, hung string, busy bool) {
 			u.Path, u.RawQuery = "/telltale_test_exit", "authSource=admin"
 		}
 		if variable == hung {
-			u.Host = line.to(t, u.Host)
+			proxy = daemontest.StartProxy(t, u.Host)
+			u.Host = proxy.Addr()
 		}
 		return u.String()
 	}
@@ -113,10 +114,10 @@ func exits(t *testing.T, hung string, busy bool) {
 	}
 	ask()
 	requests.Wait()
-	line.hang()
+	proxy.Hang()
 	if busy {
 		ask()
-		<-line.held // something waits for the server
+		<-proxy.Held() // something waits for the server
 	}
 	told := time.Now()
 	stop()
@@ -129,78 +130,6 @@ func exits(t *testing.T, hung string, busy bool) {
 	case <-time.After(exitTime):
 		t.Errorf("not drained after %v", exitTime)
 	}
-	line.resume()
+	proxy.Resume()
 	requests.Wait()
-}
-
-// line leads to a server, until it hangs: connections stay, also new ones are taken, and nothing moves.
-type line struct {
-	held chan struct{} // has a value when a packet does not pass
-
-	mu   sync.Mutex
-	pass chan struct{} // closed while packets pass
-}
-
-func (l *line) hang() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pass = make(chan struct{})
-}
-
-func (l *line) resume() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	close(l.pass)
-}
-
-func (l *line) forward(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
-	packet := make([]byte, 32<<10)
-	for {
-		size, err := from.Read(packet)
-		if err != nil {
-			return
-		}
-		l.mu.Lock()
-		pass := l.pass
-		l.mu.Unlock()
-		select {
-		case <-pass:
-		default:
-			select {
-			case l.held <- struct{}{}:
-			default:
-			}
-			<-pass
-		}
-		if _, err := to.Write(packet[:size]); err != nil {
-			return
-		}
-	}
-}
-
-func (l *line) to(t *testing.T, server string) (address string) {
-	t.Helper()
-	front, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = front.Close() })
-	go func() {
-		for {
-			client, err := front.Accept()
-			if err != nil {
-				return
-			}
-			behind, err := net.Dial("tcp", server)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			go l.forward(client, behind)
-			go l.forward(behind, client)
-		}
-	}()
-	return front.Addr().String()
 }
