@@ -37,10 +37,9 @@ func serveOperations(ctx context.Context, listener net.Listener, p *Process) *op
 		},
 		done: make(chan struct{}),
 	}
-	listener = p.Guard.Listen(operationsPort, listener)
 	go func() {
 		defer close(o.done)
-		if err := o.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := p.Guard.Serve(operationsPort, o.server, listener); !errors.Is(err, http.ErrServerClosed) {
 			p.Log.Error("operations port ended", "err", err)
 		}
 	}()

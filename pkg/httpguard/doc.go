@@ -7,6 +7,6 @@
 // answer, or be made to run what is not ours.
 //
 // It is no authentication: whoever reaches a port without a browser says what he wants. What is refused is answered 421
-// or 403 with {"detail": "…"}, a connection over the limit is closed, and all are counted in
+// or 403 with {"detail": "…"}, over the limit of connections one without a request is closed, and all are counted in
 // telltale_http_refused_total by port and reason.
 package httpguard

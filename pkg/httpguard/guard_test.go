@@ -2,14 +2,10 @@ package httpguard
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -92,77 +88,4 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%q: %v", host, err)
 		}
 	}
-}
-
-// offers is a listener that hands out connections within the process.
-type offers chan net.Conn
-
-func (o offers) Accept() (net.Conn, error) {
-	if c, ok := <-o; ok {
-		return c, nil
-	}
-	return nil, net.ErrClosed
-}
-
-func (o offers) Close() error { close(o); return nil }
-func (o offers) Addr() net.Addr {
-	return &net.UnixAddr{Name: "offers", Net: "pipe"}
-}
-
-// TestListen: a port takes MaxConnections and no more, until one of them ends, however often that is closed.
-func TestListen(t *testing.T) {
-	g := New(Config{}, prometheus.NewRegistry())
-	from := make(offers, 1)
-	l := g.Listen("api", from)
-	offer := func() net.Conn {
-		ours, theirs := net.Pipe()
-		t.Cleanup(func() { _ = ours.Close() })
-		_ = ours.SetDeadline(time.Now().Add(10 * time.Second)) // or what is not closed would be waited for
-		from <- theirs
-		return ours
-	}
-	accept := func() net.Conn {
-		t.Helper()
-		offer()
-		c, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	var first net.Conn
-	for range MaxConnections {
-		if c := accept(); first == nil {
-			first = c
-		}
-	}
-	accepted := make(chan net.Conn)
-	go func() { // takes what is offered, but for what is refused
-		for {
-			c, err := l.Accept()
-			accepted <- c
-			if err != nil {
-				return
-			}
-		}
-	}()
-	if _, err := offer().Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Error("a connection over the limit is not closed")
-	}
-	if got := testutil.ToFloat64(g.refused.WithLabelValues("api", reasonConnections)); got != 1 {
-		t.Errorf("%v are counted as refused, want 1", got)
-	}
-	_ = first.Close()
-	_ = first.Close()
-	next := offer()
-	c := <-accepted
-	go c.Write([]byte("x")) //nolint:errcheck // next reads it
-	if _, err := next.Read(make([]byte, 1)); err != nil {
-		t.Errorf("a connection after the end of another: %v", err)
-	}
-	if _, err := offer().Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Error("one that is closed twice makes room for two")
-	}
-	_ = l.Close()
-	<-accepted
 }

@@ -1,49 +1,107 @@
 package httpguard
 
 import (
+	"container/list"
 	"net"
+	"net/http"
 	"sync"
-	"sync/atomic"
 )
 
 // MaxConnections is how many one port takes. It is as many as requests can be under way to the four stores of the API,
 // 500 each; with headers half sent they take 32 KiB each and their buffers, 90 MB together.
 const MaxConnections = 2000
 
-// Listen is l with no more than MaxConnections open, on the port of that name. One more is closed at once: to have it
-// wait would have all others wait as well, behind those of whoever took all of them.
-func (g *Guard) Listen(port string, l net.Listener) net.Listener {
-	return &listener{Listener: l, refused: g.refused.WithLabelValues(port, reasonConnections).Inc}
+// Serve has server answer on l, on the port of that name, with no more than MaxConnections open. One more takes the
+// place of the one that has been without a request for longest, and is closed itself when all others have one: to have
+// it wait would have all new ones wait as well, behind those of whoever took all of them.
+func (g *Guard) Serve(port string, server *http.Server, l net.Listener) error {
+	limited := &listener{Listener: l, over: g.refused.WithLabelValues(port, reasonConnections).Inc}
+	server.ConnState = limited.track
+	return server.Serve(limited)
 }
 
 type listener struct {
 	net.Listener
-	open    atomic.Int64
-	refused func()
+	over func() // counts a connection that is closed since there are too many
+
+	mu   sync.Mutex
+	open int
+	idle list.List // of *conn: those without a request, the one that has been so for longest in front
+}
+
+// conn is one of a listener's.
+type conn struct {
+	net.Conn
+	listener *listener
+
+	// Guarded by listener.mu.
+	closed bool
+	idle   *list.Element // in listener.idle; nil while there is a request
 }
 
 func (l *listener) Accept() (net.Conn, error) {
 	for {
-		c, err := l.Listener.Accept()
+		accepted, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		if l.open.Add(1) <= MaxConnections {
-			return &conn{Conn: c, leave: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+		c := &conn{Conn: accepted, listener: l}
+		tooMany := l.add(c)
+		if tooMany != nil {
+			l.over()
+			_ = tooMany.Close()
 		}
-		l.open.Add(-1)
-		l.refused()
-		_ = c.Close()
+		if tooMany != c {
+			return c, nil
+		}
 	}
 }
 
-// conn is one of a listener's, until it is closed.
-type conn struct {
-	net.Conn
-	leave func()
+// add counts c among the open ones. It returns which one has to be closed, if any.
+func (l *listener) add(c *conn) (tooMany *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open++
+	if l.open <= MaxConnections {
+		return nil
+	}
+	if longest := l.idle.Front(); longest != nil {
+		return longest.Value.(*conn)
+	}
+	return c
+}
+
+// track is told by net/http what becomes of each connection. One is idle from its beginning, or the end of an answer,
+// until the headers of a request have arrived.
+func (l *listener) track(tracked net.Conn, state http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := tracked.(*conn)
+	c.leaveIdle()
+	if !c.closed && (state == http.StateNew || state == http.StateIdle) {
+		c.idle = l.idle.PushBack(c)
+	}
+}
+
+func (c *conn) leaveIdle() {
+	if c.idle != nil {
+		c.listener.idle.Remove(c.idle)
+		c.idle = nil
+	}
 }
 
 func (c *conn) Close() error {
-	defer c.leave()
+	c.leave()
 	return c.Conn.Close()
+}
+
+// leave makes room for another connection.
+func (c *conn) leave() {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	if !c.closed {
+		c.closed = true
+		c.listener.open--
+		c.leaveIdle()
+	}
 }

@@ -63,8 +63,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 	}
 	a.Log.Info("http api is listening", "addr", l.Addr().String())
 	served := make(chan error, 1)
-	l = a.Guard.Listen(port, l)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- a.Guard.Serve(port, server, l) }()
 
 	select {
 	case err := <-served:

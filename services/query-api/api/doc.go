@@ -14,7 +14,7 @@
 // What requests cost is bounded (limits.go); beyond the bounds the answer is 503, 413 or 408, never a growing
 // process. All together:
 //
-//	connections                            2,000, each with up to 32 KiB of headers; one more is closed (package httpguard)
+//	connections                            2,000, each with up to 32 KiB of headers; beyond, an idle one is closed (package httpguard)
 //	requests to one store                  500; the store answers one within 5 s (TestRequestLimit)
 //	bodies of requests                     16 MiB, 1 MiB each, 10 s to arrive: before all else (TestBodiesInMemory,
 //	                                       TestBodyLimit, TestSlowBodies)
