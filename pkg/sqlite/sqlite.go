@@ -3,7 +3,7 @@
 //
 // A file has one writing connection and several reading ones beside it. The file is in WAL mode, so that
 // neither waits for the other, and a committed transaction is on the disk: it survives a power cut. So does one
-// that a process left there which was killed while it committed. Other writers of the same file, in this process
+// that a process left in the WAL which ended while it committed: Open writes it once more. Other writers of the same file, in this process
 // or another, are waited for.
 //
 // When the disk is full or the file cannot be written, calls fail and may be repeated.
@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -49,9 +50,7 @@ func Open(path string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := syncWAL(path); err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
+	_, noWAL := os.Stat(path + "-wal")
 	write, err := open(path, 1, url.Values{"_txlock": {"immediate"}})
 	if err != nil {
 		return nil, err
@@ -62,6 +61,12 @@ func Open(path string) (*DB, error) {
 	}
 	db := &DB{Write: write, Read: read, Path: path}
 	db.walBound.Store(maxWALBytes)
+	if noWAL != nil { // the error that opening the file would have had, too, or there is none
+		return db, nil
+	}
+	if err := db.rewriteWAL(context.Background()); err != nil {
+		return nil, errors.Join(fmt.Errorf("write %s-wal once more: %w", path, err), db.Close())
+	}
 	return db, nil
 }
 

@@ -44,6 +44,25 @@ func count(t *testing.T, db *sql.DB, table string) (n int) {
 	return n
 }
 
+// left returns a file with one row in table t, as a process leaves it that is killed.
+func left(t *testing.T) (path string) {
+	t.Helper()
+	from, to := t.TempDir(), t.TempDir()
+	db := open(t, filepath.Join(from, "a.db"))
+	exec(t, db.Write, "CREATE TABLE t (n)")
+	exec(t, db.Write, "INSERT INTO t VALUES (1)")
+	for _, name := range []string{"a.db", "a.db-wal"} {
+		content, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(to, "a.db")
+}
+
 func TestOpen(t *testing.T) {
 	t.Run("every connection has the settings that the promises rest on", func(t *testing.T) {
 		db := open(t, filepath.Join(t.TempDir(), "a.db"))
@@ -155,20 +174,7 @@ func TestDB(t *testing.T) {
 		}
 	})
 	t.Run("a committed transaction is in the files", func(t *testing.T) {
-		from, to := t.TempDir(), t.TempDir()
-		db := open(t, filepath.Join(from, "a.db"))
-		exec(t, db.Write, "CREATE TABLE t (n)")
-		exec(t, db.Write, "INSERT INTO t VALUES (1)")
-		for _, name := range []string{"a.db", "a.db-wal"} { // as they would be found after a crash
-			content, err := os.ReadFile(filepath.Join(from, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(to, name), content, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if n := count(t, open(t, filepath.Join(to, "a.db")).Read, "t"); n != 1 {
+		if n := count(t, open(t, left(t)).Read, "t"); n != 1 {
 			t.Errorf("%d rows in the copy", n)
 		}
 	})
