@@ -18,8 +18,8 @@ import (
 const (
 	maxCommandBytes  = 8 << 20 // the server's limit is 16 MiB; a reading is far smaller than what is left
 	codeDuplicateKey = 11000
-	// maxRounds is how often an insert looks again at what it clashed with. Two are enough, and some more
-	// where others insert the same at the same time.
+	// maxRounds is how often in a row an insert looks at what it clashed with and gets nowhere. Two are enough, and
+	// some more where others insert the same at the same time.
 	maxRounds = 10
 )
 
@@ -29,6 +29,10 @@ var errUnsettled = errors.New("readings were refused since others have their pla
 type key struct {
 	device iot.DeviceID
 	at     int64 // ms
+}
+
+func (k key) compare(other key) int {
+	return cmp.Or(cmp.Compare(k.device, other.device), cmp.Compare(k.at, other.at))
 }
 
 func keyOf(r *iot.Reading) key { return key{r.Device, r.At.UnixMilli()} }
@@ -69,7 +73,8 @@ func (s *Store) InsertReadings(ctx context.Context, batch []iot.Reading) (result
 // in the next one; see settle.go.
 func (s *Store) insertAll(ctx context.Context, batch []iot.Reading) (result iot.Inserted, err error) {
 	p := firstPlan(batch)
-	for range maxRounds {
+	done := 0 // readings of batch
+	for round := 0; round < maxRounds; round++ {
 		rest, err := s.carryOut(ctx, p, &result)
 		if err == nil && len(rest) == 0 {
 			slices.Sort(result.Conflicts)
@@ -80,6 +85,9 @@ func (s *Store) insertAll(ctx context.Context, batch []iot.Reading) (result iot.
 		}
 		if err != nil {
 			return result, err
+		}
+		if n := result.New + result.Duplicates + len(result.Conflicts); n > done {
+			done, round = n, 0
 		}
 	}
 	return result, errUnsettled

@@ -213,6 +213,7 @@ func (r *repairer) each(ctx context.Context, filter bson.D, decide func(bson.Raw
 	defer func() { _ = cursor.Close(ctx) }()
 	var surplus []Surplus
 	var ids bson.A
+	total := 0 // bytes of surplus
 	for cursor.Next(ctx) {
 		document := slices.Clone(cursor.Current)
 		became, err := decide(document)
@@ -227,13 +228,14 @@ func (r *repairer) each(ctx context.Context, filter bson.D, decide func(bson.Raw
 		case isRejected:
 			ids = append(ids, document.Lookup("_id"))
 			reading, _ := readDocument(document)
+			total += len(document)
 			surplus = append(surplus, Surplus{ID: document.Lookup("_id").String(), JSON: []byte(document.String()), Reading: reading})
 		}
-		if len(ids) == repairBatch {
+		if len(ids) == repairBatch || total >= r.maxBytes {
 			if err := r.remove(ctx, ids, surplus); err != nil {
 				return err
 			}
-			ids, surplus = nil, nil
+			ids, surplus, total = nil, nil, 0
 		}
 	}
 	if err := cursor.Err(); err != nil {

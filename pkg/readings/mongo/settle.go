@@ -3,6 +3,8 @@ package mongo
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -33,10 +35,13 @@ type replacement struct {
 	old     bson.Raw
 }
 
+// maxStoredBytes is how much of what is stored a round holds in memory: this and one document.
+const maxStoredBytes = 16 << 20
+
 // plan looks up what is where rest should go, and says how to go on with each. Duplicates and conflicts are
 // counted in result.
 func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) (p plan, err error) {
-	stored, err := s.stored(ctx, rest)
+	stored, last, err := s.stored(ctx, rest)
 	if err != nil {
 		return p, err
 	}
@@ -45,8 +50,8 @@ func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) 
 		return p, err
 	}
 	p.ordered = true
-	planned := map[key]identity{}    // of what is in p.insert
-	last := map[iot.DeviceID]int64{} // where the latest one that is moved goes
+	planned := map[key]identity{}      // of what is in p.insert
+	latest := map[iot.DeviceID]int64{} // where the latest one that is moved goes
 	duplicate := func(reading pending) {
 		if reading.index == gaveWay {
 			p.settled = append(p.settled, reading.place)
@@ -61,6 +66,10 @@ func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) 
 	}
 	for _, reading := range rest {
 		r, k := reading.Reading, keyOf(reading.Reading)
+		if k.compare(last) > 0 {
+			p.later = append(p.later, reading)
+			continue
+		}
 		document, isStored := stored[k]
 		inPlan, isPlanned := planned[k]
 		there := original(document)
@@ -70,7 +79,7 @@ func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) 
 		case r.Origin != 0 && (isPlanned && inPlan == identify(r) || isStored && isSame(&there, r) || moved[identify(r)]):
 			duplicate(reading)
 		case r.Origin != 0:
-			at := max(k.at, last[r.Device]) + 1
+			at := max(k.at, latest[r.Device]) + 1
 			for isPlanned = true; isPlanned; {
 				if at, err = s.taken.Next(r.Device, at, s.lister(ctx, r.Device)); err != nil {
 					return p, err
@@ -79,7 +88,7 @@ func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) 
 					at++
 				}
 			}
-			last[r.Device] = at
+			latest[r.Device] = at
 			insert(reading, at)
 		case isPlanned:
 			p.later = append(p.later, reading)
@@ -123,32 +132,39 @@ func original(document bson.Raw) iot.Reading {
 	return r
 }
 
-// stored returns the documents that are where readings should go.
-func (s *Store) stored(ctx context.Context, readings []pending) (map[key]bson.Raw, error) {
+// lastKey is behind all others.
+var lastKey = key{math.MaxInt64, math.MaxInt64}
+
+// stored returns the documents that are where readings should go, up to the key last: lastKey, or where there are more
+// than maxStoredBytes of them, an earlier one.
+func (s *Store) stored(ctx context.Context, readings []pending) (documents map[key]bson.Raw, last key, err error) {
 	times := map[iot.DeviceID]bson.A{}
 	for _, r := range readings {
 		times[r.Device] = append(times[r.Device], bson.DateTime(r.At.UnixMilli()))
 	}
 	collection, err := s.durable(ctx)
 	if err != nil {
-		return nil, err
+		return nil, last, err
 	}
-	documents := make(map[key]bson.Raw, len(readings))
-	for device, at := range times {
+	documents = make(map[key]bson.Raw, len(readings))
+	total := 0
+	for _, device := range slices.Sorted(maps.Keys(times)) {
 		err := s.find(ctx, collection, bson.D{
 			{Key: fieldDevice, Value: int64(device)},
-			{Key: fieldAt, Value: bson.D{{Key: "$in", Value: at}}},
+			{Key: fieldAt, Value: bson.D{{Key: "$in", Value: times[device]}}},
 		}, func(document bson.Raw) (more bool) {
 			if r, ok := readDocument(document); ok {
-				documents[keyOf(&r)] = slices.Clone(document)
+				last = keyOf(&r)
+				documents[last] = slices.Clone(document)
+				total += len(document)
 			}
-			return true
-		})
-		if err != nil {
-			return nil, err
+			return total < s.maxBytes
+		}, options.Find().SetSort(bson.D{{Key: fieldAt, Value: 1}}))
+		if err != nil || total >= s.maxBytes {
+			return documents, last, err
 		}
 	}
-	return documents, nil
+	return documents, lastKey, nil
 }
 
 // moved returns the identities of those of readings that are stored elsewhere than at their own time, since that

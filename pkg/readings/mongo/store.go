@@ -34,6 +34,7 @@ type Store struct {
 	looking  singleflight.Group
 	looked   atomic.Int64 // when the unique indexes were last there, in Unix ms; 0: look again
 	taken    taken.Stretches
+	maxBytes int // maxStoredBytes, and less in tests
 }
 
 var (
@@ -57,7 +58,7 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{DB: db, indexes: mongodb.Indexes{DB: db, Collection: collectionName, Want: []mongodb.Index{
+	return &Store{DB: db, maxBytes: maxStoredBytes, indexes: mongodb.Indexes{DB: db, Collection: collectionName, Want: []mongodb.Index{
 		unique, moved, newest,
 	}}}, nil
 }

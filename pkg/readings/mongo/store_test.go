@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	mongoreadings "github.com/telltale-iot/telltale/pkg/readings/mongo"
 	"github.com/telltale-iot/telltale/pkg/readings/readingstest"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
@@ -255,4 +257,30 @@ func TestWalkOverForeignDocuments(t *testing.T) {
 			t.Errorf("limit %d: met %d of 7 readings", limit, n)
 		}
 	}
+}
+
+// TestStoredBytes: of what a batch meets, no more than a bound is held in memory at a time.
+func TestStoredBytes(t *testing.T) {
+	const documentBytes, most = 1000, 4000
+	store := open(t).(*mongoreadings.Store)
+	store.SetMaxStoredBytes(most)
+	var batch []iot.Reading
+	for i := range 20 {
+		r := reading(1+iot.DeviceID(i%3), i, 20)
+		r.Attributes = []iot.Attribute{{Name: "text", Value: strings.Repeat("x", documentBytes*3/4)}}
+		batch = append(batch, r)
+	}
+	wantInserted(t, store, batch, iot.Inserted{New: len(batch)})
+	if n, err := store.StoredBytes(t.Context(), batch); err != nil || n < most/2 || n > most+documentBytes {
+		t.Errorf("%d bytes are held, %v; want %d and one document at most", n, err, most)
+	}
+	slices.Reverse(batch)
+	wantInserted(t, store, batch, iot.Inserted{Duplicates: len(batch)})
+	t.Run("and every conflict is resolved all the same", func(t *testing.T) {
+		readingstest.RunConflicts(t, func(t testing.TB) readings.Store {
+			store := open(t).(*mongoreadings.Store)
+			store.SetMaxStoredBytes(10_000) // some fifty documents
+			return store
+		})
+	})
 }

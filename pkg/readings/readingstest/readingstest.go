@@ -31,11 +31,16 @@ func Run(t *testing.T, open Open) {
 		{"find", findTests},
 		{"walk", walkTests},
 	} {
-		t.Run(group.name, func(t *testing.T) {
-			for _, test := range group.tests {
-				t.Run(test.promise, func(t *testing.T) { test.run(t, open(t)) })
-			}
-		})
+		t.Run(group.name, func(t *testing.T) { runAll(t, open, group.tests) })
+	}
+}
+
+// RunConflicts runs the part of the suite that is about readings of one device and time.
+func RunConflicts(t *testing.T, open Open) { runAll(t, open, settleTests) }
+
+func runAll(t *testing.T, open Open, tests []test) {
+	for _, test := range tests {
+		t.Run(test.promise, func(t *testing.T) { test.run(t, open(t)) })
 	}
 }
 
