@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	dir, addr := os.Getenv("BROKER_DIR"), os.Getenv("BROKER_ADDR")
 	if dir == "" {
-		goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+		goleak.VerifyTestMain(m)
 	}
 	if _, err := StartKafka(KafkaConfig{Dir: dir, Addr: addr, Writes: true, MaxBytes: 64 << 20}); err != nil {
 		fmt.Println(err)

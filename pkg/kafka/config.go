@@ -83,7 +83,6 @@ func clientConfig(cfg Config, d *dialer) *sarama.Config {
 	if cfg.ClientID != "" {
 		sc.ClientID = cfg.ClientID
 	}
-	sc.MetricRegistry = noMetrics{}
 
 	sc.Net.DialTimeout = dialTimeout
 	sc.Net.WriteTimeout = writeTimeout
@@ -138,27 +137,6 @@ func groupConfig(cfg GroupConfig, d *dialer) *sarama.Config {
 	return sc
 }
 
-// noMetrics is a registry that measures nothing. sarama would otherwise keep meters and sampled
-// histograms of its own for every request, and a goroutine to tick them.
-type noMetrics struct{}
-
-func (noMetrics) GetOrRegister(_ string, metric any) any {
-	switch metric.(type) {
-	case func() metrics.Meter:
-		return metrics.NilMeter{}
-	case func() metrics.Histogram:
-		return metrics.NilHistogram{}
-	case func() metrics.Counter:
-		return metrics.NilCounter{}
-	default:
-		return metric
-	}
-}
-
-func (noMetrics) Each(func(string, any))            {}
-func (noMetrics) Get(string) any                    { return nil }
-func (noMetrics) GetAll() map[string]map[string]any { return nil }
-func (noMetrics) Register(string, any) error        { return nil }
-func (noMetrics) RunHealthchecks()                  {}
-func (noMetrics) Unregister(string)                 {}
-func (noMetrics) UnregisterAll()                    {}
+// init turns sarama's own metrics off. It keeps meters and sampled histograms of every request, some of them in a
+// registry of the whole process that no setting of a client reaches, and a goroutine to tick them.
+func init() { metrics.UseNilMetrics = true }

@@ -27,8 +27,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
-	// One ticker for all meters of sarama's, which the clients of the tests have; ours have none.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+	goleak.VerifyTestMain(m)
 }
 
 // brokers returns a Kafka for a test that needs nothing special of it: the one that TEST_KAFKA_BROKERS

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 )
 
@@ -19,9 +21,10 @@ func TestMain(m *testing.M) {
 	if binDir, err = os.MkdirTemp("", "telltale-test-"); err != nil {
 		log.Fatal(err)
 	}
-	code := m.Run()
-	_ = os.RemoveAll(binDir)
-	os.Exit(code)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(binDir)
+		os.Exit(code)
+	}))
 }
 
 var programs = []string{"mqtt-bridge", "ingest-writer", "cache-updater", "query-api", "all-in-one", "simulator"}

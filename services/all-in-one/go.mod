@@ -12,6 +12,7 @@ require (
 	github.com/telltale-iot/telltale/services/mqtt-bridge v0.0.0
 	github.com/telltale-iot/telltale/services/query-api v0.0.0
 	github.com/telltale-iot/telltale/services/simulator v0.0.0
+	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
 )
 
