@@ -136,6 +136,11 @@ mutants: ## break each promise by a line, and see its tests fail
 attacks: ## what a stranger who reaches a port may do: does anybody else suffer?
 	go run ./deploy/acceptance/attacks $(ATTACK:%=-attack '%')
 
+# SCREENSHOTS=absolute path of a folder
+.PHONY: browser
+browser: ## the pages, as Chromium shows them
+	TEST_BROWSER=1 go test -count=1 -timeout 10m ./deploy/acceptance/browser
+
 .PHONY: bench
 bench: servers build ## the table of speed and memory, on real servers
 	. deploy/test-urls.sh; go run ./deploy/acceptance/load

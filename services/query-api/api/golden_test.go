@@ -147,7 +147,7 @@ func parseRequest(t *testing.T, text []byte) *http.Request {
 // shown are the headers of an answer that a case tells.
 var shown = []string{"Allow", "Content-Type", "Link", "Location", "Retry-After"}
 
-var atSomeTime = regexp.MustCompile(`"(created_at|replayed_at)":"[^"]*"`)
+var atSomeTime = regexp.MustCompile(`"(created_at|replayed_at)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
 
 // show writes an answer as it stands in a case.
 func show(t *testing.T, answer *http.Response) []byte {

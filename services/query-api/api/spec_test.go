@@ -22,12 +22,23 @@ type spec struct {
 	validator.Validator
 }
 
+// answers are the schemas that have all members of an answer. Clients have to take more, so openapi.yaml does not
+// say it, but the tests do not.
+var answers = regexp.MustCompile(`(?m)^    (User|Device|Stats|DeviceCount|DeadLetter|DeadLetterStats|ReasonCount|DeletedDeadLetters|Replay|Replays|Error):\n`)
+
+// tolerated are requests of the cases that the spec does not offer, and that are taken for the sake of older clients.
+var tolerated = []string{
+	"a number", // as a name
+	"with a location and an owner in quotes",
+	"the greatest id there is, in quotes",
+}
+
 var loadSpecOnce = sync.OnceValues(func() (*spec, error) {
 	text, err := os.ReadFile("openapi.yaml")
 	if err != nil {
 		return nil, err
 	}
-	document, err := libopenapi.NewDocument(text)
+	document, err := libopenapi.NewDocument(answers.ReplaceAll(text, []byte("$0      additionalProperties: false\n")))
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +79,7 @@ func (s *spec) check(t *testing.T, name string, r *http.Request, answer *http.Re
 		answer.StatusCode == http.StatusFound {
 		return
 	}
-	if answer.StatusCode < 300 {
+	if answer.StatusCode < 300 && !slices.Contains(tolerated, name) {
 		if ok, errs := s.ValidateHttpRequestSync(r); !ok {
 			t.Errorf("%s: the spec refuses the request: %v", name, errs)
 		}
