@@ -112,23 +112,17 @@ func ParseCursor(s string) (Cursor, error) {
 // emptied at any time: what is lost comes back with the next reading of each device, or before that when its
 // owner notices (package latest). One that is full may keep nothing of devices that are new.
 //
-// Received and Origin are zero in the readings that it returns and delivers; they are shared and must not be
-// changed.
+// Received and Origin are zero in the readings that it returns; they are shared and must not be changed.
 type LatestCache interface {
 	// PutLatest offers batch: per device the reading with the greatest At is kept for its time, which
 	// is over ttl after its Received, and never later than ttl from now. In that time no older one
 	// replaces it. An older one that was received later keeps it for longer, until its own time is
 	// over: the device is online. A reading whose time is over already is not kept, nor is one that
-	// is more than MaxAhead ahead of now. What was accepted is published to subscribers. Repeating a
-	// batch is harmless. Of several readings of a device in batch only the newest counts. accepted is
-	// for how many devices that was kept. batch is not kept.
+	// is more than MaxAhead ahead of now. accepted is of how many devices one was kept. Repeating a
+	// batch is harmless. batch is not kept.
 	PutLatest(ctx context.Context, batch []Reading, ttl time.Duration) (accepted int, err error)
 	// Latest returns the kept reading of a device. ErrNotFound: there is none (any more).
 	Latest(ctx context.Context, id DeviceID) (Reading, error)
 	// AllLatest returns all kept readings, ascending by device.
 	AllLatest(ctx context.Context) ([]Reading, error)
-	// Subscribe delivers what PutLatest accepts from now on, by any process, until ctx ends or the
-	// connection to the store is lost; then the channel is closed. A subscriber that does not keep up
-	// is cut off in the same way rather than ever holding up writers.
-	Subscribe(ctx context.Context) (<-chan Reading, error)
 }

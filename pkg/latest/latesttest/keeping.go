@@ -81,6 +81,16 @@ var keepingTests = []test{
 		checkAll(t, c, batch[8:12]...)
 	}},
 
+	{"a put says of how many devices it keeps a reading, and repeating it changes nothing", func(t *testing.T, c latest.Cache) {
+		batch := []iot.Reading{reading(1, base, 1), reading(1, base.Add(time.Second), 2), reading(2, base, 3)}
+		for _, want := range []int{2, 0, 0} {
+			if accepted, err := c.PutLatest(t.Context(), batch, long); err != nil || accepted != want {
+				t.Errorf("PutLatest: %d, %v; want %d", accepted, err, want)
+			}
+			checkAll(t, c, batch[1:]...)
+		}
+	}},
+
 	{"a batch is not kept: its owner may change it", func(t *testing.T, c latest.Cache) {
 		batch := []iot.Reading{reading(1, base, 1)}
 		batch[0].Attributes = []iot.Attribute{{Name: "site", Value: "A"}}

@@ -2,7 +2,6 @@
 package latesttest
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -25,7 +24,7 @@ type Suite struct {
 
 // Run runs the suite, each test on an empty cache.
 func (s Suite) Run(t *testing.T) {
-	for _, tt := range slices.Concat(keepingTests, expiryTests, subscriptionTests, completeTests) {
+	for _, tt := range slices.Concat(keepingTests, expiryTests, completeTests) {
 		t.Run(tt.promise, func(t *testing.T) {
 			s.Body(t, func(t *testing.T) { tt.run(t, s.Open(t)) })
 		})
@@ -123,42 +122,5 @@ func awaitExpiry(t *testing.T, c latest.Cache, id iot.DeviceID, due time.Time) {
 		case time.Now().After(deadline):
 			t.Fatalf("the reading of device %d was still there %v late", id, patience)
 		}
-	}
-}
-
-func subscribe(ctx context.Context, t *testing.T, c latest.Cache) <-chan iot.Reading {
-	t.Helper()
-	changes, err := c.Subscribe(ctx)
-	if err != nil {
-		t.Fatalf("Subscribe: %v", err)
-	}
-	return changes
-}
-
-// next returns the next change; it fails the test when none comes.
-func next(t *testing.T, changes <-chan iot.Reading) iot.Reading {
-	t.Helper()
-	select {
-	case r, ok := <-changes:
-		if !ok {
-			t.Fatal("the subscription ended")
-		}
-		return r
-	case <-time.After(patience):
-		t.Fatalf("no change within %v", patience)
-	}
-	panic("not reached")
-}
-
-// awaitEnd waits until a subscription without changes ends.
-func awaitEnd(t *testing.T, changes <-chan iot.Reading) {
-	t.Helper()
-	select {
-	case r, ok := <-changes:
-		if ok {
-			t.Errorf("change %+v where none was made", r)
-		}
-	case <-time.After(patience):
-		t.Fatalf("the subscription goes on after %v", patience)
 	}
 }

@@ -28,17 +28,13 @@ const (
 	fullSweepInterval = time.Second
 )
 
-// subscriberBuffer is how many changes a subscriber may lag behind before it is cut off.
-const subscriberBuffer = 1024
-
 // Cache is an iot.LatestCache. Nothing but its methods' arguments can make it fail.
 type Cache struct {
-	mu          sync.RWMutex
-	entries     map[iot.DeviceID]entry
-	bytes       int       // of all entries, at most maxBytes
-	swept       time.Time // when expired entries were last removed
-	subscribers map[chan iot.Reading]struct{}
-	complete    bool
+	mu       sync.RWMutex
+	entries  map[iot.DeviceID]entry
+	bytes    int       // of all entries, at most maxBytes
+	swept    time.Time // when expired entries were last removed
+	complete bool
 }
 
 type entry struct {
@@ -50,10 +46,7 @@ type entry struct {
 
 // New returns an empty cache.
 func New() *Cache {
-	return &Cache{
-		entries:     make(map[iot.DeviceID]entry),
-		subscribers: make(map[chan iot.Reading]struct{}),
-	}
+	return &Cache{entries: make(map[iot.DeviceID]entry)}
 }
 
 // PutLatest implements iot.LatestCache.
@@ -86,11 +79,7 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 	}
 
 	slices.Sort(accepted)
-	accepted = slices.Compact(accepted)
-	for _, id := range accepted {
-		c.publish(c.entries[id].reading)
-	}
-	return len(accepted), nil
+	return len(slices.Compact(accepted)), nil
 }
 
 // put keeps r instead of what is kept of its device, and reports whether there was room for it. Without, nothing
@@ -141,20 +130,6 @@ func (c *Cache) AllLatest(context.Context) ([]iot.Reading, error) {
 	return all, nil
 }
 
-// Subscribe implements iot.LatestCache.
-func (c *Cache) Subscribe(ctx context.Context) (<-chan iot.Reading, error) {
-	ch := make(chan iot.Reading, subscriberBuffer)
-	c.mu.Lock()
-	c.subscribers[ch] = struct{}{}
-	c.mu.Unlock()
-	context.AfterFunc(ctx, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.cutOff(ch)
-	})
-	return ch, nil
-}
-
 // Complete implements latest.Cache.
 func (c *Cache) Complete(context.Context) (bool, error) {
 	c.mu.RLock()
@@ -176,34 +151,8 @@ func (c *Cache) Restore(ctx context.Context, fill func(context.Context) error) e
 // Check implements latest.Cache.
 func (c *Cache) Check(context.Context) error { return nil }
 
-// Close ends all subscriptions.
-func (c *Cache) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for ch := range c.subscribers {
-		c.cutOff(ch)
-	}
-	return nil
-}
-
-// publish hands r to every subscriber that has room for it, and cuts off the others. c.mu is held.
-func (c *Cache) publish(r iot.Reading) {
-	for ch := range c.subscribers {
-		select {
-		case ch <- r:
-		default:
-			c.cutOff(ch)
-		}
-	}
-}
-
-// cutOff ends a subscription, once. c.mu is held.
-func (c *Cache) cutOff(ch chan iot.Reading) {
-	if _, ok := c.subscribers[ch]; ok {
-		delete(c.subscribers, ch)
-		close(ch)
-	}
-}
+// Close implements latest.Cache.
+func (c *Cache) Close() error { return nil }
 
 // sweep removes what has expired, unless it did so within the interval before. c.mu is held.
 func (c *Cache) sweep(now time.Time, interval time.Duration) {

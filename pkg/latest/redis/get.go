@@ -15,9 +15,6 @@ import (
 // getChunk is how many readings one MGET asks for. Redis does nothing else meanwhile.
 const getChunk = 500
 
-// subscriberBuffer is how many changes a subscriber may lag behind before it is cut off.
-const subscriberBuffer = 1024
-
 // Latest implements iot.LatestCache.
 func (c *Cache) Latest(ctx context.Context, id iot.DeviceID) (iot.Reading, error) {
 	value, err := c.client.Do(ctx, c.client.B().Get().Key(string(appendKey(nil, id))).Build()).AsBytes()
@@ -58,48 +55,4 @@ func (c *Cache) AllLatest(ctx context.Context) ([]iot.Reading, error) {
 	}
 	slices.SortFunc(all, func(a, b iot.Reading) int { return cmp.Compare(a.Device, b.Device) })
 	return all, nil
-}
-
-// Subscribe implements iot.LatestCache. Each subscription has a connection of its own, so that a subscriber
-// that lags holds up nobody else.
-func (c *Cache) Subscribe(ctx context.Context) (<-chan iot.Reading, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(c.closing, cancel)
-
-	changes := make(chan iot.Reading, subscriberBuffer)
-	subscribed := make(chan struct{}, 1)
-	ended := make(chan error, 1)
-	c.subscriptions.Go(func() {
-		defer close(changes)
-		defer cancel()
-		defer stop()
-		conn, release := c.client.Dedicate()
-		defer release()
-		defer conn.Close()
-
-		receiving := rueidis.WithOnSubscriptionHook(ctx, func(rueidis.PubSubSubscription) {
-			select {
-			case subscribed <- struct{}{}:
-			default:
-			}
-		})
-		ended <- conn.Receive(receiving, conn.B().Subscribe().Channel(c.channel).Build(), func(m rueidis.PubSubMessage) {
-			r, err := readingjson.Parse([]byte(m.Message))
-			if err != nil || ctx.Err() != nil {
-				return // not written by Telltale, or cut off
-			}
-			select {
-			case changes <- r:
-			default:
-				cancel() // it lags too far behind
-			}
-		})
-	})
-
-	select {
-	case <-subscribed:
-		return changes, nil
-	case err := <-ended:
-		return nil, fmt.Errorf("subscribe to latest readings: %w", err)
-	}
 }

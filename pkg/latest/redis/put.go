@@ -24,7 +24,7 @@ const clockSkew = time.Minute
 func (c *Cache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) (accepted int, err error) {
 	now := time.Now()
 	for chunk := range slices.Chunk(offersOf(batch, now, ttl), putChunk) {
-		keys, args := c.scriptInput(chunk, now, ttl)
+		keys, args := scriptInput(chunk, now, ttl)
 		n, err := c.put.Exec(ctx, c.client, keys, args).AsInt64()
 		if err != nil {
 			return accepted, fmt.Errorf("put latest readings: %w", err)
@@ -68,7 +68,7 @@ func offersOf(batch []iot.Reading, now time.Time, ttl time.Duration) []offer {
 }
 
 // scriptInput returns what put.lua takes to write offers.
-func (c *Cache) scriptInput(offers []offer, now time.Time, ttl time.Duration) (keys, args []string) {
+func scriptInput(offers []offer, now time.Time, ttl time.Duration) (keys, args []string) {
 	var text strings.Builder // holds all strings in a few pieces of memory
 	text.Grow(256 * len(offers))
 	keep := func(b []byte) string {
@@ -77,7 +77,7 @@ func (c *Cache) scriptInput(offers []offer, now time.Time, ttl time.Duration) (k
 		return text.String()[start:]
 	}
 	keys = append(make([]string, 0, 1+len(offers)), indexKey)
-	args = append(make([]string, 0, 3+3*len(offers)), c.channel,
+	args = append(make([]string, 0, 2+3*len(offers)),
 		strconv.FormatInt(now.UnixMilli(), 10), strconv.FormatInt(now.Add(-ttl-clockSkew).UnixMilli(), 10))
 	var buf []byte
 	for _, o := range offers {

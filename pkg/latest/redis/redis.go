@@ -4,8 +4,6 @@
 //	latest:online       sorted set of the keys of the devices that are online, by when the time of their newest
 //	                    reading is over (ms since 1970); a key expires later where older readings came after it
 //	latest:complete     "yes" and the server's run_id when nothing was lost since it was set; see complete.go
-//	latest:changes:0    channel on which each accepted reading is published; 0 is the database's number,
-//	                    since the databases of a server share channels, unlike keys
 //
 // That the newest reading of a device wins is decided in a script, which the server runs as one step, so
 // any number of processes may write. A value that Telltale did not write counts as missing and is
@@ -26,7 +24,6 @@ import (
 	"net"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -35,10 +32,9 @@ import (
 )
 
 const (
-	keyPrefix     = "latest:device"
-	indexKey      = "latest:online"
-	completeKey   = "latest:complete"
-	channelPrefix = "latest:changes:"
+	keyPrefix   = "latest:device"
+	indexKey    = "latest:online"
+	completeKey = "latest:complete"
 )
 
 // timeout bounds dialling and the wait for an answer. That a server hangs can take two of them to show, and
@@ -54,13 +50,8 @@ var putScript string
 
 // Cache is an iot.LatestCache in Redis.
 type Cache struct {
-	client  rueidis.Client
-	put     *rueidis.Lua
-	channel string
-
-	closing       context.Context // ends with Close, and all subscriptions with it
-	cancel        context.CancelFunc
-	subscriptions sync.WaitGroup
+	client rueidis.Client
+	put    *rueidis.Lua
 }
 
 // Open returns the cache at u, redis:// or, with TLS by files, rediss://. It fails where u makes no sense, and
@@ -103,13 +94,7 @@ func Open(u *url.URL, files tlsfiles.Files) (*Cache, error) {
 	}
 	opened = true
 
-	c := &Cache{
-		client:  client,
-		put:     rueidis.NewLuaScript(putScript),
-		channel: channelPrefix + strconv.Itoa(option.SelectDB),
-	}
-	c.closing, c.cancel = context.WithCancel(context.Background())
-	return c, nil
+	return &Cache{client: client, put: rueidis.NewLuaScript(putScript)}, nil
 }
 
 // check refuses what rueidis would find out when it connects, or not at all.
@@ -138,10 +123,8 @@ func (c *Cache) Check(ctx context.Context) error {
 	return nil
 }
 
-// Close ends subscriptions and connections. Later calls fail.
+// Close ends the connections. Later calls fail.
 func (c *Cache) Close() error {
-	c.cancel()
-	c.subscriptions.Wait()
 	c.client.Close()
 	return nil
 }

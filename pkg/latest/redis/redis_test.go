@@ -131,18 +131,6 @@ func check(t *testing.T, c *redis.Cache, want iot.Reading) {
 	}
 }
 
-// next returns what changes delivers next: a reading, or false for its end.
-func next(t *testing.T, changes <-chan iot.Reading) (iot.Reading, bool) {
-	t.Helper()
-	select {
-	case r, ok := <-changes:
-		return r, ok
-	case <-time.After(patience):
-		t.Fatalf("neither a change nor the end within %v", patience)
-		return iot.Reading{}, false
-	}
-}
-
 func TestCache(t *testing.T) {
 	latesttest.Suite{
 		Open: func(t *testing.T) latest.Cache { c, _ := openEmpty(t); return c },
@@ -185,19 +173,6 @@ func TestKeys(t *testing.T) {
 			check(t, c, want)
 		})
 	}
-
-	t.Run("junk on the channel is passed over", func(t *testing.T) {
-		c, client := openEmpty(t)
-		changes, err := c.Subscribe(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		do(t, client, "PUBLISH", "latest:changes:"+serverURL(t).Path[1:], "junk")
-		put(t, c, reading(1, 1))
-		if r, ok := next(t, changes); !ok || r.Device != 1 {
-			t.Errorf("got %+v, %v", r, ok)
-		}
-	})
 
 	t.Run("the index forgets devices that fell silent", func(t *testing.T) {
 		c, client := openEmpty(t)

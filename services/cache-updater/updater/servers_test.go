@@ -91,10 +91,6 @@ func (c *replacedCache) AllLatest(ctx context.Context) ([]iot.Reading, error) {
 	return c.cache().AllLatest(ctx)
 }
 
-func (c *replacedCache) Subscribe(ctx context.Context) (<-chan iot.Reading, error) {
-	return c.cache().Subscribe(ctx)
-}
-
 func (c *replacedCache) Complete(ctx context.Context) (bool, error) { return c.cache().Complete(ctx) }
 
 func (c *replacedCache) Restore(ctx context.Context, fill func(context.Context) error) error {
