@@ -98,3 +98,94 @@ func TestDamage(t *testing.T) {
 		}
 	}
 }
+
+// TestMisplacedRow makes an entry of a page lead to the row of another one, for each two of a table and its index, as a
+// flipped bit may: nothing is shown twice or out of order, and the log names the file.
+func TestMisplacedRow(t *testing.T) {
+	const (
+		pageSize = 4096
+		header   = 8 // bytes before the places of a leaf's rows, two each
+		count    = 5
+	)
+	path := filepath.Join(t.TempDir(), "readings.db")
+	store, err := sqlite.Open(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var stored []iot.Reading
+	for i := range count {
+		at := time.UnixMilli(int64(1000 + i)).UTC()
+		stored = append(stored, iot.Reading{
+			Device: 7, At: at, Received: at, Stamped: iot.StampDevice, Metrics: []iot.Metric{{Name: iot.Temperature, Value: float64(i)}},
+		})
+	}
+	if _, err := store.InsertReadings(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	leaves := 0
+	for page := pageSize; page < len(whole); page += pageSize {
+		const leafOfIndex = 0x0a
+		if whole[page] != leafOfIndex || binary.BigEndian.Uint16(whole[page+3:]) != count {
+			continue
+		}
+		leaves++
+		places := whole[page+header : page+header+2*count]
+		for i := range count {
+			for j := range count {
+				if i == j {
+					continue
+				}
+				damaged := bytes.Clone(whole)
+				copy(damaged[page+header+2*i:], places[2*j:2*j+2])
+				if err := os.WriteFile(path, damaged, 0); err != nil {
+					t.Fatal(err)
+				}
+				var log bytes.Buffer
+				store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, device := range []iot.DeviceID{0, 7} {
+					for _, limit := range []int{1, 2, 10} {
+						before := time.UnixMilli(2000)
+						for q := (iot.ReadingQuery{Device: device, Limit: limit}); ; {
+							found, err := store.FindReadings(t.Context(), q)
+							if err != nil {
+								t.Fatal(err)
+							}
+							for _, r := range found.Readings {
+								if !r.At.Before(before) {
+									t.Errorf("device %d, limit %d: place %d leads to row %d: after %s came %s", device, limit, i, j, before, r.At)
+								}
+								before = r.At
+							}
+							if q.After = found.Next; q.After.IsZero() {
+								break
+							}
+						}
+					}
+				}
+				if !strings.Contains(log.String(), path) {
+					t.Errorf("place %d leads to row %d: the log says %q", i, j, log.String())
+				}
+				if err := store.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if leaves != 2 {
+		t.Errorf("%d leaves hold the readings, want the table's and the index's", leaves)
+	}
+}

@@ -28,6 +28,7 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
 	page := walk.PageOf(q)
+	before := position{span.End, int64(span.EndDevice)}
 	var rows *sql.Rows
 	if q.Device != 0 {
 		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Device, span.From, span.EndFor(q.Device))
@@ -40,6 +41,13 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 			return false, err
 		}
 		r, err := v.reading()
+		if p := (position{r.At.UnixMilli(), int64(r.Device)}); err == nil {
+			if !p.precedes(before) || p.timestamp < span.From || q.Device != 0 && r.Device != q.Device {
+				err = errMisplaced
+			} else {
+				before = p
+			}
+		}
 		if err != nil {
 			s.report(&v, err)
 			return true, nil
@@ -50,6 +58,13 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 		return iot.Page{}, fmt.Errorf("find readings in %s: %w", s.db.Path, err)
 	}
 	return page.Page, nil
+}
+
+// position is where a row is in the order of the table.
+type position struct{ timestamp, device int64 }
+
+func (p position) precedes(other position) bool {
+	return p.timestamp < other.timestamp || p.timestamp == other.timestamp && p.device < other.device
 }
 
 // CountReadings implements iot.ReadingReader.

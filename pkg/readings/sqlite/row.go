@@ -105,8 +105,13 @@ func (v *row) sum() int64 {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// errDamaged means that a row is not as it was written.
-var errDamaged = errors.New("it is not as it was written")
+var (
+	// errDamaged means that a row is not as it was written.
+	errDamaged = errors.New("it is not as it was written")
+	// errMisplaced means that the file's tree leads to a row from the place of another one. SQLite itself does not
+	// notice, and would return that row twice, or out of order.
+	errMisplaced = errors.New("it was found in the place of another reading")
+)
 
 // object returns m as a JSON object, or nil, which is NULL, where m is empty.
 func object[V any](m map[string]V) (any, error) {

@@ -5,8 +5,9 @@
 // full or the file cannot be written calls fail and may be repeated.
 //
 // Every row has a checksum. One that is not as it was written is never shown: it is left out, logged once, and
-// replaced when its reading comes again. SQLite itself reports a damaged page as an error of whatever reads it.
-// Neither notices an entry of an index that does not lead to its row any more.
+// replaced when its reading comes again. So is one that the file's tree leads to from the place of another one: what
+// is found is in order, and nothing twice. SQLite itself reports a damaged page as an error of whatever reads it.
+// A count does not notice an entry that leads to a wrong row.
 package sqlite
 
 import (
