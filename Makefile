@@ -94,7 +94,8 @@ servers: .env ## the servers of docker-compose.yml, for work on the services
 
 .PHONY: test-real
 test-real: servers ## the tests on real servers
-	. deploy/test-urls.sh; TEST_REQUIRE=1 go test -race -timeout 15m -p 1 $(REAL_PACKAGES)
+	. deploy/test-urls.sh; export TEST_REQUIRE=1; go test -race -timeout 15m -p 1 $(REAL_PACKAGES) && \
+	go test -race -timeout 5m -run TestSubscribedBacklog ./services/all-in-one
 REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/daemon/... pkg/kafka/... pkg/readings/... pkg/metadata/... pkg/latest/... pkg/deadletters/... \
 	services/mqtt-bridge/... services/ingest-writer/... services/cache-updater/... services/query-api/...)
 

@@ -27,15 +27,22 @@ type reading struct {
 // publish sends a message at QoS 1 with a client of its own, and waits for the PUBACK.
 func publish(t *testing.T, addr, topic, payload string) {
 	t.Helper()
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID(t.Name()).SetConnectTimeout(5 * time.Second).
-		SetConnectRetry(true).SetConnectRetryInterval(20 * time.Millisecond))
-	if token := c.Connect(); !token.WaitTimeout(10*time.Second) || token.Error() != nil {
-		t.Fatalf("connect: %v", token.Error())
-	}
+	c := connect(t, addr, t.Name())
 	defer c.Disconnect(100)
 	if token := c.Publish(topic, 1, false, payload); !token.WaitTimeout(10*time.Second) || token.Error() != nil {
 		t.Fatalf("no PUBACK for %s: %v", payload, token.Error())
 	}
+}
+
+// connect returns a client of the endpoint at addr, which is waited for.
+func connect(t *testing.T, addr, id string) mqtt.Client {
+	t.Helper()
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID(id).SetConnectTimeout(5 * time.Second).
+		SetConnectRetry(true).SetConnectRetryInterval(20 * time.Millisecond))
+	if token := c.Connect(); !token.WaitTimeout(10*time.Second) || token.Error() != nil {
+		t.Fatalf("connect: %v", token.Error())
+	}
+	return c
 }
 
 func TestEndToEnd(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -56,6 +57,7 @@ type Bridge struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Health   *daemon.Health
+	Now      func() time.Time // the clock of a test; nil is time.Now
 
 	status atomic.Pointer[error]
 }
@@ -74,6 +76,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	limits.Register(b.Metrics)
 	producer := kafka.NewProducer(b.Kafka, b.Log, b.Metrics)
 	pipe := pipeline.New(b.Kafka, producer, filters, limits.InFlight, b.Log, b.Metrics)
+	if b.Now != nil {
+		pipe.Now = b.Now
+	}
 	source, err := b.source(filters, pipe, limits)
 	if err != nil {
 		return err

@@ -271,13 +271,10 @@ func (e *Endpoint) publishWill(w *packet.Will) {
 	e.pipe.Metrics.ReceiveWill()
 	topic := string(w.Topic)
 	e.hub.forward(nil, topic, packet.Publish{Payload: w.Payload})
-	m := pipeline.Message{Topic: topic, Payload: w.Payload, Retained: w.Retain, Received: now()}
+	m := e.pipe.Message(topic, w.Payload, w.Retain)
 	if room := e.pipe.Reserve(m); room != nil {
 		e.pipe.Metrics.Settle(pipeline.Dropped)
 		return
 	}
 	e.pipe.Handle(m, func(error) {})
 }
-
-// now is the time to the millisecond.
-func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

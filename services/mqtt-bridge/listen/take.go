@@ -63,7 +63,7 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 		return nil
 	}
 
-	m := pipeline.Message{Topic: topic, Payload: p.Payload, Retained: h.Retain(), Received: now()}
+	m := pipe.Message(topic, p.Payload, h.Retain())
 	done, err := c.enter(m, sent)
 	if err != nil {
 		pipe.Metrics.Settle(pipeline.Refused)

@@ -45,6 +45,8 @@ type Pipeline struct {
 	Metrics *Metrics
 	// Patient says that Handle may block, for as long as Kafka takes. Set it before the first message.
 	Patient bool
+	// Now is the clock. A test may set another one before the first message.
+	Now func() time.Time
 
 	producer    *kafka.Producer
 	topic       string
@@ -59,10 +61,17 @@ type Pipeline struct {
 // New returns a pipeline for messages on the topics that filters select. What waits for Kafka takes of share.
 func New(cfg kafka.Config, producer *kafka.Producer, filters Filters, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
 	return &Pipeline{
-		Metrics:  newMetrics(metrics, func() float64 { return float64(share.Used()) }),
+		Metrics: newMetrics(metrics, func() float64 { return float64(share.Used()) }),
+		Now:     time.Now,
+
 		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(),
 		filters: filters, share: share, log: log,
 	}
+}
+
+// Message returns what is received at this moment.
+func (p *Pipeline) Message(topic string, payload []byte, retained bool) Message {
+	return Message{Topic: topic, Payload: payload, Retained: retained, Received: p.Now().UTC().Truncate(time.Millisecond)}
 }
 
 // Reads reports whether topic is one of readings. What else there is need not keep its payload.
@@ -267,7 +276,7 @@ func (f *flight) finish() {
 	failure := f.failure.Load()
 	if failure == nil {
 		m.messages.SettleOne(Handled)
-		m.ackSeconds.Observe(time.Since(f.Received).Seconds())
+		m.ackSeconds.Observe(f.pipe.Now().Sub(f.Received).Seconds())
 		f.done(nil)
 		return
 	}

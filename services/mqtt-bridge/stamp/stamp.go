@@ -6,7 +6,8 @@
 // wrong before, and is followed at once.
 //
 // Other runs of the bridge, and other bridges, know nothing of these stamps. Where theirs meet the store moves
-// one of the readings; each carries an origin, by which the store knows a reading that it has already.
+// one of the readings; each carries an origin, by which the store knows a reading that it has already. A run that
+// begins with a clock which was set back stamps readings earlier than the run before did.
 //
 // At most maxDevices devices are remembered, which takes some 5 MiB. When there are more, those are forgotten
 // whose last stamp the clock has passed. Should the stamps of most be ahead of the clock all are forgotten, and
