@@ -49,11 +49,11 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
 	defer daemon.Close(p.Log, "mongodb", stored)
-	letters, err := deadletters.Open(c.MongoDBURI, c.MongoDBTLS)
+	deadLetters, err := deadletters.Open(c.MongoDBURI, c.MongoDBTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
-	defer daemon.Close(p.Log, "mongodb", letters)
+	defer daemon.Close(p.Log, "mongodb", deadLetters)
 	cache, err := latest.Open(c.RedisURL, c.RedisTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
@@ -68,10 +68,10 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	p.Health.Register(ctx, "mongodb", stored)
 	p.Health.Register(ctx, "redis", cache)
 
-	replayer := replay.New(c.Config, letters, stored, p.Log, p.Metrics)
+	replayer := replay.New(c.Config, deadLetters, stored, p.Log, p.Metrics)
 	p.Health.Register(ctx, "kafka (query-api)", replayer)
 	http := &api.API{
-		Metadata: devices, Readings: stored, Latest: cache, DeadLetters: letters, Replayer: replayer, Log: p.Log, Metrics: p.Metrics,
+		Metadata: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters, Replayer: replayer, Log: p.Log, Metrics: p.Metrics,
 		Guard: p.Guard,
 	}
 	register := &registrar.Registrar{Kafka: c.Config, Store: devices, Log: p.Log, Metrics: p.Metrics, Health: p.Health}

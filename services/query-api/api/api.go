@@ -11,7 +11,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -29,17 +28,10 @@ type API struct {
 	Metrics     prometheus.Registerer
 	Guard       *httpguard.Guard
 
-	atMetadata, atReadings, atLatest, atDeadLetters limiter
-
-	pages   *semaphore.Weighted // readings of the pages being fetched
-	rows    *semaphore.Weighted // users and devices of the lists being fetched
-	sending *semaphore.Weighted // bytes of the answers being sent
-	letters *semaphore.Weighted // requests that fetch dead letters
-	replays *semaphore.Weighted // requests that replay dead letters
-	bodies  *semaphore.Weighted // bytes of the bodies of requests
-	online  sharing             // of all latest readings
-	stats   sharing             // of the counts of all readings
-	outages throttle            // of log messages
+	limits  limits
+	online  flight   // of all latest readings
+	stats   flight   // of the counts of all readings
+	outages throttle // of log messages
 }
 
 // port names the API to its Guard.
@@ -84,13 +76,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 
 // Handler returns the whole API as an http.Handler, without the timeouts of a server.
 func (a *API) Handler() http.Handler {
-	a.pages = semaphore.NewWeighted(maxReadings)
-	a.rows = semaphore.NewWeighted(maxRows)
-	a.sending = semaphore.NewWeighted(maxSending)
-	a.letters = semaphore.NewWeighted(maxLetterRequests)
-	a.replays = semaphore.NewWeighted(maxReplayRequests)
-	a.bodies = semaphore.NewWeighted(maxBodies)
-
+	a.limits = newLimits()
 	e := echo.New()
 	e.HTTPErrorHandler = a.answerError
 	e.Use(a.observe(), recoverPanic)

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -17,8 +16,8 @@ import (
 )
 
 const (
-	defaultLetters = 100 // in a list, where the client sets no limit
-	msgNoFilter    = "Name what to delete by reason, device_id, since, until or replayed."
+	defaultDeadLetters = 100 // in a list, where the client sets no limit
+	msgNoFilter        = "Name what to delete by reason, device_id, since, until or replayed."
 )
 
 // appendDeadLetter appends d as clients see it.
@@ -67,11 +66,11 @@ func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
 	return append(dst, '}')
 }
 
-// shownBytes is about how long letters are in JSON, where a byte that cannot be shown takes six. With so much
+// encodedSize is about how long dead letters are in JSON, where a byte that cannot be shown takes six. With so much
 // room made at first, large ones are not copied again and again while the answer grows.
-func shownBytes(letters []iot.DeadLetter) (n int) {
+func encodedSize(deadLetters []iot.DeadLetter) (n int) {
 	const others = 700
-	for _, d := range letters {
+	for _, d := range deadLetters {
 		n += others + len(d.Bytes)
 		for _, b := range d.Bytes {
 			if b < ' ' {
@@ -93,39 +92,40 @@ func (p *params) deadLetterQuery() iot.DeadLetterQuery {
 	}
 }
 
-func (a *API) listDeadLetters(c echo.Context) error {
-	p := readParams(c)
-	q := p.deadLetterQuery()
-	q.Limit, q.After = p.limit(defaultLetters), p.letterCursor()
-	if err := p.err(); err != nil {
-		return err
+func (a *API) listDeadLetters(ctx context.Context, r *request) (*answer, error) {
+	q := r.query.deadLetterQuery()
+	q.Limit, q.After = r.query.limit(defaultDeadLetters), r.query.deadLetterCursor()
+	if err := r.query.err(); err != nil {
+		return nil, err
 	}
-	return a.writeFetched(c, a.letters, 1, func(ctx context.Context) (shape, error) {
-		page, err := a.DeadLetters.FindDeadLetters(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		if !page.Next.IsZero() {
-			p.linkNext(c, page.Next.String())
-		}
-		return func(dst []byte) []byte {
-			return list(page.Letters, appendDeadLetter)(slices.Grow(dst, shownBytes(page.Letters)))
-		}, nil
-	})
+	if a.limits.deadLetterPages.Acquire(ctx, 1) != nil {
+		return nil, errBusy
+	}
+	defer a.limits.deadLetterPages.Release(1)
+	page, err := a.DeadLetters.FindDeadLetters(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if !page.Next.IsZero() {
+		r.linkNext(page.Next.String())
+	}
+	return encodeList(page.Letters, encodedSize(page.Letters), appendDeadLetter), nil
 }
 
-func (a *API) getDeadLetter(c echo.Context) error {
-	id, err := letterPathID(c)
+func (a *API) getDeadLetter(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.deadLetterID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.writeFetched(c, a.letters, 1, func(ctx context.Context) (shape, error) {
-		d, err := a.DeadLetters.DeadLetter(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		return one(d, appendDeadLetter), nil
-	})
+	if a.limits.deadLetterPages.Acquire(ctx, 1) != nil {
+		return nil, errBusy
+	}
+	defer a.limits.deadLetterPages.Release(1)
+	d, err := a.DeadLetters.DeadLetter(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return encode(http.StatusOK, d, appendDeadLetter), nil
 }
 
 // deadLetterStats is the answer of getDeadLetterStats.
@@ -141,15 +141,14 @@ type reasonCount struct {
 	Replayed int64      `json:"replayed"`
 }
 
-func (a *API) getDeadLetterStats(c echo.Context) error {
-	p := readParams(c)
-	q := p.deadLetterQuery()
-	if err := p.err(); err != nil {
-		return err
+func (a *API) getDeadLetterStats(ctx context.Context, r *request) (*answer, error) {
+	q := r.query.deadLetterQuery()
+	if err := r.query.err(); err != nil {
+		return nil, err
 	}
-	counts, err := a.DeadLetters.CountDeadLetters(c.Request().Context(), q)
+	counts, err := a.DeadLetters.CountDeadLetters(ctx, q)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := deadLetterStats{Reasons: make([]reasonCount, len(counts))}
 	for i, n := range counts {
@@ -157,38 +156,37 @@ func (a *API) getDeadLetterStats(c echo.Context) error {
 		s.Total += n.Count
 		s.Replayed += n.Replayed
 	}
-	return a.writeJSON(c, http.StatusOK, s)
+	return encodeAny(http.StatusOK, s)
 }
 
-func (a *API) deleteDeadLetter(c echo.Context) error {
-	id, err := letterPathID(c)
+func (a *API) deleteDeadLetter(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.deadLetterID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := a.DeadLetters.DeleteDeadLetter(c.Request().Context(), id); err != nil {
-		return err
+	if err := a.DeadLetters.DeleteDeadLetter(ctx, id); err != nil {
+		return nil, err
 	}
-	return c.NoContent(http.StatusNoContent)
+	return noContent, nil
 }
 
 // deleteDeadLetters wants a filter, and no other parameters: nobody deletes more than was meant by a name that
 // was mistyped.
-func (a *API) deleteDeadLetters(c echo.Context) error {
-	p := readParams(c)
-	q := p.deadLetterQuery()
-	p.refuseOthers()
-	if q == (iot.DeadLetterQuery{}) && p.errs == nil {
-		p.fail(errNoField, msgNoFilter)
+func (a *API) deleteDeadLetters(ctx context.Context, r *request) (*answer, error) {
+	q := r.query.deadLetterQuery()
+	r.query.refuseOthers()
+	if q == (iot.DeadLetterQuery{}) && r.query.errs == nil {
+		r.query.fail(errNoField, msgNoFilter)
 	}
-	if err := p.err(); err != nil {
-		return err
+	if err := r.query.err(); err != nil {
+		return nil, err
 	}
-	deleted, err := a.DeadLetters.DeleteDeadLetters(c.Request().Context(), q)
+	deleted, err := a.DeadLetters.DeleteDeadLetters(ctx, q)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	a.Log.Info("dead letters deleted", "count", deleted, "request_id", c.Response().Header().Get(requestIDHeader))
-	return a.writeJSON(c, http.StatusOK, struct {
+	a.Log.Info("dead letters deleted", "count", deleted, "request_id", r.Response().Header().Get(requestIDHeader))
+	return encodeAny(http.StatusOK, struct {
 		Deleted int `json:"deleted"`
 	}{deleted})
 }
@@ -197,13 +195,13 @@ func (a *API) deleteDeadLetters(c echo.Context) error {
 // dead letter has them, to that.
 var fixedPaths = map[string]string{"stats": "OPTIONS, GET, HEAD", "replay": "OPTIONS, POST"}
 
-// letterPathID reads the id in the path. What is no id names nothing, so it is not found.
-func letterPathID(c echo.Context) (iot.LetterID, error) {
-	if allow, ok := fixedPaths[c.Param("id")]; ok {
-		c.Response().Header().Set(echo.HeaderAllow, allow)
+// deadLetterID reads the id in the path. What is no id names nothing, so it is not found.
+func (r *request) deadLetterID() (iot.LetterID, error) {
+	if allow, ok := fixedPaths[r.Param("id")]; ok {
+		r.Response().Header().Set(echo.HeaderAllow, allow)
 		return iot.LetterID{}, echo.ErrMethodNotAllowed
 	}
-	id, err := iot.ParseLetterID(c.Param("id"))
+	id, err := iot.ParseLetterID(r.Param("id"))
 	if err != nil {
 		return id, errNotFound
 	}

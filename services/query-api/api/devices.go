@@ -42,50 +42,51 @@ func readDevice(f *form) iot.DeviceChange {
 	}
 }
 
-func (a *API) listDevices(c echo.Context) error {
-	p := readParams(c)
-	limit := p.limit(iot.MaxPage)
+func (a *API) listDevices(ctx context.Context, r *request) (*answer, error) {
+	limit := r.query.limit(iot.MaxPage)
 	q := iot.DeviceQuery{
-		After: iot.DeviceID(p.idCursor()),
-		Owner: p.integer("user", int64(iot.MaxDeviceID), 0),
+		After: iot.DeviceID(r.query.idCursor()),
+		Owner: r.query.integer("user", int64(iot.MaxDeviceID), 0),
 		Limit: limit + 1,
 	}
-	if err := p.err(); err != nil {
-		return err
+	if err := r.query.err(); err != nil {
+		return nil, err
 	}
-	return a.writeFetched(c, a.rows, int64(limit), func(ctx context.Context) (shape, error) {
-		devices, err := a.Metadata.Devices(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		if len(devices) > limit {
-			devices = devices[:limit]
-			p.linkNext(c, formatIDCursor(int64(devices[limit-1].ID)))
-		}
-		return list(devices, appendDevice), nil
-	})
+	if a.limits.rows.Acquire(ctx, int64(limit)) != nil {
+		return nil, errBusy
+	}
+	defer a.limits.rows.Release(int64(limit))
+	devices, err := a.Metadata.Devices(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if len(devices) > limit {
+		devices = devices[:limit]
+		r.linkNext(formatIDCursor(int64(devices[limit-1].ID)))
+	}
+	return encodeList(devices, 0, appendDevice), nil
 }
 
-func (a *API) getDevice(c echo.Context) error {
-	id, err := pathID(c)
+func (a *API) getDevice(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.deviceID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d, err := a.Metadata.Device(c.Request().Context(), id)
+	d, err := a.Metadata.Device(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.write(c, http.StatusOK, one(d, appendDevice))
+	return encode(http.StatusOK, d, appendDevice), nil
 }
 
-func (a *API) createDevice(c echo.Context) error {
-	f, err := readForm(c)
+func (a *API) createDevice(ctx context.Context, r *request) (*answer, error) {
+	f, err := readForm(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, id, change := c.Request().Context(), f.newID("id"), readDevice(f)
+	id, change := f.newID("id"), readDevice(f)
 	if f.errs != nil {
-		return a.refuseDevice(ctx, f, id, change, nil)
+		return nil, a.refuseDevice(ctx, f, id, change, nil)
 	}
 	d := iot.Device{ID: id, Name: *change.Name, Owner: *change.Owner}
 	if change.Location != nil {
@@ -93,40 +94,40 @@ func (a *API) createDevice(c echo.Context) error {
 	}
 	d, err = a.Metadata.CreateDevice(ctx, d)
 	if errors.Is(err, iot.ErrConflict) || errors.Is(err, iot.ErrInvalid) {
-		return a.refuseDevice(ctx, f, id, change, err)
+		return nil, a.refuseDevice(ctx, f, id, change, err)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, "/api/devices/"+d.ID.String()+"/")
-	return a.write(c, http.StatusCreated, one(d, appendDevice))
+	r.Response().Header().Set(echo.HeaderLocation, "/api/devices/"+d.ID.String()+"/")
+	return encode(http.StatusCreated, d, appendDevice), nil
 }
 
 // updateDevice answers PUT and PATCH.
-func (a *API) updateDevice(c echo.Context) error {
-	id, err := pathID(c)
+func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.deviceID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	f, err := readForm(c)
+	f, err := readForm(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, change := c.Request().Context(), readDevice(f)
+	change := readDevice(f)
 	if f.errs != nil {
 		if _, err := a.Metadata.Device(ctx, id); err != nil {
-			return err
+			return nil, err
 		}
-		return a.refuseDevice(ctx, f, 0, change, nil)
+		return nil, a.refuseDevice(ctx, f, 0, change, nil)
 	}
 	d, err := a.Metadata.UpdateDevice(ctx, id, change)
 	if errors.Is(err, iot.ErrInvalid) {
-		return a.refuseDevice(ctx, f, 0, change, err)
+		return nil, a.refuseDevice(ctx, f, 0, change, err)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.write(c, http.StatusOK, one(d, appendDevice))
+	return encode(http.StatusOK, d, appendDevice), nil
 }
 
 // refuseDevice returns everything that is wrong with f: what f knows, what the store said (err, which may
@@ -156,13 +157,13 @@ func (a *API) refuseDevice(ctx context.Context, f *form, id iot.DeviceID, change
 	return f.errs
 }
 
-func (a *API) deleteDevice(c echo.Context) error {
-	id, err := pathID(c)
+func (a *API) deleteDevice(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.deviceID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := a.Metadata.DeleteDevice(c.Request().Context(), id); err != nil {
-		return err
+	if err := a.Metadata.DeleteDevice(ctx, id); err != nil {
+		return nil, err
 	}
-	return c.NoContent(http.StatusNoContent)
+	return noContent, nil
 }

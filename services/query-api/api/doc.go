@@ -1,9 +1,10 @@
 // Package api is Telltale's HTTP interface: users and devices, stored readings, and latest values.
 //
-// openapi.yaml is the contract, routes.go the list of what is served, and each handler reads its request,
-// asks one store and writes JSON; there is nothing in between. Errors travel as Go errors to one place,
-// errors.go, that turns them into the statuses and bodies of Django REST framework, in which this API was
-// first written and which its clients know.
+// openapi.yaml is the contract, routes.go the list of what is served, and each handler parses its request, asks
+// a store, and encodes the answer; there is nothing in between. Reading the body before that and sending the answer
+// after it is the same for all (request.go, answer.go). Errors travel as Go errors to one place, errors.go, that turns
+// them into the statuses and bodies of Django REST framework, in which this API was first written and which its clients
+// know.
 //
 // The package keeps no state of its own, so any number of replicas can run. While a store is away, what
 // needs it answers 503 with Retry-After, everything else goes on, and GET /api/latest/{id}/ goes on from
@@ -22,7 +23,7 @@
 //	lists of users and devices             50,000 rows; others wait (TestRequestLimit)
 //	pages of dead letters                  3, each of 4 MiB and up to six times as much as JSON; others wait
 //	                                       (TestRequestLimit)
-//	letters being replayed                 4 requests, of 4 MiB each; others wait (TestRequestLimit); and what package
+//	dead letters being replayed            4 requests, of 4 MiB each; others wait (TestRequestLimit); and what package
 //	                                       replay says
 //	answers of MongoDB to these            16 MiB each
 //	all latest readings, all counts        fetched once for all who ask at the same time (TestSharedAnswers)

@@ -56,7 +56,7 @@ func (a *API) answerError(err error, c echo.Context) {
 	}
 	var fields fieldErrors
 	if errors.As(err, &fields) {
-		_ = a.writeJSON(c, http.StatusBadRequest, map[string][]string(fields))
+		a.sendError(c, http.StatusBadRequest, map[string][]string(fields))
 		return
 	}
 	if errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
@@ -67,9 +67,15 @@ func (a *API) answerError(err error, c echo.Context) {
 	if p.retryAfter > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(p.retryAfter))
 	}
-	_ = a.writeJSON(c, p.status, struct {
+	a.sendError(c, p.status, struct {
 		Detail string `json:"detail"`
 	}{p.detail})
+}
+
+func (a *API) sendError(c echo.Context, status int, v any) {
+	if answer, err := encodeAny(status, v); err == nil {
+		_ = a.send(c, answer)
+	}
 }
 
 // problemOf translates err, and logs what is not the client's doing.

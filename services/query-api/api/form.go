@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -31,20 +30,16 @@ func (f *form) fail(field, message string) {
 }
 
 // readForm reads the body of a request. An empty body is an object without members.
-func readForm(c echo.Context) (*form, error) {
-	r := c.Request()
-	f := &form{partial: r.Method == http.MethodPatch}
-	if r.ContentLength == 0 {
+func readForm(r *request) (*form, error) {
+	f := &form{partial: r.Request().Method == http.MethodPatch}
+	if r.Request().ContentLength == 0 {
 		return f, nil
 	}
-	if err := checkMediaType(r.Header.Get(echo.HeaderContentType)); err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(r.Body) // as receive left it
-	if err != nil || len(body) == 0 {
+	if err := checkMediaType(r.Request().Header.Get(echo.HeaderContentType)); err != nil || len(r.body) == 0 {
 		return f, err
 	}
-	f.members, err = parseObject(body)
+	var err error
+	f.members, err = parseObject(r.body)
 	return f, err
 }
 

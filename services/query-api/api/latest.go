@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
@@ -18,54 +16,52 @@ var (
 
 // getLatest answers with what a device that is online sent last. Only the cache knows who is online, so
 // without it there is no answer.
-func (a *API) getLatest(c echo.Context) error {
-	id, err := pathID(c)
+func (a *API) getLatest(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.deviceID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r, err := a.Latest.Latest(c.Request().Context(), id)
+	reading, err := a.Latest.Latest(ctx, id)
 	if errors.Is(err, iot.ErrNotFound) {
-		return errOffline
+		return nil, errOffline
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.write(c, http.StatusOK, one(r, readingjson.AppendOnline))
+	return encode(http.StatusOK, reading, readingjson.AppendOnline), nil
 }
 
-func (a *API) listLatest(c echo.Context) error {
-	ctx := context.WithoutCancel(c.Request().Context()) // the answer is others' too
-	return a.writeShared(c, &a.online, func() ([]byte, error) {
-		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+func (a *API) listLatest(ctx context.Context, _ *request) (*answer, error) {
+	return a.share(&a.online, func() (*answer, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout) // the answer is others' too
 		defer cancel()
 		all, err := a.Latest.AllLatest(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return list(all, readingjson.AppendOnline)(nil), nil
+		return encodeList(all, 0, readingjson.AppendOnline), nil
 	})
 }
 
 // getLastReading answers with what a device sent last, online or not: the cached reading, and when there
 // is none or no cache, the newest stored one.
-func (a *API) getLastReading(c echo.Context) error {
-	id, err := pathID(c)
+func (a *API) getLastReading(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.deviceID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx := c.Request().Context()
-	r, err := a.cached(ctx, id)
+	reading, err := a.cached(ctx, id)
 	if err == nil {
-		return a.write(c, http.StatusOK, one(r, readingjson.Append))
+		return encode(http.StatusOK, reading, readingjson.Append), nil
 	}
 	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Device: id, Limit: 1})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(page.Readings) == 0 {
-		return errNoReading
+		return nil, errNoReading
 	}
-	return a.write(c, http.StatusOK, one(page.Readings[0], readingjson.Append))
+	return encode(http.StatusOK, page.Readings[0], readingjson.Append), nil
 }
 
 // cached asks the cache, and leaves time for asking the stored readings instead.

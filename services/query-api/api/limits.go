@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -15,14 +16,14 @@ import (
 // What one process does at the same time and what one request may cost. A request beyond a limit is
 // answered 503, 413 or 408, so that the ones within it are answered in time.
 const (
-	maxPerStore       = 500      // requests that need the same store, so one that hangs does not hold up the others
-	maxReadings       = 50_000   // of the pages being fetched: about 50 MB
-	maxRows           = 50_000   // users and devices of the lists being fetched: about 15 MB
-	maxLetterRequests = 3        // that fetch dead letters: 4 MB each, and more as JSON
-	maxReplayRequests = 4        // that replay dead letters: 4 MB each
-	maxSending        = 48 << 20 // bytes of the answers being sent, but for small ones
-	maxBodies         = 16 << 20 // bytes of the bodies of all requests
-	maxBody           = 1 << 20  // bytes of a request's body
+	maxPerStore        = 500      // requests that need the same store, so one that hangs does not hold up the others
+	maxReadings        = 50_000   // of the pages being fetched: about 50 MB
+	maxRows            = 50_000   // users and devices of the lists being fetched: about 15 MB
+	maxDeadLetterPages = 3        // requests that fetch dead letters: 4 MB each, and more as JSON
+	maxReplayRequests  = 4        // that replay dead letters: 4 MB each
+	maxSending         = 48 << 20 // bytes of the answers being sent, but for small ones
+	maxBodies          = 16 << 20 // bytes of the bodies of all requests
+	maxBody            = 1 << 20  // bytes of a request's body
 
 	smallAnswer = 64 << 10               // bytes
 	minPage     = iot.MaxPageBytes >> 10 // readings that a page counts as at least, since it may have a few large ones
@@ -34,34 +35,42 @@ const (
 	countTimeout = 30 * time.Second // for counting all readings
 )
 
-// limiter bounds the number of requests being answered with one store.
-type limiter struct{ n atomic.Int64 }
+// limits is what requests take their part of while they are answered. Those that find no room wait for it as long as the
+// stores may take, or are answered 503 where the comment says so.
+type limits struct {
+	metadata, readings, latest, deadLetters limiter // requests to one store; beyond: 503
 
-// limit bounds the requests that next answers, together with the limiter's others, and the time that
-// stores may take for each.
-func (l *limiter) limit(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		defer l.n.Add(-1)
-		if l.n.Add(1) > maxPerStore {
-			return errBusy
-		}
-		r := c.Request()
-		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-		defer cancel()
-		c.SetRequest(r.WithContext(ctx))
-		return next(c)
+	bodies          *semaphore.Weighted // bytes of the bodies of requests; beyond: 503
+	pages           *semaphore.Weighted // readings of the pages being fetched
+	rows            *semaphore.Weighted // users and devices of the lists being fetched
+	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
+	replays         *semaphore.Weighted // requests that replay dead letters
+	sending         *semaphore.Weighted // bytes of the answers being sent; beyond: 503
+}
+
+func newLimits() limits {
+	return limits{
+		bodies:          semaphore.NewWeighted(maxBodies),
+		pages:           semaphore.NewWeighted(maxReadings),
+		rows:            semaphore.NewWeighted(maxRows),
+		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
+		replays:         semaphore.NewWeighted(maxReplayRequests),
+		sending:         semaphore.NewWeighted(maxSending),
 	}
 }
 
-// limitReplays bounds the requests that hold dead letters in memory while they are replayed. The others wait.
-func (a *API) limitReplays(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if a.replays.Acquire(c.Request().Context(), 1) != nil {
-			return errBusy
-		}
-		defer a.replays.Release(1)
-		return next(c)
+// limiter bounds the number of requests being answered with one store.
+type limiter struct{ requests atomic.Int64 }
+
+// ask has h answer r, within the bounds of the limiter and of the time that stores may take for a request.
+func (l *limiter) ask(r *request, h handler) (*answer, error) {
+	defer l.requests.Add(-1)
+	if l.requests.Add(1) > maxPerStore {
+		return nil, errBusy
 	}
+	ctx, cancel := context.WithTimeout(r.Request().Context(), storeTimeout)
+	defer cancel()
+	return h(ctx, r)
 }
 
 // throttle lets one event per second through.

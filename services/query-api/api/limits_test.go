@@ -85,13 +85,13 @@ func TestRequestLimit(t *testing.T) {
 		all          int64 // of the room
 		cost         int64 // of a request
 	}{
-		{http.MethodGet, "/api/readings/?limit=10000", func(a *API) *semaphore.Weighted { return a.pages }, maxReadings, 10_000},
-		{http.MethodGet, "/api/devices/1/readings/?limit=1", func(a *API) *semaphore.Weighted { return a.pages }, maxReadings, minPage},
-		{http.MethodGet, "/api/users/?limit=2", func(a *API) *semaphore.Weighted { return a.rows }, maxRows, 2},
-		{http.MethodGet, "/api/devices/?limit=2", func(a *API) *semaphore.Weighted { return a.rows }, maxRows, 2},
-		{http.MethodGet, "/api/dead-letters/", func(a *API) *semaphore.Weighted { return a.letters }, maxLetterRequests, 1},
-		{http.MethodGet, "/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.letters }, maxLetterRequests, 1},
-		{http.MethodPost, "/api/dead-letters/replay/", func(a *API) *semaphore.Weighted { return a.replays }, maxReplayRequests, 1},
+		{http.MethodGet, "/api/readings/?limit=10000", func(a *API) *semaphore.Weighted { return a.limits.pages }, maxReadings, 10_000},
+		{http.MethodGet, "/api/devices/1/readings/?limit=1", func(a *API) *semaphore.Weighted { return a.limits.pages }, maxReadings, minPage},
+		{http.MethodGet, "/api/users/?limit=2", func(a *API) *semaphore.Weighted { return a.limits.rows }, maxRows, 2},
+		{http.MethodGet, "/api/devices/?limit=2", func(a *API) *semaphore.Weighted { return a.limits.rows }, maxRows, 2},
+		{http.MethodGet, "/api/dead-letters/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
+		{http.MethodGet, "/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
+		{http.MethodPost, "/api/dead-letters/replay/", func(a *API) *semaphore.Weighted { return a.limits.replays }, maxReplayRequests, 1},
 	} {
 		t.Run("requests wait for one another rather than being in memory all at once: "+tt.path, func(t *testing.T) {
 			s := embedded(t)
@@ -154,7 +154,7 @@ func TestSharedAnswers(t *testing.T) {
 				if later := <-answers; asked.Load() != 2 || later == first {
 					t.Errorf("the cache was asked %d times; later answer: %s", asked.Load(), later)
 				}
-				if !a.sending.TryAcquire(maxSending) {
+				if !a.limits.sending.TryAcquire(maxSending) {
 					t.Error("an answer that was sent still takes room")
 				}
 			})

@@ -22,5 +22,5 @@ func (a *API) serveOpenAPI() echo.HandlerFunc {
 	if err != nil {
 		panic(fmt.Sprint("openapi.yaml: ", err))
 	}
-	return func(c echo.Context) error { return a.send(c, http.StatusOK, body) }
+	return func(c echo.Context) error { return a.send(c, &answer{status: http.StatusOK, body: body}) }
 }

@@ -24,9 +24,9 @@ const (
 	msgUnknown = "Unknown parameter."
 )
 
-// pathID reads the id in the path. What is no id names nothing, so it is not found.
-func pathID(c echo.Context) (iot.DeviceID, error) {
-	id, err := iot.ParseDeviceID(c.Param("id"))
+// deviceID reads the id in the path. What is no id names nothing, so it is not found.
+func (r *request) deviceID() (iot.DeviceID, error) {
+	id, err := iot.ParseDeviceID(r.Param("id"))
 	if err != nil {
 		return 0, errNotFound
 	}
@@ -184,8 +184,8 @@ func (p *params) boolean(name string) *bool {
 	return &yes
 }
 
-// letterCursor reads where a walk over dead letters goes on.
-func (p *params) letterCursor() iot.LetterCursor {
+// deadLetterCursor reads where a walk over dead letters goes on.
+func (p *params) deadLetterCursor() iot.LetterCursor {
 	cursor, err := iot.ParseLetterCursor(p.get("cursor"))
 	if err != nil {
 		p.fail("cursor", msgCursor)
@@ -214,21 +214,21 @@ func formatIDCursor(id int64) string {
 // linkNext tells the client where the rest of a list is: the same request from cursor on. The URL is
 // absolute, since many clients take it as it is; behind a proxy it is the one that the client used, where
 // the proxy passes Host and X-Forwarded-Proto on.
-func (p *params) linkNext(c echo.Context, cursor string) {
+func (r *request) linkNext(cursor string) {
 	var b strings.Builder
-	if c.Scheme() == "https" {
+	if r.Scheme() == "https" {
 		b.WriteString("<https://")
 	} else {
 		b.WriteString("<http://")
 	}
-	b.WriteString(c.Request().Host)
-	b.WriteString(c.Request().URL.EscapedPath())
+	b.WriteString(r.Request().Host)
+	b.WriteString(r.Request().URL.EscapedPath())
 	b.WriteString("?")
-	for _, q := range p.pairs {
+	for _, q := range r.query.pairs {
 		if q.name != "cursor" {
 			b.WriteString(url.QueryEscape(q.name) + "=" + url.QueryEscape(q.value) + "&")
 		}
 	}
 	b.WriteString("cursor=" + cursor + `>; rel="next"`)
-	c.Response().Header().Set("Link", b.String())
+	r.Response().Header().Set("Link", b.String())
 }

@@ -2,8 +2,7 @@ package api
 
 import (
 	"context"
-
-	"github.com/labstack/echo/v4"
+	"net/http"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
@@ -11,43 +10,45 @@ import (
 
 const defaultReadings = 100 // in a list, where the client sets no limit
 
-func (a *API) listReadings(c echo.Context) error {
-	p := readParams(c)
-	device := p.integer("device_id", int64(iot.MaxDeviceID), 0)
-	return a.writeReadings(c, p, iot.DeviceID(device))
+func (a *API) listReadings(ctx context.Context, r *request) (*answer, error) {
+	device := r.query.integer("device_id", int64(iot.MaxDeviceID), 0)
+	return a.findReadings(ctx, r, iot.DeviceID(device))
 }
 
 // listDeviceReadings does not ask whether the device is registered: its readings outlive it.
-func (a *API) listDeviceReadings(c echo.Context) error {
-	id, err := pathID(c)
+func (a *API) listDeviceReadings(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.deviceID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.writeReadings(c, readParams(c), id)
+	return a.findReadings(ctx, r, id)
 }
 
-// writeReadings answers with the readings that p selects, of one device or, with 0, of all.
-func (a *API) writeReadings(c echo.Context, p *params, device iot.DeviceID) error {
+// findReadings answers with the readings that r selects, of one device or, with 0, of all.
+func (a *API) findReadings(ctx context.Context, r *request, device iot.DeviceID) (*answer, error) {
 	q := iot.ReadingQuery{
 		Device: device,
-		From:   p.time("since"),
-		To:     p.time("until"),
-		Limit:  p.limit(defaultReadings),
-		After:  p.cursor(),
+		From:   r.query.time("since"),
+		To:     r.query.time("until"),
+		Limit:  r.query.limit(defaultReadings),
+		After:  r.query.cursor(),
 	}
-	if err := p.err(); err != nil {
-		return err
+	if err := r.query.err(); err != nil {
+		return nil, err
 	}
-	return a.writeFetched(c, a.pages, int64(max(q.Limit, minPage)), func(ctx context.Context) (shape, error) {
-		page, err := a.Readings.FindReadings(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		if !page.Next.IsZero() {
-			p.linkNext(c, page.Next.String())
-		}
-		return list(page.Readings, readingjson.Append), nil
-	})
+	room := int64(max(q.Limit, minPage))
+	if a.limits.pages.Acquire(ctx, room) != nil {
+		return nil, errBusy
+	}
+	defer a.limits.pages.Release(room)
+	page, err := a.Readings.FindReadings(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if !page.Next.IsZero() {
+		r.linkNext(page.Next.String())
+	}
+	return encodeList(page.Readings, 0, readingjson.Append), nil
 }
 
 // stats is the answer of getStats.
@@ -65,16 +66,15 @@ type deviceCount struct {
 
 // getStats counts all readings. That is the one thing here whose cost grows with what is stored, so it gets more
 // time than others.
-func (a *API) getStats(c echo.Context) error {
-	ctx := context.WithoutCancel(c.Request().Context()) // the answer is others' too
-	return a.writeShared(c, &a.stats, func() ([]byte, error) {
-		ctx, cancel := context.WithTimeout(ctx, countTimeout)
+func (a *API) getStats(ctx context.Context, _ *request) (*answer, error) {
+	return a.share(&a.stats, func() (*answer, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countTimeout) // the answer is others' too
 		defer cancel()
 		s, err := a.countReadings(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return marshal(s)
+		return encodeAny(http.StatusOK, s)
 	})
 }
 

@@ -1,9 +1,8 @@
 package api
 
 import (
+	"context"
 	"net/http"
-
-	"github.com/labstack/echo/v4"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
@@ -33,32 +32,35 @@ func showReplay(o replay.Outcome) replayed {
 }
 
 // replayDeadLetter replays one, with the payload in the body where there is one.
-func (a *API) replayDeadLetter(c echo.Context) error {
-	id, err := letterPathID(c)
+func (a *API) replayDeadLetter(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.deadLetterID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	f, err := readForm(c)
+	f, err := readForm(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	corrected := f.payload("payload")
 	if f.errs != nil {
-		return f.errs
+		return nil, f.errs
 	}
-	ctx := c.Request().Context()
+	if a.limits.replays.Acquire(ctx, 1) != nil {
+		return nil, errBusy
+	}
+	defer a.limits.replays.Release(1)
 	d, err := a.DeadLetters.DeadLetter(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if corrected != nil {
 		d.Bytes, d.ContentType = corrected, ""
 	}
 	outcomes, err := a.Replayer.Replay(ctx, []iot.DeadLetter{d})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.writeJSON(c, http.StatusOK, showReplay(outcomes[0]))
+	return encodeAny(http.StatusOK, showReplay(outcomes[0]))
 }
 
 // replays is the answer of replayDeadLetters.
@@ -68,23 +70,25 @@ type replays struct {
 }
 
 // replayDeadLetters replays the newest that the query selects and that were not replayed yet.
-func (a *API) replayDeadLetters(c echo.Context) error {
-	p := readParams(c)
-	q := p.deadLetterQuery()
+func (a *API) replayDeadLetters(ctx context.Context, r *request) (*answer, error) {
+	q := r.query.deadLetterQuery()
 	q.Replayed = new(bool)
-	q.Limit, q.After = int(p.integer("limit", maxReplays, defaultReplays)), p.letterCursor()
-	p.refuseOthers()
-	if err := p.err(); err != nil {
-		return err
+	q.Limit, q.After = int(r.query.integer("limit", maxReplays, defaultReplays)), r.query.deadLetterCursor()
+	r.query.refuseOthers()
+	if err := r.query.err(); err != nil {
+		return nil, err
 	}
-	ctx := c.Request().Context()
+	if a.limits.replays.Acquire(ctx, 1) != nil {
+		return nil, errBusy
+	}
+	defer a.limits.replays.Release(1)
 	page, err := a.DeadLetters.FindDeadLetters(ctx, q)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	outcomes, err := a.Replayer.Replay(ctx, page.Letters)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answer := replays{Results: make([]replayed, len(outcomes))}
 	for i, o := range outcomes {
@@ -93,12 +97,12 @@ func (a *API) replayDeadLetters(c echo.Context) error {
 	if q.After = page.Next; !page.Next.IsZero() {
 		counts, err := a.DeadLetters.CountDeadLetters(ctx, q)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, n := range counts {
 			answer.Remaining += n.Count
 		}
-		p.linkNext(c, page.Next.String())
+		r.linkNext(page.Next.String())
 	}
-	return a.writeJSON(c, http.StatusOK, answer)
+	return encodeAny(http.StatusOK, answer)
 }

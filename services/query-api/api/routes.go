@@ -12,49 +12,48 @@ import (
 // route is one line of the API.
 type route struct {
 	method, path string
-	store        *limiter // bounds the requests that need the same store; nil for those that need none
 	handle       echo.HandlerFunc
 }
 
 // routes is everything that the API answers to. openapi.yaml lists the same paths and methods.
 func (a *API) routes() []route {
 	docs := echo.WrapHandler(web.Docs())
-	metadata, readings, latest, letters := &a.atMetadata, &a.atReadings, &a.atLatest, &a.atDeadLetters
+	metadata, readings, latest, deadLetters := &a.limits.metadata, &a.limits.readings, &a.limits.latest, &a.limits.deadLetters
 	return []route{
-		{http.MethodGet, "/api/users/", metadata, a.listUsers},
-		{http.MethodPost, "/api/users/", metadata, a.createUser},
-		{http.MethodGet, "/api/users/:id/", metadata, a.getUser},
-		{http.MethodPut, "/api/users/:id/", metadata, a.updateUser},
-		{http.MethodPatch, "/api/users/:id/", metadata, a.updateUser},
-		{http.MethodDelete, "/api/users/:id/", metadata, a.deleteUser},
+		{http.MethodGet, "/api/users/", a.serve(metadata, a.listUsers)},
+		{http.MethodPost, "/api/users/", a.serve(metadata, a.createUser)},
+		{http.MethodGet, "/api/users/:id/", a.serve(metadata, a.getUser)},
+		{http.MethodPut, "/api/users/:id/", a.serve(metadata, a.updateUser)},
+		{http.MethodPatch, "/api/users/:id/", a.serve(metadata, a.updateUser)},
+		{http.MethodDelete, "/api/users/:id/", a.serve(metadata, a.deleteUser)},
 
-		{http.MethodGet, "/api/devices/", metadata, a.listDevices},
-		{http.MethodPost, "/api/devices/", metadata, a.createDevice},
-		{http.MethodGet, "/api/devices/:id/", metadata, a.getDevice},
-		{http.MethodPut, "/api/devices/:id/", metadata, a.updateDevice},
-		{http.MethodPatch, "/api/devices/:id/", metadata, a.updateDevice},
-		{http.MethodDelete, "/api/devices/:id/", metadata, a.deleteDevice},
-		{http.MethodGet, "/api/devices/:id/readings/", readings, a.listDeviceReadings},
-		{http.MethodGet, "/api/devices/:id/latest/", latest, a.getLatest},
+		{http.MethodGet, "/api/devices/", a.serve(metadata, a.listDevices)},
+		{http.MethodPost, "/api/devices/", a.serve(metadata, a.createDevice)},
+		{http.MethodGet, "/api/devices/:id/", a.serve(metadata, a.getDevice)},
+		{http.MethodPut, "/api/devices/:id/", a.serve(metadata, a.updateDevice)},
+		{http.MethodPatch, "/api/devices/:id/", a.serve(metadata, a.updateDevice)},
+		{http.MethodDelete, "/api/devices/:id/", a.serve(metadata, a.deleteDevice)},
+		{http.MethodGet, "/api/devices/:id/readings/", a.serve(readings, a.listDeviceReadings)},
+		{http.MethodGet, "/api/devices/:id/latest/", a.serve(latest, a.getLatest)},
 
-		{http.MethodGet, "/api/readings/", readings, a.listReadings},
-		{http.MethodGet, "/api/readings/latest_all/", latest, a.listLatest},
-		{http.MethodGet, "/api/readings/stats/", readings, a.getStats},
-		{http.MethodGet, "/api/latest/:id/", readings, a.getLastReading},
+		{http.MethodGet, "/api/readings/", a.serve(readings, a.listReadings)},
+		{http.MethodGet, "/api/readings/latest_all/", a.serve(latest, a.listLatest)},
+		{http.MethodGet, "/api/readings/stats/", a.serve(readings, a.getStats)},
+		{http.MethodGet, "/api/latest/:id/", a.serve(readings, a.getLastReading)},
 
-		{http.MethodGet, "/api/dead-letters/", letters, a.listDeadLetters},
-		{http.MethodDelete, "/api/dead-letters/", letters, a.deleteDeadLetters},
-		{http.MethodGet, "/api/dead-letters/stats/", letters, a.getDeadLetterStats},
-		{http.MethodPost, "/api/dead-letters/replay/", letters, a.limitReplays(a.replayDeadLetters)},
-		{http.MethodGet, "/api/dead-letters/:id/", letters, a.getDeadLetter},
-		{http.MethodDelete, "/api/dead-letters/:id/", letters, a.deleteDeadLetter},
-		{http.MethodPost, "/api/dead-letters/:id/replay/", letters, a.limitReplays(a.replayDeadLetter)},
+		{http.MethodGet, "/api/dead-letters/", a.serve(deadLetters, a.listDeadLetters)},
+		{http.MethodDelete, "/api/dead-letters/", a.serve(deadLetters, a.deleteDeadLetters)},
+		{http.MethodGet, "/api/dead-letters/stats/", a.serve(deadLetters, a.getDeadLetterStats)},
+		{http.MethodPost, "/api/dead-letters/replay/", a.serve(deadLetters, a.replayDeadLetters)},
+		{http.MethodGet, "/api/dead-letters/:id/", a.serve(deadLetters, a.getDeadLetter)},
+		{http.MethodDelete, "/api/dead-letters/:id/", a.serve(deadLetters, a.deleteDeadLetter)},
+		{http.MethodPost, "/api/dead-letters/:id/replay/", a.serve(deadLetters, a.replayDeadLetter)},
 
-		{http.MethodGet, "/api/openapi.json", nil, a.serveOpenAPI()},
-		{http.MethodGet, "/", nil, toDocs},
-		{http.MethodGet, "/api/", nil, toDocs},
-		{http.MethodGet, "/api/docs/", nil, docs},
-		{http.MethodGet, "/api/docs/:asset/", nil, docs},
+		{http.MethodGet, "/api/openapi.json", a.serveOpenAPI()},
+		{http.MethodGet, "/", toDocs},
+		{http.MethodGet, "/api/", toDocs},
+		{http.MethodGet, "/api/docs/", docs},
+		{http.MethodGet, "/api/docs/:asset/", docs},
 	}
 }
 
@@ -67,12 +66,8 @@ func (a *API) addRoutes(e *echo.Echo) {
 		if r.method == http.MethodGet {
 			methods = append(methods, http.MethodHead)
 		}
-		handle := r.handle
-		if r.store != nil {
-			handle = a.receive(r.store.limit(handle))
-		}
-		e.Match(methods, path, handle)
-		e.Match(methods, path+"/", handle)
+		e.Match(methods, path, r.handle)
+		e.Match(methods, path+"/", r.handle)
 	}
 }
 

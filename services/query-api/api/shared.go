@@ -1,70 +1,64 @@
 package api
 
-import (
-	"net/http"
-	"sync"
+import "sync"
 
-	"github.com/labstack/echo/v4"
-)
-
-// sharing makes an answer once for all requests that come while it is made. Unlike a singleflight.Group it knows
-// when the last of them has sent it, and so how much memory the answers take.
-type sharing struct {
-	mu     sync.Mutex
-	making *shared // nil when none is
+// flight makes an answer once for all requests that come while it is made. Unlike a singleflight.Group it knows when the
+// last of them has sent it, and so how much memory the answers take.
+type flight struct {
+	mu      sync.Mutex
+	current *call // nil while no answer is made
 }
 
-// shared is an answer of sharing.
-type shared struct {
-	made    chan struct{} // closed when it is, or could not be
-	body    []byte
-	err     error
-	release func() // gives back the room for sending it
-	users   int    // that have not sent it yet; guarded by sharing's mu
+// call makes an answer of a flight.
+type call struct {
+	done   chan struct{} // closed when the answer is made, or could not be
+	answer *answer
+	err    error
+	users  int // that have not sent it yet; guarded by flight's mu
 }
 
-// writeShared answers with what render returns, to this request or to one that came before.
-func (a *API) writeShared(c echo.Context, s *sharing, render func() ([]byte, error)) error {
-	answer := s.join(func(answer *shared) {
-		if answer.body, answer.err = render(); answer.err == nil {
-			answer.release, answer.err = a.roomToSend(answer.body)
+// share answers with what encode returns, to this request or to one that came before.
+func (a *API) share(f *flight, encode func() (*answer, error)) (*answer, error) {
+	c := f.join(func(c *call) {
+		if c.answer, c.err = encode(); c.err == nil {
+			c.err = a.reserve(c.answer)
 		}
 	})
-	defer s.leave(answer)
-	if answer.err != nil {
-		return answer.err
+	if c.err != nil {
+		return nil, c.err
 	}
-	return sendBytes(c, http.StatusOK, answer.body)
+	return &answer{status: c.answer.status, body: c.answer.body, release: func() { f.leave(c) }}, nil
 }
 
-// join returns the answer that is being made, or has fill make one.
-func (s *sharing) join(fill func(*shared)) *shared {
-	s.mu.Lock()
-	if answer := s.making; answer != nil {
-		answer.users++
-		s.mu.Unlock()
-		<-answer.made
-		return answer
+// join returns the call under way, or has fill make one.
+func (f *flight) join(fill func(*call)) *call {
+	f.mu.Lock()
+	if c := f.current; c != nil {
+		c.users++
+		f.mu.Unlock()
+		<-c.done
+		return c
 	}
-	answer := &shared{made: make(chan struct{}), err: errInternal, users: 1} // should fill panic
-	s.making = answer
-	s.mu.Unlock()
+	c := &call{done: make(chan struct{}), err: errInternal, users: 1} // should fill panic
+	f.current = c
+	f.mu.Unlock()
 	defer func() {
-		s.mu.Lock()
-		s.making = nil // and users grows no more
-		s.mu.Unlock()
-		close(answer.made)
+		f.mu.Lock()
+		f.current = nil // and users grows no more
+		f.mu.Unlock()
+		close(c.done)
 	}()
-	fill(answer)
-	return answer
+	fill(c)
+	return c
 }
 
-func (s *sharing) leave(answer *shared) {
-	s.mu.Lock()
-	answer.users--
-	last := answer.users == 0
-	s.mu.Unlock()
-	if last && answer.release != nil {
-		answer.release()
+// leave is called by each user of an answer when it was sent.
+func (f *flight) leave(c *call) {
+	f.mu.Lock()
+	c.users--
+	last := c.users == 0
+	f.mu.Unlock()
+	if last {
+		c.answer.free()
 	}
 }

@@ -111,7 +111,7 @@ func TestSlowReaders(t *testing.T) {
 			}
 			time.Sleep(sendTimeout)
 			synctest.Wait()
-			if !a.sending.TryAcquire(maxSending) {
+			if !a.limits.sending.TryAcquire(maxSending) {
 				t.Error("an answer that was not taken still takes room")
 			}
 			for _, c := range slow {
@@ -131,7 +131,7 @@ func TestSlowReaders(t *testing.T) {
 		s.put(t, batch...)
 		a := s.api(t, nil)
 		handler := a.Handler()
-		if !a.sending.TryAcquire(maxSending) {
+		if !a.limits.sending.TryAcquire(maxSending) {
 			t.Fatal("some room is taken before any request")
 		}
 		for _, path := range []string{"/api/readings/?limit=900", "/api/readings/latest_all/"} {
@@ -142,7 +142,7 @@ func TestSlowReaders(t *testing.T) {
 		if w := get(handler, "/api/readings/?limit=100"); w.Code != http.StatusOK {
 			t.Errorf("a small answer: %d %s", w.Code, w.Body)
 		}
-		a.sending.Release(maxSending)
+		a.limits.sending.Release(maxSending)
 		for _, path := range []string{"/api/readings/?limit=900", "/api/readings/latest_all/"} {
 			if w := get(handler, path); w.Code != http.StatusOK {
 				t.Errorf("%s: %d %s", path, w.Code, w.Body)
@@ -163,7 +163,7 @@ func TestBodiesInMemory(t *testing.T) {
 	t.Run("a body for which there is no room is 503, and others are taken", func(t *testing.T) {
 		a := embedded(t).api(t, nil)
 		handler := a.Handler()
-		if !a.bodies.TryAcquire(maxBodies - int64(len(ada))) {
+		if !a.limits.bodies.TryAcquire(maxBodies - int64(len(ada))) {
 			t.Fatal("some room is taken before any request")
 		}
 		if w := post(handler, strings.NewReader(ada+" "), -1); w.Code != http.StatusServiceUnavailable {
@@ -172,8 +172,8 @@ func TestBodiesInMemory(t *testing.T) {
 		if w := post(handler, strings.NewReader(ada), -1); w.Code != http.StatusCreated {
 			t.Errorf("one that fits: %d %s", w.Code, w.Body)
 		}
-		a.bodies.Release(maxBodies - int64(len(ada)))
-		if !a.bodies.TryAcquire(maxBodies) {
+		a.limits.bodies.Release(maxBodies - int64(len(ada)))
+		if !a.limits.bodies.TryAcquire(maxBodies) {
 			t.Error("an answered request still takes room")
 		}
 	})

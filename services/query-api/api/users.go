@@ -31,83 +31,84 @@ func readUser(f *form) iot.UserChange {
 	return iot.UserChange{Username: f.text("username", iot.MaxUsername), Email: f.email("email")}
 }
 
-func (a *API) listUsers(c echo.Context) error {
-	p := readParams(c)
-	limit := p.limit(iot.MaxPage)
-	q := iot.UserQuery{After: p.idCursor(), Limit: limit + 1}
-	if err := p.err(); err != nil {
-		return err
+func (a *API) listUsers(ctx context.Context, r *request) (*answer, error) {
+	limit := r.query.limit(iot.MaxPage)
+	q := iot.UserQuery{After: r.query.idCursor(), Limit: limit + 1}
+	if err := r.query.err(); err != nil {
+		return nil, err
 	}
-	return a.writeFetched(c, a.rows, int64(limit), func(ctx context.Context) (shape, error) {
-		users, err := a.Metadata.Users(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		if len(users) > limit {
-			users = users[:limit]
-			p.linkNext(c, formatIDCursor(users[limit-1].ID))
-		}
-		return list(users, appendUser), nil
-	})
+	if a.limits.rows.Acquire(ctx, int64(limit)) != nil {
+		return nil, errBusy
+	}
+	defer a.limits.rows.Release(int64(limit))
+	users, err := a.Metadata.Users(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if len(users) > limit {
+		users = users[:limit]
+		r.linkNext(formatIDCursor(users[limit-1].ID))
+	}
+	return encodeList(users, 0, appendUser), nil
 }
 
-func (a *API) getUser(c echo.Context) error {
-	id, err := userPathID(c)
+func (a *API) getUser(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.userID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	u, err := a.Metadata.User(c.Request().Context(), id)
+	u, err := a.Metadata.User(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.write(c, http.StatusOK, one(u, appendUser))
+	return encode(http.StatusOK, u, appendUser), nil
 }
 
-func (a *API) createUser(c echo.Context) error {
-	f, err := readForm(c)
+func (a *API) createUser(ctx context.Context, r *request) (*answer, error) {
+	f, err := readForm(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, change := c.Request().Context(), readUser(f)
+	change := readUser(f)
 	if f.errs != nil {
-		return a.refuseUser(ctx, f, change, 0)
+		return nil, a.refuseUser(ctx, f, change, 0)
 	}
 	u, err := a.Metadata.CreateUser(ctx, iot.User{Username: *change.Username, Email: *change.Email})
 	if errors.Is(err, iot.ErrConflict) {
-		return fieldErrors{"username": {msgUsernameTaken}}
+		return nil, fieldErrors{"username": {msgUsernameTaken}}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, "/api/users/"+strconv.FormatInt(u.ID, 10)+"/")
-	return a.write(c, http.StatusCreated, one(u, appendUser))
+	r.Response().Header().Set(echo.HeaderLocation, "/api/users/"+strconv.FormatInt(u.ID, 10)+"/")
+	return encode(http.StatusCreated, u, appendUser), nil
 }
 
 // updateUser answers PUT and PATCH.
-func (a *API) updateUser(c echo.Context) error {
-	id, err := userPathID(c)
+func (a *API) updateUser(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.userID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	f, err := readForm(c)
+	f, err := readForm(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, change := c.Request().Context(), readUser(f)
+	change := readUser(f)
 	if f.errs != nil {
 		if _, err := a.Metadata.User(ctx, id); err != nil {
-			return err
+			return nil, err
 		}
-		return a.refuseUser(ctx, f, change, id)
+		return nil, a.refuseUser(ctx, f, change, id)
 	}
 	u, err := a.Metadata.UpdateUser(ctx, id, change)
 	if errors.Is(err, iot.ErrConflict) {
-		return fieldErrors{"username": {msgUsernameTaken}}
+		return nil, fieldErrors{"username": {msgUsernameTaken}}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.write(c, http.StatusOK, one(u, appendUser))
+	return encode(http.StatusOK, u, appendUser), nil
 }
 
 // refuseUser returns what is wrong with f, and with its username in the store, where id is another's.
@@ -124,18 +125,18 @@ func (a *API) refuseUser(ctx context.Context, f *form, change iot.UserChange, id
 	return f.errs
 }
 
-func (a *API) deleteUser(c echo.Context) error {
-	id, err := userPathID(c)
+func (a *API) deleteUser(ctx context.Context, r *request) (*answer, error) {
+	id, err := r.userID()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := a.Metadata.DeleteUser(c.Request().Context(), id); err != nil {
-		return err
+	if err := a.Metadata.DeleteUser(ctx, id); err != nil {
+		return nil, err
 	}
-	return c.NoContent(http.StatusNoContent)
+	return noContent, nil
 }
 
-func userPathID(c echo.Context) (int64, error) {
-	id, err := pathID(c) // no user has an id beyond those of devices
+func (r *request) userID() (int64, error) {
+	id, err := r.deviceID() // no user has an id beyond those of devices
 	return int64(id), err
 }

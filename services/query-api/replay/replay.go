@@ -1,17 +1,17 @@
 // Package replay sends dead letters on their way again: decoded as they were at first, to the same topic.
 //
 // A replay is safe to repeat, and to be cut off at any point: the same bytes give the same readings, which the
-// store keeps once, and a letter is marked only when all its readings are in Kafka. Either all of a letter goes
+// store keeps once, and a dead letter is marked only when all its readings are in Kafka. Either all of one goes
 // or, where something in it is rejected again, nothing; a rejection by a replay makes no new dead letter. While
 // Kafka is away nothing waits longer than a few seconds for it.
 //
 // # What is in memory
 //
-// Beside the letters, whose number and length is up to the caller, and for all calls together (TestMemory):
+// Beside the dead letters, whose number and length is up to the caller, and for all calls together (TestMemory):
 //
-//	readings that are being looked at   32 MiB: a letter is decoded step by step, twice: one that is rejected at its
-//	                                    end has sent nothing
-//	records on their way to Kafka       16 MiB, also when nobody waits for them any more
+//	readings that are being looked at   32 MiB: a dead letter is decoded step by step, twice: one that is rejected at
+//	                                    its end has sent nothing
+//	in-flight records                   16 MiB, also when nobody waits for them any more
 package replay
 
 import (
@@ -34,13 +34,13 @@ import (
 
 const (
 	sendTimeout = 3 * time.Second // for Kafka to take the readings of a call
-	maxAtOnce   = 32              // letters of one call
-	maxDecoded  = 32 << 20        // bytes of the letters that are decoded, of all calls; see decodedSize
-	maxInFlight = 16 << 20        // bytes of the records on their way, of all calls, also of those that have given up waiting
+	maxAtOnce   = 32              // dead letters of one call
+	maxDecoded  = 32 << 20        // bytes of the dead letters that are decoded, of all calls; see decodedSize
+	maxInFlight = 16 << 20        // bytes of the in-flight records, of all calls, also of those that have given up waiting
 	recordCost  = 512             // about what a record takes beside its value until Kafka has it
 )
 
-// Result is what became of a letter.
+// Result is what became of a dead letter.
 type Result string
 
 const (
@@ -49,7 +49,7 @@ const (
 	Unavailable Result = "unavailable" // Kafka did not take all of it in time; it may yet
 )
 
-// Outcome is what became of one letter.
+// Outcome is what became of one dead letter.
 type Outcome struct {
 	ID        iot.LetterID
 	Result    Result
@@ -59,21 +59,21 @@ type Outcome struct {
 
 // Replayer sends dead letters on their way again.
 type Replayer struct {
-	letters  iot.DeadLetterStore
-	readings iot.ReadingReader
-	producer *kafka.Producer
-	topic    string
-	decoding *semaphore.Weighted
-	inFlight *semaphore.Weighted
-	outcomes *prometheus.CounterVec
-	sent     prometheus.Counter
+	deadLetters iot.DeadLetterStore
+	readings    iot.ReadingReader
+	producer    *kafka.Producer
+	topic       string
+	decoding    *semaphore.Weighted
+	inFlight    *semaphore.Weighted
+	outcomes    *prometheus.CounterVec
+	sent        prometheus.Counter
 }
 
 // New returns a Replayer that sends once Run is running. It looks for conflicts in readings, and marks what it
-// replayed in letters.
-func New(cfg kafka.Config, letters iot.DeadLetterStore, readings iot.ReadingReader, log *slog.Logger, metrics prometheus.Registerer) *Replayer {
+// replayed in deadLetters.
+func New(cfg kafka.Config, deadLetters iot.DeadLetterStore, readings iot.ReadingReader, log *slog.Logger, metrics prometheus.Registerer) *Replayer {
 	return &Replayer{
-		letters: letters, readings: readings, topic: cfg.Topic,
+		deadLetters: deadLetters, readings: readings, topic: cfg.Topic,
 		producer: kafka.NewProducer(cfg, log, metrics),
 		decoding: semaphore.NewWeighted(maxDecoded),
 		inFlight: semaphore.NewWeighted(maxInFlight),
@@ -94,17 +94,17 @@ func (r *Replayer) Run(ctx context.Context) error { return r.producer.Run(ctx) }
 // Check is nil while Kafka takes records.
 func (r *Replayer) Check(ctx context.Context) error { return r.producer.Check(ctx) }
 
-// Replay replays letters, at most maxAtOnce at the same time, marks those that it could, and returns what
+// Replay replays deadLetters, at most maxAtOnce at the same time, marks those that it could, and returns what
 // became of each. It fails when a store does, and when Kafka took none of several or the only one.
 //
-// To replay a letter with other bytes, replace its Bytes, and its ContentType by "", for JSON as devices send it.
-func (r *Replayer) Replay(ctx context.Context, letters []iot.DeadLetter) ([]Outcome, error) {
-	outcomes := make([]Outcome, len(letters))
+// To replay a dead letter with other bytes, replace its Bytes, and its ContentType by "", for JSON as devices send it.
+func (r *Replayer) Replay(ctx context.Context, deadLetters []iot.DeadLetter) ([]Outcome, error) {
+	outcomes := make([]Outcome, len(deadLetters))
 	sending, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	g, sending := errgroup.WithContext(sending)
 	g.SetLimit(maxAtOnce)
-	for i, d := range letters {
+	for i, d := range deadLetters {
 		g.Go(func() (err error) {
 			outcomes[i], err = r.replay(sending, d)
 			return err
@@ -113,11 +113,11 @@ func (r *Replayer) Replay(ctx context.Context, letters []iot.DeadLetter) ([]Outc
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return outcomes, r.settle(ctx, outcomes)
+	return outcomes, r.finish(ctx, outcomes)
 }
 
-// settle counts outcomes, and marks the letters that were replayed.
-func (r *Replayer) settle(ctx context.Context, outcomes []Outcome) error {
+// finish counts outcomes, and marks the dead letters that were replayed.
+func (r *Replayer) finish(ctx context.Context, outcomes []Outcome) error {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	replays := map[iot.LetterID]iot.Replay{}
 	unavailable := 0
@@ -133,7 +133,7 @@ func (r *Replayer) settle(ctx context.Context, outcomes []Outcome) error {
 	if unavailable > 0 && unavailable == len(outcomes) {
 		return cmp.Or(ctx.Err(), errKafka)
 	}
-	return r.letters.MarkReplayed(ctx, replays)
+	return r.deadLetters.MarkReplayed(ctx, replays)
 }
 
 var errKafka = errors.New("kafka takes no readings")
@@ -182,8 +182,8 @@ func (r *Replayer) check(ctx context.Context, d iot.DeadLetter) (rejection iot.R
 	return rejection, err
 }
 
-// conflict returns the rejection of the first of readings, of a letter that lost its place to another reading, that
-// would do so again: it would only come back as another letter.
+// conflict returns the rejection of the first of readings, of a dead letter that lost its place to another reading, that
+// would do so again: it would only come back as another dead letter.
 func (r *Replayer) conflict(ctx context.Context, readings []iot.Reading) (iot.Rejection, error) {
 	for _, reading := range readings {
 		page, err := r.readings.FindReadings(ctx, iot.ReadingQuery{

@@ -1,0 +1,92 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
+)
+
+// request is what a handler answers. All of its body has arrived.
+type request struct {
+	echo.Context
+	query *params
+	body  []byte
+}
+
+// handler parses a request, asks a store, and encodes what that said, in this order. Errors go to answerError.
+type handler func(ctx context.Context, r *request) (*answer, error)
+
+// serve has h answer requests, within the limits of the store that it needs. The body is read before that, whatever the
+// method, and the answer is sent after that: who is slow with either uses up neither the time of the stores nor a place
+// among the requests to them.
+func (a *API) serve(store *limiter, h handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		body, err := a.receive(c)
+		if err != nil {
+			return err
+		}
+		defer a.limits.bodies.Release(int64(len(body)))
+		answer, err := store.ask(&request{c, readParams(c), body}, h)
+		if err != nil {
+			return err
+		}
+		return a.send(c, answer)
+	}
+}
+
+// receive reads the body of a request, which takes room until the caller gives it back.
+func (a *API) receive(c echo.Context) ([]byte, error) {
+	r := c.Request()
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	// It replaces the server's deadline, where there is a server.
+	deadline := http.NewResponseController(c.Response())
+	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout))
+	arriving := &metered{body: http.MaxBytesReader(c.Response(), r.Body, maxBody), room: a.limits.bodies}
+	body, err := io.ReadAll(arriving)
+	if err != nil {
+		a.limits.bodies.Release(arriving.bytes)
+		return nil, bodyProblem(err)
+	}
+	_ = deadline.SetReadDeadline(time.Time{}) // else its end would look like the client's leaving
+	return body, nil
+}
+
+// metered is a body that takes room for what was read of it.
+type metered struct {
+	body  io.Reader
+	room  *semaphore.Weighted
+	bytes int64
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.body.Read(p)
+	if !m.room.TryAcquire(int64(n)) {
+		return 0, errBusy
+	}
+	m.bytes += int64(n)
+	return n, err
+}
+
+// bodyProblem says what is wrong with a body that could not be read.
+func bodyProblem(err error) error {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, errBusy):
+		return err
+	case errors.As(err, &tooLarge):
+		return &problem{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("The request body is over %d bytes.", maxBody)}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &problem{status: http.StatusRequestTimeout, detail: "The request body did not arrive in time."}
+	default:
+		return &problem{status: http.StatusBadRequest, detail: "The request body could not be read."}
+	}
+}
