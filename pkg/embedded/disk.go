@@ -208,7 +208,8 @@ func (d *disk) check() error {
 	return err
 }
 
-// close closes the files. It is called when nothing is written any more.
+// close closes the files, and marks their end as a good one, if nothing has failed. It is called when nothing is
+// written any more.
 func (d *disk) close() (err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -218,7 +219,10 @@ func (d *disk) close() (err error) {
 		}
 		t.close()
 	}
-	return err
+	if d.err != nil || d.dir == "" {
+		return err
+	}
+	return os.WriteFile(filepath.Join(d.dir, closedMark), nil, 0o644)
 }
 
 // journal is a file beside the partitions' that kfake appends to, or replaces.

@@ -2,7 +2,9 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -158,6 +160,9 @@ func TestAfterAFailedSync(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), file.Name()) {
 			t.Errorf("%s says %v, want the name of the file", what, err)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, closedMark)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its end is marked as a good one: %v", err)
 	}
 	k = open(t, KafkaConfig{Dir: dir})
 	if err := k.Check(ctx); err != nil {

@@ -17,7 +17,8 @@
 // # What happens on failure
 //
 //   - A write or a sync fails: nothing is acknowledged or served any more, Check and Wait say which file it was.
-//     The process has to end; what was not synced is cut off, and the next start reads what the disk has.
+//     The process has to end; what was not synced is cut off, and the next start reads what the disk has. So does
+//     a start after any end but a good one, past the page cache, which shows what a failed sync has lost (on Linux).
 //   - The disk is full: batches are refused and sent again by their producers, until there is space. What
 //     was acknowledged is not touched. A disk that says so only at the sync is the case above.
 //   - The process is killed, or the power is: a start cuts off what was half-written at the end.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"github.com/telltale-iot/telltale/pkg/pagecache"
 )
 
 // recovery makes of what the last process left on the disk a log that kfake can open, before kfake sees it:
@@ -29,6 +31,9 @@ type recovery struct {
 
 func (r *recovery) run() error {
 	r.tails = map[partition]*tail{}
+	if err := r.distrustPageCache(); err != nil {
+		return err
+	}
 	dirs, err := os.ReadDir(filepath.Join(r.dir, "partitions"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -49,6 +54,25 @@ func (r *recovery) run() error {
 		return err
 	}
 	return r.limitCommits()
+}
+
+// closedMark is a file that is there from a good end to the next start. It is for that start alone: a machine that
+// has started anew meanwhile has an empty page cache anyway, so it need not be synced.
+const closedMark = "closed"
+
+// distrustPageCache has everything read from the disk, unless the last process has ended well: it may have ended
+// because of a sync that failed.
+func (r *recovery) distrustPageCache() error {
+	err := os.Remove(filepath.Join(r.dir, closedMark))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return filepath.WalkDir(r.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		return pagecache.Drop(path)
+	})
 }
 
 // partition reads the partition through.

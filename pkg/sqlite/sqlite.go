@@ -3,8 +3,8 @@
 //
 // A file has one writing connection and several reading ones beside it. The file is in WAL mode, so that
 // neither waits for the other, and a committed transaction is on the disk: it survives a power cut. So does one
-// that a process left in the WAL which ended while it committed: Open writes it once more. Other writers of the same file, in this process
-// or another, are waited for.
+// that a process left in the WAL which ended while it committed: it is there when the disk has it. Other writers of the
+// same file, in this process or another, are waited for.
 //
 // When the disk is full or the file cannot be written, calls fail and may be repeated.
 package sqlite
@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,6 +23,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/telltale-iot/telltale/pkg/pagecache"
 )
 
 // DB is an open database file. It is safe for concurrent use.
@@ -50,7 +51,11 @@ func Open(path string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	_, noWAL := os.Stat(path + "-wal")
+	// A process that ended while it committed may have left a transaction in the WAL that is whole and not on the disk.
+	// SQLite would take it for committed, and so would whoever finds its rows and has nothing to add to them.
+	if err := pagecache.Drop(path + "-wal"); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
 	write, err := open(path, 1, url.Values{"_txlock": {"immediate"}})
 	if err != nil {
 		return nil, err
@@ -61,12 +66,6 @@ func Open(path string) (*DB, error) {
 	}
 	db := &DB{Write: write, Read: read, Path: path}
 	db.walBound.Store(maxWALBytes)
-	if noWAL != nil { // the error that opening the file would have had, too, or there is none
-		return db, nil
-	}
-	if err := db.rewriteWAL(context.Background()); err != nil {
-		return nil, errors.Join(fmt.Errorf("write %s-wal once more: %w", path, err), db.Close())
-	}
 	return db, nil
 }
 

@@ -2,11 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"os"
 )
 
@@ -18,25 +15,6 @@ const (
 	maxWALBytes       = 4 * checkpointPages * 4096
 	readersWaitMillis = 500
 )
-
-// rewriteWAL writes all of the WAL once more, as it is, and syncs it.
-//
-// A process that ended while it committed may have left a transaction there that is whole and not on the disk. SQLite
-// takes it for committed, and so will whoever finds its rows and has nothing to add to them. Syncing alone is not
-// enough: after a sync that failed Linux holds the pages for written, and the next sync, of a process that knows
-// nothing of that, succeeds without writing them.
-//
-// Nobody else changes the WAL meanwhile: that takes the right to write, which the transaction here has.
-func (db *DB) rewriteWAL(ctx context.Context) error {
-	return db.Transact(ctx, func(*sql.Tx) error {
-		wal, err := os.OpenFile(db.Path+"-wal", os.O_RDWR, 0)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(io.NewOffsetWriter(wal, 0), io.NewSectionReader(wal, 0, math.MaxInt64))
-		return errors.Join(err, wal.Sync(), wal.Close())
-	})
-}
 
 // BoundWAL keeps the WAL from growing without end where there is always some reader. Who writes a lot calls
 // it after each transaction. It costs a look at the size of a file, and rarely a wait.

@@ -1,14 +1,12 @@
 package sqlite_test
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
@@ -37,34 +35,6 @@ func TestBoundWAL(t *testing.T) {
 			t.Errorf("the WAL grew to %d MiB by writing 160 MiB", greatest>>20)
 		}
 	})
-}
-
-// TestLeftWAL: what a process that ended while it committed has left in the WAL is written once more, since syncing it
-// alone need not bring it to the disk.
-func TestLeftWAL(t *testing.T) {
-	path := left(t)
-	content, err := os.ReadFile(path + "-wal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(path+"-wal", before, before); err != nil {
-		t.Fatal(err)
-	}
-	db := open(t, path)
-	wal, err := os.Stat(path + "-wal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if age := time.Since(wal.ModTime()); age > time.Minute {
-		t.Errorf("it was last written %v ago", age)
-	}
-	if now, err := os.ReadFile(path + "-wal"); err != nil || !bytes.Equal(content, now) {
-		t.Errorf("it is not what it was: %d bytes of %d, %v", len(now), len(content), err)
-	}
-	if n := count(t, db.Read, "t"); n != 1 {
-		t.Errorf("%d rows, want 1", n)
-	}
 }
 
 // readers are transactions that read, each of which begins before the last one ends.

@@ -38,6 +38,7 @@ type disk struct {
 	cached  []sector // written since, in order
 	flushes int
 	latency time.Duration // of a flush
+	losing  int           // writes that are to fail, and are lost
 	off     chan struct{} // after a cut requests wait until it is closed, and fail then; nil: the power is on
 }
 
@@ -72,6 +73,10 @@ func (d *disk) write(data []byte, offset int64) error {
 	}
 	if offset+int64(len(data)) > int64(len(d.content)) {
 		return syscall.ENOSPC
+	}
+	if d.losing > 0 {
+		d.losing--
+		return syscall.EIO
 	}
 	copy(d.content[offset:], data)
 	for len(data) > 0 {
@@ -145,6 +150,13 @@ func (d *disk) setLatency(latency time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.latency = latency
+}
+
+// lose has the next writes fail. The disk is healthy again after that.
+func (d *disk) lose(writes int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.losing = writes
 }
 
 // newDisk makes an empty disk, and mounts it at the folder at. Its file gets a folder of that name with .disk behind.

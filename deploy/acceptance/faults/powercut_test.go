@@ -2,12 +2,19 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
@@ -93,20 +100,13 @@ func TestCutOfACopiedMount(t *testing.T) {
 func TestCutAfterAKill(t *testing.T) {
 	original := filepath.Join(t.TempDir(), "a.db")
 	writer := openDB(t, original)
-	exec := func(statement string) {
-		t.Helper()
-		if _, err := writer.Write.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	exec("CREATE TABLE t (n)")
-	exec("INSERT INTO t VALUES (1)")
+	execute(t, writer, "CREATE TABLE t (n)", "INSERT INTO t VALUES (1)")
 	d := mountDisk(t)
 	path := filepath.Join(d.at, "a.db")
 	write(t, path, read(t, original), true)
 	synced := read(t, original+"-wal")
 	write(t, path+"-wal", synced, true)
-	exec("INSERT INTO t VALUES (2)")
+	execute(t, writer, "INSERT INTO t VALUES (2)")
 	write(t, path+"-wal", read(t, original+"-wal")[len(synced):], false)
 
 	restarted := openDB(t, path)
@@ -117,6 +117,129 @@ func TestCutAfterAKill(t *testing.T) {
 	restarted = openDB(t, path)
 	if n := rowsIn(t, restarted); n != 2 {
 		t.Errorf("%d rows after the power cut, 2 were seen before", n)
+	}
+}
+
+// TestCutAfterAFailedSync: a process was killed when a sync failed. The system shows what the disk has lost, and syncs
+// it no more, for as long as it runs: whoever starts meanwhile must not rely on it.
+func TestCutAfterAFailedSync(t *testing.T) {
+	// loseEnd writes content behind the end of a file, and has the disk lose it.
+	loseEnd := func(t *testing.T, d *disk, path string, content []byte) {
+		t.Helper()
+		write(t, path, content, false)
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		d.lose(1)
+		if err := f.Sync(); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("the sync says %v", err)
+		}
+		if err := f.Sync(); err != nil || !bytes.HasSuffix(read(t, path), content) {
+			t.Fatalf("what is lost is not shown, or the next sync says %v", err)
+		}
+	}
+	t.Run("SQLite", func(t *testing.T) {
+		original := filepath.Join(t.TempDir(), "a.db")
+		writer := openDB(t, original)
+		execute(t, writer, "CREATE TABLE t (n)", "INSERT INTO t VALUES (1)")
+		d := mountDisk(t)
+		path := filepath.Join(d.at, "a.db")
+		write(t, path, read(t, original), true)
+		synced := read(t, original+"-wal")
+		write(t, path+"-wal", synced, true)
+		execute(t, writer, "INSERT INTO t VALUES (2)")
+		loseEnd(t, d, path+"-wal", read(t, original+"-wal")[len(synced):])
+
+		restarted := openDB(t, path)
+		seen := rowsIn(t, restarted)
+		d.cycle(t, restarted.Close)
+		if n := rowsIn(t, openDB(t, path)); n != seen {
+			t.Errorf("%d rows after the power cut, %d were seen before", n, seen)
+		}
+	})
+	t.Run("Kafka", func(t *testing.T) {
+		original := t.TempDir()
+		broker := openKafka(t, original)
+		if _, err := kadm.NewClient(kafkaClient(t, broker)).CreateTopic(t.Context(), 1, 1, nil, topic); err != nil {
+			t.Fatal(err)
+		}
+		produce(t, broker, "synced")
+		d := mountDisk(t)
+		dir := filepath.Join(d.at, "kafka")
+		if err := os.CopyFS(dir, os.DirFS(original)); err != nil { // without the mark of a good end
+			t.Fatal(err)
+		}
+		log := filepath.Join("partitions", topic+"-0", "0.dat")
+		synced := read(t, filepath.Join(original, log))
+		if err := run(exec.Command("sync", "--file-system", d.at)); err != nil {
+			t.Fatal(err)
+		}
+		produce(t, broker, "lost")
+		loseEnd(t, d, filepath.Join(dir, log), read(t, filepath.Join(original, log))[len(synced):])
+
+		restarted := openKafka(t, dir)
+		seen := length(t, restarted)
+		d.cycle(t, restarted.Close)
+		restarted = openKafka(t, dir)
+		if n := length(t, restarted); n != seen {
+			t.Errorf("%d records after the power cut, %d were seen before", n, seen)
+		}
+		if err := restarted.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func openKafka(t *testing.T, dir string) *embedded.Kafka {
+	t.Helper()
+	k, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.Close() }) // a cut may have closed it
+	return k
+}
+
+func kafkaClient(t *testing.T, k *embedded.Kafka) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+func produce(t *testing.T, k *embedded.Kafka, value string) {
+	t.Helper()
+	r := &kgo.Record{Topic: topic, Value: []byte(value)}
+	if err := kafkaClient(t, k).ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// length is the number of records in the log.
+func length(t *testing.T, k *embedded.Kafka) int64 {
+	t.Helper()
+	ends, err := kadm.NewClient(kafkaClient(t, k)).ListEndOffsets(t.Context(), topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, _ := ends.Lookup(topic, 0)
+	return end.Offset
+}
+
+func execute(t *testing.T, db *sqlite.DB, statements ...string) {
+	t.Helper()
+	for _, statement := range statements {
+		if _, err := db.Write.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
