@@ -92,6 +92,10 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	e.pipe.Metrics.Connections.Inc()
 	c.prove()
 	if before != nil {
+		if n := e.takeovers.Event(); n > 0 {
+			e.log.Warn("a client connects with the id of another connection, which is closed",
+				"client_id", id, "remote", c.RemoteAddr().String(), "closed", before.RemoteAddr().String(), "count", n)
+		}
 		e.serving.Go(func() { before.replaced() })
 	}
 	e.publishWill(due)
@@ -271,7 +275,7 @@ func (e *Endpoint) publishWill(w *packet.Will) {
 	e.pipe.Metrics.ReceiveWill()
 	topic := string(w.Topic)
 	e.hub.forward(nil, topic, packet.Publish{Payload: w.Payload})
-	m := e.pipe.Message(topic, w.Payload, w.Retain)
+	m := e.pipe.Message(topic, "", w.Payload, w.Retain)
 	if room := e.pipe.Reserve(m); room != nil {
 		e.pipe.Metrics.Settle(pipeline.Dropped)
 		return

@@ -284,14 +284,14 @@ func (c *connection) farewell(err error) {
 	var wrong *packet.Error
 	switch {
 	case errors.As(err, &refused):
-		c.endpoint.metrics.refusals.WithLabelValues(refused.reason).Inc()
+		c.reportRefusal(refused.reason, refused.what)
 		code = refused.code
 	case errors.As(err, &wrong):
 		reason := byProtocol
 		if wrong.Code == packet.Malformed {
 			reason = byMalformed
 		}
-		c.endpoint.metrics.refusals.WithLabelValues(reason).Inc()
+		c.reportRefusal(reason, wrong.What)
 		code = wrong.Code
 	default:
 		return
@@ -309,6 +309,15 @@ func (c *connection) farewell(err error) {
 	c.CloseWrite()
 	_ = c.SetReadDeadline(time.Now().Add(farewellTime))
 	_, _ = io.Copy(io.Discard, c)
+}
+
+// reportRefusal says that the client was refused something.
+func (c *connection) reportRefusal(reason, what string) {
+	id := ""
+	if c.client != nil {
+		id = c.client.id
+	}
+	c.endpoint.reportRefusal(c.RemoteAddr(), id, reason, what)
 }
 
 // halfClosed sends a client that sends no more the acknowledgements it waits for.

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/lograte"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -33,6 +34,8 @@ type Endpoint struct {
 	tls        *tls.Config // nil without TLS
 	addresses  *addresses
 	hub        hub
+	refusals   map[string]*lograte.Limiter // by reason
+	takeovers  lograte.Limiter
 
 	stop    <-chan struct{} // closed when the bridge stops
 	serving sync.WaitGroup  // goroutines of connections
@@ -50,6 +53,10 @@ func New(cfg Config, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger
 		cfg: cfg, pipe: pipe, budget: b, incomplete: newFair(b.Incomplete), handshakes: newFair(b.Handshakes),
 		metrics: newMetrics(r), log: log,
 		conns: make(map[*connection]*client), clients: make(map[string]*client), away: list.New(),
+	}
+	e.refusals = make(map[string]*lograte.Limiter)
+	for _, reason := range allReasons {
+		e.refusals[reason] = new(lograte.Limiter)
 	}
 	e.addresses = newAddresses(cfg.MaxConnections)
 	e.hub.init(b.Subscribers, e.metrics.dropped)
@@ -105,13 +112,21 @@ func (e *Endpoint) accept(l net.Listener, status func(error)) error {
 func (e *Endpoint) enter(nc net.Conn) {
 	c := e.newConnection(nc)
 	if tooMany := e.addresses.enter(c); tooMany != nil {
-		e.metrics.refusals.WithLabelValues(byUnproven).Inc()
+		e.reportRefusal(tooMany.RemoteAddr(), "", byUnproven, "too many connections that have not sent their CONNECT")
 		_ = tooMany.Close()
 	}
 	e.mu.Lock()
 	e.conns[c] = nil
 	e.mu.Unlock()
 	e.serving.Go(func() { e.serve(c) })
+}
+
+// reportRefusal counts that a client was refused something, and logs a line about it, at most one a minute for each reason.
+func (e *Endpoint) reportRefusal(from net.Addr, client, reason, what string) {
+	e.metrics.refusals.WithLabelValues(reason).Inc()
+	if n := e.refusals[reason].Event(); n > 0 {
+		e.log.Warn("a client is refused", "reason", reason, "detail", what, "client_id", client, "remote", from.String(), "count", n)
+	}
 }
 
 func (e *Endpoint) newConnection(nc net.Conn) *connection {

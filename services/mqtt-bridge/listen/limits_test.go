@@ -1,10 +1,12 @@
 package listen
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,6 +87,49 @@ func TestTold(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a client is refused, and that another takes its id, is one line a minute, with how often there was no line.
+func TestRefusalsAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEndpoint(t)
+		var log bytes.Buffer
+		e.log = slog.New(slog.NewTextHandler(&log, nil))
+		tooLong := func() {
+			p := e.connect(t, packet.V5, "talkative")
+			p.send([]byte{0x30, 0xff, 0xff, 0xff, 0x7f})
+			p.want(packet.KindDisconnect)
+			_ = p.Close()
+			e.serving.Wait()
+		}
+		takeover := func() {
+			first, second := e.connect(t, packet.V31, "twice"), e.connect(t, packet.V31, "twice")
+			first.want(0)
+			_ = second.Close()
+			e.serving.Wait()
+		}
+		for range 3 {
+			tooLong()
+			takeover()
+		}
+		time.Sleep(time.Minute)
+		tooLong()
+		takeover()
+		for line, want := range map[string][]string{
+			"reason=packet_size": {`client_id=talkative remote=192.0.2.1:0 count=1`, `client_id=talkative remote=192.0.2.1:0 count=3`},
+			"client_id=twice":    {`closed=192.0.2.1:0 count=1`, `closed=192.0.2.1:0 count=3`},
+		} {
+			var got []string
+			for l := range strings.Lines(log.String()) {
+				if strings.Contains(l, line) {
+					got = append(got, l)
+				}
+			}
+			if len(got) != len(want) || !strings.Contains(got[0], want[0]) || !strings.Contains(got[1], want[1]) {
+				t.Errorf("logged %q, want %q", got, want)
+			}
+		}
+	})
 }
 
 func TestLongPacketOfMQTT3(t *testing.T) {

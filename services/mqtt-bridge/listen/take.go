@@ -63,7 +63,7 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 		return nil
 	}
 
-	m := pipe.Message(topic, p.Payload, h.Retain())
+	m := pipe.Message(topic, c.client.id, p.Payload, h.Retain())
 	done, err := c.enter(m, sent)
 	if err != nil {
 		pipe.Metrics.Settle(pipeline.Refused)
@@ -106,7 +106,7 @@ func (c *connection) enter(m pipeline.Message, sent session.Publish) (done func(
 	case errors.Is(err, session.ErrTooMany):
 		return nil, &refusal{byQoS2, packet.ReceiveMaximumExceeded, err.Error()}
 	case c.version == packet.V5:
-		c.endpoint.metrics.refusals.WithLabelValues(byQoS2).Inc()
+		c.reportRefusal(byQoS2, err.Error())
 		c.Queue(packet.AppendAck(nil, packet.KindPubrec, sent.ID, c.version, packet.QuotaExceeded))
 		return nil, nil
 	default:
@@ -185,7 +185,7 @@ func (c *connection) subscribe(body []byte) error {
 				codes[i], reason = packet.QuotaExceeded, bySubscriptions
 			}
 			if reason != "" {
-				c.endpoint.metrics.refusals.WithLabelValues(reason).Inc()
+				c.reportRefusal(reason, "subscription refused")
 			}
 		}
 	})

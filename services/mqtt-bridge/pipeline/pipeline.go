@@ -14,6 +14,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/payload"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/lograte"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/stamp"
 )
 
@@ -35,6 +36,7 @@ const (
 // Message is what was published to an MQTT topic.
 type Message struct {
 	Topic    string
+	Client   string // the id of the MQTT client that published it, or "" where nobody knows
 	Payload  []byte // the pipeline's until done is called
 	Retained bool
 	Received time.Time // whole milliseconds
@@ -55,6 +57,7 @@ type Pipeline struct {
 	share       *budget.Share
 	stamps      stamp.Stamper
 	log         *slog.Logger
+	ignored     lograte.Limiter
 	closed      atomic.Bool // nothing new is taken
 }
 
@@ -70,8 +73,8 @@ func New(cfg kafka.Config, producer *kafka.Producer, filters Filters, share *bud
 }
 
 // Message returns what is received at this moment.
-func (p *Pipeline) Message(topic string, payload []byte, retained bool) Message {
-	return Message{Topic: topic, Payload: payload, Retained: retained, Received: p.Now().UTC().Truncate(time.Millisecond)}
+func (p *Pipeline) Message(topic, client string, payload []byte, retained bool) Message {
+	return Message{Topic: topic, Client: client, Payload: payload, Retained: retained, Received: p.Now().UTC().Truncate(time.Millisecond)}
 }
 
 // Reads reports whether topic is one of readings. What else there is need not keep its payload.
@@ -120,6 +123,9 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 	switch {
 	case !ok:
 		p.Metrics.messages.SettleOne(Ignored)
+		if n := p.ignored.Event(); n > 0 {
+			p.log.Warn("a message is ignored: its topic matches none of MQTT_TOPICS", "topic", m.Topic, "client_id", m.Client, "count", n)
+		}
 		done(nil)
 		return
 	case p.closed.Load():

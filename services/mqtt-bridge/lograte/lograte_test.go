@@ -1,0 +1,24 @@
+package lograte
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		var got []int
+		for range 125 { // one a second
+			if n := l.Event(); n > 0 {
+				got = append(got, n)
+			}
+			time.Sleep(time.Second)
+		}
+		if want := []int{1, 60, 60}; !slices.Equal(got, want) {
+			t.Errorf("lines with the counts %v, want %v", got, want)
+		}
+	})
+}
