@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
@@ -34,6 +35,32 @@ func watchCommits(t testing.TB, j *journal, committed func() map[int32]int64) (s
 		}
 		return nil
 	})
+}
+
+// Kafka goes away when the group is joined, and before the session has looked at its topic.
+func TestConsumerWhoseSessionDoesNotBegin(t *testing.T) {
+	t.Parallel()
+	cluster := fake(t)
+	cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+	produce(t, cfg.Config, 10)
+	var joined, away atomic.Bool
+	cluster.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		joined.Store(true)
+		return nil, nil, false
+	})
+	cluster.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if joined.Load() && away.CompareAndSwap(false, true) {
+			return nil, errors.New("away"), true
+		}
+		return nil, nil, false
+	})
+	j := newJournal(t)
+	start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+	j.waitFor(t, 10)
+	if !away.Load() {
+		t.Error("Kafka was not away")
+	}
 }
 
 func TestConsumerRebalance(t *testing.T) {

@@ -45,6 +45,7 @@ func (s *session) Cleanup(sarama.ConsumerGroupSession) error {
 }
 
 func (s *session) begin(membership sarama.ConsumerGroupSession) error {
+	s.remade, s.end = context.WithCancel(membership.Context()) // Cleanup comes also when this fails
 	topic := s.cfg.ReadTopic
 	topics, err := describeTopics(s.client, topic)
 	if err == nil {
@@ -54,7 +55,6 @@ func (s *session) begin(membership sarama.ConsumerGroupSession) error {
 		return fmt.Errorf("look at topic %q: %w", topic, err)
 	}
 	s.topicID = topics[topic].id
-	s.remade, s.end = context.WithCancel(membership.Context())
 	partitions := membership.Claims()[topic]
 	if s.commits, err = s.committed(topic, partitions); err != nil {
 		return fmt.Errorf("find the committed offsets: %w", err)
