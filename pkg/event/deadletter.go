@@ -92,7 +92,7 @@ func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 
 // letterID is made of the place of rec, and of what it holds: a topic that was deleted and created anew
 // begins with the same places.
-func letterID(rec *kafka.Record) iot.LetterID {
+func letterID(rec *kafka.Record) iot.DeadLetterID {
 	h := sha256.New()
 	number := func(n int64) { _, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) } // a hash never fails
 	bytes := func(b []byte) {
@@ -109,7 +109,7 @@ func letterID(rec *kafka.Record) iot.LetterID {
 		bytes([]byte(header.Key))
 		bytes(header.Value)
 	}
-	return iot.LetterID(h.Sum(nil))
+	return iot.DeadLetterID(h.Sum(nil))
 }
 
 const (

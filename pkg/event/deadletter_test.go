@@ -93,7 +93,7 @@ func TestReadDeadLetter(t *testing.T) {
 	t.Run("an id is of one record, and the same each time", func(t *testing.T) {
 		rec := full.Record("raw-data.dlq")
 		rec.Partition, rec.Offset, rec.Timestamp = 3, 42, noon
-		seen := map[iot.LetterID]string{}
+		seen := map[iot.DeadLetterID]string{}
 		for name, change := range map[string]func(*kafka.Record){
 			"itself":            func(*kafka.Record) {},
 			"another topic":     func(r *kafka.Record) { r.Topic = "other.dlq" },
@@ -195,7 +195,7 @@ func TestOriginsOfLetters(t *testing.T) {
 		return origins
 	}
 	letter := func(id byte, content string) iot.DeadLetter {
-		return iot.DeadLetter{ID: iot.LetterID{id}, Received: noon, Rejection: iot.Rejection{Bytes: []byte(content)}}
+		return iot.DeadLetter{ID: iot.DeadLetterID{id}, Received: noon, Rejection: iot.Rejection{Bytes: []byte(content)}}
 	}
 	const batch = `[{"x": 1, "device_id": 7}, {"x": 1, "device_id": 7}]`
 	seen := map[uint64]bool{0: true}

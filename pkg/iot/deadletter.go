@@ -13,13 +13,13 @@ import (
 // bytes can be decoded once more as they were at first.
 type DeadLetter struct {
 	Rejection
-	ID          LetterID  // zero until it has one: it is made of its place on the dead-letter topic
-	Source      string    // an MQTT topic, or topic/partition/offset of a Kafka record
-	Received    time.Time // when the rejected bytes arrived: UTC, whole milliseconds
-	TopicDevice string    // the device id that the MQTT topic names, as it stands there; "" where it names none
-	Retained    bool      // it was a retained MQTT message
-	ContentType string    // of the Kafka record; "" for JSON as devices send it
-	Replay      Replay    // the latest that succeeded
+	ID          DeadLetterID // zero until it has one: it is made of its place on the dead-letter topic
+	Source      string       // an MQTT topic, or topic/partition/offset of a Kafka record
+	Received    time.Time    // when the rejected bytes arrived: UTC, whole milliseconds
+	TopicDevice string       // the device id that the MQTT topic names, as it stands there; "" where it names none
+	Retained    bool         // it was a retained MQTT message
+	ContentType string       // of the Kafka record; "" for JSON as devices send it
+	Replay      Replay       // the latest that succeeded
 }
 
 // ContentBytes is the length of d's bytes and texts together.
@@ -33,29 +33,29 @@ type Replay struct {
 	Readings int       // that went to Kafka
 }
 
-// LetterID identifies a stored dead letter. The same record of the dead-letter topic always has the same.
-type LetterID [16]byte
+// DeadLetterID identifies a stored dead letter. The same record of the dead-letter topic always has the same.
+type DeadLetterID [16]byte
 
 // String returns id as 32 hexadecimal digits.
-func (id LetterID) String() string { return hex.EncodeToString(id[:]) }
+func (id DeadLetterID) String() string { return hex.EncodeToString(id[:]) }
 
-// ParseLetterID is the inverse of String. A text that String does not return is ErrInvalid.
-func ParseLetterID(s string) (id LetterID, err error) {
+// ParseDeadLetterID is the inverse of String. A text that String does not return is ErrInvalid.
+func ParseDeadLetterID(s string) (id DeadLetterID, err error) {
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != len(id) || hex.EncodeToString(b) != s {
 		return id, fmt.Errorf("dead letter %.40q: %w", s, ErrInvalid)
 	}
-	return LetterID(b), nil
+	return DeadLetterID(b), nil
 }
 
-// LetterRetention is how long a dead letter is kept at least, from when it was stored on.
-const LetterRetention = 30 * 24 * time.Hour
+// DeadLetterRetention is how long a dead letter is kept at least, from when it was stored on.
+const DeadLetterRetention = 30 * 24 * time.Hour
 
 // DeadLetterWriter stores dead letters. Its one user is ingest-writer.
 type DeadLetterWriter interface {
 	// InsertDeadLetters stores batch and returns how many were new: what is stored under its ID already
 	// is left as it is. nil error: all are durable. After an error any part may be stored, and the caller
-	// repeats the whole batch. batch is not kept. What was stored longer than LetterRetention ago is
+	// repeats the whole batch. batch is not kept. What was stored longer than DeadLetterRetention ago is
 	// removed, some time.
 	InsertDeadLetters(ctx context.Context, batch []DeadLetter) (stored int, err error)
 }
@@ -63,41 +63,41 @@ type DeadLetterWriter interface {
 // DeadLetterStore is for those who work with the stored dead letters.
 type DeadLetterStore interface {
 	// DeadLetter returns one. ErrNotFound: there is none (any more).
-	DeadLetter(ctx context.Context, id LetterID) (DeadLetter, error)
+	DeadLetter(ctx context.Context, id DeadLetterID) (DeadLetter, error)
 	// FindDeadLetters returns those that q selects, newest first (by Received, then by ID, descending
-	// both), at most q.Limit, and fewer when their ContentBytes add up to more than MaxLetterPageBytes.
+	// both), at most q.Limit, and fewer when their ContentBytes add up to more than MaxDeadLetterPageBytes.
 	// The caller owns what is returned.
 	FindDeadLetters(ctx context.Context, q DeadLetterQuery) (DeadLetterPage, error)
 	// CountDeadLetters counts those that q, whatever its Limit, selects: by reason, ascending.
 	CountDeadLetters(ctx context.Context, q DeadLetterQuery) ([]ReasonCount, error)
 	// MarkReplayed sets the Replay of the dead letters with these ids; those that are gone are passed over.
-	MarkReplayed(ctx context.Context, replays map[LetterID]Replay) error
+	MarkReplayed(ctx context.Context, replays map[DeadLetterID]Replay) error
 	// DeleteDeadLetter removes one. ErrNotFound: there is none (any more).
-	DeleteDeadLetter(ctx context.Context, id LetterID) error
+	DeleteDeadLetter(ctx context.Context, id DeadLetterID) error
 	// DeleteDeadLetters removes those that q, whatever its Limit, selects, and returns how many. After
 	// an error some may be gone.
 	DeleteDeadLetters(ctx context.Context, q DeadLetterQuery) (deleted int, err error)
 }
 
-// MaxLetterPageBytes is how many ContentBytes the dead letters of a page have together: no more than that, or
-// one letter.
-const MaxLetterPageBytes = 4 << 20
+// MaxDeadLetterPageBytes is how many ContentBytes the dead letters of a page have together: no more than that, or
+// one dead letter.
+const MaxDeadLetterPageBytes = 4 << 20
 
 // DeadLetterQuery selects dead letters. Its zero values select everything but Limit's.
 type DeadLetterQuery struct {
 	Reason   Reason
 	Device   DeviceID
-	From     time.Time    // only with From <= Received
-	To       time.Time    // only with Received < To
-	Replayed *bool        // only those that were replayed, or were not
-	Limit    int          // 1 to MaxPage
-	After    LetterCursor // only what comes after it in the order of the walk
+	From     time.Time        // only with From <= Received
+	To       time.Time        // only with Received < To
+	Replayed *bool            // only those that were replayed, or were not
+	Limit    int              // 1 to MaxPage
+	After    DeadLetterCursor // only what comes after it in the order of the walk
 }
 
 // DeadLetterPage is a part of a walk, newest first.
 type DeadLetterPage struct {
-	Letters []DeadLetter
-	Next    LetterCursor // where the next page starts; zero at the end of the walk
+	DeadLetters []DeadLetter
+	Next        DeadLetterCursor // where the next page starts; zero at the end of the walk
 }
 
 // ReasonCount is the number of dead letters with one reason.
@@ -107,18 +107,18 @@ type ReasonCount struct {
 	Replayed int64 // of them
 }
 
-// LetterCursor is a place in a walk over dead letters, as Cursor is in one over readings: right behind the
-// letter that it names. The zero LetterCursor is the start.
-type LetterCursor struct {
+// DeadLetterCursor is a place in a walk over dead letters, as Cursor is in one over readings: right behind the
+// dead letter that it names. The zero DeadLetterCursor is the start.
+type DeadLetterCursor struct {
 	Received time.Time
-	ID       LetterID
+	ID       DeadLetterID
 }
 
 // IsZero reports whether c is the start, or in DeadLetterPage.Next the end, of a walk.
-func (c LetterCursor) IsZero() bool { return c == LetterCursor{} }
+func (c DeadLetterCursor) IsZero() bool { return c == DeadLetterCursor{} }
 
-// String returns c in a form that is opaque to clients and safe in a URL; "" for the zero LetterCursor.
-func (c LetterCursor) String() string {
+// String returns c in a form that is opaque to clients and safe in a URL; "" for the zero DeadLetterCursor.
+func (c DeadLetterCursor) String() string {
 	if c.IsZero() {
 		return ""
 	}
@@ -126,8 +126,8 @@ func (c LetterCursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(append(b, c.ID[:]...))
 }
 
-// ParseLetterCursor is the inverse of String. A text that String does not return is ErrInvalid.
-func ParseLetterCursor(s string) (c LetterCursor, err error) {
+// ParseDeadLetterCursor is the inverse of String. A text that String does not return is ErrInvalid.
+func ParseDeadLetterCursor(s string) (c DeadLetterCursor, err error) {
 	if s == "" {
 		return c, nil
 	}
@@ -139,5 +139,5 @@ func ParseLetterCursor(s string) (c LetterCursor, err error) {
 	if ms < minMillis || ms > maxMillis {
 		return c, fmt.Errorf("cursor %.40q: %w", s, ErrInvalid)
 	}
-	return LetterCursor{Received: time.UnixMilli(ms).UTC(), ID: LetterID(b[8:])}, nil
+	return DeadLetterCursor{Received: time.UnixMilli(ms).UTC(), ID: DeadLetterID(b[8:])}, nil
 }

@@ -113,24 +113,24 @@ func TestStamp(t *testing.T) {
 	}
 }
 
-func TestLetterCursor(t *testing.T) {
-	id := iot.LetterID{0: 1, 15: 255}
-	for _, c := range []iot.LetterCursor{{}, {Received: time.UnixMilli(0).UTC()}, {Received: time.UnixMilli(-1).UTC(), ID: id}, {Received: time.UnixMilli(1772366400678).UTC(), ID: id}} {
-		if got, err := iot.ParseLetterCursor(c.String()); err != nil || got != c {
-			t.Errorf("ParseLetterCursor(%q) = %v, %v; want %v", c, got, err, c)
+func TestDeadLetterCursor(t *testing.T) {
+	id := iot.DeadLetterID{0: 1, 15: 255}
+	for _, c := range []iot.DeadLetterCursor{{}, {Received: time.UnixMilli(0).UTC()}, {Received: time.UnixMilli(-1).UTC(), ID: id}, {Received: time.UnixMilli(1772366400678).UTC(), ID: id}} {
+		if got, err := iot.ParseDeadLetterCursor(c.String()); err != nil || got != c {
+			t.Errorf("ParseDeadLetterCursor(%q) = %v, %v; want %v", c, got, err, c)
 		}
 	}
 	for _, s := range []string{"x", "!!!", "AAAA", strings.Repeat("f", 32), strings.Repeat("g", 32), strings.Repeat("A", 400)} {
-		if c, err := iot.ParseLetterCursor(s); !errors.Is(err, iot.ErrInvalid) {
-			t.Errorf("ParseLetterCursor(%q) = %v, %v; want ErrInvalid", s, c, err)
+		if c, err := iot.ParseDeadLetterCursor(s); !errors.Is(err, iot.ErrInvalid) {
+			t.Errorf("ParseDeadLetterCursor(%q) = %v, %v; want ErrInvalid", s, c, err)
 		}
 	}
-	if got, err := iot.ParseLetterID(id.String()); err != nil || got != id {
-		t.Errorf("ParseLetterID(%q) = %v, %v", id, got, err)
+	if got, err := iot.ParseDeadLetterID(id.String()); err != nil || got != id {
+		t.Errorf("ParseDeadLetterID(%q) = %v, %v", id, got, err)
 	}
 	for _, s := range []string{"", "01", strings.Repeat("0", 34), strings.Repeat("A", 32), strings.Repeat("g", 32)} {
-		if got, err := iot.ParseLetterID(s); !errors.Is(err, iot.ErrInvalid) {
-			t.Errorf("ParseLetterID(%q) = %v, %v; want ErrInvalid", s, got, err)
+		if got, err := iot.ParseDeadLetterID(s); !errors.Is(err, iot.ErrInvalid) {
+			t.Errorf("ParseDeadLetterID(%q) = %v, %v; want ErrInvalid", s, got, err)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func lettersOf(surplus []mongo.Surplus) []iot.DeadLetter {
 		id := sha256.Sum256([]byte("repair " + s.ID))
 		letter := iot.DeadLetter{
 			Rejection: iot.Rejection{Reason: iot.ReasonConflict, Detail: "another document has its place, and this is no reading", Bytes: s.JSON},
-			ID:        iot.LetterID(id[:]), Source: "mongodb readings " + s.ID, Received: time.Now().UTC().Truncate(time.Millisecond),
+			ID:        iot.DeadLetterID(id[:]), Source: "mongodb readings " + s.ID, Received: time.Now().UTC().Truncate(time.Millisecond),
 		}
 		if s.Reading.Device != 0 { // as it would come from Kafka, so that it can be replayed
 			record := event.Record("", s.Reading)

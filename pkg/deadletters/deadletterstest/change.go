@@ -10,8 +10,8 @@ import (
 )
 
 var changeTests = []test{
-	{"a letter that was replayed says when and as how many readings, of the latest time", func(t *testing.T, store deadletters.Store) {
-		first, second := letter(1, iot.ReasonInvalidJSON, 1, 1), letter(2, iot.ReasonInvalidJSON, 1, 0)
+	{"a dead letter that was replayed says when and as how many readings, of the latest time", func(t *testing.T, store deadletters.Store) {
+		first, second := deadLetter(1, iot.ReasonInvalidJSON, 1, 1), deadLetter(2, iot.ReasonInvalidJSON, 1, 0)
 		insert(t, store, first, second)
 		mark(t, store, start, 1, first.ID)
 		mark(t, store, start.Add(time.Second), 3, first.ID)
@@ -20,16 +20,16 @@ var changeTests = []test{
 		wantFound(t, store, iot.DeadLetterQuery{Replayed: &yes}, first)
 		wantFound(t, store, iot.DeadLetterQuery{Replayed: &no}, second)
 	}},
-	{"marking passes over letters that are gone", func(t *testing.T, store deadletters.Store) {
-		d := letter(1, iot.ReasonInvalidJSON, 1, 1)
+	{"marking passes over dead letters that are gone", func(t *testing.T, store deadletters.Store) {
+		d := deadLetter(1, iot.ReasonInvalidJSON, 1, 1)
 		insert(t, store, d)
 		mark(t, store, start, 2, idOf(7), d.ID, idOf(8))
 		d.Replay = iot.Replay{At: start, Readings: 2}
 		wantFound(t, store, iot.DeadLetterQuery{}, d)
 		mark(t, store, start, 2) // none
 	}},
-	{"a letter that was deleted is gone, and its neighbours are not", func(t *testing.T, store deadletters.Store) {
-		a, b := letter(1, iot.ReasonInvalidJSON, 1, 1), letter(2, iot.ReasonInvalidJSON, 1, 1)
+	{"a dead letter that was deleted is gone, and its neighbours are not", func(t *testing.T, store deadletters.Store) {
+		a, b := deadLetter(1, iot.ReasonInvalidJSON, 1, 1), deadLetter(2, iot.ReasonInvalidJSON, 1, 1)
 		insert(t, store, a, b)
 		if err := store.DeleteDeadLetter(t.Context(), a.ID); err != nil {
 			t.Fatal(err)

@@ -46,13 +46,13 @@ type test struct {
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // idOf returns an id; those of greater numbers are greater.
-func idOf(n int) (id iot.LetterID) {
+func idOf(n int) (id iot.DeadLetterID) {
 	binary.BigEndian.PutUint64(id[8:], uint64(n))
 	return id
 }
 
-// letter returns dead letter number n, of a device, ms milliseconds after start.
-func letter(n int, reason iot.Reason, device iot.DeviceID, ms int) iot.DeadLetter {
+// deadLetter returns dead letter number n, of a device, ms milliseconds after start.
+func deadLetter(n int, reason iot.Reason, device iot.DeviceID, ms int) iot.DeadLetter {
 	return iot.DeadLetter{
 		Rejection: iot.Rejection{Reason: reason, Detail: "byte 0", Device: device, Bytes: fmt.Appendf(nil, "junk %d", n)},
 		ID:        idOf(n),
@@ -81,7 +81,7 @@ func find(t testing.TB, store deadletters.Store, q iot.DeadLetterQuery) iot.Dead
 func wantFound(t *testing.T, store deadletters.Store, q iot.DeadLetterQuery, want ...iot.DeadLetter) {
 	t.Helper()
 	q.Limit = iot.MaxPage
-	got := find(t, store, q).Letters
+	got := find(t, store, q).DeadLetters
 	if diff := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); diff != "" && len(want)+len(got) > 0 {
 		t.Errorf("%+v (-want +got):\n%s", q, diff)
 	}
@@ -98,10 +98,10 @@ func wantFound(t *testing.T, store deadletters.Store, q iot.DeadLetterQuery, wan
 	}
 }
 
-// mark marks letters as replayed at a moment, as so many readings.
-func mark(t testing.TB, store deadletters.Store, at time.Time, readings int, ids ...iot.LetterID) {
+// mark marks dead letters as replayed at a moment, as so many readings.
+func mark(t testing.TB, store deadletters.Store, at time.Time, readings int, ids ...iot.DeadLetterID) {
 	t.Helper()
-	replays := map[iot.LetterID]iot.Replay{}
+	replays := map[iot.DeadLetterID]iot.Replay{}
 	for _, id := range ids {
 		replays[id] = iot.Replay{At: at, Readings: readings}
 	}

@@ -16,15 +16,15 @@ import (
 var yes, no = true, false
 
 var findTests = []test{
-	{"letters come newest first, and of one time by id descending", func(t *testing.T, store deadletters.Store) {
-		a, b, c, d := letter(3, iot.ReasonNoMetrics, 1, 5), letter(2, iot.ReasonNoMetrics, 9, 5), letter(9, iot.ReasonTooDeep, 0, 4), letter(1, iot.ReasonTooDeep, 1, 5)
+	{"dead letters come newest first, and of one time by id descending", func(t *testing.T, store deadletters.Store) {
+		a, b, c, d := deadLetter(3, iot.ReasonNoMetrics, 1, 5), deadLetter(2, iot.ReasonNoMetrics, 9, 5), deadLetter(9, iot.ReasonTooDeep, 0, 4), deadLetter(1, iot.ReasonTooDeep, 1, 5)
 		insert(t, store, c, b, a, d)
 		wantFound(t, store, iot.DeadLetterQuery{}, a, b, d, c)
 	}},
 	{"a query selects by reason, device, time and replay, and by all of them together", func(t *testing.T, store deadletters.Store) {
 		var all []iot.DeadLetter // newest first
 		for n := 15; n >= 0; n-- {
-			d := letter(n, iot.ReasonInvalidJSON, 1, n/2)
+			d := deadLetter(n, iot.ReasonInvalidJSON, 1, n/2)
 			if n&1 != 0 {
 				d.Reason = iot.ReasonConflict
 			}
@@ -48,9 +48,9 @@ var findTests = []test{
 			{}, {Reason: iot.ReasonConflict}, {Reason: "none"}, {Device: 1}, {Device: 2}, {Device: 3},
 			{From: at(3)}, {To: at(3)}, {From: at(2), To: at(5)}, {From: at(2.5), To: at(4.5)}, {From: at(5), To: at(2)},
 			{From: at(3).In(time.FixedZone("", 3600))}, {Replayed: &yes}, {Replayed: &no},
-			{After: iot.LetterCursor{Received: at(4), ID: idOf(9)}}, {After: iot.LetterCursor{Received: at(4), ID: idOf(8)}},
-			{After: iot.LetterCursor{Received: at(4), ID: idOf(9)}, From: at(4)}, {After: iot.LetterCursor{Received: at(4), ID: idOf(9)}, To: at(3)},
-			{Reason: iot.ReasonConflict, Device: 1, From: at(1), To: at(6), Replayed: &no, After: iot.LetterCursor{Received: at(5), ID: idOf(1)}},
+			{After: iot.DeadLetterCursor{Received: at(4), ID: idOf(9)}}, {After: iot.DeadLetterCursor{Received: at(4), ID: idOf(8)}},
+			{After: iot.DeadLetterCursor{Received: at(4), ID: idOf(9)}, From: at(4)}, {After: iot.DeadLetterCursor{Received: at(4), ID: idOf(9)}, To: at(3)},
+			{Reason: iot.ReasonConflict, Device: 1, From: at(1), To: at(6), Replayed: &no, After: iot.DeadLetterCursor{Received: at(5), ID: idOf(1)}},
 		} {
 			var want []iot.DeadLetter
 			for _, d := range all {
@@ -61,26 +61,26 @@ var findTests = []test{
 			wantFound(t, store, q, want...)
 		}
 	}},
-	{"a page has at most Limit letters, and Next only where there are more", func(t *testing.T, store deadletters.Store) {
+	{"a page has at most Limit dead letters, and Next only where there are more", func(t *testing.T, store deadletters.Store) {
 		for n := range 5 {
-			insert(t, store, letter(n, iot.ReasonInvalidJSON, 1, n))
+			insert(t, store, deadLetter(n, iot.ReasonInvalidJSON, 1, n))
 		}
 		for _, c := range []struct {
 			limit, length int
 			more          bool
 		}{{1, 1, true}, {4, 4, true}, {5, 5, false}, {6, 5, false}, {iot.MaxPage, 5, false}} {
 			page := find(t, store, iot.DeadLetterQuery{Limit: c.limit})
-			if len(page.Letters) != c.length || page.Next.IsZero() == c.more {
-				t.Errorf("limit %d: %d letters, next %+v; want %d, more: %v", c.limit, len(page.Letters), page.Next, c.length, c.more)
+			if len(page.DeadLetters) != c.length || page.Next.IsZero() == c.more {
+				t.Errorf("limit %d: %d dead letters, next %+v; want %d, more: %v", c.limit, len(page.DeadLetters), page.Next, c.length, c.more)
 			}
 		}
 	}},
-	{"a page is cut where its bytes become too many, and a letter is never too long for one", func(t *testing.T, store deadletters.Store) {
+	{"a page is cut where its bytes become too many, and a dead letter is never too long for one", func(t *testing.T, store deadletters.Store) {
 		for n := range 6 {
-			d := letter(n, iot.ReasonTooLarge, 1, n)
-			d.Bytes = bytes.Repeat([]byte{'x'}, iot.MaxLetterPageBytes*2/5)
+			d := deadLetter(n, iot.ReasonTooLarge, 1, n)
+			d.Bytes = bytes.Repeat([]byte{'x'}, iot.MaxDeadLetterPageBytes*2/5)
 			if n == 3 {
-				d.Bytes = bytes.Repeat([]byte{'x'}, iot.MaxLetterPageBytes+1)
+				d.Bytes = bytes.Repeat([]byte{'x'}, iot.MaxDeadLetterPageBytes+1)
 			}
 			insert(t, store, d)
 		}
@@ -88,7 +88,7 @@ var findTests = []test{
 		for q := (iot.DeadLetterQuery{Limit: 100}); len(pages) < 10; {
 			page := find(t, store, q)
 			var numbers []byte
-			for _, d := range page.Letters {
+			for _, d := range page.DeadLetters {
 				numbers = append(numbers, d.ID[15])
 			}
 			pages = append(pages, numbers)
@@ -100,16 +100,16 @@ var findTests = []test{
 			t.Errorf("pages (-want +got):\n%s", diff)
 		}
 	}},
-	{"a page is cut, too, where the topics of its letters become too long", func(t *testing.T, store deadletters.Store) {
+	{"a page is cut, too, where the topics of its dead letters become too long", func(t *testing.T, store deadletters.Store) {
 		const n, size = 150, 30_000
 		for i := range n {
-			d := letter(i, iot.ReasonInvalidDeviceID, 1, i)
+			d := deadLetter(i, iot.ReasonInvalidDeviceID, 1, i)
 			d.Source, d.TopicDevice = strings.Repeat("s", size), strings.Repeat("d", size)
 			insert(t, store, d)
 		}
 		page := find(t, store, iot.DeadLetterQuery{Limit: n})
-		if got := len(page.Letters) * 2 * size; got > iot.MaxLetterPageBytes || got < iot.MaxLetterPageBytes/2 || page.Next.IsZero() {
-			t.Errorf("a page of %d letters, and %d bytes of topics", len(page.Letters), got)
+		if got := len(page.DeadLetters) * 2 * size; got > iot.MaxDeadLetterPageBytes || got < iot.MaxDeadLetterPageBytes/2 || page.Next.IsZero() {
+			t.Errorf("a page of %d dead letters, and %d bytes of topics", len(page.DeadLetters), got)
 		}
 	}},
 	{"a limit out of bounds is invalid", func(t *testing.T, store deadletters.Store) {
@@ -119,14 +119,14 @@ var findTests = []test{
 			}
 		}
 	}},
-	{"a letter that is not there is not found", func(t *testing.T, store deadletters.Store) {
+	{"a dead letter that is not there is not found", func(t *testing.T, store deadletters.Store) {
 		if d, err := store.DeadLetter(t.Context(), idOf(1)); !errors.Is(err, iot.ErrNotFound) {
 			t.Errorf("%+v, %v", d, err)
 		}
 	}},
 	{"counts are by reason, ascending, with those that were replayed", func(t *testing.T, store deadletters.Store) {
 		wantCounts(t, store, iot.DeadLetterQuery{})
-		insert(t, store, letter(1, iot.ReasonNoMetrics, 1, 0), letter(2, iot.ReasonConflict, 1, 1), letter(3, iot.ReasonNoMetrics, 2, 2), letter(4, "", 0, 3))
+		insert(t, store, deadLetter(1, iot.ReasonNoMetrics, 1, 0), deadLetter(2, iot.ReasonConflict, 1, 1), deadLetter(3, iot.ReasonNoMetrics, 2, 2), deadLetter(4, "", 0, 3))
 		mark(t, store, start, 1, idOf(1))
 		wantCounts(t, store, iot.DeadLetterQuery{},
 			iot.ReasonCount{Reason: "", Count: 1}, iot.ReasonCount{Reason: iot.ReasonConflict, Count: 1}, iot.ReasonCount{Reason: iot.ReasonNoMetrics, Count: 2, Replayed: 1})

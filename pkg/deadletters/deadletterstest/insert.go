@@ -17,12 +17,12 @@ var insertTests = []test{
 			Rejection: iot.Rejection{
 				Reason: "any_reason", Detail: "not 'UTF-8': \"\\xff\" ü", Device: iot.MaxDeviceID, Bytes: []byte("\x00{junk\xff"),
 			},
-			ID: iot.LetterID{0: 255, 15: 1}, Source: "sensors/042/data", Received: start.Add(678 * time.Millisecond),
+			ID: iot.DeadLetterID{0: 255, 15: 1}, Source: "sensors/042/data", Received: start.Add(678 * time.Millisecond),
 			TopicDevice: "042", Retained: true, ContentType: "application/x-protobuf",
 			Replay: iot.Replay{At: start.Add(time.Hour), Readings: 3},
 		}
-		nothing := iot.DeadLetter{Rejection: iot.Rejection{Bytes: []byte{}}, ID: iot.LetterID{1}, Received: time.UnixMilli(0).UTC()}
-		long := letter(1, iot.ReasonTooLarge, 1, 0)
+		nothing := iot.DeadLetter{Rejection: iot.Rejection{Bytes: []byte{}}, ID: iot.DeadLetterID{1}, Received: time.UnixMilli(0).UTC()}
+		long := deadLetter(1, iot.ReasonTooLarge, 1, 0)
 		long.Bytes, long.Source = bytes.Repeat([]byte("0123456789abcdef"), 128<<10), strings.Repeat("s", 1<<16-1)
 		insert(t, store, everything, nothing, long)
 		wantFound(t, store, iot.DeadLetterQuery{}, everything, long, nothing)
@@ -33,7 +33,7 @@ var insertTests = []test{
 		wantFound(t, store, iot.DeadLetterQuery{Reason: "any_reason"}, got)
 	}},
 	{"what is stored already is not stored again, and stays as it is", func(t *testing.T, store deadletters.Store) {
-		first, second := letter(1, iot.ReasonInvalidJSON, 1, 0), letter(2, iot.ReasonInvalidJSON, 1, 1)
+		first, second := deadLetter(1, iot.ReasonInvalidJSON, 1, 0), deadLetter(2, iot.ReasonInvalidJSON, 1, 1)
 		insert(t, store, first)
 		mark(t, store, start, 1, first.ID)
 		again := first
@@ -45,10 +45,10 @@ var insertTests = []test{
 		first.Replay = iot.Replay{At: start, Readings: 1}
 		wantFound(t, store, iot.DeadLetterQuery{}, second, first)
 	}},
-	{"several writers of the same letters store each once", func(t *testing.T, store deadletters.Store) {
+	{"several writers of the same dead letters store each once", func(t *testing.T, store deadletters.Store) {
 		var batch []iot.DeadLetter
 		for n := range 50 {
-			batch = append(batch, letter(n, iot.ReasonInvalidJSON, 1, n))
+			batch = append(batch, deadLetter(n, iot.ReasonInvalidJSON, 1, n))
 		}
 		var mu sync.Mutex
 		var writers sync.WaitGroup
@@ -65,12 +65,12 @@ var insertTests = []test{
 			})
 		}
 		writers.Wait()
-		if got := find(t, store, iot.DeadLetterQuery{Limit: iot.MaxPage}).Letters; sum != 50 || len(got) != 50 {
+		if got := find(t, store, iot.DeadLetterQuery{Limit: iot.MaxPage}).DeadLetters; sum != 50 || len(got) != 50 {
 			t.Errorf("%d stored, %d found; want 50", sum, len(got))
 		}
 	}},
 	{"a store that is prepared may be prepared again", func(t *testing.T, store deadletters.Store) {
-		d := letter(1, iot.ReasonInvalidJSON, 1, 0)
+		d := deadLetter(1, iot.ReasonInvalidJSON, 1, 0)
 		insert(t, store, d)
 		if err := store.Prepare(t.Context()); err != nil {
 			t.Fatal(err)
@@ -78,7 +78,7 @@ var insertTests = []test{
 		wantFound(t, store, iot.DeadLetterQuery{}, d)
 	}},
 	{"a call whose context has ended stores nothing", func(t *testing.T, store deadletters.Store) {
-		if _, err := store.InsertDeadLetters(cancelled(t), []iot.DeadLetter{letter(1, iot.ReasonInvalidJSON, 1, 0)}); err == nil {
+		if _, err := store.InsertDeadLetters(cancelled(t), []iot.DeadLetter{deadLetter(1, iot.ReasonInvalidJSON, 1, 0)}); err == nil {
 			t.Error("no error")
 		}
 		wantFound(t, store, iot.DeadLetterQuery{})

@@ -19,7 +19,7 @@ const (
 	fieldReadings = "replayed_readings"
 )
 
-// document is a letter as it stands in the collection.
+// document is a dead letter as it stands in the collection.
 type document struct {
 	ID          string     `bson:"_id"`
 	Reason      string     `bson:"reason"`
@@ -50,9 +50,9 @@ func documentOf(d iot.DeadLetter, now time.Time) document {
 	return doc
 }
 
-// letter returns doc as a letter, and an error where somebody else wrote it.
-func (doc document) letter() (iot.DeadLetter, error) {
-	id, err := iot.ParseLetterID(doc.ID)
+// deadLetter returns doc as a dead letter, and an error where somebody else wrote it.
+func (doc document) deadLetter() (iot.DeadLetter, error) {
+	id, err := iot.ParseDeadLetterID(doc.ID)
 	d := iot.DeadLetter{
 		Rejection: iot.Rejection{Reason: iot.Reason(doc.Reason), Detail: doc.Detail, Device: iot.DeviceID(doc.Device), Bytes: doc.Bytes},
 		ID:        id, Source: doc.Source, Received: doc.Received.UTC(),

@@ -17,7 +17,7 @@ import (
 func millis(t time.Time) bson.DateTime { return bson.DateTime(iot.CeilMillis(t).UnixMilli()) }
 
 // DeadLetter implements iot.DeadLetterStore.
-func (s *Store) DeadLetter(ctx context.Context, id iot.LetterID) (iot.DeadLetter, error) {
+func (s *Store) DeadLetter(ctx context.Context, id iot.DeadLetterID) (iot.DeadLetter, error) {
 	collection, err := s.collection(ctx)
 	if err != nil {
 		return iot.DeadLetter{}, fmt.Errorf("find dead letter: %w", err)
@@ -30,7 +30,7 @@ func (s *Store) DeadLetter(ctx context.Context, id iot.LetterID) (iot.DeadLetter
 	if err != nil {
 		return iot.DeadLetter{}, fmt.Errorf("find dead letter: %w", err)
 	}
-	return doc.letter()
+	return doc.deadLetter()
 }
 
 // FindDeadLetters implements iot.DeadLetterStore.
@@ -38,7 +38,7 @@ func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot
 	rows := int64(q.Limit) + 1 // one more tells whether the walk goes on
 	found, foreign, err := s.page(ctx, q, rows)
 	if err == nil && foreign > 0 && found.Next.IsZero() {
-		found, _, err = s.page(ctx, q, noLimit) // they took the places of letters
+		found, _, err = s.page(ctx, q, noLimit) // they took the places of dead letters
 	}
 	if err != nil {
 		return iot.DeadLetterPage{}, fmt.Errorf("find dead letters: %w", err)
@@ -49,7 +49,7 @@ func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot
 const noLimit = 0 // of the documents that the server returns
 
 // page returns the page for q out of the first documents, at most limit, that it selects, and how many of these
-// were no letters.
+// were no dead letters.
 func (s *Store) page(ctx context.Context, q iot.DeadLetterQuery, limit int64) (_ iot.DeadLetterPage, foreign int, err error) {
 	p, err := page.Of(q)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Store) page(ctx context.Context, q iot.DeadLetterQuery, limit int64) (_
 		err := cursor.Decode(&doc)
 		var d iot.DeadLetter
 		if err == nil {
-			d, err = doc.letter()
+			d, err = doc.deadLetter()
 		}
 		if err != nil {
 			foreign++

@@ -1,7 +1,7 @@
 // Package mongo keeps dead letters in a MongoDB collection, dead_letters, beside the readings: a document per
-// letter, whose _id is its id.
+// dead letter, whose _id is its id.
 //
-// A letter counts as stored when a majority of the replica set has it in its journal. MongoDB removes it by
+// A dead letter counts as stored when a majority of the replica set has it in its journal. MongoDB removes it by
 // itself when its time is over. While the server is away calls fail as package mongodb says, and may be
 // repeated.
 package mongo
@@ -41,7 +41,7 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 		{Keys: newest},
 		{Keys: append(bson.D{{Key: fieldReason, Value: 1}}, newest...)},
 		{Keys: append(bson.D{{Key: fieldDevice, Value: 1}}, newest...)},
-		{Keys: bson.D{{Key: fieldStored, Value: 1}}, Expires: iot.LetterRetention},
+		{Keys: bson.D{{Key: fieldStored, Value: 1}}, Expires: iot.DeadLetterRetention},
 	}}}, nil
 }
 

@@ -75,7 +75,7 @@ func TestCollection(t *testing.T) {
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Run("MongoDB removes a letter 30 days after it was stored", func(t *testing.T) {
+	t.Run("MongoDB removes a dead letter 30 days after it was stored", func(t *testing.T) {
 		specifications, err := db.Collection("dead_letters").Indexes().ListSpecifications(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -87,18 +87,18 @@ func TestCollection(t *testing.T) {
 		}
 		t.Errorf("no index does that: %+v", specifications)
 	})
-	t.Run("what is no letter is passed over", func(t *testing.T) {
+	t.Run("what is no dead letter is passed over", func(t *testing.T) {
 		if _, err := db.Collection("dead_letters").InsertOne(t.Context(), bson.D{{Key: "received_at", Value: time.Now()}}); err != nil {
 			t.Fatal(err)
 		}
 		page, err := store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 10})
-		if err != nil || len(page.Letters) != 0 {
+		if err != nil || len(page.DeadLetters) != 0 {
 			t.Errorf("%+v, %v", page, err)
 		}
 	})
 }
 
-// TestWalkOverForeignDocuments: what other programs have put into the collection, and no letter is, ends no walk.
+// TestWalkOverForeignDocuments: what other programs have put into the collection, and no dead letter is, ends no walk.
 func TestWalkOverForeignDocuments(t *testing.T) {
 	db, uri := database(t)
 	store := openURI(t, uri)
@@ -108,8 +108,8 @@ func TestWalkOverForeignDocuments(t *testing.T) {
 	at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range 9 {
 		received := at.Add(time.Duration(i) * time.Second)
-		letter := iot.DeadLetter{ID: iot.LetterID{byte(i + 1)}, Received: received}
-		if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{letter}); err != nil {
+		deadLetter := iot.DeadLetter{ID: iot.DeadLetterID{byte(i + 1)}, Received: received}
+		if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{deadLetter}); err != nil {
 			t.Fatal(err)
 		}
 		if i%4 < 2 {
@@ -126,16 +126,16 @@ func TestWalkOverForeignDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n += len(page.Letters)
+			n += len(page.DeadLetters)
 			if q.After = page.Next; page.Next.IsZero() {
 				break
 			}
-			if len(page.Letters) != limit {
-				t.Errorf("limit %d: a page of %d in the middle of a walk", limit, len(page.Letters))
+			if len(page.DeadLetters) != limit {
+				t.Errorf("limit %d: a page of %d in the middle of a walk", limit, len(page.DeadLetters))
 			}
 		}
 		if n != 9 {
-			t.Errorf("limit %d: met %d of 9 letters", limit, n)
+			t.Errorf("limit %d: met %d of 9 dead letters", limit, n)
 		}
 	}
 }
@@ -156,13 +156,13 @@ func TestOutage(t *testing.T) {
 				_, err := store.InsertDeadLetters(ctx, make([]iot.DeadLetter, 1))
 				return err
 			},
-			"DeadLetter":       func(ctx context.Context) error { _, err := store.DeadLetter(ctx, iot.LetterID{}); return err },
+			"DeadLetter":       func(ctx context.Context) error { _, err := store.DeadLetter(ctx, iot.DeadLetterID{}); return err },
 			"FindDeadLetters":  func(ctx context.Context) error { _, err := store.FindDeadLetters(ctx, q); return err },
 			"CountDeadLetters": func(ctx context.Context) error { _, err := store.CountDeadLetters(ctx, q); return err },
 			"MarkReplayed": func(ctx context.Context) error {
-				return store.MarkReplayed(ctx, map[iot.LetterID]iot.Replay{{}: {}})
+				return store.MarkReplayed(ctx, map[iot.DeadLetterID]iot.Replay{{}: {}})
 			},
-			"DeleteDeadLetter":  func(ctx context.Context) error { return store.DeleteDeadLetter(ctx, iot.LetterID{}) },
+			"DeleteDeadLetter":  func(ctx context.Context) error { return store.DeleteDeadLetter(ctx, iot.DeadLetterID{}) },
 			"DeleteDeadLetters": func(ctx context.Context) error { _, err := store.DeleteDeadLetters(ctx, q); return err },
 		} {
 			began := time.Now()

@@ -56,7 +56,7 @@ func duplicates(err error) (n int, _ error) {
 }
 
 // MarkReplayed implements iot.DeadLetterStore.
-func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.Replay) error {
+func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.DeadLetterID]iot.Replay) error {
 	if len(replays) == 0 {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.R
 }
 
 // DeleteDeadLetter implements iot.DeadLetterStore.
-func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.LetterID) error {
+func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.DeadLetterID) error {
 	collection, err := s.collection(ctx)
 	if err != nil {
 		return fmt.Errorf("delete dead letter: %w", err)

@@ -14,7 +14,7 @@ import (
 )
 
 // DeadLetter implements iot.DeadLetterStore.
-func (s *Store) DeadLetter(ctx context.Context, id iot.LetterID) (iot.DeadLetter, error) {
+func (s *Store) DeadLetter(ctx context.Context, id iot.DeadLetterID) (iot.DeadLetter, error) {
 	d, err := scan(s.db.Read.QueryRowContext(ctx, `SELECT `+columns+` FROM dead_letters WHERE id = ?`, id[:]))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -101,7 +101,7 @@ func scan(from interface{ Scan(dest ...any) error }) (d iot.DeadLetter, err erro
 	if err != nil {
 		return d, err
 	}
-	d.ID, d.Received = iot.LetterID(id), time.UnixMilli(received).UTC()
+	d.ID, d.Received = iot.DeadLetterID(id), time.UnixMilli(received).UTC()
 	if replayed > 0 {
 		d.Replay.At = time.UnixMilli(replayed).UTC()
 	}

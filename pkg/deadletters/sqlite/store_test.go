@@ -30,18 +30,18 @@ func openFile(t testing.TB, path string) deadletters.Store {
 func TestStore(t *testing.T) { deadletterstest.Run(t, open) }
 
 func TestFile(t *testing.T) {
-	letter := iot.DeadLetter{ID: iot.LetterID{1}, Rejection: iot.Rejection{Bytes: []byte("junk")}, Received: time.UnixMilli(1).UTC()}
+	deadLetter := iot.DeadLetter{ID: iot.DeadLetterID{1}, Rejection: iot.Rejection{Bytes: []byte("junk")}, Received: time.UnixMilli(1).UTC()}
 	path := filepath.Join(t.TempDir(), "readings.db")
 	store := openFile(t, path)
-	if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{letter}); err != nil {
+	if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{deadLetter}); err != nil {
 		t.Fatal(err)
 	}
-	find := func() (ids []iot.LetterID) {
+	find := func() (ids []iot.DeadLetterID) {
 		page, err := store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, d := range page.Letters {
+		for _, d := range page.DeadLetters {
 			ids = append(ids, d.ID)
 		}
 		return ids
@@ -55,18 +55,18 @@ func TestFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := find(); len(got) != 1 {
-			t.Errorf("letters %v", got)
+			t.Errorf("dead letters %v", got)
 		}
 	})
-	t.Run("a letter whose time is over is removed when new ones arrive, and no other", func(t *testing.T) {
+	t.Run("a dead letter whose time is over is removed when new ones arrive, and no other", func(t *testing.T) {
 		db, err := sqlite.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = db.Close() }()
 		insert := func(n byte) {
-			letter.ID = iot.LetterID{n}
-			if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{letter}); err != nil {
+			deadLetter.ID = iot.DeadLetterID{n}
+			if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{deadLetter}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -75,20 +75,20 @@ func TestFile(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		age(iot.LetterRetention - time.Minute)
+		age(iot.DeadLetterRetention - time.Minute)
 		insert(2)
 		if got := find(); len(got) != 2 {
 			t.Errorf("a minute before its time is over: %v", got)
 		}
 		age(2 * time.Minute)
 		insert(3)
-		if got := find(); len(got) != 2 || got[1] != (iot.LetterID{2}) {
+		if got := find(); len(got) != 2 || got[1] != (iot.DeadLetterID{2}) {
 			t.Errorf("a minute after: %v", got)
 		}
 	})
 }
 
-// TestPlans: what is asked for again and again while there are many letters does not read them all.
+// TestPlans: what is asked for again and again while there are many dead letters does not read them all.
 func TestPlans(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "readings.db")
 	openFile(t, path)

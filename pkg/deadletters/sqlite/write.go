@@ -9,7 +9,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// columns are those of the table that make a letter, in the order in which scan has them.
+// columns are those of the table that make a dead letter, in the order in which scan has them.
 const columns = "id, received_at, reason, detail, device_id, source, topic_device_id, retained, content_type, replayed_at, replayed_readings, bytes"
 
 const (
@@ -21,11 +21,11 @@ const (
 )
 
 // InsertDeadLetters implements iot.DeadLetterWriter. After an error nothing of batch is stored. It is here
-// that old letters are removed, so they stay while no new ones arrive.
+// that old dead letters are removed, so they stay while no new ones arrive.
 func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (stored int, err error) {
 	now := time.Now()
 	err = s.db.Transact(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, deleteOld, now.Add(-iot.LetterRetention).UnixMilli()); err != nil {
+		if _, err := tx.ExecContext(ctx, deleteOld, now.Add(-iot.DeadLetterRetention).UnixMilli()); err != nil {
 			return err
 		}
 		for _, d := range batch {
@@ -53,7 +53,7 @@ func replayedAt(r iot.Replay) int64 {
 }
 
 // MarkReplayed implements iot.DeadLetterStore.
-func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.Replay) error {
+func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.DeadLetterID]iot.Replay) error {
 	err := s.db.Transact(ctx, func(tx *sql.Tx) error {
 		for id, r := range replays {
 			if _, err := tx.ExecContext(ctx, markRow, replayedAt(r), r.Readings, id[:]); err != nil {
@@ -69,7 +69,7 @@ func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.LetterID]iot.R
 }
 
 // DeleteDeadLetter implements iot.DeadLetterStore.
-func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.LetterID) error {
+func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.DeadLetterID) error {
 	n, err := affected(s.db.Write.ExecContext(ctx, deleteRow, id[:]))
 	if err != nil {
 		return fmt.Errorf("delete dead letter from %s: %w", s.db.Path, err)

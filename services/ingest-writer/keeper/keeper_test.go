@@ -72,7 +72,7 @@ func TestKeeper(t *testing.T) {
 		first := w.await(t, 2)[0]
 		stop()
 		replay := iot.Replay{At: time.UnixMilli(1), Readings: 1}
-		if err := w.store.MarkReplayed(t.Context(), map[iot.LetterID]iot.Replay{first.ID: replay}); err != nil {
+		if err := w.store.MarkReplayed(t.Context(), map[iot.DeadLetterID]iot.Replay{first.ID: replay}); err != nil {
 			t.Fatal(err)
 		}
 		w.store.forget.Store(false)
@@ -219,7 +219,7 @@ func (w *world) await(t *testing.T, n int) []iot.DeadLetter {
 		}
 		page, err := w.store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 100})
 		if err == nil { // else it is not prepared yet
-			got = page.Letters
+			got = page.DeadLetters
 		}
 	}
 	if len(got) > n {

@@ -109,7 +109,7 @@ func (a *API) listDeadLetters(ctx context.Context, r *request) (*answer, error) 
 	if !page.Next.IsZero() {
 		r.linkNext(page.Next.String())
 	}
-	return encodeList(page.Letters, encodedSize(page.Letters), appendDeadLetter), nil
+	return encodeList(page.DeadLetters, encodedSize(page.DeadLetters), appendDeadLetter), nil
 }
 
 func (a *API) getDeadLetter(ctx context.Context, r *request) (*answer, error) {
@@ -196,12 +196,12 @@ func (a *API) deleteDeadLetters(ctx context.Context, r *request) (*answer, error
 var fixedPaths = map[string]string{"stats": "OPTIONS, GET, HEAD", "replay": "OPTIONS, POST"}
 
 // deadLetterID reads the id in the path. What is no id names nothing, so it is not found.
-func (r *request) deadLetterID() (iot.LetterID, error) {
+func (r *request) deadLetterID() (iot.DeadLetterID, error) {
 	if allow, ok := fixedPaths[r.Param("id")]; ok {
 		r.Response().Header().Set(echo.HeaderAllow, allow)
-		return iot.LetterID{}, echo.ErrMethodNotAllowed
+		return iot.DeadLetterID{}, echo.ErrMethodNotAllowed
 	}
-	id, err := iot.ParseLetterID(r.Param("id"))
+	id, err := iot.ParseDeadLetterID(r.Param("id"))
 	if err != nil {
 		return id, errNotFound
 	}

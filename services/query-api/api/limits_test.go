@@ -95,7 +95,7 @@ func TestRequestLimit(t *testing.T) {
 	} {
 		t.Run("requests wait for one another rather than being in memory all at once: "+tt.path, func(t *testing.T) {
 			s := embedded(t)
-			s.keep(t, iot.DeadLetter{ID: iot.LetterID{15: 1}, Received: time.UnixMilli(1).UTC()})
+			s.keep(t, iot.DeadLetter{ID: iot.DeadLetterID{15: 1}, Received: time.UnixMilli(1).UTC()})
 			a := s.api(t, nil)
 			handler, room := a.Handler(), tt.room(a)
 			if !room.TryAcquire(tt.all - tt.cost + 1) {

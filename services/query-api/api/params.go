@@ -185,8 +185,8 @@ func (p *params) boolean(name string) *bool {
 }
 
 // deadLetterCursor reads where a walk over dead letters goes on.
-func (p *params) deadLetterCursor() iot.LetterCursor {
-	cursor, err := iot.ParseLetterCursor(p.get("cursor"))
+func (p *params) deadLetterCursor() iot.DeadLetterCursor {
+	cursor, err := iot.ParseDeadLetterCursor(p.get("cursor"))
 	if err != nil {
 		p.fail("cursor", msgCursor)
 	}

@@ -86,7 +86,7 @@ func (a *API) replayDeadLetters(ctx context.Context, r *request) (*answer, error
 	if err != nil {
 		return nil, err
 	}
-	outcomes, err := a.Replayer.Replay(ctx, page.Letters)
+	outcomes, err := a.Replayer.Replay(ctx, page.DeadLetters)
 	if err != nil {
 		return nil, err
 	}

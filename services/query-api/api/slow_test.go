@@ -81,7 +81,7 @@ func TestSlowReaders(t *testing.T) {
 			s.insert(t, batch...)
 			s.put(t, batch...)
 			for _, r := range batch[:100] {
-				s.keep(t, iot.DeadLetter{ID: iot.LetterID{byte(r.Device)}, Received: r.At, Rejection: iot.Rejection{Bytes: make([]byte, 2000)}})
+				s.keep(t, iot.DeadLetter{ID: iot.DeadLetterID{byte(r.Device)}, Received: r.At, Rejection: iot.Rejection{Bytes: make([]byte, 2000)}})
 			}
 			a := s.api(t, nil)
 			paths := []string{"/api/readings/?limit=10000", "/api/readings/latest_all/", "/api/dead-letters/"}

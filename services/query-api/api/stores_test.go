@@ -220,7 +220,7 @@ func parseLetters(t testing.TB, lines []byte) []iot.DeadLetter {
 		if err := json.Unmarshal(line, &l); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		id, err := iot.ParseLetterID(l.ID)
+		id, err := iot.ParseDeadLetterID(l.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

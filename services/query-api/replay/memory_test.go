@@ -25,7 +25,7 @@ func TestMemory(t *testing.T) {
 			w.startKafka(t)
 			call := make([]iot.DeadLetter, letters)
 			for i := range call { // they share their bytes
-				call[i] = iot.DeadLetter{Rejection: iot.Rejection{Bytes: []byte(tt.payload)}, ID: iot.LetterID{byte(i)}, TopicDevice: fmt.Sprint(i + 1), Received: noon}
+				call[i] = iot.DeadLetter{Rejection: iot.Rejection{Bytes: []byte(tt.payload)}, ID: iot.DeadLetterID{byte(i)}, TopicDevice: fmt.Sprint(i + 1), Received: noon}
 				call[i].Bytes = call[0].Bytes
 			}
 			grown := heaptest.Watch(t)

@@ -51,7 +51,7 @@ const (
 
 // Outcome is what became of one dead letter.
 type Outcome struct {
-	ID        iot.LetterID
+	ID        iot.DeadLetterID
 	Result    Result
 	Readings  int           // that went to Kafka, where it was replayed
 	Rejection iot.Rejection // the first, where it was rejected
@@ -119,7 +119,7 @@ func (r *Replayer) Replay(ctx context.Context, deadLetters []iot.DeadLetter) ([]
 // finish counts outcomes, and marks the dead letters that were replayed.
 func (r *Replayer) finish(ctx context.Context, outcomes []Outcome) error {
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	replays := map[iot.LetterID]iot.Replay{}
+	replays := map[iot.DeadLetterID]iot.Replay{}
 	unavailable := 0
 	for _, o := range outcomes {
 		r.outcomes.WithLabelValues(string(o.Result)).Inc()

@@ -235,7 +235,7 @@ type world struct {
 // noMarks is a store that cannot mark.
 type noMarks struct{ deadletters.Store }
 
-func (noMarks) MarkReplayed(context.Context, map[iot.LetterID]iot.Replay) error {
+func (noMarks) MarkReplayed(context.Context, map[iot.DeadLetterID]iot.Replay) error {
 	return errors.New("connection refused")
 }
 
@@ -315,7 +315,7 @@ func (w *world) keep(t *testing.T, n int, payload string) iot.DeadLetter {
 	return d
 }
 
-func (w *world) letter(t *testing.T, id iot.LetterID) iot.DeadLetter {
+func (w *world) letter(t *testing.T, id iot.DeadLetterID) iot.DeadLetter {
 	t.Helper()
 	d, err := w.letters.DeadLetter(t.Context(), id)
 	if err != nil {

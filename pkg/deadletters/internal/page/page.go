@@ -21,18 +21,18 @@ func Of(q iot.DeadLetterQuery) (*Page, error) {
 	return &Page{limit: q.Limit}, nil
 }
 
-// Rows is how many letters it takes to fill the page: one more tells whether the walk goes on.
+// Rows is how many dead letters it takes to fill the page: one more tells whether the walk goes on.
 func (p *Page) Rows() int { return p.limit + 1 }
 
-// Add adds the next letter of the walk while there is room for it, and reports whether there may be more. If
-// not, the walk goes on behind the letter that was added before.
+// Add adds the next dead letter of the walk while there is room for it, and reports whether there may be more. If
+// not, the walk goes on behind the dead letter that was added before.
 func (p *Page) Add(d iot.DeadLetter) bool {
-	n := len(p.Letters)
-	if p.bytes += d.ContentBytes(); n > 0 && (n == p.limit || p.bytes > iot.MaxLetterPageBytes) {
-		last := &p.Letters[n-1]
-		p.Next = iot.LetterCursor{Received: last.Received, ID: last.ID}
+	n := len(p.DeadLetters)
+	if p.bytes += d.ContentBytes(); n > 0 && (n == p.limit || p.bytes > iot.MaxDeadLetterPageBytes) {
+		last := &p.DeadLetters[n-1]
+		p.Next = iot.DeadLetterCursor{Received: last.Received, ID: last.ID}
 		return false
 	}
-	p.Letters = append(p.Letters, d)
+	p.DeadLetters = append(p.DeadLetters, d)
 	return true
 }
