@@ -114,6 +114,11 @@ type DeadLetterCursor struct {
 	ID       DeadLetterID
 }
 
+// Cursor returns the place right behind d.
+func (d DeadLetter) Cursor() DeadLetterCursor {
+	return DeadLetterCursor{Received: d.Received, ID: d.ID}
+}
+
 // IsZero reports whether c is the start, or in DeadLetterPage.Next the end, of a walk.
 func (c DeadLetterCursor) IsZero() bool { return c == DeadLetterCursor{} }
 

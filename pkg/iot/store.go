@@ -78,6 +78,9 @@ type Cursor struct {
 	Device DeviceID
 }
 
+// Cursor returns the place right behind r.
+func (r Reading) Cursor() Cursor { return Cursor{At: r.At, Device: r.Device} }
+
 // IsZero reports whether c is the start, or in Page.Next the end, of a walk.
 func (c Cursor) IsZero() bool { return c == Cursor{} }
 

@@ -20,7 +20,7 @@ func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (
 	if len(batch) == 0 {
 		return 0, nil
 	}
-	collection, err := s.collection(ctx)
+	collection, err := s.Driver(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("insert dead letters: %w", err)
 	}
@@ -60,7 +60,7 @@ func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.DeadLetterID]i
 	if len(replays) == 0 {
 		return nil
 	}
-	collection, err := s.collection(ctx)
+	collection, err := s.Driver(ctx)
 	if err != nil {
 		return fmt.Errorf("mark dead letters: %w", err)
 	}
@@ -80,7 +80,7 @@ func (s *Store) MarkReplayed(ctx context.Context, replays map[iot.DeadLetterID]i
 
 // DeleteDeadLetter implements iot.DeadLetterStore.
 func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.DeadLetterID) error {
-	collection, err := s.collection(ctx)
+	collection, err := s.Driver(ctx)
 	if err != nil {
 		return fmt.Errorf("delete dead letter: %w", err)
 	}
@@ -96,7 +96,7 @@ func (s *Store) DeleteDeadLetter(ctx context.Context, id iot.DeadLetterID) error
 
 // DeleteDeadLetters implements iot.DeadLetterStore.
 func (s *Store) DeleteDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (deleted int, err error) {
-	collection, err := s.collection(ctx)
+	collection, err := s.Driver(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("delete dead letters: %w", err)
 	}

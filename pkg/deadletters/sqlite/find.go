@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/telltale-iot/telltale/pkg/deadletters/internal/page"
+	"github.com/telltale-iot/telltale/pkg/internal/page"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
@@ -27,7 +27,7 @@ func (s *Store) DeadLetter(ctx context.Context, id iot.DeadLetterID) (iot.DeadLe
 
 // FindDeadLetters implements iot.DeadLetterStore.
 func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot.DeadLetterPage, error) {
-	p, err := page.Of(q)
+	p, err := page.New[iot.DeadLetter](q.Limit, iot.MaxDeadLetterPageBytes)
 	if err != nil {
 		return iot.DeadLetterPage{}, fmt.Errorf("find dead letters: %w", err)
 	}
@@ -41,7 +41,7 @@ func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot
 	if err != nil {
 		return iot.DeadLetterPage{}, fmt.Errorf("find dead letters in %s: %w", s.db.Path, err)
 	}
-	return p.DeadLetterPage, nil
+	return iot.DeadLetterPage{DeadLetters: p.Items, Next: p.Next}, nil
 }
 
 // CountDeadLetters implements iot.DeadLetterStore.

@@ -180,9 +180,9 @@ func (s *Store) insert(ctx context.Context, readings []pending, ordered bool) (n
 	if err != nil {
 		return 0, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.DB.Timeout)
 	defer cancel()
-	database, err := s.Database(ctx)
+	database, err := s.DB.Database(ctx)
 	if err != nil {
 		return 0, nil, err
 	}

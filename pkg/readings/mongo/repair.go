@@ -56,7 +56,7 @@ func (s *Store) Repair(ctx context.Context, log *slog.Logger, reject func(contex
 	}
 	r := &repairer{Store: s, collection: collection, log: log, told: time.Now(), reject: reject}
 	for _, step := range []func(context.Context) error{
-		r.only(newest).Make, r.mendMoved, r.only(moved).Make, // what the next step needs
+		r.only(newest).Prepare, r.mendMoved, r.only(moved).Prepare, // what the next step needs
 		r.mendPlaces, s.Prepare,
 	} {
 		if err := step(ctx); err != nil {
@@ -75,8 +75,8 @@ type repairer struct {
 	reject     func(context.Context, []Surplus) error
 }
 
-func (r *repairer) only(index mongodb.Index) *mongodb.Indexes {
-	return &mongodb.Indexes{DB: r.DB, Collection: collectionName, Want: []mongodb.Index{index}}
+func (r *repairer) only(index mongodb.Index) *mongodb.Collection {
+	return &mongodb.Collection{DB: r.DB, Name: collectionName, Indexes: []mongodb.Index{index}}
 }
 
 // mendMoved removes readings that were moved, and are there more than once.
@@ -189,7 +189,7 @@ func (r *repairer) decide(ctx context.Context, kept, document bson.Raw) (fate, e
 	case reading.Origin == 0:
 		return isRejected, nil
 	}
-	at, err := r.taken.Next(place.Device, place.At.UnixMilli()+1, r.lister(ctx, place.Device))
+	at, err := r.occupied.NextFree(place.Device, place.At.UnixMilli()+1, r.lister(ctx, place.Device))
 	if err != nil {
 		return stays, err
 	}

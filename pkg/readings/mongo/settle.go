@@ -13,7 +13,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
-	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -81,7 +80,7 @@ func (s *Store) plan(ctx context.Context, rest []pending, result *iot.Inserted) 
 		case r.Origin != 0:
 			at := max(k.at, latest[r.Device]) + 1
 			for isPlanned = true; isPlanned; {
-				if at, err = s.taken.Next(r.Device, at, s.lister(ctx, r.Device)); err != nil {
+				if at, err = s.occupied.NextFree(r.Device, at, s.lister(ctx, r.Device)); err != nil {
 					return p, err
 				}
 				if _, isPlanned = planned[key{r.Device, at}]; isPlanned {
@@ -149,7 +148,7 @@ func (s *Store) stored(ctx context.Context, readings []pending) (documents map[k
 	documents = make(map[key]bson.Raw, len(readings))
 	total := 0
 	for _, device := range slices.Sorted(maps.Keys(times)) {
-		err := s.find(ctx, collection, bson.D{
+		err := s.DB.Find(ctx, collection, bson.D{
 			{Key: fieldDevice, Value: int64(device)},
 			{Key: fieldAt, Value: bson.D{{Key: "$in", Value: times[device]}}},
 		}, func(document bson.Raw) (more bool) {
@@ -186,7 +185,7 @@ func (s *Store) moved(ctx context.Context, readings []pending, stored map[key]bs
 	if err != nil {
 		return nil, err
 	}
-	return moved, s.find(ctx, collection, bson.D{{Key: fieldMoved, Value: bson.D{{Key: "$in", Value: identities}}}},
+	return moved, s.DB.Find(ctx, collection, bson.D{{Key: fieldMoved, Value: bson.D{{Key: "$in", Value: identities}}}},
 		func(document bson.Raw) (more bool) {
 			r := original(document)
 			moved[identify(&r)] = true
@@ -194,7 +193,7 @@ func (s *Store) moved(ctx context.Context, readings []pending, stored map[key]bs
 		})
 }
 
-// lister returns what taken.Stretches asks for of device. The index alone answers.
+// lister returns what occupied.Ranges asks for of device. The index alone answers.
 func (s *Store) lister(ctx context.Context, device iot.DeviceID) func(from int64, limit int) ([]int64, error) {
 	return func(from int64, limit int) ([]int64, error) {
 		collection, err := s.durable(ctx)
@@ -202,7 +201,7 @@ func (s *Store) lister(ctx context.Context, device iot.DeviceID) func(from int64
 			return nil, err
 		}
 		times := make([]int64, 0, limit)
-		err = s.find(ctx, collection, bson.D{
+		err = s.DB.Find(ctx, collection, bson.D{
 			{Key: fieldDevice, Value: int64(device)},
 			{Key: fieldAt, Value: bson.D{{Key: "$gte", Value: bson.DateTime(from)}}},
 		}, func(document bson.Raw) (more bool) {
@@ -235,7 +234,7 @@ func (s *Store) replace(ctx context.Context, r replacement) (pending, error) {
 	if err != nil {
 		return pending{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.DB.Timeout)
 	defer cancel()
 	result, err := collection.ReplaceOne(ctx, bson.D{
 		{Key: fieldDevice, Value: int64(place.device)},
@@ -264,7 +263,7 @@ func (s *Store) forgetDisplaced(ctx context.Context, place key) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.DB.Timeout)
 	defer cancel()
 	_, err = collection.UpdateOne(ctx, bson.D{
 		{Key: fieldDevice, Value: int64(place.device)},
@@ -276,13 +275,9 @@ func (s *Store) forgetDisplaced(ctx context.Context, place key) error {
 // durable is the collection without what may be rolled back, read from the primary and written to a majority,
 // whatever the URI says.
 func (s *Store) durable(ctx context.Context) (*mongo.Collection, error) {
-	collection, err := s.collection(ctx)
+	collection, err := s.Driver(ctx)
 	if err != nil {
 		return nil, err
 	}
-	journaled := writeconcern.Majority()
-	journaled.Journal = new(bool)
-	*journaled.Journal = true
-	return collection.Clone(options.Collection().SetReadConcern(readconcern.Majority()).
-		SetReadPreference(readpref.Primary()).SetWriteConcern(journaled)), nil
+	return collection.Clone(options.Collection().SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary())), nil
 }

@@ -22,18 +22,16 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
-	"github.com/telltale-iot/telltale/pkg/readings/internal/taken"
+	"github.com/telltale-iot/telltale/pkg/readings/internal/occupied"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Store is a readings.Store.
 type Store struct {
-	*mongodb.DB
-	indexes  mongodb.Indexes
-	prepared atomic.Bool
+	*mongodb.Collection
 	looking  singleflight.Group
 	looked   atomic.Int64 // when the unique indexes were last there, in Unix ms; 0: look again
-	taken    taken.Stretches
+	occupied occupied.Ranges
 	maxBytes int // maxStoredBytes, and less in tests
 }
 
@@ -58,9 +56,9 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{DB: db, maxBytes: maxStoredBytes, indexes: mongodb.Indexes{DB: db, Collection: collectionName, Want: []mongodb.Index{
-		unique, moved, newest,
-	}}}, nil
+	return &Store{maxBytes: maxStoredBytes, Collection: &mongodb.Collection{
+		DB: db, Name: collectionName, Indexes: []mongodb.Index{unique, moved, newest},
+	}}, nil
 }
 
 // The unique index serves the readings of one device, newest first, the other one those of all.
@@ -74,21 +72,11 @@ var (
 // Prepare creates the indexes that are missing. That fails where readings of the same device and time are
 // stored already.
 func (s *Store) Prepare(ctx context.Context) error {
-	s.prepared.Store(true)
-	err := s.indexes.Make(ctx)
+	err := s.Collection.Prepare(ctx)
 	if mongo.IsDuplicateKeyError(err) {
 		return fmt.Errorf("%w; ingest-writer repair mends a collection that holds readings twice", err)
 	}
 	return err
-}
-
-// Check is nil when the server answers and, of a replica set, there is a primary; of a prepared store, when all
-// indexes are there, too.
-func (s *Store) Check(ctx context.Context) error {
-	if !s.prepared.Load() {
-		return s.DB.Check(ctx)
-	}
-	return s.indexes.Check(ctx)
 }
 
 // guarded is nil when the unique indexes are there, or were a moment ago. Calls share a look.
@@ -97,11 +85,11 @@ func (s *Store) guarded(ctx context.Context) error {
 		return nil
 	}
 	result := s.looking.DoChan("", func() (any, error) {
-		err := s.indexes.CheckUnique(context.WithoutCancel(ctx))
+		err := s.CheckUnique(context.WithoutCancel(ctx))
 		if err == nil {
 			s.looked.Store(time.Now().UnixMilli())
 		} else {
-			s.taken.Forget() // what it has seen may not be there any more
+			s.occupied.Forget() // what it has seen may not be there any more
 		}
 		return nil, err
 	})
@@ -111,12 +99,4 @@ func (s *Store) guarded(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-func (s *Store) collection(ctx context.Context) (*mongo.Collection, error) {
-	database, err := s.Database(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return database.Collection(collectionName), nil
 }

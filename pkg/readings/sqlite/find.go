@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/telltale-iot/telltale/pkg/internal/page"
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/readings/internal/walk"
+	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
@@ -23,17 +24,17 @@ const (
 
 // FindReadings implements iot.ReadingReader. Damaged rows are left out, and reported.
 func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page, error) {
-	span, err := walk.RangeOf(q)
+	p, err := page.New[iot.Reading](q.Limit, iot.MaxPageBytes)
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
-	page := walk.PageOf(q)
-	before := position{span.End, int64(span.EndDevice)}
+	times := timerange.Of(q)
+	before := position{times.End, int64(times.EndDevice)}
 	var rows *sql.Rows
 	if q.Device != 0 {
-		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Device, span.From, span.EndFor(q.Device))
+		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Device, times.From, times.EndFor(q.Device))
 	} else {
-		rows, err = s.db.Read.QueryContext(ctx, selectOfAll, span.From, span.End, span.EndDevice)
+		rows, err = s.db.Read.QueryContext(ctx, selectOfAll, times.From, times.End, times.EndDevice)
 	}
 	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
 		v, err := scan(rows)
@@ -41,23 +42,23 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 			return false, err
 		}
 		r, err := v.reading()
-		if p := (position{r.At.UnixMilli(), int64(r.Device)}); err == nil {
-			if !p.precedes(before) || p.timestamp < span.From || q.Device != 0 && r.Device != q.Device {
+		if at := (position{r.At.UnixMilli(), int64(r.Device)}); err == nil {
+			if !at.precedes(before) || at.timestamp < times.From || q.Device != 0 && r.Device != q.Device {
 				err = errMisplaced
 			} else {
-				before = p
+				before = at
 			}
 		}
 		if err != nil {
 			s.report(&v, err)
 			return true, nil
 		}
-		return page.Add(r), nil
+		return p.Add(r), nil
 	})
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings in %s: %w", s.db.Path, err)
 	}
-	return page.Page, nil
+	return iot.Page{Readings: p.Items, Next: p.Next}, nil
 }
 
 // position is where a row is in the order of the table.

@@ -96,7 +96,7 @@ func (s *Store) insert(ctx context.Context, calls []*insertion) error {
 		return nil
 	})
 	if err != nil {
-		s.taken.Forget() // what it has seen may not be there any more
+		s.occupied.Forget() // what it has seen may not be there any more
 	}
 	return err
 }
@@ -201,12 +201,12 @@ func (s *Store) settle(tx *sql.Tx, r *iot.Reading) (int64, error) {
 
 // nextFree returns the first millisecond behind that of r at which its device has no reading.
 func (s *Store) nextFree(tx *sql.Tx, r *iot.Reading) (int64, error) {
-	return s.taken.Next(r.Device, r.At.UnixMilli(), func(from int64, limit int) ([]int64, error) {
+	return s.occupied.NextFree(r.Device, r.At.UnixMilli(), func(from int64, limit int) ([]int64, error) {
 		return listTaken(tx, r.Device, from, limit)
 	})
 }
 
-// listTaken is what taken.Stretches asks for.
+// listTaken is what occupied.Ranges asks for.
 func listTaken(tx *sql.Tx, device iot.DeviceID, from int64, limit int) (times []int64, err error) {
 	rows, err := tx.Query(selectTaken, int64(device), from, limit)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"sync"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/readings/internal/taken"
+	"github.com/telltale-iot/telltale/pkg/readings/internal/occupied"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
@@ -27,7 +27,7 @@ type Store struct {
 	db   *sqlite.DB
 	turn chan struct{} // filled by the call that writes
 	// For the call that writes.
-	taken taken.Stretches
+	occupied occupied.Ranges
 
 	mu      sync.Mutex
 	waiting []*insertion

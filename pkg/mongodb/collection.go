@@ -6,18 +6,19 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
-// makeTimeout is how long making an index may take: long where there is a lot of data.
-const makeTimeout = time.Hour
-
-// codeNamespaceNotFound is the server's word for a collection that is not there.
-const codeNamespaceNotFound = 26
+const (
+	prepareTimeout        = time.Hour // making an index takes long where there is a lot of data
+	codeNamespaceNotFound = 26        // the server's word for a collection that is not there
+)
 
 // ErrNoIndex is that a collection lacks an index, as one does that was dropped, lost with the server's disk, or
 // restored without.
@@ -31,79 +32,98 @@ type Index struct {
 	Expires time.Duration // a document is removed that long after the time in its field; 0: never
 }
 
-// Indexes are those that a collection must have.
-type Indexes struct {
-	DB         *DB
-	Collection string
-	Want       []Index
+// Collection is a collection of a database, and the indexes that it must have.
+type Collection struct {
+	DB      *DB
+	Name    string
+	Indexes []Index
+
+	prepared atomic.Bool
 }
 
-// Check is nil when the collection has all of them, and ErrNoIndex where it lacks one. One that is still being
-// built is missing: it refuses nothing yet.
-func (x *Indexes) Check(ctx context.Context) error {
-	return x.check(ctx, checkTimeout, func(Index) bool { return true })
+// Driver returns the driver's collection. What is written through it is in the journals of a majority of the replica
+// set, or it is an error, whatever the URI says.
+func (c *Collection) Driver(ctx context.Context) (*mongo.Collection, error) {
+	database, err := c.DB.Database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	journal := true
+	concern := &writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journal}
+	return database.Collection(c.Name, options.Collection().SetWriteConcern(concern)), nil
 }
 
-// CheckUnique is Check for those that keep documents from being stored twice.
-func (x *Indexes) CheckUnique(ctx context.Context) error {
-	return x.check(ctx, x.DB.Timeout, func(i Index) bool { return i.Unique })
-}
-
-func (x *Indexes) check(ctx context.Context, within time.Duration, needed func(Index) bool) error {
-	missing, err := x.missing(ctx, within)
+// Prepare makes the indexes that are missing.
+func (c *Collection) Prepare(ctx context.Context) error {
+	c.prepared.Store(true)
+	missing, err := c.missing(ctx, checkTimeout) // an outage shows at once, while what follows may take long
 	if err != nil {
 		return err
 	}
-	if n := slices.IndexFunc(missing, needed); n >= 0 {
-		return fmt.Errorf("%s: %w", x.describe(missing[n]), ErrNoIndex)
-	}
-	return nil
-}
-
-// Make makes those that are missing.
-func (x *Indexes) Make(ctx context.Context) error {
-	missing, err := x.missing(ctx, checkTimeout) // an outage shows at once, while what follows may take long
+	collection, err := c.Driver(ctx)
 	if err != nil {
 		return err
 	}
-	database, err := x.DB.Database(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	for _, index := range missing {
 		// Left to itself, the driver gives it the name that every driver would.
-		if _, err := database.Collection(x.Collection).Indexes().CreateOne(ctx, index.model()); err != nil {
-			return fmt.Errorf("create %s: %w", x.describe(index), err)
+		if _, err := collection.Indexes().CreateOne(ctx, index.model()); err != nil {
+			return fmt.Errorf("create %s: %w", c.describe(index), err)
 		}
 	}
 	return nil
 }
 
+// Check is nil when the server answers and, of a replica set, there is a primary. Once Prepare was called, all
+// indexes must be there, too: ErrNoIndex says which is not. One that is still being built is missing: it refuses
+// nothing yet.
+func (c *Collection) Check(ctx context.Context) error {
+	if !c.prepared.Load() {
+		return c.DB.Check(ctx)
+	}
+	return c.checkIndexes(ctx, checkTimeout, func(Index) bool { return true })
+}
+
+// CheckUnique is nil when the indexes are there that keep documents from being stored twice, and else ErrNoIndex.
+func (c *Collection) CheckUnique(ctx context.Context) error {
+	return c.checkIndexes(ctx, c.DB.Timeout, func(i Index) bool { return i.Unique })
+}
+
+func (c *Collection) checkIndexes(ctx context.Context, within time.Duration, needed func(Index) bool) error {
+	missing, err := c.missing(ctx, within)
+	if err != nil {
+		return err
+	}
+	if n := slices.IndexFunc(missing, needed); n >= 0 {
+		return fmt.Errorf("%s: %w", c.describe(missing[n]), ErrNoIndex)
+	}
+	return nil
+}
+
 // missing asks the primary for the indexes, and returns those that are not there.
-func (x *Indexes) missing(ctx context.Context, within time.Duration) ([]Index, error) {
-	ctx, cancel := context.WithTimeout(ctx, min(x.DB.Timeout, within))
+func (c *Collection) missing(ctx context.Context, within time.Duration) ([]Index, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(c.DB.Timeout, within))
 	defer cancel()
-	database, err := x.DB.Database(ctx)
+	database, err := c.DB.Database(ctx)
 	if err != nil {
 		return nil, err
 	}
 	answer, err := database.RunCommand(ctx, bson.D{
-		{Key: "listIndexes", Value: x.Collection},
+		{Key: "listIndexes", Value: c.Name},
 		{Key: "includeBuildUUIDs", Value: true}, // else one that is being built looks like any other
 	}).Raw()
 	var refused mongo.CommandError
 	if errors.As(err, &refused) && refused.Code == codeNamespaceNotFound {
-		return x.Want, nil
+		return c.Indexes, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at the indexes of %s.%s: %w", x.DB.Name, x.Collection, err)
+		return nil, fmt.Errorf("look at the indexes of %s.%s: %w", c.DB.Name, c.Name, err)
 	}
 	batch, _ := answer.Lookup("cursor", "firstBatch").ArrayOK() // all of them: a collection has 64 at most
 	listed, _ := batch.Values()
 	var missing []Index
-	for _, index := range x.Want {
+	for _, index := range c.Indexes {
 		if !index.among(listed) {
 			missing = append(missing, index)
 		}
@@ -111,7 +131,10 @@ func (x *Indexes) missing(ctx context.Context, within time.Duration) ([]Index, e
 	return missing, nil
 }
 
-func (x *Indexes) describe(index Index) string {
+// Close closes the database.
+func (c *Collection) Close() error { return c.DB.Close() }
+
+func (c *Collection) describe(index Index) string {
 	var fields []string
 	for _, key := range index.Keys {
 		fields = append(fields, key.Key)
@@ -120,7 +143,7 @@ func (x *Indexes) describe(index Index) string {
 	if index.Unique {
 		kind = "unique index"
 	}
-	return fmt.Sprintf("%s (%s) of %s.%s", kind, strings.Join(fields, ", "), x.DB.Name, x.Collection)
+	return fmt.Sprintf("%s (%s) of %s.%s", kind, strings.Join(fields, ", "), c.DB.Name, c.Name)
 }
 
 func (i Index) model() mongo.IndexModel {

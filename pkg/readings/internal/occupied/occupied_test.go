@@ -1,4 +1,4 @@
-package taken
+package occupied
 
 import (
 	"errors"
@@ -29,16 +29,16 @@ func (s *store) list(from int64, limit int) (times []int64, err error) {
 	return times, nil
 }
 
-func TestNext(t *testing.T) {
-	next := func(t *testing.T, s *Stretches, in *store, at, want int64) {
+func TestNextFree(t *testing.T) {
+	next := func(t *testing.T, s *Ranges, in *store, at, want int64) {
 		t.Helper()
-		if got, err := s.Next(1, at, in.list); got != want || err != nil {
+		if got, err := s.NextFree(1, at, in.list); got != want || err != nil {
 			t.Errorf("the next free one from %d on is %d, %v; want %d", at, got, err, want)
 		}
 	}
 	t.Run("is the first that is free", func(t *testing.T) {
 		in := &store{taken: map[int64]bool{}}
-		var s Stretches
+		var s Ranges
 		next(t, &s, in, 7, 7)
 		for _, at := range []int64{7, 8, 10, 12} {
 			in.add(at)
@@ -51,15 +51,15 @@ func TestNext(t *testing.T) {
 		in.add(11)
 		next(t, &s, in, 7, 13)
 	})
-	t.Run("is found over a long stretch, and each reading looked at but once", func(t *testing.T) {
+	t.Run("is found over a long range, and each reading looked at but once", func(t *testing.T) {
 		in := &store{taken: map[int64]bool{}}
-		var s Stretches
+		var s Ranges
 		const n = 100_000
 		for at := range int64(n) {
 			in.add(at)
 		}
 		for at := range int64(n) { // as many more, which all collide
-			got, err := s.Next(1, at, in.list)
+			got, err := s.NextFree(1, at, in.list)
 			if err != nil || got != n+at {
 				t.Fatalf("for %d it is %d, %v; want %d", at, got, err, n+at)
 			}
@@ -70,17 +70,17 @@ func TestNext(t *testing.T) {
 		}
 	})
 	t.Run("is not known while the store is away", func(t *testing.T) {
-		var s Stretches
+		var s Ranges
 		away := errors.New("away")
-		if _, err := s.Next(1, 0, func(int64, int) ([]int64, error) { return nil, away }); !errors.Is(err, away) {
+		if _, err := s.NextFree(1, 0, func(int64, int) ([]int64, error) { return nil, away }); !errors.Is(err, away) {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("needs no more memory for more devices than there is", func(t *testing.T) {
 		in := &store{taken: map[int64]bool{}}
-		var s Stretches
+		var s Ranges
 		for device := range iot.DeviceID(maxDevices + 10) {
-			if _, err := s.Next(device+1, 0, in.list); err != nil || len(s.all) > maxDevices {
+			if _, err := s.NextFree(device+1, 0, in.list); err != nil || len(s.all) > maxDevices {
 				t.Fatalf("%d devices are remembered, %v", len(s.all), err)
 			}
 		}
