@@ -91,13 +91,13 @@ type DeadLetterQuery struct {
 	To       time.Time        // only with Received < To
 	Replayed *bool            // only those that were replayed, or were not
 	Limit    int              // 1 to MaxPage
-	After    DeadLetterCursor // only what comes after it in the order of the walk
+	After    DeadLetterCursor // only what comes after it in the order of the listing
 }
 
-// DeadLetterPage is a part of a walk, newest first.
+// DeadLetterPage is a part of a listing, newest first.
 type DeadLetterPage struct {
 	DeadLetters []DeadLetter
-	Next        DeadLetterCursor // where the next page starts; zero at the end of the walk
+	Next        DeadLetterCursor // where the next page starts; zero at the end of the listing
 }
 
 // ReasonCount is the number of dead letters with one reason.
@@ -107,7 +107,7 @@ type ReasonCount struct {
 	Replayed int64 // of them
 }
 
-// DeadLetterCursor is a place in a walk over dead letters, as Cursor is in one over readings: right behind the
+// DeadLetterCursor is a place in a listing of dead letters, as Cursor is in one of readings: right behind the
 // dead letter that it names. The zero DeadLetterCursor is the start.
 type DeadLetterCursor struct {
 	Received time.Time
@@ -119,7 +119,7 @@ func (d DeadLetter) Cursor() DeadLetterCursor {
 	return DeadLetterCursor{Received: d.Received, ID: d.ID}
 }
 
-// IsZero reports whether c is the start, or in DeadLetterPage.Next the end, of a walk.
+// IsZero reports whether c is the start, or in DeadLetterPage.Next the end, of a listing.
 func (c DeadLetterCursor) IsZero() bool { return c == DeadLetterCursor{} }
 
 // String returns c in a form that is opaque to clients and safe in a URL; "" for the zero DeadLetterCursor.

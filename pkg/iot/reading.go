@@ -112,7 +112,7 @@ const MaxAhead = 5 * time.Minute
 
 // Metric returns the value of the metric called name, and whether there is one.
 func (r Reading) Metric(name string) (float64, bool) {
-	for _, m := range r.Metrics { // a handful: no search tree beats a walk
+	for _, m := range r.Metrics { // a handful: no search tree beats looking at each
 		if m.Name == name {
 			return m.Value, true
 		}

@@ -55,13 +55,13 @@ type ReadingQuery struct {
 	From   time.Time // only with From <= At
 	To     time.Time // only with At < To
 	Limit  int       // 1 to MaxPage
-	After  Cursor    // only what comes after it in the order of the walk
+	After  Cursor    // only what comes after it in the order of the listing
 }
 
-// Page is a part of a walk, newest first.
+// Page is a part of a listing, newest first.
 type Page struct {
 	Readings []Reading
-	Next     Cursor // where the next page starts; zero at the end of the walk
+	Next     Cursor // where the next page starts; zero at the end of the listing
 }
 
 // DeviceCount is the number of stored readings of one device. Lists of it ascend by device.
@@ -70,9 +70,9 @@ type DeviceCount struct {
 	Count  int64
 }
 
-// Cursor is a place in a walk over readings, newest first: right behind the reading that it names. Since
+// Cursor is a place in a listing of readings, newest first: right behind the reading that it names. Since
 // it names a reading and not a number of rows, readings that arrive meanwhile are neither missed (where
-// they come later in the walk) nor repeated. The zero Cursor is the start.
+// they come later in the listing) nor repeated. The zero Cursor is the start.
 type Cursor struct {
 	At     time.Time
 	Device DeviceID
@@ -81,7 +81,7 @@ type Cursor struct {
 // Cursor returns the place right behind r.
 func (r Reading) Cursor() Cursor { return Cursor{At: r.At, Device: r.Device} }
 
-// IsZero reports whether c is the start, or in Page.Next the end, of a walk.
+// IsZero reports whether c is the start, or in Page.Next the end, of a listing.
 func (c Cursor) IsZero() bool { return c == Cursor{} }
 
 // String returns c in a form that is opaque to clients and safe in a URL; "" for the zero Cursor.

@@ -27,7 +27,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"insert", insertTests},
 		{"find", findTests},
-		{"walk", walkTests},
+		{"pages", pageTests},
 		{"change", changeTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -75,7 +75,20 @@ var insertTests = []test{
 		if err := store.Prepare(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		if err := store.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
 		wantFound(t, store, iot.DeadLetterQuery{}, d)
+	}},
+	{"the batch is not kept, and what is found is the caller's", func(t *testing.T, store deadletters.Store) {
+		batch := []iot.DeadLetter{deadLetter(1, iot.ReasonInvalidJSON, 1, 0), deadLetter(2, iot.ReasonInvalidJSON, 1, 1)}
+		insert(t, store, batch...)
+		clear(batch[0].Bytes)
+		found := find(t, store, iot.DeadLetterQuery{Limit: 10}).DeadLetters
+		for i := range found {
+			clear(found[i].Bytes)
+		}
+		wantFound(t, store, iot.DeadLetterQuery{}, deadLetter(2, iot.ReasonInvalidJSON, 1, 1), deadLetter(1, iot.ReasonInvalidJSON, 1, 0))
 	}},
 	{"a call whose context has ended stores nothing", func(t *testing.T, store deadletters.Store) {
 		if _, err := store.InsertDeadLetters(cancelled(t), []iot.DeadLetter{deadLetter(1, iot.ReasonInvalidJSON, 1, 0)}); err == nil {

@@ -98,8 +98,8 @@ func TestCollection(t *testing.T) {
 	})
 }
 
-// TestWalkOverForeignDocuments: what other programs have put into the collection, and no dead letter is, ends no walk.
-func TestWalkOverForeignDocuments(t *testing.T) {
+// TestForeignDocuments: what other programs have put into the collection, and no dead letter is, ends no listing.
+func TestForeignDocuments(t *testing.T) {
 	db, uri := database(t)
 	store := openURI(t, uri)
 	if err := store.Prepare(t.Context()); err != nil {
@@ -131,7 +131,7 @@ func TestWalkOverForeignDocuments(t *testing.T) {
 				break
 			}
 			if len(page.DeadLetters) != limit {
-				t.Errorf("limit %d: a page of %d in the middle of a walk", limit, len(page.DeadLetters))
+				t.Errorf("limit %d: a page of %d in the middle of a listing", limit, len(page.DeadLetters))
 			}
 		}
 		if n != 9 {

@@ -39,8 +39,8 @@ type test struct {
 // long is a time to live that does not end during a test.
 const long = time.Hour
 
-// patience is how long a test waits for what must happen soon.
-const patience = 10 * time.Second
+// maxWait is how long a test waits for what must happen soon.
+const maxWait = 10 * time.Second
 
 // base is when readings were measured; how long ago does not matter to a cache. It is before the time of
 // synctest's clock.
@@ -109,7 +109,7 @@ func checkNone(t *testing.T, c latest.Cache, id iot.DeviceID) {
 func awaitExpiry(t *testing.T, c latest.Cache, id iot.DeviceID, due time.Time) {
 	t.Helper()
 	const step = 5 * time.Millisecond
-	for deadline := due.Add(patience); ; time.Sleep(step) {
+	for deadline := due.Add(maxWait); ; time.Sleep(step) {
 		_, err := c.Latest(t.Context(), id)
 		switch {
 		case errors.Is(err, iot.ErrNotFound):
@@ -120,7 +120,7 @@ func awaitExpiry(t *testing.T, c latest.Cache, id iot.DeviceID, due time.Time) {
 		case err != nil:
 			t.Fatalf("Latest(%d): %v", id, err)
 		case time.Now().After(deadline):
-			t.Fatalf("the reading of device %d was still there %v late", id, patience)
+			t.Fatalf("the reading of device %d was still there %v late", id, maxWait)
 		}
 	}
 }

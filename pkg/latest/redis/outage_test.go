@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/internal/proxytest"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest/redis"
 )
 
-// patience is how long anything may take, whatever the server does.
-const patience = 5 * time.Second
+// maxWait is how long anything may take, whatever the server does.
+const maxWait = 5 * time.Second
 
 // calls are all that a cache can be asked for.
 func calls(t *testing.T, c *redis.Cache) map[string]func() error {
@@ -35,7 +36,7 @@ func checkAllFail(t *testing.T, c *redis.Cache) {
 		all.Go(func() {
 			start := time.Now()
 			err := call()
-			if took := time.Since(start); err == nil || took > patience {
+			if took := time.Since(start); err == nil || took > maxWait {
 				t.Errorf("%s: %v after %v", name, err, took)
 			}
 		})
@@ -66,33 +67,32 @@ func TestOutage(t *testing.T) {
 
 	t.Run("a server that is away at the start is used once it is there", func(t *testing.T) {
 		server := serverURL(t)
-		free := listen(t, "127.0.0.1:0")
-		addr := free.Addr().String()
-		_ = free.Close()
-
-		c := open(t, at(server, addr))
+		proxy := proxytest.New(t, server.Host)
+		proxy.Cut()
+		c := open(t, at(server, proxy.Address))
 		checkAllFail(t, c)
-		newProxy(t, addr, server.Host)
+		proxy.Mend(t)
 		awaitBack(t, c)
 	})
 
 	t.Run("a server that hangs makes calls fail within 5 s, and is used once it is back", func(t *testing.T) {
 		server := serverURL(t)
-		p := newProxy(t, "127.0.0.1:0", server.Host)
-		c := open(t, at(server, p.addr()))
+		proxy := proxytest.New(t, server.Host)
+		c := open(t, at(server, proxy.Address))
 		put(t, c, reading(1, 1))
-		p.hang()
+		resume := proxy.Hang(t)
 		checkAllFail(t, c)
-		p.resume()
+		resume()
 		awaitBack(t, c)
 	})
 
 	t.Run("a server that drops its connections is used again", func(t *testing.T) {
 		server := serverURL(t)
-		p := newProxy(t, "127.0.0.1:0", server.Host)
-		c := open(t, at(server, p.addr()))
+		proxy := proxytest.New(t, server.Host)
+		c := open(t, at(server, proxy.Address))
 		put(t, c, reading(1, 1))
-		p.drop()
+		proxy.Cut()
+		proxy.Mend(t)
 		awaitBack(t, c)
 	})
 }
@@ -112,69 +112,4 @@ func listen(t *testing.T, addr string) net.Listener {
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	return l
-}
-
-// proxy passes connections on to a server, and can hang or drop them.
-type proxy struct {
-	listener net.Listener
-	server   string
-	flow     sync.RWMutex // held for writing while everything hangs
-
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func newProxy(t *testing.T, addr, server string) *proxy {
-	t.Helper()
-	p := &proxy{listener: listen(t, addr), server: server}
-	go p.accept()
-	t.Cleanup(p.drop)
-	return p
-}
-
-func (p *proxy) addr() string { return p.listener.Addr().String() }
-func (p *proxy) hang()        { p.flow.Lock() }
-func (p *proxy) resume()      { p.flow.Unlock() }
-
-func (p *proxy) drop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.conns {
-		_ = c.Close()
-	}
-	p.conns = nil
-}
-
-func (p *proxy) accept() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("tcp", p.server)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns = append(p.conns, client, server)
-		p.mu.Unlock()
-		go p.pass(server, client)
-		go p.pass(client, server)
-	}
-}
-
-// pass copies until one side closes, then closes both.
-func (p *proxy) pass(dst, src net.Conn) {
-	defer func() { _ = dst.Close(); _ = src.Close() }()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := src.Read(buf)
-		p.flow.RLock()
-		_, writeErr := dst.Write(buf[:n])
-		p.flow.RUnlock()
-		if err != nil || writeErr != nil {
-			return
-		}
-	}
 }

@@ -42,7 +42,7 @@ func serverURL(t *testing.T) *url.URL {
 			client.WriteBulk(info)
 			return true
 		case "EVALSHA", "EVAL", "GET":
-			server.SetTime(time.Now()) // stands still meanwhile; each move costs it a walk over all keys
+			server.SetTime(time.Now()) // stands still meanwhile; each move costs it a look at all keys
 		}
 		return false
 	})

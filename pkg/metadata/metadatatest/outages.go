@@ -6,49 +6,50 @@ import (
 	"testing"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/internal/proxytest"
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// RunOutages tests stores that speak to a server, through a line that is cut and that hangs. empty is as in
+// RunOutages tests stores that speak to a server, through a proxy that cuts connections and hangs. empty is as in
 // Run.
 func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 	for _, p := range []struct {
 		name string
-		test func(t *testing.T, db *database, line *line)
+		test func(t *testing.T, db *database, proxy *proxytest.Proxy)
 	}{
-		{"a store opens while its server is away, and works when it is back", func(t *testing.T, db *database, line *line) {
-			line.cut()
+		{"a store opens while its server is away, and works when it is back", func(t *testing.T, db *database, proxy *proxytest.Proxy) {
+			proxy.Cut()
 			s := db.open()
 			wantOutage(t, s.Check(t.Context()))
 			wantOutage(t, s.Prepare(t.Context()))
-			line.mend(t)
+			proxy.Mend(t)
 			if err := s.Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			newUser(t, s, "ann")
 		}},
-		{"a line that is cut fails every call, and the store goes on when it is mended", func(t *testing.T, db *database, line *line) {
+		{"a network that is cut fails every call, and the store goes on when it is back", func(t *testing.T, db *database, proxy *proxytest.Proxy) {
 			s := db.prepared()
 			ann := newUser(t, s, "ann")
 			concurrently(t, 8, func(ctx context.Context, i int) error { // several connections, idle then
 				_, err := s.User(ctx, ann.ID)
 				return err
 			})
-			line.cut()
+			proxy.Cut()
 			wantOutages(t, t.Context(), s)
-			line.mend(t)
+			proxy.Mend(t)
 			concurrently(t, 16, func(ctx context.Context, i int) error {
 				_, err := s.User(ctx, ann.ID)
 				return err
 			})
 			newDevice(t, s, iot.Device{Name: "x", Owner: ann.ID})
 		}},
-		{"a connection that broke while it was idle fails one call at most", func(t *testing.T, db *database, line *line) {
+		{"a connection that broke while it was idle fails one call at most", func(t *testing.T, db *database, proxy *proxytest.Proxy) {
 			s := db.prepared()
 			ann := newUser(t, s, "ann")
 			for range 5 {
-				line.cut()
-				line.mend(t)
+				proxy.Cut()
+				proxy.Mend(t)
 				// One call at a time, so one connection is in use and idle between the calls.
 				if _, err := s.User(t.Context(), ann.ID); err != nil {
 					wantOutage(t, err)
@@ -56,14 +57,14 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 				newDevice(t, s, iot.Device{Name: "x", Owner: ann.ID})
 			}
 		}},
-		{"a server that hangs is an outage within 25 s, and the store goes on when it answers", func(t *testing.T, db *database, line *line) {
+		{"a server that hangs is an outage within 25 s, and the store goes on when it answers", func(t *testing.T, db *database, proxy *proxytest.Proxy) {
 			s := db.prepared()
 			ann := newUser(t, s, "ann")
 			concurrently(t, 8, func(ctx context.Context, i int) error {
 				_, err := s.User(ctx, ann.ID)
 				return err
 			})
-			resume := line.hang(t)
+			resume := proxy.Hang(t)
 			opening := time.Now()
 			db.open()
 			if took := time.Since(opening); took > 5*time.Second {
@@ -95,10 +96,10 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			line := newLine(t, u.Host)
-			u.Host = line.address
+			proxy := proxytest.New(t, u.Host)
+			u.Host = proxy.Address
 			db.URL = u.String()
-			p.test(t, db, line)
+			p.test(t, db, proxy)
 		})
 	}
 }

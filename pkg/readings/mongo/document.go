@@ -24,7 +24,7 @@ const (
 	fieldAttributes  = "attributes"
 	fieldStamped     = "timestamp_source" // absent where unknown
 	fieldReceived    = "received_at"
-	// What server-stamped readings have beside that; see settle.go.
+	// What server-stamped readings have beside that; see conflicts.go.
 	fieldOrigin    = "origin"    // iot.Reading's
 	fieldMoved     = "moved"     // where another one has its time: device_id, origin and the time, from
 	fieldMovedFrom = "from"      // in fieldMoved

@@ -6,12 +6,12 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// SetMaxStoredBytes has s hold less than usual in memory of what is stored.
+// SetMaxStoredBytes has s keep less than usual in memory of what is stored.
 func (s *Store) SetMaxStoredBytes(n int) { s.maxBytes = n }
 
-// StoredBytes returns the size of what is held in memory of what is stored where readings should go.
+// StoredBytes returns the size of what is kept in memory of what is stored where readings should go.
 func (s *Store) StoredBytes(ctx context.Context, readings []iot.Reading) (n int, err error) {
-	documents, _, err := s.stored(ctx, firstPlan(readings).insert)
+	documents, _, err := s.findStored(ctx, firstRound(readings).insert)
 	for _, document := range documents {
 		n += len(document)
 	}

@@ -18,12 +18,12 @@ import (
 const (
 	maxCommandBytes  = 8 << 20 // the server's limit is 16 MiB; a reading is far smaller than what is left
 	codeDuplicateKey = 11000
-	// maxRounds is how often in a row an insert looks at what it clashed with and gets nowhere. Two are enough, and
-	// some more where others insert the same at the same time.
+	// maxRounds is after how many rounds that got nowhere an insert fails. Two are enough, and some more where others
+	// insert the same at the same time.
 	maxRounds = 10
 )
 
-var errUnsettled = errors.New("readings were refused since others have their places, which are not there or change all the time")
+var errUnresolved = errors.New("readings were refused since their places are occupied, by readings that are not there or change all the time")
 
 // key is where a reading is.
 type key struct {
@@ -31,30 +31,33 @@ type key struct {
 	at     int64 // ms
 }
 
+func keyOf(r *iot.Reading) key { return key{r.Device, r.At.UnixMilli()} }
+
 func (k key) compare(other key) int {
 	return cmp.Or(cmp.Compare(k.device, other.device), cmp.Compare(k.at, other.at))
 }
 
-func keyOf(r *iot.Reading) key { return key{r.Device, r.At.UnixMilli()} }
-
 // pending is a reading that is to be stored.
 type pending struct {
 	*iot.Reading       // At is the time that it was stamped with
-	index        int   // in the batch; gaveWay for one that was stored before
+	index        int   // in the batch, or isDisplaced
 	at           int64 // where it is to be stored, ms
-	place        key   // of one that gave way: where it was
+	from         key   // of a displaced reading: where it was
 }
 
-// gaveWay is the index of a reading that was stored, and whose place was given to another one.
-const gaveWay = -1
+// isDisplaced is the index of a stored reading whose place another one has taken.
+const isDisplaced = -1
 
-// plan is what to do in a round: first the replacements, then the inserts.
-type plan struct {
+func (p pending) displaced() bool { return p.index == isDisplaced }
+
+// round is a step of an insert: the commands to send, in this order.
+type round struct {
 	replace []replacement
 	insert  []pending // no two with the same key
-	ordered bool      // whether an insert that clashes keeps back those behind it
-	later   []pending // what is for the next round
-	settled []key     // where one gave way whose new place is known
+	ordered bool      // whether an insert that the server refuses keeps back those behind it
+	release []key     // whose displaced reading is stored elsewhere
+
+	later []pending // no command: what is left for the next round
 }
 
 // InsertReadings implements iot.ReadingWriter. It fails while the collection lacks a unique index.
@@ -69,113 +72,111 @@ func (s *Store) InsertReadings(ctx context.Context, batch []iot.Reading) (result
 	return result, nil
 }
 
-// insertAll stores batch. The first round inserts without a look at what is there. Whatever clashes is looked at
-// in the next one; see settle.go.
+// insertAll stores batch in rounds. The first one inserts without a look at what is stored, since it is rare that
+// something is. What the server refuses is looked at in the next one: see conflicts.go.
 func (s *Store) insertAll(ctx context.Context, batch []iot.Reading) (result iot.Inserted, err error) {
-	p := firstPlan(batch)
+	next := firstRound(batch)
 	done := 0 // readings of batch
-	for round := 0; round < maxRounds; round++ {
-		rest, err := s.carryOut(ctx, p, &result)
+	for n := 0; n < maxRounds; n++ {
+		rest, err := s.run(ctx, next, &result)
 		if err == nil && len(rest) == 0 {
 			slices.Sort(result.Conflicts)
 			return result, nil
 		}
 		if err == nil {
-			p, err = s.plan(ctx, rest, &result)
+			next, err = s.resolve(ctx, rest, &result)
 		}
 		if err != nil {
 			return result, err
 		}
-		if n := result.New + result.Duplicates + len(result.Conflicts); n > done {
-			done, round = n, 0
+		if sum := result.New + result.Duplicates + len(result.Conflicts); sum > done {
+			done, n = sum, 0
 		}
 	}
-	return result, errUnsettled
+	return result, errUnresolved
 }
 
-// firstPlan inserts each reading at its own time. Where there are several of a device with stamps of a server,
-// none is to be stored before one that stands in front of it and has to be moved.
-func firstPlan(batch []iot.Reading) plan {
-	p := plan{insert: make([]pending, 0, len(batch))}
+// firstRound inserts each reading at its own time. Where a device has several with an origin, none is to be stored
+// before one in front of it that has to be moved.
+func firstRound(batch []iot.Reading) round {
+	first := round{insert: make([]pending, 0, len(batch))}
 	used := make(map[key]struct{}, len(batch))
-	const held = -1
-	stamped := map[iot.DeviceID]int{} // how many of a device a server stamped; held: the rest of them waits
+	const kept = -1
+	withOrigin := map[iot.DeviceID]int{} // how many are inserted; kept: the rest of them has to wait
 	for i := range batch {
-		r := pending{Reading: &batch[i], index: i, at: batch[i].At.UnixMilli()}
-		k := keyOf(r.Reading)
+		p := pending{Reading: &batch[i], index: i, at: batch[i].At.UnixMilli()}
+		k := keyOf(p.Reading)
 		_, repeated := used[k] // the server need not keep to the order of what it is sent
-		if r.Origin != 0 {
-			n := stamped[r.Device]
-			if repeated || n == held {
-				stamped[r.Device] = held
-				p.later = append(p.later, r)
+		if p.Origin != 0 {
+			n := withOrigin[p.Device]
+			if repeated || n == kept {
+				withOrigin[p.Device] = kept
+				first.later = append(first.later, p)
 				continue
 			}
-			stamped[r.Device]++
-			p.ordered = p.ordered || n > 0
+			withOrigin[p.Device]++
+			first.ordered = first.ordered || n > 0
 		} else if repeated {
-			p.later = append(p.later, r)
+			first.later = append(first.later, p)
 			continue
 		}
 		used[k] = struct{}{}
-		p.insert = append(p.insert, r)
+		first.insert = append(first.insert, p)
 	}
-	return p
+	return first
 }
 
-// carryOut does what p says, counts in result what is done with, and returns the rest, in the order of the
-// batch.
-func (s *Store) carryOut(ctx context.Context, p plan, result *iot.Inserted) (rest []pending, err error) {
-	rest = p.later
-	for _, r := range p.replace {
-		displaced, err := s.replace(ctx, r)
+// run sends the commands of r, counts in result what is done with, and returns the rest, in the order of the batch.
+func (s *Store) run(ctx context.Context, r round, result *iot.Inserted) (rest []pending, err error) {
+	rest = r.later
+	for _, replacement := range r.replace {
+		p, err := s.replace(ctx, replacement)
 		if err != nil {
 			return nil, err
 		}
-		rest = append(rest, displaced)
-		if displaced.index == gaveWay {
+		rest = append(rest, p)
+		if p.displaced() {
 			result.New++
 		}
 	}
-	for clashed := false; len(p.insert) > 0 && (!clashed || !p.ordered); {
-		n, taken, err := s.insert(ctx, p.insert, p.ordered)
+	for refused := false; len(r.insert) > 0 && (!refused || !r.ordered); {
+		n, occupied, err := s.insert(ctx, r.insert, r.ordered)
 		if err != nil {
 			return nil, err
 		}
-		clashed = clashed || len(taken) > 0
-		if clashed && p.ordered {
-			n = taken[0]
-			taken = nil
+		refused = refused || len(occupied) > 0
+		if refused && r.ordered {
+			n, occupied = occupied[0], nil
 		}
-		for i, r := range p.insert[:n] {
+		for i, p := range r.insert[:n] {
 			switch {
-			case len(taken) > 0 && taken[0] == i:
-				taken = taken[1:]
-				rest = append(rest, r)
-			case r.index == gaveWay:
-				p.settled = append(p.settled, r.place)
+			case len(occupied) > 0 && occupied[0] == i:
+				occupied = occupied[1:]
+				rest = append(rest, p)
+			case p.displaced():
+				r.release = append(r.release, p.from)
 			default:
 				result.New++
 			}
 		}
-		p.insert = p.insert[n:]
+		r.insert = r.insert[n:]
 	}
-	rest = append(rest, p.insert...)
+	rest = append(rest, r.insert...)
 	slices.SortStableFunc(rest, func(a, b pending) int { return cmp.Compare(a.index, b.index) })
-	for _, place := range p.settled {
-		if err := s.forgetDisplaced(ctx, place); err != nil {
+	for _, k := range r.release {
+		if err := s.unsetDisplaced(ctx, k); err != nil {
 			return nil, err
 		}
 	}
 	return rest, nil
 }
 
-// insert sends the first n of readings, as many as one command takes. Those whose place is taken are named by
-// taken, in ascending order. In order, nothing behind the first of them is stored.
+// insert sends the first n of readings, as many as one command takes. Those whose place is occupied are named by
+// occupied, in ascending order. In order, nothing behind the first of them is stored.
 //
 // The command is written by hand and run as it is: InsertMany copies each document three times and takes
 // four times as much processor time.
-func (s *Store) insert(ctx context.Context, readings []pending, ordered bool) (n int, taken []int, err error) {
+func (s *Store) insert(ctx context.Context, readings []pending, ordered bool) (n int, occupied []int, err error) {
 	command, n, err := insertCommand(readings, ordered)
 	if err != nil {
 		return 0, nil, err
@@ -191,7 +192,7 @@ func (s *Store) insert(ctx context.Context, readings []pending, ordered bool) (n
 	if !errors.As(err, &refused) {
 		return n, nil, err
 	}
-	// Readings were refused, or are not durable yet: also the ones whose place is taken by an earlier
+	// Readings were refused, or are not durable yet: also the ones whose place is occupied by an earlier
 	// try, since the server applies the write concern to what it has compared with too.
 	if refused.WriteConcernError != nil {
 		return 0, nil, err
@@ -200,10 +201,10 @@ func (s *Store) insert(ctx context.Context, readings []pending, ordered bool) (n
 		if e.Code != codeDuplicateKey {
 			return 0, nil, e
 		}
-		taken = append(taken, e.Index)
+		occupied = append(occupied, e.Index)
 	}
-	slices.Sort(taken)
-	return n, taken, nil
+	slices.Sort(occupied)
+	return n, occupied, nil
 }
 
 // insertCommand returns the command that inserts the first n of readings.

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	repairTimeout = 24 * time.Hour // of the walk over the whole collection
+	repairTimeout = 24 * time.Hour // for the whole collection
 	repairBatch   = 1000           // documents that are removed at once
 	tellEvery     = 5 * time.Second
 )
@@ -99,7 +99,7 @@ func (r *repairer) mendPlaces(ctx context.Context) error {
 	r.Documents = 0 // those that were moved are looked at once more
 	return r.repeated(ctx, bson.D{}, newest, newest.Keys, func(again bson.Raw) error {
 		place := bson.D{{Key: fieldDevice, Value: valueOf(again, fieldDevice)}, {Key: fieldAt, Value: valueOf(again, fieldAt)}}
-		kept, err := r.keeper(ctx, place)
+		kept, err := r.kept(ctx, place)
 		if err != nil {
 			return err
 		}
@@ -146,9 +146,9 @@ func (r *repairer) repeated(ctx context.Context, filter bson.D, index mongodb.In
 	return cursor.Err()
 }
 
-// keeper returns the document that stays at a place: the first that was stored, of those that their devices
+// kept returns the document that stays at a place: the first that was stored, of those that their devices
 // stamped if there are any, and before that one which holds another reading.
-func (r *repairer) keeper(ctx context.Context, place bson.D) (bson.Raw, error) {
+func (r *repairer) kept(ctx context.Context, place bson.D) (bson.Raw, error) {
 	for _, preference := range []bson.D{
 		{{Key: fieldDisplaced, Value: bson.D{{Key: "$exists", Value: true}}}},
 		{{Key: fieldOrigin, Value: bson.D{{Key: "$exists", Value: false}}}},
@@ -160,7 +160,7 @@ func (r *repairer) keeper(ctx context.Context, place bson.D) (bson.Raw, error) {
 			return kept, err
 		}
 	}
-	return nil, errUnsettled
+	return nil, errUnresolved
 }
 
 // fate is what becomes of a document.
@@ -177,19 +177,19 @@ const (
 func (r *repairer) decide(ctx context.Context, kept, document bson.Raw) (fate, error) {
 	_, isReading := readDocument(kept)
 	place, ok := readDocument(document)
-	there, reading := original(kept), original(document)
+	there, reading := asStamped(kept), asStamped(document)
 	switch {
 	case !ok || !isReading:
 		if sameDocument(kept, document) {
 			return isDuplicate, nil
 		}
 		return isRejected, nil
-	case reading.Origin == 0 && there.SameContent(reading), reading.Origin != 0 && isSame(&there, &reading):
+	case reading.Origin == 0 && there.SameContent(reading), reading.Origin != 0 && sameReading(&there, &reading):
 		return isDuplicate, nil
 	case reading.Origin == 0:
 		return isRejected, nil
 	}
-	at, err := r.occupied.NextFree(place.Device, place.At.UnixMilli()+1, r.lister(ctx, place.Device))
+	at, err := r.occupied.NextFree(place.Device, place.At.UnixMilli()+1, r.occupiedTimes(ctx, place.Device))
 	if err != nil {
 		return stays, err
 	}

@@ -213,8 +213,8 @@ func TestPrepare(t *testing.T) {
 	})
 }
 
-// TestWalkOverForeignDocuments: what other programs have put into the collection, and no reading is, ends no walk.
-func TestWalkOverForeignDocuments(t *testing.T) {
+// TestForeignDocuments: what other programs have put into the collection, and no reading is, ends no listing.
+func TestForeignDocuments(t *testing.T) {
 	db := database(t)
 	store := openURI(t, server(t)+"/"+db.Name()+"?authSource=admin")
 	if err := store.Prepare(t.Context()); err != nil {
@@ -259,7 +259,47 @@ func TestWalkOverForeignDocuments(t *testing.T) {
 	}
 }
 
-// TestStoredBytes: of what a batch meets, no more than a bound is held in memory at a time.
+// TestExample is the example of conflicts.go.
+func TestExample(t *testing.T) {
+	db := database(t)
+	store := openURI(t, server(t)+"/"+db.Name())
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const a, b, c = 1, 2, 3
+	at := func(ms int64, origin uint64) iot.Reading {
+		return iot.Reading{Device: 7, At: time.UnixMilli(ms).UTC(), Origin: origin, Metrics: []iot.Metric{{Name: iot.Humidity, Value: float64(origin)}}}
+	}
+	wantInserted(t, store, []iot.Reading{at(1000, a), at(1001, b)}, iot.Inserted{New: 2})
+	batch := []iot.Reading{at(1000, a), at(1000, c), at(1001, 0)}
+	wantInserted(t, store, batch, iot.Inserted{New: 2, Duplicates: 1})
+	wantInserted(t, store, batch, iot.Inserted{Duplicates: 3})
+
+	var documents []bson.D
+	cursor, err := db.Collection("readings").Find(t.Context(), bson.D{}, options.Find().
+		SetSort(bson.D{{Key: "timestamp", Value: 1}}).
+		SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "timestamp", Value: 1}, {Key: "origin", Value: 1}, {Key: "moved", Value: 1}, {Key: "displaced", Value: 1}}))
+	if err == nil {
+		err = cursor.All(t.Context(), &documents)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := func(origin, from int64) bson.E {
+		return bson.E{Key: "moved", Value: bson.D{{Key: "device_id", Value: int64(7)}, {Key: "origin", Value: origin}, {Key: "from", Value: bson.DateTime(from)}}}
+	}
+	want := []bson.D{
+		{{Key: "timestamp", Value: bson.DateTime(1000)}, {Key: "origin", Value: int64(a)}},
+		{{Key: "timestamp", Value: bson.DateTime(1001)}},
+		{{Key: "timestamp", Value: bson.DateTime(1002)}, {Key: "origin", Value: int64(c)}, moved(c, 1000)},
+		{{Key: "timestamp", Value: bson.DateTime(1003)}, {Key: "origin", Value: int64(b)}, moved(b, 1001)},
+	}
+	if diff := cmp.Diff(want, documents); diff != "" {
+		t.Errorf("documents (-want +got):\n%s", diff)
+	}
+}
+
+// TestStoredBytes: of what a batch meets, no more than a bound is in memory at a time.
 func TestStoredBytes(t *testing.T) {
 	const documentBytes, most = 1000, 4000
 	store := open(t).(*mongoreadings.Store)
@@ -272,7 +312,7 @@ func TestStoredBytes(t *testing.T) {
 	}
 	wantInserted(t, store, batch, iot.Inserted{New: len(batch)})
 	if n, err := store.StoredBytes(t.Context(), batch); err != nil || n < most/2 || n > most+documentBytes {
-		t.Errorf("%d bytes are held, %v; want %d and one document at most", n, err, most)
+		t.Errorf("%d bytes are in memory, %v; want %d and one document at most", n, err, most)
 	}
 	slices.Reverse(batch)
 	wantInserted(t, store, batch, iot.Inserted{Duplicates: len(batch)})

@@ -81,11 +81,13 @@ var insertTests = []test{
 		wantInserted(t, insert(t, store, batch...), iot.Inserted{New: 1499, Duplicates: 1})
 		wantInserted(t, insert(t, store, batch[1000:1200]...), iot.Inserted{Duplicates: 200})
 	}},
-	{"the batch is not kept", func(t *testing.T, store readings.Store) {
+	{"the batch is not kept, and what is found is the caller's", func(t *testing.T, store readings.Store) {
 		batch := series(1, 100)
 		insert(t, store, batch...)
-		for i := range batch {
-			batch[i].Metrics[0].Value = -1 // in the array that the store saw
+		for _, seen := range [][]iot.Reading{batch, find(t, store, iot.ReadingQuery{Limit: 50}).Readings} {
+			for i := range seen {
+				seen[i].Metrics[0].Value = -1 // in the array that the store saw
+			}
 		}
 		want := series(1, 100)
 		slices.Reverse(want)

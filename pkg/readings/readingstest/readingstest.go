@@ -26,17 +26,17 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"insert", insertTests},
 		{"content", contentTests},
-		{"settle", settleTests},
+		{"conflicts", conflictTests},
 		{"concurrency", concurrencyTests},
 		{"find", findTests},
-		{"walk", walkTests},
+		{"pages", pageTests},
 	} {
 		t.Run(group.name, func(t *testing.T) { runAll(t, open, group.tests) })
 	}
 }
 
 // RunConflicts runs the part of the suite that is about readings of one device and time.
-func RunConflicts(t *testing.T, open Open) { runAll(t, open, settleTests) }
+func RunConflicts(t *testing.T, open Open) { runAll(t, open, conflictTests) }
 
 func runAll(t *testing.T, open Open, tests []test) {
 	for _, test := range tests {
@@ -97,7 +97,7 @@ func find(t testing.TB, store readings.Store, q iot.ReadingQuery) iot.Page {
 	return page
 }
 
-// wantStored checks that store holds exactly want, which is in the order of a walk.
+// wantStored checks that store holds exactly want, which is in the order of a listing.
 func wantStored(t *testing.T, store readings.Store, want ...iot.Reading) {
 	t.Helper()
 	wantReadings(t, find(t, store, iot.ReadingQuery{Limit: iot.MaxPage}).Readings, want)

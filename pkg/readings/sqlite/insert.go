@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	insertRow   = `INSERT INTO readings (` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
-	selectRow   = `SELECT ` + columns + ` FROM readings WHERE timestamp = ? AND device_id = ?`
-	selectMoved = `SELECT count(*) FROM readings WHERE device_id = ? AND origin = ? AND moved_from = ?`
-	selectTaken = `SELECT timestamp FROM readings WHERE device_id = ? AND timestamp >= ? ORDER BY timestamp LIMIT ?`
-	updateMoved = `UPDATE readings SET timestamp = ?, moved_from = ?, checksum = ? WHERE timestamp = ? AND device_id = ?`
-	deleteRow   = `DELETE FROM readings WHERE timestamp = ? AND device_id = ?`
+	insertRow      = `INSERT INTO readings (` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	selectRow      = `SELECT ` + columns + ` FROM readings WHERE timestamp = ? AND device_id = ?`
+	selectMoved    = `SELECT count(*) FROM readings WHERE device_id = ? AND origin = ? AND moved_from = ?`
+	selectOccupied = `SELECT timestamp FROM readings WHERE device_id = ? AND timestamp >= ? ORDER BY timestamp LIMIT ?`
+	updateMoved    = `UPDATE readings SET timestamp = ?, moved_from = ?, checksum = ? WHERE timestamp = ? AND device_id = ?`
+	deleteRow      = `DELETE FROM readings WHERE timestamp = ? AND device_id = ?`
 )
 
 // insertion is a call of InsertReadings.
@@ -118,7 +118,7 @@ func (s *Store) insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (
 			inserted.New++
 			continue
 		}
-		place, err := s.settle(tx, r)
+		place, err := s.resolve(tx, r)
 		switch {
 		case errors.Is(err, errDuplicate):
 			inserted.Duplicates++
@@ -133,7 +133,7 @@ func (s *Store) insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (
 			return inserted, err
 		}
 		if ok, err = insertOne(insert, &v); err != nil || !ok {
-			return inserted, cmp.Or(err, errTaken)
+			return inserted, cmp.Or(err, errOccupied)
 		}
 		inserted.New++
 	}
@@ -142,10 +142,10 @@ func (s *Store) insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (
 
 var (
 	errDuplicate = errors.New("stored before")
-	errTaken     = errors.New("a place that was free is not")
+	errOccupied  = errors.New("a place that was free is not")
 )
 
-// insertOne reports whether v was inserted; else its place is taken.
+// insertOne reports whether v was inserted; else its place is occupied.
 func insertOne(insert *sql.Stmt, v *row) (bool, error) {
 	result, err := insert.Exec(v[:]...)
 	if err != nil {
@@ -155,10 +155,10 @@ func insertOne(insert *sql.Stmt, v *row) (bool, error) {
 	return n == 1, err
 }
 
-// settle returns the millisecond at which r can be stored though its own is taken: another one, or its own,
-// from which it has moved a reading that a server stamped, or removed a damaged row. Else it is errDuplicate or
-// iot.ErrConflict.
-func (s *Store) settle(tx *sql.Tx, r *iot.Reading) (int64, error) {
+// resolve is for r whose millisecond is occupied. It returns the one at which r can be stored all the same: another
+// one, or its own, from which it has moved a reading that a server stamped, or removed a damaged row. Else it is
+// errDuplicate or iot.ErrConflict.
+func (s *Store) resolve(tx *sql.Tx, r *iot.Reading) (int64, error) {
 	at := r.At.UnixMilli()
 	v, err := scan(tx.QueryRow(selectRow, at, int64(r.Device)))
 	if err != nil {
@@ -202,13 +202,13 @@ func (s *Store) settle(tx *sql.Tx, r *iot.Reading) (int64, error) {
 // nextFree returns the first millisecond behind that of r at which its device has no reading.
 func (s *Store) nextFree(tx *sql.Tx, r *iot.Reading) (int64, error) {
 	return s.occupied.NextFree(r.Device, r.At.UnixMilli(), func(from int64, limit int) ([]int64, error) {
-		return listTaken(tx, r.Device, from, limit)
+		return listOccupied(tx, r.Device, from, limit)
 	})
 }
 
-// listTaken is what occupied.Ranges asks for.
-func listTaken(tx *sql.Tx, device iot.DeviceID, from int64, limit int) (times []int64, err error) {
-	rows, err := tx.Query(selectTaken, int64(device), from, limit)
+// listOccupied is what occupied.Ranges asks for.
+func listOccupied(tx *sql.Tx, device iot.DeviceID, from int64, limit int) (times []int64, err error) {
+	rows, err := tx.Query(selectOccupied, int64(device), from, limit)
 	if err != nil {
 		return nil, err
 	}

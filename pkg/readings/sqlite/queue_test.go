@@ -127,7 +127,7 @@ func TestQueriesUseTheIndexes(t *testing.T) {
 	}
 	for query, want := range map[string]string{
 		selectMoved:    "SEARCH readings USING COVERING INDEX readings_moved_from (device_id=? AND origin=? AND moved_from=?)",
-		selectTaken:    "SEARCH readings USING COVERING INDEX readings_by_device (device_id=? AND timestamp>?)",
+		selectOccupied: "SEARCH readings USING COVERING INDEX readings_by_device (device_id=? AND timestamp>?)",
 		selectRow:      "SEARCH readings USING PRIMARY KEY (timestamp=? AND device_id=?)",
 		selectOfDevice: "SEARCH readings USING INDEX readings_by_device (device_id=? AND timestamp>? AND timestamp<?)",
 		selectOfAll:    "SEARCH readings USING PRIMARY KEY (timestamp>? AND (timestamp,device_id)<(?,?))",

@@ -9,19 +9,19 @@ import (
 
 // store has the milliseconds at which a device has readings.
 type store struct {
-	taken  map[int64]bool
-	last   int64
-	listed int
+	occupied map[int64]bool
+	last     int64
+	listed   int
 }
 
 func (s *store) add(at int64) {
-	s.taken[at] = true
+	s.occupied[at] = true
 	s.last = max(s.last, at)
 }
 
 func (s *store) list(from int64, limit int) (times []int64, err error) {
 	for at := from; at <= s.last && len(times) < limit; at++ {
-		if s.taken[at] {
+		if s.occupied[at] {
 			times = append(times, at)
 		}
 	}
@@ -37,7 +37,7 @@ func TestNextFree(t *testing.T) {
 		}
 	}
 	t.Run("is the first that is free", func(t *testing.T) {
-		in := &store{taken: map[int64]bool{}}
+		in := &store{occupied: map[int64]bool{}}
 		var s Ranges
 		next(t, &s, in, 7, 7)
 		for _, at := range []int64{7, 8, 10, 12} {
@@ -52,7 +52,7 @@ func TestNextFree(t *testing.T) {
 		next(t, &s, in, 7, 13)
 	})
 	t.Run("is found over a long range, and each reading looked at but once", func(t *testing.T) {
-		in := &store{taken: map[int64]bool{}}
+		in := &store{occupied: map[int64]bool{}}
 		var s Ranges
 		const n = 100_000
 		for at := range int64(n) {
@@ -77,7 +77,7 @@ func TestNextFree(t *testing.T) {
 		}
 	})
 	t.Run("needs no more memory for more devices than there is", func(t *testing.T) {
-		in := &store{taken: map[int64]bool{}}
+		in := &store{occupied: map[int64]bool{}}
 		var s Ranges
 		for device := range iot.DeviceID(maxDevices + 10) {
 			if _, err := s.NextFree(device+1, 0, in.list); err != nil || len(s.all) > maxDevices {

@@ -24,7 +24,7 @@ func at(r iot.Reading, ms int) iot.Reading {
 	return r
 }
 
-var settleTests = []test{
+var conflictTests = []test{
 	{"readings that a server stamped with one millisecond are all kept, in their order, once", func(t *testing.T, store readings.Store) {
 		first, second, third := stamped(1, 0, 20), stamped(2, 0, 20), stamped(3, 0, 21)
 		wantInserted(t, insert(t, store, first, second, third), iot.Inserted{New: 3})
@@ -140,14 +140,14 @@ var settleTests = []test{
 		}
 	}},
 	{"whatever meets, in whatever batches, with repetitions, each message is kept once", func(t *testing.T, store readings.Store) {
-		settleAnything(t, store, 1)
+		resolveAnything(t, store, 1)
 	}},
-	{"so it is with several writers", func(t *testing.T, store readings.Store) { settleAnything(t, store, 3) }},
+	{"so it is with several writers", func(t *testing.T, store readings.Store) { resolveAnything(t, store, 3) }},
 }
 
-// settleAnything has writers store the same readings, as the consumers of a topic may in a rebalance:
+// resolveAnything has writers store the same readings, as the consumers of a topic may in a rebalance:
 // in order, but each in batches of its own, beginning again at places where it has been before.
-func settleAnything(t *testing.T, store readings.Store, writers int) {
+func resolveAnything(t *testing.T, store readings.Store, writers int) {
 	for seed := range uint64(3) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var log []iot.Reading

@@ -8,9 +8,9 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// walkAll walks over what q selects, calls between after each page, and returns the numbers of what it met.
+// listAll lists what q selects, calls between after each page, and returns the numbers of what it met.
 // It checks that nothing comes twice.
-func walkAll(t *testing.T, store deadletters.Store, q iot.DeadLetterQuery, between func()) map[int]bool {
+func listAll(t *testing.T, store deadletters.Store, q iot.DeadLetterQuery, between func()) map[int]bool {
 	t.Helper()
 	met := map[int]bool{}
 	for {
@@ -26,7 +26,7 @@ func walkAll(t *testing.T, store deadletters.Store, q iot.DeadLetterQuery, betwe
 			return met
 		}
 		if len(page.DeadLetters) != q.Limit {
-			t.Fatalf("a page of %d in the middle of a walk by %d", len(page.DeadLetters), q.Limit)
+			t.Fatalf("a page of %d in the middle of a listing by %d", len(page.DeadLetters), q.Limit)
 		}
 		q.After = page.Next
 		between()
@@ -41,24 +41,24 @@ func crowd(n int) (batch []iot.DeadLetter) {
 	return batch
 }
 
-var walkTests = []test{
-	{"a walk meets every dead letter once, whatever the size of its pages", func(t *testing.T, store deadletters.Store) {
+var pageTests = []test{
+	{"a listing meets every dead letter once, whatever the size of its pages", func(t *testing.T, store deadletters.Store) {
 		const n = 500
 		insert(t, store, crowd(n)...)
 		for _, limit := range []int{7, 13, n, n + 1} {
-			if met := walkAll(t, store, iot.DeadLetterQuery{Limit: limit}, func() {}); len(met) != n {
+			if met := listAll(t, store, iot.DeadLetterQuery{Limit: limit}, func() {}); len(met) != n {
 				t.Errorf("limit %d: met %d of %d dead letters", limit, len(met), n)
 			}
-			if met := walkAll(t, store, iot.DeadLetterQuery{Device: 5, Limit: limit}, func() {}); len(met) != n/2 {
+			if met := listAll(t, store, iot.DeadLetterQuery{Device: 5, Limit: limit}, func() {}); len(met) != n/2 {
 				t.Errorf("limit %d: met %d of %d dead letters of device 5", limit, len(met), n/2)
 			}
 		}
 	}},
-	{"a walk misses and repeats nothing while newer and older dead letters arrive, and others go", func(t *testing.T, store deadletters.Store) {
+	{"a listing misses and repeats nothing while newer and older dead letters arrive, and others go", func(t *testing.T, store deadletters.Store) {
 		const n = 300
 		insert(t, store, crowd(n)...)
 		round := 0
-		met := walkAll(t, store, iot.DeadLetterQuery{Limit: 31}, func() {
+		met := listAll(t, store, iot.DeadLetterQuery{Limit: 31}, func() {
 			round++
 			insert(t, store, deadLetter(1000+round, iot.ReasonConflict, 1, 1000+round), deadLetter(2000+round, iot.ReasonConflict, 1, -round))
 			if err := store.DeleteDeadLetter(t.Context(), idOf(1000+round)); err != nil {
@@ -75,7 +75,7 @@ var walkTests = []test{
 		}
 		for i := 1; i <= round; i++ {
 			if !met[2000+i] {
-				t.Errorf("dead letter %d, which came ahead of the walk, was missed", 2000+i)
+				t.Errorf("dead letter %d, which came ahead of the listing, was missed", 2000+i)
 			}
 		}
 	}},

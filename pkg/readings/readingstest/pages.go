@@ -16,9 +16,9 @@ type place struct {
 
 func placeOf(r iot.Reading) place { return place{r.Device, r.At.UnixMilli()} }
 
-// walkAll walks over what q selects, calls between after each page, and returns what it met. It checks that
+// listAll lists what q selects, calls between after each page, and returns what it met. It checks that
 // nothing comes twice or out of order.
-func walkAll(t *testing.T, store readings.Store, q iot.ReadingQuery, between func(next iot.Cursor)) map[place]bool {
+func listAll(t *testing.T, store readings.Store, q iot.ReadingQuery, between func(next iot.Cursor)) map[place]bool {
 	t.Helper()
 	met := map[place]bool{}
 	last := iot.Cursor{At: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}
@@ -38,7 +38,7 @@ func walkAll(t *testing.T, store readings.Store, q iot.ReadingQuery, between fun
 			return met
 		}
 		if len(page.Readings) != q.Limit {
-			t.Fatalf("a page of %d in the middle of a walk by %d", len(page.Readings), q.Limit)
+			t.Fatalf("a page of %d in the middle of a listing by %d", len(page.Readings), q.Limit)
 		}
 		q.After = page.Next
 		between(page.Next)
@@ -53,42 +53,42 @@ func crowd() (batch []iot.Reading) {
 	return batch
 }
 
-var walkTests = []test{
-	{"a walk meets every reading once, whatever the size of its pages", func(t *testing.T, store readings.Store) {
+var pageTests = []test{
+	{"a listing meets every reading once, whatever the size of its pages", func(t *testing.T, store readings.Store) {
 		all := crowd()
 		insert(t, store, all...)
 		for _, limit := range []int{13, 97, len(all), len(all) + 1} {
-			if met := walkAll(t, store, iot.ReadingQuery{Limit: limit}, func(iot.Cursor) {}); len(met) != len(all) {
+			if met := listAll(t, store, iot.ReadingQuery{Limit: limit}, func(iot.Cursor) {}); len(met) != len(all) {
 				t.Errorf("limit %d: met %d of %d readings", limit, len(met), len(all))
 			}
-			if met := walkAll(t, store, iot.ReadingQuery{Device: 5, Limit: limit}, func(iot.Cursor) {}); len(met) != 250 {
+			if met := listAll(t, store, iot.ReadingQuery{Device: 5, Limit: limit}, func(iot.Cursor) {}); len(met) != 250 {
 				t.Errorf("limit %d: met %d of 250 readings of device 5", limit, len(met))
 			}
 		}
 	}},
-	{"a walk between bounds keeps to them", func(t *testing.T, store readings.Store) {
+	{"a listing between bounds keeps to them", func(t *testing.T, store readings.Store) {
 		insert(t, store, crowd()...)
 		q := iot.ReadingQuery{From: start.Add(50 * time.Second), To: start.Add(150 * time.Second), Limit: 31}
-		if met := walkAll(t, store, q, func(iot.Cursor) {}); len(met) != 13*100 {
+		if met := listAll(t, store, q, func(iot.Cursor) {}); len(met) != 13*100 {
 			t.Errorf("met %d of %d readings", len(met), 13*100)
 		}
 	}},
-	{"a walk misses and repeats nothing while newer and older readings arrive", func(t *testing.T, store readings.Store) {
+	{"a listing misses and repeats nothing while newer and older readings arrive", func(t *testing.T, store readings.Store) {
 		all := crowd()
 		insert(t, store, all...)
-		later := map[place]bool{} // arrived in front of the walk
+		later := map[place]bool{} // arrived in front of the listing
 		for _, r := range all {
 			later[placeOf(r)] = true
 		}
 		round := 0
-		met := walkAll(t, store, iot.ReadingQuery{Limit: 97}, func(next iot.Cursor) {
+		met := listAll(t, store, iot.ReadingQuery{Limit: 97}, func(next iot.Cursor) {
 			round++
 			sinceStart := int(next.At.Sub(start).Milliseconds())
 			newer := reading(1, 1_000_000+round, 0)
-			passed := reading(next.Device+1000, sinceStart, 0)         // right behind the walk
+			passed := reading(next.Device+1000, sinceStart, 0)         // right behind the listing
 			justPassed := reading(next.Device, sinceStart+1, 0)        // the same device, a millisecond newer
 			ahead := reading(next.Device, sinceStart-1, 0)             // a millisecond older
-			oldest := reading(iot.DeviceID(100+round), -1000*round, 0) // at the end of the walk
+			oldest := reading(iot.DeviceID(100+round), -1000*round, 0) // at the end of the listing
 			insert(t, store, newer, passed, justPassed, ahead, oldest)
 			later[placeOf(ahead)], later[placeOf(oldest)] = true, true
 		})
@@ -101,7 +101,7 @@ var walkTests = []test{
 			t.Errorf("met %d readings, want %d", len(met), len(later))
 		}
 	}},
-	{"a walk over a device goes on behind any place, a reading or not", func(t *testing.T, store readings.Store) {
+	{"a listing of a device goes on behind any place, a reading or not", func(t *testing.T, store readings.Store) {
 		insert(t, store, reading(5, 0, 0), reading(5, 1, 0), reading(5, 2, 0), reading(6, 1, 0))
 		for _, c := range []struct {
 			name  string
