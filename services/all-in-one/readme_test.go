@@ -15,7 +15,7 @@ import (
 	pkgsettings "github.com/telltale-iot/telltale/pkg/settings"
 )
 
-var update = flag.Bool("update", false, "write the table of services/SETTINGS.md")
+var update = flag.Bool("update", false, "write the tables and lists that the documents have of what is there")
 
 // services are the first of programs, for which the table has one word.
 var services = programs[:4]
@@ -269,21 +269,4 @@ func defaultsOf(defaults map[string]string) string {
 		cell += "; " + readers(by[value]) + ": " + value
 	}
 	return cell
-}
-
-// TestReadmeLinks follows the links from one file to another in what is there to read.
-func TestReadmeLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
-	for _, file := range []string{"README.md", "deploy/README.md", "k8s/README.md", "services/SETTINGS.md"} {
-		path := filepath.Join("../..", file)
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
-				t.Errorf("%s: %v", file, err)
-			}
-		}
-	}
 }
