@@ -23,9 +23,9 @@ Telltale is up: $api/api/docs/
 END
 
 if docker compose ps --services --status running | grep -qx simulator; then
-  patience=60
+  seconds=60
   until [ "$(docker compose exec -T redis redis-cli dbsize)" != 0 ]; do
-    [ $((patience -= 1)) -gt 0 ] || { echo "the simulated devices' readings do not arrive: make logs shows why" >&2; exit 1; }
+    [ $((seconds -= 1)) -gt 0 ] || { echo "the simulated devices' readings do not arrive: make logs shows why" >&2; exit 1; }
     sleep 1
   done
   echo "  simulated devices   curl $api/api/readings/latest_all/"

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-patience=600 # seconds, for a server that repairs its data
+timeout=600 # seconds, for a server that repairs its data
 
 fail() {
   printf '%s\n' "$*" >&2
@@ -62,10 +62,10 @@ done
 echo "starting; the first time it takes some minutes"
 out=$(docker compose --progress plain up -d 2>&1) || not_started "$out"
 containers=$(docker compose config --services | xargs docker compose ps -aq)
-until=$(($(date +%s) + patience))
+until=$(($(date +%s) + timeout))
 while look && [ "$waiting" ]; do
   [ -z "$failed" ] || fail "${failed#?}
 make ps shows what runs, make logs what it says"
-  [ "$(date +%s)" -lt $until ] || fail "not healthy after $patience s:$waiting; make logs shows why"
+  [ "$(date +%s)" -lt $until ] || fail "not healthy after $timeout s:$waiting; make logs shows why"
   sleep 2
 done

@@ -16,8 +16,7 @@
 // given by a file instead, as secrets are mounted: NAME_FILE is the file that holds the value of NAME, a
 // line break at its end left out. What is wrong is an *Error, which names the variable and shows no password.
 //
-// It is not built on a parser of command lines from elsewhere: those that know variables and their files
-// find methods by name, which keeps the linker from leaving out what a program does not use.
+// Why no library does this: docs/adr/0130-settings-are-our-own.md.
 package settings
 
 import (

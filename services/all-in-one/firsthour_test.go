@@ -26,7 +26,7 @@ func TestFirstCommands(t *testing.T) {
 	if !strings.Contains(block, "/api/devices/42/latest/") {
 		t.Fatalf("no commands that publish as device 42 and read it in README.md: %q", block)
 	}
-	const rounds, devices = 5, 20
+	const rounds, devices = 2, 50
 	for round := range rounds {
 		s := freeAddrs(t)
 		p := start(t, t.TempDir(), s)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// holdTime is how long a late reading is kept back and how long a burst is saved up.
-const holdTime = 10 * time.Second
+// delay is how long a late reading is kept back and how long a burst is saved up.
+const delay = 10 * time.Second
 
 // junk is what a device sends that no decoder takes: each of these is one dead letter.
 var junk = []string{
@@ -43,26 +43,26 @@ func badClock(ms int64, random *rand.Rand) int64 {
 	return year2099 + sinceMidnight
 }
 
-// holdingQueue keeps publications until they are due, in the order of due, and of push among equals.
-type holdingQueue struct {
-	items  heapOfHeld
+// delayQueue keeps publications until they are due, in the order of due, and of push among equals.
+type delayQueue struct {
+	items  publicationHeap
 	pushed int64
 }
 
-type heldItem struct {
+type delayedItem struct {
 	publication
 	number int64
 }
 
 // push keeps a copy of p.
-func (q *holdingQueue) push(p publication) {
+func (q *delayQueue) push(p publication) {
 	p.payload = slices.Clone(p.payload)
 	q.pushed++
-	heap.Push(&q.items, heldItem{p, q.pushed})
+	heap.Push(&q.items, delayedItem{p, q.pushed})
 }
 
 // due returns when the first publication is due, if there is one.
-func (q *holdingQueue) due() (time.Time, bool) {
+func (q *delayQueue) due() (time.Time, bool) {
 	if len(q.items) == 0 {
 		return time.Time{}, false
 	}
@@ -70,24 +70,24 @@ func (q *holdingQueue) due() (time.Time, bool) {
 }
 
 // pop moves the first publication to p, reusing the memory of p's payload.
-func (q *holdingQueue) pop(p *publication) {
-	first := heap.Pop(&q.items).(heldItem).publication
+func (q *delayQueue) pop(p *publication) {
+	first := heap.Pop(&q.items).(delayedItem).publication
 	first.payload = append(p.payload[:0], first.payload...)
 	*p = first
 }
 
-type heapOfHeld []heldItem
+type publicationHeap []delayedItem
 
-func (h heapOfHeld) Len() int      { return len(h) }
-func (h heapOfHeld) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h heapOfHeld) Less(i, j int) bool {
+func (h publicationHeap) Len() int      { return len(h) }
+func (h publicationHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h publicationHeap) Less(i, j int) bool {
 	if !h[i].due.Equal(h[j].due) {
 		return h[i].due.Before(h[j].due)
 	}
 	return h[i].number < h[j].number
 }
-func (h *heapOfHeld) Push(x any) { *h = append(*h, x.(heldItem)) }
-func (h *heapOfHeld) Pop() any {
+func (h *publicationHeap) Push(x any) { *h = append(*h, x.(delayedItem)) }
+func (h *publicationHeap) Pop() any {
 	last := len(*h) - 1
 	x := (*h)[last]
 	*h = (*h)[:last]

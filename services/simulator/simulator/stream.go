@@ -30,7 +30,7 @@ type stream struct {
 	devices []device
 	turn    int64     // the devices take turns: turn n belongs to device n % len(devices)
 	due     time.Time // when this turn is
-	held    holdingQueue
+	delayed delayQueue
 	ended   bool
 }
 
@@ -68,8 +68,8 @@ func (s *stream) next(now time.Time, p *publication) (wait time.Duration, err er
 		if !s.ended && (s.measuring.Err() != nil || s.cfg.Count > 0 && s.index() >= s.cfg.Count) {
 			s.ended = true
 		}
-		if due, ok := s.held.due(); ok && (s.ended || !due.After(now)) {
-			s.held.pop(p)
+		if due, ok := s.delayed.due(); ok && (s.ended || !due.After(now)) {
+			s.delayed.pop(p)
 			return 0, nil
 		}
 		if s.ended {
@@ -79,7 +79,7 @@ func (s *stream) next(now time.Time, p *publication) (wait time.Duration, err er
 			s.due = now
 		}
 		if wait := s.due.Sub(now); wait > 0 {
-			if due, ok := s.held.due(); ok {
+			if due, ok := s.delayed.due(); ok {
 				wait = min(wait, due.Sub(now))
 			}
 			return wait, nil
@@ -93,16 +93,16 @@ func (s *stream) next(now time.Time, p *publication) (wait time.Duration, err er
 		twice := s.publish(d, ms, p)
 		s.turn++
 		s.schedule()
-		held := p.due.After(now)
-		if held {
-			s.held.push(*p)
+		later := p.due.After(now)
+		if later {
+			s.delayed.push(*p)
 		}
 		if twice {
 			repeat := *p
 			repeat.ledger = false
-			s.held.push(repeat)
+			s.delayed.push(repeat)
 		}
-		if !held {
+		if !later {
 			return 0, nil
 		}
 	}
@@ -125,13 +125,13 @@ func (s *stream) publish(d *device, ms int64, p *publication) (twice bool) {
 	}
 
 	if !s.due.Before(d.silentUntil) && s.happens(s.cfg.Burst, &s.counters.bursts) {
-		d.silentUntil = s.due.Add(holdTime)
+		d.silentUntil = s.due.Add(delay)
 	}
 	if s.due.Before(d.silentUntil) {
 		p.due = d.silentUntil
 	}
 	if s.happens(s.cfg.Late, &s.counters.late) {
-		p.due = s.due.Add(holdTime)
+		p.due = s.due.Add(delay)
 	}
 	return s.happens(s.cfg.Duplicate, &s.counters.duplicates)
 }
