@@ -25,12 +25,12 @@ Telltale is running; Ctrl-C stops it.
   API       %[1]s/api/readings/latest_all/
   in a browser, to try out:
             %[1]s/api/docs/
-%[5]s
+
   publish   mosquitto_pub -h %[2]s -p %[3]s -q 1 -t sensors/data -m '{"device_id": 42, "temperature": 21.5, "humidity": 40}'
   or, where there is no mosquitto_pub:
             go run ./services/simulator --mqtt-url tcp://%[4]s --first-device 42 --devices 1 --count 1
   read      curl -sf --retry 5 --retry-all-errors %[1]s/api/devices/42/latest/
-
+%[5]s
 `, api, host, port, net.JoinHostPort(host, port), forOthers(parts))
 }
 

@@ -21,7 +21,7 @@ import (
 
 const (
 	kafkaAway = time.Minute
-	patience  = 3 * time.Minute
+	timeout   = 3 * time.Minute
 	perWave   = 200 // readings, a device each
 )
 
@@ -81,7 +81,7 @@ func (r *round) run(ctx context.Context) error {
 	if err := r.publishWave(ctx); err != nil {
 		return err
 	}
-	return eventually(ctx, patience, func() error { return r.check(ctx) })
+	return eventually(ctx, timeout, func() error { return r.check(ctx) })
 }
 
 // start starts everything in a random order with pauses of up to two seconds. A late Kafka comes after all
@@ -106,7 +106,7 @@ func (r *round) start(ctx context.Context) error {
 	if !r.kafkaLate {
 		return nil
 	}
-	if err := eventually(ctx, patience, func() error { return r.bridgeSubscribes(ctx) }); err != nil {
+	if err := eventually(ctx, timeout, func() error { return r.bridgeSubscribes(ctx) }); err != nil {
 		return err
 	}
 	if err := r.publishWave(ctx); err != nil {
