@@ -45,7 +45,7 @@ serve: ## all-in-one for the devices and browsers of the network, data in ./data
 
 .PHONY: test
 test: ## every test that needs no server, with the race detector
-	env $(SERVER_URLS:%=-u %) $(GOTEST) -race -timeout 10m -p 4 work
+	env $(SERVER_URLS:%=-u %) $(GOTEST) -race -vet=off -timeout 10m -p 4 work
 
 .PHONY: accept
 accept: ## the contract, against the deployment that the ACCEPT_ variables name, or an all-in-one of its own

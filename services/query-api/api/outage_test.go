@@ -93,6 +93,7 @@ var requests = []struct{ method, path, body string }{
 func TestStoresAway(t *testing.T) {
 	for _, tt := range troubles {
 		t.Run("a store that "+tt.name+" is 503 in time, with Retry-After and without its address", func(t *testing.T) {
+			t.Parallel()
 			handler := tt.urls(t).open(t).handler(t)
 			var all sync.WaitGroup
 			for _, r := range requests {
@@ -118,6 +119,7 @@ func TestStoresAway(t *testing.T) {
 	}
 	for _, tt := range troubles {
 		t.Run("with a cache that "+tt.name+" the last reading is the newest stored one", func(t *testing.T) {
+			t.Parallel()
 			s := embedded(t)
 			s.latest = openCache(t, tt.urls(t).latest)
 			s.insert(t, reading(1, 0), reading(1, 1))
