@@ -144,9 +144,10 @@ attacks: ## what a stranger who reaches a port may do: does anybody else suffer?
 browser: ## the pages, as Chromium shows them
 	TEST_BROWSER=1 go test -count=1 -timeout 10m ./deploy/acceptance/browser
 
+# BENCH=regular expression of rows, BENCH_READINGS and BENCH_SECONDS: how much load
 .PHONY: bench
-bench: servers build ## the table of speed and memory, on real servers
-	. deploy/test-urls.sh; go run ./deploy/acceptance/load
+bench: servers ## the table of speed and memory beside their floors, on real servers
+	. deploy/test-urls.sh; go run ./deploy/acceptance/load $(BENCH:%=-row '%')
 
 .PHONY: check
 check: fmt-check vet lint tidy-check standalone proto-check k8s-check ## everything but the tests

@@ -22,7 +22,7 @@ type allInOne struct {
 	mqtt, api, data string
 }
 
-func (b *bench) startAllInOne(ctx context.Context) (*allInOne, error) {
+func (b *bench) startAllInOne(ctx context.Context, start starter) (*allInOne, error) {
 	addrs, err := process.FreeAddrs(3)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (b *bench) startAllInOne(ctx context.Context) (*allInOne, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.start(ctx, "all-in-one", "DATA_DIR="+data, "MQTT_LISTEN_ADDR="+addrs[0], "HTTP_ADDR="+addrs[1], "KAFKA_LISTEN_ADDR="+addrs[2])
+	p, err := start(ctx, "DATA_DIR="+data, "MQTT_LISTEN_ADDR="+addrs[0], "HTTP_ADDR="+addrs[1], "KAFKA_LISTEN_ADDR="+addrs[2])
 	if err != nil {
 		return nil, err
 	}
@@ -44,20 +44,31 @@ func (a *allInOne) finish(f figures, err error) (figures, error) {
 	return f, errors.Join(err, os.RemoveAll(a.data))
 }
 
-// allInOneIntake publishes at a fixed rate, and then waits until everything is counted as stored.
-func allInOneIntake(ctx context.Context, b *bench) (f figures, err error) {
-	a, err := b.startAllInOne(ctx)
+// allInOnePaced publishes at a fixed rate.
+func allInOnePaced(ctx context.Context, b *bench, start starter) (figures, error) {
+	return b.allInOneIntake(ctx, start, simulator.Config{Connections: 10, Rate: 20, Duration: b.seconds})
+}
+
+// allInOneFull has four publishers with as much in flight as they may.
+func allInOneFull(ctx context.Context, b *bench, start starter) (figures, error) {
+	return b.allInOneIntake(ctx, start, simulator.Config{Connections: 4, Count: int64(b.readings)})
+}
+
+// allInOneIntake publishes, and then waits until everything is counted as stored.
+func (b *bench) allInOneIntake(ctx context.Context, start starter, load simulator.Config) (f figures, err error) {
+	a, err := b.startAllInOne(ctx, start)
 	if err != nil {
 		return f, err
 	}
-	report, err := b.publish(ctx, simulator.Config{URL: a.mqtt, Devices: devices, Connections: 10, Rate: 20, Duration: b.seconds})
+	load.URL, load.Devices = a.mqtt, devices
+	report, err := b.publish(ctx, load)
 	if err != nil {
 		return a.finish(f, err)
 	}
 	f = ofPublishers(report)
-	start := time.Now()
+	last := time.Now()
 	_, err = await(ctx, report.Acknowledged, a.stored)
-	f.note = fmt.Sprintf("all stored %.1f s after the last PUBACK", time.Since(start).Seconds())
+	f.note = fmt.Sprintf("all stored %.1f s after the last PUBACK", time.Since(last).Seconds())
 	return a.finish(f, err)
 }
 
@@ -72,9 +83,9 @@ func (a *allInOne) stored(ctx context.Context) (int64, error) {
 
 // allInOneReadable publishes at a fixed rate and watches some of the devices over HTTP. A reading carries the
 // moment when it was published; it was readable at the latest when it was first seen.
-func allInOneReadable(ctx context.Context, b *bench) (f figures, err error) {
+func allInOneReadable(ctx context.Context, b *bench, start starter) (f figures, err error) {
 	const fleet, watched = 200, 4
-	a, err := b.startAllInOne(ctx)
+	a, err := b.startAllInOne(ctx, start)
 	if err != nil {
 		return f, err
 	}

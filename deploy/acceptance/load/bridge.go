@@ -14,7 +14,7 @@ import (
 
 // bridgeSubscribe lets Mosquitto queue readings for a bridge that is away, and measures how it takes them
 // once it is back: 20,000 in flight, or what the broker allows.
-func bridgeSubscribe(ctx context.Context, b *bench) (f figures, err error) {
+func bridgeSubscribe(ctx context.Context, b *bench, start starter) (f figures, err error) {
 	t, err := b.newTopic(ctx, "bridge-subscribe")
 	if err != nil {
 		return f, err
@@ -23,7 +23,7 @@ func bridgeSubscribe(ctx context.Context, b *bench) (f figures, err error) {
 	settings := append(t.settings(), "MQTT_URL="+server("MQTT_URL"), "MQTT_CLIENT_ID="+b.name, "MQTT_TOPICS="+b.name+"/+/data")
 	defer func() { err = errors.Join(err, removeSession(context.WithoutCancel(ctx), b.name)) }()
 
-	bridge, err := b.start(ctx, "mqtt-bridge", settings...)
+	bridge, err := start(ctx, settings...)
 	if err != nil {
 		return f, err
 	}
@@ -35,7 +35,7 @@ func bridgeSubscribe(ctx context.Context, b *bench) (f figures, err error) {
 	}); err != nil {
 		return f, err
 	}
-	if bridge, err = b.start(ctx, "mqtt-bridge", settings...); err != nil {
+	if bridge, err = start(ctx, settings...); err != nil {
 		return f, err
 	}
 	f.n = b.readings
@@ -43,16 +43,37 @@ func bridgeSubscribe(ctx context.Context, b *bench) (f figures, err error) {
 	return finish(bridge, f, err)
 }
 
-func bridgeListenPaced(ctx context.Context, b *bench) (figures, error) {
-	return b.bridgeListen(ctx, simulator.Config{Rate: 10, Duration: b.seconds})
+// bridgeFed has a feeder send readings as fast as the bridge acknowledges them: a broker that costs nothing.
+func bridgeFed(ctx context.Context, b *bench, start starter) (f figures, err error) {
+	t, err := b.newTopic(ctx, "bridge-fed")
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, t.remove()) }()
+	feeder, err := startFeeder(ctx, b.readings)
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, feeder.stop()) }()
+	bridge, err := start(ctx, append(t.settings(), "MQTT_URL="+feeder.url, "MQTT_CLIENT_ID="+b.name, "MQTT_TOPICS="+feedTopics)...)
+	if err != nil {
+		return f, err
+	}
+	f.n = b.readings
+	f.rate, err = await(ctx, int64(b.readings), t.length)
+	return finish(bridge, f, err)
 }
 
-func bridgeListenFull(ctx context.Context, b *bench) (figures, error) {
-	return b.bridgeListen(ctx, simulator.Config{Count: int64(b.readings)})
+func bridgeListenPaced(ctx context.Context, b *bench, start starter) (figures, error) {
+	return b.bridgeListen(ctx, start, simulator.Config{Rate: 10, Duration: b.seconds})
+}
+
+func bridgeListenFull(ctx context.Context, b *bench, start starter) (figures, error) {
+	return b.bridgeListen(ctx, start, simulator.Config{Count: int64(b.readings)})
 }
 
 // bridgeListen measures a bridge that devices are connected to.
-func (b *bench) bridgeListen(ctx context.Context, load simulator.Config) (f figures, err error) {
+func (b *bench) bridgeListen(ctx context.Context, start starter, load simulator.Config) (f figures, err error) {
 	t, err := b.newTopic(ctx, "bridge-listen")
 	if err != nil {
 		return f, err
@@ -62,7 +83,7 @@ func (b *bench) bridgeListen(ctx context.Context, load simulator.Config) (f figu
 	if err != nil {
 		return f, err
 	}
-	bridge, err := b.start(ctx, "mqtt-bridge", append(t.settings(), "MQTT_LISTEN_ADDR="+addrs[0])...)
+	bridge, err := start(ctx, append(t.settings(), "MQTT_LISTEN_ADDR="+addrs[0])...)
 	if err != nil {
 		return f, err
 	}

@@ -10,36 +10,35 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-func ingestWriter(ctx context.Context, b *bench) (f figures, err error) {
+func ingestWriter(ctx context.Context, b *bench, start starter) (f figures, err error) {
 	uri, drop, err := b.mongoDatabase(ctx)
 	if err != nil {
 		return f, err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
-	return b.backlog(ctx, "ingest-writer", "MONGODB_URI="+uri)
+	return b.backlog(ctx, start, "ingest-writer", "MONGODB_URI="+uri)
 }
 
-func cacheUpdater(ctx context.Context, b *bench) (figures, error) {
-	return b.backlog(ctx, "cache-updater", "REDIS_URL="+server("REDIS_URL"))
+func cacheUpdater(ctx context.Context, b *bench, start starter) (figures, error) {
+	return b.backlog(ctx, start, "cache-updater", "REDIS_URL="+server("REDIS_URL"))
 }
 
-// backlog writes readings to Kafka and measures how a service works them off. The service's name is that of
-// its consumer group.
-func (b *bench) backlog(ctx context.Context, service string, settings ...string) (f figures, err error) {
-	t, err := b.newTopic(ctx, service)
+// backlog writes readings to Kafka and measures how they are worked off, as a consumer group that has the service's name.
+func (b *bench) backlog(ctx context.Context, start starter, group string, settings ...string) (f figures, err error) {
+	t, err := b.newTopic(ctx, group)
 	if err != nil {
 		return f, err
 	}
-	defer func() { err = errors.Join(err, t.remove(service)) }()
+	defer func() { err = errors.Join(err, t.remove(group)) }()
 	if err := t.fill(ctx, b.readings); err != nil {
 		return f, err
 	}
-	p, err := b.start(ctx, service, append(t.settings(), settings...)...)
+	p, err := start(ctx, append(append(t.settings(), settings...), groupVariable+"="+group)...)
 	if err != nil {
 		return f, err
 	}
 	f.n = b.readings
-	f.rate, err = await(ctx, int64(b.readings), func(ctx context.Context) (int64, error) { return t.committed(ctx, service) })
+	f.rate, err = await(ctx, int64(b.readings), func(ctx context.Context) (int64, error) { return t.committed(ctx, group) })
 	return finish(p, f, err)
 }
 

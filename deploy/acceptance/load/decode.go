@@ -12,7 +12,7 @@ import (
 var benchLine = regexp.MustCompile(`BenchmarkDecodeLegacy\S*\s+(\d+)\s+([\d.]+) ns/op.*?(\d+) allocs/op`)
 
 // payloadDecode runs the decoder's own benchmark, and takes the best of three.
-func payloadDecode(ctx context.Context, b *bench) (f figures, err error) {
+func payloadDecode(ctx context.Context, _ *bench, _ starter) (f figures, err error) {
 	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkDecodeLegacy$", "-benchmem", "-count", "3", "github.com/telltale-iot/telltale/pkg/payload").CombinedOutput()
 	if err != nil {
 		return f, fmt.Errorf("%w\n%s", err, out)

@@ -3,10 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,14 +97,19 @@ func TestAwait(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
-	r := row{unit: "M", per: million, target: target{cpu: 12, rate: 1000, rss: 64 * onMiB, p99: 50 * time.Millisecond}}
-	good := figures{n: 500_000, cpu: 6 * time.Second, rate: 1000, rss: 64 * onMiB, p99: 50 * time.Millisecond}
+	r := row{unit: "M", per: million, target: target{cpu: 12, ratio: 2, rate: 1000, rss: 64 * onMiB, written: 3000, p99: 50 * time.Millisecond}}
+	good := figures{
+		n: 500_000, cpu: 6 * time.Second, floorN: 250_000, floorCPU: 1500 * time.Millisecond, rate: 1000, rss: 64 * onMiB,
+		written: 1_500_000_000, p99: 50 * time.Millisecond,
+	}
 	for missed, spoil := range map[string]func(*figures){
-		"":          func(*figures) {},
-		"CPU":       func(f *figures) { f.cpu += time.Second },
-		"rate":      func(f *figures) { f.rate-- },
-		"RSS, p99":  func(f *figures) { f.rss++; f.p99++ },
-		"CPU, rate": func(f *figures) { f.n /= 2; f.rate = 0 },
+		"":                       func(*figures) {},
+		"CPU, ratio":             func(f *figures) { f.cpu += time.Second },
+		"ratio":                  func(f *figures) { f.floorN = 300_000 },
+		"rate":                   func(f *figures) { f.rate-- },
+		"RSS, p99":               func(f *figures) { f.rss++; f.p99++ },
+		"disk":                   func(f *figures) { f.written += 500_000 },
+		"CPU, ratio, rate, disk": func(f *figures) { f.n /= 2; f.rate = 0 },
 	} {
 		f := good
 		spoil(&f)
@@ -108,8 +117,59 @@ func TestTargets(t *testing.T) {
 			t.Errorf("missed %q, want %q", got, missed)
 		}
 	}
-	if got, want := r.target.text(r), "12 per M, 1000/s, 64 MiB, p99 50.0 ms"; got != want {
+	if got, want := r.target.text(r), "12 s per M, ratio 2, 1000/s, 64 MiB, 3.0 kB to disk, p99 50.0 ms"; got != want {
 		t.Errorf("target %q, want %q", got, want)
+	}
+	if ratio := r.ratio(figures{n: 1, cpu: time.Second}); ratio != 0 {
+		t.Errorf("without a floor the ratio is %v", ratio)
+	}
+}
+
+// TestFloorsOfRows: each row has a floor that there is, and there is none for nothing.
+func TestFloorsOfRows(t *testing.T) {
+	used := map[string]bool{"": true}
+	for _, r := range rows {
+		if used[r.floor] = true; r.floor != "" && floors[r.floor] == nil {
+			t.Errorf("%s: there is no floor %q", r.name, r.floor)
+		}
+	}
+	for name := range floors {
+		if !used[name] {
+			t.Errorf("no row has the floor %q", name)
+		}
+	}
+}
+
+// TestFeeder reads as a floor does what a feeder sends.
+func TestFeeder(t *testing.T) {
+	const n = feedInFlight + 5000
+	f, err := startFeeder(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "tcp://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newMQTTConn(conn)
+	if err := c.subscribe(url.UserPassword("user", "password"), "client", feedTopics); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	err = c.read(t.Context(), func(topic []byte, id uint16, payload []byte) {
+		if !json.Valid(payload) || !strings.HasPrefix(string(topic), "bench/4") {
+			t.Fatalf("topic %s, payload %s", topic, payload)
+		}
+		seen[string(payload)] = true
+		if c.acknowledge(id); len(seen) == n {
+			_ = conn.Close()
+		}
+	})
+	if !errors.Is(err, net.ErrClosed) || len(seen) != n {
+		t.Errorf("%d different readings, %v", len(seen), err)
+	}
+	if err := f.stop(); err != nil && !errors.Is(err, io.EOF) {
+		t.Error(err)
 	}
 }
 

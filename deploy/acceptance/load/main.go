@@ -3,6 +3,10 @@
 // targets. CPU time is user+sys of the service's process, as /proc counts it (Linux), from its start on, so
 // it holds on a machine that does other things too; rates and latencies do not.
 //
+// How fast a machine is differs by half from one to the next, and from hour to hour on one that others use. So each
+// service is measured beside a floor: a process that does the same work for the same load on the same servers with as
+// little code as can be (see floors), in the same run. The ratio of the two is what can be compared.
+//
 //	go run ./deploy/acceptance/load -row bridge-listen
 //
 // The servers are named by BENCH_… variables, or the TEST_… ones of the tests: MQTT_URL, KAFKA_BROKERS,
@@ -36,6 +40,7 @@ import (
 type bench struct {
 	name     string // in the names of everything that the run creates
 	dir      string // of binaries, logs and data
+	topics   int    // that were created
 	readings int    // of the rows that move a given number
 	seconds  time.Duration
 	log      *slog.Logger // of what runs inside this process
@@ -44,6 +49,13 @@ type bench struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if name := os.Getenv(floorVariable); name != "" {
+		if err := runFloor(ctx, name); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	pattern := flag.String("row", "", "run only the rows whose names match this regular expression")
 	list := flag.Bool("list", false, "list the rows")
 	verbose := flag.Bool("v", false, "log what the load generators do, and keep the services' logs")
@@ -109,7 +121,7 @@ func (b *bench) run(ctx context.Context, pattern string, keep bool) (err error) 
 		}
 		fmt.Fprintf(os.Stderr, "%s: %s …\n", r.name, r.what)
 		start := time.Now()
-		f, err := r.run(ctx, b)
+		f, err := r.measure(ctx, b)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", r.name, err))
 			done = append(done, outcome{row: r, why: "failed"})
@@ -132,19 +144,24 @@ type outcome struct {
 func printTable(w io.Writer, done []outcome) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	defer func() { _ = t.Flush() }()
-	_, _ = fmt.Fprintln(t, "row\trate\tCPU-s\tRSS peak\tp50\tp99\ttarget\t\tnote")
+	_, _ = fmt.Fprintln(t, "row\trate\tCPU\tits floor\tratio\tRSS peak\tp50\tp99\tto disk\ttarget\t\tnote")
 	for _, o := range done {
 		if o.why != "" {
-			_, _ = fmt.Fprintf(t, "%s\t%s\n", o.row.name, o.why)
+			_, _ = fmt.Fprintln(t, o.row.name+strings.Repeat("\t–", 9)+"\t\t"+o.why)
 			continue
 		}
-		f, verdict := o.figures, "met"
-		if missed := o.row.target.missed(o.row, f); missed != "" {
+		r, f, verdict := o.row, o.figures, "met"
+		if missed := r.target.missed(r, f); missed != "" {
 			verdict = "MISSED: " + missed
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.row.name, orDash(f.rate, perSecond),
-			o.row.cpuText(f), orDash(f.rss, mib), orDash(f.p50, milliseconds), orDash(f.p99, milliseconds),
-			o.row.target.text(o.row), verdict, f.note)
+		for _, cell := range []string{
+			r.name, orDash(f.rate, perSecond), r.cpuText(r.cpuPer(f.n, f.cpu)), r.cpuText(r.cpuPer(f.floorN, f.floorCPU)),
+			orDash(r.ratio(f), twice), orDash(f.rss, mib), orDash(f.p50, milliseconds), orDash(f.p99, milliseconds),
+			orDash(f.writtenPer(), kilobytes), r.target.text(r), verdict, f.note,
+		} {
+			_, _ = fmt.Fprint(t, cell, "\t")
+		}
+		_, _ = fmt.Fprintln(t)
 	}
 }
 
@@ -157,6 +174,10 @@ func orDash[T cmp.Ordered](v T, format func(T) string) string {
 }
 
 func perSecond(rate float64) string { return fmt.Sprintf("%.0f/s", rate) }
+
+func twice(ratio float64) string { return fmt.Sprintf("%.2f", ratio) }
+
+func kilobytes(perReading int64) string { return fmt.Sprintf("%.1f kB", float64(perReading)/1e3) }
 
 func mib(bytes int64) string { return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)) }
 

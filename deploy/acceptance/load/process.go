@@ -13,14 +13,34 @@ import (
 // services are the binaries that are measured.
 var services = []string{"mqtt-bridge", "ingest-writer", "cache-updater", "query-api", "all-in-one"}
 
-// start runs a service with settings (VARIABLE=value), and waits until it is ready.
-func (b *bench) start(ctx context.Context, service string, settings ...string) (*process.Process, error) {
-	log, err := os.CreateTemp(b.dir, service+"-*.log")
+// starter starts what a row measures, with settings (VARIABLE=value), and waits until it is ready.
+type starter func(ctx context.Context, settings ...string) (*process.Process, error)
+
+// service starts a service.
+func (b *bench) service(name string) starter {
+	return func(ctx context.Context, settings ...string) (*process.Process, error) {
+		return b.start(ctx, filepath.Join(b.dir, name), name, settings)
+	}
+}
+
+// floor starts a floor, as another process of this program.
+func (b *bench) floor(name string) starter {
+	return func(ctx context.Context, settings ...string) (*process.Process, error) {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		return b.start(ctx, self, name, append(settings, floorVariable+"="+name))
+	}
+}
+
+func (b *bench) start(ctx context.Context, binary, name string, settings []string) (*process.Process, error) {
+	log, err := os.CreateTemp(b.dir, name+"-*.log")
 	if err != nil {
 		return nil, err
 	}
 	_ = log.Close()
-	p, err := process.Start(process.Spec{Binary: filepath.Join(b.dir, service), Settings: settings, Log: log.Name()})
+	p, err := process.Start(process.Spec{Binary: binary, Settings: settings, Log: log.Name()})
 	if err != nil {
 		return nil, err
 	}

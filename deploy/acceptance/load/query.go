@@ -24,21 +24,21 @@ const (
 	queryReadings = 200 // of each device
 )
 
-func httpLatest(ctx context.Context, b *bench) (figures, error) {
-	return b.query(ctx, func(id iot.DeviceID) string { return fmt.Sprintf("/api/devices/%d/latest/", id) })
+func httpLatest(ctx context.Context, b *bench, start starter) (figures, error) {
+	return b.query(ctx, start, func(id iot.DeviceID) string { return fmt.Sprintf("/api/devices/%d/latest/", id) })
 }
 
-func httpReadings(ctx context.Context, b *bench) (figures, error) {
-	return b.query(ctx, func(id iot.DeviceID) string { return fmt.Sprintf("/api/devices/%d/readings/?limit=100", id) })
+func httpReadings(ctx context.Context, b *bench, start starter) (figures, error) {
+	return b.query(ctx, start, func(id iot.DeviceID) string { return fmt.Sprintf("/api/devices/%d/readings/?limit=100", id) })
 }
 
-func httpDevices(ctx context.Context, b *bench) (figures, error) {
-	return b.query(ctx, func(iot.DeviceID) string { return "/api/devices/" })
+func httpDevices(ctx context.Context, b *bench, start starter) (figures, error) {
+	return b.query(ctx, start, func(iot.DeviceID) string { return "/api/devices/" })
 }
 
-// query measures query-api, with a few devices and their readings in its stores, under requests for the
+// query measures an API, with a few devices and their readings in its stores, under requests for the
 // devices' paths.
-func (b *bench) query(ctx context.Context, path func(iot.DeviceID) string) (f figures, err error) {
+func (b *bench) query(ctx context.Context, start starter, path func(iot.DeviceID) string) (f figures, err error) {
 	t, err := b.newTopic(ctx, "query-api")
 	if err != nil {
 		return f, err
@@ -62,7 +62,7 @@ func (b *bench) query(ctx context.Context, path func(iot.DeviceID) string) (f fi
 	if err != nil {
 		return f, err
 	}
-	p, err := b.start(ctx, "query-api", append(t.settings(), "HTTP_ADDR="+addrs[0], "DATABASE_URL="+databaseURL,
+	p, err := start(ctx, append(t.settings(), "HTTP_ADDR="+addrs[0], "DATABASE_URL="+databaseURL,
 		"MONGODB_URI="+mongoURI, "REDIS_URL="+server("REDIS_URL"))...)
 	if err != nil {
 		return f, err
@@ -123,14 +123,7 @@ func seed(ctx context.Context, databaseURL, mongoURI, redisURL string) error {
 
 // mysqlDatabase creates a database of this run's own, and returns its URL and what removes it.
 func (b *bench) mysqlDatabase(ctx context.Context) (databaseURL string, drop func() error, err error) {
-	u, err := url.Parse(server("MYSQL_URL"))
-	if err != nil {
-		return "", nil, err
-	}
-	cfg := mysql.NewConfig()
-	cfg.Net, cfg.Addr, cfg.User, cfg.DBName = "tcp", u.Host, u.User.Username(), strings.TrimPrefix(u.Path, "/")
-	cfg.Passwd, _ = u.User.Password()
-	admin, err := sql.Open("mysql", cfg.FormatDSN())
+	admin, err := openMySQL(server("MYSQL_URL"))
 	if err != nil {
 		return "", nil, err
 	}
@@ -141,6 +134,26 @@ func (b *bench) mysqlDatabase(ctx context.Context) (databaseURL string, drop fun
 		_, err := admin.ExecContext(context.WithoutCancel(ctx), "DROP DATABASE "+b.name)
 		return errors.Join(err, admin.Close())
 	}
+	u, err := url.Parse(server("MYSQL_URL"))
+	if err != nil {
+		return "", nil, errors.Join(err, drop())
+	}
 	u.Path = "/" + b.name
 	return u.String(), drop, nil
+}
+
+// openMySQL opens a mysql:// URL.
+func openMySQL(databaseURL string) (*sql.DB, error) {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	cfg := mysql.NewConfig()
+	cfg.Net, cfg.Addr, cfg.User, cfg.DBName = "tcp", u.Host, u.User.Username(), strings.TrimPrefix(u.Path, "/")
+	cfg.Passwd, _ = u.User.Password()
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
 }

@@ -27,6 +27,7 @@ type topic struct {
 
 // newTopic creates the topics of a row.
 func (b *bench) newTopic(ctx context.Context, row string) (*topic, error) {
+	b.topics++ // a topic is not gone at once when it is deleted
 	brokers := strings.Split(server("KAFKA_BROKERS"), ",")
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
@@ -34,7 +35,7 @@ func (b *bench) newTopic(ctx context.Context, row string) (*topic, error) {
 	}
 	t := &topic{
 		Config: kafka.Config{
-			Brokers: brokers, Topic: b.name + "_" + row, Partitions: 12, Replication: -1, Retention: time.Hour, ClientID: "bench",
+			Brokers: brokers, Topic: fmt.Sprintf("%s_%s_%d", b.name, row, b.topics), Partitions: 12, Replication: -1, Retention: time.Hour, ClientID: "bench",
 		},
 		bench: b,
 		admin: kadm.NewClient(client),

@@ -73,6 +73,13 @@ func TestUsage(t *testing.T) {
 	if now, err := p.Held(); err != nil || now < int64(len(big)) || now > high {
 		t.Errorf("with 64 MiB in use, and a peak of %d bytes, %d are held, %v", high, now, err)
 	}
+	written, err := p.Written()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(t.TempDir(), "file"), big[:4<<20], 0o600)
+	}
+	if more, err2 := p.Written(); err != nil || err2 != nil || more < written {
+		t.Errorf("%d bytes written, and then %d: %v, %v", written, more, err, err2)
+	}
 	debug.FreeOSMemory() // big is used no more
 	if err := p.ResetPeak(); err != nil {
 		t.Fatal(err)

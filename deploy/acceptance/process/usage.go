@@ -33,6 +33,20 @@ func (p *Process) Usage() (cpu time.Duration, peak int64, err error) {
 // data, which the kernel takes back when it needs it.
 func (p *Process) Held() (int64, error) { return p.status("RssAnon") }
 
+// Written returns how many bytes the process has had written to disks, from its start on: /proc's write_bytes, which
+// counts a page of memory as often as it is changed and written.
+func (p *Process) Written() (n int64, err error) {
+	io, err := os.ReadFile(p.proc("io"))
+	if err != nil {
+		return 0, err
+	}
+	_, line, _ := strings.Cut(string(io), "\nwrite_bytes:")
+	if _, err := fmt.Sscanf(line, "%d", &n); err != nil {
+		return 0, fmt.Errorf("read write_bytes: %w", err)
+	}
+	return n, nil
+}
+
 // status returns a size in bytes of /proc's status.
 func (p *Process) status(name string) (size int64, err error) {
 	status, err := os.ReadFile(p.proc("status"))
