@@ -24,6 +24,14 @@ type object struct {
 // Parse reads what Append and AppendOnline write. The result is valid but for Received, which is zero.
 // Anything else is ErrInvalid.
 func Parse(data []byte) (iot.Reading, error) {
+	if r, ok := parseCanonical(data); ok && validate(r) == nil {
+		return r, nil
+	}
+	return parseAny(data)
+}
+
+// parseAny is Parse whatever the order of the members, and the white space between them.
+func parseAny(data []byte) (iot.Reading, error) {
 	var o object
 	if err := json.Unmarshal(data, &o); err != nil {
 		return iot.Reading{}, fmt.Errorf("parse reading: %w: %w", iot.ErrInvalid, err)
@@ -51,10 +59,14 @@ func Parse(data []byte) (iot.Reading, error) {
 	}
 	slices.SortFunc(r.Attributes, func(a, b iot.Attribute) int { return cmp.Compare(a.Name, b.Name) })
 
-	received := r
-	received.Received = r.At // any time that is valid
-	if err := received.Validate(); err != nil {
+	if err := validate(r); err != nil {
 		return iot.Reading{}, fmt.Errorf("parse reading: %w", err)
 	}
 	return r, nil
+}
+
+// validate is that of a reading whose Received is not known.
+func validate(r iot.Reading) error {
+	r.Received = r.At // any time that is valid
+	return r.Validate()
 }
