@@ -127,28 +127,25 @@ func AppendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
-	dst = appendDigits(dst, year, 4)
+	millis := t.Nanosecond() / 1e6
+	dst = appendTwo(dst, year/100)
+	dst = appendTwo(dst, year)
 	dst = append(dst, '-')
-	dst = appendDigits(dst, int(month), 2)
+	dst = appendTwo(dst, int(month))
 	dst = append(dst, '-')
-	dst = appendDigits(dst, day, 2)
+	dst = appendTwo(dst, day)
 	dst = append(dst, 'T')
-	dst = appendDigits(dst, hour, 2)
+	dst = appendTwo(dst, hour)
 	dst = append(dst, ':')
-	dst = appendDigits(dst, minute, 2)
+	dst = appendTwo(dst, minute)
 	dst = append(dst, ':')
-	dst = appendDigits(dst, second, 2)
-	dst = append(dst, '.')
-	dst = appendDigits(dst, t.Nanosecond()/1e6, 3)
+	dst = appendTwo(dst, second)
+	dst = append(dst, '.', byte('0'+millis/100))
+	dst = appendTwo(dst, millis)
 	return append(dst, 'Z')
 }
 
-// appendDigits appends the last width decimal digits of n.
-func appendDigits(dst []byte, n, width int) []byte {
-	for div := pow10[width-1]; div > 0; div /= 10 {
-		dst = append(dst, byte('0'+n/div%10))
-	}
-	return dst
+// appendTwo appends the last two decimal digits of n.
+func appendTwo(dst []byte, n int) []byte {
+	return append(dst, byte('0'+n/10%10), byte('0'+n%10))
 }
-
-var pow10 = [...]int{1, 10, 100, 1000}
