@@ -64,7 +64,7 @@ func BenchmarkSink(b *testing.B) {
 		batch[i] = event.Record("raw-data", reading())
 	}
 	sink := &event.Sink{
-		Tally: event.NewTally(prometheus.NewRegistry(), "bench", "stored"),
+		Account: event.NewAccount(prometheus.NewRegistry(), "bench", "stored"),
 		Store: func(_ context.Context, batch []iot.Reading) (event.Stored, error) {
 			return event.Stored{Outcomes: []int{len(batch)}}, nil
 		},

@@ -7,9 +7,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/pkg/accounting"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
-	"github.com/telltale-iot/telltale/pkg/tally"
 )
 
 // Sink turns a consumer's batches of records into batches of readings. Its Handle is a kafka.Handler, and
@@ -21,8 +21,8 @@ type Sink struct {
 	// DeadLetter takes what can never be stored, and returns when it is durable. nil: such records
 	// are passed over, since another group takes care of them.
 	DeadLetter func(ctx context.Context, letters []DeadLetter) error
-	// Tally counts the readings and what became of them. See NewTally.
-	Tally *tally.Tally
+	// Account counts the readings and what became of them. See NewAccount.
+	Account *accounting.Account
 
 	mu sync.Mutex
 	// open has the batches that are being handled, or will be once more, by their first record: a batch
@@ -33,17 +33,17 @@ type Sink struct {
 
 // Stored is what became of a batch.
 type Stored struct {
-	// Outcomes says how many readings became what, in the order of NewTally's outcomes.
+	// Outcomes says how many readings became what, in the order of NewAccount's outcomes.
 	Outcomes []int
 	// Conflicts are ascending indexes of readings that can never be stored, because the place is taken.
 	Conflicts []int
 }
 
-// NewTally counts the readings of a Sink, as telltale_<part>_readings. What Store can make of one is named by
+// NewAccount counts the readings of a Sink, as telltale_<part>_readings. What Store can make of one is named by
 // stored; a Sink adds "rejected", for what is no reading, and "released", for what another consumer gets.
-func NewTally(metrics prometheus.Registerer, part string, stored ...string) *tally.Tally {
+func NewAccount(metrics prometheus.Registerer, part string, stored ...string) *accounting.Account {
 	names := append([]string{"rejected", "released"}, stored...)
-	return tally.New(metrics, "telltale_"+part+"_readings", "Readings from Kafka, rejected ones included,", names...)
+	return accounting.New(metrics, "telltale_"+part+"_readings", "Readings from Kafka, rejected ones included,", names...)
 }
 
 // progress is how far a batch is: its current slice, and what became of that until now.
@@ -69,12 +69,12 @@ func (s *Sink) Handle(ctx context.Context, batch []kafka.Record) error {
 		if !p.isOpen {
 			p.fill(s.DeadLetter != nil)
 			p.isOpen, p.stored, p.isStored, p.sent = true, Stored{}, false, 0
-			s.Tally.Take(p.taken())
+			s.Account.Receive(p.taken())
 		}
 		if err := s.resolve(ctx, p); err != nil {
 			return err
 		}
-		s.Tally.Settle(p.taken(), append([]int{p.rejections, 0}, p.stored.Outcomes...)...)
+		s.Account.Finish(p.taken(), append([]int{p.rejections, 0}, p.stored.Outcomes...)...)
 		p.isOpen = false
 	}
 	s.end(batch, p)
@@ -107,7 +107,7 @@ func (s *Sink) resolve(ctx context.Context, p *progress) error {
 func (s *Sink) Release(batch []kafka.Record) {
 	p := s.begin(batch)
 	if p.isOpen {
-		s.Tally.Settle(p.taken(), 0, p.taken())
+		s.Account.Finish(p.taken(), 0, p.taken())
 	}
 	s.end(batch, p)
 }

@@ -34,7 +34,7 @@ type backend struct {
 func (b *backend) sink() *event.Sink {
 	b.metrics = prometheus.NewRegistry()
 	return &event.Sink{
-		Tally: event.NewTally(b.metrics, "test", "stored", "conflict"),
+		Account: event.NewAccount(b.metrics, "test", "stored", "conflict"),
 		Store: func(_ context.Context, batch []iot.Reading) (event.Stored, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -61,7 +61,7 @@ func TestSliceMemory(t *testing.T) {
 			before, peak, parts := heap(), 0, 0
 			look := func(n int) { parts, peak = parts+n, max(peak, heap()-before) }
 			sink := &event.Sink{
-				Tally: event.NewTally(prometheus.NewRegistry(), "test", "stored"),
+				Account: event.NewAccount(prometheus.NewRegistry(), "test", "stored"),
 				Store: func(_ context.Context, batch []iot.Reading) (event.Stored, error) {
 					look(len(batch))
 					return event.Stored{Outcomes: []int{len(batch)}}, nil
@@ -143,7 +143,7 @@ func TestSlicesGoOnAtWhatFailed(t *testing.T) {
 	}
 	metrics := prometheus.NewRegistry()
 	sink := &event.Sink{
-		Tally: event.NewTally(metrics, "test", "stored", "conflict"),
+		Account: event.NewAccount(metrics, "test", "stored", "conflict"),
 		Store: func(_ context.Context, batch []iot.Reading) (stored event.Stored, err error) {
 			if err := fail(); err != nil {
 				return stored, err

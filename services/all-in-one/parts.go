@@ -25,7 +25,7 @@ import (
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
-	"github.com/telltale-iot/telltale/services/ingest-writer/keeper"
+	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 )
@@ -109,7 +109,7 @@ func (c *command) openKafka(parts *parts, dir string, p *daemon.Process) error {
 		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes / partitions, Log: p.Log, Metrics: p.Metrics,
 		Groups: map[string]string{
 			writer.Group: c.KafkaTopic, updater.Group: c.KafkaTopic, registrar.Group: c.KafkaTopic,
-			keeper.Group: parts.kafka.DeadLetterTopic(),
+			archive.Group: parts.kafka.DeadLetterTopic(),
 		},
 	})
 	if errors.Is(err, syscall.EADDRINUSE) {

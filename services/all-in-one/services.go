@@ -3,21 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
-	"github.com/telltale-iot/telltale/services/ingest-writer/keeper"
+	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
-	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
 // What the MQTT endpoint of one machine takes.
@@ -45,11 +43,11 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	// run starts a service, which logs under its own name and is a client of Kafka of its own.
-	run := func(name string, service func(context.Context, *slog.Logger, kafka.Config) error) {
-		cfg := parts.kafka
-		cfg.ClientID = name
+	run := func(name string, service func(context.Context, *daemon.Process, kafka.Config) error) {
+		part, cfg := *p, parts.kafka
+		part.Log, cfg.ClientID = p.Log.With("part", name), name
 		group.Go(func() error {
-			if err := service(ctx, p.Log.With("part", name), cfg); err != nil {
+			if err := service(ctx, &part, cfg); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			return nil
@@ -58,44 +56,32 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *par
 	if parts.broker != nil {
 		group.Go(func() error { return parts.broker.Wait(ctx) })
 	}
-	run(bridge.Name, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
+	run(bridge.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		b := &bridge.Bridge{
-			Config: c.bridgeConfig(), Kafka: kafka, Listener: parts.mqtt, Log: log, Metrics: p.Metrics, Health: p.Health,
+			Config: c.bridgeConfig(), Kafka: cfg, Listener: parts.mqtt, Log: p.Log, Metrics: p.Metrics, Health: p.Health,
 		}
 		return b.Run(ctx)
 	})
-	run(writer.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
-		w := &writer.Writer{Kafka: kafka, Store: parts.readings, Log: log, Metrics: p.Metrics, Health: p.Health}
-		return w.Run(ctx)
+	run(writer.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
+		return writer.Run(ctx, p, cfg, parts.readings)
 	})
-	run(keeper.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
-		k := &keeper.Keeper{Kafka: kafka, Store: parts.letters, Log: log, Metrics: p.Metrics, Health: p.Health}
-		return k.Run(ctx)
+	run(archive.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
+		return archive.Run(ctx, p, cfg, parts.letters)
 	})
-	run(updater.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
-		u := &updater.Updater{Kafka: kafka, Cache: parts.latest, TTL: c.LatestTTL, Log: log, Metrics: p.Metrics, Health: p.Health}
-		return u.Run(ctx)
+	run(updater.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
+		return updater.Run(ctx, p, cfg, parts.latest, c.LatestTTL)
 	})
-	run(registrar.Group, func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
-		r := &registrar.Registrar{Kafka: kafka, Store: parts.metadata, Log: log, Metrics: p.Metrics, Health: p.Health}
-		return r.Run(ctx)
+	run(registrar.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
+		return registrar.Run(ctx, p, cfg, parts.metadata)
 	})
-	run("query-api", func(ctx context.Context, log *slog.Logger, kafka kafka.Config) error {
-		replayer := replay.New(kafka, parts.letters, parts.readings, log, p.Metrics)
-		p.Health.Register(ctx, "kafka (query-api)", replayer)
-		c.registerStores(ctx, p.Health, parts) // files answer at once: alone they would make the process ready
-		a := &api.API{
-			Metadata: parts.metadata, Readings: parts.readings, Latest: parts.latest, DeadLetters: parts.letters,
-			Replayer: replayer, Log: log, Metrics: p.Metrics, Guard: p.Guard,
-		}
-		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return replayer.Run(ctx) })
-		g.Go(func() error { return a.Run(ctx, parts.http) })
-		return g.Wait()
+	run("query-api", func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
+		c.registerStores(ctx, p.Health, parts)
+		stores := api.Stores{Metadata: parts.metadata, Readings: parts.readings, Latest: parts.latest, DeadLetters: parts.letters}
+		return api.Run(ctx, p, cfg, stores, parts.http)
 	})
 	if c.Demo > 0 {
-		run("demo", func(ctx context.Context, log *slog.Logger, _ kafka.Config) error {
-			return c.runDemo(ctx, log, parts)
+		run("demo", func(ctx context.Context, p *daemon.Process, _ kafka.Config) error {
+			return c.runDemo(ctx, p.Log, parts)
 		})
 	}
 	return group.Wait()

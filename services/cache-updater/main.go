@@ -36,6 +36,5 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	c.ClientID = updater.Group
 	p.Started()
 	p.Health.Register(ctx, "redis", cache)
-	u := &updater.Updater{Kafka: c.Config, Cache: cache, TTL: c.LatestTTL, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
-	return u.Run(ctx)
+	return updater.Run(ctx, p, c.Config, cache, c.LatestTTL)
 }

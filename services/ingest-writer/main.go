@@ -13,7 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
-	"github.com/telltale-iot/telltale/services/ingest-writer/keeper"
+	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 )
 
@@ -29,7 +29,7 @@ func main() {
 		switch os.Args[1] {
 		case "replay":
 			os.Args = slices.Delete(os.Args, 1, 2)
-			daemon.Main("ingest-writer replay", "Stores again the readings that Kafka still has, while the service runs. What is stored already stays as it is.", new(replay))
+			daemon.Main("ingest-writer replay", "Stores again the readings that Kafka still has, while the service runs. What is stored already stays as it is.", new(backfill))
 		case "repair":
 			os.Args = slices.Delete(os.Args, 1, 2)
 			daemon.Main("ingest-writer repair", "Makes the unique index of readings, while the service runs and waits for it. Readings that are stored twice it "+
@@ -60,10 +60,8 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	p.Health.Register(ctx, "mongodb", store)
 	p.Health.Register(ctx, "mongodb (dead letters)", letters)
 
-	w := &writer.Writer{Kafka: c.Config, Store: store, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
-	k := &keeper.Keeper{Kafka: c.Config, Store: letters, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return w.Run(ctx) })
-	g.Go(func() error { return k.Run(ctx) })
+	g.Go(func() error { return writer.Run(ctx, p, c.Config, store) })
+	g.Go(func() error { return archive.Run(ctx, p, c.Config, letters) })
 	return g.Wait()
 }

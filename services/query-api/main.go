@@ -17,7 +17,6 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
-	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
 type command struct {
@@ -68,16 +67,9 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	p.Health.Register(ctx, "mongodb", stored)
 	p.Health.Register(ctx, "redis", cache)
 
-	replayer := replay.New(c.Config, deadLetters, stored, p.Log, p.Metrics)
-	p.Health.Register(ctx, "kafka (query-api)", replayer)
-	http := &api.API{
-		Metadata: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters, Replayer: replayer, Log: p.Log, Metrics: p.Metrics,
-		Guard: p.Guard,
-	}
-	register := &registrar.Registrar{Kafka: c.Config, Store: devices, Log: p.Log, Metrics: p.Metrics, Health: p.Health}
+	stores := api.Stores{Metadata: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return http.Run(ctx, listener) })
-	g.Go(func() error { return replayer.Run(ctx) })
-	g.Go(func() error { return register.Run(ctx) })
+	g.Go(func() error { return api.Run(ctx, p, c.Config, stores, listener) })
+	g.Go(func() error { return registrar.Run(ctx, p, c.Config, devices) })
 	return g.Wait()
 }

@@ -14,26 +14,27 @@ import (
 const lossEvery = time.Second
 
 // keepComplete restores the cache whenever it is new, was emptied or replaced, until ctx ends.
-func (u *Updater) keepComplete(ctx context.Context) {
+func (u *updater) keepComplete(ctx context.Context) error {
 	for ctx.Err() == nil {
-		_ = daemon.Await(ctx, u.Log, "complete latest values", u.restoreIfLost) // fails with ctx alone
+		_ = daemon.Await(ctx, u.log, "complete latest values", u.restoreIfLost) // fails with ctx alone
 		select {
 		case <-ctx.Done():
 		case <-time.After(lossEvery):
 		}
 	}
+	return nil
 }
 
 // restoreIfLost offers the cache again what arrived within the time to live, which is all that it can have
 // lost. That may go on beside the consumer, in any order: the newest wins.
-func (u *Updater) restoreIfLost(ctx context.Context) error {
-	if complete, err := u.Cache.Complete(ctx); complete || err != nil {
+func (u *updater) restoreIfLost(ctx context.Context) error {
+	if complete, err := u.cache.Complete(ctx); complete || err != nil {
 		return err
 	}
 	start := time.Now()
 	var restored atomic.Int64
 	again := &kafka.RangeReader{
-		Config: u.Kafka, From: start.Add(-u.TTL), MaxBatch: batchSize, Log: u.Log,
+		Config: u.kafka, From: start.Add(-u.ttl), MaxBatch: batchSize, Log: u.log,
 		Handle: func(ctx context.Context, batch []kafka.Record) error {
 			for readings := range event.Slices(batch) {
 				n, err := u.put(ctx, readings)
@@ -45,11 +46,11 @@ func (u *Updater) restoreIfLost(ctx context.Context) error {
 			return nil
 		},
 	}
-	if err := u.Cache.Restore(ctx, again.Run); err != nil {
+	if err := u.cache.Restore(ctx, again.Run); err != nil {
 		return err
 	}
 	records, _ := again.Progress()
-	u.Log.Info("restored latest values from the topic", "records", records, "accepted", restored.Load(),
+	u.log.Info("restored latest values from the topic", "records", records, "accepted", restored.Load(),
 		"took", time.Since(start).Round(time.Millisecond))
 	return nil
 }

@@ -22,9 +22,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
-
+	"github.com/telltale-iot/telltale/pkg/consumer"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -41,16 +39,6 @@ const (
 	batchWait = 50 * time.Millisecond
 )
 
-// Updater moves readings from Kafka to Cache.
-type Updater struct {
-	Kafka   kafka.Config
-	Cache   latest.Cache
-	TTL     time.Duration // how long after its arrival a reading is kept
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
-	Health  *daemon.Health
-}
-
 // CheckTTL returns a *daemon.ConfigError when ttl, the setting LATEST_TTL, is not more than 0.
 func CheckTTL(ttl time.Duration) error {
 	if ttl <= 0 {
@@ -59,38 +47,39 @@ func CheckTTL(ttl time.Duration) error {
 	return nil
 }
 
-// Run moves readings until ctx ends, then finishes the batches it has begun, commits them and returns nil.
-// A TTL that is not more than 0 is a *daemon.ConfigError.
-func (u *Updater) Run(ctx context.Context) error {
-	if err := CheckTTL(u.TTL); err != nil {
+// Run moves readings from Kafka to cache, which keeps each for ttl from its arrival on, until ctx ends; then it finishes
+// the batches it has begun, commits them and returns nil. A ttl that is not more than 0 is a *daemon.ConfigError.
+func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, cache latest.Cache, ttl time.Duration) error {
+	if err := CheckTTL(ttl); err != nil {
 		return err
 	}
+	u := &updater{kafka: cfg, cache: cache, ttl: ttl, log: p.Log}
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
-			expired := countExpired(batch, time.Now().Add(-u.TTL))
+			expired := countExpired(batch, time.Now().Add(-ttl))
 			accepted, err := u.put(ctx, batch)
 			return event.Stored{Outcomes: []int{accepted, len(batch) - accepted - expired, expired}}, err
 		},
-		Tally: event.NewTally(u.Metrics, "updater", "accepted", "older", "expired"),
+		Account: event.NewAccount(p.Metrics, "updater", "accepted", "older", "expired"),
 	}
-	consumer := kafka.NewConsumer(kafka.GroupConfig{
-		Config: u.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release,
-	}, sink.Handle, u.Log, u.Metrics)
+	return consumer.Service{
+		GroupConfig: kafka.GroupConfig{Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release},
+		Handle:      sink.Handle,
+		Beside:      u.keepComplete,
+	}.Run(ctx, p)
+}
 
-	u.Health.Register(ctx, "kafka ("+Group+")", consumer)
-
-	if err := consumer.EnsureTopics(ctx); err != nil {
-		return err
-	}
-	var g errgroup.Group
-	g.Go(func() error { return consumer.Run(ctx) })
-	g.Go(func() error { u.keepComplete(ctx); return nil })
-	return g.Wait()
+// updater puts readings into a cache.
+type updater struct {
+	kafka kafka.Config
+	cache latest.Cache
+	ttl   time.Duration
+	log   *slog.Logger
 }
 
 // put offers batch to the cache. Readings of a device that a server stamped with one millisecond get consecutive
 // ones, as in the readings store: the last of them is the newest.
-func (u *Updater) put(ctx context.Context, batch []iot.Reading) (accepted int, err error) {
+func (u *updater) put(ctx context.Context, batch []iot.Reading) (accepted int, err error) {
 	type times struct{ stamped, given time.Time }
 	last := map[iot.DeviceID]times{}
 	for i := range batch {
@@ -104,7 +93,7 @@ func (u *Updater) put(ctx context.Context, batch []iot.Reading) (accepted int, e
 		}
 		r.At, last[r.Device] = t.given, t
 	}
-	return u.Cache.PutLatest(ctx, batch, u.TTL)
+	return u.cache.PutLatest(ctx, batch, u.ttl)
 }
 
 // countExpired counts the readings that were received at or before limit. Many of them mean that the

@@ -214,10 +214,8 @@ func reading(id iot.DeviceID, after time.Duration, value float64) iot.Reading {
 func start(t *testing.T, cfg kafka.Config, cache latest.Cache) *prometheus.Registry {
 	t.Helper()
 	log, metrics := logger(t), prometheus.NewRegistry()
-	u := &updater.Updater{
-		Kafka: cfg, Cache: cache, TTL: ttl, Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics),
-	}
-	run(t, u.Run)
+	p := &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)}
+	run(t, func(ctx context.Context) error { return updater.Run(ctx, p, cfg, cache, ttl) })
 	return metrics
 }
 

@@ -225,8 +225,8 @@ func (e *environment) background(f func(context.Context) error) (stop func()) {
 func (e *environment) start() {
 	e.metrics = prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
-	w := &writer.Writer{Kafka: e.kafka, Store: e.store, Log: log, Metrics: e.metrics, Health: daemon.NewHealth(log, prometheus.NewRegistry())}
-	e.stop = e.background(w.Run)
+	p := &daemon.Process{Log: log, Metrics: e.metrics, Health: daemon.NewHealth(log, prometheus.NewRegistry())}
+	e.stop = e.background(func(ctx context.Context) error { return writer.Run(ctx, p, e.kafka, e.store) })
 }
 
 func (e *environment) produce(records ...kafka.Record) {

@@ -4,13 +4,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"github.com/telltale-iot/telltale/pkg/tally"
+	"github.com/telltale-iot/telltale/pkg/accounting"
 )
 
 // Metrics counts what passes.
 type Metrics struct {
-	messages *tally.Tally // by the outcomes below
-	readings *tally.Tally // produced, dead_letter or failed
+	messages *accounting.Account // by the outcomes below
+	readings *accounting.Account // produced, dead_letter or failed
 
 	publishes  [3]prometheus.Counter // by QoS
 	ackSeconds prometheus.Histogram
@@ -51,9 +51,9 @@ func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *Metrics 
 		Help: "MQTT PUBLISH packets received, by QoS.",
 	}, []string{"qos"})
 	return &Metrics{
-		messages: tally.New(r, "telltale_bridge_messages", "MQTT messages",
+		messages: accounting.New(r, "telltale_bridge_messages", "MQTT messages",
 			"handled", "failed", "ignored", "resent", "dropped", "refused"),
-		readings: tally.New(r, "telltale_bridge_readings", "Readings in messages, rejected ones included,",
+		readings: accounting.New(r, "telltale_bridge_readings", "Readings in messages, rejected ones included,",
 			"produced", "dead_letter", "failed"),
 		publishes: [3]prometheus.Counter{
 			publishes.WithLabelValues("0"), publishes.WithLabelValues("1"), publishes.WithLabelValues("2"),
@@ -77,11 +77,11 @@ func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *Metrics 
 // Receive counts a message that was published at the given QoS.
 func (m *Metrics) Receive(qos byte) {
 	m.publishes[min(qos, 2)].Inc() // 3 is malformed, and paho does not see to that
-	m.messages.Take(1)
+	m.messages.Receive(1)
 }
 
 // ReceiveWill counts a will.
-func (m *Metrics) ReceiveWill() { m.messages.Take(1) }
+func (m *Metrics) ReceiveWill() { m.messages.Receive(1) }
 
 // Settle counts what became of a message that the pipeline was not given.
-func (m *Metrics) Settle(outcome int) { m.messages.SettleOne(outcome) }
+func (m *Metrics) Settle(outcome int) { m.messages.FinishOne(outcome) }

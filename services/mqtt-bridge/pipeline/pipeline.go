@@ -122,14 +122,14 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 	device, ok := p.filters.match(m.Topic)
 	switch {
 	case !ok:
-		p.Metrics.messages.SettleOne(Ignored)
+		p.Metrics.messages.FinishOne(Ignored)
 		if n := p.ignored.Event(); n > 0 {
 			p.log.Warn("a message is ignored: its topic matches none of MQTT_TOPICS", "topic", m.Topic, "client_id", m.Client, "count", n)
 		}
 		done(nil)
 		return
 	case p.closed.Load():
-		p.Metrics.messages.SettleOne(Refused)
+		p.Metrics.messages.FinishOne(Refused)
 		p.Cancel(m)
 		done(kafka.ErrClosed)
 		return
@@ -194,7 +194,7 @@ type flight struct {
 	waiting atomic.Int32  // records that Kafka has not answered for
 
 	// What became of records. Each is counted by itself, none is told from the others: so a record that
-	// is forgotten, or counted twice, shows in the balance (see package tally).
+	// is forgotten, or counted twice, shows in the balance (see package accounting).
 	produced atomic.Int32          // readings that are in Kafka
 	dead     atomic.Int32          // readings that are dead letters
 	failed   atomic.Int32          // readings that are neither
@@ -207,7 +207,7 @@ func (f *flight) add(readings, letters int) {
 	f.records += n
 	f.bytes += readings*readingBytes + letters*letterBytes
 	f.waiting.Add(int32(n))
-	f.pipe.Metrics.readings.Take(n)
+	f.pipe.Metrics.readings.Receive(n)
 }
 
 // wait waits until one more record may be on its way.
@@ -278,15 +278,15 @@ func (f *flight) recordDone(kept *atomic.Int32, err error) {
 func (f *flight) finish() {
 	defer f.pipe.share.Release(f.cost) // at last: nothing in flight means that all is acknowledged
 	m := f.pipe.Metrics
-	m.readings.Settle(f.records, int(f.produced.Load()), int(f.dead.Load()), int(f.failed.Load()))
+	m.readings.Finish(f.records, int(f.produced.Load()), int(f.dead.Load()), int(f.failed.Load()))
 	failure := f.failure.Load()
 	if failure == nil {
-		m.messages.SettleOne(Handled)
+		m.messages.FinishOne(Handled)
 		m.ackSeconds.Observe(f.pipe.Now().Sub(f.Received).Seconds())
 		f.done(nil)
 		return
 	}
-	m.messages.SettleOne(Failed)
+	m.messages.FinishOne(Failed)
 	if !errors.Is(*failure, kafka.ErrClosed) { // then the bridge ends anyway
 		f.pipe.log.Error("kafka refuses a record; the message is not acknowledged, and its connection closed", "err", *failure)
 	}

@@ -17,16 +17,21 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
-// API serves HTTP from four stores. Set the fields, then call Run or Handler, once.
-type API struct {
+// Stores are what an API answers from.
+type Stores struct {
 	Metadata    iot.MetadataStore
 	Readings    iot.ReadingReader
 	Latest      iot.LatestCache
 	DeadLetters iot.DeadLetterStore
-	Replayer    *replay.Replayer // of dead letters; it is running
-	Log         *slog.Logger
-	Metrics     prometheus.Registerer
-	Guard       *httpguard.Guard
+}
+
+// API serves HTTP. Set the fields, then call Run or Handler, once.
+type API struct {
+	Stores
+	Replayer *replay.Replayer // of dead letters; it is running
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+	Guard    *httpguard.Guard
 
 	limits  limits
 	online  flight   // of all latest readings

@@ -15,14 +15,13 @@ package registrar
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"golang.org/x/sync/errgroup"
 
+	"github.com/telltale-iot/telltale/pkg/consumer"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -34,49 +33,33 @@ import (
 const Group = "device-registry"
 
 // A batch is what has arrived of one partition within batchWait, at most batchSize records. It costs one
-// question to the store, so it waits for longer than a reading on its way to being stored.
+// query of the store, so it waits for longer than a reading on its way to being stored.
 const (
 	batchSize = 5000
 	batchWait = 250 * time.Millisecond
 )
 
-// Registrar keeps Store, whose owner it is, complete.
-type Registrar struct {
-	Kafka   kafka.Config
-	Store   metadata.Store
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
-	Health  *daemon.Health
-}
-
-// Run prepares the store, then registers devices until ctx ends, and returns nil.
-func (r *Registrar) Run(ctx context.Context) error {
-	registered := promauto.With(r.Metrics).NewCounter(prometheus.CounterOpts{
+// Run registers the devices of readings from Kafka in store, whose owner it is, until ctx ends; then it finishes the
+// batches it has begun, commits them and returns nil.
+func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadata.Store) error {
+	registered := promauto.With(p.Metrics).NewCounter(prometheus.CounterOpts{
 		Name: "telltale_registrar_devices_registered_total",
 		Help: "Devices created because of a reading.",
 	})
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
-			created, err := r.Store.EnsureDevices(ctx, devices(batch))
+			created, err := store.EnsureDevices(ctx, devices(batch))
 			registered.Add(float64(created))
 			return event.Stored{Outcomes: []int{len(batch)}}, err
 		},
-		Tally: event.NewTally(r.Metrics, "registrar", "registered"),
+		Account: event.NewAccount(p.Metrics, "registrar", "registered"),
 	}
-	consumer := kafka.NewConsumer(kafka.GroupConfig{
-		Config: r.Kafka, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release,
-	}, sink.Handle, r.Log, r.Metrics)
-	r.Health.Register(ctx, "kafka ("+Group+")", consumer)
-	if r.Health.Await(ctx, r.Log, "metadata store", r.Store.Prepare) != nil {
-		return nil // ctx has ended
-	}
-	if err := consumer.EnsureTopics(ctx); err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { daemon.Keep(ctx, r.Log, "metadata store", r.Store); return nil })
-	g.Go(func() error { return consumer.Run(ctx) })
-	return g.Wait()
+	return consumer.Service{
+		GroupConfig: kafka.GroupConfig{Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release},
+		Handle:      sink.Handle,
+		Store:       store,
+		StoreName:   "metadata store",
+	}.Run(ctx, p)
 }
 
 // devices returns the ids in batch, ascending, each once.

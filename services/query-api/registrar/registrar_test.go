@@ -172,8 +172,8 @@ func (w *world) open(t *testing.T) metadata.Store {
 func (w *world) start(t *testing.T, store metadata.Store) {
 	t.Helper()
 	log, metrics := slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry()
-	r := &registrar.Registrar{Kafka: w.kafka, Store: store, Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)}
-	run(t, r.Run)
+	p := &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)}
+	run(t, func(ctx context.Context) error { return registrar.Run(ctx, p, w.kafka, store) })
 }
 
 // run runs f until t ends, and waits for it.

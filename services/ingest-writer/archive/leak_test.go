@@ -1,4 +1,4 @@
-package keeper_test
+package archive_test
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package keeper_test
+package archive_test
 
 import (
 	"context"
@@ -22,13 +22,13 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
-	"github.com/telltale-iot/telltale/services/ingest-writer/keeper"
+	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
 
-func TestKeeper(t *testing.T) {
-	t.Run("what is on the topic is kept, whatever it is", func(t *testing.T) {
+func TestArchive(t *testing.T) {
+	t.Run("what is on the topic is stored, whatever it is", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		letter := dead(1)
@@ -182,10 +182,10 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) topic() string { return w.kafka.DeadLetterTopic() }
 
-// start runs a keeper, until stop is called or t ends.
+// start runs the archive, until stop is called or t ends.
 func (w *world) start(t *testing.T) (stop func()) {
-	k := &keeper.Keeper{Kafka: w.kafka, Store: w.store, Log: quiet, Metrics: prometheus.NewRegistry(), Health: daemon.NewHealth(quiet, prometheus.NewRegistry())}
-	return background(t, k.Run)
+	p := &daemon.Process{Log: quiet, Metrics: prometheus.NewRegistry(), Health: daemon.NewHealth(quiet, prometheus.NewRegistry())}
+	return background(t, func(ctx context.Context) error { return archive.Run(ctx, p, w.kafka, w.store) })
 }
 
 // background runs f until stop is called or t ends.

@@ -1,4 +1,4 @@
-package tally_test
+package accounting_test
 
 import (
 	"strings"
@@ -8,16 +8,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/telltale-iot/telltale/pkg/tally"
+	"github.com/telltale-iot/telltale/pkg/accounting"
 )
 
-func TestTally(t *testing.T) {
-	t.Run("what was taken is in flight until it is settled", func(t *testing.T) {
+func TestAccount(t *testing.T) {
+	t.Run("what was received is in flight until it is finished", func(t *testing.T) {
 		metrics := prometheus.NewPedanticRegistry()
-		c := tally.New(metrics, "things", "Things", "kept", "dropped")
-		c.Take(5)
-		c.Settle(3, 2, 1)
-		c.SettleOne(1)
+		a := accounting.New(metrics, "things", "Things", "kept", "dropped")
+		a.Receive(5)
+		a.Finish(3, 2, 1)
+		a.FinishOne(1)
 		err := testutil.GatherAndCompare(metrics, strings.NewReader(`
 # HELP things_in_flight Things taken in, of which nothing has become yet.
 # TYPE things_in_flight gauge
@@ -37,9 +37,9 @@ things_total{outcome="kept"} 2
 
 	t.Run("what is forgotten shows as a difference", func(t *testing.T) {
 		metrics := prometheus.NewRegistry()
-		c := tally.New(metrics, "things", "Things", "kept")
-		c.Take(5)
-		c.Settle(5, 4)
+		a := accounting.New(metrics, "things", "Things", "kept")
+		a.Receive(5)
+		a.Finish(5, 4)
 		if gap := gap(t, metrics); gap != 1 {
 			t.Errorf("the difference is %v, want 1", gap)
 		}
@@ -47,15 +47,15 @@ things_total{outcome="kept"} 2
 
 	t.Run("there is no difference in any scrape", func(t *testing.T) {
 		metrics := prometheus.NewRegistry()
-		c := tally.New(metrics, "things", "Things", "kept", "dropped")
+		a := accounting.New(metrics, "things", "Things", "kept", "dropped")
 		var work sync.WaitGroup
 		for range 4 {
 			work.Go(func() {
 				for i := range 10_000 {
-					c.Take(3)
-					c.Settle(3, 2, 1)
-					c.Take(1)
-					c.SettleOne(i % 2)
+					a.Receive(3)
+					a.Finish(3, 2, 1)
+					a.Receive(1)
+					a.FinishOne(i % 2)
 				}
 			})
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 )
 
-// replay is the program `ingest-writer replay`.
-type replay struct {
+// backfill is the program `ingest-writer replay`. It reads the topic once more; the replay of dead letters is query-api's.
+type backfill struct {
 	kafka.Config
 	From       string         `name:"from" placeholder:"TIME" help:"Store again what arrived from this time on: RFC 3339, such as 2026-01-02T15:04:05Z."`
 	To         string         `name:"to" placeholder:"TIME" help:"And before this time. Default: now."`
@@ -24,31 +24,30 @@ type replay struct {
 	LogLevel   slog.Level     `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
 }
 
-// Operations gives a replay an operations port that collides with no service on the same machine.
-func (r *replay) Operations() *daemon.Flags {
-	return &daemon.Flags{OpsAddr: "127.0.0.1:0", LogLevel: r.LogLevel}
+// Operations gives it an operations port that collides with no service on the same machine.
+func (b *backfill) Operations() *daemon.Flags {
+	return &daemon.Flags{OpsAddr: "127.0.0.1:0", LogLevel: b.LogLevel}
 }
 
 // Validate is asked when the settings are read.
-func (r *replay) Validate() error {
-	_, _, err := r.times()
+func (b *backfill) Validate() error {
+	_, _, err := b.times()
 	return err
 }
 
-func (r *replay) Run(ctx context.Context, p *daemon.Process) error {
-	from, to, err := r.times()
+func (b *backfill) Run(ctx context.Context, p *daemon.Process) error {
+	from, to, err := b.times()
 	if err != nil {
 		return err
 	}
-	store, err := readings.Open(r.MongoDBURI, r.MongoDBTLS)
+	store, err := readings.Open(b.MongoDBURI, b.MongoDBTLS)
 	if err != nil {
-		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
+		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: b.MongoDBURI, Err: err}
 	}
 	defer daemon.Close(p.Log, "mongodb", store)
 	p.Started()
-	r.ClientID = writer.Group + "-replay"
-	again := &writer.Replay{Kafka: r.Config, Store: store, From: from, To: to, Log: p.Log}
-	total, err := again.Run(ctx)
+	b.ClientID = writer.Group + "-replay"
+	total, err := (&writer.Backfill{Kafka: b.Config, Store: store, From: from, To: to, Log: p.Log}).Run(ctx)
 	fmt.Println(total)
 	if ctx.Err() != nil {
 		return errors.New("interrupted before the end; run it again")
@@ -56,21 +55,21 @@ func (r *replay) Run(ctx context.Context, p *daemon.Process) error {
 	return err
 }
 
-func (r *replay) times() (from, to time.Time, err error) {
-	if r.From == "" {
+func (b *backfill) times() (from, to time.Time, err error) {
+	if b.From == "" {
 		return from, to, &daemon.ConfigError{Variable: "--from", Err: errors.New("must be given: the time to begin with, such as 2026-01-02T15:04:05Z")}
 	}
-	if from, err = time.Parse(time.RFC3339, r.From); err != nil {
-		return from, to, &daemon.ConfigError{Variable: "--from", Value: r.From, Err: errNoTime}
+	if from, err = time.Parse(time.RFC3339, b.From); err != nil {
+		return from, to, &daemon.ConfigError{Variable: "--from", Value: b.From, Err: errNoTime}
 	}
-	if r.To == "" {
+	if b.To == "" {
 		return from, to, nil
 	}
-	if to, err = time.Parse(time.RFC3339, r.To); err != nil {
-		return from, to, &daemon.ConfigError{Variable: "--to", Value: r.To, Err: errNoTime}
+	if to, err = time.Parse(time.RFC3339, b.To); err != nil {
+		return from, to, &daemon.ConfigError{Variable: "--to", Value: b.To, Err: errNoTime}
 	}
 	if !from.Before(to) {
-		return from, to, &daemon.ConfigError{Variable: "--to", Value: r.To, Err: errors.New("must be after --from")}
+		return from, to, &daemon.ConfigError{Variable: "--to", Value: b.To, Err: errors.New("must be after --from")}
 	}
 	return from, to, nil
 }

@@ -10,18 +10,18 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 )
 
-func TestReplaySettingsThatCannotWork(t *testing.T) {
+func TestBackfillSettingsThatCannotWork(t *testing.T) {
 	const noon, one = "2026-01-02T12:00:00Z", "2026-01-02T13:00:00+00:00"
 	tests := []struct {
 		name     string
-		command  replay
+		command  backfill
 		variable string
 	}{
-		{"no time to begin with", replay{MongoDBURI: "mongodb://localhost/iot"}, "--from"},
-		{"a time without a zone", replay{From: "2026-01-02T12:00:00", MongoDBURI: "mongodb://localhost/iot"}, "--from"},
-		{"an end that is no time", replay{From: noon, To: "now", MongoDBURI: "mongodb://localhost/iot"}, "--to"},
-		{"an end before the beginning", replay{From: one, To: noon, MongoDBURI: "mongodb://localhost/iot"}, "--to"},
-		{"a URL of something else", replay{From: noon, To: one, MongoDBURI: "http://localhost"}, "MONGODB_URI"},
+		{"no time to begin with", backfill{MongoDBURI: "mongodb://localhost/iot"}, "--from"},
+		{"a time without a zone", backfill{From: "2026-01-02T12:00:00", MongoDBURI: "mongodb://localhost/iot"}, "--from"},
+		{"an end that is no time", backfill{From: noon, To: "now", MongoDBURI: "mongodb://localhost/iot"}, "--to"},
+		{"an end before the beginning", backfill{From: one, To: noon, MongoDBURI: "mongodb://localhost/iot"}, "--to"},
+		{"a URL of something else", backfill{From: noon, To: one, MongoDBURI: "http://localhost"}, "MONGODB_URI"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -24,9 +24,9 @@ import (
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 )
 
-// TestReplay replays into a new, empty store: an SQLite file, or a database of the MongoDB that
+// TestBackfill fills a new, empty store: an SQLite file, or a database of the MongoDB that
 // TEST_MONGODB_URI names.
-func TestReplay(t *testing.T) {
+func TestBackfill(t *testing.T) {
 	e := newEnvironment(t)
 	const n = 2500
 	var records []kafka.Record
@@ -43,20 +43,20 @@ func TestReplay(t *testing.T) {
 	e.produce(event.Record(e.kafka.Topic, measured(1, 0, 99))) // a conflict
 
 	store := &store{Store: emptyStore(t)}
-	again := func(from, to time.Time) *writer.Replay {
-		return &writer.Replay{Kafka: e.kafka, Store: store, From: from, To: to, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	again := func(from, to time.Time) *writer.Backfill {
+		return &writer.Backfill{Kafka: e.kafka, Store: store, From: from, To: to, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	}
 	steps := []struct {
 		name     string
 		from, to time.Time
-		want     writer.Replayed
+		want     writer.Backfilled
 	}{
 		{"what came to Kafka between two times is stored", from, to,
-			writer.Replayed{Records: 500, Stored: 500}},
+			writer.Backfilled{Records: 500, Stored: 500}},
 		{"what is stored already is a duplicate, and the rest is stored", start, time.Time{},
-			writer.Replayed{Records: n + 2, Stored: n - 500, Duplicates: 500, Conflicts: 1, Rejected: 1}},
+			writer.Backfilled{Records: n + 2, Stored: n - 500, Duplicates: 500, Conflicts: 1, Rejected: 1}},
 		{"a second run stores nothing", start, time.Time{},
-			writer.Replayed{Records: n + 2, Duplicates: n, Conflicts: 1, Rejected: 1}},
+			writer.Backfilled{Records: n + 2, Duplicates: n, Conflicts: 1, Rejected: 1}},
 	}
 	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestReplay(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(step.want, got); diff != "" {
-				t.Errorf("replayed (-want +got):\n%s", diff)
+				t.Errorf("backfilled (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -129,7 +129,7 @@ func emptyStore(t *testing.T) readings.Store {
 		if err != nil {
 			t.Fatal(err)
 		}
-		u.Path = fmt.Sprintf("/test-replay-%d", time.Now().UnixNano())
+		u.Path = fmt.Sprintf("/test-backfill-%d", time.Now().UnixNano())
 		u.RawQuery = "authSource=admin"
 		open = func() (readings.Store, error) { return readings.Open(u.String(), tlsfiles.Files{}) }
 		t.Cleanup(func() { dropDatabase(t, u.String(), u.Path[1:]) })

@@ -14,24 +14,24 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings"
 )
 
-// progressEvery is how often a replay tells how far it is.
+// progressEvery is how often a backfill tells how far it is.
 const progressEvery = 5 * time.Second
 
-// Replay stores again what is on the topic from a time on, for a store that has lost some of it. It may run
-// beside the Writer, which goes on as if there were none, and as often as one likes: what is stored already
+// Backfill stores again what is on the topic from a time on, for a store that has lost some of it. It may run
+// beside Run, which goes on as if there were none, and as often as one likes: what is stored already
 // is a duplicate.
 //
-// Conflicts and what is no reading are counted and passed over. The Writer sends them to the dead-letter
-// topic, where a replay would only repeat them.
-type Replay struct {
+// Conflicts and what is no reading are counted and passed over. Run sends them to the dead-letter
+// topic, where a backfill would only repeat them.
+type Backfill struct {
 	Kafka    kafka.Config
 	Store    readings.Store
 	From, To time.Time // when the records came to Kafka; a zero To is now
 	Log      *slog.Logger
 }
 
-// Replayed is what became of what was read.
-type Replayed struct {
+// Backfilled is what became of what was read.
+type Backfilled struct {
 	Records    int // on the topic
 	Stored     int // readings that were missing in the store
 	Duplicates int // readings that were there
@@ -39,22 +39,22 @@ type Replayed struct {
 	Rejected   int // parts of records that are no readings
 }
 
-func (r Replayed) String() string {
+func (b Backfilled) String() string {
 	return fmt.Sprintf("%d records read: %d readings stored, %d were there already, %d conflicts, %d rejected",
-		r.Records, r.Stored, r.Duplicates, r.Conflicts, r.Rejected)
+		b.Records, b.Stored, b.Duplicates, b.Conflicts, b.Rejected)
 }
 
-// Run replays, waiting while the store is away, and says what became of what was read, also when it ends
+// Run stores, waiting while the store is away, and says what became of what was read, also when it ends
 // with an error or ctx.
-func (r *Replay) Run(ctx context.Context) (total Replayed, err error) {
-	if err := daemon.Await(ctx, r.Log, "readings store", r.Store.Prepare); err != nil {
+func (b *Backfill) Run(ctx context.Context) (total Backfilled, err error) {
+	if err := daemon.Await(ctx, b.Log, "readings store", b.Store.Prepare); err != nil {
 		return total, err
 	}
 	var mu sync.Mutex
 	from := &kafka.RangeReader{
-		Config: r.Kafka, From: r.From, To: r.To, MaxBatch: batchSize, Log: r.Log,
+		Config: b.Kafka, From: b.From, To: b.To, MaxBatch: batchSize, Log: b.Log,
 		Handle: func(ctx context.Context, batch []kafka.Record) error {
-			n, err := r.store(ctx, batch)
+			n, err := b.store(ctx, batch)
 			if err != nil {
 				return err
 			}
@@ -79,14 +79,14 @@ func (r *Replay) Run(ctx context.Context) (total Replayed, err error) {
 		case <-ticks.C:
 			read, all := from.Progress()
 			mu.Lock()
-			r.Log.Info("replaying", "records", read, "of", all, "stored", total.Stored, "duplicates", total.Duplicates)
+			b.Log.Info("backfilling", "records", read, "of", all, "stored", total.Stored, "duplicates", total.Duplicates)
 			mu.Unlock()
 		}
 	}
 }
 
 // store has the readings in batch stored.
-func (r *Replay) store(ctx context.Context, batch []kafka.Record) (n Replayed, err error) {
+func (b *Backfill) store(ctx context.Context, batch []kafka.Record) (n Backfilled, err error) {
 	n.Records = len(batch)
 	for found, rejected := range event.Slices(batch) {
 		n.Rejected += rejected
@@ -94,8 +94,8 @@ func (r *Replay) store(ctx context.Context, batch []kafka.Record) (n Replayed, e
 			continue
 		}
 		var inserted iot.Inserted
-		err := daemon.Await(ctx, r.Log, "readings store", func(ctx context.Context) (err error) {
-			inserted, err = r.Store.InsertReadings(ctx, found)
+		err := daemon.Await(ctx, b.Log, "readings store", func(ctx context.Context) (err error) {
+			inserted, err = b.Store.InsertReadings(ctx, found)
 			return err
 		})
 		if err != nil {
