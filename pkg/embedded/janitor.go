@@ -84,8 +84,9 @@ func (j *janitor) sweep(ctx context.Context, client *kgo.Client) error {
 		if topic.Topic == nil {
 			continue
 		}
-		for _, partition := range j.cluster.PartitionInfos(*topic.Topic) {
-			if err := j.trim(ctx, client, *topic.Topic, partition, groups); err != nil {
+		partitions := j.cluster.PartitionInfos(*topic.Topic)
+		for _, partition := range partitions {
+			if err := j.trim(ctx, client, *topic.Topic, partition, j.maxBytes/int64(len(partitions)), groups); err != nil {
 				return fmt.Errorf("partition %d of %q: %w", partition.Partition, *topic.Topic, err)
 			}
 		}
@@ -160,12 +161,12 @@ func deleteGroup(ctx context.Context, client *kgo.Client, g *kfake.GroupInfo) er
 }
 
 // trim deletes what is too old or too much of a partition.
-func (j *janitor) trim(ctx context.Context, client *kgo.Client, topic string, p *kfake.PartitionInfo, groups []progress) error {
+func (j *janitor) trim(ctx context.Context, client *kgo.Client, topic string, p *kfake.PartitionInfo, maxBytes int64, groups []progress) error {
 	if p.HighWatermark == p.LogStartOffset {
 		return nil
 	}
 	start := p.LogStartOffset
-	if excess := p.NumBytes - j.maxBytes; j.maxBytes > 0 && excess > 0 {
+	if excess := p.NumBytes - maxBytes; maxBytes > 0 && excess > 0 {
 		// Records are much of a size: so many in a hundred of the bytes are as many of the records.
 		start += int64(float64(p.HighWatermark-start)*float64(excess)/float64(p.NumBytes)) + 1
 	}

@@ -26,7 +26,8 @@ type KafkaConfig struct {
 	// Writes lets clients that come to Addr produce, and make and delete topics. Without it they read.
 	Writes bool
 	Dir    string // keeps the log and the groups' offsets; "" keeps them in memory only
-	// Records older than Retention are dropped, and a partition's oldest beyond MaxBytes; 0 keeps them.
+	// Records older than Retention are dropped, and a topic's oldest beyond MaxBytes, of which each of its partitions
+	// has its share; 0 keeps them.
 	// Either way a record stays until each of Groups that reads its topic has committed it, also one that has
 	// yet to begin, and the newest stays always, so that offsets go on from it.
 	Retention time.Duration

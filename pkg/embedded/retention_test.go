@@ -56,6 +56,16 @@ func TestRetention(t *testing.T) {
 		check()
 	})
 
+	t.Run("the partitions of a topic share its MaxBytes", func(t *testing.T) {
+		k := open(t, KafkaConfig{Dir: t.TempDir(), MaxBytes: 2 * mega})
+		c := newClient(t, k.Addr(), 4)
+		c.send(t, 8000, 1000, time.Now())
+		sweep(t, k, 0, 2*mega)
+		if n := records(k, c.cfg.Topic); n < 500 || n > 3000 {
+			t.Errorf("%d records, want about 2000", n)
+		}
+	})
+
 	t.Run("what is older than Retention goes", func(t *testing.T) {
 		dir := t.TempDir()
 		k := open(t, KafkaConfig{Dir: dir, MaxBytes: mega})

@@ -30,9 +30,9 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 )
 
-// partitions of the embedded broker's topics: each batch of one is synced to disk by itself, and one
-// machine has no use for many.
-const partitions = 4
+// partitions of the embedded broker's topics. Each is synced to disk by itself, so that more of them write more, and one
+// machine has nothing to divide among them.
+const partitions = 1
 
 // parts is what the services run on: embedded, or clients of real servers.
 type parts struct {
@@ -106,7 +106,7 @@ func (c *command) openKafka(parts *parts, dir string, p *daemon.Process) error {
 	}
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
 		Addr: c.KafkaListenAddr, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
-		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes / partitions, Log: p.Log, Metrics: p.Metrics,
+		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes, Log: p.Log, Metrics: p.Metrics,
 		Groups: map[string]string{
 			writer.Group: c.KafkaTopic, updater.Group: c.KafkaTopic, registrar.Group: c.KafkaTopic,
 			archive.Group: parts.kafka.DeadLetterTopic(),

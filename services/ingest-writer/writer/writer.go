@@ -34,7 +34,7 @@ const Group = "ingest-writer"
 
 // A batch is what has arrived of one partition within batchWait, at most batchSize records.
 const (
-	batchSize = 1000
+	batchSize = 4000
 	batchWait = 50 * time.Millisecond
 )
 
