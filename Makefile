@@ -139,6 +139,11 @@ mutants: ## break each promise by a line, and see its tests fail
 attacks: ## what a stranger who reaches a port may do: does anybody else suffer?
 	go run ./deploy/acceptance/attacks $(ATTACK:%=-attack '%')
 
+.PHONY: clients
+clients: ## the API's description, as linters and generators of clients read it
+	cd deploy/acceptance/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	TEST_CLIENTS=1 go test -count=1 ./deploy/acceptance/clients
+
 # SCREENSHOTS=absolute path of a folder
 .PHONY: browser
 browser: ## the pages, as Chromium shows them

@@ -2,6 +2,8 @@ module github.com/telltale-iot/telltale/deploy/acceptance
 
 go 1.26.0
 
+ignore ./clients/node_modules // some packages for Node.js have Go files
+
 require (
 	github.com/IBM/sarama v1.61.1
 	github.com/Shopify/toxiproxy/v2 v2.5.0
