@@ -77,6 +77,7 @@ func freeAddr(t testing.TB) string {
 
 // TestKill kills the broker, again and again, while records flow through it.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	const kills = 12
 	dir, addr := t.TempDir(), freeAddr(t)
 	broker := spawn(t, dir, addr)

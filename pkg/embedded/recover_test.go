@@ -158,6 +158,7 @@ func filesOf(t testing.TB, dir, pattern string) (names []string) {
 
 // TestAFlippedBit flips a bit in every third byte of each file in turn.
 func TestAFlippedBit(t *testing.T) {
+	t.Parallel()
 	dir, written := writtenLog(t)
 	each := func(t *testing.T, pattern string, check func(t *testing.T, name string, byte int, dir, said string)) {
 		for _, name := range filesOf(t, dir, pattern) {
@@ -247,6 +248,7 @@ func TestAFlippedBit(t *testing.T) {
 
 // TestAHalfWrittenEnd cuts a file anywhere, or leaves zeros behind, as a power cut does.
 func TestAHalfWrittenEnd(t *testing.T) {
+	t.Parallel()
 	dir, written := writtenLog(t)
 	bases, err := segments(logPartition.dir(dir))
 	if err != nil {
