@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/google/go-cmp/cmp"
@@ -301,34 +300,4 @@ func TestSubscribeStopsWithoutABroker(t *testing.T) {
 	_ = broker.l.Close()
 	b.checked("refused")
 	b.stop()
-}
-
-func TestSubscribeBrokerHangs(t *testing.T) {
-	t.Parallel()
-	broker := newBroker(t)
-	b := broker.subscribe(newKafka(t), nil)
-	d := broker.session()
-	ready := func(want bool) {
-		t.Helper()
-		for deadline := time.Now().Add(patience); b.Health.Ready() != want; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("not ready: %v, for %v", want, patience)
-			}
-		}
-	}
-	ready(true)
-	start := time.Now() // from here on the broker neither reads nor says anything
-	ready(false)
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("that the broker hangs shows after %v", took)
-	}
-	go func() { // it answers again
-		for {
-			if _, err := packets.ReadPacket(d.r); err != nil {
-				return
-			}
-			_ = packets.NewControlPacket(packets.Pingresp).Write(d.conn)
-		}
-	}()
-	ready(true)
 }

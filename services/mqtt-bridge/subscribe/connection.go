@@ -99,7 +99,7 @@ func (s *Subscriber) connect(ctx context.Context) (*connection, error) {
 func (c *connection) dial(ctx context.Context) (net.Conn, error) {
 	ready, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
-	nc, err := new(net.Dialer).DialContext(ready, "tcp", c.broker.Host)
+	nc, err := c.dialer(ready, "tcp", c.broker.Host)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"time"
 
@@ -37,6 +38,7 @@ type Subscriber struct {
 
 	username, password string
 	files              tlsfiles.Files
+	dialer             func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	wanted []string // the subscriptions to have, and
 	other  []string // those that a differently configured bridge would have
@@ -54,7 +56,7 @@ func New(cfg Config, filters pipeline.Filters, pipe *pipeline.Pipeline, b *budge
 	}
 	s := &Subscriber{
 		pipe: pipe, session: session.New(b, pipe.Metrics.Acknowledged, nil), log: log,
-		broker: broker, id: id, files: cfg.Security.Files,
+		broker: broker, id: id, files: cfg.Security.Files, dialer: new(net.Dialer).DialContext,
 	}
 	s.username, s.password = cfg.Security.login(broker)
 	broker.User = nil
