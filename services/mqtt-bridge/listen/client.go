@@ -28,7 +28,7 @@ type client struct {
 // establish makes c the connection of the client that sent p, and answers.
 func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	answer := packet.Connack{
-		ReceiveMaximum: session.Window, MaxPacketSize: uint32(e.cfg.MaxPacketBytes), TopicAliases: topicAliases,
+		ReceiveMaximum: session.WindowSize, MaxPacketSize: uint32(e.cfg.MaxPacketBytes), TopicAliases: topicAliases,
 	}
 	id := string(p.ClientID)
 	if id == "" {
@@ -200,7 +200,7 @@ func (e *Endpoint) idle(cl *client) {
 
 // remains reports whether something is left of the session of cl, which is away.
 func (e *Endpoint) remains(cl *client, now time.Time) bool {
-	return cl.will != nil || cl.UnderWay() || now.Before(cl.expires) && (cl.Holds() || e.hub.has(cl))
+	return cl.will != nil || cl.Pending() || now.Before(cl.expires) && (cl.HasUnreleased() || e.hub.has(cl))
 }
 
 // expire appends the will of cl, which is away, to due when its time has come, and ends the session when its

@@ -325,7 +325,7 @@ func (c *connection) halfClosed() {
 	late := time.NewTimer(halfClosedTime)
 	defer late.Stop()
 	select {
-	case <-c.client.Acknowledged(c.Conn):
+	case <-c.client.Drained(c.Conn):
 	case <-late.C:
 	case <-c.Closed():
 	}

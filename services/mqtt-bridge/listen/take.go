@@ -87,15 +87,15 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 
 // enter waits for room for m, and gives it its place in the order of acknowledgement.
 func (c *connection) enter(m pipeline.Message, sent session.Publish) (done func(error), err error) {
-	if err := c.wait(c.client.Places, session.PlacesOf(sent.QoS)); err != nil {
+	if err := c.wait(c.client.Window, session.WindowCost(sent.QoS)); err != nil {
 		return nil, err
 	}
 	pipe := c.endpoint.pipe
 	if err := c.waitFor(func() <-chan struct{} { return pipe.Reserve(m) }); err != nil {
-		c.client.Places.Release(session.PlacesOf(sent.QoS))
+		c.client.Window.Release(session.WindowCost(sent.QoS))
 		return nil, err
 	}
-	done, err = c.client.Enter(c.Conn, sent)
+	done, err = c.client.Accept(c.Conn, sent)
 	if err == nil {
 		return done, nil
 	}

@@ -63,8 +63,8 @@ func (s *testSession) receive(c Conn, p Publish) (done func(error)) {
 	if s.Redelivered(c, p) {
 		return nil
 	}
-	s.Places.Add(PlacesOf(p.QoS))
-	done, err := s.Enter(c, p)
+	s.Window.Add(WindowCost(p.QoS))
+	done, err := s.Accept(c, p)
 	if err != nil && !errors.Is(err, ErrDetached) {
 		s.t.Fatal(err)
 	}
@@ -80,8 +80,8 @@ func (s *testSession) empty() {
 	if n := s.limits.Sessions.Used(); n != 0 {
 		s.t.Errorf("%d bytes are taken of the share of sessions", n)
 	}
-	if n := s.Places.Used(); n != 0 {
-		s.t.Errorf("%d places are taken", n)
+	if n := s.Window.Used(); n != 0 {
+		s.t.Errorf("%d of the window is taken", n)
 	}
 }
 
@@ -128,8 +128,8 @@ func TestQoS0IsNotAcknowledged(t *testing.T) {
 	if got := p.acks(t, puback); !slices.Equal(got, []uint16{1}) {
 		t.Errorf("acknowledged %v, want 1 alone", got)
 	}
-	if n := s.Places.Used(); n != placesOfQoS0 {
-		t.Errorf("%d places are taken, want those of the message at QoS 0", n)
+	if n := s.Window.Used(); n != qos0Cost {
+		t.Errorf("%d of the window is taken, want the cost of the message at QoS 0", n)
 	}
 	zero(errRefused)
 	s.empty()
@@ -250,7 +250,7 @@ func TestReconnect(t *testing.T) {
 		}
 	})
 
-	t.Run("a session that ended keeps nothing of what was under way", func(t *testing.T) {
+	t.Run("a session that ended remembers no pending message", func(t *testing.T) {
 		for _, qos := range []byte{1, 2} {
 			s, p := newSession(t), new(peer)
 			s.Attach(p)
@@ -264,8 +264,8 @@ func TestReconnect(t *testing.T) {
 				d(nil)
 			}
 			s.empty()
-			if n := len(s.known); n != 0 {
-				t.Errorf("QoS %d: %d messages are known", qos, n)
+			if n := len(s.byID); n != 0 {
+				t.Errorf("QoS %d: %d messages are remembered", qos, n)
 			}
 		}
 	})
@@ -274,21 +274,21 @@ func TestReconnect(t *testing.T) {
 		s, p := newSession(t), new(peer)
 		s.Attach(p)
 		first := s.receive(p, publish(1, 1, 1))
-		for id := range uint16(Window - 1) {
+		for id := range uint16(WindowSize - 1) {
 			s.receive(p, publish(id+2, 1, 1))(nil) // behind the first
 		}
-		if n := s.limits.InFlight.Used(); n != Window*slotBytes {
-			t.Errorf("%d bytes are taken, want %d", n, Window*slotBytes)
+		if n := s.limits.InFlight.Used(); n != WindowSize*messageBytes {
+			t.Errorf("%d bytes are taken, want %d", n, WindowSize*messageBytes)
 		}
 		s.Attach(new(peer))
 		first(nil)
-		if n := s.limits.InFlight.Used() + s.Places.Used(); n != 0 {
+		if n := s.limits.InFlight.Used() + s.Window.Used(); n != 0 {
 			t.Errorf("%d are taken", n)
 		}
 		s.Forget()
 		s.empty()
-		if n := len(s.known); n != 0 {
-			t.Errorf("%d messages are known", n)
+		if n := len(s.byID); n != 0 {
+			t.Errorf("%d messages are remembered", n)
 		}
 	})
 }
@@ -333,11 +333,11 @@ func TestQoS2(t *testing.T) {
 				s.Detach(last)
 				refused(errRefused)
 				if s.ended {
-					t.Error("idle with a message under way")
+					t.Error("idle with a pending message")
 				}
 				kept(nil)
-				if !s.ended || !s.Holds() || len(s.known) != 1 || s.known[8] == nil {
-					t.Errorf("idle: %v, known %v; want 8 alone, which Kafka has", s.ended, s.known)
+				if !s.ended || !s.HasUnreleased() || len(s.byID) != 1 || s.byID[8] == nil {
+					t.Errorf("idle: %v, remembered %v; want 8 alone, which Kafka has", s.ended, s.byID)
 				}
 			})
 		}
@@ -347,22 +347,22 @@ func TestQoS2(t *testing.T) {
 		s, p := newSession(t), new(peer)
 		s.Attach(p)
 		enter := func(s *testSession, p *peer, id int) error {
-			s.Places.Add(1)
-			done, err := s.Enter(p, publish(uint16(id), 2, 1))
+			s.Window.Add(1)
+			done, err := s.Accept(p, publish(uint16(id), 2, 1))
 			if err == nil {
 				done(nil)
 			}
 			return err
 		}
-		for id := range Window {
+		for id := range WindowSize {
 			if err := enter(s, p, id+1); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := enter(s, p, Window+1); !errors.Is(err, ErrTooMany) {
+		if err := enter(s, p, WindowSize+1); !errors.Is(err, ErrTooMany) {
 			t.Errorf("one more: %v", err)
 		}
-		if n, most := s.limits.Sessions.Used(), Window*idBytes; n > most {
+		if n, most := s.limits.Sessions.Used(), WindowSize*idBytes; n > most {
 			t.Errorf("%d bytes are taken, want at most %d", n, most)
 		}
 		s.limits.Sessions.Add(s.limits.Sessions.Limit() - s.limits.Sessions.Used()) // others take the rest
@@ -378,16 +378,16 @@ func TestQoS2(t *testing.T) {
 		if err := enter(other, p, own+1); !errors.Is(err, ErrQuota) {
 			t.Errorf("one more: %v", err)
 		}
-		for id := range Window {
+		for id := range WindowSize {
 			s.Release(p, uint16(id+1))
 		}
-		if len(s.known) != 0 || s.mostKnown > 64 {
-			t.Errorf("%d known, with memory for %d", len(s.known), s.mostKnown)
+		if len(s.byID) != 0 || s.byIDSize > 64 {
+			t.Errorf("%d remembered, with memory for %d", len(s.byID), s.byIDSize)
 		}
 	})
 }
 
-func TestAcknowledged(t *testing.T) {
+func TestDrained(t *testing.T) {
 	waits := func(c <-chan struct{}) bool {
 		select {
 		case <-c:
@@ -398,11 +398,11 @@ func TestAcknowledged(t *testing.T) {
 	}
 	s, p := newSession(t), new(peer)
 	s.Attach(p)
-	if waits(s.Acknowledged(p)) {
+	if waits(s.Drained(p)) {
 		t.Error("waits for nothing")
 	}
 	done := s.receive(p, publish(1, 1, 1))
-	all := s.Acknowledged(p)
+	all := s.Drained(p)
 	if !waits(all) {
 		t.Error("does not wait for the message")
 	}
@@ -411,7 +411,7 @@ func TestAcknowledged(t *testing.T) {
 		t.Error("waits after the acknowledgement")
 	}
 	s.receive(p, publish(2, 1, 1))
-	all = s.Acknowledged(p)
+	all = s.Drained(p)
 	s.Attach(new(peer))
 	if waits(all) {
 		t.Error("waits after the session was taken over")

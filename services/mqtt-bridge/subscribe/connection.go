@@ -230,8 +230,8 @@ func (c *connection) handle(_ paho.Client, p paho.Message) {
 		metrics.Settle(outcome)
 		return
 	}
-	c.session.Places.Add(session.PlacesOf(received.QoS))
-	done, err := c.session.Enter(c.conn, received)
+	c.session.Window.Add(session.WindowCost(received.QoS))
+	done, err := c.session.Accept(c.conn, received)
 	if err != nil { // the connection has ended
 		c.pipe.Cancel(m)
 		metrics.Settle(pipeline.Refused)
