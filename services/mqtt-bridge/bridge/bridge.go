@@ -111,7 +111,7 @@ func (b *Bridge) source(filters pipeline.Filters, pipe *pipeline.Pipeline, limit
 		}
 		return func(ctx context.Context) error { s.Run(ctx, b.setStatus); return nil }, nil
 	}
-	pipe.Patient = true // a device that sends much is not read from meanwhile
+	pipe.MayBlock = true // a device that sends much is not read from meanwhile
 	e, err := listen.New(b.Config.Listen, pipe, limits, b.Log, b.Metrics)
 	if err != nil {
 		_ = b.Listener.Close()

@@ -277,7 +277,7 @@ func (e *Endpoint) publishWill(w *packet.Will) {
 	e.hub.forward(nil, topic, packet.Publish{Payload: w.Payload})
 	m := e.pipe.Message(topic, "", w.Payload, w.Retain)
 	if room := e.pipe.Reserve(m); room != nil {
-		e.pipe.Metrics.Settle(pipeline.Dropped)
+		e.pipe.Metrics.CountOutcome(pipeline.Dropped)
 		return
 	}
 	e.pipe.Handle(m, func(error) {})

@@ -220,7 +220,7 @@ func (c *connection) done(h packet.Header) error {
 		c.in.Discard(h.Length)
 	}
 	c.complete()
-	return c.Relieve(maxUnsent)
+	return c.FlushAbove(maxUnsent)
 }
 
 // complete gives back what the packet took of the budget while it was incomplete.

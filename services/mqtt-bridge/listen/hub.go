@@ -143,7 +143,7 @@ func (h *hub) forward(from *client, topic string, p packet.Publish) {
 		if s.conn == nil || !s.wants(topic, cl == from) {
 			continue
 		}
-		if !s.conn.Takes(len(topic)+len(p.Payload), h.share, limit) {
+		if !s.conn.HasRoom(len(topic)+len(p.Payload), h.share, limit) {
 			h.dropped.Inc()
 			continue
 		}
@@ -152,7 +152,7 @@ func (h *hub) forward(from *client, topic string, p packet.Publish) {
 			b = packet.AppendPublish(nil, s.conn.version, topic, p)
 			encoded[s.conn.version] = b
 		}
-		if len(b) > s.conn.maxSend || !s.conn.Offer(b, h.share, limit) {
+		if len(b) > s.conn.maxSend || !s.conn.TryQueue(b, h.share, limit) {
 			h.dropped.Inc()
 		}
 	}

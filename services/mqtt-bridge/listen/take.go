@@ -59,22 +59,22 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 		sent.Hash = session.Hash(topic, p.Payload)
 	}
 	if c.client.Redelivered(c.Conn, sent) {
-		pipe.Metrics.Settle(pipeline.Resent)
+		pipe.Metrics.CountOutcome(pipeline.Resent)
 		return nil
 	}
 
 	m := pipe.Message(topic, c.client.id, p.Payload, h.Retain())
 	done, err := c.enter(m, sent)
 	if err != nil {
-		pipe.Metrics.Settle(pipeline.Refused)
+		pipe.Metrics.CountOutcome(pipeline.Refused)
 		return err
 	}
 	if done == nil { // refused, and told so
-		pipe.Metrics.Settle(pipeline.Refused)
+		pipe.Metrics.CountOutcome(pipeline.Refused)
 		return nil
 	}
 	switch {
-	case !pipe.Reads(topic): // and nobody keeps it
+	case !pipe.Matches(topic): // and nobody keeps it
 	case c.large != nil:
 		c.large = nil
 	default:

@@ -32,7 +32,7 @@ type Conn struct {
 
 	mu        sync.Mutex
 	queue     []byte // whole packets to be written
-	offered   int    // bytes of Offer, in queue and on their way to the socket
+	offered   int    // bytes of TryQueue, in queue and on their way to the socket
 	share     *budget.Share
 	scheduled bool // flush is going to be called, or is running
 	timer     *time.Timer
@@ -81,9 +81,9 @@ func (c *Conn) Queue(b []byte) {
 	c.append(b)
 }
 
-// Relieve sends what is queued when it is more than limit. Who reads a connection calls it, so that a peer that
+// FlushAbove sends what is queued when it is more than limit. Who reads a connection calls it, so that a peer that
 // does not read what it is answered is not read from either.
-func (c *Conn) Relieve(limit int) error {
+func (c *Conn) FlushAbove(limit int) error {
 	c.mu.Lock()
 	queued := len(c.queue)
 	c.mu.Unlock()
@@ -94,16 +94,16 @@ func (c *Conn) Relieve(limit int) error {
 	return err
 }
 
-// Takes reports whether Offer would take n bytes.
-func (c *Conn) Takes(n int, share *budget.Share, limit int) bool {
+// HasRoom reports whether TryQueue would take n bytes.
+func (c *Conn) HasRoom(n int, share *budget.Share, limit int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.offered+n <= limit && share.Used()+n <= share.Limit()
 }
 
-// Offer is Queue for what may be dropped: it takes b only where share has room for it, and where less than
+// TryQueue is Queue for what may be dropped: it takes b only where share has room for it, and where less than
 // limit offered bytes wait to be sent. All calls name the same share.
-func (c *Conn) Offer(b []byte, share *budget.Share, limit int) bool {
+func (c *Conn) TryQueue(b []byte, share *budget.Share, limit int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {

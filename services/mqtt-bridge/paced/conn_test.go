@@ -126,7 +126,7 @@ func TestReadDeadline(t *testing.T) {
 	})
 }
 
-func TestSilence(t *testing.T) {
+func TestIdleTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		c := NewConn(Reads(ours, 0, 10*time.Second))

@@ -29,8 +29,8 @@ func untilTick(now time.Time, every time.Duration) time.Duration {
 // One goroutine at a time may read and set deadlines.
 type reads struct {
 	net.Conn
-	in      io.Reader
-	silence time.Duration // how long nothing may arrive, when there is no deadline; 0 is for ever
+	in          io.Reader
+	idleTimeout time.Duration // how long nothing may arrive, when there is no deadline; 0 is for ever
 
 	deadline time.Time // for reads, as it was set
 	readBy   time.Time // as the socket knows it
@@ -38,9 +38,9 @@ type reads struct {
 }
 
 // Reads returns c with spaced reads, and a read buffer of the given size; 0 where the reader has one. A read
-// without a deadline ends after silence; 0 is for ever.
-func Reads(c net.Conn, buffer int, silence time.Duration) net.Conn {
-	p := &reads{Conn: c, silence: silence}
+// without a deadline ends after idleTimeout; 0 is for ever.
+func Reads(c net.Conn, buffer int, idleTimeout time.Duration) net.Conn {
+	p := &reads{Conn: c, idleTimeout: idleTimeout}
 	p.in = socket{p}
 	if buffer > 0 {
 		p.in = bufio.NewReaderSize(p.in, buffer)
@@ -87,8 +87,8 @@ func (c socket) Read(p []byte) (int, error) {
 
 func (c *reads) setDeadline(now time.Time) error {
 	deadline := c.deadline
-	if deadline.IsZero() && c.silence > 0 {
-		deadline = now.Add(c.silence)
+	if deadline.IsZero() && c.idleTimeout > 0 {
+		deadline = now.Add(c.idleTimeout)
 	}
 	ahead := c.readBy.Sub(deadline)
 	if deadline.IsZero() == c.readBy.IsZero() && ahead >= 0 && ahead <= readSlack {

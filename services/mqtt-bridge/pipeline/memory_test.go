@@ -71,7 +71,7 @@ func TestLongBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		share := budget.NewShare(1 << 20)
 		p := testPipeline(share)
-		p.Patient = true
+		p.MayBlock = true
 		m := Message{Topic: "sensors/data", Payload: []byte("[" + strings.Repeat("1,", 9999) + "1]")}
 		if p.Reserve(m) != nil {
 			t.Fatal("there is no room")
@@ -87,7 +87,7 @@ func TestLongBatch(t *testing.T) {
 		if state := p.producer.State(); !strings.HasPrefix(state, fmt.Sprint(batchWindow, " records")) {
 			t.Errorf("the producer has %s, want %d", state, batchWindow)
 		}
-		if n, most := share.Used(), len(m.Topic)+len(m.Payload)+batchWindow*letterBytes; n != most {
+		if n, most := share.Used(), len(m.Topic)+len(m.Payload)+batchWindow*deadLetterBytes; n != most {
 			t.Errorf("%d bytes are taken, want %d", n, most)
 		}
 		stop() // the producer ends, and answers for all

@@ -83,5 +83,5 @@ func (m *Metrics) Receive(qos byte) {
 // ReceiveWill counts a will.
 func (m *Metrics) ReceiveWill() { m.messages.Receive(1) }
 
-// Settle counts what became of a message that the pipeline was not given.
-func (m *Metrics) Settle(outcome int) { m.messages.FinishOne(outcome) }
+// CountOutcome counts what became of a message that the pipeline was not given.
+func (m *Metrics) CountOutcome(outcome int) { m.messages.FinishOne(outcome) }

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"bytes"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -19,15 +18,14 @@ import (
 )
 
 const (
-	// readingBytes and letterBytes are about what a reading and a dead letter take beside the payload that
+	// readingBytes and deadLetterBytes are about what a reading and a dead letter take beside the payload that
 	// they came in, until Kafka has them.
-	readingBytes = 512
-	letterBytes  = 1024
+	readingBytes    = 512
+	deadLetterBytes = 1024
 	// maxRecords is how many a message becomes at most: package payload rejects longer batches.
 	maxRecords = 10_000
-	// batchWindow is how many records of one batch are on their way to Kafka at a time, where its source may
-	// be kept waiting: so that batches do not keep the readings of others waiting, nor take memory for all
-	// that they become.
+	// batchWindow is how many records of one batch are in flight to Kafka at a time, where its source may be
+	// kept waiting: so that batches neither delay the readings of others, nor take memory for all their records.
 	batchWindow = 256
 	// drainTime is how long Kafka's answers are waited for when the bridge is told to stop.
 	drainTime = 5 * time.Second
@@ -45,8 +43,8 @@ type Message struct {
 // Pipeline is the way to Kafka. It is safe for concurrent use.
 type Pipeline struct {
 	Metrics *Metrics
-	// Patient says that Handle may block, for as long as Kafka takes. Set it before the first message.
-	Patient bool
+	// MayBlock lets Handle block on a long batch, for as long as Kafka takes. Set it before the first message.
+	MayBlock bool
 	// Now is the clock. A test may set another one before the first message.
 	Now func() time.Time
 
@@ -77,8 +75,8 @@ func (p *Pipeline) Message(topic, client string, payload []byte, retained bool) 
 	return Message{Topic: topic, Client: client, Payload: payload, Retained: retained, Received: p.Now().UTC().Truncate(time.Millisecond)}
 }
 
-// Reads reports whether topic is one of readings. What else there is need not keep its payload.
-func (p *Pipeline) Reads(topic string) bool {
+// Matches reports whether topic is one of readings. The payload of any other message need not be kept.
+func (p *Pipeline) Matches(topic string) bool {
 	_, ok := p.filters.match(topic)
 	return ok
 }
@@ -92,12 +90,12 @@ func (p *Pipeline) Cancel(m Message) { p.share.Release(p.cost(m)) }
 
 // cost is what m takes while it is decoded: of a batch nobody knows yet how many records it becomes.
 func (p *Pipeline) cost(m Message) int {
-	if !p.Reads(m.Topic) {
+	if !p.Matches(m.Topic) {
 		return 0
 	}
 	size := len(m.Topic) + len(m.Payload)
 	if m.isBatch() {
-		return size + letterBytes*min(bytes.Count(m.Payload, []byte{','})+1, p.most())
+		return size + deadLetterBytes*min(bytes.Count(m.Payload, []byte{','})+1, p.maxInFlight())
 	}
 	return size + readingBytes
 }
@@ -107,17 +105,17 @@ func (m Message) isBatch() bool {
 	return len(text) > 0 && text[0] == '['
 }
 
-// most is how many records of a message are on their way to Kafka at a time.
-func (p *Pipeline) most() int {
-	if p.Patient {
+// maxInFlight is how many records of a message may be in flight to Kafka at a time.
+func (p *Pipeline) maxInFlight() int {
+	if p.MayBlock {
 		return batchWindow
 	}
 	return maxRecords
 }
 
-// Handle sends m, for which Reserve was successful, on its way. It does not block, unless m is a long batch and
-// the pipeline Patient. done is called once: with nil when Kafka has all of m or m is no reading, and otherwise
-// with an error, after which m is welcome again.
+// Handle produces m, for which Reserve was successful. It does not block, unless m is a long batch and MayBlock is
+// set. done is called once: with nil when Kafka has all of m or m is no reading, and otherwise with an error, after
+// which m may be redelivered.
 func (p *Pipeline) Handle(m Message, done func(error)) {
 	device, ok := p.filters.match(m.Topic)
 	switch {
@@ -134,33 +132,33 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 		done(kafka.ErrClosed)
 		return
 	}
-	f := &flight{Message: m, pipe: p, device: device, done: done, cost: p.cost(m)}
-	f.waiting.Store(1) // for the decoding
-	if p.Patient && m.isBatch() {
-		f.window = budget.NewShare(batchWindow)
+	d := &delivery{Message: m, pipe: p, device: device, done: done, cost: p.cost(m)}
+	d.waiting.Store(1) // for the decoding
+	if p.MayBlock && m.isBatch() {
+		d.window = budget.NewShare(batchWindow)
 	}
 	var (
 		decoder  payload.Decoder
 		one      [1]iot.Reading
 		readings = one[:0]
 		rejected []iot.Rejection
-		inKafka  = f.readingDone
+		inKafka  = d.readingDone
 	)
 	decoder.Start(payload.Message{DeviceID: device, Payload: m.Payload, Received: m.Received, Retained: m.Retained})
 	for decoder.More() {
 		readings, rejected = decoder.Next(readings[:0], rejected[:0])
-		f.add(len(readings), len(rejected))
+		d.addRecords(len(readings), len(rejected))
 		for _, r := range readings {
 			p.stamps.Stamp(&r)
-			f.wait()
+			d.waitForWindow()
 			p.producer.Produce(event.Record(p.topic, r), inKafka)
 		}
 		for _, r := range rejected {
-			f.wait()
-			f.reject(r)
+			d.waitForWindow()
+			d.reject(r)
 		}
 	}
-	f.decoded()
+	d.decoded()
 }
 
 // Drain takes nothing new, and waits until Kafka has answered for everything that was taken and it is
@@ -178,117 +176,4 @@ func (p *Pipeline) Drain() {
 		case <-check.C:
 		}
 	}
-}
-
-// flight is a message on its way to Kafka.
-type flight struct {
-	Message
-	pipe   *Pipeline
-	device string // the device id that the topic names, or ""
-	done   func(error)
-	cost   int // what it takes of the budget
-
-	window  *budget.Share // of records on their way; nil is any number
-	records int           // one for each reading, rejected ones included
-	bytes   int           // that these take
-	waiting atomic.Int32  // records that Kafka has not answered for
-
-	// What became of records. Each is counted by itself, none is told from the others: so a record that
-	// is forgotten, or counted twice, shows in the balance (see package accounting).
-	produced atomic.Int32          // readings that are in Kafka
-	dead     atomic.Int32          // readings that are dead letters
-	failed   atomic.Int32          // readings that are neither
-	failure  atomic.Pointer[error] // why one of them is neither
-}
-
-// add says that f becomes that many more records.
-func (f *flight) add(readings, letters int) {
-	n := readings + letters
-	f.records += n
-	f.bytes += readings*readingBytes + letters*letterBytes
-	f.waiting.Add(int32(n))
-	f.pipe.Metrics.readings.Receive(n)
-}
-
-// wait waits until one more record may be on its way.
-func (f *flight) wait() {
-	if f.window == nil {
-		return
-	}
-	for room := f.window.Take(1); room != nil; room = f.window.Take(1) {
-		<-room // Kafka answers, or the producer ends
-	}
-}
-
-// decoded says that f becomes no more records. Now it shows what it takes.
-func (f *flight) decoded() {
-	if more := len(f.Topic) + len(f.Payload) + min(f.bytes, letterBytes*f.pipe.most()) - f.cost; more != 0 {
-		f.cost += more
-		f.pipe.share.Add(more)
-	}
-	if f.waiting.Add(-1) == 0 {
-		f.finish()
-	}
-}
-
-// readingDone is told by the producer what became of one of f's readings.
-func (f *flight) readingDone(err error) {
-	if errors.Is(err, kafka.ErrTooLarge) {
-		f.reject(iot.Rejection{
-			Reason: iot.ReasonTooLarge,
-			Detail: "the record of a reading in it is larger than Kafka takes",
-			Bytes:  f.Payload,
-		})
-		return
-	}
-	f.recordDone(&f.produced, err)
-}
-
-// reject sends r, which is all or a part of f, to the dead-letter topic.
-func (f *flight) reject(r iot.Rejection) {
-	letter := event.DeadLetter{DeadLetter: iot.DeadLetter{
-		Rejection: r, Source: f.Topic, Received: f.Received, TopicDevice: f.device, Retained: f.Retained,
-	}}
-	letter.Produce(f.pipe.producer, f.pipe.deadLetters, func(err error) {
-		if err == nil {
-			f.pipe.Metrics.deadLetters.WithLabelValues(string(r.Reason)).Inc()
-		}
-		f.recordDone(&f.dead, err)
-	})
-}
-
-// recordDone counts a record of f as answered for: as kept, or as failed after an error. With the last one
-// f is finished.
-func (f *flight) recordDone(kept *atomic.Int32, err error) {
-	if err == nil {
-		kept.Add(1)
-	} else {
-		f.failed.Add(1)
-		f.failure.Store(&err)
-	}
-	if f.window != nil {
-		f.window.Release(1)
-	}
-	if f.waiting.Add(-1) == 0 {
-		f.finish()
-	}
-}
-
-// finish tells what became of f, and gives back what it took.
-func (f *flight) finish() {
-	defer f.pipe.share.Release(f.cost) // at last: nothing in flight means that all is acknowledged
-	m := f.pipe.Metrics
-	m.readings.Finish(f.records, int(f.produced.Load()), int(f.dead.Load()), int(f.failed.Load()))
-	failure := f.failure.Load()
-	if failure == nil {
-		m.messages.FinishOne(Handled)
-		m.ackSeconds.Observe(f.pipe.Now().Sub(f.Received).Seconds())
-		f.done(nil)
-		return
-	}
-	m.messages.FinishOne(Failed)
-	if !errors.Is(*failure, kafka.ErrClosed) { // then the bridge ends anyway
-		f.pipe.log.Error("kafka refuses a record; the message is not acknowledged, and its connection closed", "err", *failure)
-	}
-	f.done(*failure)
 }

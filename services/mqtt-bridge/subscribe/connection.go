@@ -24,20 +24,20 @@ const (
 	// with every answer, also to pings, as long as it sends anything at all: its answers stand in line
 	// behind thousands of messages.
 	brokerTimeout = 30 * time.Second
-	// brokerSilence is how long a broker may send nothing. It is pinged when keepAlive has passed.
-	brokerSilence = 3 * keepAlive / 2
-	// pulseEvery is how often it is looked at whether the broker sends anything; it is pinged when it
-	// does not. MQTT's own keepalive ends a dead connection, but takes brokerSilence for that.
-	pulseEvery = time.Second
-	// silence is how long the broker may say nothing until Check calls it away: with pulseEvery, and the
-	// second between two checks, less than 5 s.
-	silence = 2500 * time.Millisecond
-	// farewellTime is how long the broker may take to read the last that is sent to it. When the bridge
-	// stops, it comes on top of drainTime.
-	farewellTime = 3 * time.Second
-	// subscribeBuffer is the read buffer of the one connection.
-	subscribeBuffer = 64 << 10
-	refused         = 0x80 // SUBACK's code for a subscription that is not granted
+	// idleTimeout is how long a broker may send nothing. It is pinged when keepAlive has passed.
+	idleTimeout = 3 * keepAlive / 2
+	// checkEvery is how often the broker's activity is checked. A broker that has sent nothing since is pinged.
+	// MQTT's own keepalive ends a dead connection, but takes idleTimeout for that.
+	checkEvery = time.Second
+	// answerTimeout is how long the broker may send nothing before it counts as away: with checkEvery, and the
+	// second between two health checks, that shows in less than 5 s.
+	answerTimeout = 2500 * time.Millisecond
+	// closeTimeout is how long the broker may take to read the last acknowledgements. When the bridge stops, it comes
+	// on top of the pipeline's drainTime.
+	closeTimeout = 3 * time.Second
+	// readBuffer is the read buffer of the one connection.
+	readBuffer = 64 << 10
+	refused    = 0x80 // SUBACK's code for a subscription that is not granted
 )
 
 var disconnectPacket = []byte{14 << 4, 0}
@@ -47,17 +47,17 @@ type connection struct {
 	*Subscriber
 	client    paho.Client
 	conn      *paced.Conn
-	heard     *heardConn             // what is under conn
+	activity  *activityConn          // what is under conn
 	connected func() bool            // makes conn outlive the context of connect
 	lost      chan error             // says why the connection has ended
-	full      chan (<-chan struct{}) // says that there is no room, and when there will be
-	deaf      bool                   // takes no more messages; only the handler uses it
+	room      chan (<-chan struct{}) // gets what is closed when there is room again, once there is none
+	full      bool                   // there was no room: no more messages are taken; only the handler uses it
 }
 
 // connect returns a connection whose subscriptions the broker has confirmed. Messages of the session come
 // before that, so when ctx ends meanwhile they are acknowledged as those of any other connection.
 func (s *Subscriber) connect(ctx context.Context) (*connection, error) {
-	c := &connection{Subscriber: s, lost: make(chan error, 1), full: make(chan (<-chan struct{}), 1)}
+	c := &connection{Subscriber: s, lost: make(chan error, 1), room: make(chan (<-chan struct{}), 1)}
 	c.client = paho.NewClient(paho.NewClientOptions().
 		AddBroker(s.broker.String()).
 		SetProtocolVersion(4).
@@ -66,7 +66,7 @@ func (s *Subscriber) connect(ctx context.Context) (*connection, error) {
 		SetPassword(s.password).
 		SetCleanSession(false).
 		SetKeepAlive(keepAlive).
-		SetPingTimeout(math.MaxInt64). // see brokerSilence
+		SetPingTimeout(math.MaxInt64). // see idleTimeout
 		SetConnectTimeout(brokerTimeout).
 		SetAutoReconnect(false).
 		SetConnectRetry(false).
@@ -103,8 +103,8 @@ func (c *connection) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.heard = newHeardConn(nc)
-	nc = paced.Reads(c.heard, subscribeBuffer, brokerSilence)
+	c.activity = newActivityConn(nc)
+	nc = paced.Reads(c.activity, readBuffer, idleTimeout)
 	if c.broker.Scheme == "tls" {
 		if nc, err = c.files.Handshake(ready, nc, c.broker.Host); err != nil {
 			return nil, err
@@ -153,21 +153,21 @@ func finish(ctx context.Context, t paho.Token) error {
 	}
 }
 
-var errFull = errors.New("too much waited for Kafka, and was left to the broker to send again")
+var errFull = errors.New("too much waited for Kafka, and was left to the broker to redeliver")
 
 // wait returns why the connection ended or has to end. Meanwhile it tells status whether the broker is there.
 func (c *connection) wait(ctx context.Context, status func(error)) error {
-	pulses := time.NewTicker(pulseEvery)
-	defer pulses.Stop()
+	checks := time.NewTicker(checkEvery)
+	defer checks.Stop()
 	for room := (<-chan struct{})(nil); ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-c.lost:
 			return err
-		case <-pulses.C:
-			status(c.pulse())
-		case room = <-c.full:
+		case <-checks.C:
+			status(c.checkBroker())
+		case room = <-c.room:
 			c.pipe.Metrics.Stalls.Inc()
 			c.log.Warn("too much waits for Kafka: taking no more messages from the broker until there is room")
 		case <-room:
@@ -176,14 +176,14 @@ func (c *connection) wait(ctx context.Context, status func(error)) error {
 	}
 }
 
-// pulse pings a broker that is silent, and says so when that does not help.
-func (c *connection) pulse() error {
-	quiet := time.Since(time.UnixMilli(c.heard.last.Load()))
-	if quiet < pulseEvery {
+// checkBroker pings a broker that sends nothing, and returns an error when it does not answer.
+func (c *connection) checkBroker() error {
+	quiet := time.Since(time.UnixMilli(c.activity.last.Load()))
+	if quiet < checkEvery {
 		return nil
 	}
 	c.conn.Queue([]byte{packets.Pingreq << 4, 0}) // as an acknowledgement it goes out without being waited for
-	if quiet < silence {
+	if quiet < answerTimeout {
 		return nil
 	}
 	return fmt.Errorf("%s has not answered for %v", c.broker.Redacted(), quiet.Round(time.Second/10))
@@ -201,7 +201,7 @@ func (c *connection) close() {
 	if _, err := c.conn.Write(disconnectPacket); err == nil {
 		select {
 		case <-c.lost: //nolint:errcheck // that the connection has ended is all that is waited for
-		case <-time.After(farewellTime):
+		case <-time.After(closeTimeout):
 			c.log.Warn("the broker takes too long to read the last acknowledgements; it may send those messages again")
 		}
 	}
@@ -220,53 +220,53 @@ func (c *connection) handle(_ paho.Client, p paho.Message) {
 	m := c.pipe.Message(p.Topic(), "", p.Payload(), p.Retained())
 	switch {
 	case c.session.Redelivered(c.conn, received):
-		metrics.Settle(pipeline.Resent)
+		metrics.CountOutcome(pipeline.Resent)
 		return
 	case !c.hasRoom(m):
 		outcome := pipeline.Refused
 		if received.QoS == 0 {
 			outcome = pipeline.Dropped
 		}
-		metrics.Settle(outcome)
+		metrics.CountOutcome(outcome)
 		return
 	}
 	c.session.Window.Add(session.WindowCost(received.QoS))
 	done, err := c.session.Accept(c.conn, received)
 	if err != nil { // the connection has ended
 		c.pipe.Cancel(m)
-		metrics.Settle(pipeline.Refused)
+		metrics.CountOutcome(pipeline.Refused)
 		return
 	}
 	c.pipe.Handle(m, done) // also what is of a subscription that the session has from another configuration
 }
 
 // hasRoom takes what m needs of the budget. When there is not that much, no more messages are taken from
-// this connection: with the next one the broker sends them again, in order.
+// this connection: the broker redelivers them over the next one, in order.
 func (c *connection) hasRoom(m pipeline.Message) bool {
-	if c.deaf {
+	if c.full {
 		return false
 	}
 	if room := c.pipe.Reserve(m); room != nil {
-		c.deaf = true
-		c.full <- room
+		c.full = true
+		c.room <- room
 		return false
 	}
 	return true
 }
 
-// heardConn is a connection that knows when something last came over it.
-type heardConn struct {
+// activityConn is a connection that knows when it last received something.
+type activityConn struct {
 	net.Conn
 	last atomic.Int64 // in Unix ms
 }
 
-func newHeardConn(c net.Conn) *heardConn {
-	h := &heardConn{Conn: c}
-	h.last.Store(time.Now().UnixMilli())
-	return h
+func newActivityConn(c net.Conn) *activityConn {
+	a := &activityConn{Conn: c}
+	a.last.Store(time.Now().UnixMilli())
+	return a
 }
 
-func (c *heardConn) Read(p []byte) (int, error) {
+func (c *activityConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.last.Store(time.Now().UnixMilli())
