@@ -85,6 +85,7 @@ func TestListenAfterABrokenConnection(t *testing.T) {
 }
 
 func TestListenDuringAnOutageOfKafka(t *testing.T) {
+	t.Parallel()
 	t.Run("what is sent again after a reconnect is in Kafka once", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
@@ -165,6 +166,7 @@ func TestListenDuringAnOutageOfKafka(t *testing.T) {
 }
 
 func TestListenWhileStopping(t *testing.T) {
+	t.Parallel()
 	t.Run("what was taken is acknowledged first", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
@@ -218,6 +220,7 @@ func TestListenWhileStopping(t *testing.T) {
 }
 
 func TestListenLimits(t *testing.T) {
+	t.Parallel()
 	t.Run("a packet that is too long ends its connection alone", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)

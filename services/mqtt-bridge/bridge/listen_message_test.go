@@ -25,6 +25,7 @@ func (k *testKafka) wantLetters(want ...letter) {
 }
 
 func TestListenMessages(t *testing.T) {
+	t.Parallel()
 	const noTime = `{"device_id": 5, "temperature": 1}`
 
 	t.Run("a bad element of a batch harms no other", func(t *testing.T) {

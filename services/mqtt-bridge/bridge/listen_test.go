@@ -12,6 +12,7 @@ import (
 )
 
 func TestListenAcknowledgesAfterKafka(t *testing.T) {
+	t.Parallel()
 	for name, qos := range map[string]byte{"PUBACK at QoS 1": 1, "PUBREC at QoS 2": 2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -140,6 +141,7 @@ func TestListenQoS2(t *testing.T) {
 // A device that forgot its state, and kept its session, starts its packet ids anew: at one that the bridge
 // still holds for a QoS 2 message which was never released.
 func TestListenQoS2NeverReleased(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		qos     byte

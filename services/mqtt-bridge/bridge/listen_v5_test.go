@@ -93,6 +93,7 @@ func pubcomp(p *packets.Pubcomp) (uint16, byte)       { return p.PacketID, p.Rea
 func disconnect(p *packets.Disconnect) (uint16, byte) { return 0, p.ReasonCode }
 
 func TestListenMQTT5(t *testing.T) {
+	t.Parallel()
 	t.Run("the limits are announced", func(t *testing.T) {
 		t.Parallel()
 		b := endpoint(t, newKafka(t), defaults())

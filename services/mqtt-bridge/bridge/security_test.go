@@ -56,6 +56,7 @@ func clientFiles(t *testing.T, ca *tlsfilestest.CA, dir string) tlsfiles.Files {
 }
 
 func TestSubscribeOverTLS(t *testing.T) {
+	t.Parallel()
 	t.Run("with a certificate, a name and a password", func(t *testing.T) {
 		t.Parallel()
 		k, broker, ca := newKafka(t), newBroker(t), tlsfilestest.New(t)

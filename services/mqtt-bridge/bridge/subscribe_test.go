@@ -12,6 +12,7 @@ import (
 )
 
 func TestSubscribe(t *testing.T) {
+	t.Parallel()
 	plain := []string{"sensors/+/data", "sensors/data"}
 	shared := []string{"$share/telltale/sensors/+/data", "$share/telltale/sensors/data"}
 	for _, tt := range []struct {
@@ -90,6 +91,7 @@ func TestSubscribe(t *testing.T) {
 }
 
 func TestSubscribeAcknowledgesAfterKafka(t *testing.T) {
+	t.Parallel()
 	t.Run("in the order of receipt", func(t *testing.T) {
 		t.Parallel()
 		k, broker := newKafka(t), newBroker(t)
@@ -239,6 +241,7 @@ func (d *device) acksUntilEnd() (ids []int) {
 }
 
 func TestSubscribeWhileStopping(t *testing.T) {
+	t.Parallel()
 	goodbye := func(d *device) {
 		t.Helper()
 		if p, ok := d.receive().(*packets.DisconnectPacket); !ok {
