@@ -7,13 +7,14 @@
 //   - packet, paced, budget and lograte below them: MQTT's packets, connections that share wake-ups, the bound of
 //     memory, and that of lines in the log.
 //
-// Sources know session and pipeline, which do not know each other or them: a source hands pipeline a Message
-// and the function that session gave it for the message's place. One acknowledgement travels so:
+// Sources know session and pipeline, which do not know each other or them: a source hands pipeline a Message and the
+// function that session returned for it. A reading and its acknowledgement travel so:
 //
-//	listen/take.go         publish: a PUBLISH is read, and there is room for it
-//	session/session.go     Enter: it gets its place in the order, and done
-//	pipeline/pipeline.go   Handle: its readings go to Kafka; when Kafka has acknowledged all, done(nil)
-//	session/session.go     done: all at the head of the order that are done are acknowledged: PUBACK, PUBREC
+//	listen/handle.go       publish: a PUBLISH is read, and there is room for it
+//	session/session.go     Accept: it is put at the end of the in-flight window
+//	pipeline/pipeline.go   Handle: its readings are produced
+//	pipeline/delivery.go   finish: Kafka has acknowledged all of them, done(nil)
+//	session/window.go      acknowledge: PUBACK or PUBREC for the oldest messages of the window, as far as all are done
 //	paced/conn.go          Queue: they are written, with others, within 5 ms
 //
 // What happens on failure:
@@ -35,8 +36,7 @@
 //
 //	messages on their way to Kafka         16 MiB and one message, for all        pipeline: TestMemoryInFlight
 //	records of a batch, when listening     256 of one batch at a time             pipeline: TestLongBatch
-//	places in the order of acknowledgement 16,384 a connection, 128 bytes each    session: TestReconnect
-//	                                       of the 16 MiB
+//	messages in flight of a connection     16,384, of 128 bytes of the 16 MiB     session: TestReconnect
 //	QoS 2 ids, and what may come again     16 a session by right; 4 MiB for all   session: TestQoS2
 //	packets that are not complete          4 KiB a connection; 8 MiB for longer   listen: TestSlowPackets
 //	                                       ones; 30 s

@@ -22,7 +22,7 @@ type client struct {
 	expires time.Time     // while it is away
 	will    *packet.Will  // of the connection or, while it is away, to be published at willDue
 	willDue time.Time
-	away    *list.Element
+	element *list.Element
 }
 
 // establish makes c the connection of the client that sent p, and answers.
@@ -53,7 +53,7 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	if known && cl.conn != nil {
 		most += spareConnections // one of them is replaced
 	}
-	if e.proven >= most {
+	if e.established >= most {
 		e.mu.Unlock()
 		return &refusal{byConnections, packet.ServerBusy, "too many connections"}
 	}
@@ -75,22 +75,22 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 		e.hub.forget(cl)
 		cl.Forget()
 	}
-	if cl.away != nil {
-		e.away.Remove(cl.away)
-		cl.away = nil
+	if cl.element != nil {
+		e.detached.Remove(cl.element)
+		cl.element = nil
 	}
 	cl.conn, cl.expiry, cl.will = c, expiry, will
 	cl.Attach(c.Conn)
 	e.clients[id] = cl
 	e.conns[c] = cl
 	c.client = cl
-	e.proven++
+	e.established++
 	e.hub.attach(cl, nil) // before has left
 	e.mu.Unlock()
 
 	e.pipe.Metrics.Connects.Inc()
 	e.pipe.Metrics.Connections.Inc()
-	c.prove()
+	c.leavePending()
 	if before != nil {
 		if n := e.takeovers.Event(); n > 0 {
 			e.log.Warn("a client connects with the id of another connection, which is closed",
@@ -136,8 +136,8 @@ func (e *Endpoint) takeWill(cl *client, resumed bool) *packet.Will {
 	return w
 }
 
-// depart ends the connection c, of which nothing is served any more.
-func (e *Endpoint) depart(c *connection) {
+// removeConnection ends the connection c, of which nothing is served any more.
+func (e *Endpoint) removeConnection(c *connection) {
 	e.mu.Lock()
 	delete(e.conns, c)
 	cl := c.client
@@ -145,7 +145,7 @@ func (e *Endpoint) depart(c *connection) {
 		e.mu.Unlock()
 		return
 	}
-	e.proven--
+	e.established--
 	e.pipe.Metrics.Connections.Dec()
 	cl.Memory.Release(c.aliasBytes)
 	if cl.conn != c { // another took the session over
@@ -165,12 +165,12 @@ func (e *Endpoint) depart(c *connection) {
 		cl.willDue = now.Add(delay)
 	}
 	var due []*packet.Will
-	if c.left || e.stopping() { // that the bridge stops is nobody's death
+	if c.hasLeft || e.stopping() { // that the bridge stops is nobody's death
 		e.dropWill(cl)
 	}
-	cl.away = e.away.PushBack(cl)
-	if e.away.Len() > maxAway {
-		due = e.remove(e.away.Front().Value.(*client), due)
+	cl.element = e.detached.PushBack(cl)
+	if e.detached.Len() > maxDetached {
+		due = e.remove(e.detached.Front().Value.(*client), due)
 	}
 	due = e.expire(cl, now, due)
 	e.mu.Unlock()
@@ -193,13 +193,13 @@ func (e *Endpoint) stopping() bool {
 func (e *Endpoint) idle(cl *client) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.clients[cl.id] == cl && cl.conn == nil && !e.remains(cl, time.Now()) {
+	if e.clients[cl.id] == cl && cl.conn == nil && !e.hasState(cl, time.Now()) {
 		e.remove(cl, nil)
 	}
 }
 
-// remains reports whether something is left of the session of cl, which is away.
-func (e *Endpoint) remains(cl *client, now time.Time) bool {
+// hasState reports whether the session of cl, which has no connection, has to be kept.
+func (e *Endpoint) hasState(cl *client, now time.Time) bool {
 	return cl.will != nil || cl.Pending() || now.Before(cl.expires) && (cl.HasUnreleased() || e.hub.has(cl))
 }
 
@@ -210,7 +210,7 @@ func (e *Endpoint) expire(cl *client, now time.Time, due []*packet.Will) []*pack
 		due = append(due, cl.will)
 		e.dropWill(cl)
 	}
-	if !e.remains(cl, now) {
+	if !e.hasState(cl, now) {
 		due = e.remove(cl, due)
 	}
 	return due
@@ -219,9 +219,9 @@ func (e *Endpoint) expire(cl *client, now time.Time, due []*packet.Will) []*pack
 // remove ends the session of cl, which is away, whatever is left of it. A will that waits is due with that.
 func (e *Endpoint) remove(cl *client, due []*packet.Will) []*packet.Will {
 	delete(e.clients, cl.id)
-	if cl.away != nil {
-		e.away.Remove(cl.away)
-		cl.away = nil
+	if cl.element != nil {
+		e.detached.Remove(cl.element)
+		cl.element = nil
 	}
 	if cl.will != nil {
 		due = append(due, cl.will)
@@ -243,7 +243,7 @@ func (e *Endpoint) expireUntil(stop <-chan struct{}) {
 		case now := <-tick.C:
 			var due []*packet.Will
 			e.mu.Lock()
-			for at := e.away.Front(); at != nil; {
+			for at := e.detached.Front(); at != nil; {
 				next := at.Next()
 				due = e.expire(at.Value.(*client), now, due)
 				at = next

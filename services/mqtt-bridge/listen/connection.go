@@ -19,20 +19,20 @@ type connection struct {
 	endpoint *Endpoint
 	from     string // where it comes from, see origin
 	in       input
-	proof    *proof // nil once the CONNECT is taken
+	pending  *pending // nil once the CONNECT is taken
 
 	// Set before the CONNECT is taken, and not changed any more.
-	version  byte          // of MQTT; 0 until it is known
-	patience time.Duration // one and a half times the keepalive; 0 is for ever
-	maxSend  int           // bytes of the longest packet that the client takes
+	version     byte          // of MQTT; 0 until it is known
+	idleTimeout time.Duration // one and a half times the keepalive; 0 is for ever
+	maxSend     int           // bytes of the longest packet that the client takes
 
-	client    *client       // nil until the CONNECT is taken
-	giveBack  func()        // what the packet that is read took of the budget, where it did
-	large     []byte        // that packet, as long as nobody keeps it
-	hurried   bool          // the packet that is read has its deadline
-	left      bool          // the client has said goodbye, and wants no will published
-	expiry    time.Duration // that it asked for then, where hasExpiry
-	hasExpiry bool
+	client      *client       // nil until the CONNECT is taken
+	release     func()        // gives back what the packet that is being read took of the budget; nil for nothing
+	large       []byte        // that packet, as long as nobody keeps it
+	hasDeadline bool          // the deadline of the packet that is being read is set
+	hasLeft     bool          // it has sent DISCONNECT, and wants no will published
+	expiry      time.Duration // of its session, as DISCONNECT asked for, where hasExpiry
+	hasExpiry   bool
 
 	topic      string // of the latest PUBLISH
 	aliases    map[uint16]string
@@ -51,19 +51,19 @@ var (
 // connect takes the CONNECT.
 func (c *connection) connect() error {
 	_ = c.SetReadDeadline(time.Now().Add(connectTimeout))
-	if !c.proof.wait(c.Closed(), c.endpoint.stop) {
-		return &refusal{byUnproven, packet.ServerBusy, "too many connections of this address that have not sent their CONNECT"}
+	if !c.pending.wait(c.Closed(), c.endpoint.stop) {
+		return &refusal{byPending, packet.ServerBusy, "too many connections of this address that have not sent their CONNECT"}
 	}
 	if err := c.handshake(); err != nil {
 		return err
 	}
 	first, err := c.in.ReadByte()
 	if err != nil {
-		return c.late(err)
+		return c.timedOut(err)
 	}
 	h, err := packet.ReadHeader(first, &c.in)
 	if err != nil {
-		return c.late(err)
+		return c.timedOut(err)
 	}
 	if h.Kind != packet.KindConnect {
 		return errNotFirst
@@ -84,7 +84,7 @@ func (c *connection) connect() error {
 	case p.HasWill && len(p.Will.Payload) > maxWill:
 		return &refusal{byWill, packet.PacketTooLarge, "will too long"}
 	}
-	c.patience = time.Duration(p.KeepAlive) * time.Second * 3 / 2
+	c.idleTimeout = time.Duration(p.KeepAlive) * time.Second * 3 / 2
 	if p.MaxPacketSize > 0 {
 		c.maxSend = int(p.MaxPacketSize)
 	}
@@ -100,19 +100,19 @@ func (c *connection) handshake() error {
 	if !ok {
 		return nil
 	}
-	giveBack, err := c.endpoint.handshakes.take(c, handshakeBytes)
+	release, err := c.endpoint.handshakes.take(c, handshakeBytes)
 	if err != nil {
 		return err
 	}
-	defer giveBack()
+	defer release()
 	return secured.Handshake()
 }
 
-// prove says that the connection is none of the unproven ones any more.
-func (c *connection) prove() {
-	if c.proof != nil {
-		c.proof.leave()
-		c.proof = nil
+// leavePending says that the connection does not wait for its CONNECT any more.
+func (c *connection) leavePending() {
+	if c.pending != nil {
+		c.pending.leave()
+		c.pending = nil
 	}
 }
 
@@ -127,7 +127,7 @@ func (c *connection) run() error {
 		if err != nil {
 			return err
 		}
-		if err = c.take(h, body); err != nil || c.leaves(h) {
+		if err = c.handle(h, body); err != nil || c.leaves(h) {
 			return err
 		}
 		if err = c.done(h); err != nil {
@@ -141,11 +141,11 @@ func (c *connection) leaves(h packet.Header) bool { return h.Kind == packet.Kind
 // header reads the next packet's first bytes. The client may be silent before it for as long as its keepalive
 // says.
 func (c *connection) header() (packet.Header, error) {
-	c.hurried = false
+	c.hasDeadline = false
 	if c.in.Buffered() == 0 {
 		var deadline time.Time
-		if c.patience > 0 {
-			deadline = time.Now().Add(c.patience)
+		if c.idleTimeout > 0 {
+			deadline = time.Now().Add(c.idleTimeout)
 		}
 		_ = c.SetReadDeadline(deadline)
 	}
@@ -156,21 +156,21 @@ func (c *connection) header() (packet.Header, error) {
 	if err != nil {
 		return packet.Header{}, err
 	}
-	c.hurry(4)
+	c.setPacketDeadline(4)
 	h, err := packet.ReadHeader(first, &c.in)
-	return h, c.late(err)
+	return h, c.timedOut(err)
 }
 
-// hurry sets the deadline for the rest of a packet, of which n bytes are to be read, where not all of it is there.
-func (c *connection) hurry(n int) {
-	if c.client != nil && !c.hurried && c.in.Buffered() < n {
-		c.hurried = true
+// setPacketDeadline sets the deadline for the n bytes of a packet that are read next, unless all are there.
+func (c *connection) setPacketDeadline(n int) {
+	if c.client != nil && !c.hasDeadline && c.in.Buffered() < n {
+		c.hasDeadline = true
 		_ = c.SetReadDeadline(time.Now().Add(packetTimeout))
 	}
 }
 
-// late says what is wrong when a packet has not come in time.
-func (c *connection) late(err error) error {
+// timedOut returns err, or the refusal of a client whose packet has not arrived in time.
+func (c *connection) timedOut(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &refusal{bySlowPacket, packet.QuotaExceeded, "a packet takes too long"}
 	}
@@ -189,18 +189,18 @@ func (c *connection) body(h packet.Header) ([]byte, error) {
 		return nil, &refusal{byPacketSize, packet.PacketTooLarge, "packet too long"}
 	}
 	if h.Length <= readBuffer {
-		c.hurry(h.Length)
+		c.setPacketDeadline(h.Length)
 		b, err := c.in.Peek(h.Length)
-		return b, c.late(err)
+		return b, c.timedOut(err)
 	}
-	giveBack, err := c.endpoint.incomplete.take(c, h.Length)
+	release, err := c.endpoint.incomplete.take(c, h.Length)
 	if err != nil {
 		return nil, err
 	}
-	c.giveBack = giveBack
-	c.hurry(h.Length)
+	c.release = release
+	c.setPacketDeadline(h.Length)
 	c.large = larges.get(h.Length)
-	return c.large, c.late(c.in.ReadFull(c.large))
+	return c.large, c.timedOut(c.in.ReadFull(c.large))
 }
 
 // sniffVersion learns from the beginning of a CONNECT in which words its client can be refused.
@@ -214,7 +214,7 @@ func (c *connection) sniffVersion(h packet.Header) {
 	}
 }
 
-// done ends what is kept of a packet while it is read, and sees that its answers do not pile up.
+// done releases what is kept of a packet while it is read, and bounds the answers that wait to be sent.
 func (c *connection) done(h packet.Header) error {
 	if h.Length <= readBuffer {
 		c.in.Discard(h.Length)
@@ -227,16 +227,15 @@ func (c *connection) done(h packet.Header) error {
 func (c *connection) complete() {
 	larges.put(c.large)
 	c.large = nil
-	if c.giveBack != nil {
-		c.giveBack()
-		c.giveBack = nil
+	if c.release != nil {
+		c.release()
+		c.release = nil
 	}
 }
 
-// wait takes n of share, as soon as there is room. It fails when the connection is to be closed instead: it was
-// closed anyway, the bridge stops, or the client has been kept waiting for so long that it must believe the
-// connection dead.
-func (c *connection) wait(share *budget.Share, n int) error {
+// waitForShare takes n of share, as soon as there is room. It fails when the connection is to be closed: it was closed
+// meanwhile, the bridge stops, or the client has waited for so long that it must take the connection for dead.
+func (c *connection) waitForShare(share *budget.Share, n int) error {
 	return c.waitFor(func() <-chan struct{} { return share.Take(n) })
 }
 
@@ -246,13 +245,13 @@ func (c *connection) waitFor(take func() (room <-chan struct{})) error {
 		return nil
 	}
 	c.endpoint.pipe.Metrics.Stalls.Inc()
-	patience := c.patience
+	timeout := c.idleTimeout
 	if c.client == nil {
-		patience = connectTimeout
+		timeout = connectTimeout
 	}
 	var tooLong <-chan time.Time // never, with a keepalive of 0
-	if patience > 0 {
-		t := time.NewTimer(patience)
+	if timeout > 0 {
+		t := time.NewTimer(timeout)
 		defer t.Stop()
 		tooLong = t.C
 	}
@@ -271,8 +270,8 @@ func (c *connection) waitFor(take func() (room <-chan struct{})) error {
 	return nil
 }
 
-// farewell tells the client why its connection ends, as far as its MQTT has words for it.
-func (c *connection) farewell(err error) {
+// closeWithReason tells the client why its connection ends, as far as its version of MQTT has a reason code for it.
+func (c *connection) closeWithReason(err error) {
 	c.complete()
 	c.in.free()
 	if errors.Is(err, io.EOF) && c.client != nil {
@@ -307,7 +306,7 @@ func (c *connection) farewell(err error) {
 	}
 	// To close with bytes unread would reset the connection, and could destroy what was sent.
 	c.CloseWrite()
-	_ = c.SetReadDeadline(time.Now().Add(farewellTime))
+	_ = c.SetReadDeadline(time.Now().Add(closeTimeout))
 	_, _ = io.Copy(io.Discard, c)
 }
 

@@ -9,8 +9,8 @@
 // Whatever a client sends, what it takes of memory and time is bounded before it is allocated, and before
 // anybody has proved who he is: limits.go has the limits. A client that goes beyond one is told: by a reason
 // code of MQTT 5, by a return code of MQTT 3 where there is one, and else by the end of its connection. Each
-// limit is counted in telltale_bridge_refusals_total, and logged once a minute at most. What makes the reading of a packet panic ends its connection
-// alone.
+// limit is counted in telltale_bridge_refusals_total, and logged once a minute at most. What makes the reading of a
+// packet panic ends its connection alone.
 //
 // A client that sends no more, and waits, still gets its acknowledgements. One that another connection with the
 // same id replaces is told by MQTT 5; MQTT 3 has no word for it. A will is published when its connection breaks

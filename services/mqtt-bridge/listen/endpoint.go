@@ -27,8 +27,8 @@ type Endpoint struct {
 	cfg        Config
 	pipe       *pipeline.Pipeline
 	budget     *budget.Budget
-	incomplete *fair // the budget's, as the next
-	handshakes *fair
+	incomplete *fairShare // the budget's, as the next
+	handshakes *fairShare
 	metrics    *metrics
 	log        *slog.Logger
 	tls        *tls.Config // nil without TLS
@@ -40,19 +40,19 @@ type Endpoint struct {
 	stop    <-chan struct{} // closed when the bridge stops
 	serving sync.WaitGroup  // goroutines of connections
 
-	mu      sync.Mutex
-	conns   map[*connection]*client // nil until the CONNECT is taken
-	proven  int                     // of conns, those with a client
-	clients map[string]*client      // by client id
-	away    *list.List              // of clients without a connection, in the order in which they left
+	mu          sync.Mutex
+	conns       map[*connection]*client // nil until the CONNECT is taken
+	established int                     // of conns, those with a client
+	clients     map[string]*client      // by client id
+	detached    *list.List              // of clients without a connection, in the order in which they left
 }
 
 // New returns an endpoint whose messages go to pipe.
 func New(cfg Config, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger, r prometheus.Registerer) (*Endpoint, error) {
 	e := &Endpoint{
-		cfg: cfg, pipe: pipe, budget: b, incomplete: newFair(b.Incomplete), handshakes: newFair(b.Handshakes),
+		cfg: cfg, pipe: pipe, budget: b, incomplete: newFairShare(b.Incomplete), handshakes: newFairShare(b.Handshakes),
 		metrics: newMetrics(r), log: log,
-		conns: make(map[*connection]*client), clients: make(map[string]*client), away: list.New(),
+		conns: make(map[*connection]*client), clients: make(map[string]*client), detached: list.New(),
 	}
 	e.refusals = make(map[string]*lograte.Limiter)
 	for _, reason := range allReasons {
@@ -104,15 +104,15 @@ func (e *Endpoint) accept(l net.Listener, status func(error)) error {
 			status(nil)
 			continue
 		}
-		e.enter(nc)
+		e.admit(nc)
 	}
 }
 
-// enter begins to serve a connection.
-func (e *Endpoint) enter(nc net.Conn) {
+// admit begins to serve a connection.
+func (e *Endpoint) admit(nc net.Conn) {
 	c := e.newConnection(nc)
 	if tooMany := e.addresses.enter(c); tooMany != nil {
-		e.reportRefusal(tooMany.RemoteAddr(), "", byUnproven, "too many connections that have not sent their CONNECT")
+		e.reportRefusal(tooMany.RemoteAddr(), "", byPending, "too many connections that have not sent their CONNECT")
 		_ = tooMany.Close()
 	}
 	e.mu.Lock()
@@ -147,15 +147,15 @@ func (e *Endpoint) serve(c *connection) {
 				"remote", c.RemoteAddr().String(), "panic", p, "stack", string(debug.Stack()))
 		}
 		_ = c.Close()
-		c.prove()
-		e.depart(c)
+		c.leavePending()
+		e.removeConnection(c)
 	}()
 	err := c.connect()
 	if err == nil {
 		err = c.run()
 	}
 	e.log.Debug("connection ends", "remote", c.RemoteAddr().String(), "err", err)
-	c.farewell(err)
+	c.closeWithReason(err)
 }
 
 // disconnectAll sends each device the acknowledgements that wait, ends its connection, and waits until all
@@ -165,7 +165,7 @@ func (e *Endpoint) disconnectAll() {
 	e.mu.Lock()
 	conns := maps.Clone(e.conns)
 	e.mu.Unlock()
-	force := time.AfterFunc(farewellTime, func() {
+	force := time.AfterFunc(closeTimeout, func() {
 		for c := range conns {
 			_ = c.Close()
 		}

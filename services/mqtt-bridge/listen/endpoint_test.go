@@ -67,7 +67,7 @@ func (c addrConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.from} }
 func (e *Endpoint) dial(t testing.TB, from string) *peer {
 	ours, theirs := net.Pipe()
 	p := &peer{Conn: theirs, t: t, r: bufio.NewReader(theirs), e: e}
-	e.enter(addrConn{ours, net.ParseIP(from)})
+	e.admit(addrConn{ours, net.ParseIP(from)})
 	t.Cleanup(func() {
 		_ = theirs.Close()
 		e.serving.Wait()
@@ -215,19 +215,19 @@ func TestSlowPackets(t *testing.T) {
 func TestUnprovenConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testEndpoint(t)
-		for range 2 * maxUnproven {
+		for range 2 * maxPending {
 			e.dial(t, "192.0.2.1") // says nothing
 		}
 		e.dial(t, "192.0.2.2").greet()
 		last := e.dial(t, "192.0.2.1")
 		go last.greet() // when the others have had their time
 		synctest.Wait()
-		if n := e.proven; n != 1 {
+		if n := e.established; n != 1 {
 			t.Errorf("%d clients are connected, want that of the other address", n)
 		}
 		time.Sleep(connectTimeout + 2*time.Second)
 		synctest.Wait()
-		if n := e.refused(byUnproven) + e.refused(bySlowPacket); n < 2*maxUnproven {
+		if n := e.refused(byPending) + e.refused(bySlowPacket); n < 2*maxPending {
 			t.Errorf("%d were refused", n)
 		}
 		if n := len(e.addresses.of); n > 1 {
@@ -271,7 +271,7 @@ func TestHalfClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testEndpoint(t)
 		l := newPipe()
-		e.enter(l.ours)
+		e.admit(l.ours)
 		p := &peer{Conn: l.theirs, t: t, r: bufio.NewReader(l.theirs), e: e}
 		p.send(hello(packet.V31, "a", 60))
 		p.want(packet.KindConnack)

@@ -12,12 +12,12 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
 )
 
-// hub forwards messages to those who subscribe, at QoS 0: people who want to look. It never blocks: what a
-// subscriber does not read in time is dropped for it.
+// hub forwards messages to subscribers, at QoS 0: they are people who want to look. It never blocks: a message is
+// dropped for a subscriber that does not read in time.
 type hub struct {
-	share   *budget.Share
-	dropped prometheus.Counter
-	looking atomic.Int32 // subscribers that are connected; without any, messages pass at no cost
+	share     *budget.Share
+	dropped   prometheus.Counter
+	connected atomic.Int32 // subscribers that are connected; without any, messages pass at no cost
 
 	mu          sync.RWMutex
 	subscribers map[*client]*subscriber
@@ -59,7 +59,7 @@ func (h *hub) subscribe(c *connection, f packet.Filter) bool {
 	s.filters[i].noLocal = f.NoLocal
 	if s.conn == nil {
 		s.conn = c
-		h.looking.Add(1)
+		h.connected.Add(1)
 	}
 	h.subscribers[cl] = s
 	return true
@@ -98,10 +98,10 @@ func (h *hub) attach(cl *client, c *connection) {
 		return
 	}
 	if s.conn != nil {
-		h.looking.Add(-1)
+		h.connected.Add(-1)
 	}
 	if s.conn = c; c != nil {
-		h.looking.Add(1)
+		h.connected.Add(1)
 	}
 }
 
@@ -118,7 +118,7 @@ func (h *hub) forget(cl *client) {
 func (h *hub) remove(cl *client, s *subscriber) {
 	delete(h.subscribers, cl)
 	if s.conn != nil {
-		h.looking.Add(-1)
+		h.connected.Add(-1)
 	}
 }
 
@@ -131,11 +131,11 @@ func (h *hub) has(cl *client) bool {
 
 // forward sends p, which from published to topic, to whoever subscribes to it. Nothing of p is kept.
 func (h *hub) forward(from *client, topic string, p packet.Publish) {
-	looking := int(h.looking.Load())
-	if looking == 0 {
+	connected := int(h.connected.Load())
+	if connected == 0 {
 		return
 	}
-	limit := min(subscriberBytes, h.share.Limit()/looking)
+	limit := min(subscriberBytes, h.share.Limit()/connected)
 	var encoded [packet.V5 + 1][]byte // by version
 	h.mu.RLock()
 	defer h.mu.RUnlock()

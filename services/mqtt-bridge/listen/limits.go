@@ -16,8 +16,8 @@ const (
 	// packetTimeout is how long a packet may take from its first byte to its last: 1 MiB over a mobile
 	// network of the slowest kind.
 	packetTimeout = 30 * time.Second
-	// farewellTime is how long a client may take to read the last that is sent to it.
-	farewellTime = time.Second
+	// closeTimeout is how long a client may take to read what it is sent last.
+	closeTimeout = time.Second
 	// halfClosedTime is how long a client that sends no more waits for acknowledgements. Longer outages of
 	// Kafka are none that it waits for.
 	halfClosedTime = 10 * time.Second
@@ -52,12 +52,12 @@ const (
 	maxWill = 4 << 10
 	// topicAliases is how many topics a client may abbreviate.
 	topicAliases = 16
-	// maxAway is how many sessions are kept whose clients are away. The one that left first makes room.
-	maxAway = 10_000
-	// maxUnproven is how many connections of an address that have not sent their CONNECT are read from;
+	// maxDetached is how many sessions without a connection are kept. The one that lost it first makes room.
+	maxDetached = 10_000
+	// maxPending is how many connections of an address that have not sent their CONNECT are read from;
 	// more wait. There are as many of them, of all addresses, as there may be connections: after a power cut
 	// all come at once. The one that came first makes room.
-	maxUnproven = 200
+	maxPending = 200
 	// spareConnections is how many connections more than allowed there are while some are replaced.
 	spareConnections = 64
 	// maxUnsent is how many bytes of answers may wait to be sent until no more is read from their client.
@@ -74,7 +74,7 @@ const (
 	byPacketSize    = "packet_size"
 	bySlowPacket    = "slow_packet"
 	byKeepAlive     = "keep_alive"
-	byUnproven      = "unproven_connections"
+	byPending       = "unproven_connections"
 	byConnections   = "connections"
 	byClientID      = "client_id"
 	byTopic         = "topic"
@@ -86,7 +86,7 @@ const (
 )
 
 var allReasons = []string{
-	byMalformed, byProtocol, byPacketSize, bySlowPacket, byKeepAlive, byUnproven, byConnections, byClientID, byTopic,
+	byMalformed, byProtocol, byPacketSize, bySlowPacket, byKeepAlive, byPending, byConnections, byClientID, byTopic,
 	byFilter, bySubscriptions, byWill, byTopicAliases, byQoS2,
 }
 

@@ -180,7 +180,7 @@ func TestSubscriptions(t *testing.T) {
 		_ = p.Close()
 		time.Sleep(sessionExpiry + 2*expireEvery)
 		e.expireNow()
-		if len(e.hub.subscribers) != 0 || e.hub.filters != 0 || e.hub.looking.Load() != 0 {
+		if len(e.hub.subscribers) != 0 || e.hub.filters != 0 || e.hub.connected.Load() != 0 {
 			t.Errorf("%d subscribers and %d filters are left of a session that is over", len(e.hub.subscribers), e.hub.filters)
 		}
 	})
@@ -297,7 +297,7 @@ func TestSessionsThatAreAway(t *testing.T) {
 			leave(e.connect(t, packet.V31, fmt.Sprint("nothing left ", i)))
 		}
 		e.serving.Wait()
-		if n := len(e.clients) + e.away.Len(); n != 0 {
+		if n := len(e.clients) + e.detached.Len(); n != 0 {
 			t.Errorf("%d sessions of which nothing is left are kept", n)
 		}
 		hold := func(i int) {
@@ -306,12 +306,12 @@ func TestSessionsThatAreAway(t *testing.T) {
 			p.want(packet.KindPubrec, 0, 7)
 			leave(p)
 		}
-		for i := range maxAway + 5 {
+		for i := range maxDetached + 5 {
 			hold(i)
 		}
 		e.serving.Wait()
-		if n := len(e.clients); n != maxAway || e.away.Len() != n || e.clients["unreleased 4"] != nil || e.clients["unreleased 5"] == nil {
-			t.Errorf("%d sessions are kept, want the last %d", n, maxAway)
+		if n := len(e.clients); n != maxDetached || e.detached.Len() != n || e.clients["unreleased 4"] != nil || e.clients["unreleased 5"] == nil {
+			t.Errorf("%d sessions are kept, want the last %d", n, maxDetached)
 		}
 
 		p := e.dial(t, "192.0.2.1")
@@ -331,7 +331,7 @@ func TestSessionsThatAreAway(t *testing.T) {
 
 		time.Sleep(sessionExpiry)
 		e.expireNow()
-		if n := len(e.clients) + e.away.Len(); n != 0 {
+		if n := len(e.clients) + e.detached.Len(); n != 0 {
 			t.Errorf("%d sessions are kept for longer than %v", n, sessionExpiry)
 		}
 		if n := e.budget.Sessions.Used() + e.budget.InFlight.Used(); n != 0 {

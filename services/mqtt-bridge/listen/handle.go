@@ -10,8 +10,8 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/session"
 )
 
-// take does what a packet asks for.
-func (c *connection) take(h packet.Header, body []byte) error {
+// handle does what a packet asks for.
+func (c *connection) handle(h packet.Header, body []byte) error {
 	switch h.Kind {
 	case packet.KindPublish:
 		return c.publish(h, body)
@@ -64,7 +64,7 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 	}
 
 	m := pipe.Message(topic, c.client.id, p.Payload, h.Retain())
-	done, err := c.enter(m, sent)
+	done, err := c.accept(m, sent)
 	if err != nil {
 		pipe.Metrics.CountOutcome(pipeline.Refused)
 		return err
@@ -85,9 +85,9 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 	return nil
 }
 
-// enter waits for room for m, and gives it its place in the order of acknowledgement.
-func (c *connection) enter(m pipeline.Message, sent session.Publish) (done func(error), err error) {
-	if err := c.wait(c.client.Window, session.WindowCost(sent.QoS)); err != nil {
+// accept waits for room for m, and puts it into the in-flight window.
+func (c *connection) accept(m pipeline.Message, sent session.Publish) (done func(error), err error) {
+	if err := c.waitForShare(c.client.Window, session.WindowCost(sent.QoS)); err != nil {
 		return nil, err
 	}
 	pipe := c.endpoint.pipe
@@ -222,7 +222,7 @@ func (c *connection) disconnect(body []byte) error {
 	if err != nil {
 		return err
 	}
-	c.left = d.Code != packet.DisconnectWithWill
+	c.hasLeft = d.Code != packet.DisconnectWithWill
 	if d.HasExpiry {
 		c.hasExpiry, c.expiry = true, min(time.Duration(d.SessionExpiry)*time.Second, sessionExpiry)
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// addresses has the connections that have not sent their CONNECT. Those of one address are not to keep those of
+// addresses has the connections that are pending: they have not sent their CONNECT. Those of one address must not keep
 // others away. Devices that are connected do not count, however many are behind one address.
 type addresses struct {
 	limit int // of all
@@ -19,8 +19,8 @@ type addresses struct {
 }
 
 type address struct {
-	unproven int           // guarded by addresses.mu
-	turns    chan struct{} // has a value for each connection that is read from
+	pending int           // guarded by addresses.mu
+	slots   chan struct{} // has a value for each connection that is read from
 }
 
 func newAddresses(limit int) *addresses {
@@ -28,7 +28,7 @@ func newAddresses(limit int) *addresses {
 }
 
 // proof is the place of a connection among them.
-type proof struct {
+type pending struct {
 	*address
 	in      *addresses
 	name    string
@@ -43,22 +43,22 @@ func (a *addresses) enter(c *connection) (tooMany *connection) {
 	defer a.mu.Unlock()
 	from := a.of[name]
 	if from == nil {
-		from = &address{turns: make(chan struct{}, maxUnproven)}
+		from = &address{slots: make(chan struct{}, maxPending)}
 		a.of[name] = from
 	}
-	from.unproven++
+	from.pending++
 	if a.all.Len() >= a.limit {
 		tooMany = a.all.Remove(a.all.Front()).(*connection)
-		tooMany.proof.element = nil
+		tooMany.pending.element = nil
 	}
-	c.proof = &proof{address: from, in: a, name: name, element: a.all.PushBack(c)}
+	c.pending = &pending{address: from, in: a, name: name, element: a.all.PushBack(c)}
 	return tooMany
 }
 
 // wait waits until the connection may be read from, at most connectTimeout, and reports whether it may.
-func (p *proof) wait(closed, stop <-chan struct{}) bool {
+func (p *pending) wait(closed, stop <-chan struct{}) bool {
 	select {
-	case p.turns <- struct{}{}:
+	case p.slots <- struct{}{}:
 		p.reading = true
 		return true
 	default:
@@ -66,7 +66,7 @@ func (p *proof) wait(closed, stop <-chan struct{}) bool {
 	late := time.NewTimer(connectTimeout)
 	defer late.Stop()
 	select {
-	case p.turns <- struct{}{}:
+	case p.slots <- struct{}{}:
 		p.reading = true
 		return true
 	case <-late.C:
@@ -77,16 +77,16 @@ func (p *proof) wait(closed, stop <-chan struct{}) bool {
 }
 
 // leave gives the place back: the connection has ended, or its CONNECT is taken.
-func (p *proof) leave() {
+func (p *pending) leave() {
 	if p.reading {
-		<-p.turns
+		<-p.slots
 	}
 	p.in.mu.Lock()
 	defer p.in.mu.Unlock()
 	if p.element != nil {
 		p.in.all.Remove(p.element)
 	}
-	if p.unproven--; p.unproven == 0 {
+	if p.address.pending--; p.address.pending == 0 {
 		delete(p.in.of, p.name)
 	}
 }
