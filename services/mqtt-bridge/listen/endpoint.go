@@ -130,6 +130,7 @@ func (e *Endpoint) reportRefusal(from net.Addr, client, reason, what string) {
 }
 
 func (e *Endpoint) newConnection(nc net.Conn) *connection {
+	nc = paced.Quiet(nc)
 	if e.tls == nil {
 		nc = paced.Reads(nc, 0, 0)
 	} else {

@@ -8,19 +8,20 @@ import (
 const (
 	// readBuffer holds some 20 readings. A packet that fits in takes no other memory while it is incomplete.
 	readBuffer = 4096
-	// firstRead is how much a connection reads when it has no buffer: a reading or two.
+	// firstRead is how much a connection reads while it has no buffer, and waits: a reading or two.
 	firstRead = 256
 )
 
 var buffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// input reads a connection through a buffer that it has only while there is something in it: most connections
-// are silent most of the time.
+// input reads a connection through a buffer that it has only while there is something in it, or the last read found
+// much: most connections are silent most of the time.
 type input struct {
 	conn  io.Reader
 	first [firstRead]byte
 	buf   *[readBuffer]byte // nil while it has none
 	r, w  int               // what is buffered is buf[r:w]
+	busy  bool              // the last read found more than fits into first
 }
 
 // Buffered is how many bytes can be had without waiting.
@@ -28,20 +29,25 @@ func (in *input) Buffered() int { return in.w - in.r }
 
 // fill reads something into the buffer, in which there must be room.
 func (in *input) fill() error {
-	if in.r == in.w {
+	if in.r == in.w && !in.busy {
 		in.free()
 		n, err := in.conn.Read(in.first[:])
 		if n == 0 {
 			return err
 		}
+		in.busy = n == firstRead
 		in.buf = buffers.Get().(*[readBuffer]byte)
 		in.w = copy(in.buf[:], in.first[:n])
 		return nil
+	}
+	if in.buf == nil {
+		in.buf = buffers.Get().(*[readBuffer]byte)
 	}
 	if in.r > 0 {
 		in.r, in.w = 0, copy(in.buf[:], in.buf[in.r:in.w])
 	}
 	n, err := in.conn.Read(in.buf[in.w:])
+	in.busy = n > firstRead
 	if in.w += n; n > 0 {
 		return nil
 	}

@@ -59,7 +59,7 @@ func (c *reads) SetReadDeadline(t time.Time) error {
 
 // CloseWrite closes the sending half, of a TCP connection.
 func (c *reads) CloseWrite() error {
-	if w, ok := c.Conn.(*net.TCPConn); ok {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
 	}
 	return errors.ErrUnsupported

@@ -103,7 +103,7 @@ func (c *connection) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.activity = newActivityConn(nc)
+	c.activity = newActivityConn(paced.Quiet(nc))
 	nc = paced.Reads(c.activity, readBuffer, idleTimeout)
 	if c.broker.Scheme == "tls" {
 		if nc, err = c.files.Handshake(ready, nc, c.broker.Host); err != nil {
