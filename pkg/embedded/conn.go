@@ -18,7 +18,7 @@ const frameSizeBytes = 4 // a frame is its size, and as many bytes
 var errRefused = errors.New("refused")
 
 // conn is a connection as kfake sees it: what kfake reads was looked at before, and what it writes goes out
-// when what it says is on the disk. kfake answers the requests of a connection one after another.
+// when what it says is on the disk. kfake responds to the requests of a connection one after another.
 type conn struct {
 	net.Conn
 	port   *port
@@ -28,20 +28,20 @@ type conn struct {
 	gone   chan struct{} // closed by Close
 
 	mu      sync.Mutex
-	asked   []question // that kfake has yet to answer, in order
-	charged int64      // bytes of them, and of what is being read
-	fetches int        // of them
+	pending []pendingRequest // that kfake has yet to respond to, in order
+	charged int64            // bytes of them, and of what is being read
+	fetches int              // of them
 }
 
 func newConn(nc net.Conn, p *port, inside bool) *conn {
 	return &conn{Conn: nc, port: p, inside: inside, gone: make(chan struct{})}
 }
 
-// question is a request that was handed to kfake.
-type question struct {
+// pendingRequest is a request that kfake has read, and whose response is yet to come.
+type pendingRequest struct {
 	request kmsg.Request
 	bytes   int64
-	refusal []byte // what is answered instead, when the request was refused
+	refusal []byte // the response instead of kfake's, when the request was refused
 	fetches bool   // it has one of the port's fetches
 }
 
@@ -52,7 +52,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if c.frame, err = c.look(frame); err != nil {
+		if c.frame, err = c.inspect(frame); err != nil {
 			return 0, err
 		}
 	}
@@ -107,7 +107,7 @@ func (c *conn) wait(most time.Duration) error {
 	return c.SetReadDeadline(time.Now().Add(most))
 }
 
-// charge takes bytes of the memory of all connections, until they are answered.
+// charge takes bytes of the memory of all connections, until they have their responses.
 func (c *conn) charge(bytes int64) bool {
 	if c.inside {
 		return true
@@ -121,9 +121,9 @@ func (c *conn) charge(bytes int64) bool {
 	return true
 }
 
-// look returns what kfake is to read instead of frame; nothing when the frame is to be forgotten.
-func (c *conn) look(frame []byte) ([]byte, error) {
-	q := question{bytes: int64(len(frame))}
+// inspect returns what kfake is to read instead of frame; nothing when the frame is to be dropped.
+func (c *conn) inspect(frame []byte) ([]byte, error) {
+	q := pendingRequest{bytes: int64(len(frame))}
 	h, err := parseRequest(frame[frameSizeBytes:])
 	if err != nil {
 		return nil, c.refuse("malformed", "err", err)
@@ -140,7 +140,7 @@ func (c *conn) look(frame []byte) ([]byte, error) {
 				return nil, nil
 			}
 			q.refusal = encode(refusal, h.correlation)
-			frame = harmless(h.correlation)
+			frame = placeholder(h.correlation)
 		case changed:
 			frame = h.encode()
 		}
@@ -153,15 +153,15 @@ func (c *conn) look(frame []byte) ([]byte, error) {
 	}
 	if produce != nil && produce.Acks == 0 {
 		c.release(q.bytes)
-		return frame, nil // it is not answered
+		return frame, nil // it has no response
 	}
 	c.mu.Lock()
-	c.asked = append(c.asked, q)
+	c.pending = append(c.pending, q)
 	c.mu.Unlock()
 	return frame, nil
 }
 
-// beginFetch waits until there may be one more answer with records, which takes memory until the client has
+// beginFetch waits until there may be one more response with records, which takes memory until the client has
 // read it.
 func (c *conn) beginFetch() error {
 	select {
@@ -193,27 +193,27 @@ func (c *conn) endFetches(n int) {
 	}
 }
 
-// Write is kfake's: the whole answer to the first question that has none.
+// Write is kfake's: the whole response to the first pending request.
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
-	if len(c.asked) == 0 {
+	if len(c.pending) == 0 {
 		c.mu.Unlock()
-		return 0, errors.New("an answer without a question")
+		return 0, errors.New("a response without a request")
 	}
-	q := c.asked[0]
-	c.asked = c.asked[1:]
+	q := c.pending[0]
+	c.pending = c.pending[1:]
 	c.mu.Unlock()
 	defer c.release(q.bytes)
 	if q.fetches {
 		defer c.endFetches(1)
 	}
 
-	answer := b
+	response := b
 	if q.refusal != nil {
-		answer = q.refusal
-	} else if !early[q.request.Key()] {
+		response = q.refusal
+	} else if !immediate[q.request.Key()] {
 		var err error
-		if answer, err = c.port.settle(q.request, b); err != nil {
+		if response, err = c.port.awaitSync(q.request, b); err != nil {
 			return 0, errors.Join(err, c.Close())
 		}
 	}
@@ -222,7 +222,7 @@ func (c *conn) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if _, err := c.Conn.Write(answer); err != nil {
+	if _, err := c.Conn.Write(response); err != nil {
 		return 0, err
 	}
 	return len(b), nil
@@ -308,27 +308,27 @@ func (h header) encode() []byte {
 	return sized(h.request.AppendTo(frame))
 }
 
-// encode makes a frame of an answer.
-func encode(answer kmsg.Response, correlation int32) []byte {
+// encode makes a frame of a response.
+func encode(response kmsg.Response, correlation int32) []byte {
 	frame := kbin.AppendInt32(make([]byte, frameSizeBytes, 512), correlation)
-	if answer.IsFlexible() && answer.Key() != apiVersionsKey {
+	if response.IsFlexible() && response.Key() != apiVersionsKey {
 		frame = append(frame, 0) // no tags
 	}
-	return sized(answer.AppendTo(frame))
+	return sized(response.AppendTo(frame))
 }
 
-// decode reads the answer to request out of a frame. Its slices are the frame's.
-func decode(request kmsg.Request, frame []byte) (answer kmsg.Response, correlation int32, err error) {
+// decode reads the response to request out of a frame. Its slices are the frame's.
+func decode(request kmsg.Request, frame []byte) (response kmsg.Response, correlation int32, err error) {
 	reader := kbin.Reader{Src: frame[frameSizeBytes:]}
 	correlation = reader.Int32()
-	answer = request.ResponseKind()
-	if answer.IsFlexible() {
+	response = request.ResponseKind()
+	if response.IsFlexible() {
 		kmsg.SkipTags(&reader)
 	}
-	if err := answer.ReadFrom(reader.Src); err != nil {
-		return nil, 0, fmt.Errorf("parse an answer of the embedded kafka: %w", err)
+	if err := response.ReadFrom(reader.Src); err != nil {
+		return nil, 0, fmt.Errorf("parse a response of the embedded kafka: %w", err)
 	}
-	return answer, correlation, nil
+	return response, correlation, nil
 }
 
 // sized puts the size in front.
@@ -337,7 +337,7 @@ func sized(frame []byte) []byte {
 	return frame
 }
 
-// harmless is a request that only keeps the place of another among kfake's answers.
-func harmless(correlation int32) []byte {
+// placeholder is a request that only keeps the place of another among kfake's responses.
+func placeholder(correlation int32) []byte {
 	return header{correlation: correlation, request: kmsg.NewPtrApiVersionsRequest()}.encode()
 }

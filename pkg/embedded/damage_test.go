@@ -60,11 +60,11 @@ func TestDamage(t *testing.T) {
 		file := flip(t, dir)
 		client := inside(t, k)
 		fetch := func(offset int64) kmsg.FetchResponseTopicPartition {
-			answer, err := fetchRequest(logTopic, offset).RequestWith(t.Context(), client)
+			response, err := fetchRequest(logTopic, offset).RequestWith(t.Context(), client)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return answer.Topics[0].Partitions[0]
+			return response.Topics[0].Partitions[0]
 		}
 		if p := fetch(0); p.ErrorCode != 0 || len(p.RecordBatches) != 2*69 {
 			t.Errorf("of the first batches come %d bytes, error %d", len(p.RecordBatches), p.ErrorCode)

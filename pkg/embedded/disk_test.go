@@ -36,8 +36,8 @@ func raw(t testing.TB, k *Kafka, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// hold has no round of syncs begin until release is called.
-func hold(d *disk) (release func()) {
+// holdSyncs has no round of syncs begin until release is called.
+func holdSyncs(d *disk) (release func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for d.running {
@@ -74,11 +74,11 @@ func produceRequest(topic string, producer int64, sequence int32) *kmsg.ProduceR
 // produce sends the batch, and returns what became of it.
 func produce(t testing.TB, client *kgo.Client, topic string, producer int64, sequence int32) error {
 	t.Helper()
-	answer, err := produceRequest(topic, producer, sequence).RequestWith(t.Context(), client)
+	response, err := produceRequest(topic, producer, sequence).RequestWith(t.Context(), client)
 	if err != nil {
 		return err
 	}
-	return kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode)
+	return kerr.ErrorForCode(response.Topics[0].Partitions[0].ErrorCode)
 }
 
 // fetchRequest asks for the records of partition 0 from offset on.
@@ -107,7 +107,7 @@ func TestNothingIsAnsweredBeforeItIsSynced(t *testing.T) {
 		"a batch": produceRequest(c.cfg.Topic, -1, 1), "records": fetchRequest(c.cfg.Topic, 0), "the end of the log": ends, "an offset": commit,
 	} {
 		t.Run(name, func(t *testing.T) {
-			release := hold(k.disk)
+			release := holdSyncs(k.disk)
 			var answered atomic.Bool
 			done := make(chan error, 1)
 			go func() {
@@ -124,7 +124,7 @@ func TestNothingIsAnsweredBeforeItIsSynced(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			if answered.Load() {
-				t.Error("it is answered")
+				t.Error("it has its response")
 			}
 			release()
 			if err := <-done; err != nil {

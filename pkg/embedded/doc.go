@@ -6,7 +6,7 @@
 //
 // # What it keeps
 //
-// An answer that says anything about the log leaves this process when everything that was written before it
+// A response that says anything about the log leaves this process when everything that was written before it
 // is synced to disk: records are acknowledged, and consumers get to see them, when a power cut cannot take
 // them any more. Whoever waits is served together, by one round of syncs (disk). A batch is acknowledged when
 // it was read back out of its file (tail), not because kfake says so.
@@ -39,7 +39,7 @@
 //
 //   - Connections from outside: 32. One may be silent for 10 minutes, in the middle of a request for 30 s.
 //   - A request from outside: 64 KiB, with Writes 16 MiB; of all connections together: 64 MiB.
-//   - An answer with records to a client from outside: 256 KiB, or one batch, of which
+//   - A response with records to a client from outside: 256 KiB, or one batch, of which
 //     each connection keeps the memory; 8 of them at a time.
 //   - Groups from outside: 100, with 32 members each, whose requests to join have 16 KiB.
 //     Beyond 50, those without members go that have not committed for longest.

@@ -22,11 +22,11 @@ func TestAnAnswerWithRecordsIsBounded(t *testing.T) {
 	}{"from outside": {raw(t, k), maxFetch + 900<<10}, "from inside": {inside(t, k), 1 << 30}} {
 		r := fetchRequest(c.cfg.Topic, 0)
 		r.MaxBytes, r.Topics[0].Partitions[0].PartitionMaxBytes = 1<<30, 1<<30
-		answer, err := r.RequestWith(t.Context(), tc.client)
+		response, err := r.RequestWith(t.Context(), tc.client)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := len(answer.Topics[0].Partitions[0].RecordBatches)
+		n := len(response.Topics[0].Partitions[0].RecordBatches)
 		if n > tc.most || n < 700_000 || tc.most == 1<<30 && n < 2_700_000 {
 			t.Errorf("%s: %d bytes", name, n)
 		}
@@ -49,7 +49,7 @@ func TestAnswersWithRecordsAreBounded(t *testing.T) {
 		t.Helper()
 		for deadline := time.Now().Add(10 * time.Second); len(k.port.fetches) != n; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%d fetches are being answered, not %d", len(k.port.fetches), n)
+				t.Fatalf("%d fetches are being served, not %d", len(k.port.fetches), n)
 			}
 		}
 	}

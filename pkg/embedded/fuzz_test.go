@@ -58,7 +58,7 @@ func FuzzRequests(f *testing.F) {
 		if !k.port.enter() {
 			t.Fatal("there are too many connections")
 		}
-		k.port.hand(newConn(server, k.port, false))
+		k.port.deliver(newConn(server, k.port, false))
 		_ = client.SetDeadline(time.Now().Add(20 * time.Millisecond)) // some requests wait for others
 		_ = send(t, client, sized(append(frame, body...)))
 	})

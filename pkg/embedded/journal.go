@@ -107,12 +107,12 @@ func (r *recovery) repairJournals() error {
 		if damaged == 0 {
 			continue
 		}
-		aside, err := r.setAside(path)
+		kept, err := r.keepCopy(path)
 		if err != nil {
 			return err
 		}
 		r.log.Error("a journal was damaged on the disk; groups go back to what they committed before",
-			"file", path, "bytes", damaged, "kept", aside)
+			"file", path, "bytes", damaged, "kept", kept)
 		if err := replaceFile(path, whole); err != nil {
 			return err
 		}

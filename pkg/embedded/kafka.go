@@ -39,8 +39,8 @@ type KafkaConfig struct {
 	Metrics prometheus.Registerer // nil measures nothing
 }
 
-// never is how long kfake waits before it deletes old records, which is the janitor's, and offsets of a group without
-// members: a service is no member while it waits for its store. kfake's sums overflow beyond 292 years.
+// never is how long kfake waits before it deletes old records, which the retention here does, and offsets of a group
+// without members: a service is no member while it waits for its store. kfake's sums overflow beyond 292 years.
 const never = 30 * 365 * 24 * time.Hour
 
 // Kafka is a running broker.
@@ -48,7 +48,7 @@ type Kafka struct {
 	cluster *kfake.Cluster
 	port    *port
 	disk    *disk
-	aside   []string
+	damaged []string // copies of damaged files
 	unlock  func()
 
 	close   sync.Once
@@ -81,7 +81,7 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 			return nil, fmt.Errorf("open the kafka log in %s: %w", cfg.Dir, err)
 		}
 	}
-	k.aside = log.aside
+	k.damaged = log.copies
 	k.disk = newDisk(cfg.Dir, log.tails, cfg.Log)
 	k.port = newPort(cfg, k.disk)
 	if err := k.port.listen(cfg.Addr); err != nil {
@@ -99,7 +99,7 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 	k.stop = stop
 	go func() {
 		defer close(k.stopped)
-		newJanitor(cfg, k).run(ctx)
+		newRetention(cfg, k).run(ctx)
 	}()
 	return k, nil
 }
@@ -128,15 +128,15 @@ func (k *Kafka) Check(context.Context) error { return k.disk.check() }
 
 // State tells people of the damage that was found at the start.
 func (k *Kafka) State() string {
-	if len(k.aside) == 0 {
+	if len(k.damaged) == 0 {
 		return "no damage found"
 	}
-	return fmt.Sprintf("damage found at the start; the files as they were: %s", strings.Join(k.aside, ", "))
+	return fmt.Sprintf("damage found at the start; the files as they were: %s", strings.Join(k.damaged, ", "))
 }
 
-// closePatience is how long Close waits for kfake to write a summary of everything, file by file, each with a sync of
+// closeTimeout is how long Close waits for kfake to write a summary of everything, file by file, each with a sync of
 // its own: a start does without.
-const closePatience = 2 * time.Second
+const closeTimeout = 2 * time.Second
 
 // Close stops the broker and closes its files. Connections are cut. On a disk that takes long it returns before
 // the last file is closed; the directory is free when it is.
@@ -154,7 +154,7 @@ func (k *Kafka) Close() (err error) {
 		}()
 		select {
 		case err = <-closed:
-		case <-time.After(closePatience):
+		case <-time.After(closeTimeout):
 		}
 	})
 	return err

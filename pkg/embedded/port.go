@@ -22,8 +22,8 @@ const (
 	maxJoinFrame   = 16 << 10  // one that a group keeps for each member
 	maxWriteFrame  = 16 << 20  // a request of a client that may write: as large as our own producer's
 	maxFrameMemory = 64 << 20  // all requests that are on their way into kfake
-	maxFetch       = 256 << 10 // an answer with records, but for a single batch that is larger
-	maxFetches     = 8         // requests for records that are being answered; further ones wait
+	maxFetch       = 256 << 10 // a response with records, but for a single batch that is larger
+	maxFetches     = 8         // requests for records that are being served; further ones wait
 	maxGroups      = 100       // that are not Telltale's own; beyond keptGroups only with members
 	keptGroups     = 50
 	maxMembers     = 32 // of a group
@@ -31,7 +31,7 @@ const (
 	maxFetchWait = 5 * time.Second  // for records to come; consumers ask for half a second
 	idleTimeout  = 10 * time.Minute // as long as Kafka's own
 	frameTimeout = 30 * time.Second // from the first byte of a request to its last
-	writeTimeout = 30 * time.Second // of an answer
+	writeTimeout = 30 * time.Second // of a response
 )
 
 // port is where connections come in, as kfake's listener: over TCP from outside, and from this process.
@@ -53,7 +53,7 @@ type port struct {
 	mu      sync.Mutex
 	outside int             // connections
 	groups  map[string]bool // that are not Telltale's
-	told    time.Time       // when the log last heard of something refused
+	logged  time.Time       // when something refused was last logged
 }
 
 func newPort(cfg KafkaConfig, disk *disk) *port {
@@ -114,7 +114,7 @@ func (p *port) acceptTCP() {
 			_ = c.Close()
 			continue
 		}
-		p.hand(newConn(c, p, false))
+		p.deliver(newConn(c, p, false))
 	}
 }
 
@@ -136,8 +136,8 @@ func (p *port) leave() {
 	p.outside--
 }
 
-// hand gives the connection to kfake.
-func (p *port) hand(c *conn) {
+// deliver gives the connection to kfake.
+func (p *port) deliver(c *conn) {
 	select {
 	case p.accepted <- c:
 	case <-p.closed:
@@ -192,8 +192,8 @@ func (p *port) refuse(reason string, args ...any) {
 
 func (p *port) refuseLocked(reason string, args ...any) {
 	p.refused.WithLabelValues(reason).Inc()
-	if time.Since(p.told) > time.Minute {
-		p.told = time.Now()
+	if time.Since(p.logged) > time.Minute {
+		p.logged = time.Now()
 		p.log.Warn("refused a client of the embedded kafka", append([]any{"reason", reason}, args...)...)
 	}
 }
@@ -209,8 +209,8 @@ func (p *port) admitGroup(name string) bool {
 	return true
 }
 
-// knowGroups is told which groups there are that are not Telltale's.
-func (p *port) knowGroups(names map[string]bool) {
+// setGroups sets which groups there are that are not Telltale's.
+func (p *port) setGroups(names map[string]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.groups = names

@@ -54,7 +54,7 @@ func dialTCP(t testing.TB, k *Kafka) net.Conn {
 	return c
 }
 
-// send writes bytes, and returns nil when there was an answer.
+// send writes bytes, and returns nil when there was a response.
 func send(t testing.TB, c net.Conn, frame []byte) error {
 	t.Helper()
 	if _, err := c.Write(frame); err != nil {
@@ -77,7 +77,7 @@ func TestBytesFromOutside(t *testing.T) {
 		}
 		return b
 	}
-	whole := harmless(7)
+	whole := placeholder(7)
 	for name, sent := range map[string][]byte{
 		"an unknown key":              unhex("0000000b03e7000000000007000178"),
 		"a negative key":              unhex("0000000bffff000000000007000178"),
@@ -121,18 +121,18 @@ func repeat(b []byte, n int) (all []byte) {
 func TestConnectionsFromOutside(t *testing.T) {
 	k := reader(t, "")
 	before := heap()
-	var held []net.Conn
+	var open []net.Conn
 	for range maxConnections {
 		c := dialTCP(t, k)
-		if err := send(t, c, harmless(1)); err != nil {
+		if err := send(t, c, placeholder(1)); err != nil {
 			t.Fatal(err)
 		}
-		held = append(held, c)
+		open = append(open, c)
 	}
-	if err := send(t, dialTCP(t, k), harmless(1)); err == nil {
+	if err := send(t, dialTCP(t, k), placeholder(1)); err == nil {
 		t.Error("one more is served")
 	}
-	for _, c := range held { // each announces as much as it may, and sends all but a byte
+	for _, c := range open { // each announces as much as it may, and sends all but a byte
 		frame := make([]byte, frameSizeBytes+maxReadFrame-1)
 		binary.BigEndian.PutUint32(frame, maxReadFrame)
 		if _, err := c.Write(frame); err != nil {
@@ -145,11 +145,11 @@ func TestConnectionsFromOutside(t *testing.T) {
 	if grown := heap() - before; grown > 64<<20 {
 		t.Errorf("they take %d MiB", grown>>20)
 	}
-	for _, c := range held {
+	for _, c := range open {
 		_ = c.Close()
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		err := send(t, dialTCP(t, k), harmless(1))
+		err := send(t, dialTCP(t, k), placeholder(1))
 		if err == nil {
 			break
 		}
@@ -180,7 +180,7 @@ func TestSilenceFromOutside(t *testing.T) {
 				client, server := net.Pipe()
 				defer func() { _ = client.Close() }()
 				c := newConn(server, p, false)
-				go func() { _, _ = client.Write(harmless(1)[:tc.sent]) }()
+				go func() { _, _ = client.Write(placeholder(1)[:tc.sent]) }()
 				begin := time.Now()
 				_, err := c.Read(make([]byte, 1))
 				if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != tc.after {
@@ -195,7 +195,7 @@ func TestSilenceFromOutside(t *testing.T) {
 			client, server := net.Pipe()
 			defer func() { _ = client.Close() }()
 			c := newConn(server, p, false)
-			go func() { _, _ = client.Write(harmless(1)) }()
+			go func() { _, _ = client.Write(placeholder(1)) }()
 			if _, err := c.Read(make([]byte, 100)); err != nil {
 				t.Fatal(err)
 			}

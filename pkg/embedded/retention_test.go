@@ -14,14 +14,14 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
-// sweep is the janitor's round, now, of a process whose groups read the topic of newClient.
+// sweep is the round of retention, now, of a process whose groups read the topic of newClient.
 func sweep(t testing.TB, k *Kafka, retention time.Duration, maxBytes int64, groups ...string) {
 	t.Helper()
 	reads := map[string]string{}
 	for _, group := range groups {
 		reads[group] = "readings"
 	}
-	j := newJanitor(KafkaConfig{Retention: retention, MaxBytes: maxBytes, Groups: reads, Log: testLog(t)}, k)
+	j := newRetention(KafkaConfig{Retention: retention, MaxBytes: maxBytes, Groups: reads, Log: testLog(t)}, k)
 	if err := j.sweep(t.Context(), inside(t, k)); err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 // check says what becomes of a request from outside, which has as many bytes. Clients read, and commit what they
 // read for groups of their own; where writes are allowed they produce, and make and delete topics, too. A request
-// that is refused has an answer; changed is one that now asks for less.
+// that is refused has a response; changed is one that now asks for less.
 func (p *port) check(request kmsg.Request, bytes int) (changed bool, refusal kmsg.Response) {
 	switch r := request.(type) {
 	case *kmsg.FetchRequest:
@@ -86,7 +86,7 @@ func (p *port) check(request kmsg.Request, bytes int) (changed bool, refusal kms
 	return false, nil
 }
 
-// limitFetch bounds the answer. It has no session, of which kfake keeps all partitions that were ever asked for,
+// limitFetch bounds the response. It has no session, of which kfake keeps all partitions that were ever asked for,
 // those that do not exist too; a client without one names them all each time.
 func limitFetch(r *kmsg.FetchRequest) (changed bool) {
 	if r.MaxBytes > maxFetch {

@@ -25,19 +25,19 @@ func testRequests(t *testing.T, client *kgo.Client, cases []requestCase) {
 	t.Helper()
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			answer, err := client.Broker(0).Request(t.Context(), tc.request)
+			response, err := client.Broker(0).Request(t.Context(), tc.request)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := errorOf(answer); !errors.Is(got, tc.want) {
+			if got := errorOf(response); !errors.Is(got, tc.want) {
 				t.Errorf("error %v, want %v", got, tc.want)
 			}
 		})
 	}
 }
 
-// errorOf is the first error that an answer gives.
-func errorOf(answer kmsg.Response) error {
+// errorOf is the first error that a response gives.
+func errorOf(response kmsg.Response) error {
 	var first func(v reflect.Value) error
 	first = func(v reflect.Value) (err error) {
 		switch v.Kind() {
@@ -55,7 +55,7 @@ func errorOf(answer kmsg.Response) error {
 		}
 		return err
 	}
-	return first(reflect.ValueOf(answer).Elem())
+	return first(reflect.ValueOf(response).Elem())
 }
 
 func TestTopicsOfClientsThatRead(t *testing.T) {
@@ -89,13 +89,13 @@ func TestTopicsOfClientsThatRead(t *testing.T) {
 	if n := records(k, logTopic); n != 1 || k.cluster.TopicInfo("another") != nil {
 		t.Errorf("%d records in the topic, want 1; another topic: %v", n, k.cluster.TopicInfo("another"))
 	}
-	t.Run("what is not answered anyway is forgotten", func(t *testing.T) {
+	t.Run("a request without a response is dropped", func(t *testing.T) {
 		c := dialTCP(t, k)
 		r := produceRequest(logTopic, -1, 1)
 		r.Acks = 0
 		r.SetVersion(9)
 		frame := header{correlation: 1, request: r}.encode()
-		if err := send(t, c, append(frame, harmless(2)...)); err != nil {
+		if err := send(t, c, append(frame, placeholder(2)...)); err != nil {
 			t.Errorf("the request behind it: %v", err)
 		}
 	})
@@ -156,11 +156,11 @@ func TestGroupsFromOutsideAreBounded(t *testing.T) {
 	k := reader(t, t.TempDir())
 	outside := raw(t, k)
 	commit := func(group string) error {
-		answer, err := outside.Broker(0).Request(t.Context(), commitRequest(group))
+		response, err := outside.Broker(0).Request(t.Context(), commitRequest(group))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return errorOf(answer)
+		return errorOf(response)
 	}
 	if err := commit("oldest"); err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestWrites(t *testing.T) {
 	})
 }
 
-// TestRefusals has every kind of request refused, but for the one that is answered in every version.
+// TestRefusals has every kind of request refused, but for the one that gets its response in every version.
 func TestRefusals(t *testing.T) {
 	versions.EachMaxKeyVersion(func(key, newest int16) {
 		if key == apiVersionsKey {
@@ -230,9 +230,9 @@ func TestRefusals(t *testing.T) {
 		for version := range newest + 1 {
 			r := kmsg.RequestForKey(key)
 			r.SetVersion(version)
-			answer := refuse(r, kerr.PolicyViolation)
-			if _, correlation, err := decode(r, encode(answer, 7)); err != nil || correlation != 7 || answer.GetVersion() != version {
-				t.Errorf("%s: version %d, correlation %d, %v", kmsg.NameForKey(key), answer.GetVersion(), correlation, err)
+			response := refuse(r, kerr.PolicyViolation)
+			if _, correlation, err := decode(r, encode(response, 7)); err != nil || correlation != 7 || response.GetVersion() != version {
+				t.Errorf("%s: version %d, correlation %d, %v", kmsg.NameForKey(key), response.GetVersion(), correlation, err)
 			}
 		}
 	})
@@ -240,11 +240,11 @@ func TestRefusals(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	k := reader(t, "")
-	answer, err := kmsg.NewPtrApiVersionsRequest().RequestWith(t.Context(), raw(t, k))
+	response, err := kmsg.NewPtrApiVersionsRequest().RequestWith(t.Context(), raw(t, k))
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := kversion.FromApiVersionsResponse(answer)
+	told := kversion.FromApiVersionsResponse(response)
 	for key, want := range map[kmsg.Key]int16{
 		kmsg.DescribeTopicPartitions: -1, kmsg.CreateTopics: 4, // Java's client falls over the null arrays of newer ones
 		kmsg.Fetch: 12, kmsg.Produce: 11, kmsg.AlterConfigs: -1, kmsg.EndTxn: -1,

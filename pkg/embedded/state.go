@@ -41,11 +41,11 @@ func (r *recovery) repairState() error {
 			return err
 		}
 		if err == nil && !json.Valid(content) {
-			aside, err := r.setAside(path)
+			kept, err := r.keepCopy(path)
 			if err != nil {
 				return err
 			}
-			r.log.Error("a file of the kafka log is damaged, and made anew", "file", path, "kept", aside)
+			r.log.Error("a file of the kafka log is damaged, and made anew", "file", path, "kept", kept)
 			if err := os.Remove(path); err != nil {
 				return err
 			}

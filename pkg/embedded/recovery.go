@@ -23,10 +23,10 @@ import (
 // and everything in it that is whole is served. The offsets of what is lost stay unused, if there is
 // something behind.
 type recovery struct {
-	dir   string
-	log   *slog.Logger
-	aside []string // copies of damaged files
-	tails map[partition]*tail
+	dir    string
+	log    *slog.Logger
+	copies []string // of damaged files
+	tails  map[partition]*tail
 }
 
 func (r *recovery) run() error {
@@ -165,11 +165,11 @@ func (r *recovery) divide(reader *segmentReader, path string, pos, next int64, w
 		r.log.Warn("cutting a half-written end off the kafka log", "file", path, "bytes", len(rest), "offset", next)
 		return nil
 	}
-	aside, err := r.setAside(path)
+	kept, err := r.keepCopy(path)
 	if err != nil {
 		return err
 	}
-	log := r.log.With("file", path, "byte", pos, "bytes", whole, "offset", next, "kept", aside)
+	log := r.log.With("file", path, "byte", pos, "bytes", whole, "offset", next, "kept", kept)
 	if whole == len(rest) {
 		log.Error("the kafka log is damaged at its end; what is whole of it is served")
 		return nil
@@ -197,18 +197,18 @@ func wholeBatch(data []byte, next int64) (int, int64) {
 	return len(data), 0
 }
 
-// setAside keeps a copy of a damaged file under another name.
-func (r *recovery) setAside(path string) (string, error) {
+// keepCopy keeps a copy of a damaged file under another name.
+func (r *recovery) keepCopy(path string) (string, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
 	}
 	for n := 1; ; n++ {
-		aside := path + ".damaged"
+		kept := path + ".damaged"
 		if n > 1 {
-			aside += "-" + strconv.Itoa(n)
+			kept += "-" + strconv.Itoa(n)
 		}
-		f, err := os.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		f, err := os.OpenFile(kept, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -219,8 +219,8 @@ func (r *recovery) setAside(path string) (string, error) {
 		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 			return "", fmt.Errorf("keep a copy: %w", err)
 		}
-		r.aside = append(r.aside, aside)
-		return aside, nil
+		r.copies = append(r.copies, kept)
+		return kept, nil
 	}
 }
 

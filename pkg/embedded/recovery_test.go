@@ -56,9 +56,9 @@ func commitOffset(t testing.TB, client *kgo.Client, offset int64) {
 	r := kmsg.NewPtrOffsetCommitRequest()
 	r.Group, r.Generation = "g", -1
 	r.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: logTopic, Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Offset: offset}}}}
-	answer, err := r.RequestWith(t.Context(), client)
-	if err != nil || answer.Topics[0].Partitions[0].ErrorCode != 0 {
-		t.Fatal(answer, err)
+	response, err := r.RequestWith(t.Context(), client)
+	if err != nil || response.Topics[0].Partitions[0].ErrorCode != 0 {
+		t.Fatal(response, err)
 	}
 }
 

@@ -16,38 +16,38 @@ import (
 // sweepEvery is how often the log is looked at; it may be longer than it should be for that long.
 const sweepEvery = 10 * time.Second
 
-// janitor deletes old records. kfake could, but it would delete what no group has read yet, so that an
+// retention deletes old records. kfake could, but it would delete what no group has read yet, so that an
 // outage of a store longer than the retention would lose records that were acknowledged; it would empty a
 // partition, and then forget after a restart at which offset that was; and after a restart it would not do
 // it at all.
 //
 // Only groups of this process have records kept for them. Any client can commit an offset once and never come back.
-type janitor struct {
-	cluster   *kfake.Cluster
-	port      *port
-	groups    map[string]string // of this process, and the topic that each reads
-	retention time.Duration
-	maxBytes  int64
-	log       *slog.Logger
-	every     time.Duration
-	warned    time.Time
+type retention struct {
+	cluster  *kfake.Cluster
+	port     *port
+	groups   map[string]string // of this process, and the topic that each reads
+	maxAge   time.Duration
+	maxBytes int64
+	log      *slog.Logger
+	every    time.Duration
+	warned   time.Time
 }
 
-func newJanitor(cfg KafkaConfig, k *Kafka) *janitor {
-	return &janitor{
+func newRetention(cfg KafkaConfig, k *Kafka) *retention {
+	return &retention{
 		cluster: k.cluster, port: k.port, groups: cfg.Groups,
-		retention: cfg.Retention, maxBytes: cfg.MaxBytes, log: cfg.Log, every: sweepEvery,
+		maxAge: cfg.Retention, maxBytes: cfg.MaxBytes, log: cfg.Log, every: sweepEvery,
 	}
 }
 
-func (j *janitor) run(ctx context.Context) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(string(j.port.addr)), kgo.Dialer(j.port.dial), kgo.ClientID("embedded-retention"))
+func (r *retention) run(ctx context.Context) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(string(r.port.addr)), kgo.Dialer(r.port.dial), kgo.ClientID("embedded-retention"))
 	if err != nil {
-		j.log.Error("old records are not deleted", "err", err)
+		r.log.Error("old records are not deleted", "err", err)
 		return
 	}
 	defer client.Close()
-	ticks := time.NewTicker(j.every)
+	ticks := time.NewTicker(r.every)
 	defer ticks.Stop()
 	for {
 		select {
@@ -55,17 +55,17 @@ func (j *janitor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := j.sweep(ctx, client); err != nil && ctx.Err() == nil {
-			j.log.Warn("old records could not be deleted, trying again", "err", err)
+		if err := r.sweep(ctx, client); err != nil && ctx.Err() == nil {
+			r.log.Warn("old records could not be deleted, trying again", "err", err)
 		}
 	}
 }
 
-func (j *janitor) sweep(ctx context.Context, client *kgo.Client) error {
-	if err := j.limitGroups(ctx, client); err != nil {
+func (r *retention) sweep(ctx context.Context, client *kgo.Client) error {
+	if err := r.limitGroups(ctx, client); err != nil {
 		return err
 	}
-	if j.retention <= 0 && j.maxBytes <= 0 {
+	if r.maxAge <= 0 && r.maxBytes <= 0 {
 		return nil
 	}
 	topics, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client) // of all topics
@@ -73,9 +73,9 @@ func (j *janitor) sweep(ctx context.Context, client *kgo.Client) error {
 		return fmt.Errorf("list topics: %w", err)
 	}
 	var groups []progress
-	for name, topic := range j.groups {
+	for name, topic := range r.groups {
 		g := progress{group: name, reads: topic}
-		if info := j.cluster.GroupInfo(name); info != nil {
+		if info := r.cluster.GroupInfo(name); info != nil {
 			g.commits = info.Commits
 		}
 		groups = append(groups, g)
@@ -84,9 +84,9 @@ func (j *janitor) sweep(ctx context.Context, client *kgo.Client) error {
 		if topic.Topic == nil {
 			continue
 		}
-		partitions := j.cluster.PartitionInfos(*topic.Topic)
+		partitions := r.cluster.PartitionInfos(*topic.Topic)
 		for _, partition := range partitions {
-			if err := j.trim(ctx, client, *topic.Topic, partition, j.maxBytes/int64(len(partitions)), groups); err != nil {
+			if err := r.trim(ctx, client, *topic.Topic, partition, r.maxBytes/int64(len(partitions)), groups); err != nil {
 				return fmt.Errorf("partition %d of %q: %w", partition.Partition, *topic.Topic, err)
 			}
 		}
@@ -96,7 +96,7 @@ func (j *janitor) sweep(ctx context.Context, client *kgo.Client) error {
 
 // limitGroups has the port know the groups that are not of this process, and makes room for more: of those without
 // members it deletes the ones that have not committed for longest. A console consumer makes a group each time.
-func (j *janitor) limitGroups(ctx context.Context, client *kgo.Client) error {
+func (r *retention) limitGroups(ctx context.Context, client *kgo.Client) error {
 	list, err := kmsg.NewPtrListGroupsRequest().RequestWith(ctx, client)
 	if err != nil {
 		return fmt.Errorf("list groups: %w", err)
@@ -104,11 +104,11 @@ func (j *janitor) limitGroups(ctx context.Context, client *kgo.Client) error {
 	names := map[string]bool{}
 	var idle []*kfake.GroupInfo
 	for _, g := range list.Groups {
-		if _, own := j.groups[g.Group]; own {
+		if _, own := r.groups[g.Group]; own {
 			continue
 		}
 		names[g.Group] = true
-		if info := j.cluster.GroupInfo(g.Group); info != nil && len(info.Members) == 0 {
+		if info := r.cluster.GroupInfo(g.Group); info != nil && len(info.Members) == 0 {
 			idle = append(idle, info)
 		}
 	}
@@ -121,9 +121,9 @@ func (j *janitor) limitGroups(ctx context.Context, client *kgo.Client) error {
 		delete(names, g.Group)
 	}
 	if len(surplus) > 0 {
-		j.log.Info("deleted groups of the embedded kafka that have no members, to make room for others", "deleted", len(surplus), "kept", len(names))
+		r.log.Info("deleted groups of the embedded kafka that have no members, to make room for others", "deleted", len(surplus), "kept", len(names))
 	}
-	j.port.knowGroups(names)
+	r.port.setGroups(names)
 	return nil
 }
 
@@ -161,7 +161,7 @@ func deleteGroup(ctx context.Context, client *kgo.Client, g *kfake.GroupInfo) er
 }
 
 // trim deletes what is too old or too much of a partition.
-func (j *janitor) trim(ctx context.Context, client *kgo.Client, topic string, p *kfake.PartitionInfo, maxBytes int64, groups []progress) error {
+func (r *retention) trim(ctx context.Context, client *kgo.Client, topic string, p *kfake.PartitionInfo, maxBytes int64, groups []progress) error {
 	if p.HighWatermark == p.LogStartOffset {
 		return nil
 	}
@@ -170,24 +170,24 @@ func (j *janitor) trim(ctx context.Context, client *kgo.Client, topic string, p 
 		// Records are much of a size: so many in a hundred of the bytes are as many of the records.
 		start += int64(float64(p.HighWatermark-start)*float64(excess)/float64(p.NumBytes)) + 1
 	}
-	if j.retention > 0 {
-		young, err := firstSince(ctx, client, topic, p, time.Now().Add(-j.retention))
+	if r.maxAge > 0 {
+		young, err := firstSince(ctx, client, topic, p, time.Now().Add(-r.maxAge))
 		if err != nil {
 			return err
 		}
 		start = max(start, young)
 	}
 	unread, group := firstUnread(topic, p, groups)
-	if unread < start && time.Since(j.warned) > time.Minute {
-		j.warned = time.Now()
-		j.log.Warn("keeping records longer than configured, until the group has read them; see what its service waits for in /readyz?verbose",
+	if unread < start && time.Since(r.warned) > time.Minute {
+		r.warned = time.Now()
+		r.log.Warn("keeping records longer than configured, until the group has read them; see what its service waits for in /readyz?verbose",
 			"group", group, "topic", topic, "partition", p.Partition, "records", start-unread, "bytes", p.NumBytes)
 	}
 	start = min(start, unread, p.HighWatermark-1)
 	if start <= p.LogStartOffset {
 		return nil
 	}
-	return j.cluster.DeleteRecords(topic, p.Partition, start)
+	return r.cluster.DeleteRecords(topic, p.Partition, start)
 }
 
 // progress is how far a group has read.
@@ -234,5 +234,5 @@ func firstSince(ctx context.Context, client *kgo.Client, topic string, p *kfake.
 			}
 		}
 	}
-	return 0, errors.New("find the offset of a time: no answer")
+	return 0, errors.New("find the offset of a time: no response")
 }

@@ -10,14 +10,14 @@ import (
 
 const apiVersionsKey = 18
 
-// early are the answers that go out at once: they say nothing of what is in the log.
-var early = map[int16]bool{
+// immediate are the responses that go out at once: they say nothing of what is in the log.
+var immediate = map[int16]bool{
 	int16(kmsg.ApiVersions): true, int16(kmsg.Metadata): true, int16(kmsg.FindCoordinator): true, int16(kmsg.DescribeCluster): true,
 	int16(kmsg.JoinGroup): true, int16(kmsg.SyncGroup): true, int16(kmsg.Heartbeat): true, int16(kmsg.LeaveGroup): true,
 }
 
-// settle returns when everything that kfake's answer is about is on the disk, and makes the answer true.
-func (p *port) settle(request kmsg.Request, frame []byte) ([]byte, error) {
+// awaitSync returns when everything that kfake's response is about is on the disk, and corrects the response.
+func (p *port) awaitSync(request kmsg.Request, frame []byte) ([]byte, error) {
 	if p.disk.dir == "" {
 		return frame, nil
 	}
@@ -27,26 +27,28 @@ func (p *port) settle(request kmsg.Request, frame []byte) ([]byte, error) {
 	var correct func(kmsg.Response) (changed bool, err error)
 	switch r := request.(type) {
 	case *kmsg.ProduceRequest:
-		correct = func(answer kmsg.Response) (bool, error) { return p.acknowledge(r, answer.(*kmsg.ProduceResponse)) }
+		correct = func(response kmsg.Response) (bool, error) { return p.acknowledge(r, response.(*kmsg.ProduceResponse)) }
 	case *kmsg.FetchRequest:
-		correct = func(answer kmsg.Response) (bool, error) { return p.checkRecords(r, answer.(*kmsg.FetchResponse)), nil }
+		correct = func(response kmsg.Response) (bool, error) {
+			return p.checkRecords(r, response.(*kmsg.FetchResponse)), nil
+		}
 	default:
 		return frame, nil
 	}
-	answer, correlation, err := decode(request, frame)
+	response, correlation, err := decode(request, frame)
 	if err != nil {
 		return nil, err
 	}
-	changed, err := correct(answer)
+	changed, err := correct(response)
 	if err != nil || !changed {
 		return frame, err
 	}
-	return encode(answer, correlation), nil
+	return encode(response, correlation), nil
 }
 
 // acknowledge looks up each batch that is acknowledged: it has to be on the disk. kfake counts a batch before
 // it writes it; when it then could not, it calls the next attempt a duplicate.
-func (p *port) acknowledge(request *kmsg.ProduceRequest, answer *kmsg.ProduceResponse) (changed bool, err error) {
+func (p *port) acknowledge(request *kmsg.ProduceRequest, response *kmsg.ProduceResponse) (changed bool, err error) {
 	sums := map[partition]uint32{}
 	for _, t := range request.Topics {
 		for _, s := range t.Partitions {
@@ -55,19 +57,19 @@ func (p *port) acknowledge(request *kmsg.ProduceRequest, answer *kmsg.ProduceRes
 			}
 		}
 	}
-	for i := range answer.Topics {
-		t := &answer.Topics[i]
+	for i := range response.Topics {
+		t := &response.Topics[i]
 		for j := range t.Partitions {
 			s := &t.Partitions[j]
 			if s.ErrorCode != 0 {
 				continue
 			}
 			id := partition{t.Topic, s.Partition}
-			held, err := p.disk.holds(id, s.BaseOffset, sums[id])
+			stored, err := p.disk.holds(id, s.BaseOffset, sums[id])
 			if err != nil {
 				return false, err
 			}
-			if !held {
+			if !stored {
 				p.log.Warn("not acknowledging a batch that is not in the kafka log", "topic", t.Topic, "partition", s.Partition, "offset", s.BaseOffset)
 				s.ErrorCode, s.BaseOffset, changed = kerr.UnknownServerError.Code, -1, true
 			}
@@ -77,19 +79,19 @@ func (p *port) acknowledge(request *kmsg.ProduceRequest, answer *kmsg.ProduceRes
 }
 
 // checkRecords has nothing served that is not as it was written.
-func (p *port) checkRecords(request *kmsg.FetchRequest, answer *kmsg.FetchResponse) (changed bool) {
-	asked := map[partition]int64{}
+func (p *port) checkRecords(request *kmsg.FetchRequest, response *kmsg.FetchResponse) (changed bool) {
+	offsets := map[partition]int64{}
 	for _, t := range request.Topics {
 		for _, s := range t.Partitions {
-			asked[partition{t.Topic, s.Partition}] = s.FetchOffset
+			offsets[partition{t.Topic, s.Partition}] = s.FetchOffset
 		}
 	}
-	for i := range answer.Topics {
-		t := &answer.Topics[i]
+	for i := range response.Topics {
+		t := &response.Topics[i]
 		for j := range t.Partitions {
 			s := &t.Partitions[j]
 			id := partition{t.Topic, s.Partition}
-			offset, known := asked[id]
+			offset, known := offsets[id]
 			if !known { // of an earlier request of the session
 				offset = -1
 			}
