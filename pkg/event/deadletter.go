@@ -70,8 +70,8 @@ func (d DeadLetter) Record(topic string) kafka.Record {
 }
 
 // ReadDeadLetter returns the dead letter that rec, from the dead-letter topic, carries. What other programs
-// may have put there is taken too, as far as it goes: a record without headers is a letter without a reason.
-// The letter's Bytes are rec's.
+// may have put there is taken too, as far as it goes: a record without headers is a dead letter without a
+// reason. Its Bytes are rec's.
 func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 	text := func(name string, most int) string {
 		value := rec.Header(name)
@@ -81,7 +81,7 @@ func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 	id, _ := iot.ParseDeviceID(device) // 0 where it is none
 	return iot.DeadLetter{
 		Rejection:   iot.Rejection{Reason: iot.Reason(text(headerReason, 64)), Detail: text(headerDetail, maxDetail), Device: id, Bytes: rec.Value},
-		ID:          letterID(rec),
+		ID:          deadLetterID(rec),
 		Source:      text(headerSource, 1<<16),
 		Received:    arrival(rec),
 		TopicDevice: text(headerTopicDevice, 1<<16),
@@ -90,9 +90,9 @@ func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 	}
 }
 
-// letterID is made of the place of rec, and of what it holds: a topic that was deleted and created anew
+// deadLetterID is made of the place of rec, and of what it holds: a topic that was deleted and created anew
 // begins with the same places.
-func letterID(rec *kafka.Record) iot.DeadLetterID {
+func deadLetterID(rec *kafka.Record) iot.DeadLetterID {
 	h := sha256.New()
 	number := func(n int64) { _, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) } // a hash never fails
 	bytes := func(b []byte) {

@@ -6,8 +6,8 @@
 // its offset is committed.
 //
 // What is small on a topic can be large in memory: `[1,1,…]` is two bytes for each dead letter. A batch is therefore
-// decoded and handled a slice at a time: of each partition no more is in memory than 2 MiB of readings and letters,
-// the one step of a Decoder that goes beyond them, and 1 MiB of letters on their way to Kafka (TestSliceMemory). A
+// decoded and handled a slice at a time: of each partition no more is in memory than 2 MiB of readings and dead letters,
+// the one step of a Decoder that goes beyond them, and 1 MiB of dead letters on their way to Kafka (TestSliceMemory). A
 // step is one reading or a thousand, and what 64 KiB of JSON became. The longest reading, of 4 MiB of names and values
 // (iot.MaxContentBytes), takes some 12 MiB.
 //

@@ -20,7 +20,7 @@ type Sink struct {
 	Store func(ctx context.Context, batch []iot.Reading) (Stored, error)
 	// DeadLetter takes what can never be stored, and returns when it is durable. nil: such records
 	// are passed over, since another group takes care of them.
-	DeadLetter func(ctx context.Context, letters []DeadLetter) error
+	DeadLetter func(ctx context.Context, batch []DeadLetter) error
 	// Account counts the readings and what became of them. See NewAccount.
 	Account *accounting.Account
 
@@ -52,7 +52,7 @@ type progress struct {
 	isOpen   bool // the slice is not resolved
 	stored   Stored
 	isStored bool
-	sent     int // of the slice's letters
+	sent     int // of the slice's dead letters
 }
 
 // sendAtOnce is how many dead letters are on their way to Kafka at the same time, from one batch: with what that
@@ -61,7 +61,7 @@ const sendAtOnce = 1000
 
 // Handle decodes batch, stores its readings, sends rejections and conflicts to the dead-letter topic, and
 // returns nil when all of that is durable: for one slice of it after the other. After an error it goes on,
-// with the same batch, at what failed. A slice's letters go last, so that an outage of the store does not
+// with the same batch, at what failed. A slice's dead letters go last, so that an outage of the store does not
 // repeat them.
 func (s *Sink) Handle(ctx context.Context, batch []kafka.Record) error {
 	p := s.begin(batch)
@@ -93,9 +93,9 @@ func (s *Sink) resolve(ctx context.Context, p *progress) error {
 			p.addConflicts(stored.Conflicts)
 		}
 	}
-	for p.sent < len(p.letters) {
-		n := min(p.sent+sendAtOnce, len(p.letters))
-		if err := s.DeadLetter(ctx, p.letters[p.sent:n]); err != nil {
+	for p.sent < len(p.deadLetters) {
+		n := min(p.sent+sendAtOnce, len(p.deadLetters))
+		if err := s.DeadLetter(ctx, p.deadLetters[p.sent:n]); err != nil {
 			return fmt.Errorf("send dead letters: %w", err)
 		}
 		p.sent = n
@@ -137,7 +137,7 @@ func (s *Sink) end(batch []kafka.Record, p *progress) {
 	delete(s.open, &batch[0])
 	s.mu.Unlock()
 	p.clear()
-	*p = progress{slice: slice{readings: p.readings, records: p.records, letters: p.letters, rejected: p.rejected}}
+	*p = progress{slice: slice{readings: p.readings, records: p.records, deadLetters: p.deadLetters, rejected: p.rejected}}
 	s.buffers.Put(p)
 }
 

@@ -24,9 +24,9 @@ type backend struct {
 	storeErr      error
 	deadLetterErr error
 
-	mu      sync.Mutex
-	stored  []iot.Reading
-	letters []event.DeadLetter
+	mu          sync.Mutex
+	stored      []iot.Reading
+	deadLetters []event.DeadLetter
 
 	metrics *prometheus.Registry
 }
@@ -46,11 +46,11 @@ func (b *backend) sink() *event.Sink {
 				Conflicts: b.conflicts,
 			}, b.storeErr
 		},
-		DeadLetter: func(_ context.Context, letters []event.DeadLetter) error {
+		DeadLetter: func(_ context.Context, deadLetters []event.DeadLetter) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if b.deadLetterErr == nil {
-				b.letters = append(b.letters, letters...)
+				b.deadLetters = append(b.deadLetters, deadLetters...)
 			}
 			return b.deadLetterErr
 		},
@@ -95,8 +95,8 @@ func batch() []kafka.Record {
 	return records
 }
 
-// letters is what remains of dead letters without their details, which are for people.
-func letters(in []event.DeadLetter) []event.DeadLetter {
+// deadLetters is what remains of dead letters without their details, which are for people.
+func deadLetters(in []event.DeadLetter) []event.DeadLetter {
 	out := slices.Clone(in)
 	for i := range out {
 		out[i].Detail = ""
@@ -130,8 +130,8 @@ func TestSink(t *testing.T) {
 		if diff := cmp.Diff([]iot.DeviceID{42, 1, 3}, devices); diff != "" {
 			t.Errorf("stored devices (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff([]event.DeadLetter{junk, notANumber, notAnObject}, letters(b.letters)); diff != "" {
-			t.Errorf("letters (-want +got):\n%s", diff)
+		if diff := cmp.Diff([]event.DeadLetter{junk, notANumber, notAnObject}, deadLetters(b.deadLetters)); diff != "" {
+			t.Errorf("dead letters (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(counts{Received: 6, Stored: 3, Rejected: 3}, b.counts(t)); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
@@ -149,8 +149,8 @@ func TestSink(t *testing.T) {
 			junk, notANumber, notAnObject, conflict,
 			deadLetter(iot.ReasonConflict, 3, `{"device_id":3,"x":3}`, "raw-data/3/102"),
 		}
-		if diff := cmp.Diff(want, letters(b.letters)); diff != "" {
-			t.Errorf("letters (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, deadLetters(b.deadLetters)); diff != "" {
+			t.Errorf("dead letters (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(counts{Received: 6, Stored: 1, Conflict: 2, Rejected: 3}, b.counts(t)); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
@@ -169,12 +169,12 @@ func TestSink(t *testing.T) {
 		if err := b.sink().Handle(t.Context(), []kafka.Record{{Value: value.Bytes(), Timestamp: noon}}); err != nil {
 			t.Fatal(err)
 		}
-		if last := b.letters[len(b.letters)-1]; len(b.letters) != 10_000 || string(last.Bytes) != `{"device_id":1,"x":9999}` {
-			t.Errorf("%d letters, the last of them %s", len(b.letters), last.Bytes)
+		if last := b.deadLetters[len(b.deadLetters)-1]; len(b.deadLetters) != 10_000 || string(last.Bytes) != `{"device_id":1,"x":9999}` {
+			t.Errorf("%d dead letters, the last of them %s", len(b.deadLetters), last.Bytes)
 		}
 	})
 
-	t.Run("while the store is away the batch is in flight, counted once, and no letter is sent", func(t *testing.T) {
+	t.Run("while the store is away the batch is in flight, counted once, and no dead letter is sent", func(t *testing.T) {
 		away := errors.New("away")
 		b := backend{storeErr: away}
 		s, batch := b.sink(), batch()
@@ -183,8 +183,8 @@ func TestSink(t *testing.T) {
 				t.Errorf("error %v, want %v", err, away)
 			}
 		}
-		if len(b.letters) > 0 {
-			t.Errorf("letters %+v", b.letters)
+		if len(b.deadLetters) > 0 {
+			t.Errorf("dead letters %+v", b.deadLetters)
 		}
 		if diff := cmp.Diff(counts{Received: 6, InFlight: 6}, b.counts(t)); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
@@ -198,7 +198,7 @@ func TestSink(t *testing.T) {
 		}
 	})
 
-	t.Run("while letters cannot be sent nothing is resolved, and what is stored is not stored again", func(t *testing.T) {
+	t.Run("while dead letters cannot be sent nothing is resolved, and what is stored is not stored again", func(t *testing.T) {
 		away := errors.New("away")
 		b := backend{deadLetterErr: away, conflicts: []int{0}}
 		s, batch := b.sink(), batch()
@@ -212,8 +212,8 @@ func TestSink(t *testing.T) {
 		if err := s.Handle(t.Context(), batch); err != nil {
 			t.Fatal(err)
 		}
-		if len(b.stored) != 3 || len(b.letters) != 4 {
-			t.Errorf("stored %d readings, sent %d letters; want 3 and 4", len(b.stored), len(b.letters))
+		if len(b.stored) != 3 || len(b.deadLetters) != 4 {
+			t.Errorf("stored %d readings, sent %d dead letters; want 3 and 4", len(b.stored), len(b.deadLetters))
 		}
 		if diff := cmp.Diff(counts{Received: 6, Stored: 2, Conflict: 1, Rejected: 3}, b.counts(t)); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
@@ -244,12 +244,12 @@ func TestSink(t *testing.T) {
 		if err := b.sink().Handle(t.Context(), batch()[1:2]); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]event.DeadLetter{junk}, letters(b.letters)); diff != "" {
-			t.Errorf("letters (-want +got):\n%s", diff)
+		if diff := cmp.Diff([]event.DeadLetter{junk}, deadLetters(b.deadLetters)); diff != "" {
+			t.Errorf("dead letters (-want +got):\n%s", diff)
 		}
 	})
 
-	t.Run("without a place for letters they are passed over and counted", func(t *testing.T) {
+	t.Run("without a place for dead letters they are passed over and counted", func(t *testing.T) {
 		b := backend{conflicts: []int{0}}
 		s := b.sink()
 		s.DeadLetter = nil

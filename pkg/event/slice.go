@@ -17,7 +17,7 @@ const (
 	// usual batch, of thousands of short readings, is one slice.
 	sliceBytes = 2 << 20
 	// letterBytes is about what a dead letter takes beside its bytes, which are the record's.
-	letterBytes = 300
+	deadLetterBytes = 300
 )
 
 // readingSize is about what r takes in memory.
@@ -32,11 +32,11 @@ type slice struct {
 	decoder Decoder
 	given   int // readings of that record so far
 
-	readings   []iot.Reading
-	records    []int // beside each reading, the index of its record
-	rejections int
-	letters    []DeadLetter // for the rejections, where somebody takes them
-	size       int          // of the readings and the letters
+	readings    []iot.Reading
+	records     []int // beside each reading, the index of its record
+	rejections  int
+	deadLetters []DeadLetter // for the rejections, where somebody takes them
+	size        int          // of the readings and the dead letters
 
 	first   int // the record that the slice begins with or in
 	skipped int // readings of that record in earlier slices
@@ -50,8 +50,8 @@ func (s *slice) more() bool { return s.next < len(s.batch) }
 // taken is how many readings the slice holds, rejected ones included.
 func (s *slice) taken() int { return len(s.readings) + s.rejections }
 
-// fill decodes the next slice, with letters or only the number of rejections.
-func (s *slice) fill(withLetters bool) {
+// fill decodes the next slice, with dead letters or only the number of rejections.
+func (s *slice) fill(withDeadLetters bool) {
 	s.clear()
 	s.first, s.skipped = s.next, s.given
 	for s.more() && s.size < sliceBytes {
@@ -66,8 +66,8 @@ func (s *slice) fill(withLetters bool) {
 			s.records = append(s.records, s.next)
 		}
 		s.rejections += len(s.rejected)
-		if withLetters && len(s.rejected) > 0 {
-			s.addLetters(rec, s.rejected...)
+		if withDeadLetters && len(s.rejected) > 0 {
+			s.addDeadLetters(rec, s.rejected...)
 		}
 		s.given += len(s.readings) - before
 		if !s.decoder.More() {
@@ -81,12 +81,12 @@ func (s *slice) fill(withLetters bool) {
 // clear lets go of what the slice refers to.
 func (s *slice) clear() {
 	clear(s.readings)
-	clear(s.letters)
-	s.readings, s.records, s.letters, s.rejections, s.size = s.readings[:0], s.records[:0], s.letters[:0], 0, 0
+	clear(s.deadLetters)
+	s.readings, s.records, s.deadLetters, s.rejections, s.size = s.readings[:0], s.records[:0], s.deadLetters[:0], 0, 0
 }
 
-func (s *slice) addLetters(rec *kafka.Record, rejected ...iot.Rejection) {
-	letter := DeadLetter{
+func (s *slice) addDeadLetters(rec *kafka.Record, rejected ...iot.Rejection) {
+	deadLetter := DeadLetter{
 		DeadLetter: iot.DeadLetter{
 			Source:      fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset),
 			Received:    arrival(rec),
@@ -95,43 +95,43 @@ func (s *slice) addLetters(rec *kafka.Record, rejected ...iot.Rejection) {
 		Key: rec.Key,
 	}
 	for _, r := range rejected {
-		letter.Rejection = r
-		s.letters = append(s.letters, letter)
-		s.size += letterBytes
+		deadLetter.Rejection = r
+		s.deadLetters = append(s.deadLetters, deadLetter)
+		s.size += deadLetterBytes
 	}
 }
 
-// addConflicts adds the letters for readings that cannot be stored; their indexes ascend.
+// addConflicts adds the dead letters for readings that cannot be stored; their indexes ascend.
 func (s *slice) addConflicts(conflicts []int) {
 	record, first := -1, 0
-	var parts [][]byte // of the record, one for each of its readings, which begin at first
+	var bytes [][]byte // of the record, one for each of its readings, which begin at first
 	for _, i := range conflicts {
 		if s.records[i] != record {
 			record = s.records[i]
 			first, _ = slices.BinarySearch(s.records, record)
-			if parts = readingParts(&s.batch[record]); record == s.first {
+			if bytes = readingBytes(&s.batch[record]); record == s.first {
 				first -= s.skipped
 			}
 		}
 		rejection := Conflict(s.readings[i])
-		rejection.Bytes = parts[i-first]
-		s.addLetters(&s.batch[record], rejection)
+		rejection.Bytes = bytes[i-first]
+		s.addDeadLetters(&s.batch[record], rejection)
 	}
 }
 
-// readingParts returns the part of rec's value behind each of its readings: a legacy record can hold a
+// readingBytes returns the part of rec's value behind each of its readings: a legacy record can hold a
 // batch, and then the neighbours of a dead letter are none.
-func readingParts(rec *kafka.Record) [][]byte {
+func readingBytes(rec *kafka.Record) [][]byte {
 	if mediaType(rec.Header(headerContentType)) == typeProtobuf {
 		return [][]byte{rec.Value}
 	}
-	var parts [][]byte
+	var bytes [][]byte
 	for _, object := range payload.Objects(rec.Value) {
 		if readings, _ := payload.Decode(message(rec, object), nil); len(readings) > 0 {
-			parts = append(parts, object)
+			bytes = append(bytes, object)
 		}
 	}
-	return parts
+	return bytes
 }
 
 // Slices yields the readings in batch, a slice at a time, with the number of what is no reading there: for those

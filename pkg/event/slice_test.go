@@ -41,11 +41,11 @@ func TestSliceMemory(t *testing.T) {
 		return []byte("[" + strings.Repeat(element+",", n-1) + element + "]")
 	}
 	for _, tt := range []struct {
-		name    string
-		records int
-		value   []byte
-		parts   int // of each record
-		letters bool
+		name        string
+		records     int
+		value       []byte
+		parts       int // of each record
+		deadLetters bool
 	}{
 		{"dead letters of two bytes", 20, repeat("1", 10_000), 10_000, true},
 		{"dead letters that nobody takes", 20, append(bytes.TrimSuffix(repeat("1", 9_999), []byte("]")), `,{"device_id":1,"x":1}]`...), 1, false},
@@ -66,21 +66,21 @@ func TestSliceMemory(t *testing.T) {
 					look(len(batch))
 					return event.Stored{Outcomes: []int{len(batch)}}, nil
 				},
-				DeadLetter: func(_ context.Context, letters []event.DeadLetter) error {
-					if look(len(letters)); len(letters) > 1000 {
-						t.Errorf("%d letters at once", len(letters))
+				DeadLetter: func(_ context.Context, deadLetters []event.DeadLetter) error {
+					if look(len(deadLetters)); len(deadLetters) > 1000 {
+						t.Errorf("%d dead letters at once", len(deadLetters))
 					}
 					return nil
 				},
 			}
-			if !tt.letters {
+			if !tt.deadLetters {
 				sink.DeadLetter = nil
 			}
 			if err := sink.Handle(t.Context(), batch); err != nil {
 				t.Fatal(err)
 			}
 			if want := tt.records * tt.parts; parts != want {
-				t.Errorf("%d readings and letters, want %d", parts, want)
+				t.Errorf("%d readings and dead letters, want %d", parts, want)
 			}
 			if peak > most {
 				t.Errorf("%d bytes in use, want %d at most", peak, most)
@@ -158,11 +158,11 @@ func TestSlicesGoOnAtWhatFailed(t *testing.T) {
 			stored.Outcomes = []int{len(batch) - len(stored.Conflicts), len(stored.Conflicts)}
 			return stored, nil
 		},
-		DeadLetter: func(_ context.Context, letters []event.DeadLetter) error {
+		DeadLetter: func(_ context.Context, deadLetters []event.DeadLetter) error {
 			if err := fail(); err != nil {
 				return err
 			}
-			for _, l := range letters {
+			for _, l := range deadLetters {
 				source := strings.TrimPrefix(l.Source, "raw-data/0/")
 				if l.Reason == iot.ReasonConflict {
 					readings, _ := event.Decode(&kafka.Record{Value: l.Bytes, Headers: headers(l)}, nil)
@@ -179,7 +179,7 @@ func TestSlicesGoOnAtWhatFailed(t *testing.T) {
 	slices.Sort(want)
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("letters (-want +got):\n%.2000s", diff)
+		t.Errorf("dead letters (-want +got):\n%.2000s", diff)
 	}
 	if !cmp.Equal(wantStored, gotStored) {
 		t.Errorf("%d readings are stored, which are not the %d of the records in their order", len(gotStored), len(wantStored))

@@ -10,11 +10,11 @@ import (
 )
 
 // printBanner tells a person where everything is, with commands to copy.
-func printBanner(w io.Writer, parts *parts, mqttURL string) {
-	api := "http://" + reachable(parts.http.Addr())
+func printBanner(w io.Writer, components *components, mqttURL string) {
+	api := "http://" + reachable(components.http.Addr())
 	host, port := "", ""
-	if parts.mqtt != nil {
-		host, port, _ = net.SplitHostPort(reachable(parts.mqtt.Addr())) // an address of a listener has both
+	if components.mqtt != nil {
+		host, port, _ = net.SplitHostPort(reachable(components.mqtt.Addr())) // an address of a listener has both
 	} else if u, err := url.Parse(mqttURL); err == nil {
 		host, port = u.Hostname(), u.Port()
 	}
@@ -31,16 +31,16 @@ Telltale is running; Ctrl-C stops it.
             go run ./services/simulator --mqtt-url tcp://%[4]s --first-device 42 --devices 1 --count 1
   read      curl -sf --retry 5 --retry-all-errors %[1]s/api/devices/42/latest/
 %[5]s
-`, api, host, port, net.JoinHostPort(host, port), forOthers(parts))
+`, api, host, port, net.JoinHostPort(host, port), forOthers(components))
 }
 
 // forOthers lists what other machines of the network can reach, or is empty.
-func forOthers(parts *parts) string {
+func forOthers(components *components) string {
 	list := ""
-	if addr := fromOutside(parts.http); addr != "" {
+	if addr := fromOutside(components.http); addr != "" {
 		list += "  a phone   http://" + addr + "/api/docs/\n"
 	}
-	if addr := fromOutside(parts.mqtt); addr != "" {
+	if addr := fromOutside(components.mqtt); addr != "" {
 		list += "  a device  mqtt://" + addr + ", topic sensors/{id}/data\n"
 	}
 	if list == "" {

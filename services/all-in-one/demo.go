@@ -14,17 +14,17 @@ import (
 const firstDemoDevice iot.DeviceID = 900_001
 
 // runDemo publishes readings of simulated devices until ctx ends.
-func (c *command) runDemo(ctx context.Context, log *slog.Logger, parts *parts) error {
+func (c *command) runDemo(ctx context.Context, log *slog.Logger, components *components) error {
 	url := c.MQTTURL
-	if parts.mqtt != nil {
-		url = "tcp://" + parts.mqtt.Addr().String()
+	if components.mqtt != nil {
+		url = "tcp://" + components.mqtt.Addr().String()
 	}
 	s, err := simulator.New(simulator.Config{URL: url, Devices: c.Demo, FirstDevice: firstDemoDevice, Rate: 1}, log)
 	if err != nil {
 		return err
 	}
 	err = daemon.Await(ctx, log, "names of the demo devices", func(ctx context.Context) error {
-		return registerDemoDevices(ctx, parts.metadata, c.Demo)
+		return registerDemoDevices(ctx, components.metadata, c.Demo)
 	})
 	if err == nil {
 		err = s.Run(ctx)

@@ -76,24 +76,24 @@ func TestBanner(t *testing.T) {
 	}
 	defer lan.Close()
 	lanHost := lan.LocalAddr().(*net.UDPAddr).IP.String()
-	banner := func(addr string) (text string, parts parts) {
-		for _, l := range []*net.Listener{&parts.http, &parts.mqtt} {
+	banner := func(addr string) (text string, components components) {
+		for _, l := range []*net.Listener{&components.http, &components.mqtt} {
 			if *l, err = net.Listen("tcp", addr); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = (*l).Close() })
 		}
 		out := new(strings.Builder)
-		printBanner(out, &parts, "")
-		return out.String(), parts
+		printBanner(out, &components, "")
+		return out.String(), components
 	}
 	port := func(l net.Listener) string { _, port, _ := net.SplitHostPort(l.Addr().String()); return port }
 
-	text, parts := banner(":0")
+	text, components := banner(":0")
 	for _, want := range []string{
-		"http://" + net.JoinHostPort(lanHost, port(parts.http)) + "/api/docs/",
-		"mqtt://" + net.JoinHostPort(lanHost, port(parts.mqtt)) + ",",
-		"http://127.0.0.1:" + port(parts.http) + "/api/docs/",
+		"http://" + net.JoinHostPort(lanHost, port(components.http)) + "/api/docs/",
+		"mqtt://" + net.JoinHostPort(lanHost, port(components.mqtt)) + ",",
+		"http://127.0.0.1:" + port(components.http) + "/api/docs/",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)

@@ -1,5 +1,5 @@
 // Command all-in-one is the whole of Telltale in one process: the four services, unchanged, on embedded
-// parts. Each part is replaced by a real server when its variable is set.
+// components. Each component is replaced by a real server when its variable is set.
 package main
 
 import (
@@ -40,7 +40,7 @@ type command struct {
 	Servers `group:"Real servers instead of embedded parts"`
 }
 
-// Servers are the settings of servers in place of embedded parts.
+// Servers are the settings of servers in place of embedded components.
 type Servers struct {
 	MQTTURL      string `env:"MQTT_URL" help:"Broker to subscribe to, instead of listening for devices."`
 	MQTT         subscribe.Security
@@ -86,21 +86,21 @@ func (c *command) Validate() error {
 	return updater.CheckTTL(c.LatestTTL)
 }
 
-// Run starts the parts that are embedded, runs the services on them, and stops in the reverse order.
+// Run starts the components that are embedded, runs the services on them, and stops in the reverse order.
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
-	parts, err := c.open(ctx, p)
+	components, err := c.open(ctx, p)
 	if errors.Is(err, context.Canceled) {
 		return nil // told to stop before all was open
 	}
 	if err != nil {
 		return err
 	}
-	defer parts.close(p.Log)
+	defer components.close(p.Log)
 	p.Started()
 	go func() {
 		if p.Health.AwaitReady(ctx); ctx.Err() == nil {
-			printBanner(os.Stdout, parts, c.MQTTURL)
+			printBanner(os.Stdout, components, c.MQTTURL)
 		}
 	}()
-	return c.runServices(ctx, p, parts)
+	return c.runServices(ctx, p, components)
 }

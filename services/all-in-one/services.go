@@ -36,52 +36,52 @@ func (c *command) bridgeConfig() bridge.Config {
 	return cfg
 }
 
-// runServices runs the services on parts until ctx ends or one of them fails.
-func (c *command) runServices(ctx context.Context, p *daemon.Process, parts *parts) error {
-	if parts.broker != nil {
-		p.Health.Register(ctx, "kafka log", parts.broker) // also while the services stop because it failed
+// runServices runs the services on components until ctx ends or one of them fails.
+func (c *command) runServices(ctx context.Context, p *daemon.Process, components *components) error {
+	if components.broker != nil {
+		p.Health.Register(ctx, "kafka log", components.broker) // also while the services stop because it failed
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	// run starts a service, which logs under its own name and is a client of Kafka of its own.
 	run := func(name string, service func(context.Context, *daemon.Process, kafka.Config) error) {
-		part, cfg := *p, parts.kafka
-		part.Log, cfg.ClientID = p.Log.With("part", name), name
+		process, cfg := *p, components.kafka
+		process.Log, cfg.ClientID = p.Log.With("part", name), name
 		group.Go(func() error {
-			if err := service(ctx, &part, cfg); err != nil {
+			if err := service(ctx, &process, cfg); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			return nil
 		})
 	}
-	if parts.broker != nil {
-		group.Go(func() error { return parts.broker.Wait(ctx) })
+	if components.broker != nil {
+		group.Go(func() error { return components.broker.Wait(ctx) })
 	}
 	run(bridge.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		b := &bridge.Bridge{
-			Config: c.bridgeConfig(), Kafka: cfg, Listener: parts.mqtt, Log: p.Log, Metrics: p.Metrics, Health: p.Health,
+			Config: c.bridgeConfig(), Kafka: cfg, Listener: components.mqtt, Log: p.Log, Metrics: p.Metrics, Health: p.Health,
 		}
 		return b.Run(ctx)
 	})
 	run(writer.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		return writer.Run(ctx, p, cfg, parts.readings)
+		return writer.Run(ctx, p, cfg, components.readings)
 	})
 	run(archive.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		return archive.Run(ctx, p, cfg, parts.letters)
+		return archive.Run(ctx, p, cfg, components.deadLetters)
 	})
 	run(updater.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		return updater.Run(ctx, p, cfg, parts.latest, c.LatestTTL)
+		return updater.Run(ctx, p, cfg, components.latest, c.LatestTTL)
 	})
 	run(registrar.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		return registrar.Run(ctx, p, cfg, parts.metadata)
+		return registrar.Run(ctx, p, cfg, components.metadata)
 	})
 	run("query-api", func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		c.registerStores(ctx, p.Health, parts)
-		stores := api.Stores{Metadata: parts.metadata, Readings: parts.readings, Latest: parts.latest, DeadLetters: parts.letters}
-		return api.Run(ctx, p, cfg, stores, parts.http)
+		c.registerStores(ctx, p.Health, components)
+		stores := api.Stores{Metadata: components.metadata, Readings: components.readings, Latest: components.latest, DeadLetters: components.deadLetters}
+		return api.Run(ctx, p, cfg, stores, components.http)
 	})
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, p *daemon.Process, _ kafka.Config) error {
-			return c.runDemo(ctx, p.Log, parts)
+			return c.runDemo(ctx, p.Log, components)
 		})
 	}
 	return group.Wait()

@@ -51,17 +51,17 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
 	defer daemon.Close(p.Log, "mongodb", store)
-	letters, err := deadletters.Open(c.MongoDBURI, c.MongoDBTLS)
+	deadLetters, err := deadletters.Open(c.MongoDBURI, c.MongoDBTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}
-	defer daemon.Close(p.Log, "mongodb", letters)
+	defer daemon.Close(p.Log, "mongodb", deadLetters)
 	p.Started()
 	p.Health.Register(ctx, "mongodb", store)
-	p.Health.Register(ctx, "mongodb (dead letters)", letters)
+	p.Health.Register(ctx, "mongodb (dead letters)", deadLetters)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return writer.Run(ctx, p, c.Config, store) })
-	g.Go(func() error { return archive.Run(ctx, p, c.Config, letters) })
+	g.Go(func() error { return archive.Run(ctx, p, c.Config, deadLetters) })
 	return g.Wait()
 }

@@ -34,14 +34,14 @@ func (r *repair) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
 	}
 	defer daemon.Close(p.Log, "mongodb", store)
-	letters, err := deadletters.Open(r.MongoDBURI, r.MongoDBTLS)
+	deadLetters, err := deadletters.Open(r.MongoDBURI, r.MongoDBTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
 	}
-	defer daemon.Close(p.Log, "mongodb", letters)
+	defer daemon.Close(p.Log, "mongodb", deadLetters)
 	p.Started()
 	done, err := store.Repair(ctx, p.Log, func(ctx context.Context, surplus []mongo.Surplus) error {
-		_, err := letters.InsertDeadLetters(ctx, lettersOf(surplus))
+		_, err := deadLetters.InsertDeadLetters(ctx, deadLettersOf(surplus))
 		return err
 	})
 	fmt.Println(done)
@@ -53,23 +53,23 @@ func (r *repair) Run(ctx context.Context, p *daemon.Process) error {
 
 // lettersOf returns the dead letters of documents that are removed. A document that comes again, since a repair broke
 // off, has the same one.
-func lettersOf(surplus []mongo.Surplus) []iot.DeadLetter {
-	var letters []iot.DeadLetter
+func deadLettersOf(surplus []mongo.Surplus) []iot.DeadLetter {
+	var deadLetters []iot.DeadLetter
 	for _, s := range surplus {
 		id := sha256.Sum256([]byte("repair " + s.ID))
-		letter := iot.DeadLetter{
+		deadLetter := iot.DeadLetter{
 			Rejection: iot.Rejection{Reason: iot.ReasonConflict, Detail: "another document has its place, and this is no reading", Bytes: s.JSON},
 			ID:        iot.DeadLetterID(id[:]), Source: "mongodb readings " + s.ID, Received: time.Now().UTC().Truncate(time.Millisecond),
 		}
 		if s.Reading.Device != 0 { // as it would come from Kafka, so that it can be replayed
 			record := event.Record("", s.Reading)
-			letter.Rejection = event.Conflict(s.Reading)
-			letter.Bytes, letter.ContentType = record.Value, string(record.Headers[0].Value)
-			if letter.Received = s.Reading.Received; letter.Received.IsZero() { // the system before Telltale wrote none
-				letter.Received = s.Reading.At
+			deadLetter.Rejection = event.Conflict(s.Reading)
+			deadLetter.Bytes, deadLetter.ContentType = record.Value, string(record.Headers[0].Value)
+			if deadLetter.Received = s.Reading.Received; deadLetter.Received.IsZero() { // the system before Telltale wrote none
+				deadLetter.Received = s.Reading.At
 			}
 		}
-		letters = append(letters, letter)
+		deadLetters = append(deadLetters, deadLetter)
 	}
-	return letters
+	return deadLetters
 }

@@ -29,32 +29,32 @@ func TestLettersOfARepair(t *testing.T) {
 		{ID: "b", JSON: []byte(`{"_id":"b"}`), Reading: legacy},
 		{ID: "c", JSON: []byte(`{"_id":"c"}`)},
 	}
-	letters, again := lettersOf(surplus), lettersOf(surplus)
+	deadLetters, again := deadLettersOf(surplus), deadLettersOf(surplus)
 
 	t.Run("a reading can be replayed as it was", func(t *testing.T) {
 		for i, received := range []time.Time{reading.Received, at} {
 			want := reading
 			want.Received = received
 			var d event.Decoder
-			d.StartAgain(letters[i])
+			d.StartAgain(deadLetters[i])
 			got, rejected := d.Next(nil, nil)
 			if diff := cmp.Diff([]iot.Reading{want}, got); diff != "" || len(rejected) > 0 {
-				t.Errorf("letter %d (-want +got):\n%s%v", i, diff, rejected)
+				t.Errorf("dead letter %d (-want +got):\n%s%v", i, diff, rejected)
 			}
-			if letters[i].Reason != iot.ReasonConflict || letters[i].Device != 7 {
-				t.Errorf("letter %d: %+v", i, letters[i])
+			if deadLetters[i].Reason != iot.ReasonConflict || deadLetters[i].Device != 7 {
+				t.Errorf("dead letter %d: %+v", i, deadLetters[i])
 			}
 		}
 	})
 	t.Run("what is no reading is kept as it was", func(t *testing.T) {
-		if l := letters[2]; !bytes.Equal(l.Bytes, surplus[2].JSON) || l.Reason != iot.ReasonConflict || time.Since(l.Received) > time.Minute {
+		if l := deadLetters[2]; !bytes.Equal(l.Bytes, surplus[2].JSON) || l.Reason != iot.ReasonConflict || time.Since(l.Received) > time.Minute {
 			t.Errorf("%+v", l)
 		}
 	})
-	t.Run("a document has the same letter when it comes again, and another one has another", func(t *testing.T) {
-		for i := range letters {
-			if letters[i].ID != again[i].ID || letters[i].ID == letters[(i+1)%3].ID {
-				t.Errorf("letter %d has the ids %v and %v", i, letters[i].ID, again[i].ID)
+	t.Run("a document has the same dead letter when it comes again, and another one has another", func(t *testing.T) {
+		for i := range deadLetters {
+			if deadLetters[i].ID != again[i].ID || deadLetters[i].ID == deadLetters[(i+1)%3].ID {
+				t.Errorf("dead letter %d has the ids %v and %v", i, deadLetters[i].ID, again[i].ID)
 			}
 		}
 	})

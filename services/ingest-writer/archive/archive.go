@@ -78,12 +78,12 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store deadlet
 
 // read returns the dead letters in batch.
 func read(batch []kafka.Record) []iot.DeadLetter {
-	letters := make([]iot.DeadLetter, len(batch))
+	deadLetters := make([]iot.DeadLetter, len(batch))
 	for i := range batch {
-		letters[i] = event.ReadDeadLetter(&batch[i])
-		if len(letters[i].Bytes) > maxBytes {
-			letters[i] = event.DeadLetter{DeadLetter: letters[i]}.Head().DeadLetter
+		deadLetters[i] = event.ReadDeadLetter(&batch[i])
+		if len(deadLetters[i].Bytes) > maxBytes {
+			deadLetters[i] = event.DeadLetter{DeadLetter: deadLetters[i]}.Head().DeadLetter
 		}
 	}
-	return letters
+	return deadLetters
 }

@@ -31,22 +31,22 @@ func TestArchive(t *testing.T) {
 	t.Run("what is on the topic is stored, whatever it is", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
-		letter := dead(1)
-		letter.TopicDevice, letter.Retained, letter.ContentType = "042", true, "text/plain"
-		w.send(t, letter.Record(w.topic()), kafka.Record{Topic: w.topic(), Value: []byte("no letter")})
+		deadLetter := dead(1)
+		deadLetter.TopicDevice, deadLetter.Retained, deadLetter.ContentType = "042", true, "text/plain"
+		w.send(t, deadLetter.Record(w.topic()), kafka.Record{Topic: w.topic(), Value: []byte("no dead letter")})
 		w.start(t)
 		got := w.await(t, 2)
-		if got[0].Reason == letter.Reason { // in any order: they may be of two partitions
+		if got[0].Reason == deadLetter.Reason { // in any order: they may be of two partitions
 			got[0], got[1] = got[1], got[0]
 		}
-		if age := time.Since(got[0].Received); string(got[0].Bytes) != "no letter" || got[0].Reason != "" || age.Abs() > time.Minute {
+		if age := time.Since(got[0].Received); string(got[0].Bytes) != "no dead letter" || got[0].Reason != "" || age.Abs() > time.Minute {
 			t.Errorf("%+v", got[0])
 		}
-		if diff := cmp.Diff(letter.DeadLetter, got[1], cmpopts.IgnoreFields(iot.DeadLetter{}, "ID")); diff != "" {
+		if diff := cmp.Diff(deadLetter.DeadLetter, got[1], cmpopts.IgnoreFields(iot.DeadLetter{}, "ID")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
-	t.Run("while the store is away letters wait, and none is lost", func(t *testing.T) {
+	t.Run("while the store is away dead letters wait, and none is lost", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.store.away.Store(true)
@@ -63,7 +63,7 @@ func TestArchive(t *testing.T) {
 		w.store.away.Store(false)
 		w.await(t, n)
 	})
-	t.Run("a letter that comes again is not stored twice, and one that was replayed stays so", func(t *testing.T) {
+	t.Run("a dead letter that comes again is not stored twice, and one that was replayed stays so", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.send(t, dead(1).Record(w.topic()), dead(2).Record(w.topic()))
@@ -85,7 +85,7 @@ func TestArchive(t *testing.T) {
 	})
 }
 
-// TestInsertsAtOnce has a store that hangs, and letters in many partitions.
+// TestInsertsAtOnce has a store that hangs, and dead letters in many partitions.
 func TestInsertsAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.kafka.Topic, w.kafka.Partitions = "many-partitions", 12
@@ -120,7 +120,7 @@ func TestInsertsAtOnce(t *testing.T) {
 // dead returns a dead letter with a number.
 func dead(n int) event.DeadLetter {
 	return event.DeadLetter{DeadLetter: iot.DeadLetter{
-		Rejection: iot.Rejection{Reason: iot.ReasonInvalidJSON, Detail: "byte 0", Device: iot.DeviceID(n + 1), Bytes: fmt.Appendf(nil, "letter %d", n)},
+		Rejection: iot.Rejection{Reason: iot.ReasonInvalidJSON, Detail: "byte 0", Device: iot.DeviceID(n + 1), Bytes: fmt.Appendf(nil, "dead letter %d", n)},
 		Source:    "sensors/data", Received: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 	}}
 }
@@ -209,13 +209,13 @@ func (w *world) send(t *testing.T, records ...kafka.Record) {
 	}
 }
 
-// await waits until there are n letters, and returns them.
+// await waits until there are n dead letters, and returns them.
 func (w *world) await(t *testing.T, n int) []iot.DeadLetter {
 	t.Helper()
 	var got []iot.DeadLetter
 	for deadline := time.Now().Add(20 * time.Second); len(got) < n; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d letters, want %d", len(got), n)
+			t.Fatalf("%d dead letters, want %d", len(got), n)
 		}
 		page, err := w.store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 100})
 		if err == nil { // else it is not prepared yet
@@ -223,7 +223,7 @@ func (w *world) await(t *testing.T, n int) []iot.DeadLetter {
 		}
 	}
 	if len(got) > n {
-		t.Errorf("%d letters, want %d", len(got), n)
+		t.Errorf("%d dead letters, want %d", len(got), n)
 	}
 	return got
 }

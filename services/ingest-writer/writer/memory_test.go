@@ -14,10 +14,10 @@ func TestMemory(t *testing.T) {
 	const most = 32 << 20
 	ones := func(n int) []byte { return []byte("[" + strings.Repeat("1,", n-1) + "1]") }
 	for _, tt := range []struct {
-		name    string
-		records int
-		value   []byte
-		letters int // of each
+		name        string
+		records     int
+		value       []byte
+		deadLetters int // of each
 	}{
 		{"records of a megabyte", 32, ones(499_999), 1},
 		{"a hundred thousand dead letters", 10, ones(10_000), 10_000},
@@ -29,7 +29,7 @@ func TestMemory(t *testing.T) {
 			}
 			grown := heaptest.Watch(t)
 			e.start()
-			e.expectCounts(map[string]float64{"rejected": float64(tt.records * tt.letters)})
+			e.expectCounts(map[string]float64{"rejected": float64(tt.records * tt.deadLetters)})
 			if n := grown(); n > most {
 				t.Errorf("%d MiB, want %d at most", n>>20, most>>20)
 			} else {

@@ -51,11 +51,11 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 				Conflicts: inserted.Conflicts,
 			}, err
 		},
-		DeadLetter: func(ctx context.Context, letters []event.DeadLetter) error {
-			if err := send(ctx, producer, cfg.DeadLetterTopic(), letters); err != nil {
+		DeadLetter: func(ctx context.Context, deadLetters []event.DeadLetter) error {
+			if err := send(ctx, producer, cfg.DeadLetterTopic(), deadLetters); err != nil {
 				return err
 			}
-			for _, l := range letters {
+			for _, l := range deadLetters {
 				sent.WithLabelValues(string(l.Reason)).Inc()
 			}
 			return nil
@@ -71,14 +71,14 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 	}.Run(ctx, p)
 }
 
-// send makes letters durable in topic.
-func send(ctx context.Context, producer *kafka.Producer, topic string, letters []event.DeadLetter) error {
-	answers := make(chan error, len(letters))
-	for _, l := range letters {
+// send makes dead letters durable in topic.
+func send(ctx context.Context, producer *kafka.Producer, topic string, deadLetters []event.DeadLetter) error {
+	answers := make(chan error, len(deadLetters))
+	for _, l := range deadLetters {
 		l.Produce(producer, topic, func(err error) { answers <- err })
 	}
 	var first error
-	for range letters {
+	for range deadLetters {
 		select {
 		case err := <-answers:
 			first = cmp.Or(first, err)

@@ -57,21 +57,21 @@ func TestOutcomes(t *testing.T) {
 		legacy,
 	)
 	e.start()
-	letters := e.deadLetters(2)
+	deadLetters := e.deadLetters(2)
 
 	e.expectCounts(map[string]float64{"stored": 3, "duplicate": 1, "conflict": 1, "rejected": 1})
 	want := []string{
 		fmt.Sprintf("conflict %q", conflict.Value),
 		fmt.Sprintf("invalid_protobuf %q", poison.Value),
 	}
-	if d := cmp.Diff(want, letters); d != "" {
+	if d := cmp.Diff(want, deadLetters); d != "" {
 		t.Errorf("dead letters (-want +got):\n%s", d)
 	}
 	e.expectStored(measured(1, 0, 21), measured(1, 1, 22))
 }
 
-// TestLetterTooLargeForItsTopic has a record that its topic takes, and whose letter, with headers, the other does not.
-func TestLetterTooLargeForItsTopic(t *testing.T) {
+// TestDeadLetterTooLargeForItsTopic has a record that its topic takes, and whose dead letter, with headers, the other does not.
+func TestDeadLetterTooLargeForItsTopic(t *testing.T) {
 	e := newEnvironment(t)
 	const neighbours = 30
 	var records []kafka.Record
@@ -84,13 +84,13 @@ func TestLetterTooLargeForItsTopic(t *testing.T) {
 	e.produce(records...)
 	e.start()
 	e.expectCounts(map[string]float64{"rejected": neighbours + 2})
-	letters := kafka.RangeReader{Config: e.kafka, MaxBatch: 1, Log: slog.New(slog.DiscardHandler)}
-	letters.Topic = e.kafka.DeadLetterTopic()
-	letters.Handle = func(context.Context, []kafka.Record) error { return nil }
-	if err := letters.Run(t.Context()); err != nil {
+	deadLetters := kafka.RangeReader{Config: e.kafka, MaxBatch: 1, Log: slog.New(slog.DiscardHandler)}
+	deadLetters.Topic = e.kafka.DeadLetterTopic()
+	deadLetters.Handle = func(context.Context, []kafka.Record) error { return nil }
+	if err := deadLetters.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, n := letters.Progress(); n != neighbours+2 {
+	if _, n := deadLetters.Progress(); n != neighbours+2 {
 		t.Errorf("%d dead letters, want %d: each once", n, neighbours+2)
 	}
 }
@@ -251,17 +251,17 @@ func (e *environment) deadLetters(n int) []string {
 		}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	stop := e.background(consumer.Run)
 	defer stop()
-	var letters []string
+	var deadLetters []string
 	for range n {
 		select {
 		case l := <-got:
-			letters = append(letters, l)
+			deadLetters = append(deadLetters, l)
 		case <-time.After(20 * time.Second):
-			e.t.Fatalf("%d dead letters, want %d", len(letters), n)
+			e.t.Fatalf("%d dead letters, want %d", len(deadLetters), n)
 		}
 	}
-	slices.Sort(letters)
-	return letters
+	slices.Sort(deadLetters)
+	return deadLetters
 }
 
 // stored returns all readings in the store, oldest first.

@@ -34,34 +34,34 @@ import (
 // machine has nothing to divide among them.
 const partitions = 1
 
-// parts is what the services run on: embedded, or clients of real servers.
-type parts struct {
-	kafka    kafka.Config
-	broker   *embedded.Kafka // nil when the brokers are others
-	readings readings.Store
-	letters  deadletters.Store // beside the readings
-	metadata metadata.Store
-	latest   latest.Cache
-	mqtt     net.Listener // nil when the bridge subscribes to a broker
-	http     net.Listener
+// components is what the services run on: embedded, or clients of real servers.
+type components struct {
+	kafka       kafka.Config
+	broker      *embedded.Kafka // nil when the brokers are others
+	readings    readings.Store
+	deadLetters deadletters.Store // beside the readings
+	metadata    metadata.Store
+	latest      latest.Cache
+	mqtt        net.Listener // nil when the bridge subscribes to a broker
+	http        net.Listener
 
-	opened []part
+	opened []component
 }
 
-// part is something to close at the end.
-type part struct {
+// component is something to close at the end.
+type component struct {
 	name   string
 	close  func() error // nil for a client
 	client io.Closer    // of a server, which may hang
 }
 
-// open opens every part. It fails when the data directory is taken or cannot be written, an address is in
+// open opens every component. It fails when the data directory is taken or cannot be written, an address is in
 // use, or a setting cannot work; servers that are away are waited for later, by the services.
-func (c *command) open(ctx context.Context, p *daemon.Process) (_ *parts, err error) {
-	parts := new(parts)
+func (c *command) open(ctx context.Context, p *daemon.Process) (_ *components, err error) {
+	components := new(components)
 	defer func() {
 		if err != nil {
-			parts.close(p.Log)
+			components.close(p.Log)
 		}
 	}()
 	dir, err := filepath.Abs(c.DataDir)
@@ -72,23 +72,23 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *parts, err er
 	if err != nil {
 		return nil, fmt.Errorf("data directory (DATA_DIR): %w", err)
 	}
-	parts.add("lock", lock.Close)
+	components.add("lock", lock.Close)
 	// Listeners first: what most often goes wrong should do so before anything is written.
 	if c.MQTTURL == "" {
-		if parts.mqtt, err = parts.listen("MQTT_LISTEN_ADDR", c.MQTTListenAddr); err != nil {
+		if components.mqtt, err = components.listen("MQTT_LISTEN_ADDR", c.MQTTListenAddr); err != nil {
 			return nil, err
 		}
 	}
-	if parts.http, err = parts.listen("HTTP_ADDR", c.HTTPAddr); err != nil {
+	if components.http, err = components.listen("HTTP_ADDR", c.HTTPAddr); err != nil {
 		return nil, err
 	}
-	if err := c.openStores(ctx, parts, dir, p.Log); err != nil {
+	if err := c.openStores(ctx, components, dir, p.Log); err != nil {
 		return nil, err
 	}
-	if err := c.openKafka(parts, dir, p); err != nil {
+	if err := c.openKafka(components, dir, p); err != nil {
 		return nil, err
 	}
-	return parts, nil
+	return components, nil
 }
 
 // kafkaConfig names no brokers when the broker is embedded.
@@ -98,10 +98,10 @@ func (c *command) kafkaConfig() kafka.Config {
 	}
 }
 
-func (c *command) openKafka(parts *parts, dir string, p *daemon.Process) error {
-	parts.kafka = c.kafkaConfig()
+func (c *command) openKafka(components *components, dir string, p *daemon.Process) error {
+	components.kafka = c.kafkaConfig()
 	if len(c.KafkaBrokers) > 0 {
-		parts.kafka.Security = c.Kafka
+		components.kafka.Security = c.Kafka
 		return nil
 	}
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
@@ -109,7 +109,7 @@ func (c *command) openKafka(parts *parts, dir string, p *daemon.Process) error {
 		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes, Log: p.Log, Metrics: p.Metrics,
 		Groups: map[string]string{
 			writer.Group: c.KafkaTopic, updater.Group: c.KafkaTopic, registrar.Group: c.KafkaTopic,
-			archive.Group: parts.kafka.DeadLetterTopic(),
+			archive.Group: components.kafka.DeadLetterTopic(),
 		},
 	})
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -118,46 +118,46 @@ func (c *command) openKafka(parts *parts, dir string, p *daemon.Process) error {
 	if err != nil {
 		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
 	}
-	parts.add("kafka", broker.Close)
+	components.add("kafka", broker.Close)
 	p.Log.Info("listening for Kafka clients", "addr", broker.Addr(), "writes", c.KafkaListenWrites)
-	parts.broker = broker
-	parts.kafka.Brokers, parts.kafka.Dial, parts.kafka.Partitions = []string{broker.Addr()}, broker.Dial, partitions
+	components.broker = broker
+	components.kafka.Brokers, components.kafka.Dial, components.kafka.Partitions = []string{broker.Addr()}, broker.Dial, partitions
 	return nil
 }
 
-func (c *command) openStores(ctx context.Context, parts *parts, dir string, log *slog.Logger) (err error) {
+func (c *command) openStores(ctx context.Context, components *components, dir string, log *slog.Logger) (err error) {
 	if c.MongoDBURI != "" {
-		parts.readings, err = openServer(parts, readings.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
+		components.readings, err = openServer(components, readings.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		if err == nil {
-			parts.letters, err = openServer(parts, deadletters.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
+			components.deadLetters, err = openServer(components, deadletters.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		}
 	} else {
 		open := func(path string) (*sqlitereadings.Store, error) { return sqlitereadings.Open(path, log) }
-		parts.readings, err = openFile(ctx, parts, open, dir, "readings.db")
+		components.readings, err = openFile(ctx, components, open, dir, "readings.db")
 		if err == nil {
-			parts.letters, err = openFile(ctx, parts, sqlitedeadletters.Open, dir, "readings.db")
+			components.deadLetters, err = openFile(ctx, components, sqlitedeadletters.Open, dir, "readings.db")
 		}
 	}
 	if err != nil {
 		return err
 	}
 	if c.DatabaseURL != "" {
-		parts.metadata, err = openServer(parts, metadata.Open, "DATABASE_URL", c.DatabaseURL, c.DatabaseTLS)
+		components.metadata, err = openServer(components, metadata.Open, "DATABASE_URL", c.DatabaseURL, c.DatabaseTLS)
 	} else {
-		parts.metadata, err = openFile(ctx, parts, sqlitemetadata.Open, dir, "metadata.db")
+		components.metadata, err = openFile(ctx, components, sqlitemetadata.Open, dir, "metadata.db")
 	}
 	if err != nil {
 		return err
 	}
-	if parts.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://"), c.RedisTLS); err != nil {
+	if components.latest, err = latest.Open(cmp.Or(c.RedisURL, "memory://"), c.RedisTLS); err != nil {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
-	parts.opened = append(parts.opened, part{name: "REDIS_URL", client: parts.latest})
+	components.opened = append(components.opened, component{name: "REDIS_URL", client: components.latest})
 	return nil
 }
 
 // registerStores makes the stores dependencies of the process.
-func (c *command) registerStores(ctx context.Context, health *daemon.Health, parts *parts) {
+func (c *command) registerStores(ctx context.Context, health *daemon.Health, components *components) {
 	readingsAt, metadataAt := "readings.db", "metadata.db"
 	if c.MongoDBURI != "" {
 		readingsAt = "mongodb"
@@ -165,10 +165,10 @@ func (c *command) registerStores(ctx context.Context, health *daemon.Health, par
 	if c.DatabaseURL != "" {
 		metadataAt, _, _ = strings.Cut(c.DatabaseURL, ":")
 	}
-	health.Register(ctx, readingsAt, parts.readings)
-	health.Register(ctx, metadataAt, parts.metadata)
+	health.Register(ctx, readingsAt, components.readings)
+	health.Register(ctx, metadataAt, components.metadata)
 	if c.RedisURL != "" {
-		health.Register(ctx, "redis", parts.latest)
+		health.Register(ctx, "redis", components.latest)
 	}
 }
 
@@ -179,23 +179,23 @@ type store interface {
 }
 
 // openServer opens the store on the server at url, the setting of variable.
-func openServer[S store](parts *parts, open func(string, tlsfiles.Files) (S, error), variable, url string, files tlsfiles.Files) (S, error) {
+func openServer[S store](components *components, open func(string, tlsfiles.Files) (S, error), variable, url string, files tlsfiles.Files) (S, error) {
 	s, err := open(url, files)
 	if err != nil {
 		return s, &daemon.ConfigError{Variable: variable, Value: url, Err: err}
 	}
-	parts.opened = append(parts.opened, part{name: variable, client: s})
+	components.opened = append(components.opened, component{name: variable, client: s})
 	return s, nil
 }
 
 // openFile opens the store in a SQLite file in dir. The file is prepared here: unlike a server, it cannot be
 // waited for.
-func openFile[S store](ctx context.Context, parts *parts, open func(string) (S, error), dir, file string) (S, error) {
+func openFile[S store](ctx context.Context, components *components, open func(string) (S, error), dir, file string) (S, error) {
 	s, err := open(filepath.Join(dir, file))
 	if err != nil {
 		return s, fmt.Errorf("data directory (DATA_DIR): %w", err)
 	}
-	parts.add(file, s.Close)
+	components.add(file, s.Close)
 	if err := s.Prepare(ctx); err != nil {
 		return s, fmt.Errorf("data directory (DATA_DIR): %w", err)
 	}
@@ -203,7 +203,7 @@ func openFile[S store](ctx context.Context, parts *parts, open func(string) (S, 
 }
 
 // listen listens on addr, the setting of variable.
-func (p *parts) listen(variable, addr string) (net.Listener, error) {
+func (p *components) listen(variable, addr string) (net.Listener, error) {
 	l, err := daemon.Listen(variable, addr)
 	if err != nil {
 		return nil, err
@@ -217,19 +217,19 @@ func (p *parts) listen(variable, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-func (p *parts) add(name string, close func() error) {
-	p.opened = append(p.opened, part{name: name, close: close})
+func (p *components) add(name string, close func() error) {
+	p.opened = append(p.opened, component{name: name, close: close})
 }
 
-// close closes the parts in the reverse order.
-func (p *parts) close(log *slog.Logger) {
-	for _, part := range slices.Backward(p.opened) {
-		if part.client != nil {
-			daemon.Close(log, part.name, part.client)
+// close closes the components in the reverse order.
+func (p *components) close(log *slog.Logger) {
+	for _, component := range slices.Backward(p.opened) {
+		if component.client != nil {
+			daemon.Close(log, component.name, component.client)
 			continue
 		}
-		if err := part.close(); err != nil {
-			log.Warn("cannot close a part", "part", part.name, "err", err)
+		if err := component.close(); err != nil {
+			log.Warn("cannot close a component", "part", component.name, "err", err)
 		}
 	}
 }
