@@ -59,7 +59,7 @@ func TestHealth(t *testing.T) {
 			h := NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 			release := make(chan struct{})
 			var hang atomic.Bool
-			h.Register(ctx, "redis", CheckFunc(func(context.Context) error {
+			h.Register(ctx, "redis", checkFunc(func(context.Context) error {
 				if hang.Load() {
 					<-release
 				}
@@ -86,7 +86,7 @@ func TestDependencyThatWasNeverThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		h := NewHealth(slog.New(slog.NewTextHandler(&out, nil)), prometheus.NewRegistry())
-		h.Register(t.Context(), "mongodb", CheckFunc(func(context.Context) error { return errors.New("authentication failed") }))
+		h.Register(t.Context(), "mongodb", checkFunc(func(context.Context) error { return errors.New("authentication failed") }))
 		logged := func() string {
 			h.mu.Lock() // it is held when something is logged
 			defer h.mu.Unlock()
@@ -115,7 +115,7 @@ func TestHealthAtTheEnd(t *testing.T) {
 		h := NewHealth(slog.New(slog.NewTextHandler(&out, nil)), prometheus.NewRegistry())
 		ctx, cancel := context.WithCancel(t.Context())
 		calls := 0
-		h.Register(ctx, "redis", CheckFunc(func(ctx context.Context) error {
+		h.Register(ctx, "redis", checkFunc(func(ctx context.Context) error {
 			if calls++; calls == 2 {
 				<-ctx.Done()
 			}
@@ -141,7 +141,7 @@ func TestAwaitedDependency(t *testing.T) {
 		h := NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		h.Register(ctx, "mongodb", CheckFunc(func(context.Context) error { return nil }))
+		h.Register(ctx, "mongodb", checkFunc(func(context.Context) error { return nil }))
 		start := time.Now()
 		go h.Await(ctx, h.log, "readings store", func(context.Context) error { //nolint:errcheck // it succeeds in the end
 			if time.Since(start) < time.Minute {

@@ -90,8 +90,8 @@ func TestOperationsPort(t *testing.T) {
 	t.Setenv("OPS_ADDR", "127.0.0.1:0")
 	cmd := &program{}
 	cmd.body = func(ctx context.Context, p *Process) error {
-		p.Health.Register(ctx, "kafka", CheckFunc(func(context.Context) error { return nil }))
-		p.Health.Register(ctx, "mongodb", CheckFunc(func(context.Context) error {
+		p.Health.Register(ctx, "kafka", checkFunc(func(context.Context) error { return nil }))
+		p.Health.Register(ctx, "mongodb", checkFunc(func(context.Context) error {
 			if !answers.Load() {
 				return errors.New("dial tcp: connection refused")
 			}

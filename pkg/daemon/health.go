@@ -36,12 +36,6 @@ type Dependency interface {
 	Check(ctx context.Context) error
 }
 
-// CheckFunc is a Dependency that is one function.
-type CheckFunc func(context.Context) error
-
-// Check calls f.
-func (f CheckFunc) Check(ctx context.Context) error { return f(ctx) }
-
 // Health is what /readyz tells: whether the dependencies of this process answer. It is safe for
 // concurrent use.
 type Health struct {

@@ -27,8 +27,8 @@ func TestDependencyBehindAnother(t *testing.T) {
 		h := NewHealth(slog.New(slog.DiscardHandler), metrics)
 		var kafka atomic.Pointer[error]
 		kafka.Store(new(error))
-		h.Register(t.Context(), "kafka", CheckFunc(func(context.Context) error { return *kafka.Load() }))
-		h.Register(t.Context(), "mongodb", CheckFunc(func(context.Context) error { return errors.New("connection refused") }))
+		h.Register(t.Context(), "kafka", checkFunc(func(context.Context) error { return *kafka.Load() }))
+		h.Register(t.Context(), "mongodb", checkFunc(func(context.Context) error { return errors.New("connection refused") }))
 		for _, tt := range []struct {
 			err  error
 			want string
@@ -52,3 +52,8 @@ func TestDependencyBehindAnother(t *testing.T) {
 		}
 	})
 }
+
+// checkFunc is a Dependency that is one function.
+type checkFunc func(context.Context) error
+
+func (f checkFunc) Check(ctx context.Context) error { return f(ctx) }
