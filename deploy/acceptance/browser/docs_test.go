@@ -71,3 +71,16 @@ func TestDocs(t *testing.T) {
 		})
 	}
 }
+
+// TestDocsOnAPhone: an operation that is open is not wider than the screen.
+func TestDocsOnAPhone(t *testing.T) {
+	const width = 390
+	p := open(t, "/api/docs/")
+	const block = "#operations-dead_letters-deleteDeadLetters "
+	p.do("take a phone", chromedp.EmulateViewport(width, 844))
+	p.do("open the operation", chromedp.Click(chromedp.CSS(block+".opblock-summary-control"), chromedp.NodeVisible))
+	p.do("see its answers", chromedp.WaitVisible(chromedp.CSS(block+".responses-table")))
+	if got := see(p, "measure", chromedp.Evaluate[int]("document.documentElement.scrollWidth")); got > width {
+		t.Errorf("the page is %d pixels wide on a screen of %d", got, width)
+	}
+}
