@@ -13,6 +13,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // Service consumes a topic.
@@ -42,7 +43,7 @@ func (s Service) Run(ctx context.Context, p *daemon.Process) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	handling, stop := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(ctx, func() { time.AfterFunc(kafka.HandlerGrace, stop) })
+	context.AfterFunc(ctx, func() { time.AfterFunc(timeouts.HandlerGrace, stop) })
 	g.Go(func() error { defer stop(); return consumer.Run(ctx) })
 	if s.Store != nil {
 		g.Go(func() error { daemon.Keep(ctx, p.Log, s.StoreName, s.Store); return nil })

@@ -16,6 +16,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -116,10 +118,10 @@ func produce(t *testing.T, cfg kafka.Config, value string) {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	p := kafka.NewProducer(cfg, quiet, prometheus.NewRegistry())
+	p := producer.New(cfg, quiet, prometheus.NewRegistry())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	if err := p.Send(ctx, kafka.Record{Topic: cfg.Topic, Value: []byte(value)}); err != nil {
+	if err := kafkatest.Send(ctx, p, kafka.Record{Topic: cfg.Topic, Value: []byte(value)}); err != nil {
 		t.Error(err)
 	}
 	stop()

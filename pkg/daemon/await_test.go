@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 func TestAwait(t *testing.T) {
@@ -92,11 +94,11 @@ func TestDependencyThatWasNeverThere(t *testing.T) {
 			defer h.mu.Unlock()
 			return out.String()
 		}
-		time.Sleep(checkEvery / 2)
+		time.Sleep(timeouts.CheckEvery / 2)
 		if log := logged(); log != "" {
 			t.Errorf("logged at once, though it may be starting: %s", log)
 		}
-		time.Sleep(10 * checkEvery)
+		time.Sleep(10 * timeouts.CheckEvery)
 		if log := logged(); strings.Count(log, "authentication failed") != 1 || !strings.Contains(log, "dependency=mongodb") {
 			t.Errorf("want one line that names it and why: %s", log)
 		}
@@ -121,7 +123,7 @@ func TestHealthAtTheEnd(t *testing.T) {
 			}
 			return ctx.Err()
 		}))
-		time.Sleep(checkEvery + checkTimeout/2) // the second call is under way
+		time.Sleep(timeouts.CheckEvery + timeouts.CheckTimeout/2) // the second call is under way
 		if !h.Ready() {
 			t.Error("not ready, though the first call has succeeded")
 		}

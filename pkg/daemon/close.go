@@ -8,7 +8,7 @@ import (
 )
 
 // closeTime is how long the client of a server may take to close, when all its calls have ended: there may be
-// several, one after the other, within drainTime.
+// several, one after the other, within timeouts.RunDrain.
 const closeTime = 300 * time.Millisecond
 
 var errNoGoodbye = errors.New("the server does not answer its goodbye")

@@ -20,6 +20,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/settings"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // Process is what a service gets from the process it runs in.
@@ -69,10 +70,6 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
-
-// drainTime is how long Run may take to return once it was told to stop. The process is given 10 s from
-// SIGTERM on (contract, section 5).
-const drainTime = 9 * time.Second
 
 // Main runs cmd and ends the process: with 0 after a drain, 2 for bad configuration, 1 for a failure; in
 // the last two cases after one line on stderr. SIGINT and SIGTERM drain; a second one ends the process at
@@ -141,7 +138,7 @@ func exitCode(err error, name string, log *slog.Logger, stderr io.Writer) int {
 	}
 }
 
-// runUntilDrained runs cmd, and gives up on it when it goes on for longer than drainTime after ctx ended.
+// runUntilDrained runs cmd, and gives up on it when it goes on for longer than timeouts.RunDrain after ctx ended.
 func runUntilDrained(ctx context.Context, cmd Command, p *Process) error {
 	done := make(chan error, 1)
 	go func() { done <- cmd.Run(ctx, p) }()
@@ -154,8 +151,8 @@ func runUntilDrained(ctx context.Context, cmd Command, p *Process) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(drainTime):
-		return fmt.Errorf("not drained after %v", drainTime)
+	case <-time.After(timeouts.RunDrain):
+		return fmt.Errorf("not drained after %v", timeouts.RunDrain)
 	}
 }
 

@@ -15,13 +15,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/telltale-iot/telltale/pkg/settings"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
-const (
-	checkEvery   = time.Second
-	failsOfStart = 3               // failing calls until a dependency that has never answered is missed
-	checkTimeout = 3 * time.Second // a dependency that hangs shows within checkEvery + checkTimeout
-)
+// failsOfStart is how many calls fail until a dependency that has never answered is missed.
+const failsOfStart = 3
 
 var (
 	errUnchecked = errors.New("no answer yet")
@@ -120,7 +118,7 @@ func (h *Health) watch(ctx context.Context, c *check) {
 		case <-ctx.Done():
 			h.unwatch(c)
 			return
-		case <-time.After(checkEvery):
+		case <-time.After(timeouts.CheckEvery):
 		}
 	}
 }
@@ -132,13 +130,13 @@ func (h *Health) unwatch(c *check) {
 	c.err, c.since = errUnwatched, time.Now()
 }
 
-// ask calls c.call, and waits for it at most checkTimeout, even when it does not heed its context: then that
+// ask calls c.call, and waits for it at most timeouts.CheckTimeout, even when it does not heed its context: then that
 // call's answer is waited for the next time.
 func (c *check) ask(ctx context.Context) error {
 	if c.answer == nil {
 		answer := make(chan error, 1)
 		c.answer = answer
-		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		ctx, cancel := context.WithTimeout(ctx, timeouts.CheckTimeout)
 		go func() {
 			defer cancel()
 			answer <- c.call(ctx)
@@ -150,8 +148,8 @@ func (c *check) ask(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(checkTimeout):
-		return fmt.Errorf("no answer within %v", checkTimeout)
+	case <-time.After(timeouts.CheckTimeout):
+		return fmt.Errorf("no answer within %v", timeouts.CheckTimeout)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 type elsewhere struct{ error }
@@ -39,7 +41,7 @@ func TestDependencyBehindAnother(t *testing.T) {
 			{errors.New("connection refused"), `telltale_dependency_up{dependency="kafka"} 0`},
 		} {
 			kafka.Store(&tt.err)
-			time.Sleep(10 * checkEvery)
+			time.Sleep(10 * timeouts.CheckEvery)
 			want := "# HELP telltale_dependency_up Whether a dependency of this process answers: 1 or 0.\n# TYPE telltale_dependency_up gauge\n" +
 				tt.want + "\n" + `telltale_dependency_up{dependency="mongodb"} 0` + "\n"
 			if err := testutil.GatherAndCompare(metrics, strings.NewReader(want), "telltale_dependency_up"); err != nil {

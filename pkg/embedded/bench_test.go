@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 // BenchmarkAcknowledged measures how long a record takes until it is acknowledged, with so many producers that have
@@ -22,12 +24,12 @@ func BenchmarkAcknowledged(b *testing.B) {
 			defer cancel()
 			turns := make(chan int)
 			for range producers {
-				p := kafka.NewProducer(c.cfg, testLog(b), nil)
+				p := producer.New(c.cfg, testLog(b), nil)
 				running.Go(func() { _ = p.Run(ctx) })
 				sending.Go(func() {
 					for n := range turns {
 						r := kafka.Record{Topic: c.cfg.Topic, Key: fmt.Append(nil, n), Value: make([]byte, 100)}
-						if err := p.Send(ctx, r); err != nil {
+						if err := kafkatest.Send(ctx, p, r); err != nil {
 							b.Error(err)
 						}
 					}

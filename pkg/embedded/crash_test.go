@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 // TestMain runs a broker instead of the tests when it is told a directory: a process to be killed.
@@ -83,7 +84,7 @@ func TestKill(t *testing.T) {
 	broker := spawn(t, dir, addr)
 	c := newClient(t, addr, 3)
 
-	p := kafka.NewProducer(c.cfg, testLog(t), nil)
+	p := producer.New(c.cfg, testLog(t), nil)
 	var mu sync.Mutex
 	acked := map[int]bool{}              // by number
 	handled := map[int]bool{}            // by number

@@ -17,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 func testLog(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
@@ -61,7 +63,7 @@ func newClient(t testing.TB, addr string, partitions int32) client {
 // send produces n records of size bytes, stamped at.
 func (c client) send(t testing.TB, n, size int, at time.Time) {
 	t.Helper()
-	p := kafka.NewProducer(c.cfg, testLog(t), nil)
+	p := producer.New(c.cfg, testLog(t), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = p.Run(ctx) })
@@ -73,7 +75,7 @@ func (c client) send(t testing.TB, n, size int, at time.Time) {
 			Topic: c.cfg.Topic, Key: fmt.Append(nil, i), Value: []byte(strings.Repeat("x", size)), Timestamp: at,
 		})
 	}
-	if err := p.Send(ctx, records...); err != nil {
+	if err := kafkatest.Send(ctx, p, records...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 // DeadLetter is a dead letter on its way to the dead-letter topic.
@@ -132,11 +133,11 @@ func (d DeadLetter) Head() DeadLetter {
 	return d
 }
 
-// Produce sends d to topic, as kafka.Producer.Produce does: when it is too large for the topic its head, and
+// Produce sends d to topic, as producer.Producer.Produce does: when it is too large for the topic its head, and
 // if need be only the reason.
-func (d DeadLetter) Produce(p *kafka.Producer, topic string, done func(error)) {
+func (d DeadLetter) Produce(p *producer.Producer, topic string, done func(error)) {
 	p.Produce(d.Record(topic), func(err error) {
-		if !errors.Is(err, kafka.ErrTooLarge) {
+		if !errors.Is(err, producer.ErrTooLarge) {
 			done(err)
 			return
 		}

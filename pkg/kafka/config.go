@@ -13,6 +13,7 @@ import (
 	"github.com/rcrowley/go-metrics"
 
 	"github.com/telltale-iot/telltale/pkg/settings"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // Config says where Kafka is and what its topics look like. The tags are for package settings.
@@ -55,28 +56,15 @@ var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,245}$`)
 // DeadLetterTopic is the name of the topic of rejected bytes.
 func (c Config) DeadLetterTopic() string { return c.Topic + ".dlq" }
 
-// Times that decide how fast a broker that hangs is noticed. Each bounds one call; nothing here bounds
-// how long an outage may last.
+// Times of one call. Package timeouts has those that other times must fit; nothing here bounds how long an outage may
+// last.
 const (
 	dialTimeout  = 3 * time.Second
 	writeTimeout = 5 * time.Second
-	// answerTimeout is how long an answer may take. The broker waits for replicas at most
-	// replicationTimeout of it, and answers with an error that is retried when they take longer.
-	answerTimeout      = 5 * time.Second
-	replicationTimeout = 3 * time.Second
-	// rebalanceTimeout is how long a member may take to join again when the group is divided anew.
-	rebalanceTimeout = 10 * time.Second
-	// silence is how long Kafka may say nothing at all before Check calls it away.
-	silence = 3 * time.Second
 )
 
-// compression of the batches we send: none. Measured on readings of 63 bytes, the broker included, in CPU
-// seconds per million: none 2.24, lz4 2.32, snappy 2.81, zstd 3.39.
-const compression = sarama.CompressionNone
-
-// clientConfig is sarama's configuration as every client of this package has it. Retries are ours: they
-// know when to stop and what to log.
-func clientConfig(cfg Config, d *dialer) *sarama.Config {
+// clientConfig is sarama's configuration as every client has it. Retries are the caller's.
+func clientConfig(cfg Config) *sarama.Config {
 	sc := sarama.NewConfig()
 	// The newest protocol we may speak. Each connection settles on what its broker knows.
 	sc.Version = sarama.V4_1_0_0
@@ -86,35 +74,33 @@ func clientConfig(cfg Config, d *dialer) *sarama.Config {
 
 	sc.Net.DialTimeout = dialTimeout
 	sc.Net.WriteTimeout = writeTimeout
-	sc.Net.ReadTimeout = answerTimeout
-	sc.Net.Proxy.Enable = true // not a proxy: the way to a dialer of one's own
-	sc.Net.Proxy.Dialer = d    // which speaks TLS, too
+	sc.Net.ReadTimeout = timeouts.KafkaRequest
 	cfg.Security.logIn(sc)
 
 	sc.Metadata.Full = false // only the topics we use, and nothing before the first is asked for
 	sc.Metadata.AllowAutoTopicCreation = false
 	sc.Metadata.Retry.Max = 0
-	sc.Metadata.Timeout = answerTimeout
+	sc.Metadata.Timeout = timeouts.KafkaRequest
 	return sc
 }
 
 // groupConfig is clientConfig for a member of a consumer group.
-func groupConfig(cfg GroupConfig, d *dialer) *sarama.Config {
-	sc := clientConfig(cfg.Config, d)
+func groupConfig(cfg GroupConfig) *sarama.Config {
+	sc := clientConfig(cfg.Config)
 	// A broker answers a JoinGroup only when every member has joined, or the time for it is over.
-	sc.Net.ReadTimeout = rebalanceTimeout + 2*time.Second
+	sc.Net.ReadTimeout = timeouts.GroupRebalance + 2*time.Second
 	sc.Metadata.Retry.Max = 1 // heartbeats, too, may fail that often in a row before the session ends
 	sc.Metadata.Retry.Backoff = 100 * time.Millisecond
 	sc.Metadata.RefreshFrequency = 5 * time.Second // how soon new partitions are found
 
 	group := &sc.Consumer.Group
-	// Not the cooperative one: with it a claim is told that it is revoked by the end of its messages
-	// only, which a claim that waits for a store does not see.
+	// Not the cooperative one: with it the end of the messages alone tells that a partition is revoked, which nobody
+	// sees who waits for a store.
 	group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategySticky()}
-	group.Rebalance.Timeout = rebalanceTimeout
+	group.Rebalance.Timeout = timeouts.GroupRebalance
 	group.Rebalance.Retry.Backoff = 500 * time.Millisecond
-	group.Session.Timeout = 10 * time.Second // how soon the partitions of a member that died move on
-	group.Heartbeat.Interval = time.Second   // and how soon members learn of a rebalance
+	group.Session.Timeout = timeouts.GroupSession
+	group.Heartbeat.Interval = timeouts.GroupHeartbeat
 
 	sc.Consumer.Return.Errors = true
 	sc.Consumer.IsolationLevel = sarama.ReadCommitted // nothing of ours has transactions, but others may produce, too

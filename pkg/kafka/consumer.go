@@ -11,14 +11,17 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/pkg/kafka/internal/retry"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // Handler processes a batch of one partition's records, in order of offset. nil means that every record
 // is resolved (stored, recognised as a duplicate, or a dead letter), and lets the offset behind the last
 // be committed. After an error the same batch comes again, with backoff, for as long as it takes: return
-// one for outages only. Several partitions are handled at the same time. ctx ends when the partition was
-// taken away or the process stops, and the batch was not done with some seconds later; what was not
-// resolved by then comes again elsewhere. batch is the handler's until it returns.
+// one for outages only. Several partitions are handled at the same time. ctx ends
+// timeouts.HandlerGrace after the partition was revoked or the process stops; what was not resolved by then is
+// consumed again elsewhere. batch is the handler's until it returns.
 type Handler func(ctx context.Context, batch []Record) error
 
 // GroupConfig says what a consumer group reads and in what portions.
@@ -33,13 +36,6 @@ type GroupConfig struct {
 	Released func(batch []Record)
 }
 
-// HandlerGrace is how long a handler may go on when its partition was taken away or the process stops. It is
-// well within the time that the group waits for a member (rebalanceTimeout).
-const HandlerGrace = 3 * time.Second
-
-// leaveTime is how long the last commit and leaving the group may take after that, when the process stops.
-const leaveTime = time.Second
-
 // Consumer is a member of a consumer group on cfg.Topic.
 //
 // Offsets are committed within half a second after their batch was resolved, and at once when a partition
@@ -53,24 +49,24 @@ type Consumer struct {
 	log     *slog.Logger
 	metrics *consumerMetrics
 
-	mu      sync.Mutex
-	started bool      // EnsureTopics or Run was called
-	contact time.Time // when Kafka last answered
-	outage  outage
-	failed  time.Time // when it last got worse
-	missing error     // names a topic that is missing; nil when none is
-	session *session  // nil while there is none
-	claims  map[int32]*claim
+	mu          sync.Mutex
+	started     bool      // EnsureTopics or Run was called
+	respondedAt time.Time // when Kafka last responded
+	failures    retry.Log
+	failedAt    time.Time // when the latest of failures was
+	missing     error     // names a topic that is missing; nil when none is
+	session     *session  // nil while there is none
+	assignments map[int32]*assignment
 }
 
 // NewConsumer returns a consumer that reads once Run is running.
 func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheus.Registerer) *Consumer {
 	cfg.ReadTopic = cmp.Or(cfg.ReadTopic, cfg.Topic)
 	c := &Consumer{
-		cfg:    cfg,
-		handle: h,
-		log:    log.With("group", cfg.Group),
-		claims: map[int32]*claim{},
+		cfg:         cfg,
+		handle:      h,
+		log:         log.With("group", cfg.Group),
+		assignments: map[int32]*assignment{},
 	}
 	c.metrics = newConsumerMetrics(c, metrics)
 	return c
@@ -83,7 +79,7 @@ func (c *Consumer) EnsureTopics(ctx context.Context) error {
 	err := waitForTopics(ctx, c.cfg.Config, c.log, func(err error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.outage.err = err
+		c.failures.Err = err
 	})
 	if ctx.Err() != nil {
 		return nil
@@ -95,12 +91,11 @@ func (c *Consumer) EnsureTopics(ctx context.Context) error {
 // group and returns nil; that takes at most 5 s. Call it once.
 func (c *Consumer) Run(ctx context.Context) error {
 	c.start()
-	d := newDialer(c.cfg.Config)
-	defer d.closeAll()
-	client, err := sarama.NewClient(c.cfg.Brokers, groupConfig(c.cfg, d)) // asks nothing of Kafka yet
+	client, err := newClient(c.cfg.Config, groupConfig(c.cfg))
 	if err != nil {
-		return fmt.Errorf("configure client: %w", err)
+		return err
 	}
+	defer func() { _ = client.Close() }()
 	group, err := sarama.NewConsumerGroupFromClient(c.cfg.Group, client)
 	if err != nil {
 		return fmt.Errorf("configure consumer group: %w", err)
@@ -108,20 +103,19 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 	var helpers sync.WaitGroup
 	helpers.Go(func() { c.logErrors(group.Errors()) })
-	pulseCtx, stopPulse := context.WithCancel(ctx)
-	helpers.Go(func() { c.pulse(pulseCtx, client) })
+	pollCtx, stopPoll := context.WithCancel(ctx)
+	helpers.Go(func() { c.poll(pollCtx, client) })
 	stopLate := context.AfterFunc(ctx, func() {
-		time.AfterFunc(HandlerGrace+leaveTime, d.closeAll) // sarama would wait for a Kafka that is away
+		time.AfterFunc(timeouts.HandlerGrace+timeouts.LeaveGroup, client.Disconnect) // sarama would wait for a Kafka that is away
 	})
 
 	c.consume(ctx, client, group)
 
-	stopPulse()
+	stopPoll()
 	if err := group.Close(); err != nil { // leaves the group, and ends Errors
 		c.log.Warn("left the consumer group without a word", "err", err)
 	}
-	_ = client.Close()
-	d.closeAll()
+	client.Disconnect()
 	helpers.Wait()
 	stopLate()
 	return nil
@@ -135,9 +129,9 @@ func (c *Consumer) start() {
 
 // consume joins the group, again and again, until ctx ends.
 func (c *Consumer) consume(ctx context.Context, client sarama.Client, group sarama.ConsumerGroup) {
-	patience := newBackoff(100*time.Millisecond, 2*time.Second)
+	backoff := retry.NewBackoff(100*time.Millisecond, 2*time.Second)
 	for ctx.Err() == nil {
-		err := group.Consume(ctx, []string{c.cfg.ReadTopic}, &session{Consumer: c, client: client, patience: patience})
+		err := group.Consume(ctx, []string{c.cfg.ReadTopic}, &session{Consumer: c, client: client, backoff: backoff})
 		c.setSession(nil)
 		if ctx.Err() != nil {
 			return
@@ -147,7 +141,7 @@ func (c *Consumer) consume(ctx context.Context, client sarama.Client, group sara
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(patience.NextBackOff()):
+		case <-time.After(backoff.NextBackOff()):
 		}
 	}
 }
@@ -163,8 +157,8 @@ func (c *Consumer) logErrors(errs <-chan error) {
 func (c *Consumer) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failed = time.Now()
-	c.outage.failed(c.log, "consumer is in trouble, trying again", err)
+	c.failedAt = time.Now()
+	c.failures.Failed(c.log, "consumer is in trouble, trying again", err)
 }
 
 // setSession notes that the group is joined, or with nil that it is not.
@@ -172,17 +166,17 @@ func (c *Consumer) setSession(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.session = s; s != nil {
-		c.contact = time.Now()
+		c.respondedAt = time.Now()
 	}
 }
 
-// answered notes that Kafka is there.
-func (c *Consumer) answered() {
+// responded notes that Kafka is there.
+func (c *Consumer) responded() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.contact = time.Now()
-	if c.session != nil && time.Since(c.failed) > silence {
-		c.outage.over(c.log, "consumer is well again")
+	c.respondedAt = time.Now()
+	if c.session != nil && time.Since(c.failedAt) > timeouts.KafkaUnresponsive {
+		c.failures.Recovered(c.log, "consumer is well again")
 	}
 }
 
@@ -192,25 +186,25 @@ func (c *Consumer) answered() {
 func (c *Consumer) Check(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch quiet := time.Since(c.contact); {
+	switch quiet := time.Since(c.respondedAt); {
 	case !c.started:
 		return errNotStarted
-	case c.contact.IsZero():
-		return fmt.Errorf("kafka at %v has not answered yet: %w", c.cfg.Brokers, cause(c.outage.err))
-	case quiet > silence:
-		return fmt.Errorf("kafka has not answered for %v: %w", quiet.Round(time.Second/10), cause(c.outage.err))
+	case c.respondedAt.IsZero():
+		return fmt.Errorf("kafka at %v has not answered yet: %w", c.cfg.Brokers, cause(c.failures.Err))
+	case quiet > timeouts.KafkaUnresponsive:
+		return fmt.Errorf("kafka has not answered for %v: %w", quiet.Round(time.Second/10), cause(c.failures.Err))
 	case c.missing != nil:
 		return c.missing
-	case c.session == nil && c.outage.on():
-		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, c.outage.err)
+	case c.session == nil && c.failures.Failing():
+		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, c.failures.Err)
 	case c.session == nil:
 		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, errJoining)
-	case c.outage.on() && time.Since(c.outage.since) > silence && time.Since(c.failed) < 2*pulse:
-		return fmt.Errorf("kafka has refused something for %v: %w", time.Since(c.outage.since).Round(time.Second/10), c.outage.err)
+	case c.failures.Failing() && time.Since(c.failures.Since) > timeouts.KafkaUnresponsive && time.Since(c.failedAt) < 2*pollInterval:
+		return fmt.Errorf("kafka has refused something for %v: %w", time.Since(c.failures.Since).Round(time.Second/10), c.failures.Err)
 	}
-	for _, claim := range c.claims {
-		if f := claim.failing.Load(); f != nil && time.Since(f.since) > silence {
-			return elsewhere{fmt.Errorf("partition %d has waited for %v: %w", claim.partition, time.Since(f.since).Round(time.Second/10), f.err)}
+	for _, assignment := range c.assignments {
+		if f := assignment.failing.Load(); f != nil && time.Since(f.since) > timeouts.KafkaUnresponsive {
+			return elsewhere{fmt.Errorf("partition %d has waited for %v: %w", assignment.partition, time.Since(f.since).Round(time.Second/10), f.err)}
 		}
 	}
 	return nil
@@ -227,3 +221,22 @@ type elsewhere struct{ error }
 func (elsewhere) Elsewhere() {}
 
 func (e elsewhere) Unwrap() error { return e.error }
+
+func (c *Consumer) addAssignment(a *assignment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.assignments[a.partition] = a
+}
+
+func (c *Consumer) removeAssignment(a *assignment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.assignments[a.partition] == a { // it may be assigned to us again already
+		delete(c.assignments, a.partition)
+	}
+}
+
+var errNoResponse = errors.New("no answer")
+
+// cause is err, or that there is no response where nothing has failed yet.
+func cause(err error) error { return cmp.Or(err, errNoResponse) }

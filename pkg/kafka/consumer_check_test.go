@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 // TestConsumerCheck has things fail that leave the member in its group.
@@ -23,25 +25,25 @@ func TestConsumerCheck(t *testing.T) {
 	t.Parallel()
 	says := func(t *testing.T, c *kafka.Consumer, text string, ofKafka bool) {
 		t.Helper()
-		eventually(t, patience, "Check says "+text, func() bool {
+		kafkatest.Eventually(t, kafkatest.Patience, "Check says "+text, func() bool {
 			err := c.Check(t.Context())
 			return err != nil && strings.Contains(err.Error(), text) && ofKafka != errors.As(err, new(interface{ Elsewhere() }))
 		})
 	}
 	isWell := func(t *testing.T, c *kafka.Consumer) {
 		t.Helper()
-		eventually(t, patience, "Check is nil", func() bool { return c.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Patience, "Check is nil", func() bool { return c.Check(t.Context()) == nil })
 	}
 
 	t.Run("a consumer that is not run says so", func(t *testing.T) {
 		t.Parallel()
 		cfg := kafka.GroupConfig{Config: kafka.Config{Brokers: []string{"127.0.0.1:1"}, Topic: "t"}, Group: "g"}
-		says(t, kafka.NewConsumer(cfg, newJournal(t).handle, logger(t), nil), "not started", false)
+		says(t, kafka.NewConsumer(cfg, newJournal(t).handle, kafkatest.Logger(t), nil), "not started", false)
 	})
 
 	t.Run("a batch that fails again and again is named with its error, until it is handled", func(t *testing.T) {
 		t.Parallel()
-		cfg := groupConfig(newTopic(t, fake(t).ListenAddrs(), 1))
+		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Fake(t).ListenAddrs(), 1))
 		produce(t, cfg.Config, 10)
 		heal := make(chan struct{})
 		c := kafka.NewConsumer(cfg, func(context.Context, []kafka.Record) error {
@@ -51,8 +53,8 @@ func TestConsumerCheck(t *testing.T) {
 			default:
 				return errors.New("no dead letter can be sent")
 			}
-		}, logger(t), nil)
-		start(t, c.Run)
+		}, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, c.Run)
 		says(t, c, "no dead letter can be sent", false)
 		close(heal)
 		isWell(t, c)
@@ -60,10 +62,10 @@ func TestConsumerCheck(t *testing.T) {
 
 	t.Run("commits that fail again and again are named", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
-		p := kafka.NewProducer(cfg.Config, discard(), nil)
-		start(t, p.Run)
+		cluster := kafkatest.Fake(t)
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
+		p := producer.New(cfg.Config, kafkatest.Discard(), nil)
+		kafkatest.Start(t, p.Run)
 		cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			cluster.KeepControl()
 			request := r.(*kmsg.OffsetCommitRequest)
@@ -80,11 +82,11 @@ func TestConsumerCheck(t *testing.T) {
 			}
 			return response, nil, true
 		})
-		c := kafka.NewConsumer(cfg, newJournal(t).handle, logger(t), nil)
-		start(t, c.Run)
-		start(t, func(ctx context.Context) error { // something to commit, all the time
+		c := kafka.NewConsumer(cfg, newJournal(t).handle, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, c.Run)
+		kafkatest.Start(t, func(ctx context.Context) error { // something to commit, all the time
 			for ctx.Err() == nil {
-				_ = p.Send(ctx, kafka.Record{Topic: cfg.Topic, Value: []byte("x")})
+				_ = kafkatest.Send(ctx, p, kafka.Record{Topic: cfg.Topic, Value: []byte("x")})
 			}
 			return nil
 		})
@@ -93,14 +95,14 @@ func TestConsumerCheck(t *testing.T) {
 
 	t.Run("a partition that Kafka tells no end of keeps its lag, and is named", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+		cluster := kafkatest.Fake(t)
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 		produce(t, cfg.Config, 50)
 		metrics := prometheus.NewRegistry()
-		c := kafka.NewConsumer(cfg, func(context.Context, []kafka.Record) error { return errors.New("the store is away") }, logger(t), metrics)
-		start(t, c.Run)
-		lag := func() float64 { return metric(t, metrics, "telltale_kafka_consumer_lag_records") }
-		eventually(t, patience, "50 records are behind", func() bool { return lag() == 50 })
+		c := kafka.NewConsumer(cfg, func(context.Context, []kafka.Record) error { return errors.New("the store is away") }, kafkatest.Logger(t), metrics)
+		kafkatest.Start(t, c.Run)
+		lag := func() float64 { return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_records") }
+		kafkatest.Eventually(t, kafkatest.Patience, "50 records are behind", func() bool { return lag() == 50 })
 		asked := make(chan struct{}, 100)
 		cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			cluster.KeepControl()
@@ -127,13 +129,13 @@ func TestConsumerCheck(t *testing.T) {
 
 func TestConsumerOfLongRecords(t *testing.T) {
 	const length, count = 900_000, 200
-	cluster := fake(t, kfake.DataDir(t.TempDir())) // which keeps them out of this process's memory
-	cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+	cluster := kafkatest.Fake(t, kfake.DataDir(t.TempDir())) // which keeps them out of this process's memory
+	cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 	cfg.MaxBatch = 1000
-	p := kafka.NewProducer(cfg.Config, discard(), nil)
-	stop := start(t, p.Run)
+	p := producer.New(cfg.Config, kafkatest.Discard(), nil)
+	stop := kafkatest.Start(t, p.Run)
 	for range count {
-		if err := p.Send(t.Context(), kafka.Record{Topic: cfg.Topic, Value: bytes.Repeat([]byte("x"), length)}); err != nil {
+		if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: bytes.Repeat([]byte("x"), length)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,11 +153,11 @@ func TestConsumerOfLongRecords(t *testing.T) {
 		longest = max(longest, len(batch))
 		handled <- len(batch)
 		return nil
-	}, discard(), nil)
-	start(t, c.Run)
+	}, kafkatest.Discard(), nil)
+	kafkatest.Start(t, c.Run)
 	// Wait until nothing more is fetched: twice the same, with a pause in which 100 MB would come.
 	last := uint64(0)
-	eventually(t, patience, "the consumer is full", func() bool {
+	kafkatest.Eventually(t, kafkatest.Patience, "the consumer is full", func() bool {
 		time.Sleep(time.Second)
 		now := heap()
 		full := now > before+length && now < last+length
@@ -183,8 +185,8 @@ func heap() uint64 {
 
 func TestAbortedTransaction(t *testing.T) {
 	t.Parallel()
-	cfg := groupConfig(newTopic(t, brokers(t), 1))
-	config := saramaConfig()
+	cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 1))
+	config := kafkatest.SaramaConfig()
 	config.Producer.Transaction.ID = cfg.Topic
 	config.Producer.Idempotent = true
 	config.Producer.RequiredAcks = sarama.WaitForAll
@@ -210,7 +212,7 @@ func TestAbortedTransaction(t *testing.T) {
 		}
 	}
 	j := newJournal(t)
-	start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+	kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 	j.waitFor(t, 1)
 	if got := strings.Join(j.values, " "); got != "committed" {
 		t.Errorf("handled %q, want what was committed", got)

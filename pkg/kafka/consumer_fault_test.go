@@ -15,11 +15,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 // watchCommits checks, until the test's end, that no offset is committed before all below it are handled.
 func watchCommits(t testing.TB, j *journal, committed func() map[int32]int64) (stop func()) {
-	return start(t, func(ctx context.Context) error {
+	return kafkatest.Start(t, func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			for id, next := range committed() {
 				j.mu.Lock()
@@ -40,8 +42,8 @@ func watchCommits(t testing.TB, j *journal, committed func() map[int32]int64) (s
 // Kafka goes away when the group is joined, and before the session has looked at its topic.
 func TestConsumerWhoseSessionDoesNotBegin(t *testing.T) {
 	t.Parallel()
-	cluster := fake(t)
-	cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+	cluster := kafkatest.Fake(t)
+	cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 	produce(t, cfg.Config, 10)
 	var joined, away atomic.Bool
 	cluster.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -56,7 +58,7 @@ func TestConsumerWhoseSessionDoesNotBegin(t *testing.T) {
 		return nil, nil, false
 	})
 	j := newJournal(t)
-	start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+	kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 	j.waitFor(t, 10)
 	if !away.Load() {
 		t.Error("Kafka was not away")
@@ -67,12 +69,12 @@ func TestConsumerRebalance(t *testing.T) {
 	t.Parallel()
 	t.Run("members come and go: every record is handled, few twice, and none is committed before", func(t *testing.T) {
 		t.Parallel()
-		cfg := groupConfig(newTopic(t, brokers(t), 6))
+		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 6))
 		j := newJournal(t)
 		stopWatching := watchCommits(t, j, func() map[int32]int64 { return committed(t, cfg) })
-		p := kafka.NewProducer(cfg.Config, discard(), nil)
-		start(t, p.Run)
-		l := newLedger(cfg.Topic, 100)
+		p := producer.New(cfg.Config, kafkatest.Discard(), nil)
+		kafkatest.Start(t, p.Run)
+		l := kafkatest.NewLedger(cfg.Topic, 100)
 		var outages atomic.Int64
 		handle := func(ctx context.Context, batch []kafka.Record) error {
 			if rand.IntN(20) == 0 {
@@ -86,15 +88,15 @@ func TestConsumerRebalance(t *testing.T) {
 			}
 			return j.handle(ctx, batch)
 		}
-		flowing := start(t, func(ctx context.Context) error {
+		flowing := kafkatest.Start(t, func(ctx context.Context) error {
 			for ctx.Err() == nil {
-				l.flow(t, p, 10*time.Millisecond)
+				l.Flow(t, p, 10*time.Millisecond)
 			}
 			return nil
 		})
 		var members []func()
 		for i := range 10 {
-			members = append(members, start(t, kafka.NewConsumer(cfg, handle, logger(t), nil).Run))
+			members = append(members, kafkatest.Start(t, kafka.NewConsumer(cfg, handle, kafkatest.Logger(t), nil).Run))
 			if len(members) > 3 {
 				members[0]()
 				members = members[1:]
@@ -102,15 +104,15 @@ func TestConsumerRebalance(t *testing.T) {
 			time.Sleep(time.Duration(200+100*i) * time.Millisecond)
 		}
 		flowing()
-		l.left.Wait()
-		j.waitFor(t, l.acknowledged())
+		l.Wait()
+		j.waitFor(t, l.Acknowledged())
 		for _, stop := range members {
 			stop()
 		}
 		stopWatching()
 		n, again := j.distinct()
-		if n != l.acknowledged() {
-			t.Errorf("%d records are handled, want %d", n, l.acknowledged())
+		if n != l.Acknowledged() {
+			t.Errorf("%d records are handled, want %d", n, l.Acknowledged())
 		}
 		if got := sum(committed(t, cfg)); int(got) != n {
 			t.Errorf("%d records are committed, want %d", got, n)
@@ -123,8 +125,8 @@ func TestConsumerRebalance(t *testing.T) {
 
 	t.Run("a store that is away for longer than the session lasts keeps the member in its group", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 2))
+		cluster := kafkatest.Fake(t)
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 2))
 		produce(t, cfg.Config, 5000)
 		j := newJournal(t)
 		began := time.Now()
@@ -133,9 +135,9 @@ func TestConsumerRebalance(t *testing.T) {
 				return errors.New("the store is away")
 			}
 			return j.handle(ctx, batch)
-		}, logger(t), nil)
-		start(t, c.Run)
-		eventually(t, patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
+		}, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, c.Run)
+		kafkatest.Eventually(t, kafkatest.Patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
 		before := cluster.GroupInfo(cfg.Group)
 		j.waitFor(t, 5000)
 		after := cluster.GroupInfo(cfg.Group)
@@ -146,15 +148,15 @@ func TestConsumerRebalance(t *testing.T) {
 
 	t.Run("a member that waits for its store lets a partition go when another member joins", func(t *testing.T) {
 		t.Parallel()
-		cfg := groupConfig(newTopic(t, brokers(t), 4))
+		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 4))
 		produce(t, cfg.Config, 5000)
 		stuck := kafka.NewConsumer(cfg, func(context.Context, []kafka.Record) error {
 			return errors.New("the store is away")
-		}, logger(t), nil)
-		start(t, stuck.Run)
-		eventually(t, patience, "the first has joined", func() bool { return stuck.Check(t.Context()) == nil })
+		}, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, stuck.Run)
+		kafkatest.Eventually(t, kafkatest.Patience, "the first has joined", func() bool { return stuck.Check(t.Context()) == nil })
 		j := newJournal(t)
-		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 		j.waitFor(t, 2000) // about half is the second's
 	})
 }
@@ -163,51 +165,51 @@ func TestConsumerOutages(t *testing.T) {
 	t.Parallel()
 	t.Run("Kafka may start later, and Check says what is waited for", func(t *testing.T) {
 		t.Parallel()
-		address, open := reserve(t)
+		address, open := kafkatest.Reserve(t)
 		cfg := groupConfig(kafka.Config{Brokers: []string{address}, Topic: "later"})
 		j := newJournal(t)
-		c := kafka.NewConsumer(cfg, j.handle, logger(t), nil)
-		start(t, c.Run)
-		eventually(t, patience, "Check names the address", func() bool {
+		c := kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, c.Run)
+		kafkatest.Eventually(t, kafkatest.Patience, "Check names the address", func() bool {
 			err := c.Check(t.Context())
 			return err != nil && strings.Contains(err.Error(), address) && strings.Contains(err.Error(), "refused")
 		})
-		fake(t, kfake.ListenFn(open))
-		wantMissing(t, c.Check, cfg.Topic)
+		kafkatest.Fake(t, kfake.ListenFn(open))
+		kafkatest.WantMissing(t, c.Check, cfg.Topic)
 		produce(t, cfg.Config, 100)
 		j.waitFor(t, 100)
-		eventually(t, patience, "Check is nil", func() bool { return c.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Patience, "Check is nil", func() bool { return c.Check(t.Context()) == nil })
 	})
 
 	t.Run("a Kafka that hangs is noticed within 5 s, and consumption goes on within 10 s of its return", func(t *testing.T) {
 		t.Parallel()
-		var way proxy
-		cluster := fake(t, behind(t, &way))
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 3))
+		var way kafkatest.Proxy
+		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 3))
 		j := newJournal(t)
-		c := kafka.NewConsumer(cfg, j.handle, logger(t), nil)
-		start(t, c.Run)
+		c := kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, c.Run)
 		produce(t, cfg.Config, 100)
 		j.waitFor(t, 100)
-		way.pause()
-		eventually(t, 5*time.Second, "Check fails", func() bool { return c.Check(t.Context()) != nil })
+		way.Pause()
+		kafkatest.Eventually(t, 5*time.Second, "Check fails", func() bool { return c.Check(t.Context()) != nil })
 		t.Log(c.Check(t.Context()))
 		time.Sleep(15 * time.Second) // the session is over for the broker, and every timeout has struck
-		way.resume()
+		way.Resume()
 		produce(t, cfg.Config, 100)
 		back := time.Now()
 		j.waitFor(t, 200)
 		if d := time.Since(back); d > 10*time.Second {
 			t.Errorf("it took %v to go on", d)
 		}
-		eventually(t, patience, "Check is well", func() bool { return c.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Patience, "Check is well", func() bool { return c.Check(t.Context()) == nil })
 	})
 
 	t.Run("cut connections lose nothing", func(t *testing.T) {
 		t.Parallel()
-		var way proxy
-		cluster := fake(t, behind(t, &way))
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 3))
+		var way kafkatest.Proxy
+		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 3))
 		j := newJournal(t)
 		watchCommits(t, j, func() map[int32]int64 { // not through the proxy
 			offsets := map[int32]int64{}
@@ -218,29 +220,29 @@ func TestConsumerOutages(t *testing.T) {
 			}
 			return offsets
 		})
-		c := kafka.NewConsumer(cfg, j.handle, logger(t), nil)
-		start(t, c.Run)
-		p := kafka.NewProducer(cfg.Config, discard(), nil)
-		start(t, p.Run)
-		l := newLedger(cfg.Topic, 10)
+		c := kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, c.Run)
+		p := producer.New(cfg.Config, kafkatest.Discard(), nil)
+		kafkatest.Start(t, p.Run)
+		l := kafkatest.NewLedger(cfg.Topic, 10)
 		for range 5 {
-			l.flow(t, p, 500*time.Millisecond)
-			way.cut()
+			l.Flow(t, p, 500*time.Millisecond)
+			way.Cut()
 		}
-		l.left.Wait()
-		j.waitFor(t, l.acknowledged())
+		l.Wait()
+		j.waitFor(t, l.Acknowledged())
 	})
 
 	t.Run("the end comes also when Kafka is away", func(t *testing.T) {
 		t.Parallel()
-		var way proxy
-		cluster := fake(t, behind(t, &way))
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 3))
+		var way kafkatest.Proxy
+		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 3))
 		produce(t, cfg.Config, 100)
 		j := newJournal(t)
-		stop := start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		stop := kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 		j.waitFor(t, 100)
-		way.pause()
+		way.Pause()
 		began := time.Now()
 		stop()
 		if d := time.Since(began); d > 6*time.Second {
@@ -250,11 +252,11 @@ func TestConsumerOutages(t *testing.T) {
 
 	t.Run("records that were deleted unread are reported, and the rest is handled", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+		cluster := kafkatest.Fake(t)
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 		produce(t, cfg.Config, 100)
 		j := newJournal(t)
-		stop := start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		stop := kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 		j.waitFor(t, 100)
 		stop()
 		produce(t, cfg.Config, 200)
@@ -262,52 +264,52 @@ func TestConsumerOutages(t *testing.T) {
 			t.Fatal(err)
 		}
 		metrics := prometheus.NewRegistry()
-		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), metrics).Run)
+		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), metrics).Run)
 		j.waitFor(t, 250)
-		if n := metric(t, metrics, "telltale_kafka_consumer_deleted_records_total"); n != 50 {
+		if n := kafkatest.Metric(t, metrics, "telltale_kafka_consumer_deleted_records_total"); n != 50 {
 			t.Errorf("%v records are reported as deleted, want 50", n)
 		}
 	})
 
 	t.Run("records deleted while it consumes are reported too", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+		cluster := kafkatest.Fake(t)
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 		cfg.MaxBatch = 1
 		produce(t, cfg.Config, 10)
 		j := newJournal(t)
 		metrics := prometheus.NewRegistry()
 		inHand, resume := make(chan struct{}), make(chan struct{})
 		begin := sync.OnceFunc(func() { close(inHand) })
-		start(t, kafka.NewConsumer(cfg, func(ctx context.Context, batch []kafka.Record) error {
+		kafkatest.Start(t, kafka.NewConsumer(cfg, func(ctx context.Context, batch []kafka.Record) error {
 			begin()
 			<-resume
 			return j.handle(ctx, batch)
-		}, logger(t), metrics).Run)
+		}, kafkatest.Logger(t), metrics).Run)
 		<-inHand
 		produce(t, cfg.Config, 20_000) // more than is fetched while the first batch is in hand
 		if err := cluster.DeleteRecords(cfg.Topic, 0, 20_000); err != nil {
 			t.Fatal(err)
 		}
 		close(resume)
-		eventually(t, patience, "the last record is handled", func() bool {
+		kafkatest.Eventually(t, kafkatest.Patience, "the last record is handled", func() bool {
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			return j.handled[0][20_009] > 0
 		})
 		n, _ := j.distinct()
-		if lost := metric(t, metrics, "telltale_kafka_consumer_deleted_records_total"); int(lost) != 20_010-n {
+		if lost := kafkatest.Metric(t, metrics, "telltale_kafka_consumer_deleted_records_total"); int(lost) != 20_010-n {
 			t.Errorf("%v records are reported as deleted, want %d", lost, 20_010-n)
 		}
 	})
 
 	t.Run("a log that became shorter is read from its start, and counted on from there", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+		cluster := kafkatest.Fake(t)
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 		produce(t, cfg.Config, 100)
-		stop := start(t, kafka.NewConsumer(cfg, newJournal(t).handle, logger(t), nil).Run)
-		eventually(t, patience, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
+		stop := kafkatest.Start(t, kafka.NewConsumer(cfg, newJournal(t).handle, kafkatest.Logger(t), nil).Run)
+		kafkatest.Eventually(t, kafkatest.Patience, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
 		stop()
 		commits := cluster.GroupInfo(cfg.Group).Commits[cfg.Topic][0].Offset
 		if err := cluster.DeleteTopic(cfg.Topic); err != nil {
@@ -320,23 +322,23 @@ func TestConsumerOutages(t *testing.T) {
 		produce(t, cfg.Config, 30)
 		j := newJournal(t)
 		metrics := prometheus.NewRegistry()
-		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), metrics).Run)
+		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), metrics).Run)
 		j.waitFor(t, 30)
-		eventually(t, patience, "30 records are committed", func() bool { return sum(committed(t, cfg)) == 30 })
-		if n := metric(t, metrics, "telltale_kafka_consumer_rewinds_total"); n != 1 {
+		kafkatest.Eventually(t, kafkatest.Patience, "30 records are committed", func() bool { return sum(committed(t, cfg)) == 30 })
+		if n := kafkatest.Metric(t, metrics, "telltale_kafka_consumer_rewinds_total"); n != 1 {
 			t.Errorf("%v rewinds, want 1", n)
 		}
 	})
 
 	t.Run("partitions that are added are consumed", func(t *testing.T) {
 		t.Parallel()
-		brokers := brokers(t)
-		cfg := groupConfig(newTopic(t, brokers, 2))
+		brokers := kafkatest.Brokers(t)
+		cfg := groupConfig(kafkatest.NewTopic(t, brokers, 2))
 		produce(t, cfg.Config, 10)
 		j := newJournal(t)
-		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 		j.waitFor(t, 10)
-		addPartitions(t, brokers, cfg.Topic, 6)
+		kafkatest.AddPartitions(t, brokers, cfg.Topic, 6)
 		produce(t, cfg.Config, 300)
 		j.waitFor(t, 310)
 	})

@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 // journal is what the handlers of a group, in any number of members, have resolved.
@@ -65,7 +67,7 @@ func (j *journal) distinct() (records, again int) {
 
 func (j *journal) waitFor(t testing.TB, records int) {
 	t.Helper()
-	eventually(t, patience, fmt.Sprintf("%d records are handled", records), func() bool {
+	kafkatest.Eventually(t, kafkatest.Patience, fmt.Sprintf("%d records are handled", records), func() bool {
 		n, _ := j.distinct()
 		return n >= records
 	})
@@ -78,8 +80,8 @@ func groupConfig(cfg kafka.Config) kafka.GroupConfig {
 // produce sends n numbered records, each under a key of its own.
 func produce(t testing.TB, cfg kafka.Config, n int) {
 	t.Helper()
-	p := kafka.NewProducer(cfg, discard(), nil)
-	stop := start(t, p.Run)
+	p := producer.New(cfg, kafkatest.Discard(), nil)
+	stop := kafkatest.Start(t, p.Run)
 	defer stop()
 	var records []kafka.Record
 	for i := range n {
@@ -88,7 +90,7 @@ func produce(t testing.TB, cfg kafka.Config, n int) {
 			Headers: []kafka.Header{{Key: "content-type", Value: []byte("a/b")}, {Key: "i", Value: fmt.Append(nil, i)}},
 		})
 	}
-	if err := p.Send(t.Context(), records...); err != nil {
+	if err := kafkatest.Send(t.Context(), p, records...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -96,13 +98,13 @@ func produce(t testing.TB, cfg kafka.Config, n int) {
 // committed returns the group's offset of each partition, -1 where there is none.
 func committed(t testing.TB, cfg kafka.GroupConfig) map[int32]int64 {
 	t.Helper()
-	admin, err := sarama.NewClusterAdmin(cfg.Brokers, saramaConfig())
+	admin, err := sarama.NewClusterAdmin(cfg.Brokers, kafkatest.SaramaConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = admin.Close() }()
 	var response *sarama.OffsetFetchResponse
-	eventually(t, patience, "the coordinator has loaded the group's offsets", func() bool {
+	kafkatest.Eventually(t, kafkatest.Patience, "the coordinator has loaded the group's offsets", func() bool {
 		response, err = admin.ListConsumerGroupOffsets(cfg.Group, nil)
 		return !errors.Is(err, sarama.ErrOffsetsLoadInProgress)
 	})
@@ -127,7 +129,7 @@ func commit(t testing.TB, cfg kafka.GroupConfig, partition int32, offset int64) 
 
 func commitMarked(t testing.TB, cfg kafka.GroupConfig, partition int32, offset int64, metadata string) {
 	t.Helper()
-	client, err := sarama.NewClient(cfg.Brokers, saramaConfig())
+	client, err := sarama.NewClient(cfg.Brokers, kafkatest.SaramaConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +161,7 @@ func TestConsumer(t *testing.T) {
 	t.Parallel()
 	t.Run("every record is handled as it was produced, in batches of one partition", func(t *testing.T) {
 		t.Parallel()
-		cfg := groupConfig(newTopic(t, brokers(t), 3))
+		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 3))
 		produce(t, cfg.Config, 1000)
 		var mu sync.Mutex
 		got := map[string]kafka.Record{}
@@ -173,8 +175,8 @@ func TestConsumer(t *testing.T) {
 				got[string(r.Value)] = r
 			}
 			return j.handle(ctx, batch)
-		}, logger(t), nil)
-		stop := start(t, c.Run)
+		}, kafkatest.Logger(t), nil)
+		stop := kafkatest.Start(t, c.Run)
 		j.waitFor(t, 1000)
 		stop()
 		if _, again := j.distinct(); again > 0 {
@@ -192,7 +194,7 @@ func TestConsumer(t *testing.T) {
 			value := fmt.Append(nil, i)
 			want := kafka.Record{
 				Topic: cfg.Topic, Key: value, Value: value,
-				Timestamp: kept(time.UnixMilli(1_700_000_000_000).UTC(), got[string(value)].Timestamp),
+				Timestamp: kafkatest.Kept(time.UnixMilli(1_700_000_000_000).UTC(), got[string(value)].Timestamp),
 				Headers:   []kafka.Header{{Key: "content-type", Value: []byte("a/b")}, {Key: "i", Value: value}},
 			}
 			if diff := cmp.Diff(want, got[string(value)], cmpopts.IgnoreFields(kafka.Record{}, "Partition", "Offset")); diff != "" {
@@ -203,17 +205,17 @@ func TestConsumer(t *testing.T) {
 
 	t.Run("what was resolved is not handled again by the next member", func(t *testing.T) {
 		t.Parallel()
-		cfg := groupConfig(newTopic(t, brokers(t), 3))
+		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 3))
 		produce(t, cfg.Config, 500)
 		j := newJournal(t)
-		stop := start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		stop := kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 		j.waitFor(t, 500)
 		stop()
 		if n := sum(committed(t, cfg)); n != 500 {
 			t.Errorf("offsets of %d records were committed, want 500", n)
 		}
 		produce(t, cfg.Config, 100)
-		start(t, kafka.NewConsumer(cfg, j.handle, logger(t), nil).Run)
+		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 		j.waitFor(t, 600)
 		if _, again := j.distinct(); again > 0 {
 			t.Errorf("%d records were handled more than once", again)
@@ -222,15 +224,15 @@ func TestConsumer(t *testing.T) {
 
 	t.Run("offsets are committed while it runs", func(t *testing.T) {
 		t.Parallel()
-		cfg := groupConfig(newTopic(t, brokers(t), 3))
+		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 3))
 		produce(t, cfg.Config, 500)
-		start(t, kafka.NewConsumer(cfg, newJournal(t).handle, logger(t), nil).Run)
-		eventually(t, patience, "all offsets are committed", func() bool { return sum(committed(t, cfg)) == 500 })
+		kafkatest.Start(t, kafka.NewConsumer(cfg, newJournal(t).handle, kafkatest.Logger(t), nil).Run)
+		kafkatest.Eventually(t, kafkatest.Patience, "all offsets are committed", func() bool { return sum(committed(t, cfg)) == 500 })
 	})
 
 	t.Run("a batch that fails comes again, unchanged, until it is handled; other partitions go on", func(t *testing.T) {
 		t.Parallel()
-		cfg := groupConfig(newTopic(t, brokers(t), 3))
+		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 3))
 		produce(t, cfg.Config, 900)
 		j := newJournal(t)
 		var mu sync.Mutex
@@ -245,29 +247,29 @@ func TestConsumer(t *testing.T) {
 				return errors.New("the store is away")
 			}
 			return j.handle(ctx, batch)
-		}, logger(t), metrics)
-		start(t, c.Run)
-		eventually(t, patience, "the other partitions are done, and one batch failed 4 times", func() bool {
+		}, kafkatest.Logger(t), metrics)
+		kafkatest.Start(t, c.Run)
+		kafkatest.Eventually(t, kafkatest.Patience, "the other partitions are done, and one batch failed 4 times", func() bool {
 			n, _ := j.distinct()
 			mu.Lock()
 			defer mu.Unlock()
 			return n > 500 && len(firsts) >= 8
 		})
 		others, _ := j.distinct()
-		if n := metric(t, metrics, "telltale_kafka_consumer_lag_records"); int(n) != 900-others {
+		if n := kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_records"); int(n) != 900-others {
 			t.Errorf("lag is %v records, want %d", n, 900-others)
 		}
 		oldest := 1e6 // the records are of 2023
-		if isReal() {
+		if kafkatest.IsReal() {
 			oldest = 0
 		}
-		if n := metric(t, metrics, "telltale_kafka_consumer_lag_seconds"); n <= oldest {
+		if n := kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_seconds"); n <= oldest {
 			t.Errorf("lag is %v s", n)
 		}
 		produce(t, cfg.Config, 900)
-		eventually(t, patience, "the lag shows what was not even fetched", func() bool {
+		kafkatest.Eventually(t, kafkatest.Patience, "the lag shows what was not even fetched", func() bool {
 			n, _ := j.distinct()
-			return int(metric(t, metrics, "telltale_kafka_consumer_lag_records")) == 1800-n
+			return int(kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_records")) == 1800-n
 		})
 		if n := committed(t, cfg)[1]; n > 0 {
 			t.Errorf("offset %d of the partition whose batch fails was committed", n)
@@ -276,8 +278,8 @@ func TestConsumer(t *testing.T) {
 		fail = false
 		mu.Unlock()
 		j.waitFor(t, 1800)
-		eventually(t, patience, "there is no lag", func() bool {
-			return metric(t, metrics, "telltale_kafka_consumer_lag_records") == 0
+		kafkatest.Eventually(t, kafkatest.Patience, "there is no lag", func() bool {
+			return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_records") == 0
 		})
 		for i := 2; i < len(firsts); i++ {
 			if firsts[i] != firsts[i-2] {
@@ -288,7 +290,7 @@ func TestConsumer(t *testing.T) {
 
 	t.Run("at the end a running handler finishes, and its batch is committed", func(t *testing.T) {
 		t.Parallel()
-		cfg := groupConfig(newTopic(t, brokers(t), 3))
+		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 3))
 		produce(t, cfg.Config, 300)
 		running, finish := make(chan struct{}), make(chan struct{})
 		var once sync.Once
@@ -301,7 +303,7 @@ func TestConsumer(t *testing.T) {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-		}, logger(t), nil)
+		}, kafkatest.Logger(t), nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- c.Run(ctx) }()
@@ -322,15 +324,15 @@ func TestConsumer(t *testing.T) {
 
 	t.Run("a handler that does not finish is told to, is not committed, and ends with the rest within 5 s", func(t *testing.T) {
 		t.Parallel()
-		cfg := groupConfig(newTopic(t, brokers(t), 1))
+		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 1))
 		produce(t, cfg.Config, 10)
 		running := make(chan struct{})
 		c := kafka.NewConsumer(cfg, func(ctx context.Context, _ []kafka.Record) error {
 			close(running)
 			<-ctx.Done()
 			return ctx.Err()
-		}, logger(t), nil)
-		stop := start(t, c.Run)
+		}, kafkatest.Logger(t), nil)
+		stop := kafkatest.Start(t, c.Run)
 		<-running
 		began := time.Now()
 		stop()

@@ -12,13 +12,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 )
 
 func TestLag(t *testing.T) {
 	t.Run("a batch that fails is in flight, and is released when its partition is let go", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+		cluster := kafkatest.Fake(t)
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 		var released atomic.Int64
 		cfg.Released = func(batch []kafka.Record) { released.Add(int64(len(batch))) }
 		failed := make(chan struct{}, 1)
@@ -32,15 +33,15 @@ func TestLag(t *testing.T) {
 			default:
 			}
 			return errors.New("away")
-		}, logger(t), metrics)
+		}, kafkatest.Logger(t), metrics)
 		produce(t, cfg.Config, 1)
-		stop := start(t, c.Run)
-		eventually(t, patience, "the first record is resolved", func() bool {
-			return metric(t, metrics, "telltale_kafka_consumer_records_total") == 1
+		stop := kafkatest.Start(t, c.Run)
+		kafkatest.Eventually(t, kafkatest.Patience, "the first record is resolved", func() bool {
+			return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_records_total") == 1
 		})
 		send(t, cfg.Config, kafka.Record{Topic: cfg.Topic, Value: []byte("poison")})
 		<-failed
-		if n := metric(t, metrics, "telltale_kafka_consumer_in_flight_records"); n != 1 {
+		if n := kafkatest.Metric(t, metrics, "telltale_kafka_consumer_in_flight_records"); n != 1 {
 			t.Errorf("%v records are in flight, want 1", n)
 		}
 		if state := c.State(); !strings.Contains(state, "1 records behind") || !strings.Contains(state, "1 being handled") {
@@ -54,8 +55,8 @@ func TestLag(t *testing.T) {
 
 	t.Run("records that the broker does not hand out get old, too", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t, kfake.SleepOutOfOrder())
-		cfg := groupConfig(newTopic(t, cluster.ListenAddrs(), 1))
+		cluster := kafkatest.Fake(t, kfake.SleepOutOfOrder())
+		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 		hang := make(chan struct{})
 		cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
 			cluster.KeepControl()
@@ -64,18 +65,18 @@ func TestLag(t *testing.T) {
 		})
 		metrics := prometheus.NewRegistry()
 		j := newJournal(t)
-		c := kafka.NewConsumer(cfg, j.handle, logger(t), metrics)
-		start(t, c.Run)
-		eventually(t, patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
+		c := kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), metrics)
+		kafkatest.Start(t, c.Run)
+		kafkatest.Eventually(t, kafkatest.Patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
 		produce(t, cfg.Config, 10)
-		eventually(t, patience, "10 records are a second old", func() bool {
-			return metric(t, metrics, "telltale_kafka_consumer_lag_seconds") > 1 &&
-				metric(t, metrics, "telltale_kafka_consumer_lag_records") == 10
+		kafkatest.Eventually(t, kafkatest.Patience, "10 records are a second old", func() bool {
+			return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_seconds") > 1 &&
+				kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_records") == 10
 		})
 		close(hang)
 		j.waitFor(t, 10)
-		eventually(t, patience, "there is no lag", func() bool {
-			return metric(t, metrics, "telltale_kafka_consumer_lag_seconds") == 0
+		kafkatest.Eventually(t, kafkatest.Patience, "there is no lag", func() bool {
+			return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_seconds") == 0
 		})
 	})
 }

@@ -24,26 +24,24 @@ type RangeReader struct {
 }
 
 const (
-	// late is how much later than its timestamp says a record may have come to Kafka, to be found
+	// maxDelay is how much later than its timestamp says a record may have come to Kafka, to be found
 	// before To: an outage keeps records waiting in the bridge. Without a To all are found.
-	late = time.Hour
-	// stall is how long Kafka may send nothing of what is there.
-	stall = 30 * time.Second
+	maxDelay = time.Hour
+	// stallTimeout is how long Kafka may send nothing of what is there.
+	stallTimeout = 30 * time.Second
 )
 
 // Run reads what is there when it is called, the partitions at the same time, and returns nil when all of it
 // was handled. It returns ctx's error when that ends first, and an error when Kafka is away for long or has
 // deleted what was still to be read. Call it once.
 func (r *RangeReader) Run(ctx context.Context) error {
-	d := newDialer(r.Config)
-	defer d.closeAll()
-	defer context.AfterFunc(ctx, d.closeAll)()
-	client, err := sarama.NewClient(r.Brokers, groupConfig(GroupConfig{Config: r.Config}, d))
+	client, err := newClient(r.Config, groupConfig(GroupConfig{Config: r.Config}))
 	if err != nil {
-		return fmt.Errorf("configure client: %w", err)
+		return err
 	}
 	defer func() { _ = client.Close() }()
-	spans, err := r.spans(client)
+	defer context.AfterFunc(ctx, client.Disconnect)()
+	ranges, err := r.ranges(client)
 	if err != nil {
 		return fmt.Errorf("find the records of that time: %w", err)
 	}
@@ -52,7 +50,7 @@ func (r *RangeReader) Run(ctx context.Context) error {
 		return fmt.Errorf("configure consumer: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, s := range spans {
+	for _, s := range ranges {
 		group.Go(func() error { return r.read(ctx, consumer, s) })
 	}
 	return group.Wait()
@@ -61,13 +59,13 @@ func (r *RangeReader) Run(ctx context.Context) error {
 // Progress returns how many records have been read, and how many there are; 0 until that is known.
 func (r *RangeReader) Progress() (done, total int64) { return r.done.Load(), r.total.Load() }
 
-// span is the part of a partition that is to be read.
-type span struct {
+// offsetRange is the part of a partition that is to be read.
+type offsetRange struct {
 	partition  int32
 	start, end int64 // offsets; end is the first one behind
 }
 
-func (r *RangeReader) spans(client sarama.Client) (spans []span, err error) {
+func (r *RangeReader) ranges(client sarama.Client) (ranges []offsetRange, err error) {
 	if err := client.RefreshMetadata(r.Topic); err != nil {
 		return nil, fmt.Errorf("topic %q: %w", r.Topic, err)
 	}
@@ -76,7 +74,7 @@ func (r *RangeReader) spans(client sarama.Client) (spans []span, err error) {
 		return nil, fmt.Errorf("topic %q: %w", r.Topic, err)
 	}
 	for _, id := range ids {
-		s := span{partition: id}
+		s := offsetRange{partition: id}
 		if s.end, err = client.GetOffset(r.Topic, id, sarama.OffsetNewest); err != nil {
 			return nil, fmt.Errorf("end of partition %d: %w", id, err)
 		}
@@ -84,7 +82,7 @@ func (r *RangeReader) spans(client sarama.Client) (spans []span, err error) {
 			return nil, fmt.Errorf("start in partition %d: %w", id, err)
 		}
 		if !r.To.IsZero() {
-			behind, err := client.GetOffset(r.Topic, id, max(r.To.Add(late).UnixMilli(), 0))
+			behind, err := client.GetOffset(r.Topic, id, max(r.To.Add(maxDelay).UnixMilli(), 0))
 			if err != nil {
 				return nil, fmt.Errorf("end in partition %d: %w", id, err)
 			}
@@ -93,31 +91,31 @@ func (r *RangeReader) spans(client sarama.Client) (spans []span, err error) {
 			}
 		}
 		if s.start >= 0 && s.start < s.end {
-			spans = append(spans, s)
+			ranges = append(ranges, s)
 			r.total.Add(s.end - s.start)
 		}
 	}
-	return spans, nil
+	return ranges, nil
 }
 
 // read hands the records of s to Handle.
-func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s span) error {
+func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s offsetRange) error {
 	from, err := consumer.ConsumePartition(r.Topic, s.partition, s.start)
 	if err != nil {
 		return fmt.Errorf("read partition %d: %w", s.partition, err)
 	}
 	defer func() { _ = from.Close() }()
 	var batch recordBatch
-	silent := time.NewTimer(stall)
-	defer silent.Stop()
-	trouble := errNoAnswer
+	stalled := time.NewTimer(stallTimeout)
+	defer stalled.Stop()
+	failure := errNoResponse
 	for next := s.start; next < s.end; {
 		select {
 		case m, more := <-from.Messages():
 			if !more {
-				return fmt.Errorf("read partition %d at offset %d of %d: %w", s.partition, next, s.end, trouble)
+				return fmt.Errorf("read partition %d at offset %d of %d: %w", s.partition, next, s.end, failure)
 			}
-			silent.Reset(stall)
+			stalled.Reset(stallTimeout)
 			r.done.Add(min(m.Offset+1, s.end) - next)
 			next = m.Offset + 1
 			if m.Offset < s.end && r.selects(m) {
@@ -127,11 +125,11 @@ func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s span
 			if err == nil {
 				continue // they have ended, and with them the messages
 			}
-			trouble = err
+			failure = err
 			r.Log.Warn("reading again failed, trying again", "partition", s.partition, "offset", next, "err", err)
 			continue
-		case <-silent.C:
-			return fmt.Errorf("read partition %d at offset %d of %d: nothing for %v: %w", s.partition, next, s.end, stall, trouble)
+		case <-stalled.C:
+			return fmt.Errorf("read partition %d at offset %d of %d: nothing for %v: %w", s.partition, next, s.end, stallTimeout, failure)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -143,7 +141,7 @@ func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s span
 			}
 			from.Resume()
 			batch.reset()
-			silent.Reset(stall)
+			stalled.Reset(stallTimeout)
 		}
 	}
 	return nil

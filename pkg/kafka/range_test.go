@@ -11,11 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 func TestRangeReader(t *testing.T) {
-	servers := brokers(t)
-	cfg := newTopic(t, servers, 3)
+	servers := kafkatest.Brokers(t)
+	cfg := kafkatest.NewTopic(t, servers, 3)
 	keys := []string{"a", "b", "c", "d", "e"}
 	const each = 20 // records of a key in a period
 	var begin [5]time.Time
@@ -52,7 +54,7 @@ func TestRangeReader(t *testing.T) {
 			got := map[int32][]int64{}
 			n := 0
 			r := &kafka.RangeReader{
-				Config: cfg, From: tt.from, To: tt.to, MaxBatch: 7, Log: logger(t),
+				Config: cfg, From: tt.from, To: tt.to, MaxBatch: 7, Log: kafkatest.Logger(t),
 				Handle: func(_ context.Context, batch []kafka.Record) error {
 					mu.Lock()
 					defer mu.Unlock()
@@ -83,12 +85,12 @@ func TestRangeReader(t *testing.T) {
 
 	t.Run("long records make short batches", func(t *testing.T) {
 		const n, size = 8, 400_000
-		long := newTopic(t, servers, 1)
+		long := kafkatest.NewTopic(t, servers, 1)
 		for range n {
 			send(t, long, kafka.Record{Topic: long.Topic, Value: make([]byte, size), Timestamp: start})
 		}
 		got := 0
-		r := &kafka.RangeReader{Config: long, From: start, MaxBatch: 100, Log: logger(t),
+		r := &kafka.RangeReader{Config: long, From: start, MaxBatch: 100, Log: kafkatest.Logger(t),
 			Handle: func(_ context.Context, batch []kafka.Record) error {
 				if len(batch)*size > 1<<20+size {
 					t.Errorf("a batch of %d", len(batch))
@@ -103,7 +105,7 @@ func TestRangeReader(t *testing.T) {
 
 	t.Run("an error of the handler ends it", func(t *testing.T) {
 		broken := errors.New("broken")
-		r := &kafka.RangeReader{Config: cfg, From: start, MaxBatch: 10, Log: logger(t),
+		r := &kafka.RangeReader{Config: cfg, From: start, MaxBatch: 10, Log: kafkatest.Logger(t),
 			Handle: func(context.Context, []kafka.Record) error { return broken }}
 		if err := r.Run(t.Context()); !errors.Is(err, broken) {
 			t.Errorf("got %v, want %v", err, broken)
@@ -112,7 +114,7 @@ func TestRangeReader(t *testing.T) {
 
 	t.Run("it ends with its context", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		r := &kafka.RangeReader{Config: cfg, From: start, MaxBatch: 10, Log: logger(t),
+		r := &kafka.RangeReader{Config: cfg, From: start, MaxBatch: 10, Log: kafkatest.Logger(t),
 			Handle: func(context.Context, []kafka.Record) error { cancel(); return nil }}
 		if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want %v", err, context.Canceled)
@@ -123,10 +125,10 @@ func TestRangeReader(t *testing.T) {
 // send puts records on Kafka.
 func send(t testing.TB, cfg kafka.Config, records ...kafka.Record) {
 	t.Helper()
-	p := kafka.NewProducer(cfg, discard(), nil)
-	stop := start(t, p.Run)
+	p := producer.New(cfg, kafkatest.Discard(), nil)
+	stop := kafkatest.Start(t, p.Run)
 	defer stop()
-	if err := p.Send(t.Context(), records...); err != nil {
+	if err := kafkatest.Send(t.Context(), p, records...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -28,12 +28,3 @@ func (r *Record) Header(key string) []byte {
 	}
 	return nil
 }
-
-// size estimates, from above, how many bytes r takes in a batch.
-func (r *Record) size() int {
-	n := 32 + len(r.Key) + len(r.Value)
-	for i := range r.Headers {
-		n += 10 + len(r.Headers[i].Key) + len(r.Headers[i].Value)
-	}
-	return n
-}

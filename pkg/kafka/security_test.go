@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles/tlsfilestest"
 )
@@ -32,7 +34,7 @@ func secured(t *testing.T) ([]string, kafka.Security) {
 	for _, mechanism := range mechanisms {
 		options = append(options, kfake.Superuser(mechanism, "telltale", "hunter2"))
 	}
-	return fake(t, options...).ListenAddrs(), kafka.Security{
+	return kafkatest.Fake(t, options...).ListenAddrs(), kafka.Security{
 		TLS: true, Files: tlsfiles.Files{CA: ca.WriteCA(t, t.TempDir())}, Username: "telltale", Password: "hunter2",
 	}
 }
@@ -46,18 +48,18 @@ func TestSecuredBroker(t *testing.T) {
 			security := security
 			security.Mechanism = mechanism
 			cfg := kafka.Config{Brokers: brokers, Topic: "readings-" + mechanism, Partitions: 2, Security: security}
-			if err := kafka.EnsureTopics(t.Context(), cfg, logger(t)); err != nil {
+			if err := kafka.EnsureTopics(t.Context(), cfg, kafkatest.Logger(t)); err != nil {
 				t.Fatal(err)
 			}
-			p := kafka.NewProducer(cfg, logger(t), prometheus.NewRegistry())
-			start(t, p.Run)
+			p := producer.New(cfg, kafkatest.Logger(t), prometheus.NewRegistry())
+			kafkatest.Start(t, p.Run)
 			j := newJournal(t)
-			c := kafka.NewConsumer(kafka.GroupConfig{Config: cfg, Group: mechanism, MaxBatch: 10}, j.handle, logger(t), prometheus.NewRegistry())
-			start(t, c.Run)
-			if err := p.Send(t.Context(), kafka.Record{Topic: cfg.Topic, Value: []byte("1")}); err != nil {
+			c := kafka.NewConsumer(kafka.GroupConfig{Config: cfg, Group: mechanism, MaxBatch: 10}, j.handle, kafkatest.Logger(t), prometheus.NewRegistry())
+			kafkatest.Start(t, c.Run)
+			if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("1")}); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, 20*time.Second, "the record is handled", func() bool { records, _ := j.distinct(); return records == 1 })
+			kafkatest.Eventually(t, 20*time.Second, "the record is handled", func() bool { records, _ := j.distinct(); return records == 1 })
 		})
 	}
 }
@@ -83,9 +85,9 @@ func TestRefusedBroker(t *testing.T) {
 			tt.change(&security)
 			var log bytes.Buffer
 			cfg := kafka.Config{Brokers: brokers, Topic: "readings", Partitions: 1, Security: security}
-			p := kafka.NewProducer(cfg, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
-			stop := start(t, p.Run)
-			eventually(t, 10*time.Second, "Check names it", func() bool {
+			p := producer.New(cfg, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+			stop := kafkatest.Start(t, p.Run)
+			kafkatest.Eventually(t, 10*time.Second, "Check names it", func() bool {
 				err := p.Check(t.Context())
 				return err != nil && strings.Contains(err.Error(), tt.line)
 			})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/telltale-iot/telltale/pkg/kafka/internal/retry"
 )
 
 // maxMessageBytes is the longest batch that our topics take. A payload may be 1 MiB, and is
@@ -31,38 +33,36 @@ func EnsureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 // waitForTopics is EnsureTopics, and tells failing each time why the topics are not there yet.
 func waitForTopics(ctx context.Context, cfg Config, log *slog.Logger, failing func(error)) error {
-	var away outage
-	patience := newBackoff(100*time.Millisecond, 2*time.Second)
+	var failures retry.Log
+	backoff := retry.NewBackoff(100*time.Millisecond, 2*time.Second)
 	for {
 		err := ensureTopics(ctx, cfg, log)
 		switch {
 		case err == nil:
-			away.over(log, "kafka is there")
+			failures.Recovered(log, "kafka is there")
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case refusesForGood(err):
+		case isPermanent(err):
 			return err
 		}
 		failing(err)
-		away.failed(log, "waiting for kafka to have its topics", err)
+		failures.Failed(log, "waiting for kafka to have its topics", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(patience.NextBackOff()):
+		case <-time.After(backoff.NextBackOff()):
 		}
 	}
 }
 
 func ensureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
-	d := newDialer(cfg)
-	defer d.closeAll()
-	defer context.AfterFunc(ctx, d.closeAll)()
-	client, err := sarama.NewClient(cfg.Brokers, clientConfig(cfg, d))
+	client, err := NewClient(cfg)
 	if err != nil {
-		return fmt.Errorf("configure client: %w", err)
+		return err
 	}
 	defer func() { _ = client.Close() }()
+	defer context.AfterFunc(ctx, client.Disconnect)()
 	for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic()} {
 		if err := ensureTopic(client, cfg, topic, log); err != nil {
 			return err
@@ -174,58 +174,59 @@ func topicSetting(admin sarama.ClusterAdmin, topic, name string) (value string, 
 	return value, nil
 }
 
-// missedTime is how long a topic that is in use must be missing until it is made again. Whoever deletes one to
-// make it with settings of his own has that long, and so have brokers that do not know yet of a new one.
-const missedTime = 5 * time.Second
+// recreateAfter is how long a topic that is in use must be missing until it is created again. Whoever deletes one to
+// create it with settings of his own has that long, and so have brokers that do not know yet of a new one.
+const recreateAfter = 5 * time.Second
 
-// topicKeeper makes the topics of cfg again that go missing while they are in use: deleted, or lost with Kafka's
-// disk. Every client of the topics has one, and it is harmless when several make a topic at once.
-type topicKeeper struct {
-	cfg    Config
-	log    *slog.Logger
-	missed map[string]time.Time // since when, of the topics that are missing
+// MissingTopics creates the topics of a Config again that go missing while they are in use: deleted, or lost with
+// Kafka's disk. Every client of the topics has one, and it is harmless when several create a topic at once.
+type MissingTopics struct {
+	cfg   Config
+	log   *slog.Logger
+	since map[string]time.Time // when each missing topic was first missed
 }
 
-func newTopicKeeper(cfg Config, log *slog.Logger) *topicKeeper {
-	return &topicKeeper{cfg: cfg, log: log, missed: map[string]time.Time{}}
+// NewMissingTopics returns a MissingTopics that has missed none yet.
+func NewMissingTopics(cfg Config, log *slog.Logger) *MissingTopics {
+	return &MissingTopics{cfg: cfg, log: log, since: map[string]time.Time{}}
 }
 
-// look takes what Kafka says of topic, and returns the error with a name to it. It makes a topic of cfg that has
-// been missing for missedTime.
-func (k *topicKeeper) look(client sarama.Client, topic string, err error) error {
+// Observe takes the error of a metadata request for topic, nil where there is none, and returns it with the topic's
+// name. It creates a topic of the Config that has been missing for recreateAfter.
+func (m *MissingTopics) Observe(client sarama.Client, topic string, err error) error {
 	if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
-		delete(k.missed, topic)
+		delete(m.since, topic)
 		if err != nil {
 			err = fmt.Errorf("topic %q: %w", topic, err)
 		}
 		return err
 	}
 	missing := fmt.Errorf("topic %q is missing: %w", topic, sarama.ErrUnknownTopicOrPartition)
-	if topic != k.cfg.Topic && topic != k.cfg.DeadLetterTopic() {
+	if topic != m.cfg.Topic && topic != m.cfg.DeadLetterTopic() {
 		return missing
 	}
-	since, known := k.missed[topic]
+	since, known := m.since[topic]
 	if !known {
-		k.missed[topic] = time.Now()
+		m.since[topic] = time.Now()
 		return missing
 	}
-	if time.Since(since) < missedTime {
+	if time.Since(since) < recreateAfter {
 		return missing
 	}
-	if err := createTopic(client, k.cfg, topic, k.log); err != nil {
+	if err := createTopic(client, m.cfg, topic, m.log); err != nil {
 		return fmt.Errorf("%w; %w", missing, err)
 	}
 	return missing // until Kafka shows it
 }
 
-// topicState is what Kafka says of a topic.
-type topicState struct {
+// topicMetadata is what Kafka says of a topic.
+type topicMetadata struct {
 	id  sarama.Uuid // another one when the topic was deleted and made again; zero before Kafka 2.8
 	err error       // of Kafka's; nil where the topic is there
 }
 
-// describeTopics asks a broker for topics.
-func describeTopics(client sarama.Client, topics ...string) (map[string]topicState, error) {
+// fetchTopics requests the metadata of topics.
+func fetchTopics(client sarama.Client, topics ...string) (map[string]topicMetadata, error) {
 	broker := client.LeastLoadedBroker()
 	if broker == nil {
 		return nil, sarama.ErrOutOfBrokers
@@ -234,9 +235,9 @@ func describeTopics(client sarama.Client, topics ...string) (map[string]topicSta
 	if err != nil {
 		return nil, fmt.Errorf("ask broker %d for topics: %w", broker.ID(), err)
 	}
-	states := make(map[string]topicState, len(topics))
+	states := make(map[string]topicMetadata, len(topics))
 	for _, t := range response.Topics {
-		state := topicState{id: t.Uuid}
+		state := topicMetadata{id: t.Uuid}
 		if t.Err != sarama.ErrNoError && t.Err != sarama.ErrLeaderNotAvailable {
 			state.err = t.Err
 		}
@@ -245,8 +246,8 @@ func describeTopics(client sarama.Client, topics ...string) (map[string]topicSta
 	return states, nil
 }
 
-// refusesForGood reports whether a broker's error will be the same the next time.
-func refusesForGood(err error) bool {
+// isPermanent reports whether a broker's error is no retriable one.
+func isPermanent(err error) bool {
 	for _, final := range []sarama.KError{
 		sarama.ErrInvalidTopic, sarama.ErrInvalidPartitions, sarama.ErrInvalidConfig, sarama.ErrPolicyViolation,
 		sarama.ErrTopicAuthorizationFailed, sarama.ErrClusterAuthorizationFailed,

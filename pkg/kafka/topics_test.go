@@ -17,15 +17,16 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 )
 
 func TestEnsureTopics(t *testing.T) {
 	t.Parallel()
 	t.Run("a missing topic is created as configured, and so is the one of dead letters", func(t *testing.T) {
 		t.Parallel()
-		brokers := brokers(t)
-		cfg := newTopic(t, brokers, 7)
-		admin, err := sarama.NewClusterAdmin(brokers, saramaConfig())
+		brokers := kafkatest.Brokers(t)
+		cfg := kafkatest.NewTopic(t, brokers, 7)
+		admin, err := sarama.NewClusterAdmin(brokers, kafkatest.SaramaConfig())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +59,7 @@ func TestEnsureTopics(t *testing.T) {
 
 	t.Run("it says what it did, and warns of fewer partitions than configured", func(t *testing.T) {
 		t.Parallel()
-		cfg := kafka.Config{Brokers: fake(t).ListenAddrs(), Topic: "spoken", Partitions: 3, Replication: -1, Retention: time.Hour}
+		cfg := kafka.Config{Brokers: kafkatest.Fake(t).ListenAddrs(), Topic: "spoken", Partitions: 3, Replication: -1, Retention: time.Hour}
 		var said bytes.Buffer
 		ensure := func() string {
 			t.Helper()
@@ -82,9 +83,9 @@ func TestEnsureTopics(t *testing.T) {
 
 	t.Run("a topic of an earlier version is given Kafka's time for its records, once", func(t *testing.T) {
 		t.Parallel()
-		brokers := brokers(t)
-		cfg := newTopic(t, brokers, 1)
-		admin, err := sarama.NewClusterAdmin(brokers, saramaConfig())
+		brokers := kafkatest.Brokers(t)
+		cfg := kafkatest.NewTopic(t, brokers, 1)
+		admin, err := sarama.NewClusterAdmin(brokers, kafkatest.SaramaConfig())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,10 +130,10 @@ func TestEnsureTopics(t *testing.T) {
 			t.Skip("TEST_KAFKA_BROKERS is not set, and the fake Kafka takes every time")
 		}
 		brokers := strings.Split(list, ",")
-		cfg := newTopic(t, brokers, 1)
+		cfg := kafkatest.NewTopic(t, brokers, 1)
 		begin := time.Now().Add(-time.Second)
 		send(t, cfg, kafka.Record{Topic: cfg.Topic, Timestamp: begin.AddDate(0, 0, 1)}, kafka.Record{Topic: cfg.Topic, Timestamp: begin.Add(-time.Hour)})
-		admin, err := sarama.NewClusterAdmin(brokers, saramaConfig())
+		admin, err := sarama.NewClusterAdmin(brokers, kafkatest.SaramaConfig())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +149,7 @@ func TestEnsureTopics(t *testing.T) {
 		for i := range 20 {
 			send(t, cfg, kafka.Record{Topic: cfg.Topic, Timestamp: begin.AddDate(0, 0, 1+i)})
 		}
-		records := readAll(t, brokers, cfg.Topic)
+		records := kafkatest.ReadAll(t, brokers, cfg.Topic)
 		if len(records) != 22 {
 			t.Fatalf("%d records, want 22", len(records))
 		}
@@ -165,7 +166,7 @@ func TestEnsureTopics(t *testing.T) {
 	t.Run("a topic whose settings may not be changed, or seen, is used as it is, with a warning", func(t *testing.T) {
 		t.Parallel()
 		for _, key := range []kmsg.Key{kmsg.DescribeConfigs, kmsg.IncrementalAlterConfigs} {
-			cluster := fake(t)
+			cluster := kafkatest.Fake(t)
 			cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "theirs", Partitions: 1, Replication: -1}
 			if err := cluster.CreateTopic(cfg.Topic, 1, map[string]string{}); err != nil {
 				t.Fatal(err)
@@ -183,9 +184,9 @@ func TestEnsureTopics(t *testing.T) {
 
 	t.Run("what is left open is the broker's default", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t, kfake.DefaultNumPartitions(5))
+		cluster := kafkatest.Fake(t, kfake.DefaultNumPartitions(5))
 		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "open"}
-		if err := kafka.EnsureTopics(t.Context(), cfg, logger(t)); err != nil {
+		if err := kafka.EnsureTopics(t.Context(), cfg, kafkatest.Logger(t)); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(cluster.PartitionInfos("open")); n != 5 {
@@ -199,9 +200,9 @@ func TestEnsureTopics(t *testing.T) {
 	t.Run("of three replicas two must have a record, of fewer it is the broker's default", func(t *testing.T) {
 		t.Parallel()
 		for replication, want := range map[int16]string{-1: "", 2: "", 3: "2"} {
-			cluster := fake(t, kfake.NumBrokers(3))
+			cluster := kafkatest.Fake(t, kfake.NumBrokers(3))
 			cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "replicated", Partitions: 1, Replication: replication}
-			if err := kafka.EnsureTopics(t.Context(), cfg, logger(t)); err != nil {
+			if err := kafka.EnsureTopics(t.Context(), cfg, kafkatest.Logger(t)); err != nil {
 				t.Fatal(err)
 			}
 			for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic()} {
@@ -218,10 +219,10 @@ func TestEnsureTopics(t *testing.T) {
 
 	t.Run("several at once do not mind each other", func(t *testing.T) {
 		t.Parallel()
-		cfg := kafka.Config{Brokers: fake(t).ListenAddrs(), Topic: "shared", Partitions: 3, Replication: -1, Retention: time.Hour}
+		cfg := kafka.Config{Brokers: kafkatest.Fake(t).ListenAddrs(), Topic: "shared", Partitions: 3, Replication: -1, Retention: time.Hour}
 		var all errgroup.Group
 		for range 8 {
-			all.Go(func() error { return kafka.EnsureTopics(t.Context(), cfg, logger(t)) })
+			all.Go(func() error { return kafka.EnsureTopics(t.Context(), cfg, kafkatest.Logger(t)) })
 		}
 		if err := all.Wait(); err != nil {
 			t.Error(err)
@@ -230,16 +231,16 @@ func TestEnsureTopics(t *testing.T) {
 
 	t.Run("it waits for a Kafka that is away, and no longer than its context", func(t *testing.T) {
 		t.Parallel()
-		address, open := reserve(t)
+		address, open := kafkatest.Reserve(t)
 		cfg := kafka.Config{Brokers: []string{address}, Topic: "later", Partitions: 3, Replication: -1, Retention: time.Hour}
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		if err := kafka.EnsureTopics(ctx, cfg, logger(t)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := kafka.EnsureTopics(ctx, cfg, kafkatest.Logger(t)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("EnsureTopics: %v, want the context's error", err)
 		}
 		done := make(chan error)
-		go func() { done <- kafka.EnsureTopics(t.Context(), cfg, logger(t)) }()
-		cluster := fake(t, kfake.ListenFn(open))
+		go func() { done <- kafka.EnsureTopics(t.Context(), cfg, kafkatest.Logger(t)) }()
+		cluster := kafkatest.Fake(t, kfake.ListenFn(open))
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -250,14 +251,14 @@ func TestEnsureTopics(t *testing.T) {
 
 	t.Run("it gives up when its context ends while Kafka hangs", func(t *testing.T) {
 		t.Parallel()
-		var way proxy
-		cluster := fake(t, behind(t, &way))
-		way.pause()
+		var way kafkatest.Proxy
+		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		way.Pause()
 		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "hung", Partitions: 1, Replication: -1}
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		began := time.Now()
-		err := kafka.EnsureTopics(ctx, cfg, logger(t))
+		err := kafka.EnsureTopics(ctx, cfg, kafkatest.Logger(t))
 		if d := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || d > 2*time.Second {
 			t.Errorf("EnsureTopics: %v after %v", err, d)
 		}
@@ -265,10 +266,10 @@ func TestEnsureTopics(t *testing.T) {
 
 	t.Run("a refusal is returned", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
+		cluster := kafkatest.Fake(t)
 		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.PolicyViolation, Count: -1})
 		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "refused", Partitions: 1, Replication: -1, Retention: time.Hour}
-		err := kafka.EnsureTopics(t.Context(), cfg, logger(t))
+		err := kafka.EnsureTopics(t.Context(), cfg, kafkatest.Logger(t))
 		if !errors.Is(err, sarama.ErrPolicyViolation) || !strings.Contains(err.Error(), `"refused"`) {
 			t.Errorf("EnsureTopics: %v, want a policy violation and the topic's name", err)
 		}
@@ -276,10 +277,10 @@ func TestEnsureTopics(t *testing.T) {
 
 	t.Run("an error that may pass is not", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
+		cluster := kafkatest.Fake(t)
 		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.InvalidReplicationFactor, Count: 2}) // brokers are missing yet
 		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "patient", Partitions: 1, Replication: -1, Retention: time.Hour}
-		if err := kafka.EnsureTopics(t.Context(), cfg, logger(t)); err != nil {
+		if err := kafka.EnsureTopics(t.Context(), cfg, kafkatest.Logger(t)); err != nil {
 			t.Error(err)
 		}
 	})

@@ -19,6 +19,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 )
 
@@ -140,14 +142,14 @@ func burst(t *testing.T, addr, topic string, first, n int) {
 // produce sends n records to Kafka.
 func produce(t *testing.T, cfg kafka.Config, n int, record func(i int) kafka.Record) {
 	t.Helper()
-	producer := kafka.NewProducer(cfg, slog.New(slog.DiscardHandler), nil)
+	producer := producer.New(cfg, slog.New(slog.DiscardHandler), nil)
 	ctx := t.Context()
 	go func() { _ = producer.Run(ctx) }()
 	records := make([]kafka.Record, n)
 	for i := range records {
 		records[i] = record(i)
 	}
-	if err := producer.Send(ctx, records...); err != nil {
+	if err := kafkatest.Send(ctx, producer, records...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -33,7 +33,7 @@ var drivers = []struct {
 	{"modernc.org/sqlite", []string{"pkg/sqlite"}},
 	{"github.com/redis/rueidis", []string{"pkg/latest/redis"}},
 	{"github.com/labstack/echo/v4", []string{"services/query-api/api"}},
-	{"github.com/twmb/franz-go", []string{"pkg/embedded"}},
+	{"github.com/twmb/franz-go", []string{"pkg/embedded", "pkg/kafka/kafkatest"}},
 	{"google.golang.org/protobuf", []string{"pkg/event", "proto"}},
 	{root + "proto", []string{"pkg/event"}},
 }

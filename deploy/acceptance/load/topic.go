@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 // topic is a pair of topics, for readings and dead letters, that one row has for itself.
@@ -120,18 +121,22 @@ func await(ctx context.Context, n int64, progress func(context.Context) (int64, 
 
 // fill writes n readings of 1,000 devices, as the bridge does.
 func (t *topic) fill(ctx context.Context, n int) error {
-	producer := kafka.NewProducer(t.Config, t.bench.log, prometheus.NewRegistry())
+	producer := producer.New(t.Config, t.bench.log, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	running, ctx := errgroup.WithContext(ctx)
 	running.Go(func() error { return producer.Run(ctx) })
-	for batch := make([]kafka.Record, 0, 10_000); n > 0; batch = batch[:0] {
-		for range min(n, cap(batch)) {
-			batch = append(batch, event.Record(t.Topic, reading(n)))
+	for n > 0 {
+		batch := min(n, 10_000)
+		results := make(chan error, batch)
+		for range batch {
+			producer.Produce(event.Record(t.Topic, reading(n)), func(err error) { results <- err })
 			n--
 		}
-		if err := producer.Send(ctx, batch...); err != nil {
-			return err
+		for range batch {
+			if err := <-results; err != nil {
+				return err
+			}
 		}
 	}
 	cancel()

@@ -17,6 +17,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 )
@@ -242,10 +244,10 @@ func run(t *testing.T, part func(context.Context) error) {
 func produce(t *testing.T, cfg kafka.Config, records ...kafka.Record) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	p := kafka.NewProducer(cfg, logger(t), prometheus.NewRegistry())
+	p := producer.New(cfg, logger(t), prometheus.NewRegistry())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
-	if err := p.Send(ctx, records...); err != nil {
+	if err := kafkatest.Send(ctx, p, records...); err != nil {
 		t.Errorf("produce: %v", err)
 	}
 	cancel()

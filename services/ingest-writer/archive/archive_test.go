@@ -22,6 +22,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 )
 
@@ -128,7 +130,7 @@ func dead(n int) event.DeadLetter {
 // world is a Kafka broker and a store.
 type world struct {
 	kafka    kafka.Config
-	producer *kafka.Producer
+	producer *producer.Producer
 	store    *flaky
 }
 
@@ -175,7 +177,7 @@ func newWorld(t *testing.T) *world {
 	if err := kafka.EnsureTopics(t.Context(), w.kafka, quiet); err != nil {
 		t.Fatal(err)
 	}
-	w.producer = kafka.NewProducer(w.kafka, quiet, prometheus.NewRegistry())
+	w.producer = producer.New(w.kafka, quiet, prometheus.NewRegistry())
 	background(t, w.producer.Run)
 	return w
 }
@@ -204,7 +206,7 @@ func background(t *testing.T, f func(context.Context) error) (stop func()) {
 
 func (w *world) send(t *testing.T, records ...kafka.Record) {
 	t.Helper()
-	if err := w.producer.Send(t.Context(), records...); err != nil {
+	if err := kafkatest.Send(t.Context(), w.producer, records...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/readings"
 )
 
@@ -41,7 +42,7 @@ const (
 // Run moves readings from Kafka to store until ctx ends, then finishes the batches it has begun, commits them and
 // returns nil.
 func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store readings.Store) error {
-	producer := kafka.NewProducer(cfg, p.Log, p.Metrics)
+	sender := producer.New(cfg, p.Log, p.Metrics)
 	sent := newDeadLetters(p.Metrics)
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
@@ -67,12 +68,12 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 		Handle:      sink.Handle,
 		Store:       store,
 		StoreName:   "readings store",
-		Beside:      producer.Run,
+		Beside:      sender.Run,
 	}.Run(ctx, p)
 }
 
 // send makes dead letters durable in topic.
-func send(ctx context.Context, producer *kafka.Producer, topic string, deadLetters []event.DeadLetter) error {
+func send(ctx context.Context, producer *producer.Producer, topic string, deadLetters []event.DeadLetter) error {
 	answers := make(chan error, len(deadLetters))
 	for _, l := range deadLetters {
 		l.Produce(producer, topic, func(err error) { answers <- err })

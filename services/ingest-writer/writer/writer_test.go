@@ -24,6 +24,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	files "github.com/telltale-iot/telltale/pkg/sqlite"
@@ -153,7 +155,7 @@ func TestOutageOfTheStore(t *testing.T) {
 type environment struct {
 	t        *testing.T
 	kafka    kafka.Config
-	producer *kafka.Producer
+	producer *producer.Producer
 	store    *store
 	file     string // of the store
 	metrics  *prometheus.Registry
@@ -201,7 +203,7 @@ func newEnvironment(t *testing.T) *environment {
 	if err := kafka.EnsureTopics(t.Context(), e.kafka, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	e.producer = kafka.NewProducer(e.kafka, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	e.producer = producer.New(e.kafka, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	e.background(e.producer.Run)
 	e.stop = func() {}
 	return e
@@ -231,7 +233,7 @@ func (e *environment) start() {
 
 func (e *environment) produce(records ...kafka.Record) {
 	e.t.Helper()
-	if err := e.producer.Send(e.t.Context(), records...); err != nil {
+	if err := kafkatest.Send(e.t.Context(), e.producer, records...); err != nil {
 		e.t.Fatal(err)
 	}
 }

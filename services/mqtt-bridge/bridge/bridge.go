@@ -14,6 +14,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -74,7 +75,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	limits := budget.New()
 	limits.Register(b.Metrics)
-	producer := kafka.NewProducer(b.Kafka, b.Log, b.Metrics)
+	producer := producer.New(b.Kafka, b.Log, b.Metrics)
 	pipe := pipeline.New(b.Kafka, producer, filters, limits.InFlight, b.Log, b.Metrics)
 	if b.Now != nil {
 		pipe.Now = b.Now

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -34,7 +35,7 @@ func testEndpoint(t testing.TB) *Endpoint {
 	log, registry, limits := slog.New(slog.DiscardHandler), prometheus.NewRegistry(), budget.New()
 	cfg := kafka.Config{Topic: "raw-data"}
 	filters := pipeline.Filters{pipeline.SplitFilter("sensors/data")}
-	pipe := pipeline.New(cfg, kafka.NewProducer(cfg, log, registry), filters, limits.InFlight, log, registry)
+	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), filters, limits.InFlight, log, registry)
 	e, err := New(Config{MaxConnections: 10_000, MaxPacketBytes: 1114112}, pipe, limits, log, registry)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 )
 
@@ -63,7 +63,7 @@ func (d *delivery) decoded() {
 
 // readingDone is the producer's answer for one of d's readings.
 func (d *delivery) readingDone(err error) {
-	if errors.Is(err, kafka.ErrTooLarge) {
+	if errors.Is(err, producer.ErrTooLarge) {
 		d.reject(iot.Rejection{
 			Reason: iot.ReasonTooLarge,
 			Detail: "the record of a reading in it is larger than Kafka takes",
@@ -116,7 +116,7 @@ func (d *delivery) finish() {
 		return
 	}
 	m.messages.FinishOne(Failed)
-	if !errors.Is(*failure, kafka.ErrClosed) { // then the bridge ends anyway
+	if !errors.Is(*failure, producer.ErrClosed) { // then the bridge ends anyway
 		d.pipe.log.Error("kafka refuses a record; the message is not acknowledged, and its connection closed", "err", *failure)
 	}
 	d.done(*failure)

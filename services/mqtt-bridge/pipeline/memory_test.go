@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 )
 
@@ -21,7 +22,7 @@ func testPipeline(share *budget.Share) *Pipeline {
 	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	cfg := kafka.Config{Topic: "raw-data"}
 	filters := Filters{SplitFilter("sensors/data")}
-	return New(cfg, kafka.NewProducer(cfg, log, registry), filters, share, log, registry)
+	return New(cfg, producer.New(cfg, log, registry), filters, share, log, registry)
 }
 
 // What waits for Kafka takes no more memory than the budget says.
@@ -93,7 +94,7 @@ func TestLongBatch(t *testing.T) {
 		stop() // the producer ends, and answers for all
 		_ = p.producer.Run(ctx)
 		<-handled
-		if err := <-done; !errors.Is(err, kafka.ErrClosed) {
+		if err := <-done; !errors.Is(err, producer.ErrClosed) {
 			t.Errorf("done with %v", err)
 		}
 		if n := share.Used(); n != 0 {

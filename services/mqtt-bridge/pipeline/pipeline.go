@@ -11,7 +11,9 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/payload"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/lograte"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/stamp"
@@ -27,8 +29,6 @@ const (
 	// batchWindow is how many records of one batch are in flight to Kafka at a time, where its source may be
 	// kept waiting: so that batches neither delay the readings of others, nor take memory for all their records.
 	batchWindow = 256
-	// drainTime is how long Kafka's answers are waited for when the bridge is told to stop.
-	drainTime = 5 * time.Second
 )
 
 // Message is what was published to an MQTT topic.
@@ -48,7 +48,7 @@ type Pipeline struct {
 	// Now is the clock. A test may set another one before the first message.
 	Now func() time.Time
 
-	producer    *kafka.Producer
+	producer    *producer.Producer
 	topic       string
 	deadLetters string
 	filters     Filters
@@ -60,7 +60,7 @@ type Pipeline struct {
 }
 
 // New returns a pipeline for messages on the topics that filters select. What waits for Kafka takes of share.
-func New(cfg kafka.Config, producer *kafka.Producer, filters Filters, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
+func New(cfg kafka.Config, producer *producer.Producer, filters Filters, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
 	return &Pipeline{
 		Metrics: newMetrics(metrics, func() float64 { return float64(share.Used()) }),
 		Now:     time.Now,
@@ -129,7 +129,7 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 	case p.closed.Load():
 		p.Metrics.messages.FinishOne(Refused)
 		p.Cancel(m)
-		done(kafka.ErrClosed)
+		done(producer.ErrClosed)
 		return
 	}
 	d := &delivery{Message: m, pipe: p, device: device, done: done, cost: p.cost(m)}
@@ -162,10 +162,10 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 }
 
 // Drain takes nothing new, and waits until Kafka has answered for everything that was taken and it is
-// acknowledged, at most drainTime.
+// acknowledged, at most timeouts.ProducerDrain.
 func (p *Pipeline) Drain() {
 	p.closed.Store(true)
-	deadline := time.After(drainTime)
+	deadline := time.After(timeouts.ProducerDrain)
 	check := time.NewTicker(10 * time.Millisecond)
 	defer check.Stop()
 	for p.share.Used() > 0 {

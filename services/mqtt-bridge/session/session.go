@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 )
 
@@ -161,7 +161,7 @@ func (s *Session) done(m *message, err error) {
 		return
 	}
 	s.resolve(m, failed)
-	if errors.Is(err, kafka.ErrClosed) {
+	if errors.Is(err, producer.ErrClosed) {
 		return // the bridge stops, and has others to acknowledge before
 	}
 	s.mu.Lock()

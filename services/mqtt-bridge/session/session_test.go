@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 )
 
@@ -212,7 +212,7 @@ func TestReconnect(t *testing.T) {
 	t.Run("that the producer has ended leaves others to be acknowledged", func(t *testing.T) {
 		s, p := newSession(t), new(peer)
 		s.Attach(p)
-		s.receive(p, publish(7, 1, 1))(kafka.ErrClosed)
+		s.receive(p, publish(7, 1, 1))(producer.ErrClosed)
 		if p.closed {
 			t.Error("the connection is closed")
 		}

@@ -13,6 +13,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/session"
@@ -32,9 +33,6 @@ const (
 	// answerTimeout is how long the broker may send nothing before it counts as away: with checkEvery, and the
 	// second between two health checks, that shows in less than 5 s.
 	answerTimeout = 2500 * time.Millisecond
-	// closeTimeout is how long the broker may take to read the last acknowledgements. When the bridge stops, it comes
-	// on top of the pipeline's drainTime.
-	closeTimeout = 3 * time.Second
 	// readBuffer is the read buffer of the one connection.
 	readBuffer = 64 << 10
 	refused    = 0x80 // SUBACK's code for a subscription that is not granted
@@ -201,7 +199,7 @@ func (c *connection) close() {
 	if _, err := c.conn.Write(disconnectPacket); err == nil {
 		select {
 		case <-c.lost: //nolint:errcheck // that the connection has ended is all that is waited for
-		case <-time.After(closeTimeout):
+		case <-time.After(timeouts.MQTTFarewell):
 			c.log.Warn("the broker takes too long to read the last acknowledgements; it may send those messages again")
 		}
 	}

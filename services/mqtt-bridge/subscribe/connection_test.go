@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -35,7 +36,7 @@ func newSubscriber(t *testing.T, log *slog.Logger) (*Subscriber, *testBroker) {
 	t.Helper()
 	registry, cfg, limits := prometheus.NewRegistry(), kafka.Config{Topic: "raw-data"}, budget.New()
 	filters := pipeline.Filters{pipeline.SplitFilter("sensors/data")}
-	pipe := pipeline.New(cfg, kafka.NewProducer(cfg, log, registry), filters, limits.InFlight, log, registry)
+	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), filters, limits.InFlight, log, registry)
 	s, err := New(Config{URL: "tcp://broker", ClientID: "a"}, filters, pipe, limits, log)
 	if err != nil {
 		t.Fatal(err)

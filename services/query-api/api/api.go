@@ -14,6 +14,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
@@ -42,10 +43,6 @@ type API struct {
 // port names the API to its Guard.
 const port = "api"
 
-// drainTime is how long requests may go on once Run was told to stop: of the 9 s that the process has, the stores
-// need some to close.
-const drainTime = 7 * time.Second
-
 // Run answers requests that come in on l until ctx ends, then takes no more, lets the ones that are
 // under way finish, and returns nil. It closes l.
 func (a *API) Run(ctx context.Context, l net.Listener) error {
@@ -67,10 +64,10 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve http: %w", err)
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeouts.HTTPDrain)
 	defer cancel()
 	if err := server.Shutdown(drain); err != nil {
-		a.Log.Warn("requests were cut off", "after", drainTime, "err", err)
+		a.Log.Warn("requests were cut off", "after", timeouts.HTTPDrain, "err", err)
 		_ = server.Close()
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // start runs a on a free port. stop stops it and waits for it; it may be called more than once.
@@ -115,7 +116,7 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		if err := stop(); err != nil || time.Since(begin) > drainTime/2 {
+		if err := stop(); err != nil || time.Since(begin) > timeouts.HTTPDrain/2 {
 			t.Errorf("Run: %v after %v", err, time.Since(begin))
 		}
 	})

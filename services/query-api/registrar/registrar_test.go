@@ -17,6 +17,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlite"
 	files "github.com/telltale-iot/telltale/pkg/sqlite"
@@ -133,7 +135,7 @@ func (f *flaky) EnsureDevices(ctx context.Context, ids []iot.DeviceID) (int, err
 // world is a broker with a topic, and a store.
 type world struct {
 	kafka    kafka.Config
-	producer *kafka.Producer
+	producer *producer.Producer
 	file     string
 	store    metadata.Store
 }
@@ -151,7 +153,7 @@ func newWorld(t *testing.T) *world {
 	if err := kafka.EnsureTopics(t.Context(), w.kafka, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	w.producer = kafka.NewProducer(w.kafka, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	w.producer = producer.New(w.kafka, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	run(t, w.producer.Run)
 	w.store = w.open(t)
 	return w
@@ -203,7 +205,7 @@ func (w *world) publish(t *testing.T, ids ...iot.DeviceID) {
 
 func (w *world) send(t *testing.T, records ...kafka.Record) {
 	t.Helper()
-	if err := w.producer.Send(t.Context(), records...); err != nil {
+	if err := kafkatest.Send(t.Context(), w.producer, records...); err != nil {
 		t.Fatal(err)
 	}
 }

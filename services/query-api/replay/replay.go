@@ -30,6 +30,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 const (
@@ -61,7 +62,7 @@ type Outcome struct {
 type Replayer struct {
 	deadLetters iot.DeadLetterStore
 	readings    iot.ReadingReader
-	producer    *kafka.Producer
+	producer    *producer.Producer
 	topic       string
 	decoding    *semaphore.Weighted
 	inFlight    *semaphore.Weighted
@@ -74,7 +75,7 @@ type Replayer struct {
 func New(cfg kafka.Config, deadLetters iot.DeadLetterStore, readings iot.ReadingReader, log *slog.Logger, metrics prometheus.Registerer) *Replayer {
 	return &Replayer{
 		deadLetters: deadLetters, readings: readings, topic: cfg.Topic,
-		producer: kafka.NewProducer(cfg, log, metrics),
+		producer: producer.New(cfg, log, metrics),
 		decoding: semaphore.NewWeighted(maxDecoded),
 		inFlight: semaphore.NewWeighted(maxInFlight),
 		outcomes: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
@@ -157,7 +158,7 @@ func (r *Replayer) replay(ctx context.Context, d iot.DeadLetter) (Outcome, error
 	}
 	n, err := r.send(ctx, d)
 	switch {
-	case errors.Is(err, kafka.ErrTooLarge):
+	case errors.Is(err, producer.ErrTooLarge):
 		return Outcome{ID: d.ID, Result: Rejected, Rejection: iot.Rejection{Reason: iot.ReasonTooLarge, Detail: "a reading in it is larger than Kafka takes"}}, nil
 	case err != nil:
 		return Outcome{ID: d.ID, Result: Unavailable}, nil

@@ -1,4 +1,4 @@
-package kafka_test
+package producer_test
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 func TestProducerRetries(t *testing.T) {
@@ -72,16 +74,16 @@ func TestProducerRetries(t *testing.T) {
 
 // retry has records flow while fault answers some produce requests, for two partitions of three.
 func retry(t *testing.T, fault kfake.Fault) {
-	cluster := fake(t)
-	cfg := newTopic(t, cluster.ListenAddrs(), 3)
-	p := kafka.NewProducer(cfg, logger(t), nil)
-	start(t, p.Run)
-	l := newLedger(cfg.Topic, 10)
-	l.flow(t, p, 100*time.Millisecond)
+	cluster := kafkatest.Fake(t)
+	cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
+	p := producer.New(cfg, kafkatest.Logger(t), nil)
+	kafkatest.Start(t, p.Run)
+	l := kafkatest.NewLedger(cfg.Topic, 10)
+	l.Flow(t, p, 100*time.Millisecond)
 	fault.Keys, fault.Topic, fault.Partitions = []kmsg.Key{kmsg.Produce}, cfg.Topic, []int32{0, 2}
 	handle := cluster.Fault(fault)
-	l.flow(t, p, 300*time.Millisecond)
-	l.check(t, cluster.ListenAddrs())
+	l.Flow(t, p, 300*time.Millisecond)
+	l.Check(t, cluster.ListenAddrs())
 	if handle.Hits() == 0 {
 		t.Error("the fault was not hit")
 	}
@@ -115,189 +117,189 @@ func TestProducerOutages(t *testing.T) {
 	t.Parallel()
 	t.Run("a batch whose answer was lost is not there twice", func(t *testing.T) {
 		t.Parallel()
-		var way proxy
-		cluster := fake(t, behind(t, &way))
-		cfg := newTopic(t, cluster.ListenAddrs(), 3)
+		var way kafkatest.Proxy
+		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
 		metrics := prometheus.NewRegistry()
-		p := kafka.NewProducer(cfg, logger(t), metrics)
-		start(t, p.Run)
+		p := producer.New(cfg, kafkatest.Logger(t), metrics)
+		kafkatest.Start(t, p.Run)
 		requests := 0
 		cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 			cluster.KeepControl()
 			if requests++; requests%3 == 0 {
-				way.loseAnswer()
+				way.LoseResponse()
 			}
 			return nil, nil, false
 		})
-		l := newLedger(cfg.Topic, 10)
-		eventually(t, patience, "batches are sent again", func() bool {
-			l.flow(t, p, 100*time.Millisecond)
-			return metric(t, metrics, "telltale_kafka_producer_retries_total") > 10
+		l := kafkatest.NewLedger(cfg.Topic, 10)
+		kafkatest.Eventually(t, kafkatest.Patience, "batches are sent again", func() bool {
+			l.Flow(t, p, 100*time.Millisecond)
+			return kafkatest.Metric(t, metrics, "telltale_kafka_producer_retries_total") > 10
 		})
-		l.check(t, cluster.ListenAddrs())
-		if n := metric(t, metrics, "telltale_kafka_producer_identities_lost_total"); n != 0 {
+		l.Check(t, cluster.ListenAddrs())
+		if n := kafkatest.Metric(t, metrics, "telltale_kafka_producer_identities_lost_total"); n != 0 {
 			t.Errorf("%v changes of identity, want none", n)
 		}
 	})
 
 	t.Run("cut connections lose nothing, double nothing, and keep the order", func(t *testing.T) {
 		t.Parallel()
-		var way proxy
-		cluster := fake(t, behind(t, &way))
-		cfg := newTopic(t, cluster.ListenAddrs(), 3)
-		p := kafka.NewProducer(cfg, logger(t), nil)
-		start(t, p.Run)
-		l := newLedger(cfg.Topic, 10)
+		var way kafkatest.Proxy
+		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
+		p := producer.New(cfg, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, p.Run)
+		l := kafkatest.NewLedger(cfg.Topic, 10)
 		for range 10 {
-			l.flow(t, p, 50*time.Millisecond)
-			way.cut()
+			l.Flow(t, p, 50*time.Millisecond)
+			way.Cut()
 		}
-		l.check(t, cluster.ListenAddrs())
+		l.Check(t, cluster.ListenAddrs())
 	})
 
 	t.Run("a Kafka that hangs is noticed within 5 s, and nothing is lost when it goes on", func(t *testing.T) {
 		t.Parallel()
-		var way proxy
-		cluster := fake(t, behind(t, &way))
-		cfg := newTopic(t, cluster.ListenAddrs(), 3)
-		p := kafka.NewProducer(cfg, logger(t), nil)
-		start(t, p.Run)
-		l := newLedger(cfg.Topic, 10)
-		l.flow(t, p, 100*time.Millisecond)
-		l.left.Wait()
+		var way kafkatest.Proxy
+		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
+		p := producer.New(cfg, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, p.Run)
+		l := kafkatest.NewLedger(cfg.Topic, 10)
+		l.Flow(t, p, 100*time.Millisecond)
+		l.Wait()
 		if err := p.Check(t.Context()); err != nil {
 			t.Fatalf("Check: %v", err)
 		}
-		way.pause()
+		way.Pause()
 		began := time.Now()
-		l.flow(t, p, 100*time.Millisecond)
-		eventually(t, 5*time.Second, "Check fails", func() bool { return p.Check(t.Context()) != nil })
+		l.Flow(t, p, 100*time.Millisecond)
+		kafkatest.Eventually(t, 5*time.Second, "Check fails", func() bool { return p.Check(t.Context()) != nil })
 		t.Logf("noticed after %v: %v", time.Since(began), p.Check(t.Context()))
-		l.flow(t, p, 8*time.Second-time.Since(began)) // beyond every timeout
-		way.resume()
-		eventually(t, patience, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
-		l.check(t, cluster.ListenAddrs())
+		l.Flow(t, p, 8*time.Second-time.Since(began)) // beyond every timeout
+		way.Resume()
+		kafkatest.Eventually(t, kafkatest.Patience, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
+		l.Check(t, cluster.ListenAddrs())
 	})
 
 	t.Run("a Kafka that hangs is noticed when there is nothing to send", func(t *testing.T) {
 		t.Parallel()
-		var way proxy
-		cluster := fake(t, behind(t, &way))
-		p := kafka.NewProducer(newTopic(t, cluster.ListenAddrs(), 1), logger(t), nil)
-		start(t, p.Run)
-		eventually(t, patience, "Check is well", func() bool { return p.Check(t.Context()) == nil })
-		way.pause()
-		eventually(t, 5*time.Second, "Check fails", func() bool { return p.Check(t.Context()) != nil })
-		way.resume()
-		eventually(t, patience, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
+		var way kafkatest.Proxy
+		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		p := producer.New(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1), kafkatest.Logger(t), nil)
+		kafkatest.Start(t, p.Run)
+		kafkatest.Eventually(t, kafkatest.Patience, "Check is well", func() bool { return p.Check(t.Context()) == nil })
+		way.Pause()
+		kafkatest.Eventually(t, 5*time.Second, "Check fails", func() bool { return p.Check(t.Context()) != nil })
+		way.Resume()
+		kafkatest.Eventually(t, kafkatest.Patience, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
 	})
 
 	t.Run("a broker that hangs does not keep the others waiting", func(t *testing.T) {
 		t.Parallel()
-		hung := &proxy{}
+		hung := &kafkatest.Proxy{}
 		n := 0
-		cluster := fake(t, kfake.NumBrokers(3), kfake.ListenFn(func(network, address string) (net.Listener, error) {
+		cluster := kafkatest.Fake(t, kfake.NumBrokers(3), kfake.ListenFn(func(network, address string) (net.Listener, error) {
 			if n++; n == 2 {
-				return hung.listen(t, network, address)
+				return hung.Listen(t, network, address)
 			}
 			return net.Listen(network, address)
 		}))
-		cfg := newTopic(t, cluster.ListenAddrs(), 3)
+		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
 		for partition := range int32(3) {
 			if err := cluster.MoveTopicPartition(cfg.Topic, partition, partition); err != nil {
 				t.Fatal(err)
 			}
 		}
-		p := kafka.NewProducer(cfg, logger(t), nil)
-		start(t, p.Run)
-		l := newLedger(cfg.Topic, 30)
-		l.flow(t, p, 200*time.Millisecond)
-		l.left.Wait()
-		hung.pause()
-		l.flow(t, p, 7*time.Second) // the look-ups, too, meet the broker that hangs
-		before, produced := l.acknowledged(), l.produced()
-		l.flow(t, p, time.Second)
-		eventually(t, 3*time.Second, "about two thirds get through", func() bool {
-			return l.acknowledged()-before > (l.produced()-produced)/2
+		p := producer.New(cfg, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, p.Run)
+		l := kafkatest.NewLedger(cfg.Topic, 30)
+		l.Flow(t, p, 200*time.Millisecond)
+		l.Wait()
+		hung.Pause()
+		l.Flow(t, p, 7*time.Second) // the look-ups, too, meet the broker that hangs
+		before, produced := l.Acknowledged(), l.Produced()
+		l.Flow(t, p, time.Second)
+		kafkatest.Eventually(t, 3*time.Second, "about two thirds get through", func() bool {
+			return l.Acknowledged()-before > (l.Produced()-produced)/2
 		})
 		if err := p.Check(t.Context()); err == nil {
 			t.Error("Check is well while a third of the records wait")
 		}
-		hung.resume()
-		l.check(t, cluster.ListenAddrs())
+		hung.Resume()
+		l.Check(t, cluster.ListenAddrs())
 	})
 
 	t.Run("leaders that move are followed", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t, kfake.NumBrokers(3))
-		cfg := newTopic(t, cluster.ListenAddrs(), 6)
-		p := kafka.NewProducer(cfg, logger(t), nil)
-		start(t, p.Run)
-		l := newLedger(cfg.Topic, 30)
+		cluster := kafkatest.Fake(t, kfake.NumBrokers(3))
+		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 6)
+		p := producer.New(cfg, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, p.Run)
+		l := kafkatest.NewLedger(cfg.Topic, 30)
 		for range 10 {
-			l.flow(t, p, 50*time.Millisecond)
+			l.Flow(t, p, 50*time.Millisecond)
 			cluster.ShufflePartitionLeaders()
 		}
-		l.check(t, cluster.ListenAddrs())
+		l.Check(t, cluster.ListenAddrs())
 	})
 
 	t.Run("Kafka may start later", func(t *testing.T) {
 		t.Parallel()
-		address, open := reserve(t)
+		address, open := kafkatest.Reserve(t)
 		cfg := kafka.Config{Brokers: []string{address}, Topic: "later", ClientID: "test"}
-		p := kafka.NewProducer(cfg, logger(t), nil)
-		start(t, p.Run)
-		l := newLedger(cfg.Topic, 10)
-		l.flow(t, p, 500*time.Millisecond)
+		p := producer.New(cfg, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, p.Run)
+		l := kafkatest.NewLedger(cfg.Topic, 10)
+		l.Flow(t, p, 500*time.Millisecond)
 		err := p.Check(t.Context())
 		if err == nil || !strings.Contains(err.Error(), address) {
 			t.Errorf("Check: %v, want the address in it", err)
 		}
-		cluster := fake(t, kfake.ListenFn(open))
-		wantMissing(t, p.Check, cfg.Topic)
-		l.check(t, cluster.ListenAddrs())
-		eventually(t, patience, "Check is well", func() bool { return p.Check(t.Context()) == nil })
+		cluster := kafkatest.Fake(t, kfake.ListenFn(open))
+		kafkatest.WantMissing(t, p.Check, cfg.Topic)
+		l.Check(t, cluster.ListenAddrs())
+		kafkatest.Eventually(t, kafkatest.Patience, "Check is well", func() bool { return p.Check(t.Context()) == nil })
 	})
 
 	t.Run("a topic that is deleted and made again, with fewer partitions, gets what waited", func(t *testing.T) {
 		t.Parallel()
-		cluster := fake(t)
-		cfg := newTopic(t, cluster.ListenAddrs(), 6)
-		p := kafka.NewProducer(cfg, logger(t), nil)
-		start(t, p.Run)
-		first := newLedger(cfg.Topic, 30)
-		first.flow(t, p, 100*time.Millisecond)
-		first.left.Wait()
+		cluster := kafkatest.Fake(t)
+		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 6)
+		p := producer.New(cfg, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, p.Run)
+		first := kafkatest.NewLedger(cfg.Topic, 30)
+		first.Flow(t, p, 100*time.Millisecond)
+		first.Wait()
 		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Count: -1}) // the producer would make it with 6
 		if err := cluster.DeleteTopic(cfg.Topic); err != nil {
 			t.Fatal(err)
 		}
-		l := newLedger(cfg.Topic, 30)
-		l.flow(t, p, 3500*time.Millisecond)
+		l := kafkatest.NewLedger(cfg.Topic, 30)
+		l.Flow(t, p, 3500*time.Millisecond)
 		if err := p.Check(t.Context()); err == nil {
 			t.Error("Check is well while the topic is away")
 		}
 		if err := cluster.CreateTopic(cfg.Topic, 2, nil); err != nil {
 			t.Fatal(err)
 		}
-		l.left.Wait()
-		if got, want := len(readAll(t, cluster.ListenAddrs(), cfg.Topic)), l.acknowledged(); got != want {
+		l.Wait()
+		if got, want := len(kafkatest.ReadAll(t, cluster.ListenAddrs(), cfg.Topic)), l.Acknowledged(); got != want {
 			t.Errorf("%d records, want %d", got, want)
 		}
 	})
 
 	t.Run("partitions that are added are used", func(t *testing.T) {
 		t.Parallel()
-		brokers := brokers(t)
-		cfg := newTopic(t, brokers, 2)
-		p := kafka.NewProducer(cfg, logger(t), nil)
-		start(t, p.Run)
-		addPartitions(t, brokers, cfg.Topic, 6)
-		eventually(t, patience, "a record in a new partition", func() bool {
-			if err := p.Send(t.Context(), kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
+		brokers := kafkatest.Brokers(t)
+		cfg := kafkatest.NewTopic(t, brokers, 2)
+		p := producer.New(cfg, kafkatest.Logger(t), nil)
+		kafkatest.Start(t, p.Run)
+		kafkatest.AddPartitions(t, brokers, cfg.Topic, 6)
+		kafkatest.Eventually(t, kafkatest.Patience, "a record in a new partition", func() bool {
+			if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
 				t.Fatal(err)
 			}
-			for _, r := range readAll(t, brokers, cfg.Topic) {
+			for _, r := range kafkatest.ReadAll(t, brokers, cfg.Topic) {
 				if r.Partition >= 2 {
 					return true
 				}
@@ -308,26 +310,26 @@ func TestProducerOutages(t *testing.T) {
 
 	t.Run("the end comes also when Kafka is away", func(t *testing.T) {
 		t.Parallel()
-		var way proxy
-		cluster := fake(t, behind(t, &way))
-		cfg := newTopic(t, cluster.ListenAddrs(), 1)
+		var way kafkatest.Proxy
+		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 1)
 		metrics := prometheus.NewRegistry()
-		p := kafka.NewProducer(cfg, logger(t), metrics)
-		stop := start(t, p.Run)
-		if err := p.Send(t.Context(), kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
+		p := producer.New(cfg, kafkatest.Logger(t), metrics)
+		stop := kafkatest.Start(t, p.Run)
+		if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
 			t.Fatal(err)
 		}
-		way.pause()
+		way.Pause()
 		sent := make(chan error)
 		go func() {
-			sent <- p.Send(context.Background(), kafka.Record{Topic: cfg.Topic, Value: []byte("y")})
+			sent <- kafkatest.Send(context.Background(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("y")})
 		}()
-		eventually(t, patience, "the record is taken", func() bool {
-			return metric(t, metrics, "telltale_kafka_producer_unacknowledged_records") == 1
+		kafkatest.Eventually(t, kafkatest.Patience, "the record is taken", func() bool {
+			return kafkatest.Metric(t, metrics, "telltale_kafka_producer_unacknowledged_records") == 1
 		})
 		began := time.Now()
 		go stop()
-		if err := <-sent; !errors.Is(err, kafka.ErrClosed) {
+		if err := <-sent; !errors.Is(err, producer.ErrClosed) {
 			t.Errorf("Send: %v, want ErrClosed", err)
 		}
 		stop()
@@ -335,18 +337,4 @@ func TestProducerOutages(t *testing.T) {
 			t.Errorf("the end took %v", d)
 		}
 	})
-}
-
-// reserve returns an address at which nothing listens, and a function that listens there.
-func reserve(t testing.TB) (address string, open func(network, _ string) (net.Listener, error)) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return address, func(network, _ string) (net.Listener, error) { return net.Listen(network, address) }
 }

@@ -1,6 +1,7 @@
-package kafka
+package producer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,16 +10,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
-// What done is told of a record that is not in Kafka, beside a broker's own refusal.
+// What done is told of a record that is not in Kafka, beside a broker's own permanent error.
 var (
 	ErrTooLarge = errors.New("record is larger than its topic takes")
 	ErrClosed   = errors.New("producer has ended")
 )
-
-// drainTime is how long Run goes on sending after its context ended.
-const drainTime = 5 * time.Second
 
 // Producer sends records with acks=all, idempotently, and keeps the order of records with the same key:
 // through retries, for as long as an outage lasts.
@@ -26,16 +27,16 @@ const drainTime = 5 * time.Second
 // A key's partition is chosen as Kafka's Java client chooses it. When a topic is given more partitions, a
 // key may move to another one, and its records from before and after that moment are in no order then.
 //
-// A record is in Kafka once, also when an answer was lost and its batch had to be sent again. The
-// exception is a broker that lost what it knew of the producer (its log was truncated or deleted), or has an
-// error that it has no name for: what was on its way then is sent under a new identity, and may be there twice.
+// A record is in Kafka once, also when a response was lost and its batch was retried. The exception is a broker that
+// lost the state of the producer id (its log was truncated or deleted), or failed with an unknown error: batches in
+// flight are retried under a new producer id then, and may be there twice.
 //
 // The topics of its Config are made again when they have been missing for some seconds, as EnsureTopics makes
 // them; what waits for them is sent then.
 type Producer struct {
-	cfg     Config
+	cfg     kafka.Config
 	log     *slog.Logger
-	metrics *producerMetrics
+	metrics *metrics
 
 	wake chan struct{} // has a value when incoming was empty and is no more
 
@@ -48,16 +49,16 @@ type Producer struct {
 
 // health is what Check knows of the sender.
 type health struct {
-	contact time.Time // when Kafka last answered
-	oldest  time.Time // when the oldest record that waits was taken; zero when none waits
-	missing error     // names a topic that is missing; nil when none is
-	err     error     // the latest failure; nil when all is well
+	responded time.Time // when Kafka last responded
+	oldest    time.Time // when the oldest unacknowledged record was taken; zero when there is none
+	missing   error     // names a topic that is missing; nil when none is
+	err       error     // the latest failure; nil when all is well
 }
 
-// NewProducer returns a producer that sends once Run is running.
-func NewProducer(cfg Config, log *slog.Logger, metrics prometheus.Registerer) *Producer {
+// New returns a producer that sends once Run is running.
+func New(cfg kafka.Config, log *slog.Logger, registerer prometheus.Registerer) *Producer {
 	p := &Producer{cfg: cfg, log: log, wake: make(chan struct{}, 1)}
-	p.metrics = newProducerMetrics(cfg.ClientID, []string{cfg.Topic, cfg.DeadLetterTopic()}, metrics, func() float64 {
+	p.metrics = newMetrics(cfg.ClientID, []string{cfg.Topic, cfg.DeadLetterTopic()}, registerer, func() float64 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return float64(p.unacked)
@@ -65,12 +66,18 @@ func NewProducer(cfg Config, log *slog.Logger, metrics prometheus.Registerer) *P
 	return p
 }
 
-// Run sends until ctx ends, then finishes what Produce took before, waiting for Kafka at most the drain
-// time (5 s), and returns nil. What could not be sent by then is reported to its done as ErrClosed. Call
-// it once.
+// Run sends until ctx ends, then finishes what Produce took before, waiting for Kafka at most
+// timeouts.ProducerDrain, and returns nil. What could not be sent by then is reported to its done as ErrClosed.
+// Call it once.
 func (p *Producer) Run(ctx context.Context) error {
-	s := newSender(p)
-	s.run(ctx)
+	client, err := kafka.NewClient(p.cfg)
+	if err != nil {
+		for _, r := range p.take(nil, true) {
+			r.done(ErrClosed)
+		}
+		return err
+	}
+	newSender(p, client).run(ctx)
 	return nil
 }
 
@@ -82,7 +89,7 @@ func (p *Producer) Run(ctx context.Context) error {
 // The producer bounds nothing: callers bound what they have in flight. r's slices must not be changed
 // until done was called. A zero Timestamp is set to now. When Run has ended, done is called before
 // Produce returns.
-func (p *Producer) Produce(r Record, done func(error)) {
+func (p *Producer) Produce(r kafka.Record, done func(error)) {
 	if r.Timestamp.IsZero() {
 		r.Timestamp = time.Now()
 	}
@@ -114,39 +121,6 @@ func (p *Producer) take(spare []pending, closed bool) []pending {
 	return taken
 }
 
-// Send is Produce for many records, and waits for all of them. It returns the first error, or ctx's when
-// that ends first; the records may still get to Kafka then, and their slices stay in use.
-func (p *Producer) Send(ctx context.Context, records ...Record) error {
-	if len(records) == 0 {
-		return nil
-	}
-	var (
-		mu    sync.Mutex
-		left  = len(records)
-		first error
-		all   = make(chan struct{})
-	)
-	done := func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if first == nil {
-			first = err
-		}
-		if left--; left == 0 {
-			close(all)
-		}
-	}
-	for _, r := range records {
-		p.Produce(r, done)
-	}
-	select {
-	case <-all:
-		return first
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // Check is nil while records get through, and otherwise says what the producer waits for. It notices a
 // Kafka that does not answer, takes no records, or has no such topics, within 5 s, whether there are records to
 // send or not.
@@ -157,19 +131,19 @@ func (p *Producer) Check(context.Context) error {
 	switch now := time.Now(); {
 	case closed:
 		return ErrClosed
-	case h.contact.IsZero():
+	case h.responded.IsZero():
 		return fmt.Errorf("kafka at %v has not answered yet: %w", p.cfg.Brokers, cause(h.err))
-	case now.Sub(h.contact) > silence:
-		return fmt.Errorf("kafka has not answered for %v: %w", now.Sub(h.contact).Round(time.Second/10), cause(h.err))
+	case now.Sub(h.responded) > timeouts.KafkaUnresponsive:
+		return fmt.Errorf("kafka has not answered for %v: %w", now.Sub(h.responded).Round(time.Second/10), cause(h.err))
 	case h.missing != nil:
 		return h.missing
-	case !h.oldest.IsZero() && now.Sub(h.oldest) > silence:
+	case !h.oldest.IsZero() && now.Sub(h.oldest) > timeouts.KafkaUnresponsive:
 		return fmt.Errorf("records have waited for kafka for %v: %w", now.Sub(h.oldest).Round(time.Second/10), cause(h.err))
 	}
 	return nil
 }
 
-// State tells people what the producer holds.
+// State tells people how much is in flight.
 func (p *Producer) State() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,12 +154,7 @@ func (p *Producer) State() string {
 	return fmt.Sprintf("%d records unacknowledged, the oldest for %v", p.unacked, age.Round(time.Millisecond))
 }
 
-var errNoAnswer = errors.New("no answer")
+var errNoResponse = errors.New("no answer")
 
-// cause is err, or that there is no answer where nothing has failed yet.
-func cause(err error) error {
-	if err == nil {
-		return errNoAnswer
-	}
-	return err
-}
+// cause is err, or that there is no response where nothing has failed yet.
+func cause(err error) error { return cmp.Or(err, errNoResponse) }

@@ -2,12 +2,47 @@ package kafka
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
+
+	"github.com/IBM/sarama"
 )
 
-// dialer opens sarama's connections and can close them all. sarama's calls take no context: closing what
-// they wait on is the way to end them in time.
+// Client is a client of sarama's. Its calls take no context: closing the connections that they wait on is the way to
+// end them in time.
+type Client struct {
+	sarama.Client
+	dialer *dialer
+}
+
+// NewClient returns a client that asks nothing of Kafka yet. Its retries are the caller's, who knows when to stop and
+// what to log.
+func NewClient(cfg Config) (*Client, error) {
+	return newClient(cfg, clientConfig(cfg))
+}
+
+func newClient(cfg Config, config *sarama.Config) (*Client, error) {
+	d := newDialer(cfg)
+	config.Net.Proxy.Enable = true // not a proxy: the way to a dialer of one's own
+	config.Net.Proxy.Dialer = d    // which speaks TLS, too
+	client, err := sarama.NewClient(cfg.Brokers, config)
+	if err != nil {
+		return nil, fmt.Errorf("configure client: %w", err)
+	}
+	return &Client{client, d}, nil
+}
+
+// Disconnect ends all calls: it closes every connection, and opens no more.
+func (c *Client) Disconnect() { c.dialer.closeAll() }
+
+// Close is Disconnect, and gives up what the client has.
+func (c *Client) Close() error {
+	c.Disconnect()
+	return c.Client.Close()
+}
+
+// dialer opens sarama's connections and can close them all.
 type dialer struct {
 	security Security
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -34,7 +69,7 @@ func (d *dialer) Dial(network, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: nc, dialer: d}
-	if err := d.keep(c); err != nil {
+	if err := d.add(c); err != nil {
 		return nil, err
 	}
 	if !d.security.TLS {
@@ -45,7 +80,7 @@ func (d *dialer) Dial(network, addr string) (net.Conn, error) {
 	return d.security.Files.Handshake(ctx, c, addr)
 }
 
-func (d *dialer) keep(c *conn) error {
+func (d *dialer) add(c *conn) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.ctx.Err(); err != nil {

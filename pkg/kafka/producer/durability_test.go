@@ -1,4 +1,4 @@
-package kafka_test
+package producer_test
 
 import (
 	"testing"
@@ -7,21 +7,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
 // TestProducerDurability looks at what the producer asks for, since one broker alone answers the same to less.
 func TestProducerDurability(t *testing.T) {
 	t.Parallel()
-	cluster := fake(t)
-	cfg := newTopic(t, cluster.ListenAddrs(), 1)
+	cluster := kafkatest.Fake(t)
+	cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 1)
 	requests := make(chan *kmsg.ProduceRequest, 100)
 	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, When: func(r kmsg.Request) bool {
 		requests <- r.(*kmsg.ProduceRequest)
 		return false
 	}})
-	p := kafka.NewProducer(cfg, logger(t), nil)
-	start(t, p.Run)
-	if err := p.Send(t.Context(), kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
+	p := producer.New(cfg, kafkatest.Logger(t), nil)
+	kafkatest.Start(t, p.Run)
+	if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
 	const allInSync = -1

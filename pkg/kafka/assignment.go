@@ -7,11 +7,14 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/telltale-iot/telltale/pkg/kafka/internal/retry"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
-// claim is one partition while it is ours. One goroutine gathers the next batch while another handles the
-// one before: there are two batches at most, and the broker is not read from while both are full.
-type claim struct {
+// assignment is one partition while it is assigned to us. One goroutine gathers the next batch while another handles
+// the one before: there are two batches at most, and nothing is fetched while both are full.
+type assignment struct {
 	*Consumer
 	partition int32
 	resolved  func(next int64) // marks the offset next to be committed: all before it is resolved
@@ -32,38 +35,38 @@ type failure struct {
 
 // lag returns how many records are not resolved, and how old the first of them is. Of one that was not
 // fetched yet it is only known since when it is there.
-func (c *claim) lag() (records int64, age time.Duration) {
-	if since := cmp.Or(c.oldest.Load(), c.waiting.Load()); since > 0 {
+func (a *assignment) lag() (records int64, age time.Duration) {
+	if since := cmp.Or(a.oldest.Load(), a.waiting.Load()); since > 0 {
 		age = max(time.Since(time.UnixMilli(since)), 0)
 	}
-	return max(c.end.Load()-c.next.Load(), c.handled.Load()), age
+	return max(a.end.Load()-a.next.Load(), a.handled.Load()), age
 }
 
-// extends notes that the partition's log ends at end.
-func (c *claim) extends(end int64) {
-	c.end.Store(end)
-	if end <= c.next.Load() || c.handled.Load() > 0 {
-		c.waiting.Store(0)
+// setEnd notes that the partition's log ends at end.
+func (a *assignment) setEnd(end int64) {
+	a.end.Store(end)
+	if end <= a.next.Load() || a.handled.Load() > 0 {
+		a.waiting.Store(0)
 		return
 	}
-	c.waiting.CompareAndSwap(0, time.Now().UnixMilli())
+	a.waiting.CompareAndSwap(0, time.Now().UnixMilli())
 }
 
-// settle is how long a batch waits for what the broker sent with its first record.
-const settle = 2 * time.Millisecond
+// gatherTime is how long a batch waits for what the broker sent with its first record.
+const gatherTime = 2 * time.Millisecond
 
 // batchBytes is how long, in bytes, a batch may be before it takes one more record. It is what bounds the
 // memory where records are long; a batch of readings is full by their number before.
 const batchBytes = 1 << 20
 
 // run consumes what comes from the partition until that or the session ends, and then finishes what was fetched,
-// within HandlerGrace.
-func (c *claim) run(session context.Context, from sarama.PartitionConsumer) {
+// within timeouts.HandlerGrace.
+func (a *assignment) run(session context.Context, from sarama.PartitionConsumer) {
 	handling, cancel := context.WithCancel(context.WithoutCancel(session))
 	defer cancel()
 	input, end := context.WithCancel(session)
 	defer end()
-	context.AfterFunc(input, func() { time.AfterFunc(HandlerGrace, cancel) })
+	context.AfterFunc(input, func() { time.AfterFunc(timeouts.HandlerGrace, cancel) })
 
 	batches, spare := make(chan *recordBatch), make(chan *recordBatch, 2)
 	spare <- &recordBatch{}
@@ -71,20 +74,20 @@ func (c *claim) run(session context.Context, from sarama.PartitionConsumer) {
 	go func() {
 		defer close(batches)
 		defer end()
-		for c.gather(input, from, <-spare, batches) {
+		for a.gather(input, from, <-spare, batches) {
 		}
 	}()
 	failed := false
 	for batch := range batches {
-		failed = failed || !c.process(handling, input, batch.records)
+		failed = failed || !a.process(handling, input, batch.records)
 		batch.reset()
 		spare <- batch
 	}
 }
 
 // gather makes a batch of messages and hands it over: when it is full, or when its first record has waited
-// for settle and the handler is free; until then it grows. It reports whether there may be more.
-func (c *claim) gather(input context.Context, from sarama.PartitionConsumer, batch *recordBatch, out chan<- *recordBatch) bool {
+// for gatherTime and the handler is free; until then it grows. It reports whether there may be more.
+func (a *assignment) gather(input context.Context, from sarama.PartitionConsumer, batch *recordBatch, out chan<- *recordBatch) bool {
 	messages := from.Messages()
 	var m *sarama.ConsumerMessage
 	more := true
@@ -97,10 +100,10 @@ func (c *claim) gather(input context.Context, from sarama.PartitionConsumer, bat
 		return false
 	}
 	batch.add(m)
-	settled := time.NewTimer(settle)
-	defer settled.Stop()
+	gathered := time.NewTimer(gatherTime)
+	defer gathered.Stop()
 	var free chan<- *recordBatch // out, once the batch may go
-	for more && len(batch.records) < c.cfg.MaxBatch && batch.bytes < batchBytes {
+	for more && len(batch.records) < a.cfg.MaxBatch && batch.bytes < batchBytes {
 		select { // mostly there is one more, and this is cheaper than waiting for all that may happen
 		case m, more = <-messages:
 			if more {
@@ -114,7 +117,7 @@ func (c *claim) gather(input context.Context, from sarama.PartitionConsumer, bat
 			if more {
 				batch.add(m)
 			}
-		case <-settled.C:
+		case <-gathered.C:
 			free = out
 		case free <- batch:
 			return true
@@ -127,7 +130,7 @@ func (c *claim) gather(input context.Context, from sarama.PartitionConsumer, bat
 		return more
 	default:
 	}
-	// Two batches are here. What is fetched now would only wait too, as many records as sarama's channel has places,
+	// There are two batches. What is fetched now would only wait too, as many records as sarama's channel has places,
 	// however long they are.
 	from.Pause()
 	defer from.Resume()
@@ -135,47 +138,47 @@ func (c *claim) gather(input context.Context, from sarama.PartitionConsumer, bat
 	return more
 }
 
-// process has a batch handled, and reports whether it was. Otherwise the partition is to be let go.
-func (c *claim) process(handling, input context.Context, batch []Record) bool {
-	c.handled.Store(int64(len(batch)))
-	c.oldest.Store(batch[0].Timestamp.UnixMilli())
-	c.waiting.Store(0)
-	defer c.handled.Store(0)
-	defer c.oldest.Store(0)
-	if c.persist(handling, input, batch) {
+// process has a batch handled, and reports whether it was. Otherwise the partition is to be released.
+func (a *assignment) process(handling, input context.Context, batch []Record) bool {
+	a.handled.Store(int64(len(batch)))
+	a.oldest.Store(batch[0].Timestamp.UnixMilli())
+	a.waiting.Store(0)
+	defer a.handled.Store(0)
+	defer a.oldest.Store(0)
+	if a.handleWithRetry(handling, input, batch) {
 		return true
 	}
-	if c.cfg.Released != nil {
-		c.cfg.Released(batch)
+	if a.cfg.Released != nil {
+		a.cfg.Released(batch)
 	}
 	return false
 }
 
-// persist hands a batch to the handler until it succeeds, and gives up when no more input comes.
-func (c *claim) persist(handling, input context.Context, batch []Record) bool {
+// handleWithRetry hands a batch to the handler until it succeeds, and gives up when no more input comes.
+func (a *assignment) handleWithRetry(handling, input context.Context, batch []Record) bool {
 	next := batch[len(batch)-1].Offset + 1
-	patience := newBackoff(100*time.Millisecond, 5*time.Second)
-	log := c.log.With("partition", c.partition, "offset", batch[0].Offset)
-	var trouble outage
-	defer c.failing.Store(nil)
+	backoff := retry.NewBackoff(100*time.Millisecond, 5*time.Second)
+	log := a.log.With("partition", a.partition, "offset", batch[0].Offset)
+	var failures retry.Log
+	defer a.failing.Store(nil)
 	for {
-		err := c.handle(handling, batch)
+		err := a.handle(handling, batch)
 		if err == nil {
-			trouble.over(log, "batch is handled at last")
-			c.next.Store(next)
-			c.resolved(next)
-			c.metrics.handled(len(batch))
+			failures.Recovered(log, "batch is handled at last")
+			a.next.Store(next)
+			a.resolved(next)
+			a.metrics.handled(len(batch))
 			return true
 		}
-		c.metrics.failures.Inc()
+		a.metrics.failures.Inc()
 		if input.Err() != nil {
 			log.Info("partition is let go with a batch not handled", "err", err)
 			return false
 		}
-		trouble.failed(log, "batch is not handled, trying again", err)
-		c.failing.Store(&failure{trouble.since, err})
+		failures.Failed(log, "batch is not handled, trying again", err)
+		a.failing.Store(&failure{failures.Since, err})
 		select {
-		case <-time.After(patience.NextBackOff()):
+		case <-time.After(backoff.NextBackOff()):
 		case <-input.Done():
 			return false
 		}

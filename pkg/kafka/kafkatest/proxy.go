@@ -1,4 +1,4 @@
-package kafka_test
+package kafkatest
 
 import (
 	"net"
@@ -8,23 +8,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// proxy stands between clients and a fake broker, and makes the network between them fail.
-type proxy struct {
+// Proxy stands between clients and a fake broker, and makes the network between them fail.
+type Proxy struct {
 	front  net.Listener
 	broker string // where it leads to
 
-	mu    sync.Mutex
-	held  chan struct{} // closed when packets pass
-	lost  int           // answers to lose
-	conns map[net.Conn]bool
+	mu      sync.Mutex
+	passing chan struct{} // closed when packets pass
+	lost    int           // responses to lose
+	conns   map[net.Conn]bool
 }
 
-// behind makes a fake broker listen behind a proxy, whose address it advertises.
-func behind(t testing.TB, p *proxy) kfake.Opt {
-	return kfake.ListenFn(func(network, address string) (net.Listener, error) { return p.listen(t, network, address) })
+// Behind makes a fake broker listen behind a proxy, whose address it advertises.
+func Behind(t testing.TB, p *Proxy) kfake.Opt {
+	return kfake.ListenFn(func(network, address string) (net.Listener, error) { return p.Listen(t, network, address) })
 }
 
-func (p *proxy) listen(t testing.TB, network, address string) (net.Listener, error) {
+func (p *Proxy) Listen(t testing.TB, network, address string) (net.Listener, error) {
 	broker, err := net.Listen(network, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -34,13 +34,13 @@ func (p *proxy) listen(t testing.TB, network, address string) (net.Listener, err
 	}
 	p.broker = broker.Addr().String()
 	p.conns = map[net.Conn]bool{}
-	p.held = make(chan struct{})
-	close(p.held)
+	p.passing = make(chan struct{})
+	close(p.passing)
 	go p.serve()
 	t.Cleanup(func() {
-		p.resume()
+		p.Resume()
 		_ = p.front.Close()
-		p.cut()
+		p.Cut()
 	})
 	return advertised{broker, p.front.Addr()}, nil
 }
@@ -53,7 +53,7 @@ type advertised struct {
 
 func (a advertised) Addr() net.Addr { return a.addr }
 
-func (p *proxy) serve() {
+func (p *Proxy) serve() {
 	for {
 		client, err := p.front.Accept()
 		if err != nil {
@@ -72,7 +72,7 @@ func (p *proxy) serve() {
 	}
 }
 
-func (p *proxy) pass(to, from net.Conn, answers bool) {
+func (p *Proxy) pass(to, from net.Conn, responses bool) {
 	defer func() {
 		_, _ = to.Close(), from.Close()
 		p.mu.Lock()
@@ -87,12 +87,12 @@ func (p *proxy) pass(to, from net.Conn, answers bool) {
 			return
 		}
 		p.mu.Lock()
-		held, lose := p.held, answers && p.lost > 0
+		passing, lose := p.passing, responses && p.lost > 0
 		if lose {
 			p.lost--
 		}
 		p.mu.Unlock()
-		<-held
+		<-passing
 		if lose {
 			return
 		}
@@ -102,25 +102,26 @@ func (p *proxy) pass(to, from net.Conn, answers bool) {
 	}
 }
 
-// pause holds every packet back, as a network does whose packets vanish: nobody is told.
-func (p *proxy) pause() {
+// Pause holds every packet back, as a network does whose packets vanish: nobody is told.
+func (p *Proxy) Pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.held = make(chan struct{})
+	p.passing = make(chan struct{})
 }
 
-func (p *proxy) resume() {
+// Resume lets the packets pass again.
+func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-p.held:
+	case <-p.passing:
 	default:
-		close(p.held)
+		close(p.passing)
 	}
 }
 
-// cut closes every connection.
-func (p *proxy) cut() {
+// Cut closes every connection.
+func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
@@ -128,8 +129,8 @@ func (p *proxy) cut() {
 	}
 }
 
-// loseAnswer closes the connection that the next answer comes on instead of passing it on.
-func (p *proxy) loseAnswer() {
+// LoseResponse closes the connection that the next response comes on instead of passing it on.
+func (p *Proxy) LoseResponse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lost++
