@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -27,6 +28,8 @@ type Config struct {
 	ClientID    string // names this process to the broker: the service's name
 	// Dial opens the connections to the brokers; nil opens them over TCP. A broker in this process has one.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	times *times // nil: standardTimes. Tests have shorter ones
 }
 
 // Validate reports the first setting that cannot work, as a *settings.Error.
@@ -63,6 +66,23 @@ const (
 	writeTimeout = 5 * time.Second
 )
 
+// times decide how soon a consumer notices what has changed.
+type times struct {
+	session, heartbeat, rebalance time.Duration // see package timeouts
+	unresponsive                  time.Duration // timeouts.KafkaUnresponsive
+	request                       time.Duration // timeouts.KafkaRequest
+	refresh                       time.Duration // how soon new partitions are found
+	recreate                      time.Duration // see MissingTopics
+}
+
+var standardTimes = times{
+	session: timeouts.GroupSession, heartbeat: timeouts.GroupHeartbeat, rebalance: timeouts.GroupRebalance,
+	unresponsive: timeouts.KafkaUnresponsive, request: timeouts.KafkaRequest,
+	refresh: 5 * time.Second, recreate: recreateAfter,
+}
+
+func (c Config) timing() *times { return cmp.Or(c.times, &standardTimes) }
+
 // clientConfig is sarama's configuration as every client has it. Retries are the caller's.
 func clientConfig(cfg Config) *sarama.Config {
 	sc := sarama.NewConfig()
@@ -74,13 +94,13 @@ func clientConfig(cfg Config) *sarama.Config {
 
 	sc.Net.DialTimeout = dialTimeout
 	sc.Net.WriteTimeout = writeTimeout
-	sc.Net.ReadTimeout = timeouts.KafkaRequest
+	sc.Net.ReadTimeout = cfg.timing().request
 	cfg.Security.logIn(sc)
 
 	sc.Metadata.Full = false // only the topics we use, and nothing before the first is asked for
 	sc.Metadata.AllowAutoTopicCreation = false
 	sc.Metadata.Retry.Max = 0
-	sc.Metadata.Timeout = timeouts.KafkaRequest
+	sc.Metadata.Timeout = cfg.timing().request
 	return sc
 }
 
@@ -88,19 +108,19 @@ func clientConfig(cfg Config) *sarama.Config {
 func groupConfig(cfg GroupConfig) *sarama.Config {
 	sc := clientConfig(cfg.Config)
 	// A broker answers a JoinGroup only when every member has joined, or the time for it is over.
-	sc.Net.ReadTimeout = timeouts.GroupRebalance + 2*time.Second
+	sc.Net.ReadTimeout = cfg.timing().rebalance + 2*time.Second
 	sc.Metadata.Retry.Max = 1 // heartbeats, too, may fail that often in a row before the session ends
 	sc.Metadata.Retry.Backoff = 100 * time.Millisecond
-	sc.Metadata.RefreshFrequency = 5 * time.Second // how soon new partitions are found
+	sc.Metadata.RefreshFrequency = cfg.timing().refresh
 
 	group := &sc.Consumer.Group
 	// Not the cooperative one: with it the end of the messages alone tells that a partition is revoked, which nobody
 	// sees who waits for a store.
 	group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategySticky()}
-	group.Rebalance.Timeout = timeouts.GroupRebalance
+	group.Rebalance.Timeout = cfg.timing().rebalance
 	group.Rebalance.Retry.Backoff = 500 * time.Millisecond
-	group.Session.Timeout = timeouts.GroupSession
-	group.Heartbeat.Interval = timeouts.GroupHeartbeat
+	group.Session.Timeout = cfg.timing().session
+	group.Heartbeat.Interval = cfg.timing().heartbeat
 
 	sc.Consumer.Return.Errors = true
 	sc.Consumer.IsolationLevel = sarama.ReadCommitted // nothing of ours has transactions, but others may produce, too

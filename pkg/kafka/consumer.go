@@ -175,7 +175,7 @@ func (c *Consumer) responded() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.respondedAt = time.Now()
-	if c.session != nil && time.Since(c.failedAt) > timeouts.KafkaUnresponsive {
+	if c.session != nil && time.Since(c.failedAt) > c.cfg.timing().unresponsive {
 		c.failures.Recovered(c.log, "consumer is well again")
 	}
 }
@@ -191,7 +191,7 @@ func (c *Consumer) Check(context.Context) error {
 		return errNotStarted
 	case c.respondedAt.IsZero():
 		return fmt.Errorf("kafka at %v has not answered yet: %w", c.cfg.Brokers, cause(c.failures.Err))
-	case quiet > timeouts.KafkaUnresponsive:
+	case quiet > c.cfg.timing().unresponsive:
 		return fmt.Errorf("kafka has not answered for %v: %w", quiet.Round(time.Second/10), cause(c.failures.Err))
 	case c.missing != nil:
 		return c.missing
@@ -199,11 +199,11 @@ func (c *Consumer) Check(context.Context) error {
 		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, c.failures.Err)
 	case c.session == nil:
 		return fmt.Errorf("group %q is not joined: %w", c.cfg.Group, errJoining)
-	case c.failures.Failing() && time.Since(c.failures.Since) > timeouts.KafkaUnresponsive && time.Since(c.failedAt) < 2*pollInterval:
+	case c.failures.Failing() && time.Since(c.failures.Since) > c.cfg.timing().unresponsive && time.Since(c.failedAt) < 2*pollInterval:
 		return fmt.Errorf("kafka has refused something for %v: %w", time.Since(c.failures.Since).Round(time.Second/10), c.failures.Err)
 	}
 	for _, assignment := range c.assignments {
-		if f := assignment.failing.Load(); f != nil && time.Since(f.since) > timeouts.KafkaUnresponsive {
+		if f := assignment.failing.Load(); f != nil && time.Since(f.since) > c.cfg.timing().unresponsive {
 			return elsewhere{fmt.Errorf("partition %d has waited for %v: %w", assignment.partition, time.Since(f.since).Round(time.Second/10), f.err)}
 		}
 	}

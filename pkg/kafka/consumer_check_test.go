@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -134,8 +135,9 @@ func TestConsumerOfLongRecords(t *testing.T) {
 	cfg.MaxBatch = 1000
 	p := producer.New(cfg.Config, kafkatest.Discard(), nil)
 	stop := kafkatest.Start(t, p.Run)
-	for range count {
-		if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: bytes.Repeat([]byte("x"), length)}); err != nil {
+	some := slices.Repeat([]kafka.Record{{Topic: cfg.Topic, Value: bytes.Repeat([]byte("x"), length)}}, 20)
+	for range count / len(some) {
+		if err := kafkatest.Send(t.Context(), p, some...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,10 +157,10 @@ func TestConsumerOfLongRecords(t *testing.T) {
 		return nil
 	}, kafkatest.Discard(), nil)
 	kafkatest.Start(t, c.Run)
-	// Wait until nothing more is fetched: twice the same, with a pause in which 100 MB would come.
+	// Wait until nothing more is fetched: twice the same, with a pause in which 30 MB would come.
 	last := uint64(0)
 	kafkatest.Eventually(t, kafkatest.Patience, "the consumer is full", func() bool {
-		time.Sleep(time.Second)
+		time.Sleep(300 * time.Millisecond)
 		now := heap()
 		full := now > before+length && now < last+length
 		last = now

@@ -127,19 +127,15 @@ func TestConsumerRebalance(t *testing.T) {
 		t.Parallel()
 		cluster := kafkatest.Fake(t)
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 2))
-		produce(t, cfg.Config, 5000)
-		j := newJournal(t)
-		began := time.Now()
-		c := kafka.NewConsumer(cfg, func(ctx context.Context, batch []kafka.Record) error {
-			if time.Since(began) < 13*time.Second {
-				return errors.New("the store is away")
-			}
-			return j.handle(ctx, batch)
+		cfg.Hurry()
+		produce(t, cfg.Config, 100)
+		c := kafka.NewConsumer(cfg, func(context.Context, []kafka.Record) error {
+			return errors.New("the store is away")
 		}, kafkatest.Logger(t), nil)
 		kafkatest.Start(t, c.Run)
 		kafkatest.Eventually(t, kafkatest.Patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
 		before := cluster.GroupInfo(cfg.Group)
-		j.waitFor(t, 5000)
+		time.Sleep(7 * time.Second) // the session lasts 6 s without heartbeats
 		after := cluster.GroupInfo(cfg.Group)
 		if before.Epoch != after.Epoch || after.State != "Stable" {
 			t.Errorf("generation %d became %d, %s", before.Epoch, after.Epoch, after.State)
@@ -186,6 +182,7 @@ func TestConsumerOutages(t *testing.T) {
 		var way kafkatest.Proxy
 		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 3))
+		cfg.Hurry()
 		j := newJournal(t)
 		c := kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil)
 		kafkatest.Start(t, c.Run)
@@ -194,7 +191,7 @@ func TestConsumerOutages(t *testing.T) {
 		way.Pause()
 		kafkatest.Eventually(t, 5*time.Second, "Check fails", func() bool { return c.Check(t.Context()) != nil })
 		t.Log(c.Check(t.Context()))
-		time.Sleep(15 * time.Second) // the session is over for the broker, and every timeout has struck
+		time.Sleep(7 * time.Second) // the session is over for the broker, and every timeout has struck
 		way.Resume()
 		produce(t, cfg.Config, 100)
 		back := time.Now()
@@ -334,6 +331,7 @@ func TestConsumerOutages(t *testing.T) {
 		t.Parallel()
 		brokers := kafkatest.Brokers(t)
 		cfg := groupConfig(kafkatest.NewTopic(t, brokers, 2))
+		cfg.Hurry()
 		produce(t, cfg.Config, 10)
 		j := newJournal(t)
 		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)

@@ -106,7 +106,7 @@ func committed(t testing.TB, cfg kafka.GroupConfig) map[int32]int64 {
 	var response *sarama.OffsetFetchResponse
 	kafkatest.Eventually(t, kafkatest.Patience, "the coordinator has loaded the group's offsets", func() bool {
 		response, err = admin.ListConsumerGroupOffsets(cfg.Group, nil)
-		return !errors.Is(err, sarama.ErrOffsetsLoadInProgress)
+		return !errors.Is(err, sarama.ErrOffsetsLoadInProgress) && !errors.Is(err, sarama.ErrNotCoordinatorForConsumer)
 	})
 	if errors.Is(err, sarama.ErrGroupIDNotFound) {
 		return nil

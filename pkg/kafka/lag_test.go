@@ -16,6 +16,7 @@ import (
 )
 
 func TestLag(t *testing.T) {
+	t.Parallel()
 	t.Run("a batch that fails is in flight, and is released when its partition is let go", func(t *testing.T) {
 		t.Parallel()
 		cluster := kafkatest.Fake(t)
@@ -57,6 +58,7 @@ func TestLag(t *testing.T) {
 		t.Parallel()
 		cluster := kafkatest.Fake(t, kfake.SleepOutOfOrder())
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
+		cfg.Hurry()
 		hang := make(chan struct{})
 		cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
 			cluster.KeepControl()

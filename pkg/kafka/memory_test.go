@@ -32,7 +32,7 @@ func TestMemoryWhileNothingIsHandled(t *testing.T) {
 	c := kafka.NewConsumer(group, func(context.Context, []kafka.Record) error { return away }, kafkatest.Discard(), nil)
 	grown := heaptest.Watch(t)
 	defer kafkatest.Start(t, c.Run)()
-	time.Sleep(3 * time.Second) // for more and more to come, if it does
+	time.Sleep(1500 * time.Millisecond) // for more and more to come, if it does
 	if n := grown() / size; n > partitions*most || n < partitions {
 		t.Errorf("%d records of %d partitions are in memory, want %d of each at most", n, partitions, most)
 	} else {

@@ -110,6 +110,7 @@ func TestMissingTopics(t *testing.T) {
 		t.Parallel()
 		cluster := kafkatest.Fake(t)
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 5))
+		cfg.Hurry()
 		checks := map[string]func(context.Context) error{}
 		for i := range 4 {
 			p := producer.New(cfg.Config, kafkatest.Logger(t), nil)
@@ -142,6 +143,7 @@ func TestMissingTopics(t *testing.T) {
 		t.Parallel()
 		cluster := kafkatest.Fake(t)
 		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 1)
+		cfg.Hurry()
 		p := producer.New(cfg, kafkatest.Logger(t), nil)
 		kafkatest.Start(t, p.Run)
 		kafkatest.WantWell(t, p.Check)
@@ -160,6 +162,7 @@ func TestMissingTopics(t *testing.T) {
 		address, open := kafkatest.Reserve(t)
 		cluster := kafkatest.Fake(t, kfake.ListenFn(open))
 		cfg := groupConfig(kafkatest.NewTopic(t, []string{address}, 6))
+		cfg.Hurry()
 		cfg.Partitions = 2 // from now on
 		p := producer.New(cfg.Config, kafkatest.Logger(t), nil)
 		kafkatest.Start(t, p.Run)
@@ -187,7 +190,7 @@ func TestMissingTopics(t *testing.T) {
 					t.Fatal("Check is nil while the topic is missing")
 				}
 			}
-			return unmade.Hits() >= tried+6
+			return unmade.Hits() >= tried+4
 		})
 		for _, check := range checks { // not the connection, although it was lost
 			kafkatest.WantMissing(t, check, cfg.Topic)

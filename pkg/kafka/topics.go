@@ -192,7 +192,7 @@ func NewMissingTopics(cfg Config, log *slog.Logger) *MissingTopics {
 }
 
 // Observe takes the error of a metadata request for topic, nil where there is none, and returns it with the topic's
-// name. It creates a topic of the Config that has been missing for recreateAfter.
+// name. It creates a topic of the Config that has been missing for so long.
 func (m *MissingTopics) Observe(client sarama.Client, topic string, err error) error {
 	if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
 		delete(m.since, topic)
@@ -210,7 +210,7 @@ func (m *MissingTopics) Observe(client sarama.Client, topic string, err error) e
 		m.since[topic] = time.Now()
 		return missing
 	}
-	if time.Since(since) < recreateAfter {
+	if time.Since(since) < m.cfg.timing().recreate {
 		return missing
 	}
 	if err := createTopic(client, m.cfg, topic, m.log); err != nil {
