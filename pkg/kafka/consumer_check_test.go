@@ -26,14 +26,14 @@ func TestConsumerCheck(t *testing.T) {
 	t.Parallel()
 	says := func(t *testing.T, c *kafka.Consumer, text string, ofKafka bool) {
 		t.Helper()
-		kafkatest.Eventually(t, kafkatest.Patience, "Check says "+text, func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check says "+text, func() bool {
 			err := c.Check(t.Context())
 			return err != nil && strings.Contains(err.Error(), text) && ofKafka != errors.As(err, new(interface{ Elsewhere() }))
 		})
 	}
 	isWell := func(t *testing.T, c *kafka.Consumer) {
 		t.Helper()
-		kafkatest.Eventually(t, kafkatest.Patience, "Check is nil", func() bool { return c.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check is nil", func() bool { return c.Check(t.Context()) == nil })
 	}
 
 	t.Run("a consumer that is not run says so", func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestConsumerCheck(t *testing.T) {
 		c := kafka.NewConsumer(cfg, func(context.Context, []kafka.Record) error { return errors.New("the store is away") }, kafkatest.Logger(t), metrics)
 		kafkatest.Start(t, c.Run)
 		lag := func() float64 { return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_records") }
-		kafkatest.Eventually(t, kafkatest.Patience, "50 records are behind", func() bool { return lag() == 50 })
+		kafkatest.Eventually(t, kafkatest.Timeout, "50 records are behind", func() bool { return lag() == 50 })
 		asked := make(chan struct{}, 100)
 		cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			cluster.KeepControl()
@@ -159,7 +159,7 @@ func TestConsumerOfLongRecords(t *testing.T) {
 	kafkatest.Start(t, c.Run)
 	// Wait until nothing more is fetched: twice the same, with a pause in which 30 MB would come.
 	last := uint64(0)
-	kafkatest.Eventually(t, kafkatest.Patience, "the consumer is full", func() bool {
+	kafkatest.Eventually(t, kafkatest.Timeout, "the consumer is full", func() bool {
 		time.Sleep(300 * time.Millisecond)
 		now := heap()
 		full := now > before+length && now < last+length
@@ -167,7 +167,7 @@ func TestConsumerOfLongRecords(t *testing.T) {
 		return full
 	})
 	if used := int64(last - before); used > 40<<20 {
-		t.Errorf("%d MiB are held while the store is away, of %d MiB that wait", used>>20, length*count>>20)
+		t.Errorf("%d MiB are in memory while the store is away, of %d MiB that wait", used>>20, length*count>>20)
 	}
 	close(resolve)
 	for n := 0; n < count; {

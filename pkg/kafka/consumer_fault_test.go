@@ -133,7 +133,7 @@ func TestConsumerRebalance(t *testing.T) {
 			return errors.New("the store is away")
 		}, kafkatest.Logger(t), nil)
 		kafkatest.Start(t, c.Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
 		before := cluster.GroupInfo(cfg.Group)
 		time.Sleep(7 * time.Second) // the session lasts 6 s without heartbeats
 		after := cluster.GroupInfo(cfg.Group)
@@ -150,7 +150,7 @@ func TestConsumerRebalance(t *testing.T) {
 			return errors.New("the store is away")
 		}, kafkatest.Logger(t), nil)
 		kafkatest.Start(t, stuck.Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "the first has joined", func() bool { return stuck.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "the first has joined", func() bool { return stuck.Check(t.Context()) == nil })
 		j := newJournal(t)
 		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 		j.waitFor(t, 2000) // about half is the second's
@@ -166,7 +166,7 @@ func TestConsumerOutages(t *testing.T) {
 		j := newJournal(t)
 		c := kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil)
 		kafkatest.Start(t, c.Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "Check names the address", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check names the address", func() bool {
 			err := c.Check(t.Context())
 			return err != nil && strings.Contains(err.Error(), address) && strings.Contains(err.Error(), "refused")
 		})
@@ -174,7 +174,7 @@ func TestConsumerOutages(t *testing.T) {
 		kafkatest.WantMissing(t, c.Check, cfg.Topic)
 		produce(t, cfg.Config, 100)
 		j.waitFor(t, 100)
-		kafkatest.Eventually(t, kafkatest.Patience, "Check is nil", func() bool { return c.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check is nil", func() bool { return c.Check(t.Context()) == nil })
 	})
 
 	t.Run("a Kafka that hangs is noticed within 5 s, and consumption goes on within 10 s of its return", func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestConsumerOutages(t *testing.T) {
 		if d := time.Since(back); d > 10*time.Second {
 			t.Errorf("it took %v to go on", d)
 		}
-		kafkatest.Eventually(t, kafkatest.Patience, "Check is well", func() bool { return c.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check is well", func() bool { return c.Check(t.Context()) == nil })
 	})
 
 	t.Run("cut connections lose nothing", func(t *testing.T) {
@@ -289,7 +289,7 @@ func TestConsumerOutages(t *testing.T) {
 			t.Fatal(err)
 		}
 		close(resume)
-		kafkatest.Eventually(t, kafkatest.Patience, "the last record is handled", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "the last record is handled", func() bool {
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			return j.handled[0][20_009] > 0
@@ -306,7 +306,7 @@ func TestConsumerOutages(t *testing.T) {
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 		produce(t, cfg.Config, 100)
 		stop := kafkatest.Start(t, kafka.NewConsumer(cfg, newJournal(t).handle, kafkatest.Logger(t), nil).Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
+		kafkatest.Eventually(t, kafkatest.Timeout, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
 		stop()
 		commits := cluster.GroupInfo(cfg.Group).Commits[cfg.Topic][0].Offset
 		if err := cluster.DeleteTopic(cfg.Topic); err != nil {
@@ -321,7 +321,7 @@ func TestConsumerOutages(t *testing.T) {
 		metrics := prometheus.NewRegistry()
 		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), metrics).Run)
 		j.waitFor(t, 30)
-		kafkatest.Eventually(t, kafkatest.Patience, "30 records are committed", func() bool { return sum(committed(t, cfg)) == 30 })
+		kafkatest.Eventually(t, kafkatest.Timeout, "30 records are committed", func() bool { return sum(committed(t, cfg)) == 30 })
 		if n := kafkatest.Metric(t, metrics, "telltale_kafka_consumer_rewinds_total"); n != 1 {
 			t.Errorf("%v rewinds, want 1", n)
 		}

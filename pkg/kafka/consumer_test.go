@@ -67,7 +67,7 @@ func (j *journal) distinct() (records, again int) {
 
 func (j *journal) waitFor(t testing.TB, records int) {
 	t.Helper()
-	kafkatest.Eventually(t, kafkatest.Patience, fmt.Sprintf("%d records are handled", records), func() bool {
+	kafkatest.Eventually(t, kafkatest.Timeout, fmt.Sprintf("%d records are handled", records), func() bool {
 		n, _ := j.distinct()
 		return n >= records
 	})
@@ -104,7 +104,7 @@ func committed(t testing.TB, cfg kafka.GroupConfig) map[int32]int64 {
 	}
 	defer func() { _ = admin.Close() }()
 	var response *sarama.OffsetFetchResponse
-	kafkatest.Eventually(t, kafkatest.Patience, "the coordinator has loaded the group's offsets", func() bool {
+	kafkatest.Eventually(t, kafkatest.Timeout, "the coordinator has loaded the group's offsets", func() bool {
 		response, err = admin.ListConsumerGroupOffsets(cfg.Group, nil)
 		return !errors.Is(err, sarama.ErrOffsetsLoadInProgress) && !errors.Is(err, sarama.ErrNotCoordinatorForConsumer)
 	})
@@ -194,7 +194,7 @@ func TestConsumer(t *testing.T) {
 			value := fmt.Append(nil, i)
 			want := kafka.Record{
 				Topic: cfg.Topic, Key: value, Value: value,
-				Timestamp: kafkatest.Kept(time.UnixMilli(1_700_000_000_000).UTC(), got[string(value)].Timestamp),
+				Timestamp: kafkatest.KeptTime(time.UnixMilli(1_700_000_000_000).UTC(), got[string(value)].Timestamp),
 				Headers:   []kafka.Header{{Key: "content-type", Value: []byte("a/b")}, {Key: "i", Value: value}},
 			}
 			if diff := cmp.Diff(want, got[string(value)], cmpopts.IgnoreFields(kafka.Record{}, "Partition", "Offset")); diff != "" {
@@ -227,7 +227,7 @@ func TestConsumer(t *testing.T) {
 		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 3))
 		produce(t, cfg.Config, 500)
 		kafkatest.Start(t, kafka.NewConsumer(cfg, newJournal(t).handle, kafkatest.Logger(t), nil).Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "all offsets are committed", func() bool { return sum(committed(t, cfg)) == 500 })
+		kafkatest.Eventually(t, kafkatest.Timeout, "all offsets are committed", func() bool { return sum(committed(t, cfg)) == 500 })
 	})
 
 	t.Run("a batch that fails comes again, unchanged, until it is handled; other partitions go on", func(t *testing.T) {
@@ -249,7 +249,7 @@ func TestConsumer(t *testing.T) {
 			return j.handle(ctx, batch)
 		}, kafkatest.Logger(t), metrics)
 		kafkatest.Start(t, c.Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "the other partitions are done, and one batch failed 4 times", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "the other partitions are done, and one batch failed 4 times", func() bool {
 			n, _ := j.distinct()
 			mu.Lock()
 			defer mu.Unlock()
@@ -267,7 +267,7 @@ func TestConsumer(t *testing.T) {
 			t.Errorf("lag is %v s", n)
 		}
 		produce(t, cfg.Config, 900)
-		kafkatest.Eventually(t, kafkatest.Patience, "the lag shows what was not even fetched", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "the lag shows what was not even fetched", func() bool {
 			n, _ := j.distinct()
 			return int(kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_records")) == 1800-n
 		})
@@ -278,7 +278,7 @@ func TestConsumer(t *testing.T) {
 		fail = false
 		mu.Unlock()
 		j.waitFor(t, 1800)
-		kafkatest.Eventually(t, kafkatest.Patience, "there is no lag", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "there is no lag", func() bool {
 			return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_records") == 0
 		})
 		for i := 2; i < len(firsts); i++ {

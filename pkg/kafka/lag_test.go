@@ -37,7 +37,7 @@ func TestLag(t *testing.T) {
 		}, kafkatest.Logger(t), metrics)
 		produce(t, cfg.Config, 1)
 		stop := kafkatest.Start(t, c.Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "the first record is resolved", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "the first record is resolved", func() bool {
 			return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_records_total") == 1
 		})
 		send(t, cfg.Config, kafka.Record{Topic: cfg.Topic, Value: []byte("poison")})
@@ -69,15 +69,15 @@ func TestLag(t *testing.T) {
 		j := newJournal(t)
 		c := kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), metrics)
 		kafkatest.Start(t, c.Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "the group is joined", func() bool { return c.Check(t.Context()) == nil })
 		produce(t, cfg.Config, 10)
-		kafkatest.Eventually(t, kafkatest.Patience, "10 records are a second old", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "10 records are a second old", func() bool {
 			return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_seconds") > 1 &&
 				kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_records") == 10
 		})
 		close(hang)
 		j.waitFor(t, 10)
-		kafkatest.Eventually(t, kafkatest.Patience, "there is no lag", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "there is no lag", func() bool {
 			return kafkatest.Metric(t, metrics, "telltale_kafka_consumer_lag_seconds") == 0
 		})
 	})

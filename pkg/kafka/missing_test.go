@@ -151,7 +151,7 @@ func TestMissingTopics(t *testing.T) {
 		if err := cluster.DeleteTopic(cfg.Topic); err != nil {
 			t.Fatal(err)
 		}
-		kafkatest.Eventually(t, kafkatest.Patience, "Check says why", func() bool { return errors.Is(p.Check(t.Context()), sarama.ErrPolicyViolation) })
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check says why", func() bool { return errors.Is(p.Check(t.Context()), sarama.ErrPolicyViolation) })
 		kafkatest.WantMissing(t, p.Check, cfg.Topic)
 		refusal.Remove()
 		kafkatest.WantWell(t, p.Check)
@@ -176,7 +176,7 @@ func TestMissingTopics(t *testing.T) {
 		cluster.Close()
 		l := kafkatest.NewLedger(cfg.Topic, 30)
 		l.Flow(t, p, 100*time.Millisecond)
-		kafkatest.Eventually(t, kafkatest.Patience, "Check says that Kafka is away", func() bool { return p.Check(t.Context()) != nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check says that Kafka is away", func() bool { return p.Check(t.Context()) != nil })
 		cluster = kafkatest.Fake(t, kfake.ListenFn(open))
 		unmade := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Count: -1})
 		checks := []func(context.Context) error{p.Check, c.Check}
@@ -184,7 +184,7 @@ func TestMissingTopics(t *testing.T) {
 			kafkatest.WantMissing(t, check, cfg.Topic)
 		}
 		tried := unmade.Hits()
-		kafkatest.Eventually(t, kafkatest.Patience, "making it was tried again and again", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "making it was tried again and again", func() bool {
 			for _, check := range checks {
 				if err := check(t.Context()); err == nil {
 					t.Fatal("Check is nil while the topic is missing")
@@ -239,7 +239,7 @@ func TestRemadeTopic(t *testing.T) {
 			cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 			produce(t, cfg.Config, 100)
 			stop := kafkatest.Start(t, kafka.NewConsumer(cfg, newJournal(t).handle, kafkatest.Logger(t), nil).Run)
-			kafkatest.Eventually(t, kafkatest.Patience, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
+			kafkatest.Eventually(t, kafkatest.Timeout, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
 			stop()
 			old := cluster.GroupInfo(cfg.Group).Commits[cfg.Topic][0]
 			remake(t, cluster, cfg, tt.again)
@@ -248,7 +248,7 @@ func TestRemadeTopic(t *testing.T) {
 			metrics := prometheus.NewRegistry()
 			kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), metrics).Run)
 			j.waitFor(t, tt.handled)
-			kafkatest.Eventually(t, kafkatest.Patience, "all is committed", func() bool { return sum(committed(t, cfg)) == int64(tt.again) })
+			kafkatest.Eventually(t, kafkatest.Timeout, "all is committed", func() bool { return sum(committed(t, cfg)) == int64(tt.again) })
 			if n, again := j.distinct(); n != tt.handled || again != 0 {
 				t.Errorf("%d records were handled, %d of them again, want %d", n, again, tt.handled)
 			}
@@ -268,11 +268,11 @@ func TestRemadeTopic(t *testing.T) {
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))
 		produce(t, cfg.Config, 100)
 		stop := kafkatest.Start(t, kafka.NewConsumer(cfg, newJournal(t).handle, kafkatest.Logger(t), nil).Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
+		kafkatest.Eventually(t, kafkatest.Timeout, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
 		stop()
 		commit(t, cfg, 0, 100)
 		kafkatest.Start(t, kafka.NewConsumer(cfg, newJournal(t).handle, kafkatest.Logger(t), nil).Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "the commit names its topic", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "the commit names its topic", func() bool {
 			c := cluster.GroupInfo(cfg.Group).Commits[cfg.Topic][0]
 			return c.Offset == 100 && c.Metadata != ""
 		})
@@ -285,7 +285,7 @@ func TestRemadeTopic(t *testing.T) {
 		produce(t, cfg.Config, 100)
 		j := newJournal(t)
 		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
+		kafkatest.Eventually(t, kafkatest.Timeout, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
 		// A consumer that fetches before the new topic is that long would be told.
 		away := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.KafkaStorageError, Count: -1})
 		j.mu.Lock()

@@ -148,7 +148,7 @@ func TestEnsureTopics(t *testing.T) {
 		}
 		sent := 2
 		var records []kafka.Record
-		kafkatest.Eventually(t, kafkatest.Patience, "a record is found without a time", func() bool { // the setting takes a while
+		kafkatest.Eventually(t, kafkatest.Timeout, "a record is found without a time", func() bool { // the setting takes a while
 			send(t, cfg, kafka.Record{Topic: cfg.Topic, Timestamp: begin.AddDate(0, 0, 1)})
 			sent++
 			records = kafkatest.ReadAll(t, brokers, cfg.Topic)

@@ -176,10 +176,10 @@ func readPartition(consumer sarama.Consumer, topic string, id int32, oldest, end
 // IsReal reports whether the brokers that tests have nothing special of are a real Kafka.
 func IsReal() bool { return os.Getenv("TEST_KAFKA_BROKERS") != "" }
 
-// Kept returns when Kafka says that a record came which was dated produced and found with the date found: a
+// KeptTime returns when Kafka says that a record came which was dated produced and found with the date found: a
 // real one dates the records of our topics itself, and the fake one does not.
-func Kept(produced, found time.Time) time.Time {
-	if IsReal() && time.Since(found).Abs() < Patience {
+func KeptTime(produced, found time.Time) time.Time {
+	if IsReal() && time.Since(found).Abs() < Timeout {
 		return found
 	}
 	return produced
@@ -219,8 +219,8 @@ func Metric(t testing.TB, metrics *prometheus.Registry, name string) (sum float6
 	return sum
 }
 
-// Patience is how long a test waits for what is not promised to be fast, on a busy machine.
-const Patience = time.Minute
+// Timeout is how long a test waits for what is not promised to be fast, on a busy machine.
+const Timeout = time.Minute
 
 // Eventually waits for a condition that another goroutine or process brings about.
 func Eventually(t testing.TB, within time.Duration, what string, holds func() bool) {
@@ -258,7 +258,7 @@ func PartitionsOf(t testing.TB, a sarama.ClusterAdmin, topic string) int {
 // WantMissing waits until check says that topic is missing.
 func WantMissing(t testing.TB, check func(context.Context) error, topic string) {
 	t.Helper()
-	Eventually(t, Patience, "Check says that "+topic+" is missing", func() bool {
+	Eventually(t, Timeout, "Check says that "+topic+" is missing", func() bool {
 		err := check(t.Context())
 		return err != nil && strings.Contains(err.Error(), fmt.Sprintf("topic %q is missing", topic))
 	})
@@ -266,7 +266,7 @@ func WantMissing(t testing.TB, check func(context.Context) error, topic string) 
 
 func WantWell(t testing.TB, check func(context.Context) error) {
 	t.Helper()
-	Eventually(t, Patience, "Check is nil", func() bool { return check(t.Context()) == nil })
+	Eventually(t, Timeout, "Check is nil", func() bool { return check(t.Context()) == nil })
 }
 
 // Reserve returns an address at which nothing listens, and a function that listens there.

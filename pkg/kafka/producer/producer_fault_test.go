@@ -132,7 +132,7 @@ func TestProducerOutages(t *testing.T) {
 			return nil, nil, false
 		})
 		l := kafkatest.NewLedger(cfg.Topic, 10)
-		kafkatest.Eventually(t, kafkatest.Patience, "batches are sent again", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "batches are sent again", func() bool {
 			l.Flow(t, p, 100*time.Millisecond)
 			return kafkatest.Metric(t, metrics, "telltale_kafka_producer_retries_total") > 10
 		})
@@ -177,7 +177,7 @@ func TestProducerOutages(t *testing.T) {
 		t.Logf("noticed after %v: %v", time.Since(began), p.Check(t.Context()))
 		l.Flow(t, p, 8*time.Second-time.Since(began)) // beyond every timeout
 		way.Resume()
-		kafkatest.Eventually(t, kafkatest.Patience, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
 		l.Check(t, cluster.ListenAddrs())
 	})
 
@@ -187,11 +187,11 @@ func TestProducerOutages(t *testing.T) {
 		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
 		p := producer.New(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1), kafkatest.Logger(t), nil)
 		kafkatest.Start(t, p.Run)
-		kafkatest.Eventually(t, kafkatest.Patience, "Check is well", func() bool { return p.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check is well", func() bool { return p.Check(t.Context()) == nil })
 		way.Pause()
 		kafkatest.Eventually(t, 5*time.Second, "Check fails", func() bool { return p.Check(t.Context()) != nil })
 		way.Resume()
-		kafkatest.Eventually(t, kafkatest.Patience, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
 	})
 
 	t.Run("a broker that hangs does not keep the others waiting", func(t *testing.T) {
@@ -258,7 +258,7 @@ func TestProducerOutages(t *testing.T) {
 		cluster := kafkatest.Fake(t, kfake.ListenFn(open))
 		kafkatest.WantMissing(t, p.Check, cfg.Topic)
 		l.Check(t, cluster.ListenAddrs())
-		kafkatest.Eventually(t, kafkatest.Patience, "Check is well", func() bool { return p.Check(t.Context()) == nil })
+		kafkatest.Eventually(t, kafkatest.Timeout, "Check is well", func() bool { return p.Check(t.Context()) == nil })
 	})
 
 	t.Run("a topic that is deleted and made again, with fewer partitions, gets what waited", func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestProducerOutages(t *testing.T) {
 		p := producer.New(cfg, kafkatest.Logger(t), nil)
 		kafkatest.Start(t, p.Run)
 		kafkatest.AddPartitions(t, brokers, cfg.Topic, 6)
-		kafkatest.Eventually(t, kafkatest.Patience, "a record in a new partition", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "a record in a new partition", func() bool {
 			if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
 				t.Fatal(err)
 			}
@@ -324,7 +324,7 @@ func TestProducerOutages(t *testing.T) {
 		go func() {
 			sent <- kafkatest.Send(context.Background(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("y")})
 		}()
-		kafkatest.Eventually(t, kafkatest.Patience, "the record is taken", func() bool {
+		kafkatest.Eventually(t, kafkatest.Timeout, "the record is taken", func() bool {
 			return kafkatest.Metric(t, metrics, "telltale_kafka_producer_unacknowledged_records") == 1
 		})
 		began := time.Now()

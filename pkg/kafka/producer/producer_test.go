@@ -54,7 +54,7 @@ func TestProducer(t *testing.T) {
 		got := kafkatest.ReadAll(t, brokers, cfg.Topic)
 		for i := range min(len(want), len(got)) {
 			got[i].Timestamp = got[i].Timestamp.UTC()
-			want[i].Timestamp = kafkatest.Kept(want[i].Timestamp, got[i].Timestamp)
+			want[i].Timestamp = kafkatest.KeptTime(want[i].Timestamp, got[i].Timestamp)
 		}
 		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("sent (-), found (+):\n%s", diff)
