@@ -53,7 +53,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 			}, err
 		},
 		DeadLetter: func(ctx context.Context, deadLetters []event.DeadLetter) error {
-			if err := send(ctx, producer, cfg.DeadLetterTopic(), deadLetters); err != nil {
+			if err := send(ctx, sender, cfg.DeadLetterTopic(), deadLetters); err != nil {
 				return err
 			}
 			for _, l := range deadLetters {
