@@ -27,7 +27,7 @@ func newAllInOne(dir string) (*system, error) {
 	}
 	y := &system{
 		services: map[string]*service{}, api: "http://" + addrs[0], kafka: addrs[1], partitions: 1,
-		devices: map[string]string{listen: "tcp://" + addrs[2]}, data: filepath.Join(dir, "data"), aside: addrs[4],
+		devices: map[string]string{listen: "tcp://" + addrs[2]}, data: filepath.Join(dir, "data"), probeAddr: addrs[4],
 	}
 	y.add(allInOne, dir, allInOne, addrs[3], "DATA_DIR="+y.data, "HTTP_ADDR="+addrs[0], "KAFKA_LISTEN_ADDR="+addrs[1],
 		"MQTT_LISTEN_ADDR="+addrs[2], "LATEST_TTL=10m")

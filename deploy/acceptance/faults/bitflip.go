@@ -80,7 +80,7 @@ func (t *trial) watch(ctx context.Context, d damage) error {
 	p := t.services[allInOne]
 	usual := p.settings
 	defer func() { p.settings = usual }()
-	p.settings = with(usual, "MQTT_LISTEN_ADDR="+t.aside)
+	p.settings = with(usual, "MQTT_LISTEN_ADDR="+t.probeAddr)
 	said, err := os.Stat(p.log)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (t *trial) watch(ctx context.Context, d damage) error {
 		return err
 	}
 	named := func() error { return p.names(ctx, said.Size(), t.data, []string{d.file}) }
-	if err := eventually(ctx, 2*brief, func() error { return errors.Join(p.ended(), p.alive(ctx)) }); err != nil {
+	if err := eventually(ctx, 2*brief, func() error { return errors.Join(p.process.Check(), p.alive(ctx)) }); err != nil {
 		if d.inner {
 			err = nil
 		}
@@ -143,7 +143,7 @@ func (t *trial) takes(ctx context.Context, oneIsDamaged bool) error {
 	first := t.next
 	t.next += devices
 	s, err := simulator.New(simulator.Config{
-		URL: "tcp://" + t.aside, ClientID: "probe", Connections: devices, Devices: devices, FirstDevice: first, Rate: 2,
+		URL: "tcp://" + t.probeAddr, ClientID: "probe", Connections: devices, Devices: devices, FirstDevice: first, Rate: 2,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

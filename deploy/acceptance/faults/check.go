@@ -11,25 +11,25 @@ import (
 	"github.com/telltale-iot/telltale/deploy/acceptance/ledger"
 )
 
-// finding is what a fleet published and what became of it.
-type finding struct {
+// result is what a fleet published and what became of it.
+type result struct {
 	ledger.Report
 	repeated int
 	err      error
 }
 
 // fill adds what was found to a line of the report.
-func (n finding) fill(o *outcome) {
+func (n result) fill(o *outcome) {
 	o.acknowledged = n.Acknowledged + n.UndatedAcknowledged
 	o.stored = n.Found + n.UndatedStored
 	o.repeated, o.twice, o.lost = n.repeated, n.Duplicated, n.Missing+n.UndatedMissing+n.Excused
 	o.err = errors.Join(o.err, n.err)
 }
 
-// check waits until all that was acknowledged is stored, then until the services' books are balanced and nothing
+// check waits until all that was acknowledged is stored, then until the services' counters are in balance and nothing
 // is on its way any more, and only then holds the stores and Kafka against what was published: what comes late is
 // seen too. It returns what it found of each fleet, and an error of the system as a whole.
-func (t *trial) check(ctx context.Context) ([]finding, error) {
+func (t *trial) check(ctx context.Context) ([]result, error) {
 	published, err := t.published()
 	if err != nil {
 		return nil, err
@@ -39,15 +39,15 @@ func (t *trial) check(ctx context.Context) ([]finding, error) {
 	for _, l := range published {
 		_, _ = l.Await(caughtUp, t.api) // the check below says what is missing then
 	}
-	books := t.conservation(ctx)
+	unbalanced := t.conservation(ctx)
 
 	onKafka, err := t.readTopic(ctx)
 	if err != nil {
-		return nil, errors.Join(books, err)
+		return nil, errors.Join(unbalanced, err)
 	}
-	var found []finding
+	var found []result
 	for i, l := range published {
-		var n finding
+		var n result
 		n.Report, n.err = l.Check(ctx, t.api)
 		if n.err != nil {
 			n.err = fmt.Errorf("read what is stored: %w", n.err)
@@ -57,7 +57,7 @@ func (t *trial) check(ctx context.Context) ([]finding, error) {
 			n.err = errors.Join(n.err, onKafka.complete(l, t.topicSince))
 		}
 		if i == len(t.fleets) { // the neighbours of poison
-			return found, errors.Join(books, onKafka.err(t.junk), n.err)
+			return found, errors.Join(unbalanced, onKafka.err(t.junk), n.err)
 		}
 		f := t.fleets[i]
 		n.err = errors.Join(n.err, f.registered(ctx, t.api))
@@ -68,7 +68,7 @@ func (t *trial) check(ctx context.Context) ([]finding, error) {
 		}
 		found = append(found, n)
 	}
-	return found, errors.Join(books, onKafka.err(t.junk))
+	return found, errors.Join(unbalanced, onKafka.err(t.junk))
 }
 
 // published returns the ledger of each fleet and, where there were any, that of the neighbours of poison.

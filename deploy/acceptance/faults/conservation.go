@@ -8,20 +8,20 @@ import (
 	"slices"
 )
 
-// books are what a process has to account for.
-type books struct {
-	things []string // what it takes in, as the beginning of the names of metrics
+// accounting is what a process has to account for.
+type accounting struct {
+	stages []string // what it takes in, as the beginning of the names of metrics
 	groups []string // of consumers, which it is a member of
 }
 
-// booksOf is by binary; a process that counts less, or does not say how far it is, fails.
-var booksOf = map[string]books{
-	"mqtt-bridge": {things: []string{"telltale_bridge_messages", "telltale_bridge_readings"}},
-	ingestWriter:  {things: []string{"telltale_writer_readings"}, groups: []string{"ingest-writer", "dead-letters"}},
-	cacheUpdater:  {things: []string{"telltale_updater_readings"}, groups: []string{"cache-updater"}},
-	queryAPI:      {things: []string{"telltale_registrar_readings"}, groups: []string{"device-registry"}},
+// accountingOf is by binary; a process that counts less, or does not say how far it is, fails.
+var accountingOf = map[string]accounting{
+	"mqtt-bridge": {stages: []string{"telltale_bridge_messages", "telltale_bridge_readings"}},
+	ingestWriter:  {stages: []string{"telltale_writer_readings"}, groups: []string{"ingest-writer", "dead-letters"}},
+	cacheUpdater:  {stages: []string{"telltale_updater_readings"}, groups: []string{"cache-updater"}},
+	queryAPI:      {stages: []string{"telltale_registrar_readings"}, groups: []string{"device-registry"}},
 	allInOne: {
-		things: []string{
+		stages: []string{
 			"telltale_bridge_messages", "telltale_bridge_readings", "telltale_writer_readings", "telltale_updater_readings",
 			"telltale_registrar_readings",
 		},
@@ -29,7 +29,7 @@ var booksOf = map[string]books{
 	},
 }
 
-func (p *service) books() books { return booksOf[filepath.Base(p.binary)] }
+func (p *service) accounting() accounting { return accountingOf[filepath.Base(p.binary)] }
 
 // topicOf returns what a group consumes.
 func topicOf(group string) string {
@@ -55,12 +55,12 @@ func (t *trial) conservation(ctx context.Context) error {
 	}
 	return eventually(ctx, catchUpLimit, func() error {
 		var errs []error
-		claimed := claims{}
+		assigned := assignments{}
 		for _, name := range t.names() {
 			p := t.services[name]
 			f, err := p.metrics(ctx)
 			if err == nil {
-				err = errors.Join(p.books().settled(f), claimed.add(f, p.books().groups))
+				err = errors.Join(p.accounting().drained(f), assigned.add(f, p.accounting().groups))
 			}
 			if err == nil {
 				err = p.isReady(ctx)
@@ -69,50 +69,50 @@ func (t *trial) conservation(ctx context.Context) error {
 				errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			}
 		}
-		return errors.Join(append(errs, claimed.complete(partitions))...)
+		return errors.Join(append(errs, assigned.complete(partitions))...)
 	})
 }
 
 // balanced is nil when, of all that the process counts as received, it says what became of it or that it is on its
 // way: at any moment. It returns how much it has received of what it received least, and what is on its way.
-func (b books) balanced(f families) (received, flying float64, err error) {
-	for i, thing := range b.things {
-		in, err1 := f.sum(thing + "_received_total")
-		became, err2 := f.sum(thing + "_total")
-		left, err3 := f.sum(thing + "_in_flight")
+func (a accounting) balanced(f families) (received, inFlight float64, err error) {
+	for i, stage := range a.stages {
+		in, err1 := f.sum(stage + "_received_total")
+		became, err2 := f.sum(stage + "_total")
+		left, err3 := f.sum(stage + "_in_flight")
 		if err := errors.Join(err1, err2, err3); err != nil {
 			return 0, 0, err
 		}
 		if in != became+left {
-			return 0, 0, fmt.Errorf("%s: %v received, %v of them became something, %v in flight", thing, in, became, left)
+			return 0, 0, fmt.Errorf("%s: %v received, %v of them became something, %v in flight", stage, in, became, left)
 		}
 		if i == 0 || in < received {
 			received = in
 		}
-		flying += left
+		inFlight += left
 	}
-	return received, flying, nil
+	return received, inFlight, nil
 }
 
-// settled is nil when the process has taken something, and nothing is on its way any more.
-func (b books) settled(f families) error {
-	received, flying, err := b.balanced(f)
+// drained is nil when the process has taken something, and nothing is on its way any more.
+func (a accounting) drained(f families) error {
+	received, inFlight, err := a.balanced(f)
 	switch {
 	case err != nil:
 		return err
 	case received == 0:
-		return fmt.Errorf("it has received nothing of one of %v", b.things)
-	case flying != 0:
-		return fmt.Errorf("%v in flight", flying)
+		return fmt.Errorf("it has received nothing of one of %v", a.stages)
+	case inFlight != 0:
+		return fmt.Errorf("%v in flight", inFlight)
 	}
 	return nil
 }
 
-// claims are the partitions that processes say are theirs, by group.
-type claims map[string][]string
+// assignments are the partitions that processes say are theirs, by group.
+type assignments map[string][]string
 
 // add takes note of what a process has of groups, and is nil when it is not behind.
-func (c claims) add(f families, groups []string) error {
+func (c assignments) add(f families, groups []string) error {
 	for _, group := range groups {
 		const lag = "telltale_kafka_consumer_lag_records"
 		behind, err := f.sum(lag, "group", group)
@@ -132,8 +132,8 @@ func (c claims) add(f families, groups []string) error {
 }
 
 // complete is nil when every partition of each topic (partitions says how many it has) is one process's.
-func (c claims) complete(partitions map[string]int) error {
-	for _, group := range booksOf[allInOne].groups {
+func (c assignments) complete(partitions map[string]int) error {
+	for _, group := range accountingOf[allInOne].groups {
 		slices.Sort(c[group])
 		once := slices.Compact(slices.Clone(c[group]))
 		if n := partitions[topicOf(group)]; len(once) != n || len(c[group]) != n {

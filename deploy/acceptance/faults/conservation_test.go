@@ -22,7 +22,7 @@ telltale_kafka_consumer_lag_records{group="dead-letters",partition="0",topic="ra
 func TestSettled(t *testing.T) {
 	for _, test := range []struct {
 		name, old, changed string
-		settled, balanced  bool
+		drained, balanced  bool
 	}{
 		{"all has become something", "", "", true, true},
 		{"one is missing", `"stored"} 3`, `"stored"} 2`, false, false},
@@ -40,28 +40,28 @@ func TestSettled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := booksOf[ingestWriter]
-		if err := b.settled(f); (err == nil) != test.settled {
+		b := accountingOf[ingestWriter]
+		if err := b.drained(f); (err == nil) != test.drained {
 			t.Errorf("%s: %v", test.name, err)
 		}
 		if _, _, err := b.balanced(f); (err == nil) != test.balanced {
 			t.Errorf("%s, at any moment: %v", test.name, err)
 		}
 	}
-	t.Run("what is in flight balances the books, and is not settled", func(t *testing.T) {
+	t.Run("what is in flight is in balance, and is not drained", func(t *testing.T) {
 		f, err := parseMetrics([]byte(strings.NewReplacer("received_total 5", "received_total 6", "in_flight 0", "in_flight 1").Replace(writerMetrics)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := booksOf[ingestWriter]
-		if _, flying, err := b.balanced(f); err != nil || flying != 1 || b.settled(f) == nil {
-			t.Errorf("%v in flight, error %v, settled: %v", flying, err, b.settled(f))
+		b := accountingOf[ingestWriter]
+		if _, inFlight, err := b.balanced(f); err != nil || inFlight != 1 || b.drained(f) == nil {
+			t.Errorf("%v in flight, error %v, drained: %v", inFlight, err, b.drained(f))
 		}
 	})
 }
 
 func TestClaims(t *testing.T) {
-	groups := booksOf[ingestWriter].groups
+	groups := accountingOf[ingestWriter].groups
 	for _, test := range []struct {
 		name, old, changed string
 		behind, complete   bool
@@ -70,7 +70,7 @@ func TestClaims(t *testing.T) {
 		{"a record is left", `topic="raw-data"} 0`, `topic="raw-data"} 1`, true, true},
 		{"a dead letter is left", `topic="raw-data.dlq"} 0`, `topic="raw-data.dlq"} 1`, true, true},
 		{"one is nobody's", `group="ingest-writer",partition="1"`, `group="other",partition="1"`, false, false},
-		{"one is claimed twice", `partition="1"`, `partition="0"`, false, false},
+		{"one is assigned twice", `partition="1"`, `partition="0"`, false, false},
 		{"there is no lag", "telltale_kafka_consumer_lag_records", "telltale_kafka_consumer_lag", true, false},
 	} {
 		text := writerMetrics
@@ -81,7 +81,7 @@ func TestClaims(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := claims{}
+		c := assignments{}
 		behind := c.add(f, groups)
 		for _, group := range []string{"cache-updater", "device-registry"} { // processes of their own
 			c[group] = []string{"0", "1"}
@@ -115,13 +115,13 @@ func TestMissing(t *testing.T) {
 }
 
 func TestNeeds(t *testing.T) {
-	if got := needs(linksTo("kafka")...); len(got) != 5 {
+	if got := needs(proxiesTo("kafka")...); len(got) != 5 {
 		t.Errorf("of Kafka: %v", got)
 	}
 	if got := needs("device-bridge", "bridge-mosquitto"); len(got) != 1 || got[0] != (need{bridgeSubscribe, "mqtt"}) {
 		t.Errorf("of MQTT: %v", got)
 	}
-	for _, l := range linkTable {
+	for _, l := range proxyTable {
 		if len(needs(l.name)) == 0 && l.name != "device-bridge" {
 			t.Errorf("nobody needs %s", l.name)
 		}

@@ -17,18 +17,18 @@ const (
 	// hungLimit is how soon a process must name what it needs and does not get an answer of.
 	hungLimit = 5 * time.Second
 	pollStep  = 100 * time.Millisecond
-	// slowness is what the faults add that make a link slow, at least.
+	// slowness is what the faults add that make a proxy slow, at least.
 	slowness = 2 * time.Second
 )
 
 // need is a process, and what it calls something that it depends on, or the beginning of that.
 type need struct{ process, dependency string }
 
-// needs returns who depends on the far ends of links. Whoever waits for devices does not know when they fall silent.
-func needs(links ...string) []need {
+// needs returns who depends on the far ends of proxies. Whoever waits for devices does not know when they fall silent.
+func needs(proxies ...string) []need {
 	var all []need
-	for _, l := range linkTable {
-		for _, name := range links {
+	for _, l := range proxyTable {
+		for _, name := range proxies {
 			if l.name != name || l.dependency == "" {
 				continue
 			}
@@ -43,10 +43,10 @@ func needs(links ...string) []need {
 	return all
 }
 
-// degraded is nil when all processes that need the far ends of links name them within hungLimit of begin.
-func (t *trial) degraded(ctx context.Context, begin time.Time, links ...string) error {
+// degraded is nil when all processes that need the far ends of proxies name them within hungLimit of begin.
+func (t *trial) degraded(ctx context.Context, begin time.Time, proxies ...string) error {
 	var g errgroup.Group
-	for _, n := range needs(links...) {
+	for _, n := range needs(proxies...) {
 		if p := t.services[n.process]; p != nil {
 			g.Go(func() error { return p.degraded(ctx, begin, n.dependency) })
 		}

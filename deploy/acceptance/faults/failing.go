@@ -71,7 +71,7 @@ func failing(calls, how string, targets ...target) injection {
 // ownsUp is nil when the process has ended or is not ready.
 func (p *service) ownsUp(ctx context.Context, since time.Time) error {
 	return eventually(ctx, max(hungLimit-time.Since(since), 0), func() error {
-		if p.ended() == nil && p.ready(ctx) {
+		if p.process.Check() == nil && p.ready(ctx) {
 			return fmt.Errorf("%s is ready after a failed call", p.name)
 		}
 		return nil

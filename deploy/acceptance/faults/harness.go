@@ -61,11 +61,11 @@ func (h *harness) runOnServers(ctx context.Context) (err error) {
 	if !h.keep {
 		defer func() { err = errors.Join(err, s.down(context.WithoutCancel(ctx))) }()
 	}
-	links, err := openLinks(s)
+	proxies, err := openProxies(s)
 	if err != nil {
 		return err
 	}
-	return h.runOn(ctx, newSystem(s, links, h.dir, h.modes), chosen)
+	return h.runOn(ctx, newSystem(s, proxies, h.dir, h.modes), chosen)
 }
 
 func (h *harness) runOnAllInOne(ctx context.Context) error {
@@ -103,7 +103,7 @@ func (h *harness) runOn(ctx context.Context, y *system, chosen []row) (err error
 		h.next = t.next
 		h.add(outcomes)
 		if slices.ContainsFunc(outcomes, func(o outcome) bool { return o.err != nil }) {
-			if err := y.mend(ctx); err != nil {
+			if err := y.repair(ctx); err != nil {
 				return fmt.Errorf("after %s: %w", r.name, err)
 			}
 		}

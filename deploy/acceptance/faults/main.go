@@ -18,7 +18,7 @@
 // The servers run in containers, by docker-compose.yml of the repository with compose.yml of this folder over
 // it, under a project name and on ports of their own. The services run as processes of this machine: so a
 // signal hits exactly the process that is meant at that moment, replicas come and go within milliseconds, the
-// kernel counts the memory of each, and all that they say to servers and devices passes toxiproxy (links.go),
+// kernel counts the memory of each, and all that they say to servers and devices passes toxiproxy (proxies.go),
 // for which Kafka has a listener for every service.
 //
 // The rows of all-in-one need no servers. Its data is on a disk that loses power when it is told to (disk.go), and

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// linkEnds are the services as the names of links begin.
-var linkEnds = []string{"bridge", "writer", "updater", "api"}
+// proxiedServices are the services as the names of proxies begin.
+var proxiedServices = []string{"bridge", "writer", "updater", "api"}
 
-// processesAt are the processes at the near end of links.
+// processesAt are the processes at the near end of proxies.
 var processesAt = map[string][]string{
 	"bridge": {bridgeSubscribe, bridgeListen}, "writer": {ingestWriter}, "updater": {cacheUpdater}, "api": {queryAPI},
 }
 
-// linkNames returns the links without those whose names have one of the parts.
-func linkNames(without ...string) []string {
+// proxyNames returns the proxies without those whose names have one of the parts.
+func proxyNames(without ...string) []string {
 	var names []string
-	for _, l := range linkTable {
+	for _, l := range proxyTable {
 		if !slices.ContainsFunc(without, func(part string) bool { return strings.Contains(l.name, part) }) {
 			names = append(names, l.name)
 		}
@@ -27,10 +27,10 @@ func linkNames(without ...string) []string {
 	return names
 }
 
-// linksOf returns the links from and to a service.
-func linksOf(service string) []string {
+// proxiesOf returns the proxies from and to a service.
+func proxiesOf(service string) []string {
 	var names []string
-	for _, l := range linkTable {
+	for _, l := range proxyTable {
 		if slices.Contains(strings.Split(l.name, "-"), service) {
 			names = append(names, l.name)
 		}
@@ -38,10 +38,10 @@ func linksOf(service string) []string {
 	return names
 }
 
-// linksTo returns the links to a server.
-func linksTo(server string) []string {
+// proxiesTo returns the proxies to a server.
+func proxiesTo(server string) []string {
 	var names []string
-	for _, l := range linkTable {
+	for _, l := range proxyTable {
 		if strings.HasSuffix(l.name, "-"+server) {
 			names = append(names, l.name)
 		}
@@ -49,52 +49,52 @@ func linksTo(server string) []string {
 	return names
 }
 
-// toxic puts toxics on links for d, and meanwhile looks for what they do to the system.
-func toxic(toxics []string, d time.Duration, effect func(ctx context.Context, t *trial, begin time.Time) error, links ...string) injection {
+// toxic puts toxics on proxies for d, and meanwhile looks for what they do to the system.
+func toxic(toxics []string, d time.Duration, effect func(ctx context.Context, t *trial, begin time.Time) error, proxies ...string) injection {
 	return func(ctx context.Context, t *trial) error {
 		lift := t.fault()
 		defer lift()
 		var errs []error
-		for _, name := range links {
-			errs = append(errs, t.links[name].add(toxics))
+		for _, name := range proxies {
+			errs = append(errs, t.proxies[name].add(toxics))
 		}
 		begin := time.Now()
 		errs = append(errs, effect(ctx, t, begin), sleep(ctx, d-time.Since(begin)))
-		for _, name := range links {
-			t.links[name].lift(ctx)
+		for _, name := range proxies {
+			t.proxies[name].lift(ctx)
 		}
 		return errors.Join(errs...)
 	}
 }
 
-// hang loses bytes of links for d, and checks that the processes at their near ends soon say so, or that no device
+// hang loses bytes of proxies for d, and checks that the processes at their near ends soon say so, or that no device
 // gets an acknowledgement any more over its.
-func hang(toxics []string, d time.Duration, links ...string) injection {
+func hang(toxics []string, d time.Duration, proxies ...string) injection {
 	return toxic(toxics, d, func(ctx context.Context, t *trial, begin time.Time) error {
-		err := t.degraded(ctx, begin, links...)
-		if slices.Contains(links, "device-bridge") {
+		err := t.degraded(ctx, begin, proxies...)
+		if slices.Contains(proxies, "device-bridge") {
 			err = errors.Join(err, t.silent(ctx, listen))
 		}
 		return err
-	}, links...)
+	}, proxies...)
 }
 
-// slow makes all links of a service slow, and checks that this shows.
+// slow makes all proxies of a service slow, and checks that this shows.
 func slow(toxics []string, service string) injection {
-	const settle = 3 * time.Second // a narrow link is so when something has piled up before it
-	return toxic(toxics, settle+slowness, func(ctx context.Context, t *trial, _ time.Time) error {
-		return errors.Join(sleep(ctx, settle), t.slow(ctx))
-	}, linksOf(service)...)
+	const buildUp = 3 * time.Second // a narrow proxy is so when something has piled up before it
+	return toxic(toxics, buildUp+slowness, func(ctx context.Context, t *trial, _ time.Time) error {
+		return errors.Join(sleep(ctx, buildUp), t.slow(ctx))
+	}, proxiesOf(service)...)
 }
 
-// refuse lets a link refuse connections three times: until that is noticed, and for up to a few seconds.
+// refuse lets a proxy refuse connections three times: until that is noticed, and for up to a few seconds.
 func refuse(name string) injection {
 	return func(ctx context.Context, t *trial) error {
 		first := true
 		return t.thrice(ctx, func() error {
 			lift := t.fault()
 			defer lift()
-			err := t.links[name].refuse()
+			err := t.proxies[name].refuse()
 			begin := time.Now()
 			switch {
 			case !first:
@@ -105,7 +105,7 @@ func refuse(name string) injection {
 				err = errors.Join(err, t.degraded(ctx, begin, name))
 			}
 			first = false
-			return errors.Join(err, t.links[name].allow())
+			return errors.Join(err, t.proxies[name].allow())
 		})
 	}
 }

@@ -192,7 +192,7 @@ func storm(ctx context.Context, t *trial) error {
 	lift := t.fault()
 	defer lift()
 	before := crowd.Report().Reconnects
-	return errors.Join(t.links["device-bridge"].refuse(), t.pause(ctx, 2*time.Second), t.links["device-bridge"].allow(),
+	return errors.Join(t.proxies["device-bridge"].refuse(), t.pause(ctx, 2*time.Second), t.proxies["device-bridge"].allow(),
 		rises(ctx, float64(before)+float64(t.row.crowd), func() (float64, error) { return float64(crowd.Report().Reconnects), nil }))
 }
 

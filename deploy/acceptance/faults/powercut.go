@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -23,7 +24,7 @@ func powerCut(when moment) injection {
 		if err := t.needDisk(); err != nil {
 			return err
 		}
-		if err := errors.Join(when(ctx, t), t.services[allInOne].ended()); err != nil {
+		if err := errors.Join(when(ctx, t), t.services[allInOne].process.Check()); err != nil {
 			return err
 		}
 		return t.cutPower()
@@ -37,9 +38,10 @@ func (t *trial) cutPower() error {
 	p.notePeak()
 	lift := t.fault()
 	t.disk.cut(t.dice)
-	_ = p.cmd.Process.Kill()
+	_ = p.process.Signal(syscall.SIGKILL)
 	t.disk.fail()
-	p.reap()
+	<-p.process.Ended()
+	p.process = nil
 	if err := t.disk.unmount(); err != nil {
 		return err
 	}
@@ -86,15 +88,15 @@ func atCheckpoint(ctx context.Context, t *trial) error {
 
 // shortlyAfter waits until something happened, and then for up to 20 ms.
 func (t *trial) shortlyAfter(ctx context.Context, otherwise string, happened func() (bool, error)) error {
-	const patience = 30 * time.Second
-	for deadline := time.Now().Add(patience); ; {
+	const limit = 30 * time.Second
+	for deadline := time.Now().Add(limit); ; {
 		switch yes, err := happened(); {
 		case err != nil:
 			return err
 		case yes:
 			return t.pause(ctx, 20*time.Millisecond)
 		case time.Now().After(deadline):
-			return fmt.Errorf("%s within %v", otherwise, patience)
+			return fmt.Errorf("%s within %v", otherwise, limit)
 		}
 		if err := sleep(ctx, time.Millisecond); err != nil {
 			return err

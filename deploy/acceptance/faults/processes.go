@@ -28,15 +28,15 @@ func kill(names ...string) injection {
 	}
 }
 
-// killBehind kills processes while a link refuses them what they write to: all that they have taken by then
+// killBehind kills processes while a proxy refuses them what they write to: all that they have taken by then
 // is still to be written.
 func killBehind(away string, names ...string) injection {
 	return func(ctx context.Context, t *trial) error {
 		lift := t.fault()
 		defer lift()
 		// What was wrongly taken for done is committed within half a second.
-		err := errors.Join(t.links[away].refuse(), sleep(ctx, time.Second), t.pause(ctx, 2*time.Second), t.each(names, (*service).kill), t.each(names, (*service).start), t.pause(ctx, 2*time.Second))
-		return errors.Join(err, t.links[away].allow())
+		err := errors.Join(t.proxies[away].refuse(), sleep(ctx, time.Second), t.pause(ctx, 2*time.Second), t.each(names, (*service).kill), t.each(names, (*service).start), t.pause(ctx, 2*time.Second))
+		return errors.Join(err, t.proxies[away].allow())
 	}
 }
 
@@ -70,7 +70,7 @@ func roll(names ...string) injection {
 		return t.thrice(ctx, func() error {
 			// A process that has only just begun does not know signals yet.
 			err := t.each(names, func(p *service) error {
-				return errors.Join(eventually(ctx, brief, func() error { return p.alive(ctx) }), p.checkBooks(ctx))
+				return errors.Join(eventually(ctx, brief, func() error { return p.alive(ctx) }), p.checkAccounting(ctx))
 			})
 			lift := t.fault()
 			if err := errors.Join(err, t.each(names, (*service).stop)); err != nil {
@@ -107,14 +107,14 @@ func backlog(ctx context.Context, t *trial) error {
 	return t.each(consumers, (*service).start)
 }
 
-// checkBooks is nil when a process that has settled accounts for all that it took. One that has not is not asked.
-func (p *service) checkBooks(ctx context.Context) error {
+// checkAccounting is nil when a process that has drained accounts for all that it took. One that has not is not asked.
+func (p *service) checkAccounting(ctx context.Context) error {
 	if !p.ready(ctx) {
 		return nil
 	}
 	f, err := p.metrics(ctx)
 	if err == nil {
-		_, _, err = p.books().balanced(f)
+		_, _, err = p.accounting().balanced(f)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
@@ -129,8 +129,8 @@ func (p *service) tookPart(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		received, flying, err := p.books().balanced(f)
-		if err == nil && received-flying <= 0 {
+		received, inFlight, err := p.accounting().balanced(f)
+		if err == nil && received-inFlight <= 0 {
 			err = errors.New("it handles nothing")
 		}
 		if err != nil {
@@ -146,7 +146,7 @@ func (t *trial) replica(p *service, n int, settings ...string) *service {
 	r := *p
 	r.name = fmt.Sprintf("%s-%d", p.name, n)
 	r.log = strings.TrimSuffix(p.log, ".log") + fmt.Sprintf("-%d.log", n)
-	r.ops, r.cmd, r.peak = ops, nil, 0
+	r.ops, r.process, r.peak = ops, nil, 0
 	r.settings = with(p.settings, settings...)
 	return &r
 }
@@ -163,16 +163,16 @@ func scale(name string) injection {
 }
 
 // run3 starts more one after the other, waits until each is as it should be, and stops them in that order.
-func (t *trial) run3(ctx context.Context, more []*service, settled func(*service, context.Context) error) error {
+func (t *trial) run3(ctx context.Context, more []*service, drained func(*service, context.Context) error) error {
 	defer killAll(more)
 	t.retired = append(t.retired, more...)
 	for _, r := range more {
-		if err := errors.Join(r.start(), settled(r, ctx)); err != nil {
+		if err := errors.Join(r.start(), drained(r, ctx)); err != nil {
 			return err
 		}
 	}
 	for _, r := range more {
-		if err := errors.Join(r.checkBooks(ctx), r.stop(), t.pause(ctx, 2*time.Second)); err != nil {
+		if err := errors.Join(r.checkAccounting(ctx), r.stop(), t.pause(ctx, 2*time.Second)); err != nil {
 			return err
 		}
 	}
@@ -189,7 +189,7 @@ func killAll(replicas []*service) {
 }
 
 // scaleBridges runs three bridges in each mode. Those that listen are reached through a balancer, which the
-// devices' link plays: it leads to one after the other.
+// devices' proxy plays: it leads to one after the other.
 func scaleBridges(ctx context.Context, t *trial) error {
 	lift := t.fault()
 	defer lift()
@@ -206,19 +206,19 @@ func (t *trial) scaleListen(ctx context.Context) error {
 	}
 	var more []*service
 	defer func() { killAll(more) }()
-	devices := t.links["device-bridge"]
+	devices := t.proxies["device-bridge"]
 	for n := 2; n <= 3; n++ {
 		addr := t.stack.addr(fmt.Sprintf("LISTEN_%d", n))
 		r := t.replica(p, n, "MQTT_LISTEN_ADDR="+addr)
 		more, t.retired = append(more, r), append(t.retired, r)
 		ready := func() error { return r.isReady(ctx) }
-		if err := errors.Join(r.start(), eventually(ctx, brief, ready), devices.lead(addr), r.tookPart(ctx)); err != nil {
+		if err := errors.Join(r.start(), eventually(ctx, brief, ready), devices.redirect(addr), r.tookPart(ctx)); err != nil {
 			return err
 		}
 	}
-	err := devices.lead(t.stack.addr("LISTEN"))
+	err := devices.redirect(t.stack.addr("LISTEN"))
 	for _, r := range more {
-		err = errors.Join(err, r.checkBooks(ctx), r.stop())
+		err = errors.Join(err, r.checkAccounting(ctx), r.stop())
 	}
 	return err
 }

@@ -42,11 +42,11 @@ var rows = slices.Concat(
 
 		{name: "vanish-mqtt", inject: hang(vanish, keepAlive, "device-bridge", "bridge-mosquitto")},
 	},
-	each("vanish-", func(l string) row { return row{inject: hang(vanish, longPause, l)} }, linkNames("-mosquitto", "device-")),
-	each("half-open-", func(l string) row { return row{inject: hang(halfOpen, brief, l), only: modeOf(l)} }, linkNames()),
-	each("refused-", func(l string) row { return row{inject: refuse(l), only: modeOf(l)} }, linkNames()),
-	each("late-", func(s string) row { return row{inject: slow(late, s)} }, linkEnds),
-	each("narrow-", func(s string) row { return row{inject: slow(narrow, s)} }, linkEnds),
+	each("vanish-", func(l string) row { return row{inject: hang(vanish, longPause, l)} }, proxyNames("-mosquitto", "device-")),
+	each("half-open-", func(l string) row { return row{inject: hang(halfOpen, brief, l), only: modeOf(l)} }, proxyNames()),
+	each("refused-", func(l string) row { return row{inject: refuse(l), only: modeOf(l)} }, proxyNames()),
+	each("late-", func(s string) row { return row{inject: slow(late, s)} }, proxiedServices),
+	each("narrow-", func(s string) row { return row{inject: slow(narrow, s)} }, proxiedServices),
 	[]row{
 		{name: "roll-mqtt-bridge", inject: roll(bridgeSubscribe, bridgeListen)},
 		{name: "roll-ingest-writer", inject: roll(ingestWriter)},

@@ -39,7 +39,7 @@ func TestLinksOf(t *testing.T) {
 		"bridge": {"device-bridge", "bridge-mosquitto", "bridge-kafka"},
 		"api":    {"api-kafka", "api-mongo", "api-redis", "api-mysql"},
 	} {
-		if d := cmp.Diff(want, linksOf(service)); d != "" {
+		if d := cmp.Diff(want, proxiesOf(service)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", service, d)
 		}
 	}

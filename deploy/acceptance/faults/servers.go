@@ -39,7 +39,7 @@ func killMosquitto(ctx context.Context, t *trial) error {
 	const onTheirWay = 2 * time.Second // to the bridge, when it loses its connection
 	lift := t.fault()
 	defer lift()
-	bridge := t.links["bridge-mosquitto"]
+	bridge := t.proxies["bridge-mosquitto"]
 	from := time.Now().Add(-onTheirWay)
 	err := errors.Join(bridge.refuse(), sleep(ctx, 3*time.Second), t.stack.docker(ctx, "kill", "mosquitto"))
 	t.mayLose(subscribe, from, time.Now())
@@ -53,7 +53,7 @@ func pauseServer(name string) injection {
 		defer lift()
 		err := t.stack.docker(ctx, "pause", name)
 		begin := time.Now()
-		return errors.Join(err, t.degraded(ctx, begin, linksTo(name)...), sleep(ctx, longPause-time.Since(begin)), t.stack.docker(ctx, "unpause", name))
+		return errors.Join(err, t.degraded(ctx, begin, proxiesTo(name)...), sleep(ctx, longPause-time.Since(begin)), t.stack.docker(ctx, "unpause", name))
 	}
 }
 
@@ -164,7 +164,7 @@ func denied(ctx context.Context, t *trial) error {
 	return errors.Join(err, p.start())
 }
 
-// wrongAddress starts Kafka anew so that it tells its clients to go where nobody listens, and mends it.
+// wrongAddress starts Kafka anew so that it tells its clients to go where nobody listens, and repairs it.
 func wrongAddress(ctx context.Context, t *trial) error {
 	lift := t.fault()
 	defer lift()
@@ -178,7 +178,7 @@ func wrongAddress(ctx context.Context, t *trial) error {
 	err := t.stack.compose(ctx, wrong, up...)
 	begin := time.Now()
 	var named errgroup.Group
-	for _, n := range needs(linksTo("kafka")...) {
+	for _, n := range needs(proxiesTo("kafka")...) {
 		if n.process == queryAPI {
 			n.dependency += " (device-registry)" // its producer asks the first address alone, until something is to be replayed
 		}
@@ -276,11 +276,15 @@ func dropCollection(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	out, err := t.services[ingestWriter].command(ctx, "replay", "--from", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)).CombinedOutput()
+	replay, err := t.services[ingestWriter].run("replay", "--from", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
 	if err != nil {
-		err = fmt.Errorf("ingest-writer replay: %w: %s", err, out)
+		return err
 	}
-	return err
+	defer context.AfterFunc(ctx, func() { _ = replay.Kill() })()
+	if code := replay.ExitCode(); code != 0 {
+		return fmt.Errorf("ingest-writer replay: exit code %d; the end of its log:\n%s", code, replay.LogEnd(8))
+	}
+	return nil
 }
 
 // dropTable drops the table of devices, and waits until query-api has made it again. That they are all registered
@@ -294,7 +298,7 @@ func dropTable(ctx context.Context, t *trial) error {
 	return eventually(ctx, 30*time.Second, func() error { return t.mysql(ctx, "SELECT 1 FROM iot.devices LIMIT 1") })
 }
 
-// readings returns the collection in MongoDB, past all links.
+// readings returns the collection in MongoDB, past all proxies.
 func (s *stack) readings() (readings *mongo.Collection, closed func(), err error) {
 	client, err := mongo.Connect(options.Client().ApplyURI("mongodb://telltale:" + password + "@" + s.addr("MONGO_PORT") + "/?authSource=admin"))
 	if err != nil {

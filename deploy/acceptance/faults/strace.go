@@ -37,7 +37,7 @@ func (p *service) tamper(calls, how string, files ...string) (*tracer, error) {
 	}
 	defer said.Close()
 	t.cmd = exec.Command("strace", "-f", "-y", "-e", "signal=none", "-e", "trace="+calls, "-e", "inject="+calls+":"+how,
-		"-o", t.seen, "-p", strconv.Itoa(p.cmd.Process.Pid))
+		"-o", t.seen, "-p", strconv.Itoa(p.process.PID()))
 	for _, file := range files {
 		t.cmd.Args = append(t.cmd.Args, "-P", file)
 	}

@@ -21,16 +21,16 @@ const (
 
 // system is a running Telltale: the services as processes, each with the way to what it talks to.
 type system struct {
-	stack    *stack // nil for all-in-one
-	links    map[string]*link
-	services map[string]*service
-	devices  map[string]string // by mode of the bridge: the URL where devices publish
-	api      string            // http://host:port
-	kafka    string            // host:port, past all faults
-	data     string            // where all-in-one keeps everything
-	aside    string            // where no device of a trial looks for all-in-one
-	disk     *disk             // which data is on; nil where this program may not mount one: diskless says why
-	diskless error
+	stack     *stack // nil for all-in-one
+	proxies   map[string]*proxy
+	services  map[string]*service
+	devices   map[string]string // by mode of the bridge: the URL where devices publish
+	api       string            // http://host:port
+	kafka     string            // host:port, past all faults
+	data      string            // where all-in-one keeps everything
+	probeAddr string            // where no device of a trial looks for all-in-one
+	disk      *disk             // which data is on; nil where this program may not mount one: diskless says why
+	diskless  error
 
 	partitions int // of the readings' topic, at least
 }
@@ -46,9 +46,9 @@ const (
 )
 
 // newSystem describes the services on the servers of s, the binaries and logs of which are in dir.
-func newSystem(s *stack, links map[string]*link, dir string, modes []string) *system {
+func newSystem(s *stack, proxies map[string]*proxy, dir string, modes []string) *system {
 	y := &system{
-		stack: s, links: links, services: map[string]*service{}, devices: map[string]string{},
+		stack: s, proxies: proxies, services: map[string]*service{}, devices: map[string]string{},
 		api: "http://" + s.addr("HTTP"), kafka: s.addr("KAFKA_PORT"), partitions: 12,
 	}
 	mongo := func(proxy string) string {
@@ -105,7 +105,7 @@ func (y *system) start(ctx context.Context) error {
 			if p.ready(ctx) {
 				return nil
 			}
-			return errors.Join(fmt.Errorf("%s is not ready, see %s", name, p.log), p.ended())
+			return errors.Join(fmt.Errorf("%s is not ready, see %s", name, p.log), p.process.Check())
 		}); err != nil {
 			return err
 		}
@@ -113,22 +113,21 @@ func (y *system) start(ctx context.Context) error {
 	return nil
 }
 
-// mend makes good what a trial that failed may have left broken.
-func (y *system) mend(ctx context.Context) error {
+// repair makes good what a trial that failed may have left broken.
+func (y *system) repair(ctx context.Context) error {
 	for _, p := range y.services {
 		if p.running() {
 			_ = p.kill() // it may be stopped, or gone
-			p.cmd = nil
 		}
 	}
 	if y.stack == nil {
 		return nil
 	}
-	for _, l := range y.links {
+	for _, l := range y.proxies {
 		l.lift(ctx)
 		_ = l.allow() // an error says that it did not refuse
 	}
-	if err := y.links["device-bridge"].lead(y.stack.addr("LISTEN")); err != nil {
+	if err := y.proxies["device-bridge"].redirect(y.stack.addr("LISTEN")); err != nil {
 		return err
 	}
 	for _, name := range servers {

@@ -17,22 +17,22 @@ import (
 	telltalev1 "github.com/telltale-iot/telltale/proto/telltale/v1"
 )
 
-// letter is a reading that became a dead letter, since another one had its place.
-type letter struct {
+// deadLetter is a reading that became a dead letter, since another one had its place.
+type deadLetter struct {
 	ms      int64
 	content string
 	server  bool // Telltale dated it
 }
 
 // conflicts returns the dead letters with the reason conflict of a device.
-func conflicts(ctx context.Context, api string, id int64) (map[letter]bool, error) {
+func conflicts(ctx context.Context, api string, id int64) (map[deadLetter]bool, error) {
 	type shown struct{ Payload, Encoding string }
 	page := fmt.Sprintf("%s/api/dead-letters/?device_id=%d&reason=conflict&limit=10000", strings.TrimRight(api, "/"), id)
 	all, err := pages[shown](ctx, page)
 	if err != nil {
 		return nil, err
 	}
-	letters := map[letter]bool{}
+	deadLetters := map[deadLetter]bool{}
 	for _, s := range all {
 		record := []byte(s.Payload)
 		if s.Encoding == "base64" {
@@ -49,9 +49,9 @@ func conflicts(ctx context.Context, api string, id int64) (map[letter]bool, erro
 			values[metric.Name] = metric.Value
 		}
 		server := m.TimestampSource == telltalev1.TimestampSource_TIMESTAMP_SOURCE_SERVER
-		letters[letter{m.TimestampMs, content(values), server}] = true
+		deadLetters[deadLetter{m.TimestampMs, content(values), server}] = true
 	}
-	return letters, nil
+	return deadLetters, nil
 }
 
 // pages returns the items of a list at first and the pages that follow it. A device that the API does not know

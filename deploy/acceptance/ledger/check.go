@@ -70,19 +70,19 @@ func (l *Ledger) Check(ctx context.Context, api string) (Report, error) {
 		if err != nil {
 			return r, fmt.Errorf("readings of device %d: %w", id, err)
 		}
-		letters := map[letter]bool{}
+		deadLetters := map[deadLetter]bool{}
 		if len(d.undated) > 0 { // else there can be none
-			if letters, err = conflicts(ctx, api, id); err != nil {
+			if deadLetters, err = conflicts(ctx, api, id); err != nil {
 				return r, fmt.Errorf("dead letters of device %d: %w", id, err)
 			}
 		}
-		d.judge(&r, id, readings, letters, l.mayLose)
+		d.judge(&r, id, readings, deadLetters, l.mayLose)
 	}
 	return r, nil
 }
 
 // judge holds what is stored of a device, and what became conflicts, against what it sent.
-func (d *device) judge(r *Report, id int64, readings []stored, letters map[letter]bool, mayLose []window) {
+func (d *device) judge(r *Report, id int64, readings []stored, deadLetters map[deadLetter]bool, mayLose []window) {
 	at := map[int64][]string{}  // the contents stored at each millisecond
 	undated := map[int64]bool{} // the milliseconds of readings that Telltale dated
 	kept := map[string]int{}    // readings that Telltale dated, stored or dead letters, by content
@@ -100,7 +100,7 @@ func (d *device) judge(r *Report, id int64, readings []stored, letters map[lette
 			at[ms] = append(at[ms], content)
 		}
 	}
-	for l := range letters {
+	for l := range deadLetters {
 		if l.server {
 			kept[l.content]++
 		}
@@ -118,7 +118,7 @@ func (d *device) judge(r *Report, id int64, readings []stored, letters map[lette
 			r.Acknowledged++
 		}
 		switch contents := at[ms]; {
-		case len(contents) == 0 && sent.acknowledged && undated[ms] && letters[letter{ms: ms, content: sent.content}]:
+		case len(contents) == 0 && sent.acknowledged && undated[ms] && deadLetters[deadLetter{ms: ms, content: sent.content}]:
 			r.Displaced++
 		case len(contents) == 0 && sent.acknowledged && excused(mayLose, ms):
 			r.Excused++

@@ -60,14 +60,14 @@ func conflict(t *testing.T, s telltalev1.TimestampSource, at time.Time, temperat
 func serve(t *testing.T, readings ...string) string { return serveWith(t, nil, readings...) }
 
 // serveWith has dead letters, too.
-func serveWith(t *testing.T, letters []string, readings ...string) string {
+func serveWith(t *testing.T, deadLetters []string, readings ...string) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/dead-letters/", func(w http.ResponseWriter, r *http.Request) {
 		if q := r.URL.Query(); q.Get("device_id") != "7" || q.Get("reason") != "conflict" {
 			t.Errorf("dead letters asked for with %q", r.URL.RawQuery)
 		}
-		_, _ = fmt.Fprintf(w, "[%s]", strings.Join(letters, ","))
+		_, _ = fmt.Fprintf(w, "[%s]", strings.Join(deadLetters, ","))
 	})
 	mux.HandleFunc("GET /api/devices/7/readings/", func(w http.ResponseWriter, r *http.Request) {
 		if limit := r.URL.Query().Get("limit"); limit != "10000" {
@@ -97,7 +97,7 @@ func TestCheck(t *testing.T) {
 		stored []string
 		want   Report
 
-		letters []string
+		deadLetters []string
 	}{
 		{
 			"what was acknowledged is found, over several pages",
@@ -185,7 +185,7 @@ func TestCheck(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := mustParse(t, test.ledger).Check(t.Context(), serveWith(t, test.letters, test.stored...))
+			got, err := mustParse(t, test.ledger).Check(t.Context(), serveWith(t, test.deadLetters, test.stored...))
 			if err != nil {
 				t.Fatal(err)
 			}

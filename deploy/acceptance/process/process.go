@@ -28,6 +28,7 @@ const (
 // Spec says what to start. Both names of files are absolute.
 type Spec struct {
 	Binary   string
+	Args     []string
 	Flags    []string
 	Settings []string // VARIABLE=value; the last value wins. OPS_ADDR is a free port of 127.0.0.1 without one
 	Log      string   // where stderr is appended to; its folder is the working directory
@@ -89,7 +90,7 @@ func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 // Stop ends the process with SIGTERM, and with SIGKILL when that takes longer than 10 s. The error, with the
 // end of the log, tells of that, of an exit code other than 0, and of a process that had ended before.
 func (p *Process) Stop() error {
-	if err := p.endedBefore(); err != nil {
+	if err := p.Check(); err != nil {
 		return err
 	}
 	_ = p.Signal(syscall.SIGTERM) // it may end at this very moment
@@ -106,13 +107,14 @@ func (p *Process) Stop() error {
 
 // Kill ends the process with SIGKILL. The error, with the end of the log, tells of one that had ended before.
 func (p *Process) Kill() error {
-	err := p.endedBefore()
+	err := p.Check()
 	_ = p.Signal(syscall.SIGKILL)
 	<-p.ended
 	return err
 }
 
-func (p *Process) endedBefore() error {
+// Check is nil while the process runs. The error, with the end of the log, tells how it has ended.
+func (p *Process) Check() error {
 	select {
 	case <-p.ended:
 		return p.fault("has ended with " + p.cmd.ProcessState.String())
@@ -161,7 +163,7 @@ func (p *Process) WaitReady(ctx context.Context) error {
 	for !p.ready() {
 		select {
 		case <-p.ended:
-			return p.endedBefore()
+			return p.Check()
 		case <-ctx.Done():
 			return p.fault(fmt.Sprintf("does not become ready: %v", context.Cause(ctx)))
 		case <-time.After(50 * time.Millisecond):

@@ -66,5 +66,5 @@ func (p *Process) ResetPeak() error {
 }
 
 func (p *Process) proc(file string) string {
-	return fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file)
+	return fmt.Sprintf("/proc/%d/%s", p.PID(), file)
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// link is the network between a service and what it talks to: a proxy that every byte passes.
-type link struct {
-	name  string
-	proxy *toxiproxy.Proxy
+// proxy is the network between a service and what it talks to: every byte passes it.
+type proxy struct {
+	name string
+	toxi *toxiproxy.Proxy
 }
 
-// linkTable names the two ends of each link, which address (see portNames) it leads to, and what the process at
+// proxyTable names the two ends of each proxy, which address (see portNames) it leads to, and what the process at
 // its near end calls that on /readyz.
-var linkTable = []struct{ name, listen, to, dependency string }{
+var proxyTable = []struct{ name, listen, to, dependency string }{
 	{"device-bridge", "DEVICE_BRIDGE_PROXY", "LISTEN", ""},
 	{"bridge-mosquitto", "BRIDGE_MQTT_PROXY", "MQTT_PORT", "mqtt"},
 	{"bridge-kafka", "BRIDGE_KAFKA_PROXY", "BRIDGE_KAFKA", "kafka"},
@@ -32,9 +32,9 @@ var linkTable = []struct{ name, listen, to, dependency string }{
 	{"api-mysql", "API_MYSQL_PROXY", "MYSQL_PORT", "mysql"},
 }
 
-// modeOf returns the only mode of the bridge whose devices a link's faults concern, or "".
-func modeOf(link string) string {
-	switch link {
+// modeOf returns the only mode of the bridge whose devices a proxy's faults concern, or "".
+func modeOf(proxy string) string {
+	switch proxy {
 	case "device-bridge":
 		return listen
 	case "bridge-mosquitto":
@@ -43,22 +43,22 @@ func modeOf(link string) string {
 	return ""
 }
 
-// openLinks starts a proxy for every link.
-func openLinks(s *stack) (map[string]*link, error) {
+// openProxies starts a proxy for every proxy.
+func openProxies(s *stack) (map[string]*proxy, error) {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some of its toxics log to standard error
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	links := map[string]*link{}
-	for _, l := range linkTable {
+	proxies := map[string]*proxy{}
+	for _, l := range proxyTable {
 		p := toxiproxy.NewProxy(server, l.name, s.addr(l.listen), s.addr(l.to))
 		if err := p.Start(); err != nil {
-			return nil, fmt.Errorf("link %s: %w", l.name, err)
+			return nil, fmt.Errorf("proxy %s: %w", l.name, err)
 		}
-		links[l.name] = &link{name: l.name, proxy: p}
+		proxies[l.name] = &proxy{name: l.name, toxi: p}
 	}
-	return links, nil
+	return proxies, nil
 }
 
-// The faults of a link, as toxics of toxiproxy. Lifting one that loses bytes closes the connections that
+// The faults of a proxy, as toxics of toxiproxy. Lifting one that loses bytes closes the connections that
 // lost some, as a network does whose state was dropped.
 var (
 	// vanish loses every byte in both directions, and refuses nothing.
@@ -72,33 +72,33 @@ var (
 	}
 )
 
-func (l *link) add(toxics []string) error {
+func (l *proxy) add(toxics []string) error {
 	for _, toxic := range toxics {
-		if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-			return fmt.Errorf("link %s: %w", l.name, err)
+		if _, err := l.toxi.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+			return fmt.Errorf("proxy %s: %w", l.name, err)
 		}
 	}
 	return nil
 }
 
-func (l *link) lift(ctx context.Context) { l.proxy.Toxics.ResetToxics(ctx) }
+func (l *proxy) lift(ctx context.Context) { l.toxi.Toxics.ResetToxics(ctx) }
 
 // refuse closes all connections and refuses new ones, until allow.
-func (l *link) refuse() error {
-	l.proxy.Stop()
-	conn, err := net.Dial("tcp", l.proxy.Listen)
+func (l *proxy) refuse() error {
+	l.toxi.Stop()
+	conn, err := net.Dial("tcp", l.toxi.Listen)
 	if err == nil {
 		conn.Close()
-		return fmt.Errorf("link %s does not refuse a connection", l.name)
+		return fmt.Errorf("proxy %s does not refuse a connection", l.name)
 	}
 	return nil
 }
 
-func (l *link) allow() error { return l.proxy.Start() }
+func (l *proxy) allow() error { return l.toxi.Start() }
 
-// lead cuts the connections and leads new ones to addr.
-func (l *link) lead(addr string) error {
-	l.proxy.Stop()
-	l.proxy.Upstream = addr
-	return l.proxy.Start()
+// redirect cuts the connections and leads new ones to addr.
+func (l *proxy) redirect(addr string) error {
+	l.toxi.Stop()
+	l.toxi.Upstream = addr
+	return l.toxi.Start()
 }
