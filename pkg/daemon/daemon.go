@@ -113,7 +113,7 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerBuildInfo(metrics)
 	p := &Process{
-		Log: log, Metrics: metrics, Health: NewHealth(log, metrics), Guard: httpguard.New(flags.HTTP, metrics),
+		Log: log, Metrics: metrics, Health: NewHealth(log, metrics), Guard: httpguard.New(flags.HTTP, log, metrics),
 		opsAddr: listener.Addr().String(), pprof: flags.Pprof,
 	}
 	ops := serveOperations(ctx, listener, p)

@@ -144,6 +144,18 @@ func TestOperationsPort(t *testing.T) {
 	answers.Store(true)
 	eventually("/readyz?verbose", 200, "[+]mongodb ok")
 	eventually("/metrics", 200, `telltale_dependency_up{dependency="mongodb"} 1`)
+	for path, status := range map[string]int{"/nothing": 404, "/": 404, "/debug/pprof/": 404} {
+		eventually(path, status, `{"detail":"Not found."}`)
+	}
+	posted, err := http.Post("http://"+l.Addr().String()+"/livez", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer posted.Body.Close()
+	if body, err := io.ReadAll(posted.Body); posted.StatusCode != 405 || posted.Header.Get("Allow") != "GET, HEAD" ||
+		posted.Header.Get("Content-Type") != "application/json" || string(body) != "{\"detail\":\"Method \\\"POST\\\" not allowed.\"}\n" {
+		t.Errorf("POST /livez: %s, %v, %s, %v", posted.Status, posted.Header, body, err)
+	}
 	stop()
 	eventually("/readyz", 503, "stopping")
 	if c := <-code; c != exitOK {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -78,5 +79,35 @@ func operationsHandler(ctx context.Context, p *Process) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	}
-	return mux
+	return jsonErrors(mux)
 }
+
+// jsonErrors answers with mux what it serves. What it does not is 404, or 405 with Allow, as on the API: with JSON that
+// says so.
+func jsonErrors(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if answer, pattern := mux.Handler(r); pattern == "" {
+			answer.ServeHTTP(&jsonError{ResponseWriter: w, method: r.Method}, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// jsonError has JSON stand where net/http answers with text.
+type jsonError struct {
+	http.ResponseWriter
+	method string
+}
+
+func (e *jsonError) WriteHeader(status int) {
+	detail := "Not found."
+	if status == http.StatusMethodNotAllowed {
+		detail = fmt.Sprintf("Method %q not allowed.", e.method)
+	}
+	e.Header().Set("Content-Type", "application/json")
+	e.ResponseWriter.WriteHeader(status)
+	_ = json.NewEncoder(e.ResponseWriter).Encode(map[string]string{"detail": detail})
+}
+
+func (e *jsonError) Write(p []byte) (int, error) { return len(p), nil } // the text

@@ -114,7 +114,7 @@ func process(t *testing.T, check error) (p *Process, checked <-chan struct{}) {
 	t.Helper()
 	metrics := prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
-	p = &Process{Log: log, Metrics: metrics, Health: NewHealth(log, metrics), Guard: httpguard.New(httpguard.Config{}, metrics)}
+	p = &Process{Log: log, Metrics: metrics, Health: NewHealth(log, metrics), Guard: httpguard.New(httpguard.Config{}, log, metrics)}
 	calls, known := 0, make(chan struct{})
 	p.Health.Register(t.Context(), "mongodb", checkFunc(func(context.Context) error {
 		if calls++; calls == 2 { // the first answer is taken in by then

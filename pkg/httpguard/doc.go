@@ -8,5 +8,5 @@
 //
 // It is no authentication: whoever reaches a port without a browser says what he wants. What is refused is answered 421
 // or 403 with {"detail": "…"}, over the limit of connections one without a request is closed, and all are counted in
-// telltale_http_refused_total by port and reason.
+// telltale_http_refused_total by port and reason, and logged at most once a minute for each.
 package httpguard

@@ -3,13 +3,16 @@ package httpguard
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/time/rate"
 )
 
 // Why something is refused, as the counter says.
@@ -28,18 +31,23 @@ var (
 	referrer = []string{"same-origin"}
 )
 
+// logEvery is how often refusals of one kind are logged at most: whoever provokes them does not fill the log.
+const logEvery = time.Minute
+
 // Guard stands before the HTTP ports of a process.
 type Guard struct {
 	hosts   map[string]bool
 	origins *http.CrossOriginProtection
+	log     *slog.Logger
 	refused *prometheus.CounterVec
 }
 
 // New returns a Guard that lets through what cfg allows.
-func New(cfg Config, metrics prometheus.Registerer) *Guard {
+func New(cfg Config, log *slog.Logger, metrics prometheus.Registerer) *Guard {
 	g := &Guard{
 		hosts:   map[string]bool{"localhost": true},
 		origins: http.NewCrossOriginProtection(),
+		log:     log,
 		refused: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "telltale_http_refused_total",
 			Help: "HTTP requests and connections refused, by port (api, operations) and reason (host, origin, connections).",
@@ -53,21 +61,40 @@ func New(cfg Config, metrics prometheus.Registerer) *Guard {
 
 // Handler answers, on the port of that name, what is allowed with next.
 func (g *Guard) Handler(port string, next http.Handler) http.Handler {
-	foreignHost, foreignOrigin := g.refused.WithLabelValues(port, reasonHost), g.refused.WithLabelValues(port, reasonOrigin)
+	foreignHost, foreignOrigin := g.refusals(port, reasonHost), g.refusals(port, reasonOrigin)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h["Content-Security-Policy"], h["X-Frame-Options"], h["X-Content-Type-Options"], h["Referrer-Policy"] = policy, deny, nosniff, referrer
 		switch {
 		case !g.knows(r.Host):
-			foreignHost.Inc()
+			foreignHost.add("host", r.Host, "remote", r.RemoteAddr)
 			refuse(w, http.StatusMisdirectedRequest, fmt.Sprintf("Host %.100q is not served here. %s names the hosts that are.", r.Host, hostsVariable))
 		case g.origins.Check(r) != nil:
-			foreignOrigin.Inc()
+			foreignOrigin.add("origin", r.Header.Get("Origin"), "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr)
 			refuse(w, http.StatusForbidden, "Pages of another origin may not do this.")
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// refusals counts and logs what is refused on a port for a reason.
+type refusals struct {
+	counter   prometheus.Counter
+	log       *slog.Logger
+	sometimes rate.Sometimes
+}
+
+func (g *Guard) refusals(port, reason string) *refusals {
+	return &refusals{
+		counter: g.refused.WithLabelValues(port, reason), log: g.log.With("port", port, "reason", reason),
+		sometimes: rate.Sometimes{Interval: logEvery},
+	}
+}
+
+func (r *refusals) add(args ...any) {
+	r.counter.Inc()
+	r.sometimes.Do(func() { r.log.Warn("http request refused", args...) })
 }
 
 // knows reports whether a request for hostport can be no page's that has another's address for its own.

@@ -1,7 +1,9 @@
 package httpguard
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -43,14 +45,16 @@ func TestHandler(t *testing.T) {
 	served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := New(Config{AllowedHosts: []string{"Telltale.example.com"}}, prometheus.NewRegistry())
+			var log bytes.Buffer
+			g := New(Config{AllowedHosts: []string{"Telltale.example.com"}}, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 			r := httptest.NewRequest(tt.method, "/", nil)
 			r.Host = tt.host
 			for name, value := range tt.header {
 				r.Header.Set(name, value)
 			}
 			w := httptest.NewRecorder()
-			g.Handler("api", served).ServeHTTP(w, r)
+			handler := g.Handler("api", served)
+			handler.ServeHTTP(w, r)
 			if w.Code != tt.status {
 				t.Errorf("status %d, want %d", w.Code, tt.status)
 			}
@@ -66,6 +70,14 @@ func TestHandler(t *testing.T) {
 			if h := w.Header(); h.Get("X-Frame-Options") != "DENY" || h.Get("X-Content-Type-Options") != "nosniff" ||
 				h.Get("Referrer-Policy") != "same-origin" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
 				t.Errorf("headers are %v", h)
+			}
+			handler.ServeHTTP(httptest.NewRecorder(), r)
+			lines := 0
+			if tt.status != 200 {
+				lines = 1
+			}
+			if strings.Count(log.String(), "http request refused") != lines || strings.Count(log.String(), "port=api reason=") != lines {
+				t.Errorf("the log of two such requests is %q", log.String())
 			}
 			if tt.status == 200 {
 				return

@@ -15,14 +15,14 @@ const MaxConnections = 2000
 // place of the one that has been without a request for longest, and is closed itself when all others have one: to have
 // it wait would have all new ones wait as well, behind those of whoever took all of them.
 func (g *Guard) Serve(port string, server *http.Server, l net.Listener) error {
-	limited := &listener{Listener: l, over: g.refused.WithLabelValues(port, reasonConnections).Inc}
+	limited := &listener{Listener: l, over: g.refusals(port, reasonConnections)}
 	server.ConnState = limited.track
 	return server.Serve(limited)
 }
 
 type listener struct {
 	net.Listener
-	over func() // counts a connection that is closed since there are too many
+	over *refusals // connections that are closed since there are too many
 
 	mu   sync.Mutex
 	open int
@@ -48,7 +48,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		c := &conn{Conn: accepted, listener: l}
 		tooMany := l.add(c)
 		if tooMany != nil {
-			l.over()
+			l.over.add("most", MaxConnections)
 			_ = tooMany.Close()
 		}
 		if tooMany != c {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"testing"
@@ -35,7 +36,7 @@ type port struct {
 }
 
 func serve(t *testing.T) *port {
-	p := &port{t: t, pipes: make(pipes), release: make(chan struct{}), guard: New(Config{}, prometheus.NewRegistry())}
+	p := &port{t: t, pipes: make(pipes), release: make(chan struct{}), guard: New(Config{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())}
 	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
 			<-p.release

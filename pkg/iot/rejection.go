@@ -25,6 +25,28 @@ const (
 	ReasonConflict                 Reason = "conflict"
 )
 
+// Reasons are all that there are.
+var Reasons = []Reason{
+	ReasonInvalidJSON,
+	ReasonTrailingBytes,
+	ReasonInvalidUTF8,
+	ReasonDuplicateKey,
+	ReasonTooDeep,
+	ReasonTooLarge,
+	ReasonNotANumber,
+	ReasonNumberOutOfRange,
+	ReasonNotAnObject,
+	ReasonInvalidMember,
+	ReasonMissingDeviceID,
+	ReasonInvalidDeviceID,
+	ReasonDeviceIDMismatch,
+	ReasonNoMetrics,
+	ReasonRetainedWithoutTimestamp,
+	ReasonUnknownContentType,
+	ReasonInvalidProtobuf,
+	ReasonConflict,
+}
+
 // Rejection is a piece of input that can never become a reading, and why.
 type Rejection struct {
 	Reason Reason

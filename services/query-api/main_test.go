@@ -79,7 +79,7 @@ func exits(t *testing.T, hung string, busy bool) {
 	}
 	metrics := prometheus.NewRegistry()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	p := &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics), Guard: httpguard.New(httpguard.Config{}, metrics)}
+	p := &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics), Guard: httpguard.New(httpguard.Config{}, log, metrics)}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, 1)

@@ -14,7 +14,11 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
-var applicationJSON = []string{"application/json"}
+var (
+	applicationJSON = []string{"application/json"}
+	acceptEncoding  = []string{echo.HeaderAcceptEncoding}
+	gzipEncoding    = []string{"gzip"}
+)
 
 // answer is what a handler returns: encoded, and yet to be sent.
 type answer struct {
@@ -75,24 +79,47 @@ func appendTime(dst []byte, t time.Time) []byte {
 }
 
 // send sends an answer. It takes room until the client has taken it, or has not in time.
-func (a *API) send(c echo.Context, answer *answer) error {
-	if err := a.reserve(answer); err != nil {
-		c.Response().Header().Del("Link")
+func (a *API) send(c echo.Context, encoded *answer) error {
+	header := c.Response().Header()
+	answer, err := a.prepare(c, encoded)
+	if err != nil {
+		header.Del("Link")
 		return err
 	}
 	defer answer.free()
 	if answer.body == nil {
 		return c.NoContent(answer.status)
 	}
-	header := c.Response().Header()
 	header[echo.HeaderContentType] = applicationJSON
 	header[echo.HeaderContentLength] = []string{strconv.Itoa(len(answer.body))}
 	if len(answer.body) > smallAnswer { // of a small one the kernel takes all
 		_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(sendTimeout))
 	}
 	c.Response().WriteHeader(answer.status)
-	_, err := c.Response().Write(answer.body)
+	_, err = c.Response().Write(answer.body)
 	return err
+}
+
+// prepare takes the room for sending an answer, and compresses it where the client takes that and it is worth it.
+func (a *API) prepare(c echo.Context, original *answer) (*answer, error) {
+	if err := a.reserve(original); err != nil {
+		return nil, err
+	}
+	if len(original.body) < minCompressed {
+		return original, nil
+	}
+	header := c.Response().Header()
+	header[echo.HeaderVary] = acceptEncoding
+	if !acceptsGzip(c.Request().Header) {
+		return original, nil
+	}
+	defer original.free()
+	compressed := a.limits.compressors.compress(original)
+	if err := a.reserve(compressed); err != nil {
+		return nil, err
+	}
+	header[echo.HeaderContentEncoding] = gzipEncoding
+	return compressed, nil
 }
 
 // reserve takes the room for sending an answer, where it has none and there is any.

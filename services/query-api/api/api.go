@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -34,10 +35,10 @@ type API struct {
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard
 
-	limits  limits
-	online  flight   // of all latest readings
-	stats   flight   // of the counts of all readings
-	outages throttle // of log messages
+	limits limits
+	online flight   // of all latest readings
+	stats  flight   // of the counts of all readings
+	logged sync.Map // *rate.Sometimes by kind of log message
 }
 
 // port names the API to its Guard.

@@ -84,7 +84,7 @@ func encodedSize(deadLetters []iot.DeadLetter) (n int) {
 // deadLetterQuery reads the parameters that select dead letters.
 func (p *params) deadLetterQuery() iot.DeadLetterQuery {
 	return iot.DeadLetterQuery{
-		Reason:   iot.Reason(p.get("reason")),
+		Reason:   p.reason("reason"),
 		Device:   iot.DeviceID(p.integer("device_id", int64(iot.MaxDeviceID), 0)),
 		From:     p.time("since"),
 		To:       p.time("until"),

@@ -27,5 +27,6 @@
 //	                                       replay says
 //	answers of MongoDB to these            16 MiB each
 //	all latest readings, all counts        fetched once for all who ask at the same time (TestSharedAnswers)
+//	compressors                            4, of about 1 MB; answers wait for one (TestGzip)
 //	answers that clients have not taken    48 MiB, but for those under 64 KiB; 20 s to take one (TestSlowReaders)
 package api

@@ -45,8 +45,8 @@ func TestDocs(t *testing.T) {
 			}
 		}
 	}
-	if w := get(handler, "/api/docs/nothing.js"); w.Code != http.StatusNotFound {
-		t.Errorf("an asset that is missing: %d", w.Code)
+	if w := get(handler, "/api/docs/nothing.js"); w.Code != http.StatusNotFound || w.Body.String() != `{"detail":"Not found."}` {
+		t.Errorf("an asset that is missing: %d %s", w.Code, w.Body)
 	}
 }
 

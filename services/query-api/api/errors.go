@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -37,6 +39,9 @@ const errNoField = "non_field_errors"
 
 func (e fieldErrors) Error() string { return fmt.Sprint(map[string][]string(e)) }
 
+// logEvery is how often requests that fail for the same reason are logged at most.
+const logEvery = time.Minute
+
 // panicked is what a handler panicked with, and where.
 type panicked struct {
 	value any
@@ -64,6 +69,7 @@ func (a *API) answerError(err error, c echo.Context) {
 		return
 	}
 	p := a.problemOf(err, c)
+	a.logRefusal(p, c)
 	if p.retryAfter > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(p.retryAfter))
 	}
@@ -102,10 +108,33 @@ func (a *API) problemOf(err error, c echo.Context) *problem {
 			"method", c.Request().Method, "route", c.Path(), "panic", broken.value, "stack", string(broken.stack))
 		return errInternal
 	default:
-		if a.outages.allow() { // each request fails while a store is away
+		a.sometimes(c.Path(), func() { // each request fails while a store is away
 			a.Log.Warn("store is not available", "request_id", c.Response().Header().Get(requestIDHeader),
 				"method", c.Request().Method, "route", c.Path(), "err", err)
-		}
+		})
 		return errAway
 	}
+}
+
+// logRefusal logs what is wrong with a client, or with how many there are, rather than with what a user has typed.
+func (a *API) logRefusal(p *problem, c echo.Context) {
+	switch p.status {
+	case http.StatusMethodNotAllowed, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+		http.StatusServiceUnavailable:
+	default:
+		return
+	}
+	if p == errAway || c.Request().Context().Err() != nil {
+		return // its cause is logged, or nobody waits for it
+	}
+	a.sometimes(strconv.Itoa(p.status), func() {
+		a.Log.Warn("request refused", "request_id", c.Response().Header().Get(requestIDHeader), "method", c.Request().Method,
+			"route", c.Path(), "status", p.status, "detail", p.detail, "remote", c.Request().RemoteAddr)
+	})
+}
+
+// sometimes calls log once a minute at most for each kind, of which there are a few.
+func (a *API) sometimes(kind string, log func()) {
+	limit, _ := a.logged.LoadOrStore(kind, &rate.Sometimes{Interval: logEvery})
+	limit.(*rate.Sometimes).Do(log)
 }

@@ -25,8 +25,11 @@ const (
 	maxBodies          = 16 << 20 // bytes of the bodies of all requests
 	maxBody            = 1 << 20  // bytes of a request's body
 
-	smallAnswer = 64 << 10               // bytes
-	minPage     = iot.MaxPageBytes >> 10 // readings that a page counts as at least, since it may have a few large ones
+	maxCompressors = 4 // about 1 MB each
+
+	minCompressed = 1 << 10                // bytes; a shorter answer is one packet either way
+	smallAnswer   = 64 << 10               // bytes
+	minPage       = iot.MaxPageBytes >> 10 // readings that a page counts as at least, since it may have a few large ones
 
 	bodyTimeout  = 10 * time.Second // for a request's body to arrive
 	sendTimeout  = 20 * time.Second // for a client to take an answer
@@ -46,6 +49,7 @@ type limits struct {
 	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
 	replays         *semaphore.Weighted // requests that replay dead letters
 	sending         *semaphore.Weighted // bytes of the answers being sent; beyond: 503
+	compressors     compressors         // of answers
 }
 
 func newLimits() limits {
@@ -56,6 +60,7 @@ func newLimits() limits {
 		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
 		replays:         semaphore.NewWeighted(maxReplayRequests),
 		sending:         semaphore.NewWeighted(maxSending),
+		compressors:     newCompressors(),
 	}
 }
 
@@ -71,14 +76,6 @@ func (l *limiter) ask(r *request, h handler) (*answer, error) {
 	ctx, cancel := context.WithTimeout(r.Request().Context(), storeTimeout)
 	defer cancel()
 	return h(ctx, r)
-}
-
-// throttle lets one event per second through.
-type throttle struct{ last atomic.Int64 }
-
-func (t *throttle) allow() bool {
-	now, last := time.Now().UnixNano(), t.last.Load()
-	return now-last >= int64(time.Second) && t.last.CompareAndSwap(last, now)
 }
 
 // recoverPanic answers 500 where a handler panics: one broken request must not end the others.

@@ -21,6 +21,8 @@ const (
 	msgCursor = "Invalid cursor."
 	msgBool   = "Must be a valid boolean."
 
+	msgChoice = "Select a valid choice. %s is not one of the available choices."
+
 	msgUnknown = "Unknown parameter."
 )
 
@@ -35,7 +37,7 @@ func (r *request) deviceID() (iot.DeviceID, error) {
 
 // params is the query string of a request. Its methods read one parameter each, and gather what is wrong
 // with all of them. An empty parameter counts as not given; of one that stands twice the last counts, as
-// in Django. Parameters that no method asks for are ignored, unless refuseOthers is called.
+// in Django. Parameters that no method asks for are ignored, and named by unknown, unless refuseOthers is called.
 type params struct {
 	pairs []param
 	asked []string // names that were read
@@ -73,6 +75,19 @@ func (p *params) get(name string) string {
 		}
 	}
 	return ""
+}
+
+// unknown names the parameters that no method has read, in the form of a query and separated by commas: the first few.
+func (p *params) unknown() string {
+	const most, longest = 10, 100
+	var names []string
+	for _, q := range p.pairs {
+		name := url.QueryEscape(q.name[:min(len(q.name), longest)])
+		if len(names) < most && !slices.Contains(p.asked, q.name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // refuseOthers refuses the parameters that no method has read, for requests that would do too much by a name
@@ -171,6 +186,15 @@ func (p *params) cursor() iot.Cursor {
 	return cursor
 }
 
+// reason reads a reason of dead letters; "" where none is given.
+func (p *params) reason(name string) iot.Reason {
+	reason := iot.Reason(p.get(name))
+	if reason != "" && !slices.Contains(iot.Reasons, reason) {
+		p.fail(name, fmt.Sprintf(msgChoice, reason))
+	}
+	return reason
+}
+
 // boolean reads true or false; nil where none is given.
 func (p *params) boolean(name string) *bool {
 	s := p.get(name)
@@ -211,19 +235,11 @@ func formatIDCursor(id int64) string {
 	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(id)))
 }
 
-// linkNext tells the client where the rest of a list is: the same request from cursor on. The URL is
-// absolute, since many clients take it as it is; behind a proxy it is the one that the client used, where
-// the proxy passes Host and X-Forwarded-Proto on.
+// linkNext tells the client where the rest of a list is: the same request from cursor on. It is relative to the request
+// (RFC 8288, section 3.1): whatever a proxy has made of scheme, host and port, only the client knows what it asked.
 func (r *request) linkNext(cursor string) {
 	var b strings.Builder
-	if r.Scheme() == "https" {
-		b.WriteString("<https://")
-	} else {
-		b.WriteString("<http://")
-	}
-	b.WriteString(r.Request().Host)
-	b.WriteString(r.Request().URL.EscapedPath())
-	b.WriteString("?")
+	b.WriteString("<" + r.Request().URL.EscapedPath() + "?")
 	for _, q := range r.query.pairs {
 		if q.name != "cursor" {
 			b.WriteString(url.QueryEscape(q.name) + "=" + url.QueryEscape(q.value) + "&")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -33,9 +34,13 @@ func (a *API) serve(store *limiter, h handler) echo.HandlerFunc {
 			return err
 		}
 		defer a.limits.bodies.Release(int64(len(body)))
-		answer, err := store.ask(&request{c, readParams(c), body}, h)
+		r := &request{c, readParams(c), body}
+		answer, err := store.ask(r, h)
 		if err != nil {
 			return err
+		}
+		if unknown := r.query.unknown(); unknown != "" {
+			c.Response().Header().Set("X-Unknown-Parameters", unknown)
 		}
 		return a.send(c, answer)
 	}
@@ -44,8 +49,14 @@ func (a *API) serve(store *limiter, h handler) echo.HandlerFunc {
 // receive reads the body of a request, which takes room until the caller gives it back.
 func (a *API) receive(c echo.Context) ([]byte, error) {
 	r := c.Request()
-	if r.ContentLength == 0 {
+	switch coding := r.Header.Get(echo.HeaderContentEncoding); {
+	case r.ContentLength == 0:
 		return nil, nil
+	case r.ContentLength > maxBody:
+		return nil, errTooLarge
+	case coding != "" && !strings.EqualFold(coding, "identity"):
+		c.Response().Header().Set(echo.HeaderAcceptEncoding, "identity") // RFC 9110, section 15.5.16
+		return nil, &problem{status: http.StatusUnsupportedMediaType, detail: fmt.Sprintf("Unsupported content encoding \"%.100s\" in request. Send the body as it is.", coding)}
 	}
 	// It replaces the server's deadline, where there is a server.
 	deadline := http.NewResponseController(c.Response())
@@ -76,6 +87,8 @@ func (m *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
+var errTooLarge = &problem{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("The request body is over %d bytes.", maxBody)}
+
 // bodyProblem says what is wrong with a body that could not be read.
 func bodyProblem(err error) error {
 	var tooLarge *http.MaxBytesError
@@ -83,7 +96,7 @@ func bodyProblem(err error) error {
 	case errors.Is(err, errBusy):
 		return err
 	case errors.As(err, &tooLarge):
-		return &problem{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("The request body is over %d bytes.", maxBody)}
+		return errTooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &problem{status: http.StatusRequestTimeout, detail: "The request body did not arrive in time."}
 	default:

@@ -51,6 +51,25 @@ func TestSlowBodies(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a body that says that it is too large is 413 before it comes, whatever is asked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			dial := startOnPipes(t, embedded(t).api(t, nil))
+			for _, head := range []string{"POST /api/users/", "DELETE /api/devices/1/", "GET /api/readings/"} {
+				c := dial()
+				if _, err := fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", head, maxBody+1); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(start); answer.StatusCode != http.StatusRequestEntityTooLarge || took != 0 {
+					t.Errorf("%s: %s after %v", head, answer.Status, took)
+				}
+			}
+		})
+	})
 	t.Run("a body that does not come in time is 408", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := startOnPipes(t, embedded(t).api(t, nil))()

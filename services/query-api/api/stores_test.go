@@ -156,7 +156,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 	}
 	return &API{
 		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.letters}, Replayer: replayer, Log: log, Metrics: metrics,
-		Guard: httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, metrics), // the host of package httptest
+		Guard: httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 	}
 }
 

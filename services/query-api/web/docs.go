@@ -3,6 +3,7 @@ package web
 
 import (
 	"embed"
+	"io"
 	"net/http"
 	"strings"
 
@@ -24,7 +25,7 @@ const path = "/api/docs/"
 // try the API out (Swagger UI). Everything that the page needs is in this program, compressed, and served
 // below its path; the policy of the page lets nothing else in, and nothing that stands in it as text.
 func Docs() http.Handler {
-	files := http.StripPrefix(path, statigz.FileServer(static.FS))
+	files := http.StripPrefix(path, statigz.FileServer(static.FS, statigz.OnNotFound(notFound)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch asset := strings.TrimPrefix(r.URL.Path, path); {
 		case asset == "docs.css" || asset == "docs.js":
@@ -36,4 +37,10 @@ func Docs() http.Handler {
 			http.ServeFileFS(w, r, page, "docs.html")
 		}
 	})
+}
+
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = io.WriteString(w, `{"detail":"Not found."}`)
 }

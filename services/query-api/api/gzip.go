@@ -1,0 +1,71 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// compressors are the gzip.Writers of an API. Each takes memory for as long as it is there, so there are few, and answers
+// wait for one.
+type compressors chan *gzip.Writer
+
+func newCompressors() compressors {
+	c := make(compressors, maxCompressors)
+	for range maxCompressors {
+		w, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+		if err != nil {
+			panic(err) // the level is known
+		}
+		c <- w
+	}
+	return c
+}
+
+// compress returns original in gzip. Both are to be freed.
+func (c compressors) compress(original *answer) *answer {
+	buffer := buffers.Get().(*[]byte)
+	zipped := appendWriter((*buffer)[:0])
+	w := <-c
+	w.Reset(&zipped)
+	_, _ = w.Write(original.body) // an appendWriter does not fail
+	_ = w.Close()
+	c <- w
+	return &answer{status: original.status, body: zipped, buffer: buffer}
+}
+
+// appendWriter grows by what is written to it.
+type appendWriter []byte
+
+func (w *appendWriter) Write(p []byte) (int, error) {
+	*w = append(*w, p...)
+	return len(p), nil
+}
+
+// acceptsGzip reports whether a client takes gzip (RFC 9110, section 12.5.3): where it is named, or all codings are, and
+// not with a weight of 0.
+func acceptsGzip(header http.Header) bool {
+	named, others := false, false
+	for _, value := range header["Accept-Encoding"] {
+		for element := range strings.SplitSeq(value, ",") {
+			coding, parameter, _ := strings.Cut(element, ";")
+			takes := true
+			if name, weight, _ := strings.Cut(strings.TrimSpace(parameter), "="); strings.EqualFold(name, "q") {
+				q, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
+				takes = err == nil && q > 0
+			}
+			switch coding = strings.TrimSpace(coding); {
+			case strings.EqualFold(coding, "gzip"):
+				if !takes {
+					return false
+				}
+				named = true
+			case coding == "*":
+				others = takes
+			}
+		}
+	}
+	return named || others
+}

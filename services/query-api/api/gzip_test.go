@@ -1,0 +1,104 @@
+package api
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+func TestAcceptsGzip(t *testing.T) {
+	for value, want := range map[string]bool{
+		"gzip": true, "GZIP": true, "deflate, gzip;q=1.0, *;q=0.5": true, "br , gzip; q=0.001": true, "*": true, "br, *;q=1": true,
+		"": false, "identity": false, "br, deflate": false, "gzip;q=0": false, "gzip; q=0.000, *": false, "*;q=0": false,
+		"gzip;q=x": false, "gzipped": false, "x-gzip;q": false,
+	} {
+		if got := acceptsGzip(http.Header{"Accept-Encoding": {value}}); got != want {
+			t.Errorf("%q: %v", value, got)
+		}
+	}
+	if acceptsGzip(http.Header{}) || !acceptsGzip(http.Header{"Accept-Encoding": {"br", "gzip"}}) {
+		t.Error("no such header, or two")
+	}
+}
+
+func TestGzip(t *testing.T) {
+	s := embedded(t)
+	var batch []iot.Reading
+	for n := range 500 {
+		batch = append(batch, reading(1, n))
+	}
+	s.insert(t, batch...)
+	s.put(t, batch[0])
+	a := s.api(t, nil)
+	addr, _ := start(t, a)
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	ask := func(t *testing.T, method, path, accept string) (*http.Response, string) {
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept-Encoding", accept)
+		response, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response, string(body)
+	}
+	unzip := func(t *testing.T, zipped string) string {
+		r, err := gzip.NewReader(strings.NewReader(zipped))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	for _, path := range []string{"/api/readings/?limit=500", "/api/devices/1/readings/?limit=10", "/api/openapi.json"} {
+		t.Run("who asks for gzip gets the same in gzip, whole and with its length: "+path, func(t *testing.T) {
+			plain, want := ask(t, http.MethodGet, path, "identity")
+			if plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Vary") != "Accept-Encoding" {
+				t.Errorf("who does not ask for it: %v", plain.Header)
+			}
+			var together sync.WaitGroup
+			for range maxCompressors + 1 {
+				together.Go(func() {
+					answer, body := ask(t, http.MethodGet, path, "gzip, deflate, br")
+					if h := answer.Header; h.Get("Content-Encoding") != "gzip" || h.Get("Vary") != "Accept-Encoding" ||
+						h.Get("Content-Type") != "application/json" || h.Get("Content-Length") != strconv.Itoa(len(body)) ||
+						h.Get("Link") != plain.Header.Get("Link") {
+						t.Errorf("%d bytes with %v", len(body), h)
+					}
+					if len(body) > len(want)/3 || unzip(t, body) != want {
+						t.Errorf("%d bytes, which are not the %d", len(body), len(want))
+					}
+				})
+			}
+			together.Wait()
+			if head, body := ask(t, http.MethodHead, path, "gzip"); head.Header.Get("Content-Encoding") != "gzip" || body != "" {
+				t.Errorf("HEAD: %v", head.Header)
+			}
+		})
+	}
+	for _, path := range []string{"/api/latest/1/", "/api/readings/latest_all/", "/api/users/7/"} {
+		if answer, body := ask(t, http.MethodGet, path, "gzip"); answer.Header.Get("Content-Encoding") != "" || body == "" || body[0] == 0x1f {
+			t.Errorf("a small answer: %s: %v", path, answer.Header)
+		}
+	}
+	if !a.limits.sending.TryAcquire(maxSending) {
+		t.Error("an answer that was sent still takes room")
+	}
+}
