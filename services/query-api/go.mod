@@ -18,10 +18,9 @@ require (
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/sync v0.24.0
+	golang.org/x/time v0.16.0
 	golang.org/x/tools v0.52.0
 )
-
-require golang.org/x/time v0.16.0
 
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect

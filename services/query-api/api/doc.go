@@ -19,8 +19,10 @@
 //	requests to one store                  500; the store answers one within 5 s (TestRequestLimit)
 //	bodies of requests                     16 MiB, 1 MiB each, 10 s to arrive: before all else (TestBodiesInMemory,
 //	                                       TestBodyLimit, TestSlowBodies)
-//	pages of readings being fetched        50,000 readings, or 12 pages of 4 MiB; others wait (TestRequestLimit)
-//	lists of users and devices             50,000 rows; others wait (TestRequestLimit)
+//	pages of readings being fetched        50,000 readings, or 11 pages of 4 MiB; others wait, small ones not behind
+//	                                       large ones (TestRequestLimit, TestSmallPagesDoNotWait)
+//	lists of users and devices             50,000 rows; others wait, as for pages (TestRequestLimit,
+//	                                       TestSmallPagesDoNotWait)
 //	pages of dead letters                  3, each of 4 MiB and up to six times as much as JSON; others wait
 //	                                       (TestRequestLimit)
 //	dead letters being replayed            4 requests, of 4 MiB each; others wait (TestRequestLimit); and what package

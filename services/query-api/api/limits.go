@@ -17,8 +17,10 @@ import (
 // answered 503, 413 or 408, so that the ones within it are answered in time.
 const (
 	maxPerStore        = 500      // requests that need the same store, so one that hangs does not hold up the others
-	maxReadings        = 50_000   // of the pages being fetched: about 50 MB
-	maxRows            = 50_000   // users and devices of the lists being fetched: about 15 MB
+	maxLargePages      = 20_000   // readings of the pages being fetched that are large: about 20 MB
+	maxSmallPages      = 30_000   // readings of the others, which do not wait for them: about 30 MB
+	maxLargeLists      = 40_000   // users and devices of the lists being fetched that are large: about 12 MB
+	maxSmallLists      = 10_000   // users and devices of the others, which do not wait for them: about 3 MB
 	maxDeadLetterPages = 3        // requests that fetch dead letters: 4 MB each, and more as JSON
 	maxReplayRequests  = 4        // that replay dead letters: 4 MB each
 	maxSending         = 48 << 20 // bytes of the answers being sent, but for small ones
@@ -30,6 +32,7 @@ const (
 	minCompressed = 1 << 10                // bytes; a shorter answer is one packet either way
 	smallAnswer   = 64 << 10               // bytes
 	minPage       = iot.MaxPageBytes >> 10 // readings that a page counts as at least, since it may have a few large ones
+	smallPage     = 1000                   // readings, users or devices of a page that is not large, at most
 
 	bodyTimeout  = 10 * time.Second // for a request's body to arrive
 	sendTimeout  = 20 * time.Second // for a client to take an answer
@@ -44,8 +47,8 @@ type limits struct {
 	metadata, readings, latest, deadLetters limiter // requests to one store; beyond: 503
 
 	bodies          *semaphore.Weighted // bytes of the bodies of requests; beyond: 503
-	pages           *semaphore.Weighted // readings of the pages being fetched
-	rows            *semaphore.Weighted // users and devices of the lists being fetched
+	pages           pageRoom            // readings of the pages being fetched
+	lists           pageRoom            // users and devices of the lists being fetched
 	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
 	replays         *semaphore.Weighted // requests that replay dead letters
 	sending         *semaphore.Weighted // bytes of the answers being sent; beyond: 503
@@ -55,13 +58,28 @@ type limits struct {
 func newLimits() limits {
 	return limits{
 		bodies:          semaphore.NewWeighted(maxBodies),
-		pages:           semaphore.NewWeighted(maxReadings),
-		rows:            semaphore.NewWeighted(maxRows),
+		pages:           pageRoom{semaphore.NewWeighted(maxLargePages), semaphore.NewWeighted(maxSmallPages), minPage},
+		lists:           pageRoom{semaphore.NewWeighted(maxLargeLists), semaphore.NewWeighted(maxSmallLists), 1},
 		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
 		replays:         semaphore.NewWeighted(maxReplayRequests),
 		sending:         semaphore.NewWeighted(maxSending),
 		compressors:     newCompressors(),
 	}
+}
+
+// pageRoom is the room for pages of one kind. Large ones wait for one another, and small ones do not wait behind them.
+type pageRoom struct {
+	large, small *semaphore.Weighted
+	least        int // that a page counts as
+}
+
+// of returns the room for a page of so many, and what it takes of that.
+func (p pageRoom) of(limit int) (room *semaphore.Weighted, n int64) {
+	room = p.small
+	if limit > smallPage {
+		room = p.large
+	}
+	return room, int64(max(limit, p.least))
 }
 
 // limiter bounds the number of requests being answered with one store.

@@ -85,10 +85,11 @@ func TestRequestLimit(t *testing.T) {
 		all          int64 // of the room
 		cost         int64 // of a request
 	}{
-		{http.MethodGet, "/api/readings/?limit=10000", func(a *API) *semaphore.Weighted { return a.limits.pages }, maxReadings, 10_000},
-		{http.MethodGet, "/api/devices/1/readings/?limit=1", func(a *API) *semaphore.Weighted { return a.limits.pages }, maxReadings, minPage},
-		{http.MethodGet, "/api/users/?limit=2", func(a *API) *semaphore.Weighted { return a.limits.rows }, maxRows, 2},
-		{http.MethodGet, "/api/devices/?limit=2", func(a *API) *semaphore.Weighted { return a.limits.rows }, maxRows, 2},
+		{http.MethodGet, "/api/readings/?limit=10000", func(a *API) *semaphore.Weighted { return a.limits.pages.large }, maxLargePages, 10_000},
+		{http.MethodGet, "/api/devices/1/readings/?limit=1", func(a *API) *semaphore.Weighted { return a.limits.pages.small }, maxSmallPages, minPage},
+		{http.MethodGet, "/api/devices/", func(a *API) *semaphore.Weighted { return a.limits.lists.large }, maxLargeLists, iot.MaxPage},
+		{http.MethodGet, "/api/users/?limit=2", func(a *API) *semaphore.Weighted { return a.limits.lists.small }, maxSmallLists, 2},
+		{http.MethodGet, "/api/devices/?limit=2", func(a *API) *semaphore.Weighted { return a.limits.lists.small }, maxSmallLists, 2},
 		{http.MethodGet, "/api/dead-letters/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
 		{http.MethodGet, "/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
 		{http.MethodPost, "/api/dead-letters/replay/", func(a *API) *semaphore.Weighted { return a.limits.replays }, maxReplayRequests, 1},
@@ -118,6 +119,19 @@ func TestRequestLimit(t *testing.T) {
 				t.Error("an answered request still holds room")
 			}
 		})
+	}
+}
+
+func TestSmallPagesDoNotWait(t *testing.T) {
+	a := embedded(t).api(t, nil)
+	handler := a.Handler()
+	if !a.limits.pages.large.TryAcquire(maxLargePages) || !a.limits.lists.large.TryAcquire(maxLargeLists) {
+		t.Fatal("some room is taken before any request")
+	}
+	for _, path := range []string{"/api/readings/", "/api/devices/1/readings/?limit=1000", "/api/devices/?limit=1000", "/api/users/?limit=1"} {
+		if w := get(handler, path); w.Code != http.StatusOK {
+			t.Errorf("%s, while large pages are fetched: %d %s", path, w.Code, w.Body)
+		}
 	}
 }
 

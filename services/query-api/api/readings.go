@@ -36,11 +36,11 @@ func (a *API) findReadings(ctx context.Context, r *request, device iot.DeviceID)
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	room := int64(max(q.Limit, minPage))
-	if a.limits.pages.Acquire(ctx, room) != nil {
+	room, n := a.limits.pages.of(q.Limit)
+	if room.Acquire(ctx, n) != nil {
 		return nil, errBusy
 	}
-	defer a.limits.pages.Release(room)
+	defer room.Release(n)
 	page, err := a.Readings.FindReadings(ctx, q)
 	if err != nil {
 		return nil, err

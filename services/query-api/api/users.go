@@ -37,10 +37,11 @@ func (a *API) listUsers(ctx context.Context, r *request) (*answer, error) {
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	if a.limits.rows.Acquire(ctx, int64(limit)) != nil {
+	room, n := a.limits.lists.of(limit)
+	if room.Acquire(ctx, n) != nil {
 		return nil, errBusy
 	}
-	defer a.limits.rows.Release(int64(limit))
+	defer room.Release(n)
 	users, err := a.Metadata.Users(ctx, q)
 	if err != nil {
 		return nil, err
