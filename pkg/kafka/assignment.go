@@ -25,6 +25,8 @@ type assignment struct {
 	oldest  atomic.Int64 // when the first of these was produced, in Unix ms; 0 = none is
 	waiting atomic.Int64 // since when there are records while none is handled, in Unix ms; 0 = there are none
 	failing atomic.Pointer[failure]
+
+	handedOver time.Time // when gather last handed a batch over
 }
 
 // failure is why a batch is handled again and again; nil while none is.
@@ -54,6 +56,26 @@ func (a *assignment) setEnd(end int64) {
 
 // gatherTime is how long a batch waits for what the broker sent with its first record.
 const gatherTime = 2 * time.Millisecond
+
+// littleRate is how many records arrive in a second, in all partitions, while a batch lingers. It is well below the 500
+// from which on a reading can be read 150 ms after it was published.
+const littleRate = 300
+
+// fetchTime is a little more than what a fetch waits for records (GroupConfig.MaxWait of the writer).
+const fetchTime = 60 * time.Millisecond
+
+// lingers returns how long a batch that begins now waits for others.
+func (a *assignment) lingers() time.Duration {
+	return max(gatherTime, time.Until(a.handedOver.Add(a.cfg.Linger)))
+}
+
+// manyArrive reports whether a batch that got so many records within d is not to linger. The records of one fetch come
+// at once: they count as those of fetchTime.
+func (a *assignment) manyArrive(records int, d time.Duration) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return float64(records*len(a.assignments)) > littleRate*max(d, fetchTime).Seconds()
+}
 
 // batchBytes is how long, in bytes, a batch may be before it takes one more record. It is what bounds the
 // memory where records are long; a batch of readings is full by their number before.
@@ -85,8 +107,8 @@ func (a *assignment) run(session context.Context, from sarama.PartitionConsumer)
 	}
 }
 
-// gather makes a batch of messages and hands it over: when it is full, or when its first record has waited
-// for gatherTime and the handler is free; until then it grows. It reports whether there may be more.
+// gather makes a batch of messages and hands it over: when it is full, or when it has lingered and the handler is free;
+// until then it grows. It reports whether there may be more.
 func (a *assignment) gather(input context.Context, from sarama.PartitionConsumer, batch *recordBatch, out chan<- *recordBatch) bool {
 	messages := from.Messages()
 	var m *sarama.ConsumerMessage
@@ -100,8 +122,10 @@ func (a *assignment) gather(input context.Context, from sarama.PartitionConsumer
 		return false
 	}
 	batch.add(m)
-	gathered := time.NewTimer(gatherTime)
+	begun, wait := time.Now(), a.lingers()
+	gathered := time.NewTimer(wait)
 	defer gathered.Stop()
+	defer func() { a.handedOver = time.Now() }()
 	var free chan<- *recordBatch // out, once the batch may go
 	for more && len(batch.records) < a.cfg.MaxBatch && batch.bytes < batchBytes {
 		select { // mostly there is one more, and this is cheaper than waiting for all that may happen
@@ -116,6 +140,10 @@ func (a *assignment) gather(input context.Context, from sarama.PartitionConsumer
 		case m, more = <-messages:
 			if more {
 				batch.add(m)
+			}
+			if wait > gatherTime && a.manyArrive(len(batch.records), time.Since(begun)) {
+				wait = gatherTime
+				gathered.Reset(wait)
 			}
 		case <-gathered.C:
 			free = out

@@ -31,6 +31,7 @@ type GroupConfig struct {
 	ReadTopic string        // which of Config's topics is read; "" is Config.Topic
 	MaxBatch  int           // records handed to a handler at once, at most
 	MaxWait   time.Duration // how long the first record of a batch waits for others
+	Linger    time.Duration // and how long after the batch before it goes, while little arrives (littleRate)
 	// Released is told of a batch that the handler failed on and does not see again, since its partition
 	// is let go: it comes again, to this process or another. May be nil.
 	Released func(batch []Record)

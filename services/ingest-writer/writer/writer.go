@@ -40,8 +40,9 @@ const (
 )
 
 // Run moves readings from Kafka to store until ctx ends, then finishes the batches it has begun, commits them and
-// returns nil.
-func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store readings.Store) error {
+// returns nil. Where a small batch costs a store as much as a large one, linger has batches wait for so long for more
+// readings, as kafka.GroupConfig says.
+func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store readings.Store, linger time.Duration) error {
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	sent := newDeadLetters(p.Metrics)
 	sink := &event.Sink{
@@ -64,11 +65,13 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 		Account: event.NewAccount(p.Metrics, "writer", "stored", "duplicate", "conflict"),
 	}
 	return consumer.Service{
-		GroupConfig: kafka.GroupConfig{Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release},
-		Handle:      sink.Handle,
-		Store:       store,
-		StoreName:   "readings store",
-		Beside:      sender.Run,
+		GroupConfig: kafka.GroupConfig{
+			Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Linger: linger, Released: sink.Release,
+		},
+		Handle:    sink.Handle,
+		Store:     store,
+		StoreName: "readings store",
+		Beside:    sender.Run,
 	}.Run(ctx, p)
 }
 

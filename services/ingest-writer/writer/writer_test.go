@@ -228,7 +228,7 @@ func (e *environment) start() {
 	e.metrics = prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
 	p := &daemon.Process{Log: log, Metrics: e.metrics, Health: daemon.NewHealth(log, prometheus.NewRegistry())}
-	e.stop = e.background(func(ctx context.Context) error { return writer.Run(ctx, p, e.kafka, e.store) })
+	e.stop = e.background(func(ctx context.Context) error { return writer.Run(ctx, p, e.kafka, e.store, 0) })
 }
 
 func (e *environment) produce(records ...kafka.Record) {
