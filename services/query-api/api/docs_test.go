@@ -1,11 +1,16 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 )
 
 // TestDocs: the page and all that it loads come from here, so it works without the internet.
@@ -57,5 +62,27 @@ func TestExamplesOfReplays(t *testing.T) {
 	_, examples, ok := strings.Cut(replay, `"examples":{`)
 	if _, first, _ := strings.Cut(examples, ":"); !ok || !strings.HasPrefix(first, `{"summary":"As it is","value":{}}`) {
 		t.Errorf("the examples are %.200s", examples)
+	}
+}
+
+// TestOpenAPIAsJSON: the description is served as it is written, its members in their order.
+func TestOpenAPIAsJSON(t *testing.T) {
+	body := get(embedded(t).handler(t), "/api/openapi.json").Body.Bytes()
+	var served, written any
+	if err := errors.Join(json.Unmarshal(body, &served), yaml.Unmarshal(openAPIYAML, &written)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(written) // with numbers as JSON has them
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(again, &written); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(written, served); diff != "" {
+		t.Errorf("openapi.yaml (-) and openapi.json (+):\n%s", diff)
+	}
+	if want := `"required":["id","username","email","created_at"],"properties":{"id":{"$ref":"#/components/schemas/ID"},"username":`; !bytes.Contains(body, []byte(want)) {
+		t.Errorf("the members of a user are not in the order of openapi.yaml")
 	}
 }

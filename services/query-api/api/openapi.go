@@ -14,13 +14,40 @@ var openAPIYAML []byte
 
 // serveOpenAPI answers with openapi.yaml as JSON.
 func (a *API) serveOpenAPI() echo.HandlerFunc {
-	var spec any
+	var spec yaml.Node
 	if err := yaml.Unmarshal(openAPIYAML, &spec); err != nil {
 		panic(fmt.Sprint("openapi.yaml: ", err)) // it is part of the program
 	}
-	body, err := marshal(spec)
+	body, err := appendNode(nil, spec.Content[0])
 	if err != nil {
 		panic(fmt.Sprint("openapi.yaml: ", err))
 	}
 	return func(c echo.Context) error { return a.send(c, &answer{status: http.StatusOK, body: body}) }
+}
+
+// appendNode appends n as JSON, with the members of a mapping in their order: the page shows them as they are written.
+func appendNode(dst []byte, n *yaml.Node) ([]byte, error) {
+	if n.Kind != yaml.MappingNode && n.Kind != yaml.SequenceNode {
+		var value any
+		if err := n.Decode(&value); err != nil {
+			return nil, err
+		}
+		text, err := marshal(value)
+		return append(dst, text...), err
+	}
+	brackets, separators := "[]", ","
+	if n.Kind == yaml.MappingNode {
+		brackets, separators = "{}", ":,"
+	}
+	dst = append(dst, brackets[0])
+	for i, child := range n.Content {
+		if i > 0 {
+			dst = append(dst, separators[(i-1)%len(separators)])
+		}
+		var err error
+		if dst, err = appendNode(dst, child); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, brackets[1]), nil
 }
