@@ -11,9 +11,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// scanner walks over a JSON text once, from front to back. Its methods return false after a syntax error,
-// which is then in broken; nothing more can be read. Whatever else is wrong goes to flaw, and the walk
-// goes on.
+// scanner reads a JSON text once, from front to back. Its methods return false after a syntax error, which is then in
+// broken; nothing more can be read. Whatever else is wrong goes to flaw, and the rest is read.
 type scanner struct {
 	text      []byte
 	i         int    // the next byte

@@ -2,47 +2,19 @@ package mongo_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/deadletters/deadletterstest"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
-
-// database returns a new, empty database, which is dropped when t ends, and its URI.
-func database(t testing.TB) (*mongo.Database, string) {
-	t.Helper()
-	server := strings.TrimSuffix(os.Getenv("TEST_MONGODB_URI"), "/")
-	if server == "" {
-		if os.Getenv("TEST_REQUIRE") == "1" {
-			t.Fatal("TEST_MONGODB_URI is not set")
-		}
-		t.Skip("TEST_MONGODB_URI is not set")
-	}
-	client, err := mongo.Connect(options.Client().ApplyURI(server))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := client.Database("telltale_test_" + rand.Text())
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		if err := errors.Join(db.Drop(ctx), client.Disconnect(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
-	return db, server + "/" + db.Name()
-}
 
 func openURI(t testing.TB, uri string) deadletters.Store {
 	t.Helper()
@@ -60,7 +32,7 @@ func openURI(t testing.TB, uri string) deadletters.Store {
 
 func TestStore(t *testing.T) {
 	deadletterstest.Run(t, func(t testing.TB) deadletters.Store {
-		_, uri := database(t)
+		_, uri := mongodbtest.Database(t)
 		store := openURI(t, uri)
 		if err := store.Prepare(t.Context()); err != nil {
 			t.Fatal(err)
@@ -70,7 +42,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestCollection(t *testing.T) {
-	db, uri := database(t)
+	db, uri := mongodbtest.Database(t)
 	store := openURI(t, uri)
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
@@ -100,7 +72,7 @@ func TestCollection(t *testing.T) {
 
 // TestForeignDocuments: what other programs have put into the collection, and no dead letter is, ends no listing.
 func TestForeignDocuments(t *testing.T) {
-	db, uri := database(t)
+	db, uri := mongodbtest.Database(t)
 	store := openURI(t, uri)
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)

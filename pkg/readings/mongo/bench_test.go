@@ -9,14 +9,15 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 )
 
 // BenchmarkFind finds the newest 100 readings of a device, and says how much processor time that takes for each find
 // of the bare driver, which looks into no document.
 func BenchmarkFind(b *testing.B) {
 	const found = 100
-	db := database(b)
-	store := openURI(b, server(b)+"/"+db.Name())
+	db, uri := mongodbtest.Database(b)
+	store := openURI(b, uri)
 	if err := store.Prepare(b.Context()); err != nil {
 		b.Fatal(err)
 	}

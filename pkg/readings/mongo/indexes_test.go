@@ -11,6 +11,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
+	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 )
 
 // TestLostIndexes takes the indexes away from a store that is in use.
@@ -30,8 +31,8 @@ func TestLostIndexes(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			db := database(t)
-			store := openURI(t, server(t)+"/"+db.Name())
+			db, uri := mongodbtest.Database(t)
+			store := openURI(t, uri)
 			if err := store.Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -66,8 +67,8 @@ func TestLostIndexes(t *testing.T) {
 	}
 
 	t.Run("its index for newest first is dropped, which inserts do without", func(t *testing.T) {
-		db := database(t)
-		store := openURI(t, server(t)+"/"+db.Name())
+		db, uri := mongodbtest.Database(t)
+		store := openURI(t, uri)
 		if err := store.Prepare(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +85,8 @@ func TestLostIndexes(t *testing.T) {
 	})
 
 	t.Run("a store that only reads does not ask for them", func(t *testing.T) {
-		if err := openURI(t, server(t)+"/"+database(t).Name()).Check(t.Context()); err != nil {
+		_, uri := mongodbtest.Database(t)
+		if err := openURI(t, uri).Check(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})

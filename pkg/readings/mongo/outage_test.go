@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 	"github.com/telltale-iot/telltale/pkg/readings"
 )
 
@@ -131,9 +132,9 @@ func repeat(t *testing.T, store readings.Store, batch ...iot.Reading) iot.Insert
 	return iot.Inserted{}
 }
 
-// TestCrashWhileSettling cuts an insert off behind each of its commands, as a crash does, and repeats it.
-func TestCrashWhileSettling(t *testing.T) {
-	server(t) // or there is nothing to crash
+// TestCrashInConflictResolution cuts an insert off behind each of its commands, as a crash does, and repeats it.
+func TestCrashInConflictResolution(t *testing.T) {
+	mongodbtest.Server(t) // or there is nothing to crash
 	stamped := func(origin uint64, ms int) iot.Reading {
 		r := reading(1, 0, 20)
 		r.At = r.At.Add(time.Duration(ms) * time.Millisecond)
@@ -184,13 +185,13 @@ func TestCrashWhileSettling(t *testing.T) {
 // behindProxy returns a prepared store that reaches the server through a proxy.
 func behindProxy(t *testing.T, parameters string) (readings.Store, *proxy) {
 	t.Helper()
-	db := database(t)
-	u, err := url.Parse(server(t))
+	_, uri := mongodbtest.Database(t)
+	u, err := url.Parse(uri)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := startProxy(t, u.Host)
-	u.Host, u.Path = p.listener.Addr().String(), db.Name()
+	u.Host = p.listener.Addr().String()
 	store := openURI(t, u.String()+parameters)
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 	"github.com/telltale-iot/telltale/pkg/readings/mongo"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
@@ -55,13 +56,13 @@ var repairs = mongo.Repaired{Documents: len(twice), Duplicates: 2 + 1 + 2 + 1 + 
 // openTwice returns a store of a collection that holds all of twice.
 func openTwice(t *testing.T) (*mongo.Store, *driver.Collection) {
 	t.Helper()
-	db := database(t)
+	db, uri := mongodbtest.Database(t)
 	for _, document := range twice { // one after the other: the first to be stored has the least _id
 		if _, err := db.Collection("readings").InsertOne(t.Context(), document); err != nil {
 			t.Fatal(err)
 		}
 	}
-	store, err := mongo.Open(server(t)+"/"+db.Name(), tlsfiles.Files{})
+	store, err := mongo.Open(uri, tlsfiles.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}

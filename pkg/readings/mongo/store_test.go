@@ -1,11 +1,7 @@
 package mongo_test
 
 import (
-	"context"
-	"crypto/rand"
-	"errors"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,41 +14,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	mongoreadings "github.com/telltale-iot/telltale/pkg/readings/mongo"
 	"github.com/telltale-iot/telltale/pkg/readings/readingstest"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
-
-// server returns the URI of the server for tests, without a database.
-func server(t testing.TB) string {
-	t.Helper()
-	uri := os.Getenv("TEST_MONGODB_URI")
-	if uri == "" {
-		if os.Getenv("TEST_REQUIRE") == "1" {
-			t.Fatal("TEST_MONGODB_URI is not set")
-		}
-		t.Skip("TEST_MONGODB_URI is not set")
-	}
-	return strings.TrimSuffix(uri, "/")
-}
-
-// database returns a new, empty database, which is dropped when t ends.
-func database(t testing.TB) *mongo.Database {
-	t.Helper()
-	client, err := mongo.Connect(options.Client().ApplyURI(server(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := client.Database("telltale_test_" + rand.Text())
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		if err := errors.Join(db.Drop(ctx), client.Disconnect(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
-}
 
 // openURI opens the store at uri and closes it when t ends.
 func openURI(t testing.TB, uri string) readings.Store {
@@ -71,7 +38,8 @@ func openURI(t testing.TB, uri string) readings.Store {
 
 func open(t testing.TB) readings.Store {
 	t.Helper()
-	store := openURI(t, server(t)+"/"+database(t).Name())
+	_, uri := mongodbtest.Database(t)
+	store := openURI(t, uri)
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +90,7 @@ func TestLegacy(t *testing.T) {
 		{Device: 2, At: at, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 21}}},
 		{Device: 1, At: at, Metrics: []iot.Metric{{Name: iot.Humidity, Value: 40}, {Name: iot.Temperature, Value: 21.5}}},
 	}
-	db := database(t)
+	db, uri := mongodbtest.Database(t)
 	if _, err := db.Collection("readings").InsertMany(t.Context(), documents); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +101,7 @@ func TestLegacy(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	store := openURI(t, server(t)+"/"+db.Name())
+	store := openURI(t, uri)
 
 	t.Run("its index is taken over", func(t *testing.T) {
 		if err := store.Prepare(t.Context()); err != nil {
@@ -175,14 +143,14 @@ func TestLegacy(t *testing.T) {
 
 func TestPrepare(t *testing.T) {
 	t.Run("readings that are stored twice already are an error that names the index", func(t *testing.T) {
-		db := database(t)
+		db, uri := mongodbtest.Database(t)
 		for range 2 {
 			document := bson.D{{Key: "device_id", Value: 7}, {Key: "timestamp", Value: time.Unix(1, 0)}}
 			if _, err := db.Collection("readings").InsertOne(t.Context(), document); err != nil {
 				t.Fatal(err)
 			}
 		}
-		err := openURI(t, server(t)+"/"+db.Name()).Prepare(t.Context())
+		err := openURI(t, uri).Prepare(t.Context())
 		if err == nil {
 			t.Fatal("Prepare succeeded")
 		}
@@ -193,8 +161,8 @@ func TestPrepare(t *testing.T) {
 		}
 	})
 	t.Run("there are the three indexes", func(t *testing.T) {
-		db := database(t)
-		if err := openURI(t, server(t)+"/"+db.Name()).Prepare(t.Context()); err != nil {
+		db, uri := mongodbtest.Database(t)
+		if err := openURI(t, uri).Prepare(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		specifications, err := db.Collection("readings").Indexes().ListSpecifications(t.Context())
@@ -215,8 +183,8 @@ func TestPrepare(t *testing.T) {
 
 // TestForeignDocuments: what other programs have put into the collection, and no reading is, ends no listing.
 func TestForeignDocuments(t *testing.T) {
-	db := database(t)
-	store := openURI(t, server(t)+"/"+db.Name()+"?authSource=admin")
+	db, uri := mongodbtest.Database(t)
+	store := openURI(t, uri+"?authSource=admin")
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -261,8 +229,8 @@ func TestForeignDocuments(t *testing.T) {
 
 // TestExample is the example of conflicts.go.
 func TestExample(t *testing.T) {
-	db := database(t)
-	store := openURI(t, server(t)+"/"+db.Name())
+	db, uri := mongodbtest.Database(t)
+	store := openURI(t, uri)
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
