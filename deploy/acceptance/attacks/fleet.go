@@ -68,12 +68,12 @@ func (f *fleet) end() (*ledger.Ledger, error) {
 	return ledger.Read(f.file)
 }
 
-// patience is how long anything may take that has no shorter limit.
-const patience = 30 * time.Second
+// opTimeout is how long an operation may take that has no shorter limit.
+const opTimeout = 30 * time.Second
 
 // eventually calls try until it returns nil, and returns its last error when that takes too long.
 func eventually(ctx context.Context, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for {
 		err := try()
@@ -82,7 +82,7 @@ func eventually(ctx context.Context, try func() error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("after %v: %w", patience, err)
+			return fmt.Errorf("after %v: %w", opTimeout, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

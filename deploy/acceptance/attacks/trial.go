@@ -188,7 +188,7 @@ func (o *outcome) rest(ctx context.Context, t *target) (err error) {
 
 // account holds what is stored against what was acknowledged.
 func (o *outcome) account(ctx context.Context, kept *ledger.Ledger, t *target) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	found, err := kept.Await(ctx, "http://"+t.http)
 	o.checkErr("look for what is stored", err)

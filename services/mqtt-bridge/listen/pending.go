@@ -86,7 +86,7 @@ func (p *pending) leave() {
 	if p.element != nil {
 		p.in.all.Remove(p.element)
 	}
-	if p.address.pending--; p.address.pending == 0 {
+	if p.pending--; p.pending == 0 {
 		delete(p.in.of, p.name)
 	}
 }
