@@ -122,7 +122,7 @@ func (b *Bridge) source(filters pipeline.Filters, pipe *pipeline.Pipeline, limit
 }
 
 // Check is nil while devices can publish: in subscribe mode, while the broker has confirmed the
-// subscriptions. Otherwise it says what is waited for.
+// subscriptions. Otherwise its error names what is waited for.
 func (b *Bridge) Check(context.Context) error {
 	if s := b.status.Load(); s != nil {
 		return *s

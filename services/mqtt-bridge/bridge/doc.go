@@ -2,7 +2,7 @@
 //
 //   - listen, the MQTT endpoint that devices connect to, or subscribe, which subscribes to a broker: the
 //     sources;
-//   - session, the in-flight window of an MQTT session: the order of acknowledgements, what comes again, QoS 2;
+//   - session, the in-flight window of an MQTT session: the order of acknowledgements, redeliveries, QoS 2;
 //   - pipeline, the way of a message to Kafka: decode, produce, done;
 //   - packet, paced, budget and lograte below them: MQTT's packets, connections that share wake-ups, the bound of
 //     memory, and that of lines in the log.
@@ -20,31 +20,31 @@
 // What happens on failure:
 //
 //   - Kafka is away: acknowledgements wait, for as long as it takes. What waits is bounded. A listening bridge
-//     stops reading from devices then; a subscribed one takes no more messages, keeps its connection, and has
-//     the broker send them again later.
-//   - A connection breaks: the peer sends again what was not acknowledged. What of that still waits for
-//     Kafka is recognised; what had reached Kafka may be there twice. Everything behind is made for that.
+//     stops reading from devices then; a subscribed one takes no more messages, keeps its connection, and lets
+//     the broker redeliver them later.
+//   - A connection breaks: the peer redelivers what was not acknowledged. What of that still waits for Kafka is
+//     recognised; what had reached Kafka may be there twice. Everything behind is made for that.
 //   - The bridge stops: it takes nothing new, waits up to 5 s for Kafka, acknowledges, disconnects. What
-//     is not acknowledged by then, the peer sends again.
+//     is not acknowledged by then, the peer redelivers.
 //   - Kafka refuses a record for good: one that is too large goes to the dead-letter topic, cut if need
-//     be; anything else breaks the connection, and the message, which is not acknowledged, comes again at
-//     QoS 1 and 2. At QoS 0 it is lost, and counted as failed.
+//     be; anything else breaks the connection, and the message, which is not acknowledged, is redelivered
+//     at QoS 1 and 2. At QoS 0 it is lost, and counted as failed.
 //
-// # What is held in memory
+// # Buffers
 //
 // Every buffer, its bound, and the test that holds it:
 //
-//	messages on their way to Kafka         16 MiB and one message, for all        pipeline: TestMemoryInFlight
+//	messages in flight to Kafka            16 MiB and one message, for all        pipeline: TestMemoryInFlight
 //	records of a batch, when listening     256 of one batch at a time             pipeline: TestLongBatch
 //	messages in flight of a connection     16,384, of 128 bytes of the 16 MiB     session: TestReconnect
-//	QoS 2 ids, and what may come again     16 a session by right; 4 MiB for all   session: TestQoS2
+//	packet ids that are remembered         16 a session by right; 4 MiB for all   session: TestQoS2
 //	packets that are not complete          4 KiB a connection; 8 MiB for longer   listen: TestSlowPackets
 //	                                       ones; 30 s
 //	TLS handshakes                         64 at a time; 10 s                     listen: TestHandshakes
-//	connections                            MQTT_MAX_CONNECTIONS; as many that     listen: TestUnprovenConnections
+//	connections                            MQTT_MAX_CONNECTIONS; as many that     listen: TestPendingConnections
 //	                                       have not sent their CONNECT for 10 s,
 //	                                       of which 200 of an address are read
-//	sessions without a connection          10,000 and 10 min, where something     listen: TestSessionsThatAreAway
+//	sessions without a connection          10,000 and 10 min, where something     listen: TestDetachedSessions
 //	                                       is left of them
 //	wills and topic aliases                4 KiB, 5 min; 16 of 512 bytes; 1 KiB   listen: TestWills, TestTopicAliases
 //	                                       a session by right, 4 MiB for all

@@ -24,11 +24,11 @@ const (
 
 // Budget is that of the process.
 type Budget struct {
-	InFlight    *Share // messages on their way to Kafka, and places in the order of acknowledgement
+	InFlight    *Share // messages in flight to Kafka, and those that wait to be acknowledged
 	Incomplete  *Share // packets of which not all has been received
 	Handshakes  *Share // TLS handshakes
-	Subscribers *Share // messages that people who look have not read yet
-	Sessions    *Share // what sessions hold beyond what each has by right
+	Subscribers *Share // messages that subscribers have not read yet
+	Sessions    *Share // what sessions take beyond what each has by right
 }
 
 // New returns a budget of which nothing is taken.

@@ -13,7 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 )
 
-// connection is one that a client has made. What is not said otherwise belongs to the goroutine that serves it.
+// connection is one that a client has made. Fields belong to the goroutine that serves it, unless their comment says otherwise.
 type connection struct {
 	*paced.Conn
 	endpoint *Endpoint
@@ -108,7 +108,7 @@ func (c *connection) handshake() error {
 	return secured.Handshake()
 }
 
-// leavePending says that the connection does not wait for its CONNECT any more.
+// leavePending ends the time in which the connection waits for its CONNECT.
 func (c *connection) leavePending() {
 	if c.pending != nil {
 		c.pending.leave()
@@ -138,8 +138,7 @@ func (c *connection) run() error {
 
 func (c *connection) leaves(h packet.Header) bool { return h.Kind == packet.KindDisconnect }
 
-// header reads the next packet's first bytes. The client may be silent before it for as long as its keepalive
-// says.
+// header reads the next packet's first bytes, for which it waits for idleTimeout.
 func (c *connection) header() (packet.Header, error) {
 	c.hasDeadline = false
 	if c.in.Buffered() == 0 {
@@ -310,7 +309,7 @@ func (c *connection) closeWithReason(err error) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
-// reportRefusal says that the client was refused something.
+// reportRefusal counts and logs that the client was refused something.
 func (c *connection) reportRefusal(reason, what string) {
 	id := ""
 	if c.client != nil {

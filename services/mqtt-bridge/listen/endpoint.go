@@ -63,8 +63,8 @@ func New(cfg Config, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger
 	return e, e.secure()
 }
 
-// Serve serves the clients that connect to l until ctx ends. Then it acknowledges what it took, says goodbye,
-// and returns nil. It closes l, and tells status whether clients can connect.
+// Serve serves the clients that connect to l until ctx ends. Then it acknowledges what it took, disconnects
+// the clients, and returns nil. It closes l, and calls status with nil while clients can connect.
 func (e *Endpoint) Serve(ctx context.Context, l net.Listener, status func(error)) error {
 	defer func() { _ = l.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
@@ -85,7 +85,7 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener, status func(error)
 	return err
 }
 
-// accept serves the connections that l accepts until l is closed. It tells status when none can be accepted.
+// accept serves the connections that l accepts until l is closed. It calls status with an error when none can be accepted.
 func (e *Endpoint) accept(l net.Listener, status func(error)) error {
 	for {
 		nc, err := l.Accept()
@@ -161,7 +161,7 @@ func (e *Endpoint) serve(c *connection) {
 
 // disconnectAll sends each device the acknowledgements that wait, ends its connection, and waits until all
 // are served. A device closes when it has read the last; to close first, with messages unread, would reset
-// the connection and could destroy acknowledgements on their way.
+// the connection and could destroy acknowledgements that are in its buffers.
 func (e *Endpoint) disconnectAll() {
 	e.mu.Lock()
 	conns := maps.Clone(e.conns)

@@ -213,7 +213,7 @@ func TestSlowPackets(t *testing.T) {
 	}
 }
 
-func TestUnprovenConnections(t *testing.T) {
+func TestPendingConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testEndpoint(t)
 		for range 2 * maxPending {

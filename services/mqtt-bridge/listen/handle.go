@@ -69,7 +69,7 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 		pipe.Metrics.CountOutcome(pipeline.Refused)
 		return err
 	}
-	if done == nil { // refused, and told so
+	if done == nil { // refused by an acknowledgement with a reason code
 		pipe.Metrics.CountOutcome(pipeline.Refused)
 		return nil
 	}
@@ -216,7 +216,7 @@ func (c *connection) unsubscribe(body []byte) error {
 	return nil
 }
 
-// disconnect takes the client's goodbye.
+// disconnect takes the client's DISCONNECT.
 func (c *connection) disconnect(body []byte) error {
 	d, err := packet.ReadDisconnect(body, c.version)
 	if err != nil {

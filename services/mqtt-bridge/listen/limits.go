@@ -18,8 +18,8 @@ const (
 	packetTimeout = 30 * time.Second
 	// closeTimeout is how long a client may take to read what it is sent last.
 	closeTimeout = time.Second
-	// halfClosedTime is how long a client that sends no more waits for acknowledgements. Longer outages of
-	// Kafka are none that it waits for.
+	// halfClosedTime is how long a client that sends no more is sent acknowledgements. It does not wait out longer
+	// outages of Kafka.
 	halfClosedTime = 10 * time.Second
 	// acceptPause is how long is waited when a connection cannot be accepted: for lack of file
 	// descriptors, most likely, so that others must end first.
@@ -45,7 +45,7 @@ const (
 	maxTopic  = 512
 	maxLevels = 16
 	// maxFilters and maxSubscriptions are how many subscriptions a session and all sessions have. Each
-	// message is compared with each of them; who subscribes here are people who look.
+	// message is compared with each of them; subscribers here are people who want to look.
 	maxFilters       = 20
 	maxSubscriptions = 2000
 	// maxWill is the length of a will's payload.
@@ -90,7 +90,7 @@ var allReasons = []string{
 	byFilter, bySubscriptions, byWill, byTopicAliases, byQoS2,
 }
 
-// refusal is why a connection is ended: the metric's reason, and what MQTT 5 is told.
+// refusal is the error that ends a connection: the metric's reason, and MQTT 5's reason code.
 type refusal struct {
 	reason string
 	code   packet.Code

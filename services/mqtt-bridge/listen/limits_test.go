@@ -285,7 +285,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	}
 }
 
-func TestSessionsThatAreAway(t *testing.T) {
+func TestDetachedSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testEndpoint(t)
 		leave := func(p *peer) {

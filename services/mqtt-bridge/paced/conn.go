@@ -25,14 +25,14 @@ type Conn struct {
 	net.Conn
 	closed chan struct{} // closed by Close
 
-	// Guarded by writing, which is held while writing to the socket.
+	// Guarded by writing, which is locked while the socket is written to.
 	writing sync.Mutex
 	writeBy time.Time // the deadline that the socket knows of
 	spare   []byte    // a buffer for queue to continue in
 
 	mu        sync.Mutex
 	queue     []byte // whole packets to be written
-	offered   int    // bytes of TryQueue, in queue and on their way to the socket
+	offered   int    // bytes of TryQueue that are not written yet
 	share     *budget.Share
 	scheduled bool // flush is going to be called, or is running
 	timer     *time.Timer
@@ -47,7 +47,7 @@ func NewConn(c net.Conn) *Conn {
 	return g
 }
 
-// ErrClosedHere is what Read says of a connection that the bridge has closed itself.
+// ErrClosedHere is Read's error for a connection that the bridge has closed itself.
 var ErrClosedHere = errors.New("closed by the bridge")
 
 // Read has an error of its own for a connection that was closed here, because the peer did not take what was
@@ -187,7 +187,7 @@ func (c *Conn) sent(n int) {
 	c.share.Release(n)
 }
 
-// CloseWrite tells the peer that nothing more is sent. It can still read what was.
+// CloseWrite closes the sending half. The peer can still read what was sent.
 func (c *Conn) CloseWrite() {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		_ = w.CloseWrite()
@@ -197,7 +197,7 @@ func (c *Conn) CloseWrite() {
 // Closed is closed when the connection is.
 func (c *Conn) Closed() <-chan struct{} { return c.closed }
 
-// Close closes the connection. What was not written by then is dropped, TLS's farewell too: it could block.
+// Close closes the connection. What was not written by then is dropped, TLS's close alert too: it could block.
 func (c *Conn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {

@@ -98,7 +98,7 @@ func flags(k Kind) byte {
 	return 0
 }
 
-// fields walks over the fields of a packet. After an error it reads zeros.
+// fields reads the fields of a packet, one after the other. After an error it reads zeros.
 type fields struct {
 	b   []byte
 	err error

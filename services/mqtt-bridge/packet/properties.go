@@ -66,8 +66,8 @@ var properties = [...]struct {
 	propMaximumPacketSize:    {aUint32, inConnect},
 }
 
-// properties walks over the properties at f, which stand in a packet or will of the given kind, and tells each,
-// with its value where that is a number, and all of its bytes.
+// properties reads the properties at f, which are those of a packet or will of the given kind, and calls each with each
+// of them: its value where that is a number, and all of its bytes.
 func (f *fields) properties(where in, each func(id int, value uint32, whole []byte)) {
 	p := fields{b: f.take(f.varint())}
 	var seen uint64

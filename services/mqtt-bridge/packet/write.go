@@ -5,7 +5,7 @@ import "encoding/binary"
 // Connack is the answer to a CONNECT that is taken.
 type Connack struct {
 	SessionPresent bool
-	// What follows is told to MQTT 5 alone.
+	// What follows is for MQTT 5 alone.
 	SessionExpiry  uint32 // in place of what was asked for; where HasExpiry
 	HasExpiry      bool
 	AssignedID     string // where the client left that to the server
@@ -46,7 +46,7 @@ func AppendRefusal(b []byte, version byte, code Code) []byte {
 	return append(b, byte(KindConnack)<<4, 2, 0, code.returnCode())
 }
 
-// AppendAck appends a PUBACK, PUBREC or PUBCOMP. MQTT 3 has no codes: it is told of success alone.
+// AppendAck appends a PUBACK, PUBREC or PUBCOMP. MQTT 3 has no codes, but for success.
 func AppendAck(b []byte, kind Kind, id uint16, version byte, code Code) []byte {
 	if version == V5 && code != Success {
 		return append(b, byte(kind)<<4, 3, byte(id>>8), byte(id), byte(code))

@@ -18,7 +18,7 @@ type delivery struct {
 	done   func(error)
 	cost   int // what it takes of the budget
 
-	window  *budget.Share // of records on their way; nil is any number
+	window  *budget.Share // of records in flight; nil is any number
 	records int           // one for each reading, rejected ones included
 	bytes   int           // that these take
 	waiting atomic.Int32  // records that Kafka has not answered for
@@ -31,7 +31,7 @@ type delivery struct {
 	failure  atomic.Pointer[error] // why one of them is neither
 }
 
-// addRecords says that d becomes that many more records.
+// addRecords accounts for records that d becomes, before they are produced.
 func (d *delivery) addRecords(readings, deadLetters int) {
 	n := readings + deadLetters
 	d.records += n
@@ -50,7 +50,7 @@ func (d *delivery) waitForWindow() {
 	}
 }
 
-// decoded says that d becomes no more records. Now it is known what it takes of the budget.
+// decoded ends the decoding: d becomes no more records, and it is known what it takes of the budget.
 func (d *delivery) decoded() {
 	if more := len(d.Topic) + len(d.Payload) + min(d.bytes, deadLetterBytes*d.pipe.maxInFlight()) - d.cost; more != 0 {
 		d.cost += more

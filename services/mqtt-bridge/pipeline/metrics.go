@@ -27,11 +27,11 @@ type Metrics struct {
 // What becomes of messages.
 const (
 	Handled = iota // Kafka has all of it
-	Failed         // not all of it, so that it is not acknowledged, and comes again
+	Failed         // Kafka has not all of it: it is not acknowledged, and redelivered
 	Ignored        // on a topic that is not of readings
-	Resent         // came again while the first copy was on its way to Kafka, and is not sent there twice
+	Resent         // redelivered while the first copy waited for Kafka: it is not produced twice
 	Dropped        // at QoS 0, of a broker, and there was no room
-	Refused        // not taken, so that it comes again; at QoS 0 its connection is closed
+	Refused        // not taken, and redelivered; at QoS 0 its connection is closed
 )
 
 func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *Metrics {

@@ -4,7 +4,7 @@ import "hash/maphash"
 
 var seed = maphash.MakeSeed()
 
-// Hash tells the content of a message from that of others with the same packet id.
+// Hash distinguishes the content of a message from that of others with the same packet id.
 func Hash(topic string, payload []byte) uint64 {
 	return maphash.String(seed, topic)*31 + maphash.Bytes(seed, payload)
 }

@@ -172,7 +172,7 @@ func (s *Session) done(m *message, err error) {
 	}
 }
 
-// resolve says what became of m.
+// resolve sets what became of m.
 func (s *Session) resolve(m *message, to state) {
 	s.mu.Lock()
 	m.state = to

@@ -5,8 +5,8 @@ import "github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 const (
 	// WindowSize is how many messages of a connection may be in flight. It is also MQTT 5's Receive Maximum.
 	WindowSize = 16384
-	// qos0Cost is how much of the window a message at QoS 0 takes. Its sender is not told when it is in Kafka, and
-	// so does not slow down: fewer of them are in flight, and the messages of others wait behind them.
+	// qos0Cost is how much of the window a message at QoS 0 takes. It has no acknowledgement that could slow its
+	// sender down: fewer of them are in flight, and the messages of others wait behind them.
 	qos0Cost = 16
 	// messageBytes is about what a message takes here until it is acknowledged.
 	messageBytes = 128

@@ -47,7 +47,7 @@ type connection struct {
 	conn      *paced.Conn
 	activity  *activityConn          // what is under conn
 	connected func() bool            // makes conn outlive the context of connect
-	lost      chan error             // says why the connection has ended
+	lost      chan error             // gets the reason when the connection has ended
 	room      chan (<-chan struct{}) // gets what is closed when there is room again, once there is none
 	full      bool                   // there was no room: no more messages are taken; only the handler uses it
 }
@@ -153,7 +153,7 @@ func finish(ctx context.Context, t paho.Token) error {
 
 var errFull = errors.New("too much waited for Kafka, and was left to the broker to redeliver")
 
-// wait returns why the connection ended or has to end. Meanwhile it tells status whether the broker is there.
+// wait returns why the connection ended or has to end. Meanwhile it calls status with the result of checkBroker.
 func (c *connection) wait(ctx context.Context, status func(error)) error {
 	checks := time.NewTicker(checkEvery)
 	defer checks.Stop()

@@ -69,8 +69,8 @@ func New(cfg Config, filters pipeline.Filters, pipe *pipeline.Pipeline, b *budge
 	return s, nil
 }
 
-// Run takes messages until ctx ends. Then it acknowledges what it took, and returns. It tells status whether
-// the broker has confirmed the subscriptions, and otherwise what is waited for.
+// Run takes messages until ctx ends. Then it acknowledges what it took, and returns. It calls status with nil when the
+// broker has confirmed the subscriptions, and otherwise with an error that names what is waited for.
 func (s *Subscriber) Run(ctx context.Context, status func(error)) {
 	log := s.log.With("broker", s.broker.String(), "client_id", s.id)
 	pause := backoff.NewExponentialBackOff()
