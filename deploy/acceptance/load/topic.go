@@ -42,11 +42,25 @@ func (b *bench) newTopic(ctx context.Context, row string) (*topic, error) {
 		admin: kadm.NewClient(client),
 		close: client.Close,
 	}
-	if err := kafka.EnsureTopics(ctx, t.Config, b.log); err != nil {
+	err = kafka.EnsureTopics(ctx, t.Config, b.log)
+	if err == nil {
+		err = t.awaitLeaders(ctx)
+	}
+	if err != nil {
 		client.Close()
 		return nil, err
 	}
 	return t, nil
+}
+
+// awaitLeaders returns when the brokers know all partitions of t, some time after they were made.
+func (t *topic) awaitLeaders(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the new topic has no leaders after 30 s"))
+	defer cancel()
+	return poll(ctx, 50*time.Millisecond, func() (bool, error) {
+		_, err := t.length(ctx)
+		return err == nil, nil
+	})
 }
 
 // settings are the variables that point a service to t.
