@@ -75,6 +75,7 @@ type times struct {
 	recreate                      time.Duration // see MissingTopics
 }
 
+// standardTimes are those of everything but tests.
 var standardTimes = times{
 	session: timeouts.GroupSession, heartbeat: timeouts.GroupHeartbeat, rebalance: timeouts.GroupRebalance,
 	unresponsive: timeouts.KafkaUnresponsive, request: timeouts.KafkaRequest,

@@ -19,9 +19,9 @@ import (
 // Handler processes a batch of one partition's records, in order of offset. nil means that every record
 // is resolved (stored, recognised as a duplicate, or a dead letter), and lets the offset behind the last
 // be committed. After an error the same batch comes again, with backoff, for as long as it takes: return
-// one for outages only. Several partitions are handled at the same time. ctx ends
-// timeouts.HandlerGrace after the partition was revoked or the process stops; what was not resolved by then is
-// consumed again elsewhere. batch is the handler's until it returns.
+// one for outages only. Several partitions are handled at the same time. ctx ends timeouts.HandlerGrace after the
+// partition was revoked, or the process was told to stop; what was not resolved by then is consumed again elsewhere.
+// batch is the handler's until it returns.
 type Handler func(ctx context.Context, batch []Record) error
 
 // GroupConfig says what a consumer group reads and in what portions.
@@ -33,14 +33,14 @@ type GroupConfig struct {
 	MaxWait   time.Duration // how long the first record of a batch waits for others
 	Linger    time.Duration // and how long after the batch before it goes, while little arrives (littleRate)
 	// Released is told of a batch that the handler failed on and does not see again, since its partition
-	// is let go: it comes again, to this process or another. May be nil.
+	// was revoked: it comes again, to this process or another. May be nil.
 	Released func(batch []Record)
 }
 
 // Consumer is a member of a consumer group on cfg.Topic.
 //
 // Offsets are committed within half a second after their batch was resolved, and at once when a partition
-// is taken away or the process stops. A crash therefore repeats half a second, and loses nothing. When
+// is revoked or the process stops. A crash therefore repeats half a second, and loses nothing. When
 // Kafka has deleted records that the group had not read yet, the consumer goes on with the oldest that is
 // left; when the topic is another one under the same name, it starts over. Both it says as an error in the log
 // and in its metrics. The topics of its Config are made again when they have been missing for some seconds.

@@ -2,9 +2,9 @@
 // breaks one, by a line or two, and names the tests that must fail then:
 //
 //	Promise: an acknowledged record is on all in-sync replicas
-//	Test: ./pkg/kafka -run ^TestProducer$
+//	Test: ./pkg/kafka/producer -run ^TestProducerDurability$
 //
-//	--- a/pkg/kafka/request.go
+//	--- a/pkg/kafka/producer/request.go
 //	…
 //
 // The tests first run on the sources as they are, and must pass. Then each mutant is laid over the sources (the
