@@ -128,6 +128,10 @@ func (a *assignment) gather(input context.Context, from sarama.PartitionConsumer
 	defer func() { a.handedOver = time.Now() }()
 	var free chan<- *recordBatch // out, once the batch may go
 	for more && len(batch.records) < a.cfg.MaxBatch && batch.bytes < batchBytes {
+		if wait > gatherTime && a.manyArrive(len(batch.records), time.Since(begun)) {
+			wait = gatherTime
+			gathered.Reset(wait)
+		}
 		select { // mostly there is one more, and this is cheaper than waiting for all that may happen
 		case m, more = <-messages:
 			if more {
@@ -140,10 +144,6 @@ func (a *assignment) gather(input context.Context, from sarama.PartitionConsumer
 		case m, more = <-messages:
 			if more {
 				batch.add(m)
-			}
-			if wait > gatherTime && a.manyArrive(len(batch.records), time.Since(begun)) {
-				wait = gatherTime
-				gathered.Reset(wait)
 			}
 		case <-gathered.C:
 			free = out

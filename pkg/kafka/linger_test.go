@@ -30,7 +30,7 @@ func TestLinger(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const seconds = 10
-				from := &partition{messages: make(chan *sarama.ConsumerMessage)}
+				from := &partition{messages: make(chan *sarama.ConsumerMessage, 4000)}
 				ctx, cancel := context.WithCancel(t.Context())
 				batches, records, oldest := 0, 0, time.Duration(0)
 				c := NewConsumer(GroupConfig{MaxBatch: 1000, Linger: tt.linger}, func(_ context.Context, batch []Record) error {
@@ -60,6 +60,34 @@ func TestLinger(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLingerBurst has much arrive at once after a little, and nothing more.
+func TestLingerBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := &partition{messages: make(chan *sarama.ConsumerMessage, 100)}
+		ctx, cancel := context.WithCancel(t.Context())
+		handled := make(chan time.Time, 10)
+		c := NewConsumer(GroupConfig{MaxBatch: 1000, Linger: time.Second}, func(context.Context, []Record) error {
+			handled <- time.Now()
+			return nil
+		}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		a := &assignment{Consumer: c, resolved: func(int64) {}}
+		c.assignments[0] = a
+		from.messages <- &sarama.ConsumerMessage{}
+		done := make(chan struct{})
+		go func() { defer close(done); a.run(ctx, from) }()
+		<-handled
+		for n := range 100 {
+			from.messages <- &sarama.ConsumerMessage{Offset: int64(n + 1)}
+		}
+		sent := time.Now()
+		if waited := (<-handled).Sub(sent); waited > 10*time.Millisecond {
+			t.Errorf("it is handled after %v", waited)
+		}
+		cancel()
+		<-done
+	})
 }
 
 // partition is one whose messages come from a test.
