@@ -1,4 +1,5 @@
-// Package mongodb opens MongoDB databases, the same way for every store that is kept in one.
+// Package mongodb opens MongoDB databases, and collections with their indexes, the same way for every store that is
+// kept in one, and finds pages of what is in them.
 //
 // While the server is away or does not answer a call fails after 5 s, or what timeoutMS in the URI says. The
 // driver reconnects by itself.
