@@ -23,7 +23,7 @@ import "time"
 
 // From SIGTERM to the end of the process.
 const (
-	// Stop is how long a process has: as long as Compose gives, and half of what the manifests in k8s do.
+	// Stop is how long a process has. Compose gives 15 s, and the manifests in k8s 20 s and more.
 	Stop = 10 * time.Second
 	// RunDrain is how long Run may take to return. What is left is for the log and the exit.
 	RunDrain = Stop - time.Second
