@@ -16,7 +16,7 @@ const (
 	// sliceBytes is about what a slice takes in memory, but for the one step of a Decoder that it ends with. A
 	// usual batch, of thousands of short readings, is one slice.
 	sliceBytes = 2 << 20
-	// letterBytes is about what a dead letter takes beside its bytes, which are the record's.
+	// deadLetterBytes is about what a dead letter takes beside its bytes, which are the record's.
 	deadLetterBytes = 300
 )
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,7 +17,7 @@ var (
 	link    = regexp.MustCompile(`\]\(([^)#:\s]*)(#[^)\s]*)?\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	// what a decision begins with, and its title
-	decision = regexp.MustCompile(`^# (?:\d+[.:] )?(.+)`)
+	decision = regexp.MustCompile(`^# \d{4}: (.+)`)
 	code     = regexp.MustCompile("(?ms)^```.*?^```$|`[^`\n]*`")
 )
 
@@ -67,7 +68,7 @@ func TestDecisions(t *testing.T) {
 		name := filepath.Base(file)
 		title := decision.FindStringSubmatch(read(t, file))
 		if title == nil {
-			t.Fatalf("%s does not begin with # and a title", name)
+			t.Fatalf("%s does not begin with # NNNN: and a title", name)
 		}
 		want += "- [" + name[:4] + "](" + name + ") " + title[1] + "\n"
 	}
@@ -87,7 +88,7 @@ func documents(t *testing.T) (files []string) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == ".git" || d.Name() == "node_modules" || d.Name() == "data"):
+		case d.IsDir() && slices.Contains([]string{".git", "bin", "node_modules", "data"}, d.Name()): // not in the repository
 			return fs.SkipDir
 		case filepath.Ext(path) == ".md":
 			files = append(files, path)

@@ -51,7 +51,7 @@ func (r *repair) Run(ctx context.Context, p *daemon.Process) error {
 	return err
 }
 
-// lettersOf returns the dead letters of documents that are removed. A document that comes again, since a repair broke
+// deadLettersOf returns the dead letters of documents that are removed. A document that comes again, since a repair broke
 // off, has the same one.
 func deadLettersOf(surplus []mongo.Surplus) []iot.DeadLetter {
 	var deadLetters []iot.DeadLetter

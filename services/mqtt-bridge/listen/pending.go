@@ -27,7 +27,7 @@ func newAddresses(limit int) *addresses {
 	return &addresses{limit: limit, all: list.New(), of: make(map[string]*address)}
 }
 
-// proof is the place of a connection among them.
+// pending is the place of a connection among them.
 type pending struct {
 	*address
 	in      *addresses

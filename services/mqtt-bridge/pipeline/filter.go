@@ -55,15 +55,6 @@ func SplitFilter(s string) Filter { return strings.Split(s, "/") }
 // String returns f as MQTT writes it.
 func (f Filter) String() string { return strings.Join(f, "/") }
 
-// Strings returns the filters as MQTT writes them.
-func (fs Filters) Strings() []string {
-	var list []string
-	for _, f := range fs {
-		list = append(list, f.String())
-	}
-	return list
-}
-
 // Match reports whether topic is one that f selects.
 func (f Filter) Match(topic string) bool {
 	_, ok := f.match(topic)
