@@ -165,7 +165,7 @@ func TestDecodingAgain(t *testing.T) {
 				var readings []iot.Reading
 				var rejected []iot.Rejection
 				var d event.Decoder
-				for d.StartAgain(tt.letter); d.More(); {
+				for d.StartReplay(tt.letter); d.More(); {
 					readings, rejected = d.Next(readings, rejected)
 				}
 				for _, r := range readings {
@@ -186,7 +186,7 @@ func TestOriginsOfLetters(t *testing.T) {
 	origins := func(letter iot.DeadLetter) (origins []uint64) {
 		var d event.Decoder
 		var readings []iot.Reading
-		for d.StartAgain(letter); d.More(); {
+		for d.StartReplay(letter); d.More(); {
 			readings, _ = d.Next(readings, nil)
 		}
 		for _, r := range readings {

@@ -89,19 +89,19 @@ func (d *Decoder) Start(rec *kafka.Record) {
 	}
 }
 
-// StartAgain begins with the bytes of a dead letter, or others in their place, as they were when they arrived: with
-// the device of its topic, and its time of receipt for readings that have none of their own. Doing so again gives
-// the same readings, and several readings of a device from one message have different times.
-func (d *Decoder) StartAgain(letter iot.DeadLetter) {
-	rec := &kafka.Record{Value: letter.Bytes, Timestamp: letter.Received}
-	if letter.ContentType != "" {
-		rec.Headers = []kafka.Header{{Key: headerContentType, Value: []byte(letter.ContentType)}}
+// StartReplay begins to decode the bytes of a dead letter, or a correction of them, as on the day they arrived: with the
+// device of its topic, and with its time of receipt for readings without a timestamp. The same bytes give the same
+// readings each time.
+func (d *Decoder) StartReplay(deadLetter iot.DeadLetter) {
+	rec := &kafka.Record{Value: deadLetter.Bytes, Timestamp: deadLetter.Received}
+	if deadLetter.ContentType != "" {
+		rec.Headers = []kafka.Header{{Key: headerContentType, Value: []byte(deadLetter.ContentType)}}
 	}
 	d.Start(rec)
-	d.origin = hash(letter.ID[:], letter.Bytes)
-	if letter.ContentType == "" {
+	d.origin = hash(deadLetter.ID[:], deadLetter.Bytes)
+	if deadLetter.ContentType == "" {
 		d.legacy.Start(payload.Message{
-			DeviceID: letter.TopicDevice, Payload: letter.Bytes, Received: letter.Received, Retained: letter.Retained,
+			DeviceID: deadLetter.TopicDevice, Payload: deadLetter.Bytes, Received: deadLetter.Received, Retained: deadLetter.Retained,
 		})
 	}
 }
@@ -160,9 +160,9 @@ func arrival(rec *kafka.Record) time.Time {
 	if !hasTime(rec) {
 		at = time.Now()
 	}
-	claimed, err := time.Parse(time.RFC3339, string(rec.Header(headerReceived)))
-	if err == nil && claimed.UnixMilli() >= 0 && claimed.Before(at) {
-		at = claimed
+	said, err := time.Parse(time.RFC3339, string(rec.Header(headerReceived)))
+	if err == nil && said.UnixMilli() >= 0 && said.Before(at) {
+		at = said
 	}
 	return time.UnixMilli(at.UnixMilli()).UTC()
 }
@@ -172,7 +172,7 @@ func hasTime(rec *kafka.Record) bool {
 	return rec.Timestamp.UnixMilli() >= 0 && rec.Timestamp.Year() <= 9999
 }
 
-// nextOrigin returns another origin, the same ones each time that the record or letter is decoded.
+// nextOrigin returns another origin, the same ones each time that the record or dead letter is decoded.
 func (d *Decoder) nextOrigin() uint64 {
 	if d.origin == 0 {
 		place := binary.BigEndian.AppendUint32(nil, uint32(d.rec.Partition))

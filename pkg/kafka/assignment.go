@@ -61,20 +61,18 @@ const gatherTime = 2 * time.Millisecond
 // from which on a reading can be read 150 ms after it was published.
 const littleRate = 300
 
-// fetchTime is a little more than what a fetch waits for records (GroupConfig.MaxWait of the writer).
-const fetchTime = 60 * time.Millisecond
-
 // lingers returns how long a batch that begins now waits for others.
 func (a *assignment) lingers() time.Duration {
 	return max(gatherTime, time.Until(a.handedOver.Add(a.cfg.Linger)))
 }
 
 // manyArrive reports whether a batch that got so many records within d is not to linger. The records of one fetch come
-// at once: they count as those of fetchTime.
+// at once: they count as those of the time that the broker may wait for them.
 func (a *assignment) manyArrive(records int, d time.Duration) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return float64(records*len(a.assignments)) > littleRate*max(d, fetchTime).Seconds()
+	const response = 10 * time.Millisecond // its way
+	return float64(records*len(a.assignments)) > littleRate*max(d, a.cfg.MaxWait+response).Seconds()
 }
 
 // batchBytes is how long, in bytes, a batch may be before it takes one more record. It is what bounds the

@@ -132,8 +132,7 @@ func groupConfig(cfg GroupConfig) *sarama.Config {
 	sc.Consumer.Offsets.AutoCommit.Interval = 500 * time.Millisecond
 	sc.Consumer.Offsets.Retry.Max = 1 // of the last commit of a session
 
-	// The broker gathers records for a batch, which costs nothing: it answers when there are many, or
-	// when the first has waited for MaxWait.
+	// The broker waits for records, which costs nothing: it answers when there are many, or after MaxWait.
 	sc.Consumer.MaxWaitTime = max(cfg.MaxWait, 10*time.Millisecond).Round(time.Millisecond)
 	sc.Consumer.Fetch.Min = 128 << 10
 	sc.Consumer.Fetch.Default = 512 << 10 // of one partition

@@ -30,7 +30,7 @@ type GroupConfig struct {
 	Group     string        // the group's id, and the label of its metrics
 	ReadTopic string        // which of Config's topics is read; "" is Config.Topic
 	MaxBatch  int           // records handed to a handler at once, at most
-	MaxWait   time.Duration // how long the first record of a batch waits for others
+	MaxWait   time.Duration // how long the broker may wait for more records before it answers
 	Linger    time.Duration // and how long after the batch before it goes, while little arrives (littleRate)
 	// Released is told of a batch that the handler failed on and does not see again, since its partition
 	// was revoked: it comes again, to this process or another. May be nil.

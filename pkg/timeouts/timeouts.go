@@ -1,7 +1,7 @@
 // Package timeouts is the table of the times that must fit each other although several packages keep them. A time
 // that one package alone keeps is a constant there.
 //
-//	a process is stopped (contract, section 5: it has ended 10 s after SIGTERM)
+//	a process is stopped: it has ended 10 s after SIGTERM
 //	 0 s   Run's context ends: services take nothing new
 //	 3 s   the handlers of consumers are told to end                        HandlerGrace
 //	 4 s   consumers have committed and left their groups, or are cut off   + LeaveGroup

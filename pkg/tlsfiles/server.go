@@ -68,7 +68,7 @@ func RequireClients(cfg *tls.Config, caFile string, log *slog.Logger) error {
 		return err
 	}
 	cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, clients
-	k := &clientKeeper{log: log, file: caFile, cfg: cfg.Clone()}
+	k := &clientAuthorities{log: log, file: caFile, cfg: cfg.Clone()}
 	cfg.GetConfigForClient = k.config
 	return nil
 }
@@ -81,8 +81,8 @@ func Authorities(file string) (*x509.CertPool, error) {
 	return Files{CA: file}.roots()
 }
 
-// clientKeeper has the authorities that a server trusts to have signed its clients' certificates.
-type clientKeeper struct {
+// clientAuthorities has the authorities that a server trusts to have signed its clients' certificates.
+type clientAuthorities struct {
 	log  *slog.Logger
 	file string
 
@@ -91,7 +91,7 @@ type clientKeeper struct {
 	bad string      // why the file cannot be used, as it was logged
 }
 
-func (k *clientKeeper) config(*tls.ClientHelloInfo) (*tls.Config, error) {
+func (k *clientAuthorities) config(*tls.ClientHelloInfo) (*tls.Config, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now, err := Authorities(k.file)

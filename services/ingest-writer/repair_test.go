@@ -36,7 +36,7 @@ func TestLettersOfARepair(t *testing.T) {
 			want := reading
 			want.Received = received
 			var d event.Decoder
-			d.StartAgain(deadLetters[i])
+			d.StartReplay(deadLetters[i])
 			got, rejected := d.Next(nil, nil)
 			if diff := cmp.Diff([]iot.Reading{want}, got); diff != "" || len(rejected) > 0 {
 				t.Errorf("dead letter %d (-want +got):\n%s%v", i, diff, rejected)

@@ -22,7 +22,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
-// exitTime is what package daemon gives Run to return (contract, section 5: 10 s for the process).
+// exitTime is what package daemon gives Run to return, of the 10 s that the process has.
 const exitTime = 9 * time.Second
 
 // TestExitWhileAServerHangs stops the service while the packets to and from a real server are held back: with requests under

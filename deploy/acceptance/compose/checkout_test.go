@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	project  = "telltale-compose-test"
-	patience = 2 * time.Minute // with a command
+	project     = "telltale-compose-test"
+	testTimeout = 2 * time.Minute // with a command
 )
 
 // checkout is a copy of the files of the repository that `make up` uses.
@@ -59,7 +59,7 @@ func read(t *testing.T, file string) string {
 
 // run returns what a command in the checkout prints, and the error with which it ends.
 func (c *checkout) run(name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience) // also in a cleanup
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout) // also in a cleanup
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = c.dir

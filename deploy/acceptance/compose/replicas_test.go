@@ -31,7 +31,7 @@ func TestReplicasOfTheBridge(t *testing.T) {
 	for range 2 {
 		c.mustRun("docker", "compose", "up", "-d", "--force-recreate", "--scale", "mqtt-bridge=3", "mosquitto", "mqtt-bridge")
 		got := map[string]string{} // client id by container
-		for deadline := time.Now().Add(patience); len(got) < len(want) && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		for deadline := time.Now().Add(testTimeout); len(got) < len(want) && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 			for line := range strings.Lines(c.mustRun("docker", "compose", "logs", "mqtt-bridge")) {
 				container, entry, _ := strings.Cut(line, "|")
 				var log struct {

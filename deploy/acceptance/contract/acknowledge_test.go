@@ -145,7 +145,7 @@ func publishAll(t *testing.T, device int64, qos byte, n int) {
 func dial(t *testing.T) net.Conn {
 	t.Helper()
 	conn, user := dialBroker(t)
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	hello := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)

@@ -19,7 +19,7 @@ import (
 
 // client follows no redirects: an answer is the answer.
 var client = &http.Client{
-	Timeout:       patience,
+	Timeout:       testTimeout,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 

@@ -50,7 +50,7 @@ func follow(client sarama.Client, topics ...string) (*tail, error) {
 	k := &tail{consumer: consumer}
 	for _, topic := range topics {
 		partitions, err := client.Partitions(topic)
-		for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(testTimeout); err != nil && time.Now().Before(deadline); {
 			time.Sleep(50 * time.Millisecond)
 			if err = client.RefreshMetadata(topic); err == nil {
 				partitions, err = client.Partitions(topic)

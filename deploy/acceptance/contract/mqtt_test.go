@@ -14,7 +14,7 @@ import (
 func connect(t *testing.T) mqtt.Client {
 	t.Helper()
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(sut.mqtt).SetProtocolVersion(4).
-		SetClientID(fmt.Sprintf("contract-%x", newDevice())).SetAutoReconnect(false).SetConnectTimeout(patience).SetOrderMatters(false))
+		SetClientID(fmt.Sprintf("contract-%x", newDevice())).SetAutoReconnect(false).SetConnectTimeout(testTimeout).SetOrderMatters(false))
 	wait(t, c.Connect())
 	t.Cleanup(func() { c.Disconnect(100) })
 	return c
@@ -27,7 +27,7 @@ func dialBroker(t *testing.T) (net.Conn, *url.Userinfo) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.DialTimeout("tcp", u.Host, patience)
+	conn, err := net.DialTimeout("tcp", u.Host, testTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,8 +38,8 @@ func dialBroker(t *testing.T) (net.Conn, *url.Userinfo) {
 // wait returns when the token's message is acknowledged.
 func wait(t *testing.T, token mqtt.Token) {
 	t.Helper()
-	if !token.WaitTimeout(patience) {
-		t.Fatalf("no acknowledgement within %v", patience)
+	if !token.WaitTimeout(testTimeout) {
+		t.Fatalf("no acknowledgement within %v", testTimeout)
 	}
 	if err := token.Error(); err != nil {
 		t.Fatal(err)

@@ -102,7 +102,7 @@ func TestProcess(t *testing.T) {
 			}
 			select {
 			case <-p.Ended():
-			case <-time.After(patience):
+			case <-time.After(testTimeout):
 				t.Errorf("it runs on: %v", p.Stop())
 			}
 			if code := p.ExitCode(); code != 2 {

@@ -19,8 +19,8 @@ import (
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 )
 
-// patience is how long anything may take that has no shorter limit in the contract.
-const patience = 30 * time.Second
+// testTimeout is how long anything may take that has no shorter limit in the contract.
+const testTimeout = 30 * time.Second
 
 // system is a deployment of Telltale.
 type system struct {
@@ -129,14 +129,14 @@ func removeDevices() {
 // eventually calls try until it returns nil, and fails the test with its last error when that takes too long.
 func eventually(t *testing.T, try func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testTimeout)
 	for {
 		err := try()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("after %v: %v", patience, err)
+			t.Fatalf("after %v: %v", testTimeout, err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -83,7 +83,7 @@ func connect5(t *testing.T) *paho.Client {
 		hello.UsernameFlag, hello.Username, hello.PasswordFlag, hello.Password = true, user.Username(), true, []byte(password)
 	}
 	c := paho.NewClient(paho.ClientConfig{Conn: conn})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	if _, err := c.Connect(ctx, hello); err != nil {
 		t.Fatal(err)

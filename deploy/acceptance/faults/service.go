@@ -51,7 +51,7 @@ func (p *service) kill() error {
 	return p.process.Kill()
 }
 
-// stop ends the process with SIGTERM, and checks that it exits with 0 within 10 s (contract, section 5).
+// stop ends the process with SIGTERM, and checks that it exits with 0 within 10 s.
 func (p *service) stop() error {
 	p.notePeak()
 	defer func() { p.process = nil }()

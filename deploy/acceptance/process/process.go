@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	drainTime = 10 * time.Second // from SIGTERM to the end (contract, section 5)
+	drainTime = 10 * time.Second // from SIGTERM to the end
 	readyTime = 90 * time.Second
 )
 

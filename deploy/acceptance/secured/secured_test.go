@@ -21,7 +21,7 @@ import (
 
 const (
 	wrongPassword = "swordfish-Xk3"
-	patience      = 90 * time.Second // on a machine that does other things, too
+	testTimeout   = 90 * time.Second // on a machine that does other things, too
 )
 
 // target is a server as a service is told of it.
@@ -129,7 +129,7 @@ func publish(t *testing.T, s servers, topic, payload string) {
 		SetPassword(password).SetTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}}))
 	defer c.Disconnect(100)
 	for _, do := range []func() mqtt.Token{c.Connect, func() mqtt.Token { return c.Publish(topic, 1, false, payload) }} {
-		if token := do(); !token.WaitTimeout(patience) || token.Error() != nil {
+		if token := do(); !token.WaitTimeout(testTimeout) || token.Error() != nil {
 			t.Fatalf("publish: %v", token.Error())
 		}
 	}
@@ -147,7 +147,7 @@ func readingGoesThrough(t *testing.T, bin string, s servers, targets map[string]
 			publish(t, s, fmt.Sprintf("sensors/%d/data", device+1), `{"temperature": 21.5}`)
 			path := fmt.Sprintf("http://%s/api/devices/%d/", addr, device+1)
 			for _, path := range []string{path, path + "readings/", path + "latest/"} {
-				eventually(t, patience, func() string {
+				eventually(t, testTimeout, func() string {
 					if status, body := get(path); status != http.StatusOK || body == "[]\n" || body == "[]" {
 						return fmt.Sprintf("%s: %d %s", path, status, body)
 					}
@@ -213,7 +213,7 @@ func ready(t *testing.T, p *process.Process) {
 // notReady waits until p names the dependency and line, in /readyz and in the log, and checks that p goes on.
 func notReady(t *testing.T, p *process.Process, dependency, line string) {
 	t.Helper()
-	eventually(t, patience, func() string {
+	eventually(t, testTimeout, func() string {
 		status, text := readiness(p)
 		failed := slices.ContainsFunc(strings.Split(text, "\n"), func(l string) bool {
 			return strings.HasPrefix(l, "[-]"+dependency) && strings.Contains(l, line)
@@ -238,7 +238,7 @@ func ends(t *testing.T, p *process.Process, variable string) {
 	t.Helper()
 	select {
 	case <-p.Ended():
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("it runs")
 	}
 	if code, last := p.ExitCode(), p.LogEnd(1); code != 2 || !strings.Contains(last, variable) {

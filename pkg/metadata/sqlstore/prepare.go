@@ -21,13 +21,13 @@ const versionTable = "metadata_version"
 // done within it, and within what the driver allows a statement to take.
 const prepareTimeout = 2 * time.Minute
 
-// Another process that prepares the tables is waited for, and named as the reason after lockPatience.
+// Another process that prepares the tables is waited for, and named as the reason after lockTimeout.
 const (
-	lockPatience = 15 * time.Second
-	lockPause    = 100 * time.Millisecond // between tries, of which one may take a second
+	lockTimeout = 15 * time.Second
+	lockPause   = 100 * time.Millisecond // between tries, of which one may take a second
 )
 
-var errLocked = errors.New("another process is at it, and has not finished for " + lockPatience.String())
+var errLocked = errors.New("another process is at it, and has not finished for " + lockTimeout.String())
 
 // Prepare creates the tables, or brings them to the version that this program needs. Tables that were dropped are
 // made again. Once it has succeeded it costs a query, until something is missing.
@@ -130,7 +130,7 @@ func (s *Store) exclusively(ctx context.Context, f func() error) error {
 		switch {
 		case locked.Int64 == 1:
 			return f()
-		case time.Since(began) > lockPatience:
+		case time.Since(began) > lockTimeout:
 			return errLocked
 		}
 	}

@@ -26,7 +26,7 @@ func TestMemory(t *testing.T) {
 	grown := heaptest.Watch(t)
 	metrics := start(t, cfg, cache)
 	await(t, cache, want)
-	for deadline := time.Now().Add(patience); rejected(t, metrics) < 20*10_000; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); rejected(t, metrics) < 20*10_000; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the consumer does not come to an end")
 		}

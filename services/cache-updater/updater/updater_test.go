@@ -25,8 +25,8 @@ import (
 
 const ttl = 10 * time.Minute
 
-// patience is how long a test waits for what must happen soon. Joining a consumer group takes seconds.
-const patience = 60 * time.Second
+// testTimeout is how long a test waits for what must happen soon. Joining a consumer group takes seconds.
+const testTimeout = 60 * time.Second
 
 func TestUpdater(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) servers{"embedded": embeddedServers, "real": realServers} {
@@ -136,7 +136,7 @@ func clocks(t *testing.T, s servers) {
 // awaitNewer returns the latest reading of the device of old once it is newer.
 func awaitNewer(t *testing.T, cache iot.LatestCache, old iot.Reading) iot.Reading {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if r, err := cache.Latest(t.Context(), old.Device); err == nil && r.At.After(old.At) {
 			return r
 		}
@@ -174,7 +174,7 @@ func cacheAway(t *testing.T, s servers) {
 	for range 3 {
 		select {
 		case <-cache.failed:
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Fatal("the batch that failed is not repeated")
 		}
 	}
@@ -234,7 +234,7 @@ func run(t *testing.T, part func(context.Context) error) {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Error("Run goes on")
 		}
 	})
@@ -261,7 +261,7 @@ func await(t *testing.T, cache iot.LatestCache, want iot.Reading) {
 	t.Helper()
 	want.Received = time.Time{}
 	var diff string
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		got, err := cache.Latest(t.Context(), want.Device)
 		if err != nil && !errors.Is(err, iot.ErrNotFound) {
 			t.Fatal(err)
@@ -276,7 +276,7 @@ func await(t *testing.T, cache iot.LatestCache, want iot.Reading) {
 func awaitMetrics(t *testing.T, metrics *prometheus.Registry, want string) {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if err = testutil.GatherAndCompare(metrics, strings.NewReader(want),
 			"telltale_updater_readings_received_total", "telltale_updater_readings_total", "telltale_updater_readings_in_flight"); err == nil {
 			return

@@ -33,7 +33,7 @@ import (
 // Group is the writer's consumer group.
 const Group = "ingest-writer"
 
-// A batch is what has arrived of one partition within batchWait, at most batchSize records.
+// A batch is at most batchSize records of one partition. The broker waits up to batchWait for more of them.
 const (
 	batchSize = 4000
 	batchWait = 50 * time.Millisecond

@@ -109,7 +109,7 @@ func (b *testBridge) count(name string) float64 {
 // reaches waits until a metric has a value.
 func (b *testBridge) reaches(name string, want float64) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testTimeout)
 	for b.count(name) != want {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("%s is %v, want %v", name, b.count(name), want)
@@ -139,7 +139,7 @@ func (b *testBridge) conserved() {
 // checked waits until Check says something that contains text; "" for nil.
 func (b *testBridge) checked(text string) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testTimeout)
 	for {
 		err := b.Check(b.t.Context())
 		if (err == nil && text == "") || (err != nil && text != "" && strings.Contains(err.Error(), text)) {

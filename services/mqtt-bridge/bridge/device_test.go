@@ -54,7 +54,7 @@ func dial(t *testing.T, addr string) *device {
 
 func (d *device) send(p packets.ControlPacket) {
 	d.t.Helper()
-	_ = d.conn.SetWriteDeadline(time.Now().Add(patience))
+	_ = d.conn.SetWriteDeadline(time.Now().Add(testTimeout))
 	if err := p.Write(d.conn); err != nil {
 		d.t.Fatal(err)
 	}
@@ -65,10 +65,10 @@ func (d *device) send(p packets.ControlPacket) {
 func (d *device) receive() packets.ControlPacket {
 	d.t.Helper()
 	for {
-		_ = d.conn.SetReadDeadline(time.Now().Add(patience))
+		_ = d.conn.SetReadDeadline(time.Now().Add(testTimeout))
 		p, err := packets.ReadPacket(d.r)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			d.t.Fatalf("nothing received for %v", patience)
+			d.t.Fatalf("nothing received for %v", testTimeout)
 		}
 		if err != nil {
 			return nil
@@ -141,9 +141,9 @@ func (d *device) quiet() {
 // ended checks that the connection is ended by the other side.
 func (d *device) ended() {
 	d.t.Helper()
-	_ = d.conn.SetReadDeadline(time.Now().Add(patience))
+	_ = d.conn.SetReadDeadline(time.Now().Add(testTimeout))
 	if _, err := io.Copy(io.Discard, d.r); errors.Is(err, os.ErrDeadlineExceeded) {
-		d.t.Fatalf("still connected after %v", patience)
+		d.t.Fatalf("still connected after %v", testTimeout)
 	}
 }
 

@@ -20,8 +20,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+// testTimeout is how long a test waits for what must happen.
+const testTimeout = 60 * time.Second
 
 // testLog shows warnings when tests run with -v, and everything with LOG=debug.
 func testLog(t testing.TB) *slog.Logger {
@@ -148,7 +148,7 @@ func (k *testKafka) deadLetters(n int) []kafka.Record {
 
 func (k *testKafka) await(what string, there func() bool) {
 	k.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		k.mu.Lock()
 		ok, changed := there(), k.changed
@@ -160,7 +160,7 @@ func (k *testKafka) await(what string, there func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			k.t.Fatalf("waited %v for %s in Kafka: there are %d readings and %d dead letters", patience, what, readings, letters)
+			k.t.Fatalf("waited %v for %s in Kafka: there are %d readings and %d dead letters", testTimeout, what, readings, letters)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func TestListenThousandsInFlight(t *testing.T) {
 	b := endpoint(t, k, defaults())
 	const messages = 20_000 // more than the window
 	client := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + b.addr).SetClientID("fast").SetOrderMatters(false))
-	if token := client.Connect(); !token.WaitTimeout(patience) || token.Error() != nil {
+	if token := client.Connect(); !token.WaitTimeout(testTimeout) || token.Error() != nil {
 		t.Fatalf("connect: %v", token.Error())
 	}
 	defer client.Disconnect(0)
@@ -43,7 +43,7 @@ func TestListenThousandsInFlight(t *testing.T) {
 		tokens[i] = client.Publish("sensors/data", 1, false, reading(i%100+1, i))
 	}
 	for i, token := range tokens {
-		if !token.WaitTimeout(patience) || token.Error() != nil {
+		if !token.WaitTimeout(testTimeout) || token.Error() != nil {
 			t.Fatalf("message %d is not acknowledged: %v", i, token.Error())
 		}
 	}
@@ -249,7 +249,7 @@ func TestListenLimits(t *testing.T) {
 		}
 		third.ended()
 		_ = second.conn.Close()
-		for deadline := time.Now().Add(patience); ; { // until the place is free
+		for deadline := time.Now().Add(testTimeout); ; { // until the place is free
 			again := dial(t, b.addr)
 			again.send(connectPacket("c"))
 			if ack := again.receive().(*packets.ConnackPacket); ack.ReturnCode == packets.Accepted {

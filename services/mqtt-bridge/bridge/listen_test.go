@@ -49,7 +49,7 @@ func TestListenRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		_ = conn.SetDeadline(time.Now().Add(testTimeout))
 		if _, err := io.WriteString(conn, connect); err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,7 @@ func (d *device5) publish(p *packets.Publish) {
 // receive returns the content of the next packet; nil when the connection has ended.
 func (d *device5) receive() packets.Packet {
 	d.t.Helper()
-	_ = d.conn.SetReadDeadline(time.Now().Add(patience))
+	_ = d.conn.SetReadDeadline(time.Now().Add(testTimeout))
 	p, err := packets.ReadPacket(d.r)
 	if err != nil {
 		return nil

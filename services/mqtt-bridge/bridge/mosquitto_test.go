@@ -35,7 +35,7 @@ func root() string { return fmt.Sprintf("test-%d", time.Now().UnixNano()) }
 func client(t *testing.T, url, id string) paho.Client {
 	t.Helper()
 	c := paho.NewClient(paho.NewClientOptions().AddBroker(url).SetClientID(id).SetOrderMatters(false))
-	if token := c.Connect(); !token.WaitTimeout(patience) || token.Error() != nil {
+	if token := c.Connect(); !token.WaitTimeout(testTimeout) || token.Error() != nil {
 		t.Fatalf("connect %s to %s: %v", id, url, token.Error())
 	}
 	t.Cleanup(func() { c.Disconnect(250) })
@@ -51,7 +51,7 @@ func publish(t *testing.T, c paho.Client, root string, from, to int) {
 		tokens = append(tokens, c.Publish(fmt.Sprintf("%s/%d/data", root, device), 1, false, reading(device, i)))
 	}
 	for _, token := range tokens {
-		if !token.WaitTimeout(patience) || token.Error() != nil {
+		if !token.WaitTimeout(testTimeout) || token.Error() != nil {
 			t.Errorf("publish: %v", token.Error())
 			return
 		}

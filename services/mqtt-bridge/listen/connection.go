@@ -91,7 +91,7 @@ func (c *connection) connect() error {
 	if err := c.endpoint.establish(c, p); err != nil {
 		return err
 	}
-	return c.done(h)
+	return c.endPacket(h)
 }
 
 // handshake establishes TLS, where the client has to use it.
@@ -130,7 +130,7 @@ func (c *connection) run() error {
 		if err = c.handle(h, body); err != nil || c.leaves(h) {
 			return err
 		}
-		if err = c.done(h); err != nil {
+		if err = c.endPacket(h); err != nil {
 			return err
 		}
 	}
@@ -213,8 +213,8 @@ func (c *connection) sniffVersion(h packet.Header) {
 	}
 }
 
-// done releases what is kept of a packet while it is read, and bounds the answers that wait to be sent.
-func (c *connection) done(h packet.Header) error {
+// endPacket releases what is kept of a packet while it is read, and bounds the answers that wait to be sent.
+func (c *connection) endPacket(h packet.Header) error {
 	if h.Length <= readBuffer {
 		c.in.Discard(h.Length)
 	}

@@ -177,7 +177,7 @@ func parseTime(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// cursor reads where a walk over readings goes on.
+// cursor reads where a list of readings goes on.
 func (p *params) cursor() iot.Cursor {
 	cursor, err := iot.ParseCursor(p.get("cursor"))
 	if err != nil {
@@ -208,7 +208,7 @@ func (p *params) boolean(name string) *bool {
 	return &yes
 }
 
-// deadLetterCursor reads where a walk over dead letters goes on.
+// deadLetterCursor reads where a list of dead letters goes on.
 func (p *params) deadLetterCursor() iot.DeadLetterCursor {
 	cursor, err := iot.ParseDeadLetterCursor(p.get("cursor"))
 	if err != nil {
@@ -217,7 +217,7 @@ func (p *params) deadLetterCursor() iot.DeadLetterCursor {
 	return cursor
 }
 
-// idCursor reads where a walk over ids goes on: behind the id that it returns.
+// idCursor reads where a list by id goes on: behind the id that it returns.
 func (p *params) idCursor() int64 {
 	s := p.get("cursor")
 	if s == "" {

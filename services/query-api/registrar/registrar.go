@@ -32,7 +32,7 @@ import (
 // Group is the registrar's consumer group.
 const Group = "device-registry"
 
-// A batch is what has arrived of one partition within batchWait, at most batchSize records. It costs one
+// A batch is at most batchSize records of one partition. The broker waits up to batchWait for more of them. It costs one
 // query of the store, so it waits for longer than a reading on its way to being stored.
 const (
 	batchSize = 5000

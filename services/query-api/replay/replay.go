@@ -171,7 +171,7 @@ func (r *Replayer) check(ctx context.Context, d iot.DeadLetter) (rejection iot.R
 	var decoder event.Decoder
 	var readings []iot.Reading
 	var rejected []iot.Rejection
-	for decoder.StartAgain(d); decoder.More() && rejection.Reason == "" && err == nil; {
+	for decoder.StartReplay(d); decoder.More() && rejection.Reason == "" && err == nil; {
 		readings, rejected = decoder.Next(readings[:0], rejected[:0])
 		switch {
 		case len(rejected) > 0:
@@ -208,7 +208,7 @@ func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error
 	}
 	var decoder event.Decoder
 	var readings []iot.Reading
-	for decoder.StartAgain(d); decoder.More(); {
+	for decoder.StartReplay(d); decoder.More(); {
 		readings, _ = decoder.Next(readings[:0], nil)
 		if err := r.sendStep(ctx, readings); err != nil {
 			return n, err
