@@ -29,7 +29,7 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
 	times := timerange.Of(q)
-	before := position{times.End, int64(times.EndDevice)}
+	order := inOrder{last: position{times.End, int64(times.EndDevice)}, misplaced: func(v *row) { s.report(v, errMisplaced) }}
 	var rows *sql.Rows
 	if q.Device != 0 {
 		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Device, times.From, times.EndFor(q.Device))
@@ -42,21 +42,21 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 			return false, err
 		}
 		r, err := v.reading()
-		if at := (position{r.At.UnixMilli(), int64(r.Device)}); err == nil {
-			if !at.precedes(before) || at.timestamp < times.From || q.Device != 0 && r.Device != q.Device {
-				err = errMisplaced
-			} else {
-				before = at
-			}
+		if err == nil && (r.At.UnixMilli() < times.From || q.Device != 0 && r.Device != q.Device) {
+			err = errMisplaced
 		}
 		if err != nil {
 			s.report(&v, err)
 			return true, nil
 		}
-		return p.Add(r), nil
+		before, ok := order.next(found{v, r})
+		return !ok || p.Add(before), nil
 	})
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings in %s: %w", s.db.Path, err)
+	}
+	if order.holds && p.Next == (iot.Cursor{}) {
+		p.Add(order.held.reading)
 	}
 	return iot.Page{Readings: p.Items, Next: p.Next}, nil
 }
@@ -66,6 +66,44 @@ type position struct{ timestamp, device int64 }
 
 func (p position) precedes(other position) bool {
 	return p.timestamp < other.timestamp || p.timestamp == other.timestamp && p.device < other.device
+}
+
+// found is a row and its reading.
+type found struct {
+	row     row
+	reading iot.Reading
+}
+
+func (f *found) position() position {
+	return position{f.reading.At.UnixMilli(), int64(f.reading.Device)}
+}
+
+// inOrder leaves out the rows that are out of order, newest first. One row is held back: only the one behind it tells
+// which of the two is misplaced.
+type inOrder struct {
+	last      position // of the reading that next returned, or where the listing begins
+	held      found    // where holds
+	holds     bool
+	misplaced func(*row) // is told of what is left out
+}
+
+// next takes the next row, and returns the reading of the one before it, if that was in its place.
+func (o *inOrder) next(f found) (before iot.Reading, ok bool) {
+	at := f.position()
+	switch {
+	case !at.precedes(o.last):
+		o.misplaced(&f.row)
+		return before, false
+	case !o.holds:
+		o.holds = true
+	case !at.precedes(o.held.position()): // between the last and the held one, which is from further on
+		o.misplaced(&o.held.row)
+	default:
+		before, ok = o.held.reading, true
+		o.last = o.held.position()
+	}
+	o.held = f
+	return before, ok
 }
 
 // CountReadings implements iot.ReadingReader.

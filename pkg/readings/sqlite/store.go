@@ -7,7 +7,7 @@
 // Every row has a checksum. One that is not as it was written is never shown: it is left out, logged once, and
 // replaced when its reading comes again. So is one that the file's tree leads to from the place of another one: what
 // is found is in order, and nothing twice. SQLite itself reports a damaged page as an error of whatever reads it.
-// A count does not notice an entry that leads to a wrong row.
+// A count, and a look-up of a row through the index, do not notice an entry that leads to a wrong row.
 package sqlite
 
 import (
