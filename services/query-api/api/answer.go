@@ -113,11 +113,11 @@ func (a *API) prepare(c echo.Context, original *answer) (*answer, error) {
 	if !acceptsGzip(c.Request().Header) {
 		return original, nil
 	}
-	defer original.free()
 	compressed := a.limits.compressors.compress(original)
-	if err := a.reserve(compressed); err != nil {
-		return nil, err
+	if a.reserve(compressed) != nil {
+		return original, nil // which has its room
 	}
+	original.free()
 	header[echo.HeaderContentEncoding] = gzipEncoding
 	return compressed, nil
 }

@@ -2,12 +2,17 @@ package api
 
 import (
 	"compress/gzip"
+	"crypto/rand"
+	"encoding/hex"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -99,6 +104,27 @@ func TestGzip(t *testing.T) {
 		}
 	}
 	if !a.limits.sending.TryAcquire(maxSending) {
+		t.Error("an answer that was sent still takes room")
+	}
+}
+
+func TestGzipWithoutRoom(t *testing.T) {
+	a := embedded(t).api(t, nil)
+	a.Handler()
+	random := make([]byte, maxSending/4)
+	_, _ = rand.Read(random)
+	body := []byte(hex.EncodeToString(random)) // half as long in gzip
+	a.limits.sending.TryAcquire(maxSending - int64(len(body)))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Accept-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	if err := a.send(echo.New().NewContext(r, w), &answer{status: http.StatusOK, body: body}); err != nil {
+		t.Fatalf("where there is room for it, but not for the same in gzip beside it: %v", err)
+	}
+	if w.Header().Get("Content-Encoding") != "" || w.Body.Len() != len(body) {
+		t.Errorf("%d bytes with %v, want all %d as they are", w.Body.Len(), w.Header(), len(body))
+	}
+	if !a.limits.sending.TryAcquire(int64(len(body))) {
 		t.Error("an answer that was sent still takes room")
 	}
 }
