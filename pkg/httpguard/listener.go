@@ -2,6 +2,7 @@ package httpguard
 
 import (
 	"container/list"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -93,6 +94,14 @@ func (c *conn) leaveIdle() {
 func (c *conn) Close() error {
 	c.leave()
 	return c.Conn.Close()
+}
+
+// CloseWrite lets net/http end an answer to a request that it does not read to its end, so that the client gets it.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // leave makes room for another connection.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -165,5 +166,39 @@ func TestCloseTwice(t *testing.T) {
 	_, _ = c.Close(), c.Close()
 	if l.open != 0 {
 		t.Errorf("%d are open", l.open)
+	}
+}
+
+// TestRefusedBody: who sends a body that nobody reads gets the answer, and the end of the connection behind it.
+func TestRefusedBody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	})}
+	served := make(chan error, 1)
+	go func() {
+		served <- New(Config{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()).Serve("api", server, l)
+	}()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const unread = 1 << 20 // more than net/http reads to keep a connection
+	request := "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n" + strings.Repeat("x", unread)
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 413 ") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
 	}
 }
