@@ -84,9 +84,8 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 		return registrar.Run(ctx, p, cfg, components.metadata)
 	})
 	run("query-api", func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		c.registerStores(ctx, p.Health, components)
 		stores := api.Stores{Metadata: components.metadata, Readings: components.readings, Latest: components.latest, DeadLetters: components.deadLetters}
-		return api.Run(ctx, p, cfg, stores, components.http)
+		return api.Run(ctx, p, cfg, stores, c.stores(components), components.http)
 	})
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, p *daemon.Process, _ kafka.Config) error {
