@@ -27,6 +27,9 @@ import (
 	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 )
 
+// testTimeout is how long a test waits for what must happen, on a machine that does other things too.
+const testTimeout = 60 * time.Second
+
 var quiet = slog.New(slog.DiscardHandler)
 
 func TestArchive(t *testing.T) {
@@ -57,7 +60,7 @@ func TestArchive(t *testing.T) {
 		for i := range n {
 			w.send(t, dead(i).Record(w.topic()))
 		}
-		for deadline := time.Now().Add(20 * time.Second); w.store.refused.Load() < 3; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(testTimeout); w.store.refused.Load() < 3; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the batch does not come again")
 			}
@@ -101,7 +104,7 @@ func TestInsertsAtOnce(t *testing.T) {
 	goOn := sync.OnceFunc(func() { close(w.store.hangs) })
 	w.start(t)
 	defer goOn()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testTimeout)
 	for w.store.hanging.Load() == 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing is inserted")
@@ -215,7 +218,7 @@ func (w *world) send(t *testing.T, records ...kafka.Record) {
 func (w *world) await(t *testing.T, n int) []iot.DeadLetter {
 	t.Helper()
 	var got []iot.DeadLetter
-	for deadline := time.Now().Add(20 * time.Second); len(got) < n; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); len(got) < n; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d dead letters, want %d", len(got), n)
 		}

@@ -32,6 +32,9 @@ import (
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 )
 
+// testTimeout is how long a test waits for what must happen, on a machine that does other things too.
+const testTimeout = 60 * time.Second
+
 var begin = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // measured returns the reading of a device n ms after begin.
@@ -258,7 +261,7 @@ func (e *environment) deadLetters(n int) []string {
 		select {
 		case l := <-got:
 			deadLetters = append(deadLetters, l)
-		case <-time.After(20 * time.Second):
+		case <-time.After(testTimeout):
 			e.t.Fatalf("%d dead letters, want %d", len(deadLetters), n)
 		}
 	}
@@ -317,10 +320,10 @@ func (e *environment) expectCounts(want map[string]float64) {
 
 func (e *environment) eventually(what string, ok func() bool) {
 	e.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testTimeout)
 	for !ok() {
 		if time.Now().After(deadline) {
-			e.t.Fatalf("not within 20 s: %s", what)
+			e.t.Fatalf("not within %v: %s", testTimeout, what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
