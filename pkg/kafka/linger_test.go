@@ -11,7 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// TestLinger has records arrive as a broker sends them, every 50 ms what was produced meanwhile.
+// brokerWaits is how long a broker waits for more records.
+const brokerWaits = 50 * time.Millisecond
+
+// TestLinger has records arrive as a broker sends them: each time what was produced meanwhile.
 func TestLinger(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -33,7 +36,7 @@ func TestLinger(t *testing.T) {
 				from := &partition{messages: make(chan *sarama.ConsumerMessage, 4000)}
 				ctx, cancel := context.WithCancel(t.Context())
 				batches, records, oldest := 0, 0, time.Duration(0)
-				c := NewConsumer(GroupConfig{MaxBatch: 1000, Linger: tt.linger}, func(_ context.Context, batch []Record) error {
+				c := NewConsumer(GroupConfig{MaxBatch: 1000, MaxWait: brokerWaits, Linger: tt.linger}, func(_ context.Context, batch []Record) error {
 					batches, records = batches+1, records+len(batch)
 					oldest = max(oldest, time.Since(batch[0].Timestamp))
 					return nil
@@ -44,8 +47,8 @@ func TestLinger(t *testing.T) {
 				go func() { defer close(done); a.run(ctx, from) }()
 
 				start, sent := time.Now(), 0
-				for range seconds * 20 {
-					time.Sleep(50 * time.Millisecond)
+				for range seconds * time.Second / brokerWaits {
+					time.Sleep(brokerWaits)
 					for ; sent < int(time.Since(start).Seconds()*float64(tt.rate)); sent++ {
 						produced := start.Add(time.Second * time.Duration(sent+1) / time.Duration(tt.rate))
 						from.messages <- &sarama.ConsumerMessage{Timestamp: produced, Offset: int64(sent)}
@@ -68,7 +71,7 @@ func TestLingerBurst(t *testing.T) {
 		from := &partition{messages: make(chan *sarama.ConsumerMessage, 100)}
 		ctx, cancel := context.WithCancel(t.Context())
 		handled := make(chan time.Time, 10)
-		c := NewConsumer(GroupConfig{MaxBatch: 1000, Linger: time.Second}, func(context.Context, []Record) error {
+		c := NewConsumer(GroupConfig{MaxBatch: 1000, MaxWait: brokerWaits, Linger: time.Second}, func(context.Context, []Record) error {
 			handled <- time.Now()
 			return nil
 		}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
