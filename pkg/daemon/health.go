@@ -43,6 +43,7 @@ type Health struct {
 
 	mu       sync.Mutex
 	checks   []*check // by name
+	expected map[string]bool
 	wasReady bool
 }
 
@@ -64,7 +65,8 @@ type check struct {
 // NewHealth returns a Health without dependencies. It is not ready: what the process needs is yet to come.
 func NewHealth(log *slog.Logger, metrics prometheus.Registerer) *Health {
 	return &Health{
-		log: log,
+		log:      log,
+		expected: map[string]bool{},
 		up: promauto.With(metrics).NewGaugeVec(prometheus.GaugeOpts{
 			Name: "telltale_dependency_up",
 			Help: "Whether a dependency of this process answers: 1 or 0.",
@@ -73,6 +75,16 @@ func NewHealth(log *slog.Logger, metrics prometheus.Registerer) *Health {
 			Name: "telltale_dependency_last_success_timestamp_seconds",
 			Help: "When a dependency of this process last answered, as Unix time; 0 when it never has.",
 		}, []string{"dependency"}),
+	}
+}
+
+// Expect keeps the process from being ready until dependencies of these names are registered, and answer. Those that
+// are registered first may answer before the others are there.
+func (h *Health) Expect(names ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range names {
+		h.expected[name] = true
 	}
 }
 
@@ -92,6 +104,7 @@ func (h *Health) Register(ctx context.Context, name string, d Dependency) {
 func (h *Health) add(c *check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.expected, c.name)
 	h.checks = append(h.checks, c)
 	slices.SortFunc(h.checks, func(a, b *check) int { return strings.Compare(a.name, b.name) })
 	h.up.WithLabelValues(c.name).Set(0)
@@ -188,7 +201,7 @@ func (h *Health) update(c *check, err error) {
 	}
 }
 
-// Ready reports whether there are dependencies, and each answered when it was last asked.
+// Ready reports whether there are dependencies, all that are expected, and each answered when it was last asked.
 func (h *Health) Ready() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -196,7 +209,7 @@ func (h *Health) Ready() bool {
 }
 
 func (h *Health) ready() bool {
-	return len(h.checks) > 0 && !slices.ContainsFunc(h.checks, func(c *check) bool { return c.err != nil })
+	return len(h.checks) > 0 && len(h.expected) == 0 && !slices.ContainsFunc(h.checks, func(c *check) bool { return c.err != nil })
 }
 
 // AwaitReady returns when the process is Ready, or ctx ends.

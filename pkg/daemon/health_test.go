@@ -55,6 +55,25 @@ func TestDependencyBehindAnother(t *testing.T) {
 	})
 }
 
+// TestExpect has a dependency answer before another one that the process needs is registered.
+func TestExpect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		answers := checkFunc(func(context.Context) error { return nil })
+		h.Expect("kafka")
+		h.Register(t.Context(), "files", answers)
+		synctest.Wait()
+		if h.Ready() {
+			t.Error("ready without what is expected")
+		}
+		h.Register(t.Context(), "kafka", answers)
+		synctest.Wait()
+		if !h.Ready() {
+			t.Error("not ready when all answer")
+		}
+	})
+}
+
 // checkFunc is a Dependency that is one function.
 type checkFunc func(context.Context) error
 

@@ -156,8 +156,8 @@ func (c *command) openStores(ctx context.Context, components *components, dir st
 	return nil
 }
 
-// stores are the stores that the process depends on, by the names that /readyz has for them.
-func (c *command) stores(components *components) map[string]daemon.Dependency {
+// registerStores makes the stores dependencies of the process.
+func (c *command) registerStores(ctx context.Context, health *daemon.Health, components *components) {
 	readingsAt, metadataAt := "readings.db", "metadata.db"
 	if c.MongoDBURI != "" {
 		readingsAt = "mongodb"
@@ -165,11 +165,11 @@ func (c *command) stores(components *components) map[string]daemon.Dependency {
 	if c.DatabaseURL != "" {
 		metadataAt, _, _ = strings.Cut(c.DatabaseURL, ":")
 	}
-	stores := map[string]daemon.Dependency{readingsAt: components.readings, metadataAt: components.metadata}
+	health.Register(ctx, readingsAt, components.readings)
+	health.Register(ctx, metadataAt, components.metadata)
 	if c.RedisURL != "" {
-		stores["redis"] = components.latest
+		health.Register(ctx, "redis", components.latest)
 	}
-	return stores
 }
 
 // store is what the stores in files and on servers have in common.

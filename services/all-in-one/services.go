@@ -43,6 +43,9 @@ func (c *command) bridgeConfig() bridge.Config {
 
 // runServices runs the services on components until ctx ends or one of them fails.
 func (c *command) runServices(ctx context.Context, p *daemon.Process, components *components) error {
+	for _, service := range []string{bridge.Name, writer.Group, archive.Group, updater.Group, registrar.Group, api.Name} {
+		p.Health.Expect("kafka (" + service + ")")
+	}
 	if components.broker != nil {
 		p.Health.Register(ctx, "kafka log", components.broker) // also while the services stop because it failed
 	}
@@ -83,9 +86,10 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 	run(registrar.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		return registrar.Run(ctx, p, cfg, components.metadata)
 	})
-	run("query-api", func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
+	run(api.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
+		c.registerStores(ctx, p.Health, components)
 		stores := api.Stores{Metadata: components.metadata, Readings: components.readings, Latest: components.latest, DeadLetters: components.deadLetters}
-		return api.Run(ctx, p, cfg, stores, c.stores(components), components.http)
+		return api.Run(ctx, p, cfg, stores, components.http)
 	})
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, p *daemon.Process, _ kafka.Config) error {

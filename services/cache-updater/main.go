@@ -35,6 +35,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	defer daemon.Close(p.Log, "redis", cache)
 	c.ClientID = updater.Group
 	p.Started()
+	p.Health.Expect("kafka (" + updater.Group + ")")
 	p.Health.Register(ctx, "redis", cache)
 	return updater.Run(ctx, p, c.Config, cache, c.LatestTTL)
 }

@@ -57,6 +57,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	}
 	defer daemon.Close(p.Log, "mongodb", deadLetters)
 	p.Started()
+	p.Health.Expect("kafka ("+writer.Group+")", "kafka ("+archive.Group+")")
 	p.Health.Register(ctx, "mongodb", store)
 	p.Health.Register(ctx, "mongodb (dead letters)", deadLetters)
 

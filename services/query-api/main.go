@@ -36,7 +36,7 @@ func main() {
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
-	c.ClientID = "query-api"
+	c.ClientID = api.Name
 	devices, err := metadata.Open(c.DatabaseURL, c.DatabaseTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "DATABASE_URL", Value: c.DatabaseURL, Err: err}
@@ -63,11 +63,14 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return err
 	}
 	p.Started()
+	p.Health.Expect("kafka ("+api.Name+")", "kafka ("+registrar.Group+")")
+	p.Health.Register(ctx, database, devices)
+	p.Health.Register(ctx, "mongodb", stored)
+	p.Health.Register(ctx, "redis", cache)
 
 	stores := api.Stores{Metadata: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
-	needed := map[string]daemon.Dependency{database: devices, "mongodb": stored, "redis": cache}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return api.Run(ctx, p, c.Config, stores, needed, listener) })
+	g.Go(func() error { return api.Run(ctx, p, c.Config, stores, listener) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, devices) })
 	return g.Wait()
 }
