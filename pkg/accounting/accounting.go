@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Account counts one kind of thing. It is safe for concurrent use, and cheap enough to be told of each message.
+// Account counts one kind of thing. It is safe for concurrent use, and cheap enough to be called for each message.
 type Account struct {
 	receivedDesc, outcomeDesc, inFlightDesc *prometheus.Desc
 	outcomes                                []string

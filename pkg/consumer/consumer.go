@@ -1,5 +1,5 @@
 // Package consumer is what the services that consume a topic have in common: as a member of a consumer group, each
-// moves what is on the topic into a store. What a service does with a batch is its own, and all that it has to say.
+// moves what is on the topic into a store. A service defines only what it does with a batch.
 //
 // While the store or Kafka is away a service waits, at the batch that failed, for as long as that takes. /readyz and
 // the log say what it waits for. It keeps nothing beside the batches that package kafka holds for it.
@@ -21,7 +21,7 @@ type Service struct {
 	kafka.GroupConfig // what is consumed, and in what batches
 	Handle            kafka.Handler
 
-	// Store is prepared before the first batch, and once more whenever it has lost what that made. StoreName names it
+	// Store is prepared before the first batch, and again whenever it has lost what was prepared. StoreName names it
 	// in the log. A nil Store needs no preparation.
 	Store     daemon.Store
 	StoreName string

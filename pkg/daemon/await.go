@@ -12,8 +12,7 @@ import (
 
 const remindEvery = 10 * time.Second
 
-// Await is the function of that name, and until op succeeds, what is among the dependencies: /readyz says why
-// it does not.
+// Await is the function Await. Until op succeeds, what is one of the dependencies, and /readyz says why op fails.
 func (h *Health) Await(ctx context.Context, log *slog.Logger, what string, op func(context.Context) error) error {
 	c := &check{name: what, err: errUnchecked, since: time.Now()}
 	h.add(c)
@@ -68,8 +67,8 @@ type Store interface {
 	Check(ctx context.Context) error
 }
 
-// Keep has s, which was prepared, prepared again whenever its Check fails: what it has lost while it was in use, its
-// tables or its indexes, is made again without a restart. It returns when ctx ends.
+// Keep prepares s, which was prepared before, again whenever its Check fails: tables or indexes that were lost while it
+// was in use are created again without a restart. It returns when ctx ends.
 func Keep(ctx context.Context, log *slog.Logger, what string, s Store) {
 	for {
 		select {

@@ -18,7 +18,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
-// failsOfStart is how many calls fail until a dependency that has never answered is missed.
+// failsOfStart is how many calls fail until a dependency that has never answered counts as not available.
 const failsOfStart = 3
 
 var (
@@ -26,15 +26,15 @@ var (
 	errUnwatched = errors.New("it is not asked any more")
 )
 
-// Dependency is what a process needs. Check is nil while it answers, and otherwise says why it does not. A
-// Dependency that has a method State() string has it told beside that, by /readyz?verbose. An error of Check that has a
-// method Elsewhere() is about something that stands between: the process is not ready, but telltale_dependency_up
-// has no value then, as nobody should look at this dependency.
+// Dependency is what a process needs. Check is nil while it answers, and otherwise says why it does not. Where a
+// Dependency has a method State() string, /readyz?verbose shows that too. An error of Check that has a method
+// Elsewhere() is about something else than the dependency itself: the process is not ready, but telltale_dependency_up
+// has no value, so that nobody looks for the fault at the dependency.
 type Dependency interface {
 	Check(ctx context.Context) error
 }
 
-// Health is what /readyz tells: whether the dependencies of this process answer. It is safe for
+// Health is what /readyz reports: whether the dependencies of this process answer. It is safe for
 // concurrent use.
 type Health struct {
 	log     *slog.Logger
@@ -51,15 +51,15 @@ type check struct {
 	name   string
 	call   func(context.Context) error
 	answer chan error    // of a call that has not returned yet; nil while there is none
-	state  func() string // nil where there is nothing to tell
+	state  func() string // nil where the dependency has none
 
 	// Guarded by Health.mu.
-	err   error     // what the last call said
-	fails int       // calls in a row that failed
-	found bool      // a call has succeeded
-	told  bool      // the log says that it is not available
-	since time.Time // when err last became nil or non-nil
-	last  time.Time // when a call last succeeded; zero when none has
+	err    error     // what the last call said
+	fails  int       // calls in a row that failed
+	found  bool      // a call has succeeded
+	logged bool      // that it is not available
+	since  time.Time // when err last became nil or non-nil
+	last   time.Time // when a call last succeeded; zero when none has
 }
 
 // NewHealth returns a Health without dependencies. It is not ready: what the process needs is yet to come.
@@ -89,7 +89,7 @@ func (h *Health) Expect(names ...string) {
 }
 
 // Register adds a dependency. It is checked in the background, about every second, until ctx ends; what
-// Check said last is what /readyz tells, and a change is logged. A call that does not return within 3 s
+// Check said last is what /readyz reports, and a change is logged. A call that does not return within 3 s
 // counts as an error. Before its first answer a dependency counts as not available, and after the end of ctx
 // too: a process of which a part has failed is not ready while the others drain.
 func (h *Health) Register(ctx context.Context, name string, d Dependency) {
@@ -178,8 +178,8 @@ func (h *Health) update(c *check, err error) {
 		c.fails, c.found, c.last = 0, true, time.Now()
 		h.success.WithLabelValues(c.name).Set(float64(c.last.UnixMilli()) / 1000)
 		h.up.WithLabelValues(c.name).Set(1)
-		if c.told {
-			c.told = false
+		if c.logged {
+			c.logged = false
 			h.log.Info("dependency is available", "dependency", c.name)
 		}
 		if !h.wasReady && h.ready() {
@@ -193,9 +193,9 @@ func (h *Health) update(c *check, err error) {
 		return
 	}
 	c.fails++
-	// One that was there is missed at once; one that was not there yet may be starting, as we are.
+	// One that was there is reported at once; one that was not there yet may be starting, as we are.
 	if c.found && c.fails == 1 || !c.found && c.fails == failsOfStart {
-		c.told = true
+		c.logged = true
 		h.up.WithLabelValues(c.name).Set(0)
 		h.log.Warn("dependency is not available", "dependency", c.name, "err", settings.Redact(err.Error()))
 	}

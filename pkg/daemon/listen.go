@@ -39,7 +39,8 @@ func ListenError(variable, addr string, err error) error {
 	return fmt.Errorf("%s: %w%s: stop what uses it, or set %s to another address", variable, err, by, variable)
 }
 
-// listenerOf names the process that listens on a TCP port, where the system tells: Linux, of the user's own.
+// listenerOf names the process that listens on a TCP port, where the system shows it: Linux does, for the user's own
+// processes.
 func listenerOf(port string) string {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {

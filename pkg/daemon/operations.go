@@ -82,8 +82,7 @@ func operationsHandler(ctx context.Context, p *Process) http.Handler {
 	return jsonErrors(mux)
 }
 
-// jsonErrors answers with mux what it serves. What it does not is 404, or 405 with Allow, as on the API: with JSON that
-// says so.
+// jsonErrors serves mux, and has its 404 and 405 carry JSON, as those of the API do.
 func jsonErrors(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if answer, pattern := mux.Handler(r); pattern == "" {
@@ -94,7 +93,7 @@ func jsonErrors(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// jsonError has JSON stand where net/http answers with text.
+// jsonError replaces the text of net/http's answer by JSON.
 type jsonError struct {
 	http.ResponseWriter
 	method string

@@ -22,7 +22,7 @@ func probe(ctx context.Context, opsAddr string) error {
 	if err != nil {
 		return err
 	}
-	req.Host = "localhost" // whatever name OPS_ADDR has: it is not asked for by that
+	req.Host = "localhost" // which package httpguard allows, whatever name OPS_ADDR has
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("no process answers on OPS_ADDR=%q: %w", opsAddr, innermost(err))

@@ -13,7 +13,7 @@ import (
 // -ldflags "-X github.com/telltale-iot/telltale/pkg/daemon.version=v1.2.3".
 var version string
 
-// buildVersion is what --version, /livez and telltale_build_info tell: what the linker was given, else
+// buildVersion is what --version, /livez and telltale_build_info show: what the linker was given, else
 // what the go command recorded of the checkout, else "unknown".
 func buildVersion() string {
 	recorded := ""

@@ -17,8 +17,8 @@ const frameSizeBytes = 4 // a frame is its size, and as many bytes
 
 var errRefused = errors.New("refused")
 
-// conn is a connection as kfake sees it: what kfake reads was looked at before, and what it writes goes out
-// when what it says is on the disk. kfake responds to the requests of a connection one after another.
+// conn is a connection as kfake sees it. What kfake reads has been checked, and what it writes goes out when what it
+// says is on the disk. kfake responds to the requests of a connection one after another.
 type conn struct {
 	net.Conn
 	port   *port
@@ -27,18 +27,18 @@ type conn struct {
 	closed sync.Once
 	gone   chan struct{} // closed by Close
 
-	mu      sync.Mutex
-	pending []pendingRequest // that kfake has yet to respond to, in order
-	charged int64            // bytes of them, and of what is being read
-	fetches int              // of them
+	mu       sync.Mutex
+	requests []inFlightRequest // that kfake has yet to respond to, in order
+	charged  int64             // bytes of them, and of what is being read
+	fetches  int               // of them
 }
 
 func newConn(nc net.Conn, p *port, inside bool) *conn {
 	return &conn{Conn: nc, port: p, inside: inside, gone: make(chan struct{})}
 }
 
-// pendingRequest is a request that kfake has read, and whose response is yet to come.
-type pendingRequest struct {
+// inFlightRequest is a request that kfake has read, and whose response is yet to come.
+type inFlightRequest struct {
 	request kmsg.Request
 	bytes   int64
 	refusal []byte // the response instead of kfake's, when the request was refused
@@ -123,7 +123,7 @@ func (c *conn) charge(bytes int64) bool {
 
 // inspect returns what kfake is to read instead of frame; nothing when the frame is to be dropped.
 func (c *conn) inspect(frame []byte) ([]byte, error) {
-	q := pendingRequest{bytes: int64(len(frame))}
+	q := inFlightRequest{bytes: int64(len(frame))}
 	h, err := parseRequest(frame[frameSizeBytes:])
 	if err != nil {
 		return nil, c.refuse("malformed", "err", err)
@@ -156,7 +156,7 @@ func (c *conn) inspect(frame []byte) ([]byte, error) {
 		return frame, nil // it has no response
 	}
 	c.mu.Lock()
-	c.pending = append(c.pending, q)
+	c.requests = append(c.requests, q)
 	c.mu.Unlock()
 	return frame, nil
 }
@@ -193,15 +193,15 @@ func (c *conn) endFetches(n int) {
 	}
 }
 
-// Write is kfake's: the whole response to the first pending request.
+// Write is kfake's: the whole response to the oldest request in flight.
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
-	if len(c.pending) == 0 {
+	if len(c.requests) == 0 {
 		c.mu.Unlock()
 		return 0, errors.New("a response without a request")
 	}
-	q := c.pending[0]
-	c.pending = c.pending[1:]
+	q := c.requests[0]
+	c.requests = c.requests[1:]
 	c.mu.Unlock()
 	defer c.release(q.bytes)
 	if q.fetches {
@@ -267,7 +267,7 @@ type header struct {
 	request     kmsg.Request
 }
 
-// parseRequest reads a request as kfake will, which does not survive all that can be sent to it.
+// parseRequest reads a request as kfake will: some that can be sent would end kfake.
 func parseRequest(body []byte) (h header, err error) {
 	defer func() {
 		if r := recover(); r != nil {

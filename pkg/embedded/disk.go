@@ -160,7 +160,7 @@ func (d *disk) holds(p partition, base int64, crc uint32) (bool, error) {
 	return t.holds(base, crc)
 }
 
-// fail has nothing acknowledged any more.
+// fail ends all acknowledgements.
 func (d *disk) fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -177,8 +177,8 @@ func (d *disk) failLocked(err error) {
 	d.turn.Broadcast()
 }
 
-// damaged is told that what is at offset was read, and is not as it was written. It is not served, nor is what
-// is behind it, until a start has divided the segment.
+// damaged notes that what was read at offset is not what was written. Neither that nor what is behind it is served
+// until a start has divided the segment.
 func (d *disk) damaged(p partition, offset int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -278,7 +278,7 @@ func (d *disk) Logf(level kfake.LogLevel, format string, args ...any) {
 	case err == nil, !isWrite(format):
 		d.log.Warn("warning of the embedded kafka", "err", line)
 	case isFull(err) && format != persistState:
-		// Nothing that was acknowledged is touched: the client is told, and what was written of its batch is
+		// Nothing that was acknowledged is touched. The client gets an error, and what was written of its batch is
 		// taken back, by kfake and here.
 		d.log.Warn("the disk is full", "err", line)
 		if err := cutJournals(d.dir, d.log); err != nil {

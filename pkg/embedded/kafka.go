@@ -20,8 +20,8 @@ import (
 
 // KafkaConfig configures StartKafka.
 type KafkaConfig struct {
-	// Addr is the host:port to listen on; port 0 takes a free one. Clients are told to come to that
-	// host, or to localhost where it is empty or a wildcard.
+	// Addr is the host:port to listen on; port 0 takes a free one. That host is
+	// advertised to clients, or localhost where it is empty or a wildcard.
 	Addr string
 	// Writes lets clients that come to Addr produce, and make and delete topics. Without it they read.
 	Writes bool
@@ -104,7 +104,7 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 	return k, nil
 }
 
-// Addr is the address it listens on, as clients are told it.
+// Addr is the address that is advertised to clients.
 func (k *Kafka) Addr() string { return string(k.port.addr) }
 
 // Dial connects from within this process, whatever the address. What comes that way may do everything.
@@ -126,7 +126,7 @@ func (k *Kafka) Wait(ctx context.Context) error {
 // Check is nil while records are taken, and all that were taken can be read.
 func (k *Kafka) Check(context.Context) error { return k.disk.check() }
 
-// State tells people of the damage that was found at the start.
+// State says, for people, what damage was found at the start.
 func (k *Kafka) State() string {
 	if len(k.damaged) == 0 {
 		return "no damage found"

@@ -37,7 +37,7 @@ const (
 // port is where connections come in, as kfake's listener: over TCP from outside, and from this process.
 type port struct {
 	tcp  net.Listener
-	addr address // that clients are told
+	addr address // that is advertised to clients
 	disk *disk
 	log  *slog.Logger
 	own  map[string]bool // Telltale's groups
@@ -175,7 +175,7 @@ func (p *port) Close() error {
 	return nil
 }
 
-// Addr is where kfake tells clients to come.
+// Addr is the address that kfake advertises to clients.
 func (p *port) Addr() net.Addr { return p.addr }
 
 type address string

@@ -38,7 +38,7 @@ var versions = func() *kversion.Versions {
 const (
 	maxTopics     = 100
 	maxPartitions = 100 // of a topic
-	maxResources  = 100 // whose configuration is told
+	maxResources  = 100 // whose configuration is asked for
 )
 
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)

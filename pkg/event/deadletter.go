@@ -35,7 +35,7 @@ const (
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
 // Record returns d as a record for topic, keyed as the rejected record was, or by device where that is
-// known. It has no timestamp of its own but the producer's: the letter is kept from now on, however old what
+// known. It has no timestamp of its own but the producer's: the dead letter is kept from now on, however old what
 // it holds.
 func (d DeadLetter) Record(topic string) kafka.Record {
 	rec := kafka.Record{
@@ -91,8 +91,8 @@ func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 	}
 }
 
-// deadLetterID is made of the place of rec, and of what it holds: a topic that was deleted and created anew
-// begins with the same places.
+// deadLetterID is a hash of the offset of rec and of its content: a topic that was deleted and created anew begins
+// with the same offsets.
 func deadLetterID(rec *kafka.Record) iot.DeadLetterID {
 	h := sha256.New()
 	number := func(n int64) { _, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) } // a hash never fails
@@ -114,13 +114,13 @@ func deadLetterID(rec *kafka.Record) iot.DeadLetterID {
 }
 
 const (
-	headBytes = 64 << 10 // how much Head leaves of a letter: enough to see what it was
+	headBytes = 64 << 10 // how much Head leaves of a dead letter: enough to see what it was
 	maxKey    = 4 << 10  // bytes of a key, in a head; a device's has 16 at most
 	maxType   = 256      // bytes of a content type
 )
 
 // Head returns d with only the beginning of its bytes, and a detail that says so: what is left to keep of
-// a letter that is too large. A key of kilobytes is left out.
+// a dead letter that is too large. A key of kilobytes is left out.
 func (d DeadLetter) Head() DeadLetter {
 	if len(d.Bytes) > headBytes {
 		d.Detail = shorten(fmt.Sprintf("the first %d of %d bytes: %s", headBytes, len(d.Bytes), d.Detail))

@@ -25,7 +25,7 @@ func noMetrics() event.DeadLetter {
 }
 
 func TestDeadLetterRecord(t *testing.T) {
-	letter := noMetrics()
+	deadLetter := noMetrics()
 	want := kafka.Record{
 		Topic: "raw-data.dlq",
 		Key:   []byte("42"),
@@ -37,18 +37,18 @@ func TestDeadLetterRecord(t *testing.T) {
 			{Key: "received_at", Value: []byte("2026-01-02T03:00:00.000Z")},
 		},
 	}
-	if diff := cmp.Diff(want, letter.Record("raw-data.dlq")); diff != "" {
+	if diff := cmp.Diff(want, deadLetter.Record("raw-data.dlq")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	letter.Device = 0
-	if key := letter.Record("raw-data.dlq").Key; key != nil {
-		t.Errorf("the letter of an unknown device has the key %q", key)
+	deadLetter.Device = 0
+	if key := deadLetter.Record("raw-data.dlq").Key; key != nil {
+		t.Errorf("the dead letter of an unknown device has the key %q", key)
 	}
 
 	t.Run("the key is the rejected record's, whatever device its value names", func(t *testing.T) {
-		letter := noMetrics()
-		letter.Key = []byte("950887278628441")
-		rec := letter.Record("raw-data.dlq")
+		deadLetter := noMetrics()
+		deadLetter.Key = []byte("950887278628441")
+		rec := deadLetter.Record("raw-data.dlq")
 		if string(rec.Key) != "950887278628441" || string(rec.Header("device_id")) != "42" {
 			t.Errorf("key %q, device_id %q", rec.Key, rec.Header("device_id"))
 		}
@@ -63,13 +63,13 @@ func TestReadDeadLetter(t *testing.T) {
 	keyed.Key = []byte("not a device")
 	nobodys := full
 	nobodys.Device = 0
-	for name, letter := range map[string]event.DeadLetter{
-		"a letter comes back as it was sent": full, "its device too, where the key is another": keyed, "or there is none": nobodys,
+	for name, deadLetter := range map[string]event.DeadLetter{
+		"a dead letter comes back as it was sent": full, "its device too, where the key is another": keyed, "or there is none": nobodys,
 	} {
 		t.Run(name, func(t *testing.T) {
-			rec := letter.Record("raw-data.dlq")
+			rec := deadLetter.Record("raw-data.dlq")
 			got := event.ReadDeadLetter(&rec)
-			want := letter.DeadLetter
+			want := deadLetter.DeadLetter
 			want.ID = got.ID
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -77,7 +77,7 @@ func TestReadDeadLetter(t *testing.T) {
 		})
 	}
 
-	t.Run("a record that is no letter is one all the same", func(t *testing.T) {
+	t.Run("a record that is no dead letter is one all the same", func(t *testing.T) {
 		for _, rec := range []kafka.Record{
 			{Timestamp: noon},
 			{Timestamp: noon, Headers: []kafka.Header{{Key: "received_at", Value: []byte("noon")}}},
@@ -119,32 +119,32 @@ func TestReadDeadLetter(t *testing.T) {
 }
 
 func TestDeadLetterHead(t *testing.T) {
-	letter := event.DeadLetter{DeadLetter: iot.DeadLetter{Rejection: iot.Rejection{Reason: iot.ReasonTooLarge, Detail: strings.Repeat("é", 100)}}}
-	letter.Bytes = bytes.Repeat([]byte("0123456789"), 200_000)
-	head := letter.Head()
-	if !bytes.Equal(head.Bytes, letter.Bytes[:64<<10]) {
+	deadLetter := event.DeadLetter{DeadLetter: iot.DeadLetter{Rejection: iot.Rejection{Reason: iot.ReasonTooLarge, Detail: strings.Repeat("é", 100)}}}
+	deadLetter.Bytes = bytes.Repeat([]byte("0123456789"), 200_000)
+	head := deadLetter.Head()
+	if !bytes.Equal(head.Bytes, deadLetter.Bytes[:64<<10]) {
 		t.Errorf("%d bytes are left", len(head.Bytes))
 	}
 	if d := head.Detail; !strings.HasPrefix(d, "the first 65536 of 2000000 bytes: é") || len(d) > 200 || !utf8.ValidString(d) {
 		t.Errorf("detail %q", d)
 	}
 
-	letter.Key, letter.ContentType = bytes.Repeat([]byte("k"), 5000), strings.Repeat("t", 5000)
-	if head := letter.Head(); head.Key != nil || len(head.ContentType) > 256 {
+	deadLetter.Key, deadLetter.ContentType = bytes.Repeat([]byte("k"), 5000), strings.Repeat("t", 5000)
+	if head := deadLetter.Head(); head.Key != nil || len(head.ContentType) > 256 {
 		t.Errorf("of the key %d bytes are left, of the content type %d", len(head.Key), len(head.ContentType))
 	}
 
-	letter.Bytes, letter.Key, letter.ContentType = letter.Bytes[:64<<10], []byte("42"), "text/plain"
-	if diff := cmp.Diff(letter, letter.Head()); diff != "" {
-		t.Errorf("a letter that is small enough was changed (-want +got):\n%s", diff)
+	deadLetter.Bytes, deadLetter.Key, deadLetter.ContentType = deadLetter.Bytes[:64<<10], []byte("42"), "text/plain"
+	if diff := cmp.Diff(deadLetter, deadLetter.Head()); diff != "" {
+		t.Errorf("a dead letter that is small enough was changed (-want +got):\n%s", diff)
 	}
 }
 
 func TestDecodingAgain(t *testing.T) {
 	for _, tt := range []struct {
-		promise string
-		letter  iot.DeadLetter
-		want    []string // device, ms after noon, stamp; or the reason of a rejection
+		promise    string
+		deadLetter iot.DeadLetter
+		want       []string // device, ms after noon, stamp; or the reason of a rejection
 	}{
 		{"the topic names the device", iot.DeadLetter{TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"42 0 server"}},
 		{"it may disagree", iot.DeadLetter{TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1, "device_id": 7}`)}}, []string{"device_id_mismatch"}},
@@ -159,13 +159,13 @@ func TestDecodingAgain(t *testing.T) {
 		{"a legacy record is JSON", iot.DeadLetter{ContentType: "application/json", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1, "device_id": 7}`)}}, []string{"7 0 server"}},
 	} {
 		t.Run(tt.promise, func(t *testing.T) {
-			tt.letter.Received = noon
+			tt.deadLetter.Received = noon
 			for range 2 {
 				var got []string
 				var readings []iot.Reading
 				var rejected []iot.Rejection
 				var d event.Decoder
-				for d.StartReplay(tt.letter); d.More(); {
+				for d.StartReplay(tt.deadLetter); d.More(); {
 					readings, rejected = d.Next(readings, rejected)
 				}
 				for _, r := range readings {
@@ -182,11 +182,11 @@ func TestDecodingAgain(t *testing.T) {
 	}
 }
 
-func TestOriginsOfLetters(t *testing.T) {
-	origins := func(letter iot.DeadLetter) (origins []uint64) {
+func TestOriginsOfDeadLetters(t *testing.T) {
+	origins := func(deadLetter iot.DeadLetter) (origins []uint64) {
 		var d event.Decoder
 		var readings []iot.Reading
-		for d.StartReplay(letter); d.More(); {
+		for d.StartReplay(deadLetter); d.More(); {
 			readings, _ = d.Next(readings, nil)
 		}
 		for _, r := range readings {
@@ -194,12 +194,12 @@ func TestOriginsOfLetters(t *testing.T) {
 		}
 		return origins
 	}
-	letter := func(id byte, content string) iot.DeadLetter {
+	deadLetter := func(id byte, content string) iot.DeadLetter {
 		return iot.DeadLetter{ID: iot.DeadLetterID{id}, Received: noon, Rejection: iot.Rejection{Bytes: []byte(content)}}
 	}
 	const batch = `[{"x": 1, "device_id": 7}, {"x": 1, "device_id": 7}]`
 	seen := map[uint64]bool{0: true}
-	for _, l := range []iot.DeadLetter{letter(1, batch), letter(2, batch), letter(1, `{"x": 2, "device_id": 7}`)} {
+	for _, l := range []iot.DeadLetter{deadLetter(1, batch), deadLetter(2, batch), deadLetter(1, `{"x": 2, "device_id": 7}`)} {
 		first := origins(l)
 		if diff := cmp.Diff(first, origins(l)); diff != "" {
 			t.Errorf("another replay has other origins (-first +second):\n%s", diff)
@@ -209,6 +209,6 @@ func TestOriginsOfLetters(t *testing.T) {
 		}
 	}
 	if len(seen) != 6 {
-		t.Errorf("origins %v, want 5 different ones: of each letter, element and correction", seen)
+		t.Errorf("origins %v, want 5 different ones: of each dead letter, element and correction", seen)
 	}
 }

@@ -12,6 +12,6 @@
 // (iot.MaxContentBytes), takes some 12 MiB.
 //
 // The protobuf is read and written by hand, field by field: that takes half the time of the generated code
-// and one allocation instead of six or more, and the tests hold the two together byte by byte. Fields that a
+// and one allocation instead of six or more, and tests compare the two byte by byte. Fields that a
 // later version adds are passed over.
 package event

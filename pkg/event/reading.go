@@ -192,8 +192,8 @@ func hash(parts ...[]byte) uint64 {
 	return binary.BigEndian.Uint64(h.Sum(nil))
 }
 
-// spread gives the readings of one message that have no time of their own, but that of its receipt, times that
-// differ where their device is the same: by a millisecond, in their order.
+// spread makes the times of readings of one device differ that have none but that of the message's receipt: by a
+// millisecond each, in their order.
 func (d *Decoder) spread(readings []iot.Reading) {
 	if d.stamped == nil && len(readings) < 2 && !d.legacy.More() {
 		return

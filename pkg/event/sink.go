@@ -25,8 +25,8 @@ type Sink struct {
 	Account *accounting.Account
 
 	mu sync.Mutex
-	// open has the batches that are being handled, or will be once more, by their first record: a batch
-	// stays where it is until it is resolved or released.
+	// open has the batches that are not resolved yet, by the address of their first record, which stays the same
+	// until they are resolved or released.
 	open    map[*kafka.Record]*progress
 	buffers sync.Pool // of *progress; several partitions are handled at the same time
 }
@@ -59,9 +59,9 @@ type progress struct {
 // needs, each takes about 1 KiB.
 const sendAtOnce = 1000
 
-// Handle decodes batch, stores its readings, sends rejections and conflicts to the dead-letter topic, and
-// returns nil when all of that is durable: for one slice of it after the other. After an error it goes on,
-// with the same batch, at what failed. A slice's dead letters go last, so that an outage of the store does not
+// Handle decodes batch, stores its readings, and sends rejections and conflicts to the dead-letter topic, one slice
+// after the other. It returns nil when all of that is durable. Called again with the batch after an error, it goes on
+// at what failed. A slice's dead letters go last, so that an outage of the store does not
 // repeat them.
 func (s *Sink) Handle(ctx context.Context, batch []kafka.Record) error {
 	p := s.begin(batch)

@@ -1,4 +1,4 @@
-// Package heaptest tells tests how much memory something takes.
+// Package heaptest measures for tests how much memory something takes.
 package heaptest
 
 import (

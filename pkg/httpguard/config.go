@@ -9,7 +9,7 @@ import (
 
 const hostsVariable = "ALLOWED_HOSTS"
 
-// Config is what a Guard is told by settings.
+// Config is the settings of a Guard.
 type Config struct {
 	AllowedHosts []string `env:"ALLOWED_HOSTS" help:"Host names by which clients may ask for the HTTP API and the operations port, besides localhost and addresses, separated by commas. A request for another is answered 421."`
 }

@@ -1,7 +1,7 @@
 // Package httpguard is what stands before every HTTP port of Telltale, so that a web page of somebody else cannot use
 // the browser of one who reaches the port, and so that connections are bounded.
 //
-// A browser sends what any page tells it to. Three rules take the use out of that: a request has to name its server by
+// A browser sends what any page has it send. Three rules make that useless: a request has to name its server by
 // localhost, an address or an allowed name, since a page whose own name resolves to this server would otherwise count as
 // one of it (DNS rebinding); a write has to come from a page of the same origin, or from no page; and no page can frame an
 // answer, or be made to run what is not ours.

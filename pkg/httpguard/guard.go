@@ -97,7 +97,7 @@ func (r *refusals) add(args ...any) {
 	r.sometimes.Do(func() { r.log.Warn("http request refused", args...) })
 }
 
-// knows reports whether a request for hostport can be no page's that has another's address for its own.
+// knows reports whether hostport is no name that a foreign page can have for this server.
 func (g *Guard) knows(hostport string) bool {
 	host := (&url.URL{Host: hostport}).Hostname()
 	if _, err := netip.ParseAddr(host); err == nil {

@@ -13,8 +13,8 @@ import (
 const MaxConnections = 2000
 
 // Serve has server answer on l, on the port of that name, with no more than MaxConnections open. One more takes the
-// place of the one that has been without a request for longest, and is closed itself when all others have one: to have
-// it wait would have all new ones wait as well, behind those of whoever took all of them.
+// place of the one that has been without a request for longest, and is closed itself when all others have one. It does
+// not wait: new connections would then wait behind those of a client that has taken all of them.
 func (g *Guard) Serve(port string, server *http.Server, l net.Listener) error {
 	limited := &listener{Listener: l, over: g.refusals(port, reasonConnections)}
 	server.ConnState = limited.track
@@ -72,7 +72,7 @@ func (l *listener) add(c *conn) (tooMany *conn) {
 	return c
 }
 
-// track is told by net/http what becomes of each connection. One is idle from its beginning, or the end of an answer,
+// track is called by net/http when the state of a connection changes. One is idle from its beginning, or the end of an answer,
 // until the headers of a request have arrived.
 func (l *listener) track(tracked net.Conn, state http.ConnState) {
 	l.mu.Lock()

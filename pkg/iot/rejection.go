@@ -1,7 +1,7 @@
 package iot
 
 // Reason is the code that says why bytes were rejected: the header `reason` of a dead letter. The table
-// in proto/telltale/v1/reading.proto explains each; a test in package event holds the two together.
+// in proto/telltale/v1/reading.proto explains each; a test in package event compares the two.
 type Reason string
 
 const (

@@ -121,7 +121,7 @@ type LatestCache interface {
 	// is over ttl after its Received, and never later than ttl from now. In that time no older one
 	// replaces it. An older one that was received later keeps it for longer, until its own time is
 	// over: the device is online. A reading whose time is over already is not kept, nor is one that
-	// is more than MaxAhead ahead of now. accepted is of how many devices one was kept. Repeating a
+	// is more than MaxAhead ahead of now. accepted is the number of devices of which one was kept. Repeating a
 	// batch is harmless. batch is not kept.
 	PutLatest(ctx context.Context, batch []Reading, ttl time.Duration) (accepted int, err error)
 	// Latest returns the kept reading of a device. ErrNotFound: there is none (any more).

@@ -115,8 +115,8 @@ func groupConfig(cfg GroupConfig) *sarama.Config {
 	sc.Metadata.RefreshFrequency = cfg.timing().refresh
 
 	group := &sc.Consumer.Group
-	// Not the cooperative one: with it the end of the messages alone tells that a partition is revoked, which nobody
-	// sees who waits for a store.
+	// Not the cooperative strategy: it signals a revoked partition only by the end of its messages, and a handler that
+	// waits for a store does not see that.
 	group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategySticky()}
 	group.Rebalance.Timeout = cfg.timing().rebalance
 	group.Rebalance.Retry.Backoff = 500 * time.Millisecond

@@ -18,9 +18,9 @@ import (
 
 // Handler processes a batch of one partition's records, in order of offset. nil means that every record
 // is resolved (stored, recognised as a duplicate, or a dead letter), and lets the offset behind the last
-// be committed. After an error the same batch comes again, with backoff, for as long as it takes: return
-// one for outages only. Several partitions are handled at the same time. ctx ends timeouts.HandlerGrace after the
-// partition was revoked, or the process was told to stop; what was not resolved by then is consumed again elsewhere.
+// be committed. After an error the same batch comes again, with backoff, without end: return an error
+// for an outage only. Several partitions are handled at the same time. ctx ends timeouts.HandlerGrace after the
+// partition was revoked, or the process began to stop; what was not resolved by then is consumed again elsewhere.
 // batch is the handler's until it returns.
 type Handler func(ctx context.Context, batch []Record) error
 
@@ -31,19 +31,19 @@ type GroupConfig struct {
 	ReadTopic string        // which of Config's topics is read; "" is Config.Topic
 	MaxBatch  int           // records handed to a handler at once, at most
 	MaxWait   time.Duration // how long the broker may wait for more records before it answers
-	Linger    time.Duration // and how long after the batch before it goes, while little arrives (littleRate)
-	// Released is told of a batch that the handler failed on and does not see again, since its partition
-	// was revoked: it comes again, to this process or another. May be nil.
+	Linger    time.Duration // at least between two batches of a partition, while few records arrive (littleRate)
+	// Released is called with a batch that the handler failed on and does not get again, since its partition
+	// was revoked. The batch is consumed again, by this process or another. May be nil.
 	Released func(batch []Record)
 }
 
 // Consumer is a member of a consumer group on cfg.Topic.
 //
 // Offsets are committed within half a second after their batch was resolved, and at once when a partition
-// is revoked or the process stops. A crash therefore repeats half a second, and loses nothing. When
+// is revoked or the process stops. A crash therefore repeats half a second, and loses nothing. Where
 // Kafka has deleted records that the group had not read yet, the consumer goes on with the oldest that is
-// left; when the topic is another one under the same name, it starts over. Both it says as an error in the log
-// and in its metrics. The topics of its Config are made again when they have been missing for some seconds.
+// left. Where the topic was deleted and created again, it starts over. Either is logged as an error, and counted.
+// The topics of its Config are created again when they have been missing for some seconds.
 type Consumer struct {
 	cfg     GroupConfig
 	handle  Handler
@@ -73,7 +73,7 @@ func NewConsumer(cfg GroupConfig, h Handler, log *slog.Logger, metrics prometheu
 	return c
 }
 
-// EnsureTopics is the function of that name, for the consumer's topics: Check tells what it waits for. It
+// EnsureTopics is the function of that name, for the consumer's topics: Check reports what it waits for. It
 // returns nil when ctx ends, as Run does. Call it before Run.
 func (c *Consumer) EnsureTopics(ctx context.Context) error {
 	c.start()
@@ -147,8 +147,7 @@ func (c *Consumer) consume(ctx context.Context, client sarama.Client, group sara
 	}
 }
 
-// logErrors passes on what sarama tells of fetches, heartbeats and commits that failed. It repeats them
-// all by itself.
+// logErrors logs sarama's errors of fetches, heartbeats and commits. sarama retries all of them.
 func (c *Consumer) logErrors(errs <-chan error) {
 	for err := range errs {
 		c.fail(err)
@@ -216,7 +215,7 @@ var (
 	errJoining    = errors.New("joining")
 )
 
-// elsewhere is an error of Check that is not Kafka's, as package daemon tells them apart.
+// elsewhere is an error of Check that is not Kafka's: see daemon.Dependency.
 type elsewhere struct{ error }
 
 func (elsewhere) Elsewhere() {}

@@ -6,9 +6,9 @@
 //
 // When Kafka is away, nothing in this package fails: it waits, says so in its log and in Check, and goes on when Kafka
 // is back. Errors are for what can never succeed. A broker that hangs is a broker that is away: every call has a
-// timeout (package timeouts), and Check tells within 5 s. Topics that go missing, deleted or lost with Kafka's disk, are
-// created again after 5 s by every producer and consumer of them (topics.go); a consumer tells a new topic from the
-// old one of its name by the topic id that it commits beside each offset (session.go).
+// timeout (package timeouts), and Check fails within 5 s. Topics that go missing, deleted or lost with Kafka's disk, are
+// created again after 5 s by every producer and consumer of them (topics.go); a consumer distinguishes a new topic
+// from the old one of its name by the topic id that it commits beside each offset (session.go).
 //
 // The consumer is sarama's consumer group: consumer.go is its life, session.go a membership, assignment.go the
 // consumption of one partition, poll.go what is asked of Kafka beside that. range.go reads records again without a

@@ -44,7 +44,7 @@ func (m *consumerMetrics) handled(records int) {
 	m.success.SetToCurrentTime()
 }
 
-// lag tells, whenever it is asked, how far a consumer's partitions are behind.
+// lag collects, at each scrape, how far a consumer's partitions are behind.
 type lag struct{ consumer *Consumer }
 
 var (
@@ -77,7 +77,7 @@ func (l lag) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// State tells people how far the consumer is.
+// State says, for people, how far the consumer is.
 func (c *Consumer) State() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

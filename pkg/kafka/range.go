@@ -24,10 +24,10 @@ type RangeReader struct {
 }
 
 const (
-	// maxDelay is how much later than its timestamp says a record may have come to Kafka, to be found
-	// before To: an outage keeps records waiting in the bridge. Without a To all are found.
+	// maxDelay is how long after its timestamp a record may have come to Kafka and still be found before To: during
+	// an outage records wait in the bridge. Without a To all are found.
 	maxDelay = time.Hour
-	// stallTimeout is how long Kafka may send nothing of what is there.
+	// stallTimeout is how long Kafka may send nothing although there are records.
 	stallTimeout = 30 * time.Second
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
-// Security says how to connect to brokers that ask who is there. The zero value is for those that do not.
+// Security is how clients and brokers prove who they are. The zero value is for brokers without TLS and SASL.
 type Security struct {
 	TLS       bool           `env:"KAFKA_TLS" help:"Use TLS to the brokers."`
 	Files     tlsfiles.Files `envprefix:"KAFKA_"`

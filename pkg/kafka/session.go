@@ -22,7 +22,7 @@ type session struct {
 	commits map[int32]*sarama.OffsetFetchResponseBlock
 }
 
-// Setup tells that the group is joined, and rewinds the partitions of a topic that was deleted and created again.
+// Setup notes that the group is joined, and rewinds the partitions of a topic that was deleted and created again.
 // sarama fetches nothing before it returns.
 func (s *session) Setup(membership sarama.ConsumerGroupSession) error {
 	if err := s.begin(membership); err != nil {
@@ -34,7 +34,7 @@ func (s *session) Setup(membership sarama.ConsumerGroupSession) error {
 	return nil
 }
 
-// Cleanup tells that the session is at its end.
+// Cleanup notes that the session has ended.
 func (s *session) Cleanup(sarama.ConsumerGroupSession) error {
 	s.cancel()
 	s.setSession(nil)
@@ -81,8 +81,8 @@ func (s *session) commitMetadata() string {
 
 const metadataPrefix = "topic "
 
-// ofAnotherTopic reports whether a commit is one of another topic. The offsets that an operator or an older version of
-// this program has committed do not tell.
+// ofAnotherTopic reports whether a commit is of another topic. It is false for an offset without a topic id, which an
+// operator or an older version of this program has committed.
 func (s *session) ofAnotherTopic(commit *sarama.OffsetFetchResponseBlock) bool {
 	return s.commitMetadata() != "" && strings.HasPrefix(commit.Metadata, metadataPrefix) && commit.Metadata != s.commitMetadata()
 }

@@ -31,7 +31,7 @@ func EnsureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return waitForTopics(ctx, cfg, log, func(error) {})
 }
 
-// waitForTopics is EnsureTopics, and tells failing each time why the topics are not there yet.
+// waitForTopics is EnsureTopics, and calls failing each time with the reason why the topics are not there yet.
 func waitForTopics(ctx context.Context, cfg Config, log *slog.Logger, failing func(error)) error {
 	var failures retry.Log
 	backoff := retry.NewBackoff(100*time.Millisecond, 2*time.Second)
@@ -192,7 +192,7 @@ func NewMissingTopics(cfg Config, log *slog.Logger) *MissingTopics {
 }
 
 // Observe takes the error of a metadata request for topic, nil where there is none, and returns it with the topic's
-// name. It creates a topic of the Config that has been missing for so long.
+// name. It creates a topic of the Config that has been missing for recreateAfter.
 func (m *MissingTopics) Observe(client sarama.Client, topic string, err error) error {
 	if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
 		delete(m.since, topic)

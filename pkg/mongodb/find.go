@@ -40,7 +40,7 @@ type Listing struct {
 func FindPage[T page.Item[Cursor], Cursor comparable](
 	ctx context.Context, c *Collection, l Listing, decode func(bson.Raw) (T, bool),
 ) (*page.Page[T, Cursor], error) {
-	p, foreign, err := firstDocuments(ctx, c, l, int64(l.Limit)+1, decode) // one more tells whether there is a next page
+	p, foreign, err := firstDocuments(ctx, c, l, int64(l.Limit)+1, decode) // one more shows whether there is a next page
 	var end Cursor
 	if err == nil && foreign > 0 && p.Next == end {
 		p, _, err = firstDocuments(ctx, c, l, noLimit, decode) // they took the places of others

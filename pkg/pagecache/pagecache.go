@@ -1,7 +1,7 @@
-// Package pagecache has files read from the disk that the system would show as it remembers them.
+// Package pagecache makes the system read a file from the disk again instead of from its page cache.
 //
 // After a sync that failed the kernel counts what it could not write as written: it shows it to every process, and no
-// later sync writes it. A process that starts anew, on a machine that goes on, would take it for stored, until a power
+// later sync writes it. A process that starts again while the machine goes on would take it for stored, until a power
 // cut (docs/adr/0140).
 package pagecache
 
@@ -11,8 +11,8 @@ import (
 	"os"
 )
 
-// Drop syncs the file at path, and has the system forget it: what is read from now on is what the disk has. Where the
-// system cannot forget (anything but Linux), Drop only syncs. A file that does not exist is left alone.
+// Drop syncs the file at path, and drops it from the page cache: what is read from now on is what the disk has. Where the
+// system cannot do that (anything but Linux), Drop only syncs. A file that does not exist is left alone.
 func Drop(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {

@@ -16,13 +16,13 @@
 //
 // A null is as good as no member. A device_id, timestamp or ts within metrics or values is a name like
 // any other. A reading whose timestamp is missing, unreadable, before 2000 or more than 5 minutes ahead
-// takes the time of receipt, and says so. Several of a message take the same: whoever passes them on gives each a
+// takes the time of receipt, and says so. Several of a message take the same time: the caller gives each a
 // millisecond of its own.
 //
 // # What is rejected
 //
-// Whatever leaves it certain where an element of a batch ends costs only that element; its neighbours are
-// read. The rest costs the message, and then there are no readings from it at all.
+// A fault costs only its element of a batch as long as it is certain where that element ends; its neighbours are
+// read. Any other costs the whole message, and then there are no readings from it at all.
 //
 //	the message: too_large                  over 1,000,000 bytes, or over 10,000 elements
 //	             invalid_device_id          the topic's

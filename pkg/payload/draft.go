@@ -9,8 +9,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// draft is a reading as a format finds it, in any order. What all formats ask of a reading, the method
-// reading asks.
+// draft is a reading as a format finds it, in any order. Its method reading checks what holds for all formats.
 type draft struct {
 	topic    iot.DeviceID // the device that the topic names; 0: none
 	received int64        // when the message was, in milliseconds since 1970

@@ -138,7 +138,7 @@ func (d decimal) deviceID() (iot.DeviceID, bool) {
 }
 
 // epochMillis returns the moment that d counts to from 1970, in milliseconds without their fraction. What
-// it counts is told by its size: as seconds, 11 digits reach to the year 5138; as anything smaller they
+// it counts follows from its size: as seconds, 11 digits reach to the year 5138; as anything smaller they
 // would end in 1973, before there were devices.
 func (d decimal) epochMillis() (int64, bool) {
 	digits := d.exponent // before the point

@@ -10,7 +10,7 @@
 //
 // A field is a string, a number, a bool, a time.Duration, a []string (separated by commas) or an
 // encoding.TextUnmarshaler. The settings of a struct in a field are settings too, with envprefix:"…" of that
-// field before their variables, and where the struct has a method Validate() error, it is asked.
+// field before their variables, and where the struct has a method Validate() error, that is called.
 //
 // A flag counts more than a variable; a variable that is empty counts as not set. Every variable can be
 // given by a file instead, as secrets are mounted: NAME_FILE is the file that holds the value of NAME, a
@@ -126,7 +126,7 @@ func (s *setting) setFromFile(file string) error {
 	return s.set(value)
 }
 
-// validate asks v, and every struct in it, whether its settings can work together.
+// validate calls Validate of v and of every struct in it.
 func validate(prefix string, v reflect.Value) error {
 	for i := range v.NumField() {
 		if f := v.Type().Field(i); isStruct(f) {

@@ -7,7 +7,7 @@ import (
 )
 
 // variables are those of all programs, one a line: what is meant for another program is no mistake here. A test
-// of all-in-one holds them against each program's --help.
+// of all-in-one compares them with each program's --help.
 //
 //go:embed variables.txt
 var variables string

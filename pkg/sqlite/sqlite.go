@@ -2,9 +2,9 @@
 // only package that knows the driver.
 //
 // A file has one writing connection and several reading ones beside it. The file is in WAL mode, so that
-// neither waits for the other, and a committed transaction is on the disk: it survives a power cut. So does one
-// that a process left in the WAL which ended while it committed: it is there when the disk has it. Other writers of the
-// same file, in this process or another, are waited for.
+// neither waits for the other, and a committed transaction is on the disk: it survives a power cut. Where a process
+// ended while it committed, its transaction is there only if the disk has it. Other writers of the same file, in this
+// process or another, are waited for.
 //
 // When the disk is full or the file cannot be written, calls fail and may be repeated.
 package sqlite

@@ -3,7 +3,7 @@
 //
 //	a process is stopped: it has ended 10 s after SIGTERM
 //	 0 s   Run's context ends: services take nothing new
-//	 3 s   the handlers of consumers are told to end                        HandlerGrace
+//	 3 s   the contexts of consumers' handlers end                          HandlerGrace
 //	 4 s   consumers have committed and left their groups, or are cut off   + LeaveGroup
 //	 5 s   what waits for Kafka without a consumer is given up              ProducerDrain
 //	 7 s   HTTP requests that still run are cut off                         HTTPDrain

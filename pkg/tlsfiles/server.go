@@ -21,12 +21,12 @@ func Server(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{log: log, read: read, cert: cert}
-	return &tls.Config{GetCertificate: k.certificate, MinVersion: tls.VersionTLS12}, nil
+	c := &serverCertificate{log: log, read: read, cert: cert}
+	return &tls.Config{GetCertificate: c.certificate, MinVersion: tls.VersionTLS12}, nil
 }
 
-// keeper has the certificate of a server.
-type keeper struct {
+// serverCertificate is the certificate of a server, read again when its files change.
+type serverCertificate struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
@@ -35,27 +35,27 @@ type keeper struct {
 	bad  string           // why the files cannot be used, as it was logged
 }
 
-func (k *keeper) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now, err := readPair(k.read.certFile, k.read.keyFile)
-	if err == nil && bytes.Equal(now.cert, k.read.cert) && bytes.Equal(now.key, k.read.key) {
-		return k.cert, nil
+func (c *serverCertificate) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, err := readPair(c.read.certFile, c.read.keyFile)
+	if err == nil && bytes.Equal(now.cert, c.read.cert) && bytes.Equal(now.key, c.read.key) {
+		return c.cert, nil
 	}
 	var cert *tls.Certificate
 	if err == nil {
-		k.read = now
+		c.read = now
 		cert, err = now.certificate()
 	}
 	if err != nil {
-		if k.bad != err.Error() {
-			k.bad = err.Error()
-			k.log.Error("cannot use the new certificate, going on with the one before", "err", err)
+		if c.bad != err.Error() {
+			c.bad = err.Error()
+			c.log.Error("cannot use the new certificate, going on with the one before", "err", err)
 		}
-		return k.cert, nil
+		return c.cert, nil
 	}
-	k.cert, k.bad = cert, ""
-	k.log.Info("took the new certificate", "file", now.certFile, "valid_until", cert.Leaf.NotAfter)
+	c.cert, c.bad = cert, ""
+	c.log.Info("took the new certificate", "file", now.certFile, "valid_until", cert.Leaf.NotAfter)
 	return cert, nil
 }
 
@@ -68,8 +68,8 @@ func RequireClients(cfg *tls.Config, caFile string, log *slog.Logger) error {
 		return err
 	}
 	cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, clients
-	k := &clientAuthorities{log: log, file: caFile, cfg: cfg.Clone()}
-	cfg.GetConfigForClient = k.config
+	a := &clientAuthorities{log: log, file: caFile, cfg: cfg.Clone()}
+	cfg.GetConfigForClient = a.config
 	return nil
 }
 
@@ -91,22 +91,22 @@ type clientAuthorities struct {
 	bad string      // why the file cannot be used, as it was logged
 }
 
-func (k *clientAuthorities) config(*tls.ClientHelloInfo) (*tls.Config, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now, err := Authorities(k.file)
+func (a *clientAuthorities) config(*tls.ClientHelloInfo) (*tls.Config, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now, err := Authorities(a.file)
 	switch {
 	case err != nil:
-		if k.bad != err.Error() {
-			k.bad = err.Error()
-			k.log.Error("cannot use the new authorities of clients, going on with those before", "err", err)
+		if a.bad != err.Error() {
+			a.bad = err.Error()
+			a.log.Error("cannot use the new authorities of clients, going on with those before", "err", err)
 		}
-	case !now.Equal(k.cfg.ClientCAs):
-		k.cfg, k.bad = k.cfg.Clone(), ""
-		k.cfg.ClientCAs = now
-		k.log.Info("took the new authorities of clients", "file", k.file)
+	case !now.Equal(a.cfg.ClientCAs):
+		a.cfg, a.bad = a.cfg.Clone(), ""
+		a.cfg.ClientCAs = now
+		a.log.Info("took the new authorities of clients", "file", a.file)
 	default:
-		k.bad = ""
+		a.bad = ""
 	}
-	return k.cfg, nil
+	return a.cfg, nil
 }

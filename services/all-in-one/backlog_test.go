@@ -192,8 +192,8 @@ func (p *program) expectNumbers(t *testing.T, device int, want []int) {
 // expectNoDeadLetters is for when all readings of a test are stored.
 func (p *program) expectNoDeadLetters(t *testing.T) {
 	t.Helper()
-	var letters []any
-	if _, err := p.get("/api/dead-letters/", &letters); err != nil || len(letters) > 0 {
-		t.Errorf("%d dead letters, %v; want none", len(letters), err)
+	var deadLetters []any
+	if _, err := p.get("/api/dead-letters/", &deadLetters); err != nil || len(deadLetters) > 0 {
+		t.Errorf("%d dead letters, %v; want none", len(deadLetters), err)
 	}
 }

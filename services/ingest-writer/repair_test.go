@@ -16,7 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings/mongo"
 )
 
-func TestLettersOfARepair(t *testing.T) {
+func TestDeadLettersOfARepair(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	reading := iot.Reading{
 		Device: 7, At: at, Received: at.Add(time.Second), Stamped: iot.StampDevice,

@@ -11,10 +11,10 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 )
 
-// takeSession returns the client id of the first session that no other replica has: id, and from the second on id
-// with a number, which is taken by a lock on a file in dir until that is closed or the process ends in any way.
-// docker compose gives replicas the same settings, and every new container another host's name: a session by that
-// name would stay on the broker when the container goes, with its share of the messages.
+// takeSession returns the client id of the first session that no other replica has: id for the first, and id with a
+// number for the others. A lock on a file in dir reserves it until the file is closed or the process ends. docker
+// compose gives all replicas the same settings, and every new container another host name: a session of that name
+// would stay on the broker when the container goes, with its share of the messages.
 func takeSession(dir, id string, shared bool) (string, *os.File, error) {
 	for n := 1; ; n++ {
 		f, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(n)), os.O_CREATE|os.O_RDWR, 0o600)

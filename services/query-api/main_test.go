@@ -25,7 +25,7 @@ import (
 // exitTime is what package daemon gives Run to return, of the 10 s that the process has.
 const exitTime = 9 * time.Second
 
-// TestExitWhileAServerHangs stops the service while the packets to and from a real server are held back: with requests under
+// TestExitWhileAServerHangs stops the service while the packets to and from a real server are kept back: with requests under
 // way that wait for it, and without.
 func TestExitWhileAServerHangs(t *testing.T) {
 	for _, hung := range []string{"TEST_MONGODB_URI", "TEST_REDIS_URL", "TEST_MYSQL_URL", "TEST_POSTGRES_URL"} {
@@ -117,7 +117,7 @@ func exits(t *testing.T, hung string, busy bool) {
 	proxy.Hang()
 	if busy {
 		ask()
-		<-proxy.Held() // something waits for the server
+		<-proxy.Stalled() // something waits for the server
 	}
 	told := time.Now()
 	stop()

@@ -89,7 +89,7 @@ func (s *site) judge(ctx context.Context, t *target, f *fleet, o *outcome) (err 
 	if err := t.ResetPeak(); err != nil {
 		return err
 	}
-	if o.before, err = t.Held(); err != nil {
+	if o.before, err = t.AnonymousMemory(); err != nil {
 		return err
 	}
 	s.meanwhile(ctx, t, o)
@@ -168,7 +168,7 @@ func (o *outcome) rest(ctx context.Context, t *target) (err error) {
 		if err := t.collect(ctx); err != nil {
 			return err
 		}
-		if o.after, err = t.Held(); err != nil {
+		if o.after, err = t.AnonymousMemory(); err != nil {
 			return err
 		}
 		if o.after <= o.before+restLimit+o.row.kept {

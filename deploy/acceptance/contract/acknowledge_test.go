@@ -38,7 +38,7 @@ func TestAcknowledgement(t *testing.T) {
 			device := newDevice()
 			publishAll(t, device, qos, n)
 			produced(t, device, n)
-			settle(t)
+			waitForConsumers(t)
 			got := readingsOf(t, device)
 			if len(got) != n {
 				t.Errorf("%d readings stored, want %d", len(got), n)

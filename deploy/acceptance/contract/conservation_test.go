@@ -28,7 +28,7 @@ func TestConservation(t *testing.T) {
 		fmt.Sprintf(`[{"temperature": 1, "timestamp": %q}, {"temperature": 5, "timestamp": %q}, {}]`, at(1), at(5)),
 		`{`)
 	produced(t, device, stored+duplicates+conflicts)
-	deadLetters(t, topicOf(device), rejected)
+	waitForDeadLetters(t, topicOf(device), rejected)
 	after := quiet(t)
 	t.Run("received = stored + duplicates + dead letters", func(t *testing.T) {
 		received := after.received - before.received
@@ -50,9 +50,9 @@ func TestConservation(t *testing.T) {
 func quiet(t *testing.T) (now counters) {
 	t.Helper()
 	eventually(t, func() error {
-		settle(t)
+		waitForConsumers(t)
 		last := count(t)
-		settle(t)
+		waitForConsumers(t)
 		if now = count(t); now != last {
 			return fmt.Errorf("the deployment has no quiet moment: %+v, then %+v", last, now)
 		}

@@ -54,8 +54,8 @@ func TestDeadLetters(t *testing.T) {
 			t.Parallel()
 			device := newDevice()
 			publish(t, topicOf(device), test.payload)
-			checkLetter(t, deadLetters(t, topicOf(device), 1)[0], test.payload, test.reason)
-			settle(t)
+			checkDeadLetter(t, waitForDeadLetters(t, topicOf(device), 1)[0], test.payload, test.reason)
+			waitForConsumers(t)
 			if got := readingsOf(t, device); len(got) != 0 {
 				t.Errorf("it became a reading: %v", got)
 			}
@@ -66,17 +66,17 @@ func TestDeadLetters(t *testing.T) {
 			t.Parallel()
 			topic, payload := "sensors/"+id+"/data", fmt.Sprintf(`{"mark": %d}`, newDevice())
 			publish(t, topic, payload)
-			checkLetter(t, findLetter(t, payload), payload, "invalid_device_id")
+			checkDeadLetter(t, findDeadLetter(t, payload), payload, "invalid_device_id")
 		})
 	}
 	t.Run("no device id at all", func(t *testing.T) {
 		t.Parallel()
 		payload := fmt.Sprintf(`{"mark": %d}`, newDevice())
 		publish(t, "sensors/data", payload)
-		letter := findLetter(t, payload)
-		checkLetter(t, letter, payload, "missing_device_id")
-		if letter.headers["source"] != "sensors/data" {
-			t.Errorf("source %q", letter.headers["source"])
+		rec := findDeadLetter(t, payload)
+		checkDeadLetter(t, rec, payload, "missing_device_id")
+		if rec.headers["source"] != "sensors/data" {
+			t.Errorf("source %q", rec.headers["source"])
 		}
 	})
 	t.Run("the key is the source's, where known", func(t *testing.T) {
@@ -93,34 +93,34 @@ func TestDeadLetters(t *testing.T) {
 	})
 }
 
-// findLetter waits for the one dead letter of these bytes.
-func findLetter(t *testing.T, value string) (letter record) {
+// findDeadLetter waits for the one dead letter of these bytes.
+func findDeadLetter(t *testing.T, value string) (rec record) {
 	t.Helper()
 	eventually(t, func() error {
 		found := sut.tail.find(sut.topic+".dlq", func(r record) bool { return string(r.Value) == value })
 		if len(found) != 1 {
 			return fmt.Errorf("%d dead letters %.200q, want 1", len(found), value)
 		}
-		letter = found[0]
+		rec = found[0]
 		return nil
 	})
-	return letter
+	return rec
 }
 
-func checkLetter(t *testing.T, letter record, value, reason string) {
+func checkDeadLetter(t *testing.T, rec record, value, reason string) {
 	t.Helper()
-	if string(letter.Value) != value {
-		t.Errorf("value %.200q, want the exact bytes %.200q", letter.Value, value)
+	if string(rec.Value) != value {
+		t.Errorf("value %.200q, want the exact bytes %.200q", rec.Value, value)
 	}
-	if letter.headers["reason"] != reason {
-		t.Errorf("reason %s (%s), want %s", letter.headers["reason"], letter.headers["detail"], reason)
+	if rec.headers["reason"] != reason {
+		t.Errorf("reason %s (%s), want %s", rec.headers["reason"], rec.headers["detail"], reason)
 	}
-	if letter.headers["detail"] == "" {
+	if rec.headers["detail"] == "" {
 		t.Error("no detail")
 	}
-	at, err := time.Parse(time.RFC3339, letter.headers["received_at"])
+	at, err := time.Parse(time.RFC3339, rec.headers["received_at"])
 	if age := time.Since(at); err != nil || age < -time.Minute || age > 2*time.Minute {
-		t.Errorf("received_at %q, want about now in RFC 3339", letter.headers["received_at"])
+		t.Errorf("received_at %q, want about now in RFC 3339", rec.headers["received_at"])
 	}
 }
 
@@ -141,8 +141,8 @@ func TestBatchIsolation(t *testing.T) {
 			device := newDevice()
 			publish(t, topicOf(device), fmt.Sprintf(`[{"temperature": 1, "timestamp": %q}, %s , {"temperature": 2, "timestamp": %q}]`, at(1), test.bad, at(2)))
 			produced(t, device, 2)
-			checkLetter(t, deadLetters(t, topicOf(device), 1)[0], test.bad, test.reason)
-			settle(t)
+			checkDeadLetter(t, waitForDeadLetters(t, topicOf(device), 1)[0], test.bad, test.reason)
+			waitForConsumers(t)
 			if got := readingsOf(t, device); len(got) != 2 {
 				t.Errorf("%d readings, want both neighbours", len(got))
 			}
@@ -153,6 +153,6 @@ func TestBatchIsolation(t *testing.T) {
 		device := newDevice()
 		publish(t, topicOf(device), `{`, `{"temperature": 1}`, "\x00", `[[[`, `{"temperature": 2}`)
 		produced(t, device, 2)
-		deadLetters(t, topicOf(device), 3)
+		waitForDeadLetters(t, topicOf(device), 3)
 	})
 }

@@ -41,7 +41,7 @@ func TestDevices(t *testing.T) {
 		if again := get[device](t, devicePath(id)); !sameDevice(again, got) {
 			t.Errorf("GET shows %+v, POST %+v", again, got)
 		}
-		if all := walk[device](t, "/api/devices/?limit=10000"); !slices.ContainsFunc(all, func(d device) bool { return sameDevice(d, got) }) {
+		if all := readAll[device](t, "/api/devices/?limit=10000"); !slices.ContainsFunc(all, func(d device) bool { return sameDevice(d, got) }) {
 			t.Errorf("the list lacks %+v", got)
 		}
 		wantFields(t, call(t, http.MethodPost, "/api/devices/", object(map[string]any{"id": id, "name": "Second", "user": owner.ID})), "id")
@@ -62,7 +62,7 @@ func TestDevices(t *testing.T) {
 		newOwnedDevice(t, other.ID)
 		for _, path := range []string{fmt.Sprintf("/api/devices/?user=%d", owner.ID), fmt.Sprintf("/api/devices/?limit=2&user=%d", owner.ID)} {
 			var got []int64
-			for _, d := range walk[device](t, path) {
+			for _, d := range readAll[device](t, path) {
 				got = append(got, d.ID)
 			}
 			slices.Sort(got)
@@ -98,7 +98,7 @@ func TestDevices(t *testing.T) {
 		id := newDevice()
 		publish(t, topicOf(id), `{"temperature": 1}`)
 		produced(t, id, 1)
-		settle(t)
+		waitForConsumers(t)
 		if got := call(t, http.MethodDelete, devicePath(id), ""); got.status != http.StatusNoContent || got.body != "" {
 			t.Errorf("%d %q, want 204 and no body", got.status, got.body)
 		}

@@ -118,8 +118,8 @@ func produced(t *testing.T, device int64, n int) (found []record) {
 	return found
 }
 
-// deadLetters waits for n dead letters with that source.
-func deadLetters(t *testing.T, source string, n int) (found []record) {
+// waitForDeadLetters waits for n dead letters with that source.
+func waitForDeadLetters(t *testing.T, source string, n int) (found []record) {
 	t.Helper()
 	eventually(t, func() error {
 		found = sut.tail.find(sut.topic+".dlq", func(r record) bool { return r.headers["source"] == source })
@@ -131,9 +131,9 @@ func deadLetters(t *testing.T, source string, n int) (found []record) {
 	return found
 }
 
-// settle waits until every consumer group has committed what is on the topic of readings now: "every record
+// waitForConsumers waits until every consumer group has committed what is on the topic of readings now: "every record
 // up to it is stored, recognised as a duplicate, or in the dead-letter topic".
-func settle(t *testing.T) {
+func waitForConsumers(t *testing.T) {
 	t.Helper()
 	ends := ends(t, sut.topic)
 	admin, err := sarama.NewClusterAdminFromClient(sut.kafka)

@@ -52,7 +52,7 @@ func TestPayload(t *testing.T) {
 			device := newDevice()
 			publish(t, topicOf(device), strings.ReplaceAll(test.payload, "D", strconv.FormatInt(device, 10)))
 			produced(t, device, len(test.want))
-			settle(t)
+			waitForConsumers(t)
 			var got []members
 			for _, r := range get[[]members](t, fmt.Sprintf("/api/readings/?device_id=%d", device)) {
 				delete(r, "device_id")
@@ -138,7 +138,7 @@ func TestDeviceIDs(t *testing.T) {
 		for _, d := range devices {
 			produced(t, d, 1)
 		}
-		settle(t)
+		waitForConsumers(t)
 		for _, d := range devices {
 			if got := readingsOf(t, d); len(got) != 1 || got[0].Device != d {
 				t.Errorf("device %d has %v", d, got)

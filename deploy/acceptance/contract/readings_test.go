@@ -19,7 +19,7 @@ func deviceWithReadings(t *testing.T, n int) (id int64) {
 	}
 	publish(t, topicOf(id), "["+strings.Join(batch, ",")+"]")
 	produced(t, id, n)
-	settle(t)
+	waitForConsumers(t)
 	return id
 }
 
@@ -101,7 +101,7 @@ func TestReadingForm(t *testing.T) {
 			id := newDevice()
 			publish(t, topicOf(id), strings.Replace(test.payload, "}", fmt.Sprintf(`, "timestamp": %q}`, at(7)), 1))
 			produced(t, id, 1)
-			settle(t)
+			waitForConsumers(t)
 			want := "[" + strings.ReplaceAll(test.want, "D", fmt.Sprint(id)) + "]"
 			wantJSON(t, call(t, http.MethodGet, listsOf(id)[0], ""), want)
 			wantJSON(t, call(t, http.MethodGet, listsOf(id)[1], ""), want)
@@ -117,7 +117,7 @@ func TestLatest(t *testing.T) {
 		begin := time.Now()
 		publish(t, topicOf(id), `{"temperature": 5, "timestamp": "2004-05-06T07:08:09Z"}`)
 		produced(t, id, 1)
-		settle(t)
+		waitForConsumers(t)
 		path, legacy := fmt.Sprintf("/api/devices/%d/latest/", id), fmt.Sprintf("/api/latest/%d/", id)
 		if got := get[reading](t, path); got.Status != "online" || got.Device != id || *got.Temperature != 5 {
 			t.Errorf("latest %+v", got)

@@ -91,7 +91,7 @@ func TestConsumers(t *testing.T) {
 // consumed checks that all three groups have taken the one reading of a device: 21.5 °C, 40 %.
 func consumed(t *testing.T, device int64, timestamp string) {
 	t.Helper()
-	settle(t)
+	waitForConsumers(t)
 	got := readingsOf(t, device)
 	if len(got) != 1 {
 		t.Fatalf("%d readings stored, want 1", len(got))
@@ -126,15 +126,15 @@ func TestRejectedRecords(t *testing.T) {
 			key := strconv.FormatInt(newDevice(), 10)
 			value := strings.ReplaceAll(test.value, "D", key)
 			source := produce(t, key, value, test.headers...)
-			settle(t)
-			letters := deadLetters(t, source, 1)
-			if len(letters) != 1 {
-				t.Errorf("%d dead letters, want one, though three groups consume", len(letters))
+			waitForConsumers(t)
+			deadLetters := waitForDeadLetters(t, source, 1)
+			if len(deadLetters) != 1 {
+				t.Errorf("%d dead letters, want one, though three groups consume", len(deadLetters))
 			}
-			letter := letters[0]
-			checkLetter(t, letter, value, cmp.Or(test.reason, letter.headers["reason"]))
-			if string(letter.Key) != key {
-				t.Errorf("key %q, want the source's %q", letter.Key, key)
+			rec := deadLetters[0]
+			checkDeadLetter(t, rec, value, cmp.Or(test.reason, rec.headers["reason"]))
+			if string(rec.Key) != key {
+				t.Errorf("key %q, want the source's %q", rec.Key, key)
 			}
 		})
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// letter is a dead letter as the API shows it.
-type letter struct {
+// deadLetter is a dead letter as the API shows it.
+type deadLetter struct {
 	ID          string  `json:"id"`
 	Reason      string  `json:"reason"`
 	Detail      string  `json:"detail"`
@@ -34,11 +34,11 @@ type outcome struct {
 	Detail   *string `json:"detail"`
 }
 
-// lettersOf waits for n dead letters of a device, and returns them, newest first.
-func lettersOf(t *testing.T, device int64, n int) (found []letter) {
+// deadLettersOf waits for n dead letters of a device, and returns them, newest first.
+func deadLettersOf(t *testing.T, device int64, n int) (found []deadLetter) {
 	t.Helper()
 	eventually(t, func() error {
-		if found = get[[]letter](t, fmt.Sprintf("/api/dead-letters/?device_id=%d", device)); len(found) != n {
+		if found = get[[]deadLetter](t, fmt.Sprintf("/api/dead-letters/?device_id=%d", device)); len(found) != n {
 			return fmt.Errorf("%d dead letters of device %d, want %d", len(found), device, n)
 		}
 		return nil
@@ -60,7 +60,7 @@ func TestDeadLetterAPI(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
 		publish(t, topicOf(device), `{"temperature": "ü"}`)
-		got := lettersOf(t, device, 1)[0]
+		got := deadLettersOf(t, device, 1)[0]
 		if got.Reason != "invalid_member" || got.Detail == "" || got.Source != topicOf(device) || got.Retained || got.ContentType != nil ||
 			got.Payload != `{"temperature": "ü"}` || got.Encoding != "text" || got.ReplayedAt != nil || got.Readings != 0 {
 			t.Errorf("%+v", got)
@@ -68,7 +68,7 @@ func TestDeadLetterAPI(t *testing.T) {
 		if age := time.Since(instant(t, got.Received)); age.Abs() > 2*time.Minute {
 			t.Errorf("received %v ago", age)
 		}
-		if one := get[letter](t, "/api/dead-letters/"+got.ID); fmt.Sprint(one.ID, one.Payload, one.Source) != fmt.Sprint(got.ID, got.Payload, got.Source) {
+		if one := get[deadLetter](t, "/api/dead-letters/"+got.ID); fmt.Sprint(one.ID, one.Payload, one.Source) != fmt.Sprint(got.ID, got.Payload, got.Source) {
 			t.Errorf("by its id it is %+v", one)
 		}
 	})
@@ -77,7 +77,7 @@ func TestDeadLetterAPI(t *testing.T) {
 		device := newDevice()
 		const payload = "{\"temperature\": 1, \"site\": \"Z\xfcrich\"}"
 		publish(t, topicOf(device), payload)
-		got := lettersOf(t, device, 1)[0]
+		got := deadLettersOf(t, device, 1)[0]
 		if b, err := base64.StdEncoding.DecodeString(got.Payload); err != nil || string(b) != payload || got.Encoding != "base64" {
 			t.Errorf("%s %q", got.Encoding, got.Payload)
 		}
@@ -86,33 +86,33 @@ func TestDeadLetterAPI(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
 		publish(t, topicOf(device), `{"temperature": "warm"}`)
-		l := lettersOf(t, device, 1)[0]
+		l := deadLettersOf(t, device, 1)[0]
 		for n := 1; n <= 3; n++ {
 			if got := replay(t, l.ID, `{"temperature": 21.5}`); got.Outcome != "replayed" || got.Readings != 1 || got.ID != l.ID {
 				t.Fatalf("%+v", got)
 			}
 			produced(t, device, n)
-			settle(t)
+			waitForConsumers(t)
 			stored := readingsOf(t, device)
 			if len(stored) != 1 || *stored[0].Temperature != 21.5 || stored[0].Time != l.Received || stored[0].Source != "server" {
 				t.Fatalf("replayed %d times, and stored: %+v", n, stored)
 			}
 		}
-		now := lettersOf(t, device, 1)[0]
+		now := deadLettersOf(t, device, 1)[0]
 		if now.ReplayedAt == nil || now.Readings != 1 || now.Payload != l.Payload {
-			t.Errorf("the letter is now %+v", now)
+			t.Errorf("the dead letter is now %+v", now)
 		}
 	})
 	t.Run("an element of a batch that is corrected does not take the place of its neighbours", func(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
 		publish(t, topicOf(device), `[{"temperature": 1}, {"temperature": "2"}, {"temperature": 3}]`)
-		l := lettersOf(t, device, 1)[0]
+		l := deadLettersOf(t, device, 1)[0]
 		if got := replay(t, l.ID, `"{\"temperature\": 2}"`); got.Outcome != "replayed" { // a text is as good
 			t.Fatalf("%+v", got)
 		}
 		produced(t, device, 3)
-		settle(t)
+		waitForConsumers(t)
 		if got := readingsOf(t, device); len(got) != 3 {
 			t.Errorf("stored: %+v", got)
 		}
@@ -121,7 +121,7 @@ func TestDeadLetterAPI(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
 		publish(t, topicOf(device), `{"temperature": "warm"}`)
-		l := lettersOf(t, device, 1)[0]
+		l := deadLettersOf(t, device, 1)[0]
 		for payload, reason := range map[string]string{
 			"": "invalid_member", `[{"temperature": 1}, {}]`: "no_metrics", `{"device_id": 7, "temperature": 1}`: "device_id_mismatch", `""`: "invalid_json",
 		} {
@@ -129,16 +129,16 @@ func TestDeadLetterAPI(t *testing.T) {
 				t.Errorf("%s: %+v", payload, got)
 			}
 		}
-		settle(t)
-		if again := lettersOf(t, device, 1)[0]; again.ReplayedAt != nil || len(readingsOf(t, device)) != 0 {
-			t.Errorf("the letter is now %+v, stored: %+v", again, readingsOf(t, device))
+		waitForConsumers(t)
+		if again := deadLettersOf(t, device, 1)[0]; again.ReplayedAt != nil || len(readingsOf(t, device)) != 0 {
+			t.Errorf("the dead letter is now %+v, stored: %+v", again, readingsOf(t, device))
 		}
 	})
 	t.Run("a conflict is rejected while other values are stored for its time, and can be corrected", func(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
 		publish(t, topicOf(device), fmt.Sprintf(`{"temperature": 1, "timestamp": %q}`, at(1)), fmt.Sprintf(`{"temperature": 2, "timestamp": %q}`, at(1)))
-		l := lettersOf(t, device, 1)[0]
+		l := deadLettersOf(t, device, 1)[0]
 		if l.Reason != "conflict" || !strings.HasPrefix(l.Source, sut.topic+"/") || l.ContentType == nil || l.Encoding == "" {
 			t.Fatalf("%+v", l)
 		}
@@ -149,7 +149,7 @@ func TestDeadLetterAPI(t *testing.T) {
 			t.Errorf("with another time: %+v", got)
 		}
 		produced(t, device, 3)
-		settle(t)
+		waitForConsumers(t)
 		if got := readingsOf(t, device); len(got) != 2 {
 			t.Errorf("stored: %+v", got)
 		}
@@ -158,7 +158,7 @@ func TestDeadLetterAPI(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
 		publish(t, topicOf(device), `{`, `{}`, `5`)
-		want := lettersOf(t, device, 3)
+		want := deadLettersOf(t, device, 3)
 		type portion struct {
 			Results   []outcome `json:"results"`
 			Remaining int       `json:"remaining"`
@@ -182,14 +182,14 @@ func TestDeadLetterAPI(t *testing.T) {
 			}
 		}
 	})
-	t.Run("filters by reason, device and time select, walk, count and delete", func(t *testing.T) {
+	t.Run("filters by reason, device and time select, page, count and delete", func(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
 		publish(t, topicOf(device), `{`, `{}`, `{"a": "b"}`, `5`)
-		all := lettersOf(t, device, 4)
+		all := deadLettersOf(t, device, 4)
 		of := fmt.Sprintf("device_id=%d", device)
-		if got := walk[letter](t, "/api/dead-letters/?limit=1&"+of); len(got) != 4 || got[0].ID != all[0].ID || got[3].ID != all[3].ID {
-			t.Errorf("walked: %+v", got)
+		if got := readAll[deadLetter](t, "/api/dead-letters/?limit=1&"+of); len(got) != 4 || got[0].ID != all[0].ID || got[3].ID != all[3].ID {
+			t.Errorf("read: %+v", got)
 		}
 		since := 0 // several may have been received in one millisecond
 		for _, l := range all {
@@ -200,7 +200,7 @@ func TestDeadLetterAPI(t *testing.T) {
 		for filter, n := range map[string]int{
 			"reason=no_metrics": 2, "reason=too_deep": 0, "since=" + all[1].Received: since, "until=" + all[1].Received: 4 - since, "replayed=true": 0, "replayed=false": 4,
 		} {
-			if got := get[[]letter](t, "/api/dead-letters/?"+of+"&"+filter); len(got) != n {
+			if got := get[[]deadLetter](t, "/api/dead-letters/?"+of+"&"+filter); len(got) != n {
 				t.Errorf("%s: %d, want %d", filter, len(got), n)
 			}
 		}
@@ -218,7 +218,7 @@ func TestDeadLetterAPI(t *testing.T) {
 			t.Errorf("stats %v", got)
 		}
 		wantJSON(t, call(t, http.MethodDelete, "/api/dead-letters/?reason=no_metrics&"+of, ""), `{"deleted": 2}`)
-		for _, l := range lettersOf(t, device, 2) {
+		for _, l := range deadLettersOf(t, device, 2) {
 			if a := call(t, http.MethodDelete, "/api/dead-letters/"+l.ID+"/", ""); a.status != http.StatusNoContent {
 				t.Errorf("DELETE: %d %s", a.status, a.body)
 			}
@@ -240,10 +240,10 @@ func TestDeadLetterAPI(t *testing.T) {
 		t.Parallel()
 		key, device := newDevice(), newDevice()
 		source := produce(t, fmt.Sprint(key), fmt.Sprintf(`{"device_id": %d}`, device))
-		if got := string(deadLetters(t, source, 1)[0].Key); got != fmt.Sprint(key) {
+		if got := string(waitForDeadLetters(t, source, 1)[0].Key); got != fmt.Sprint(key) {
 			t.Errorf("key %s, want %d", got, key)
 		}
-		if got := lettersOf(t, device, 1)[0]; got.Source != source {
+		if got := deadLettersOf(t, device, 1)[0]; got.Source != source {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -20,7 +20,7 @@ func TestSameMillisecond(t *testing.T) {
 			device := newDevice()
 			publish(t, topicOf(device), test.first, test.second)
 			second := produced(t, device, 2)[1]
-			settle(t)
+			waitForConsumers(t)
 			if got := readingsOf(t, device); len(got) != 1 {
 				t.Errorf("%d readings stored, want 1", len(got))
 			}
@@ -39,20 +39,20 @@ func TestSameMillisecond(t *testing.T) {
 			t.Parallel()
 			device := newDevice()
 			publish(t, topicOf(device), test.first)
-			settle(t)
+			waitForConsumers(t)
 			before := readingsOf(t, device)
 			publish(t, topicOf(device), test.second)
 			second := produced(t, device, 2)[1]
-			settle(t)
+			waitForConsumers(t)
 			after := readingsOf(t, device)
 			if len(before) != 1 || len(after) != 1 || fmt.Sprint(before[0].Metrics, before[0].Attributes, *before[0].Temperature, before[0].Humidity) !=
 				fmt.Sprint(after[0].Metrics, after[0].Attributes, *after[0].Temperature, after[0].Humidity) {
 				t.Errorf("before %+v, after %+v", before, after)
 			}
-			letters := deadLetters(t, place(second), 1)
-			checkLetter(t, letters[0], string(second.Value), "conflict")
-			if len(letters) != 1 || string(letters[0].Key) != strconv.FormatInt(device, 10) {
-				t.Errorf("%d dead letters, key %s", len(letters), letters[0].Key)
+			deadLetters := waitForDeadLetters(t, place(second), 1)
+			checkDeadLetter(t, deadLetters[0], string(second.Value), "conflict")
+			if len(deadLetters) != 1 || string(deadLetters[0].Key) != strconv.FormatInt(device, 10) {
+				t.Errorf("%d dead letters, key %s", len(deadLetters), deadLetters[0].Key)
 			}
 		})
 	}
@@ -61,18 +61,18 @@ func TestSameMillisecond(t *testing.T) {
 		device := newDevice()
 		publish(t, topicOf(device), `[{"temperature": 1, "timestamp": 1709164801123}, {"temperature": 2, "timestamp": 1709164801123}, {"temperature": 1, "timestamp": 1709164801123}]`)
 		second := produced(t, device, 3)[1]
-		settle(t)
+		waitForConsumers(t)
 		if got := readingsOf(t, device); len(got) != 1 || *got[0].Temperature != 1 {
 			t.Errorf("stored %v, want the first", got)
 		}
-		checkLetter(t, deadLetters(t, place(second), 1)[0], string(second.Value), "conflict")
+		checkDeadLetter(t, waitForDeadLetters(t, place(second), 1)[0], string(second.Value), "conflict")
 	})
 	t.Run("equal values at different times are different readings", func(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
 		publish(t, topicOf(device), `{"temperature": 1, "timestamp": 1709164801123}`, `{"temperature": 1, "timestamp": 1709164801124}`)
 		produced(t, device, 2)
-		settle(t)
+		waitForConsumers(t)
 		if got := readingsOf(t, device); len(got) != 2 {
 			t.Errorf("%d readings stored, want 2", len(got))
 		}
@@ -102,7 +102,7 @@ func TestLatestKeepsTheNewest(t *testing.T) {
 				publish(t, topicOf(device), fmt.Sprintf(`{"temperature": %d, "timestamp": %q}`, s, at(s)))
 			}
 			produced(t, device, n)
-			settle(t)
+			waitForConsumers(t)
 			got := get[reading](t, fmt.Sprintf("/api/devices/%d/latest/", device))
 			if instant(t, got.Time).Format(time.RFC3339) != at(test.want) || *got.Temperature != float64(test.want) || got.Status != "online" {
 				t.Errorf("latest is %+v, want that of second %d", got, test.want)
@@ -117,7 +117,7 @@ func TestRegistration(t *testing.T) {
 		id := newDevice()
 		publish(t, topicOf(id), `{"temperature": 1}`)
 		produced(t, id, 1)
-		settle(t)
+		waitForConsumers(t)
 		checkRegistered(t, get[device](t, devicePath(id)), id)
 	})
 	t.Run("a device that is deleted and goes on publishing is registered again", func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestRegistration(t *testing.T) {
 		id := newDevice()
 		publish(t, topicOf(id), `{"temperature": 1}`)
 		produced(t, id, 1)
-		settle(t)
+		waitForConsumers(t)
 		if got := call(t, http.MethodDelete, devicePath(id), ""); got.status != http.StatusNoContent {
 			t.Fatalf("DELETE: %d %s", got.status, got.body)
 		}
@@ -144,7 +144,7 @@ func TestRegistration(t *testing.T) {
 		want := decode[device](t, call(t, http.MethodPost, "/api/devices/", object(map[string]any{"id": id, "name": "mine", "user": owner.ID, "location": "here"})), http.StatusCreated)
 		publish(t, topicOf(id), `{"temperature": 1}`)
 		produced(t, id, 1)
-		settle(t)
+		waitForConsumers(t)
 		if got := get[device](t, devicePath(id)); !sameDevice(got, want) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}

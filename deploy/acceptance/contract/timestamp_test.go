@@ -93,7 +93,7 @@ func stamped(t *testing.T, members string) reading {
 	device := newDevice()
 	publish(t, topicOf(device), fmt.Sprintf(`{"temperature": 1%s}`, members))
 	produced(t, device, 1)
-	settle(t)
+	waitForConsumers(t)
 	got := readingsOf(t, device)
 	if len(got) != 1 {
 		t.Fatalf("%d readings, want 1: %v", len(got), got)

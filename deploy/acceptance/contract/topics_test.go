@@ -24,7 +24,7 @@ func TestTopics(t *testing.T) {
 			fill := strings.NewReplacer("D", strconv.FormatInt(device, 10))
 			publish(t, fill.Replace(test.topic), fill.Replace(test.payload))
 			produced(t, device, 1)
-			settle(t)
+			waitForConsumers(t)
 			if got := readingsOf(t, device); len(got) != 1 {
 				t.Errorf("%d readings, want 1: %v", len(got), got)
 			}
@@ -56,7 +56,7 @@ func TestMQTT5(t *testing.T) {
 				t.Errorf("reason code %#x, want success", response.ReasonCode)
 			}
 			produced(t, device, 1)
-			settle(t)
+			waitForConsumers(t)
 			if got := readingsOf(t, device); len(got) != 1 {
 				t.Errorf("%d readings, want 1: %v", len(got), got)
 			}
@@ -69,7 +69,7 @@ func TestMQTT5(t *testing.T) {
 		if _, err := c.Publish(t.Context(), &paho.Publish{Topic: topicOf(device), QoS: 1, Payload: []byte(`no reading`)}); err != nil {
 			t.Fatal(err)
 		}
-		deadLetters(t, topicOf(device), 1)
+		waitForDeadLetters(t, topicOf(device), 1)
 	})
 }
 
@@ -103,11 +103,11 @@ func TestRetained(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
 		wait(t, connect(t).Publish(topicOf(device), 1, true, old))
-		got := deadLetters(t, topicOf(device), 1)[0]
+		got := waitForDeadLetters(t, topicOf(device), 1)[0]
 		if got.headers["reason"] != "retained_without_timestamp" || string(got.Value) != old {
 			t.Errorf("reason %s, value %s", got.headers["reason"], got.Value)
 		}
-		settle(t)
+		waitForConsumers(t)
 		if got := readingsOf(t, device); len(got) != 0 {
 			t.Errorf("a new reading came of it: %v", got)
 		}
@@ -119,7 +119,7 @@ func TestRetained(t *testing.T) {
 		wait(t, c.Publish(topicOf(device), 1, true, dated))
 		defer func() { wait(t, c.Publish(topicOf(device), 1, true, "")) }() // or a broker keeps it for ever
 		produced(t, device, 1)
-		settle(t)
+		waitForConsumers(t)
 		if got := readingsOf(t, device); len(got) != 1 {
 			t.Errorf("%d readings, want 1", len(got))
 		}

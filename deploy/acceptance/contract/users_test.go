@@ -59,7 +59,7 @@ func TestUsers(t *testing.T) {
 		if again := get[user](t, userPath(got.ID)); again != got {
 			t.Errorf("GET shows %+v, POST %+v", again, got)
 		}
-		if all := walk[user](t, "/api/users/?limit=10000"); !slices.Contains(all, got) {
+		if all := readAll[user](t, "/api/users/?limit=10000"); !slices.Contains(all, got) {
 			t.Errorf("the list lacks %+v", got)
 		}
 	})

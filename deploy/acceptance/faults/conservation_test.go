@@ -19,7 +19,7 @@ telltale_kafka_consumer_lag_records{group="ingest-writer",partition="1",topic="r
 telltale_kafka_consumer_lag_records{group="dead-letters",partition="0",topic="raw-data.dlq"} 0
 `
 
-func TestSettled(t *testing.T) {
+func TestDrained(t *testing.T) {
 	for _, test := range []struct {
 		name, old, changed string
 		drained, balanced  bool

@@ -100,11 +100,11 @@ func (t *trial) run(ctx context.Context) ([]outcome, error) {
 	for _, p := range t.services {
 		p.forgetPeak()
 	}
-	var letters offsets
+	var deadLettersEnd offsets
 	if err := eventually(ctx, catchUpLimit, func() (err error) { // services create the topics
 		t.before, err = t.endOf(ctx, topic)
 		if err == nil {
-			letters, err = t.endOf(ctx, deadLetters)
+			deadLettersEnd, err = t.endOf(ctx, deadLetters)
 		}
 		return err
 	}); err != nil {
@@ -119,7 +119,7 @@ func (t *trial) run(ctx context.Context) ([]outcome, error) {
 	}
 	failure := t.torment(ctx)
 	if failure == nil && t.rejected > 0 {
-		failure = eventually(ctx, catchUpLimit, func() error { return t.checkDeadLetters(ctx, letters) })
+		failure = eventually(ctx, catchUpLimit, func() error { return t.checkDeadLetters(ctx, deadLettersEnd) })
 	}
 	return t.judge(ctx, failure), ctx.Err()
 }

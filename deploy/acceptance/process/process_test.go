@@ -70,8 +70,8 @@ func TestUsage(t *testing.T) {
 	if high < int64(len(big)) || high > 4<<30 {
 		t.Errorf("with 64 MiB in use a peak of %d bytes", high)
 	}
-	if now, err := p.Held(); err != nil || now < int64(len(big)) || now > high {
-		t.Errorf("with 64 MiB in use, and a peak of %d bytes, %d are held, %v", high, now, err)
+	if now, err := p.AnonymousMemory(); err != nil || now < int64(len(big)) || now > high {
+		t.Errorf("with 64 MiB in use, and a peak of %d bytes, %d are anonymous now, %v", high, now, err)
 	}
 	written, err := p.Written()
 	if err == nil {

@@ -29,9 +29,9 @@ func (p *Process) Usage() (cpu time.Duration, peak int64, err error) {
 	return cpu, peak, err
 }
 
-// Held returns the resident memory in bytes as it is now, without what is mapped from files, of the program and its
+// AnonymousMemory returns the resident memory in bytes as it is now, without what is mapped from files, of the program and its
 // data, which the kernel takes back when it needs it.
-func (p *Process) Held() (int64, error) { return p.status("RssAnon") }
+func (p *Process) AnonymousMemory() (int64, error) { return p.status("RssAnon") }
 
 // Written returns how many bytes the process has had written to disks, from its start on: /proc's write_bytes, which
 // counts a page of memory as often as it is changed and written.

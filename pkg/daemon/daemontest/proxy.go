@@ -8,12 +8,12 @@ import (
 )
 
 // Proxy passes connections on to a server. While it hangs, connections stay open and new ones are taken, but no
-// packet passes, and nobody is told.
+// packet passes, and neither side gets an error.
 type Proxy struct {
-	front  net.Listener
-	server string
-	held   chan struct{}
-	relays sync.WaitGroup
+	front   net.Listener
+	server  string
+	stalled chan struct{}
+	relays  sync.WaitGroup
 
 	mu    sync.Mutex
 	pass  chan struct{}     // closed while packets pass
@@ -27,7 +27,7 @@ func StartProxy(t testing.TB, server string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{front: front, server: server, held: make(chan struct{}, 1), pass: make(chan struct{}), conns: map[net.Conn]bool{}}
+	p := &Proxy{front: front, server: server, stalled: make(chan struct{}, 1), pass: make(chan struct{}), conns: map[net.Conn]bool{}}
 	close(p.pass)
 	p.relays.Go(p.accept)
 	t.Cleanup(p.close)
@@ -37,17 +37,17 @@ func StartProxy(t testing.TB, server string) *Proxy {
 // Addr is the address to connect to instead of the server's.
 func (p *Proxy) Addr() string { return p.front.Addr().String() }
 
-// Hang holds every packet back from now on.
+// Hang keeps every packet back from now on.
 func (p *Proxy) Hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pass = make(chan struct{})
 }
 
-// Held has a value once a packet was held back.
-func (p *Proxy) Held() <-chan struct{} { return p.held }
+// Stalled has a value once a packet was kept back.
+func (p *Proxy) Stalled() <-chan struct{} { return p.stalled }
 
-// Resume lets what was held back, and everything after it, pass.
+// Resume lets what was kept back, and everything after it, pass.
 func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +127,7 @@ func (p *Proxy) relay(to, from net.Conn) {
 		case <-pass:
 		default:
 			select {
-			case p.held <- struct{}{}:
+			case p.stalled <- struct{}{}:
 			default:
 			}
 			<-pass

@@ -31,7 +31,7 @@ func New[T Item[Cursor], Cursor any](limit, maxBytes int) (*Page[T, Cursor], err
 	return &Page[T, Cursor]{Items: make([]T, 0, min(limit, usual)), limit: limit, maxBytes: maxBytes}, nil
 }
 
-// Rows is how many items it takes to fill the page: one more tells whether there is a next one.
+// Rows is how many items it takes to fill the page: one more shows whether there is a next one.
 func (p *Page[T, Cursor]) Rows() int { return p.limit + 1 }
 
 // Add adds the next item while there is room for it, and reports whether it wants more. Without room the next page

@@ -173,11 +173,11 @@ func readPartition(consumer sarama.Consumer, topic string, id int32, oldest, end
 	return nil, fmt.Errorf("partition %d ended at %d of %d", id, len(records), end)
 }
 
-// IsReal reports whether the brokers that tests have nothing special of are a real Kafka.
+// IsReal reports whether Brokers returns a real Kafka.
 func IsReal() bool { return os.Getenv("TEST_KAFKA_BROKERS") != "" }
 
-// KeptTime returns when Kafka says that a record came which was dated produced and found with the date found: a
-// real one dates the records of our topics itself, and the fake one does not.
+// KeptTime returns the timestamp to expect of a record that was produced with the timestamp produced and is read with
+// found: on our topics a real Kafka sets its own, and the fake one does not.
 func KeptTime(produced, found time.Time) time.Time {
 	if IsReal() && time.Since(found).Abs() < Timeout {
 		return found
@@ -204,7 +204,7 @@ func Metric(t testing.TB, metrics *prometheus.Registry, name string) (sum float6
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := strings.Contains(name, "_lag_") // is told of partitions that are ours: of none before joining
+	known := strings.Contains(name, "_lag_") // has a value for each assigned partition: none before joining
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			if f.GetName() == name {

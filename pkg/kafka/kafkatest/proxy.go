@@ -45,7 +45,7 @@ func (p *Proxy) Listen(t testing.TB, network, address string) (net.Listener, err
 	return advertised{broker, p.front.Addr()}, nil
 }
 
-// advertised is a listener that claims another address.
+// advertised is a listener that reports another address.
 type advertised struct {
 	net.Listener
 	addr net.Addr
@@ -102,7 +102,7 @@ func (p *Proxy) pass(to, from net.Conn, responses bool) {
 	}
 }
 
-// Pause holds every packet back, as a network does whose packets vanish: nobody is told.
+// Pause holds every packet back, as a network does whose packets vanish: neither side gets an error.
 func (p *Proxy) Pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -38,7 +38,7 @@ type batch struct {
 }
 
 // fill takes the first records of queue, at most most of them, and returns how many.
-func (b *batch) fill(queue []pending, most int) int {
+func (b *batch) fill(queue []queuedRecord, most int) int {
 	n, headers := 0, 0
 	b.bytes = 0
 	for n < min(len(queue), most) {

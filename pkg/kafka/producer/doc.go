@@ -2,8 +2,8 @@
 //
 // A batch stays at the head of its partition's queue until the broker has acknowledged it, and is retried unchanged,
 // under the same sequence numbers. Errors of single records alone are permanent (too large, invalid); everything else
-// is retried for as long as an outage lasts. Metadata is requested once a second, so that Check tells of a Kafka that
-// hangs, or has lost a topic, also when nothing is being sent.
+// is retried for as long as an outage lasts. Metadata is requested once a second, so that Check fails when Kafka
+// hangs, or has lost a topic, also while nothing is being sent.
 //
 //	producer.go   what callers see
 //	sender.go     the one goroutine of Run, which owns all state

@@ -16,8 +16,8 @@ import (
 // maxSpareCapacity is how long, in records, a buffer may be to be used again; an outage makes them longer.
 const maxSpareCapacity = 1 << 12
 
-// pending is a record that was not acknowledged yet, and whom to tell.
-type pending struct {
+// queuedRecord is a record that is not acknowledged yet, with its callback.
+type queuedRecord struct {
 	record     kafka.Record
 	done       func(error)
 	acceptedAt time.Time // when Run took it over from Produce
@@ -32,7 +32,7 @@ type partition struct {
 	id     int32
 	leader *sarama.Broker // nil while none is known
 
-	queue        []pending
+	queue        []queuedRecord
 	head         int // queue[head:] is waiting
 	batch        batch
 	size         int  // records of the queue that are in batch; 0 = the batch is yet to be made
@@ -56,7 +56,7 @@ func newPartition(topic string, id int32) *partition {
 	}
 }
 
-func (p *partition) push(r pending) {
+func (p *partition) push(r queuedRecord) {
 	if p.head > len(p.queue)/2 && len(p.queue) == cap(p.queue) { // make room in place rather than grow
 		n := copy(p.queue, p.queue[p.head:])
 		clear(p.queue[n:])
@@ -66,18 +66,18 @@ func (p *partition) push(r pending) {
 }
 
 // waiting returns the records that are not acknowledged.
-func (p *partition) waiting() []pending { return p.queue[p.head:] }
+func (p *partition) waiting() []queuedRecord { return p.queue[p.head:] }
 
 // ready reports whether a batch can go out now.
 func (p *partition) ready(now time.Time) bool {
 	return !p.inFlight && p.leader != nil && p.head < len(p.queue) && !now.Before(p.retryAt)
 }
 
-// drop takes the first n records off the queue and tells them err.
+// drop takes the first n records off the queue, and calls their done with err.
 func (p *partition) drop(n int, err error) {
 	for range n {
 		done := p.queue[p.head].done
-		p.queue[p.head] = pending{} // let go of its bytes
+		p.queue[p.head] = queuedRecord{} // let go of its bytes
 		p.head++
 		done(err)
 	}
@@ -155,15 +155,15 @@ func (p *partition) failure() error {
 	return fmt.Errorf("partition %d of %q: %w", p.id, p.topic, err)
 }
 
-// removable reports whether a partition that is not in the metadata may be removed. A broker that knows more may show
-// it again; a batch that may have been written must not be cut anew then, since the broker may have counted it. A
-// leader that says it has no such partition has no count either, nor has a topic that was missing.
+// removable reports whether a partition that is not in the metadata may be removed. The metadata may show it again, and
+// a batch that the broker may have counted must not be cut anew then. A leader that says it has no such partition has
+// counted nothing, nor has a topic that was missing.
 func (p *partition) removable() bool {
 	return !p.inFlight && (p.size == 0 || p.topicMissing || errors.Is(p.err, sarama.ErrUnknownTopicOrPartition))
 }
 
 // remove empties the queue, and returns what was in it.
-func (p *partition) remove() []pending {
+func (p *partition) remove() []queuedRecord {
 	waiting := p.waiting()
 	p.reset()
 	p.queue, p.head = nil, 0

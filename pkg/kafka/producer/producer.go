@@ -15,7 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
-// What done is told of a record that is not in Kafka, beside a broker's own permanent error.
+// The errors that done is called with, beside a broker's own permanent ones.
 var (
 	ErrTooLarge = errors.New("record is larger than its topic takes")
 	ErrClosed   = errors.New("producer has ended")
@@ -41,8 +41,8 @@ type Producer struct {
 	wake chan struct{} // has a value when incoming was empty and is no more
 
 	mu       sync.Mutex
-	incoming []pending // taken by Produce, not yet seen by Run
-	unacked  int       // taken by Produce, and done not yet called
+	incoming []queuedRecord // taken by Produce, not yet seen by Run
+	unacked  int            // taken by Produce, and done not yet called
 	closed   bool
 	health   health
 }
@@ -100,7 +100,7 @@ func (p *Producer) Produce(r kafka.Record, done func(error)) {
 		return
 	}
 	p.unacked++
-	p.incoming = append(p.incoming, pending{record: r, done: done})
+	p.incoming = append(p.incoming, queuedRecord{record: r, done: done})
 	first := len(p.incoming) == 1
 	p.mu.Unlock()
 	if first {
@@ -112,7 +112,7 @@ func (p *Producer) Produce(r kafka.Record, done func(error)) {
 }
 
 // take hands over what Produce queued; spare is the buffer that it queues in from now on.
-func (p *Producer) take(spare []pending, closed bool) []pending {
+func (p *Producer) take(spare []queuedRecord, closed bool) []queuedRecord {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taken := p.incoming
@@ -143,7 +143,7 @@ func (p *Producer) Check(context.Context) error {
 	return nil
 }
 
-// State tells people how much is in flight.
+// State says, for people, how much is in flight.
 func (p *Producer) State() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

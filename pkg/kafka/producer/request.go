@@ -152,7 +152,7 @@ func (s *sender) rejectOversized(p *partition) {
 	}
 }
 
-// complete counts n records as done with before end tells their done.
+// complete counts n records as completed before end calls their done.
 func (s *sender) complete(n int, end func()) {
 	s.mu.Lock()
 	s.unacked -= n

@@ -32,7 +32,7 @@ type sender struct {
 	client      *kafka.Client
 	topics      map[string]*topic
 	partitioner partitioner
-	spare       []pending // the emptied buffer of incoming
+	spare       []queuedRecord // the emptied buffer of incoming
 
 	withoutTime    bool // records are sent without a timestamp
 	producerID     producerID
@@ -56,10 +56,10 @@ type sender struct {
 // topic is a topic that records are sent to.
 type topic struct {
 	partitions []*partition
-	count      int       // of partitions that there are; a recreated topic may have fewer than before
-	waiting    []pending // records while the topic's partitions are not known
-	err        error     // why they are not
-	sticky     int       // the partition of records without a key, for a while
+	count      int            // of partitions that there are; a recreated topic may have fewer than before
+	waiting    []queuedRecord // records while the topic's partitions are not known
+	err        error          // why they are not
+	sticky     int            // the partition of records without a key, for a while
 }
 
 // missing reports whether Kafka says that there is no such topic.
@@ -68,7 +68,7 @@ func (t *topic) missing() bool { return errors.Is(t.err, sarama.ErrUnknownTopicO
 // used reports whether the topic was there before, or records wait for it.
 func (t *topic) used() bool { return t.count > 0 || len(t.waiting) > 0 }
 
-// dropLeaders takes the leaders from the partitions of a topic that is missing: they know them no more, and may be
+// dropLeaders forgets the leaders of the partitions of a missing topic: they do not have them any more, and may be
 // other processes by now.
 func (t *topic) dropLeaders() {
 	for _, p := range t.partitions {
@@ -151,7 +151,7 @@ func earliest(times ...time.Time) (first time.Time) {
 }
 
 // accept queues records by partition. It keeps the emptied buffer to be filled again.
-func (s *sender) accept(records []pending, now time.Time) {
+func (s *sender) accept(records []queuedRecord, now time.Time) {
 	for i := range records {
 		records[i].acceptedAt = now
 		s.route(records[i])
@@ -168,7 +168,7 @@ func (s *sender) accept(records []pending, now time.Time) {
 }
 
 // route queues one record at its partition, or with its topic while the partitions are not known.
-func (s *sender) route(r pending) {
+func (s *sender) route(r queuedRecord) {
 	t := s.topics[r.record.Topic]
 	if t == nil {
 		t = &topic{}

@@ -11,8 +11,8 @@
 //
 // The URL names one Redis server, version 6 or newer (behind its address, a provider may fail over). Redis
 // Cluster is not supported: the script writes many devices at once. While the server is away or hangs,
-// calls fail within 5 s; connections are made again by themselves. That a server lost its data is what
-// Complete tells.
+// calls fail within 5 s; connections are made again by themselves. Complete reports whether a server has
+// lost its data.
 package redis
 
 import (

@@ -9,7 +9,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// dropped is about tables that somebody takes away from a store in use. The store says so, and Prepare makes them
+// dropped is about tables that somebody drops while a store uses them. The store says so, and Prepare makes them
 // again, as it does after a restart.
 func dropped() []promise {
 	drops := []struct {

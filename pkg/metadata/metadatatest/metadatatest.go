@@ -27,7 +27,7 @@ type Database struct {
 	// DropUsers are statements that drop the table of users, and leave that of devices.
 	DropUsers []string
 	// Waiting is a query that returns to a transaction how many others wait for it; "" where a database
-	// does not tell.
+	// does not show that.
 	Waiting string
 }
 
@@ -195,7 +195,7 @@ func wantEqual(t *testing.T, got, want any) {
 	}
 }
 
-// wantOutage checks that err is none that callers take for an answer.
+// wantOutage checks that err is an outage.
 func wantOutage(t *testing.T, err error) {
 	t.Helper()
 	if err == nil || errors.Is(err, iot.ErrNotFound) || errors.Is(err, iot.ErrConflict) || errors.Is(err, iot.ErrInvalid) {

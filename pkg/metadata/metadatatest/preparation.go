@@ -116,7 +116,7 @@ func preparation() []promise {
 	}
 }
 
-// wantOutages checks that every method fails with an error that is nobody's answer.
+// wantOutages checks that every method fails with an outage.
 func wantOutages(t *testing.T, ctx context.Context, s metadata.Store) {
 	t.Helper()
 	for name, call := range calls(s) {

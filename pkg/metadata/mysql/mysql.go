@@ -109,7 +109,7 @@ func secure(cfg *mysql.Config, files tlsfiles.Files) error {
 	}))
 }
 
-// meaning tells the server's errors by their numbers.
+// meaning maps the server's errors by their numbers: see sqlstore.Dialect.
 func meaning(err error) error {
 	var e *mysql.MySQLError
 	if !errors.As(err, &e) {

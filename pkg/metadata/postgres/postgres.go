@@ -82,7 +82,7 @@ func config(rawURL string) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// meaning tells the server's errors by their SQLSTATE.
+// meaning maps the server's errors by their SQLSTATE: see sqlstore.Dialect.
 func meaning(err error) error {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {

@@ -65,7 +65,7 @@ const maxStoredBytes = 16 << 20
 
 // resolve looks up what is stored where rest should go, and returns the round that goes on with it. Duplicates and
 // conflicts are counted in result.
-func (s *Store) resolve(ctx context.Context, rest []pending, result *iot.Inserted) (next round, err error) {
+func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inserted) (next round, err error) {
 	stored, last, err := s.findStored(ctx, rest)
 	if err != nil {
 		return next, err
@@ -77,14 +77,14 @@ func (s *Store) resolve(ctx context.Context, rest []pending, result *iot.Inserte
 	next.ordered = true
 	inserted := map[key]identity{}     // by next
 	latest := map[iot.DeviceID]int64{} // where the latest moved reading goes
-	duplicate := func(p pending) {
+	duplicate := func(p insertion) {
 		if p.displaced() {
 			next.release = append(next.release, p.from)
 		} else {
 			result.Duplicates++
 		}
 	}
-	insert := func(p pending, at int64) {
+	insert := func(p insertion, at int64) {
 		p.at = at
 		inserted[key{p.Device, at}] = identify(p.Reading)
 		next.insert = append(next.insert, p)
@@ -171,7 +171,7 @@ var lastKey = key{math.MaxInt64, math.MaxInt64}
 
 // findStored returns the documents that are where readings should go, up to the key last: lastKey, or where there are more
 // than maxStoredBytes of them, an earlier one.
-func (s *Store) findStored(ctx context.Context, readings []pending) (documents map[key]bson.Raw, last key, err error) {
+func (s *Store) findStored(ctx context.Context, readings []insertion) (documents map[key]bson.Raw, last key, err error) {
 	times := map[iot.DeviceID]bson.A{}
 	for _, r := range readings {
 		times[r.Device] = append(times[r.Device], bson.DateTime(r.At.UnixMilli()))
@@ -203,7 +203,7 @@ func (s *Store) findStored(ctx context.Context, readings []pending) (documents m
 
 // findMoved returns the identities of those of readings that are stored elsewhere than at their own time, since that
 // is occupied.
-func (s *Store) findMoved(ctx context.Context, readings []pending, stored map[key]bson.Raw) (map[identity]bool, error) {
+func (s *Store) findMoved(ctx context.Context, readings []insertion, stored map[key]bson.Raw) (map[identity]bool, error) {
 	moved := map[identity]bool{}
 	var identities bson.A
 	for _, r := range readings {
@@ -255,25 +255,25 @@ func (s *Store) occupiedTimes(ctx context.Context, device iot.DeviceID) func(fro
 
 // replacement is that of a stored reading, which has an origin, by one without.
 type replacement struct {
-	by  pending
+	by  insertion
 	old bson.Raw
 }
 
 // replace carries r out, and returns the displaced reading, which is to be stored elsewhere. Where that is not there
 // any more nothing is done, and the other one is returned.
-func (s *Store) replace(ctx context.Context, r replacement) (pending, error) {
+func (s *Store) replace(ctx context.Context, r replacement) (insertion, error) {
 	k := keyOf(r.by.Reading)
 	document, err := appendDocument(nil, r.by.Reading, k.at)
 	if err != nil {
-		return pending{}, err
+		return insertion{}, err
 	}
 	document = bsoncore.AppendDocumentElement(document[:len(document)-1], fieldDisplaced, r.old)
 	if document, err = bsoncore.AppendDocumentEnd(document, 0); err != nil {
-		return pending{}, err
+		return insertion{}, err
 	}
 	collection, err := s.durable(ctx)
 	if err != nil {
-		return pending{}, err
+		return insertion{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.DB.Timeout)
 	defer cancel()
@@ -284,7 +284,7 @@ func (s *Store) replace(ctx context.Context, r replacement) (pending, error) {
 		{Key: fieldMoved, Value: valueOf(r.old, fieldMoved)},
 	}, bson.Raw(document))
 	if err != nil {
-		return pending{}, fmt.Errorf("take the place of another reading: %w", err)
+		return insertion{}, fmt.Errorf("take the place of another reading: %w", err)
 	}
 	if result.MatchedCount == 0 {
 		return r.by, nil
@@ -293,9 +293,9 @@ func (s *Store) replace(ctx context.Context, r replacement) (pending, error) {
 }
 
 // displacedFrom returns the reading in document, which was at k, as it is to be stored elsewhere.
-func displacedFrom(k key, document bson.Raw) pending {
+func displacedFrom(k key, document bson.Raw) insertion {
 	r := asStamped(document)
-	return pending{Reading: &r, index: isDisplaced, from: k}
+	return insertion{Reading: &r, index: isDisplaced, from: k}
 }
 
 // unsetDisplaced removes the copy of a displaced reading from the document at k.

@@ -80,7 +80,7 @@ func appendDocument(dst []byte, r *iot.Reading, at int64) ([]byte, error) {
 	return bsoncore.AppendDocumentEnd(dst, document)
 }
 
-// identityOf is what fieldMoved holds, and no two documents alike.
+// identityOf returns the value of fieldMoved, which is unique.
 func identityOf(r *iot.Reading) bsoncore.Document {
 	return bsoncore.NewDocumentBuilder().
 		AppendInt64(fieldDevice, int64(r.Device)).

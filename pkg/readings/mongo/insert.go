@@ -37,8 +37,8 @@ func (k key) compare(other key) int {
 	return cmp.Or(cmp.Compare(k.device, other.device), cmp.Compare(k.at, other.at))
 }
 
-// pending is a reading that is to be stored.
-type pending struct {
+// insertion is a reading that is to be stored.
+type insertion struct {
 	*iot.Reading       // At is the time that it was stamped with
 	index        int   // in the batch, or isDisplaced
 	at           int64 // where it is to be stored, ms
@@ -48,16 +48,16 @@ type pending struct {
 // isDisplaced is the index of a stored reading whose place another one has taken.
 const isDisplaced = -1
 
-func (p pending) displaced() bool { return p.index == isDisplaced }
+func (p insertion) displaced() bool { return p.index == isDisplaced }
 
 // round is a step of an insert: the commands to send, in this order.
 type round struct {
 	replace []replacement
-	insert  []pending // no two with the same key
-	ordered bool      // whether an insert that the server refuses keeps back those behind it
-	release []key     // whose displaced reading is stored elsewhere
+	insert  []insertion // no two with the same key
+	ordered bool        // whether an insert that the server refuses keeps back those behind it
+	release []key       // whose displaced reading is stored elsewhere
 
-	later []pending // no command: what is left for the next round
+	later []insertion // no command: what is left for the next round
 }
 
 // InsertReadings implements iot.ReadingWriter. It fails while the collection lacks a unique index.
@@ -99,12 +99,12 @@ func (s *Store) insertAll(ctx context.Context, batch []iot.Reading) (result iot.
 // firstRound inserts each reading at its own time. Where a device has several with an origin, none is to be stored
 // before one in front of it that has to be moved.
 func firstRound(batch []iot.Reading) round {
-	first := round{insert: make([]pending, 0, len(batch))}
+	first := round{insert: make([]insertion, 0, len(batch))}
 	used := make(map[key]struct{}, len(batch))
 	const kept = -1
 	withOrigin := map[iot.DeviceID]int{} // how many are inserted; kept: the rest of them has to wait
 	for i := range batch {
-		p := pending{Reading: &batch[i], index: i, at: batch[i].At.UnixMilli()}
+		p := insertion{Reading: &batch[i], index: i, at: batch[i].At.UnixMilli()}
 		k := keyOf(p.Reading)
 		_, repeated := used[k] // the server need not keep to the order of what it is sent
 		if p.Origin != 0 {
@@ -126,8 +126,8 @@ func firstRound(batch []iot.Reading) round {
 	return first
 }
 
-// run sends the commands of r, counts in result what is done with, and returns the rest, in the order of the batch.
-func (s *Store) run(ctx context.Context, r round, result *iot.Inserted) (rest []pending, err error) {
+// run sends the commands of r, counts in result what they complete, and returns the rest, in the order of the batch.
+func (s *Store) run(ctx context.Context, r round, result *iot.Inserted) (rest []insertion, err error) {
 	rest = r.later
 	for _, replacement := range r.replace {
 		p, err := s.replace(ctx, replacement)
@@ -162,7 +162,7 @@ func (s *Store) run(ctx context.Context, r round, result *iot.Inserted) (rest []
 		r.insert = r.insert[n:]
 	}
 	rest = append(rest, r.insert...)
-	slices.SortStableFunc(rest, func(a, b pending) int { return cmp.Compare(a.index, b.index) })
+	slices.SortStableFunc(rest, func(a, b insertion) int { return cmp.Compare(a.index, b.index) })
 	for _, k := range r.release {
 		if err := s.unsetDisplaced(ctx, k); err != nil {
 			return nil, err
@@ -176,7 +176,7 @@ func (s *Store) run(ctx context.Context, r round, result *iot.Inserted) (rest []
 //
 // The command is written by hand and run as it is: InsertMany copies each document three times and takes
 // four times as much processor time.
-func (s *Store) insert(ctx context.Context, readings []pending, ordered bool) (n int, occupied []int, err error) {
+func (s *Store) insert(ctx context.Context, readings []insertion, ordered bool) (n int, occupied []int, err error) {
 	command, n, err := insertCommand(readings, ordered)
 	if err != nil {
 		return 0, nil, err
@@ -208,7 +208,7 @@ func (s *Store) insert(ctx context.Context, readings []pending, ordered bool) (n
 }
 
 // insertCommand returns the command that inserts the first n of readings.
-func insertCommand(readings []pending, ordered bool) (command []byte, n int, err error) {
+func insertCommand(readings []insertion, ordered bool) (command []byte, n int, err error) {
 	const typicalBytes = 200 // of a document
 	document, dst := bsoncore.AppendDocumentStart(make([]byte, 0, min(len(readings)*typicalBytes, maxCommandBytes)))
 	dst = bsoncore.AppendStringElement(dst, "insert", collectionName)

@@ -36,7 +36,7 @@ func (r Repaired) String() string {
 		r.Documents, r.Duplicates, r.Moved, r.Rejected)
 }
 
-// Surplus is a document whose place another one keeps.
+// Surplus is a document that is removed, since another one of its device and time stays.
 type Surplus struct {
 	ID      string      // its _id, as extended JSON
 	JSON    []byte      // all of it, as extended JSON
@@ -94,7 +94,7 @@ func (r *repairer) mendMoved(ctx context.Context) error {
 	})
 }
 
-// mendPlaces sees to it that there is one document of each device and time.
+// mendPlaces leaves one document of each device and time.
 func (r *repairer) mendPlaces(ctx context.Context) error {
 	r.Documents = 0 // those that were moved are looked at once more
 	return r.repeated(ctx, bson.D{}, newest, newest.Keys, func(again bson.Raw) error {

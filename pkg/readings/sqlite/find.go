@@ -55,8 +55,8 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings in %s: %w", s.db.Path, err)
 	}
-	if order.holds && p.Next == (iot.Cursor{}) {
-		p.Add(order.held.reading)
+	if order.hasPrevious && p.Next == (iot.Cursor{}) {
+		p.Add(order.previous.reading)
 	}
 	return iot.Page{Readings: p.Items, Next: p.Next}, nil
 }
@@ -78,13 +78,13 @@ func (f *found) position() position {
 	return position{f.reading.At.UnixMilli(), int64(f.reading.Device)}
 }
 
-// inOrder leaves out the rows that are out of order, newest first. One row is held back: only the one behind it tells
-// which of the two is misplaced.
+// inOrder leaves out the rows that are out of order, newest first. It keeps one row back: only the next row shows which
+// of the two is misplaced.
 type inOrder struct {
-	last      position // of the reading that next returned, or where the listing begins
-	held      found    // where holds
-	holds     bool
-	misplaced func(*row) // is told of what is left out
+	last        position // of the reading that next returned, or where the listing begins
+	previous    found    // where hasPrevious
+	hasPrevious bool
+	misplaced   func(*row) // is called with what is left out
 }
 
 // next takes the next row, and returns the reading of the one before it, if that was in its place.
@@ -94,15 +94,15 @@ func (o *inOrder) next(f found) (before iot.Reading, ok bool) {
 	case !at.precedes(o.last):
 		o.misplaced(&f.row)
 		return before, false
-	case !o.holds:
-		o.holds = true
-	case !at.precedes(o.held.position()): // between the last and the held one, which is from further on
-		o.misplaced(&o.held.row)
+	case !o.hasPrevious:
+		o.hasPrevious = true
+	case !at.precedes(o.previous.position()): // between the last and the previous one, which is from further on
+		o.misplaced(&o.previous.row)
 	default:
-		before, ok = o.held.reading, true
-		o.last = o.held.position()
+		before, ok = o.previous.reading, true
+		o.last = o.previous.position()
 	}
-	o.held = f
+	o.previous = f
 	return before, ok
 }
 

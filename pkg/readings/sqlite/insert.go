@@ -31,7 +31,7 @@ type insertion struct {
 // InsertReadings implements iot.ReadingWriter. After an error nothing of batch is stored.
 //
 // Calls that wait at the same time share a transaction, and with it the time that the disk takes: one of them
-// carries out all. When ctx ends a call leaves the queue; once it is being carried out it is finished.
+// carries out all of them. When ctx ends a call leaves the queue; once it is being carried out it is finished.
 func (s *Store) InsertReadings(ctx context.Context, batch []iot.Reading) (iot.Inserted, error) {
 	if err := ctx.Err(); err != nil {
 		return iot.Inserted{}, fmt.Errorf("insert readings: %w", err)
@@ -101,8 +101,8 @@ func (s *Store) insert(ctx context.Context, calls []*insertion) error {
 	return err
 }
 
-// insertBatch inserts a row at a time: many rows in a statement would save a tenth of the time, and not tell
-// which of them clashed.
+// insertBatch inserts a row at a time: many rows in a statement would save a tenth of the time, and not show
+// which of them conflicted.
 func (s *Store) insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (inserted iot.Inserted, err error) {
 	var v row
 	for i := range batch {

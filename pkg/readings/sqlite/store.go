@@ -76,7 +76,7 @@ ALTER TABLE readings ADD COLUMN moved_from INTEGER; -- the time it was stamped w
 	{"checksum", `ALTER TABLE readings ADD COLUMN checksum INTEGER; -- of the others; NULL in the rows that were there`},
 }
 
-// movedIndex sees to it that a reading which was moved is stored once. An earlier version's index took readings with
+// movedIndex prevents that a reading which was moved is stored twice. An earlier version's index took readings with
 // one origin for the same whatever their times: it is replaced.
 const movedIndex = `
 DROP INDEX IF EXISTS readings_moved;

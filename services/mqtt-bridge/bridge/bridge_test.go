@@ -128,8 +128,8 @@ func (b *testBridge) conserved() {
 			b.t.Errorf("received %v %s, and accounted for %v", in, things, out)
 		}
 	}
-	if letters := b.count("readings_total:dead_letter"); letters != b.count("dead_letters_total") {
-		b.t.Errorf("%v readings are dead letters, and %v dead letters were sent", letters, b.count("dead_letters_total"))
+	if deadLetters := b.count("readings_total:dead_letter"); deadLetters != b.count("dead_letters_total") {
+		b.t.Errorf("%v readings are dead letters, and %v dead letters were sent", deadLetters, b.count("dead_letters_total"))
 	}
 	if bytes := b.count("in_flight_bytes"); bytes != 0 {
 		b.t.Errorf("%v bytes are in flight with nothing on its way", bytes)

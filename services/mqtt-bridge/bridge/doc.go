@@ -8,7 +8,7 @@
 //     memory, and that of lines in the log.
 //
 // Sources know session and pipeline, which do not know each other or them: a source hands pipeline a Message and the
-// function that session returned for it. A reading and its acknowledgement travel so:
+// function that session returned for it. The way of a reading and of its acknowledgement:
 //
 //	listen/handle.go       publish: a PUBLISH is read, and there is room for it
 //	session/session.go     Accept: it is put at the end of the in-flight window
@@ -23,7 +23,7 @@
 //     stops reading from devices then; a subscribed one takes no more messages, keeps its connection, and lets
 //     the broker redeliver them later.
 //   - A connection breaks: the peer redelivers what was not acknowledged. What of that still waits for Kafka is
-//     recognised; what had reached Kafka may be there twice. Everything behind is made for that.
+//     recognised; what had reached Kafka may be there twice. Everything downstream copes with that.
 //   - The bridge stops: it takes nothing new, waits up to 5 s for Kafka, acknowledges, disconnects. What
 //     is not acknowledged by then, the peer redelivers.
 //   - Kafka refuses a record for good: one that is too large goes to the dead-letter topic, cut if need
@@ -32,7 +32,7 @@
 //
 // # Buffers
 //
-// Every buffer, its bound, and the test that holds it:
+// Every buffer, its bound, and the test of it:
 //
 //	messages in flight to Kafka            16 MiB and one message, for all        pipeline: TestMemoryInFlight
 //	records of a batch, when listening     256 of one batch at a time             pipeline: TestLongBatch

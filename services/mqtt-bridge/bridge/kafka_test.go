@@ -42,10 +42,10 @@ type testKafka struct {
 	cfg     kafka.Config
 	running *embedded.Kafka
 
-	mu      sync.Mutex
-	changed chan struct{} // closed when there is more in letters or readings
-	read    []iot.Reading
-	letters []kafka.Record
+	mu          sync.Mutex
+	changed     chan struct{} // closed when there is more in deadLetters or read
+	read        []iot.Reading
+	deadLetters []kafka.Record
 }
 
 // newKafka starts a broker with the two topics, and reads along.
@@ -73,7 +73,7 @@ func newKafka(t *testing.T) *testKafka {
 	k.consume(k.cfg.DeadLetterTopic(), func(records []kafka.Record) {
 		for _, r := range records { // they are the consumer's again after this
 			r.Value, r.Headers = slices.Clone(r.Value), slices.Clone(r.Headers)
-			k.letters = append(k.letters, r)
+			k.deadLetters = append(k.deadLetters, r)
 		}
 	})
 	return k
@@ -137,13 +137,13 @@ func (k *testKafka) readings(n int) []iot.Reading {
 	return append([]iot.Reading(nil), k.read...)
 }
 
-// deadLetters waits until there are n dead letters, and returns all there are.
-func (k *testKafka) deadLetters(n int) []kafka.Record {
+// awaitDeadLetters waits until there are n dead letters, and returns all there are.
+func (k *testKafka) awaitDeadLetters(n int) []kafka.Record {
 	k.t.Helper()
-	k.await(fmt.Sprintf("%d dead letters", n), func() bool { return len(k.letters) >= n })
+	k.await(fmt.Sprintf("%d dead letters", n), func() bool { return len(k.deadLetters) >= n })
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return append([]kafka.Record(nil), k.letters...)
+	return append([]kafka.Record(nil), k.deadLetters...)
 }
 
 func (k *testKafka) await(what string, there func() bool) {
@@ -152,7 +152,7 @@ func (k *testKafka) await(what string, there func() bool) {
 	for {
 		k.mu.Lock()
 		ok, changed := there(), k.changed
-		readings, letters := len(k.read), len(k.letters)
+		readings, deadLetters := len(k.read), len(k.deadLetters)
 		k.mu.Unlock()
 		if ok {
 			return
@@ -160,7 +160,7 @@ func (k *testKafka) await(what string, there func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			k.t.Fatalf("waited %v for %s in Kafka: there are %d readings and %d dead letters", testTimeout, what, readings, letters)
+			k.t.Fatalf("waited %v for %s in Kafka: there are %d readings and %d dead letters", testTimeout, what, readings, deadLetters)
 		}
 	}
 }

@@ -310,11 +310,11 @@ func TestListenDeadLetterLargerThanKafkaTakes(t *testing.T) {
 	d.publish(1, 1, "sensors/data", payload)
 	d.publish(1, 2, "sensors/data", reading(1, 1))
 	d.wantAcks(1, 2)
-	letter := k.deadLetters(1)[0]
-	if !bytes.Equal(letter.Value, []byte(payload[:64<<10])) {
-		t.Errorf("%d bytes are kept, want the first 64 KiB", len(letter.Value))
+	deadLetter := k.awaitDeadLetters(1)[0]
+	if !bytes.Equal(deadLetter.Value, []byte(payload[:64<<10])) {
+		t.Errorf("%d bytes are kept, want the first 64 KiB", len(deadLetter.Value))
 	}
-	if detail := string(letter.Header("detail")); !strings.Contains(detail, "5242880") {
+	if detail := string(deadLetter.Header("detail")); !strings.Contains(detail, "5242880") {
 		t.Errorf("the detail does not tell the size: %s", detail)
 	}
 	b.conserved()

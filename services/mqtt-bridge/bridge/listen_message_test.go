@@ -10,14 +10,14 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// letter is what a test looks at in a dead letter.
-type letter struct{ Reason, Source, Key, Value string }
+// deadLetter is what a test looks at in a dead letter.
+type deadLetter struct{ Reason, Source, Key, Value string }
 
-func (k *testKafka) wantLetters(want ...letter) {
+func (k *testKafka) wantDeadLetters(want ...deadLetter) {
 	k.t.Helper()
-	var got []letter
-	for _, r := range k.deadLetters(len(want)) {
-		got = append(got, letter{string(r.Header("reason")), string(r.Header("source")), string(r.Key), string(r.Value)})
+	var got []deadLetter
+	for _, r := range k.awaitDeadLetters(len(want)) {
+		got = append(got, deadLetter{string(r.Header("reason")), string(r.Header("source")), string(r.Key), string(r.Value)})
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		k.t.Errorf("dead letters (-want +got):\n%s", diff)
@@ -36,7 +36,7 @@ func TestListenMessages(t *testing.T) {
 		d.publish(1, 1, "sensors/data", `[`+reading(1, 1)+`, {"device_id": 0, "temperature": 1}, `+reading(2, 2)+`]`)
 		d.wantAcks(1)
 		k.readings(2)
-		k.wantLetters(letter{"invalid_device_id", "sensors/data", "", `{"device_id": 0, "temperature": 1}`})
+		k.wantDeadLetters(deadLetter{"invalid_device_id", "sensors/data", "", `{"device_id": 0, "temperature": 1}`})
 		b.conserved()
 	})
 
@@ -60,7 +60,7 @@ func TestListenMessages(t *testing.T) {
 		if r := k.readings(1)[0]; r.Device != 77 {
 			t.Errorf("the reading is of device %v, want 77", r.Device)
 		}
-		k.wantLetters(letter{"device_id_mismatch", "sensors/78/data", "", noTime})
+		k.wantDeadLetters(deadLetter{"device_id_mismatch", "sensors/78/data", "", noTime})
 	})
 
 	t.Run("readings without a time of their own get different ones", func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestListenMessages(t *testing.T) {
 		if r := k.readings(1)[0]; r.Device != 6 {
 			t.Errorf("the reading is of device %v, want that with a time", r.Device)
 		}
-		k.wantLetters(letter{"retained_without_timestamp", "sensors/data", "5", noTime})
+		k.wantDeadLetters(deadLetter{"retained_without_timestamp", "sensors/data", "5", noTime})
 	})
 
 	t.Run("a dead letter tells what it takes to decode it again, and readings beside it have different times", func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestListenMessages(t *testing.T) {
 			times[r.At.UTC().Format("2006-01-02T15:04:05.000Z")] = true
 		}
 		retained := 0
-		for _, rec := range k.deadLetters(3) {
+		for _, rec := range k.awaitDeadLetters(3) {
 			at, err := time.Parse(time.RFC3339, string(rec.Header("received_at")))
 			if string(rec.Header("topic_device_id")) != "5" || err != nil || time.Since(at) > time.Minute {
 				t.Errorf("headers %q", rec.Headers)
@@ -203,7 +203,7 @@ func TestListenMessages(t *testing.T) {
 			b.reaches("readings_received_total", float64(i+1))
 		}
 		k.readings(1)
-		k.wantLetters(letter{"retained_without_timestamp", "sensors/data", "5", noTime})
+		k.wantDeadLetters(deadLetter{"retained_without_timestamp", "sensors/data", "5", noTime})
 
 		p := connectPacket("b")
 		p.WillFlag, p.WillTopic, p.WillMessage = true, "sensors/data", []byte(reading(1, 2))

@@ -147,7 +147,7 @@ func TestSubscribeAcknowledgesAfterKafka(t *testing.T) {
 		d.wantAcks(1)
 		d.publish(1, 2, "sensors/data", "junk")
 		d.wantAcks(2)
-		if n := len(k.deadLetters(2)); n != 2 {
+		if n := len(k.awaitDeadLetters(2)); n != 2 {
 			t.Errorf("%d dead letters, want 2", n)
 		}
 		b.conserved()

@@ -51,22 +51,22 @@ type Share struct {
 // NewShare returns a share of limit.
 func NewShare(limit int) *Share { return &Share{limit: limit} }
 
-// Take takes n and returns nil, or takes nothing and returns what is closed when it is worth trying again.
-// The last to take may overdraw the share, so that what is larger than all of it passes too, alone.
-func (s *Share) Take(n int) (room <-chan struct{}) {
+// Take takes n, and reports whether it did. If not, room is closed when it is worth trying again.
+// The last to take may overdraw the share: so a message that is larger than all of it passes too, alone.
+func (s *Share) Take(n int) (room <-chan struct{}, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.used < s.limit {
 		s.used += n
-		return nil
+		return nil, true
 	}
 	if s.room == nil {
 		s.room = make(chan struct{})
 	}
-	return s.room
+	return s.room, false
 }
 
-// TryTake takes n where all of it is there, and reports whether it was.
+// TryTake takes n if that much is left, and reports whether it was.
 func (s *Share) TryTake(n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/session"
 )
 
-// client is the MQTT session of a client id: that of its connection, and while it is away that of what is left.
+// client is the MQTT session of a client id, with or without a connection.
 type client struct {
 	*session.Session
 	id string
@@ -110,7 +110,7 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	return nil
 }
 
-// changeSubscriptions has change work on those of c's client, unless another connection has taken the session over.
+// changeSubscriptions calls change for the subscriptions of c's client, unless another connection took the session over.
 func (e *Endpoint) changeSubscriptions(c *connection, change func(*hub)) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -121,8 +121,8 @@ func (e *Endpoint) changeSubscriptions(c *connection, change func(*hub)) error {
 	return nil
 }
 
-// takeWill returns the will that is to be published when a client connects anew: that of a session which ends
-// so, and one without a delay of a connection that is replaced. Any other is forgotten.
+// takeWill returns the will that is to be published when a client connects anew: that of a session which ends with
+// it, or one without a delay of a connection that is replaced. Any other will is dropped.
 func (e *Endpoint) takeWill(cl *client, resumed bool) *packet.Will {
 	w := cl.will
 	cl.will = nil
@@ -165,7 +165,7 @@ func (e *Endpoint) removeConnection(c *connection) {
 		cl.willDue = now.Add(delay)
 	}
 	var due []*packet.Will
-	if c.hasLeft || e.stopping() { // that the bridge stops is nobody's death
+	if c.hasLeft || e.stopping() { // a will is not for a bridge that stops
 		e.dropWill(cl)
 	}
 	cl.element = e.detached.PushBack(cl)
@@ -200,7 +200,7 @@ func (e *Endpoint) idle(cl *client) {
 
 // hasState reports whether the session of cl, which has no connection, has to be kept.
 func (e *Endpoint) hasState(cl *client, now time.Time) bool {
-	return cl.will != nil || cl.Pending() || now.Before(cl.expires) && (cl.HasUnreleased() || e.hub.has(cl))
+	return cl.will != nil || cl.Producing() || now.Before(cl.expires) && (cl.HasUnreleased() || e.hub.has(cl))
 }
 
 // expire appends the will of cl, which is away, to due when its time has come, and ends the session when its
@@ -266,8 +266,7 @@ func (e *Endpoint) dropWill(cl *client) {
 // willBytes is what w takes of memory.
 func willBytes(w *packet.Will) int { return 128 + len(w.Topic) + len(w.Payload) }
 
-// publishWill takes a will as any message at QoS 0; nil is none. Nobody waits for room for it: without, it is
-// dropped.
+// publishWill takes a will as any message at QoS 0; nil is none. Where there is no room, it is dropped.
 func (e *Endpoint) publishWill(w *packet.Will) {
 	if w == nil {
 		return
@@ -276,7 +275,7 @@ func (e *Endpoint) publishWill(w *packet.Will) {
 	topic := string(w.Topic)
 	e.hub.forward(nil, topic, packet.Publish{Payload: w.Payload})
 	m := e.pipe.Message(topic, "", w.Payload, w.Retain)
-	if room := e.pipe.Reserve(m); room != nil {
+	if _, ok := e.pipe.Reserve(m); !ok {
 		e.pipe.Metrics.CountOutcome(pipeline.Dropped)
 		return
 	}

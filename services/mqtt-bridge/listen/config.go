@@ -46,7 +46,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// validateTLS checks what the endpoint shows to devices, and what it asks of them.
+// validateTLS checks the endpoint's certificate, and the authorities of the devices' certificates.
 func (c Config) validateTLS() error {
 	if c.ClientCA != "" {
 		if c.Cert == "" {

@@ -19,7 +19,7 @@ type connection struct {
 	endpoint *Endpoint
 	from     string // where it comes from, see origin
 	in       input
-	pending  *pending // nil once the CONNECT is taken
+	pending  *pendingConnection // nil once the CONNECT is taken
 
 	// Set before the CONNECT is taken, and not changed any more.
 	version     byte          // of MQTT; 0 until it is known
@@ -30,7 +30,7 @@ type connection struct {
 	release     func()        // gives back what the packet that is being read took of the budget; nil for nothing
 	large       []byte        // that packet, as long as nobody keeps it
 	hasDeadline bool          // the deadline of the packet that is being read is set
-	hasLeft     bool          // it has sent DISCONNECT, and wants no will published
+	hasLeft     bool          // it has sent a DISCONNECT after which no will is published
 	expiry      time.Duration // of its session, as DISCONNECT asked for, where hasExpiry
 	hasExpiry   bool
 
@@ -202,7 +202,7 @@ func (c *connection) body(h packet.Header) ([]byte, error) {
 	return c.large, c.timedOut(c.in.ReadFull(c.large))
 }
 
-// sniffVersion learns from the beginning of a CONNECT in which words its client can be refused.
+// sniffVersion reads the version of MQTT from the beginning of a CONNECT, so that its client can be refused in it.
 func (c *connection) sniffVersion(h packet.Header) {
 	const name = "\x00\x04MQTT"
 	if h.Kind != packet.KindConnect || c.client != nil {
@@ -233,14 +233,15 @@ func (c *connection) complete() {
 }
 
 // waitForShare takes n of share, as soon as there is room. It fails when the connection is to be closed: it was closed
-// meanwhile, the bridge stops, or the client has waited for so long that it must take the connection for dead.
+// meanwhile, the bridge stops, or the client has waited so long that it must take the connection for dead.
 func (c *connection) waitForShare(share *budget.Share, n int) error {
-	return c.waitFor(func() <-chan struct{} { return share.Take(n) })
+	return c.waitFor(func() (<-chan struct{}, bool) { return share.Take(n) })
 }
 
-func (c *connection) waitFor(take func() (room <-chan struct{})) error {
-	room := take()
-	if room == nil {
+// waitFor calls take until it is ok, each time that there is room again.
+func (c *connection) waitFor(take func() (room <-chan struct{}, ok bool)) error {
+	room, ok := take()
+	if ok {
 		return nil
 	}
 	c.endpoint.pipe.Metrics.Stalls.Inc()
@@ -254,7 +255,7 @@ func (c *connection) waitFor(take func() (room <-chan struct{})) error {
 		defer t.Stop()
 		tooLong = t.C
 	}
-	for ; room != nil; room = take() {
+	for ; !ok; room, ok = take() {
 		select {
 		case <-room:
 		case <-tooLong:
@@ -269,7 +270,7 @@ func (c *connection) waitFor(take func() (room <-chan struct{})) error {
 	return nil
 }
 
-// closeWithReason tells the client why its connection ends, as far as its version of MQTT has a reason code for it.
+// closeWithReason sends the client why its connection ends, if its version of MQTT has a reason code for it.
 func (c *connection) closeWithReason(err error) {
 	c.complete()
 	c.in.free()
@@ -318,7 +319,7 @@ func (c *connection) reportRefusal(reason, what string) {
 	c.endpoint.reportRefusal(c.RemoteAddr(), id, reason, what)
 }
 
-// halfClosed sends a client that sends no more the acknowledgements it waits for.
+// halfClosed sends the acknowledgements that are left to a client that has closed its sending half.
 func (c *connection) halfClosed() {
 	late := time.NewTimer(halfClosedTime)
 	defer late.Stop()
@@ -330,7 +331,7 @@ func (c *connection) halfClosed() {
 	_, _ = c.Write(nil)
 }
 
-// replaced ends the connection because its client has made another one. MQTT 3 has no word for it.
+// replaced ends the connection because its client has made another one. MQTT 3 cannot say so.
 func (c *connection) replaced() {
 	_, _ = c.Write(packet.AppendDisconnect(nil, c.version, packet.SessionTakenOver))
 	_ = c.Close()

@@ -1,4 +1,4 @@
-// Package listen is the source for which the bridge is itself what devices connect to, by MQTT 3.1, 3.1.1 and 5.
+// Package listen is the source to which devices connect themselves, by MQTT 3.1, 3.1.1 and 5.
 //
 // It is not a broker. It keeps no messages: one with RETAIN is taken as any other, and retained for nobody. It
 // forwards messages to clients that subscribe, at QoS 0, for people who want to look; what these do not read in
@@ -7,13 +7,13 @@
 // it: by the network, or by certificates that devices must have (MQTT_LISTEN_CLIENT_CA_FILE).
 //
 // Whatever a client sends, what it takes of memory and time is bounded before it is allocated, and before
-// anybody has proved who he is: limits.go has the limits. A client that goes beyond one is told: by a reason
-// code of MQTT 5, by a return code of MQTT 3 where there is one, and else by the end of its connection. Each
-// limit is counted in telltale_bridge_refusals_total, and logged once a minute at most. What makes the reading of a
-// packet panic ends its connection alone.
+// anybody has proved who he is: limits.go has the limits. A client that goes beyond one gets a reason
+// code of MQTT 5, or a return code of MQTT 3 where there is one; otherwise only its connection ends. Each
+// limit is counted in telltale_bridge_refusals_total, and logged once a minute at most. A packet that
+// makes the bridge panic ends its connection alone.
 //
 // A client that sends no more, and waits, still gets its acknowledgements. One that another connection with the
-// same id replaces is told by MQTT 5; MQTT 3 has no word for it. A will is published when its connection breaks
+// same id replaces gets a DISCONNECT with the reason in MQTT 5; MQTT 3 has none. A will is published when its connection breaks
 // or when its delay or session is over, and not when the bridge stops; where there is no room for it, it is
 // dropped.
 package listen

@@ -99,8 +99,8 @@ func (e *Endpoint) accept(l net.Listener, status func(error)) error {
 			case <-time.After(acceptPause):
 			case <-e.stop:
 			}
-			// Whether it works again does not show before the next device comes, which may wait for
-			// the bridge to be ready.
+			// Only the next device shows whether it works again, and that one may wait for the bridge to be
+			// ready.
 			status(nil)
 			continue
 		}
@@ -139,8 +139,8 @@ func (e *Endpoint) newConnection(nc net.Conn) *connection {
 	return newConnection(e, paced.NewConn(nc))
 }
 
-// serve speaks MQTT over c, which is in e.conns, until the connection ends. What makes it panic ends this
-// connection alone.
+// serve speaks MQTT over c, which is in e.conns, until the connection ends. A panic ends this connection
+// alone.
 func (e *Endpoint) serve(c *connection) {
 	defer func() {
 		if p := recover(); p != nil {

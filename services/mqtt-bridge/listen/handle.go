@@ -27,7 +27,7 @@ func (c *connection) handle(h packet.Header, body []byte) error {
 		c.Queue(packet.AppendAck(nil, packet.KindPubcomp, id, c.version, code))
 		return nil
 	case packet.KindPuback, packet.KindPubrec, packet.KindPubcomp:
-		return nil // for nothing: nothing is sent that is to be acknowledged
+		return nil // these acknowledge nothing: the bridge sends nothing at QoS 1 or 2
 	case packet.KindSubscribe:
 		return c.subscribe(body)
 	case packet.KindUnsubscribe:
@@ -59,7 +59,7 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 		sent.Hash = session.Hash(topic, p.Payload)
 	}
 	if c.client.Redelivered(c.Conn, sent) {
-		pipe.Metrics.CountOutcome(pipeline.Resent)
+		pipe.Metrics.CountOutcome(pipeline.Redelivered)
 		return nil
 	}
 
@@ -74,7 +74,7 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 		return nil
 	}
 	switch {
-	case !pipe.Matches(topic): // and nobody keeps it
+	case !pipe.Matches(topic): // then the pipeline does not keep the payload
 	case c.large != nil:
 		c.large = nil
 	default:
@@ -91,7 +91,7 @@ func (c *connection) accept(m pipeline.Message, sent session.Publish) (done func
 		return nil, err
 	}
 	pipe := c.endpoint.pipe
-	if err := c.waitFor(func() <-chan struct{} { return pipe.Reserve(m) }); err != nil {
+	if err := c.waitFor(func() (<-chan struct{}, bool) { return pipe.Reserve(m) }); err != nil {
 		c.client.Window.Release(session.WindowCost(sent.QoS))
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (c *connection) accept(m pipeline.Message, sent session.Publish) (done func
 	pipe.Cancel(m)
 	switch {
 	case errors.Is(err, session.ErrDetached):
-		return nil, nil // the end of the connection shows when it is read
+		return nil, nil // reading from the connection fails next
 	case errors.Is(err, session.ErrTooMany):
 		return nil, &refusal{byQoS2, packet.ReceiveMaximumExceeded, err.Error()}
 	case c.version == packet.V5:

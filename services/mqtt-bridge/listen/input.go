@@ -14,8 +14,8 @@ const (
 
 var buffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// input reads a connection through a buffer that it has only while there is something in it, or the last read found
-// much: most connections are silent most of the time.
+// input reads a connection through a buffer. It has the buffer only while there is something in it, or after a read
+// that found much: most connections are idle most of the time.
 type input struct {
 	conn  io.Reader
 	first [firstRead]byte

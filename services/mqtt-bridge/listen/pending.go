@@ -27,8 +27,8 @@ func newAddresses(limit int) *addresses {
 	return &addresses{limit: limit, all: list.New(), of: make(map[string]*address)}
 }
 
-// pending is the place of a connection among them.
-type pending struct {
+// pendingConnection is the place of a connection among them.
+type pendingConnection struct {
 	*address
 	in      *addresses
 	name    string
@@ -51,12 +51,12 @@ func (a *addresses) enter(c *connection) (tooMany *connection) {
 		tooMany = a.all.Remove(a.all.Front()).(*connection)
 		tooMany.pending.element = nil
 	}
-	c.pending = &pending{address: from, in: a, name: name, element: a.all.PushBack(c)}
+	c.pending = &pendingConnection{address: from, in: a, name: name, element: a.all.PushBack(c)}
 	return tooMany
 }
 
 // wait waits until the connection may be read from, at most connectTimeout, and reports whether it may.
-func (p *pending) wait(closed, stop <-chan struct{}) bool {
+func (p *pendingConnection) wait(closed, stop <-chan struct{}) bool {
 	select {
 	case p.slots <- struct{}{}:
 		p.reading = true
@@ -77,7 +77,7 @@ func (p *pending) wait(closed, stop <-chan struct{}) bool {
 }
 
 // leave gives the place back: the connection has ended, or its CONNECT is taken.
-func (p *pending) leave() {
+func (p *pendingConnection) leave() {
 	if p.reading {
 		<-p.slots
 	}

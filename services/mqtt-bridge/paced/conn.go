@@ -13,8 +13,8 @@ import (
 const (
 	// writeEvery is how long what is queued waits for more to share a write with.
 	writeEvery = 5 * time.Millisecond
-	// writeTimeout is how long a peer may leave what is sent to it unread before it is cut off: at
-	// least half of it.
+	// writeTimeout bounds how long a peer may leave what is sent to it unread: it is cut off after half of that
+	// at the earliest.
 	writeTimeout = 10 * time.Second
 	// spareBytes is how large a buffer is kept for the next write.
 	spareBytes = 4096
@@ -50,8 +50,8 @@ func NewConn(c net.Conn) *Conn {
 // ErrClosedHere is Read's error for a connection that the bridge has closed itself.
 var ErrClosedHere = errors.New("closed by the bridge")
 
-// Read has an error of its own for a connection that was closed here, because the peer did not take what was
-// written: paho ends without a word on net.ErrClosed, which it takes for its own doing.
+// Read returns ErrClosedHere for a connection that was closed here because the peer did not read what was written:
+// paho reports no net.ErrClosed, since it takes that for its own close.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if errors.Is(err, net.ErrClosed) {
@@ -73,7 +73,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Queue has b, whole packets, sent within writeEvery. It never blocks: it is called by the goroutine that serves
+// Queue sends b, whole packets, within writeEvery. It never blocks: it is called by the goroutine that serves
 // all connections. An error shows in the next read.
 func (c *Conn) Queue(b []byte) {
 	c.mu.Lock()
@@ -81,8 +81,8 @@ func (c *Conn) Queue(b []byte) {
 	c.append(b)
 }
 
-// FlushAbove sends what is queued when it is more than limit. Who reads a connection calls it, so that a peer that
-// does not read what it is answered is not read from either.
+// FlushAbove sends what is queued when it is more than limit. The reader of a connection calls it, so that a peer
+// that does not read its answers is not read from either.
 func (c *Conn) FlushAbove(limit int) error {
 	c.mu.Lock()
 	queued := len(c.queue)

@@ -50,8 +50,8 @@ func Reads(c net.Conn, buffer int, idleTimeout time.Duration) net.Conn {
 
 func (c *reads) Read(p []byte) (int, error) { return c.in.Read(p) }
 
-// SetReadDeadline sets the deadline for reads. It is called for each packet, so the socket is told only
-// when it is read from, and when it matters.
+// SetReadDeadline sets the deadline for reads. It is called for each packet, so the socket's own
+// deadline is set only before a read, and when it differs much.
 func (c *reads) SetReadDeadline(t time.Time) error {
 	c.deadline = t
 	return nil

@@ -8,7 +8,7 @@ import (
 // Connect is a CONNECT.
 type Connect struct {
 	Version       byte // as soon as it is known, also beside an error
-	Clean         bool // no session of before is wanted
+	Clean         bool // the client wants a new session
 	ClientID      []byte
 	KeepAlive     uint16 // s; 0 is none
 	SessionExpiry uint32 // s after the connection; only of MQTT 5

@@ -45,12 +45,12 @@ func (d *delivery) waitForWindow() {
 	if d.window == nil {
 		return
 	}
-	for room := d.window.Take(1); room != nil; room = d.window.Take(1) {
+	for room, ok := d.window.Take(1); !ok; room, ok = d.window.Take(1) {
 		<-room // Kafka answers, or the producer ends
 	}
 }
 
-// decoded ends the decoding: d becomes no more records, and it is known what it takes of the budget.
+// decoded ends the decoding: now all records of d are known, and what it takes of the budget.
 func (d *delivery) decoded() {
 	if more := len(d.Topic) + len(d.Payload) + min(d.bytes, deadLetterBytes*d.pipe.maxInFlight()) - d.cost; more != 0 {
 		d.cost += more
@@ -105,7 +105,7 @@ func (d *delivery) recordDone(kept *atomic.Int32, err error) {
 
 // finish counts what became of d, calls done, and gives back what d took of the budget.
 func (d *delivery) finish() {
-	defer d.pipe.share.Release(d.cost) // at last: nothing in flight means that all is acknowledged
+	defer d.pipe.share.Release(d.cost) // after done: Drain takes an unused share as "all is acknowledged"
 	m := d.pipe.Metrics
 	m.readings.Finish(d.records, int(d.produced.Load()), int(d.dead.Load()), int(d.failed.Load()))
 	failure := d.failure.Load()

@@ -51,7 +51,7 @@ func TestMemoryInFlight(t *testing.T) {
 			before, n := heap(), 0
 			for {
 				m := Message{Topic: "sensors/data", Payload: []byte(text)}
-				if p.Reserve(m) != nil {
+				if _, ok := p.Reserve(m); !ok {
 					break
 				}
 				p.Metrics.Receive(1)
@@ -74,7 +74,7 @@ func TestLongBatch(t *testing.T) {
 		p := testPipeline(share)
 		p.MayBlock = true
 		m := Message{Topic: "sensors/data", Payload: []byte("[" + strings.Repeat("1,", 9999) + "1]")}
-		if p.Reserve(m) != nil {
+		if _, ok := p.Reserve(m); !ok {
 			t.Fatal("there is no room")
 		}
 		p.Metrics.Receive(1)

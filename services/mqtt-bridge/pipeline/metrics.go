@@ -26,12 +26,12 @@ type Metrics struct {
 
 // What becomes of messages.
 const (
-	Handled = iota // Kafka has all of it
-	Failed         // Kafka has not all of it: it is not acknowledged, and redelivered
-	Ignored        // on a topic that is not of readings
-	Resent         // redelivered while the first copy waited for Kafka: it is not produced twice
-	Dropped        // at QoS 0, of a broker, and there was no room
-	Refused        // not taken, and redelivered; at QoS 0 its connection is closed
+	Handled     = iota // Kafka has all of it
+	Failed             // Kafka does not have all of it: it is not acknowledged, and redelivered
+	Ignored            // on a topic that is not of readings
+	Redelivered        // while the first copy waited for Kafka, and not produced twice: "resent" in the metrics
+	Dropped            // at QoS 0, of a broker, and there was no room
+	Refused            // not taken, and redelivered; at QoS 0 its connection is closed
 )
 
 func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *Metrics {
@@ -76,7 +76,7 @@ func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *Metrics 
 
 // Receive counts a message that was published at the given QoS.
 func (m *Metrics) Receive(qos byte) {
-	m.publishes[min(qos, 2)].Inc() // 3 is malformed, and paho does not see to that
+	m.publishes[min(qos, 2)].Inc() // 3 is malformed, and paho lets it pass
 	m.messages.Receive(1)
 }
 

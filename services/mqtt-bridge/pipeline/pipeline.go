@@ -81,14 +81,14 @@ func (p *Pipeline) Matches(topic string) bool {
 	return ok
 }
 
-// Reserve takes of the budget what m needs, and returns nil. Where there is no room it takes nothing, and
-// returns what is closed when it is worth trying again.
-func (p *Pipeline) Reserve(m Message) (room <-chan struct{}) { return p.share.Take(p.cost(m)) }
+// Reserve takes of the budget what m needs, and reports whether it did. If not, room is closed when it is worth trying
+// again.
+func (p *Pipeline) Reserve(m Message) (room <-chan struct{}, ok bool) { return p.share.Take(p.cost(m)) }
 
 // Cancel gives back what Reserve took for m.
 func (p *Pipeline) Cancel(m Message) { p.share.Release(p.cost(m)) }
 
-// cost is what m takes while it is decoded: of a batch nobody knows yet how many records it becomes.
+// cost is what m takes while it is decoded. Of a batch it is an estimate: how many records it becomes is not known yet.
 func (p *Pipeline) cost(m Message) int {
 	if !p.Matches(m.Topic) {
 		return 0

@@ -21,7 +21,7 @@ func (s *Session) rememberID(m *message) error {
 // remember keeps m, whose connection has ended before its acknowledgement, so that its redelivery is recognised. At
 // QoS 1 it is forgotten when there is no room: its redelivery is in Kafka twice then.
 func (s *Session) remember(m *message) {
-	m.charge(s.budget.InFlight, m.state == pending)
+	m.charge(s.budget.InFlight, m.state == producing)
 	switch {
 	case m.state == failed || s.ended:
 		s.forget(m)
@@ -66,7 +66,7 @@ func (s *Session) Release(c Conn, id uint16) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.byID[id]
-	if s.conn != c || m == nil || m.qos != 2 || m.inFlight || m.state == pending {
+	if s.conn != c || m == nil || m.qos != 2 || m.inFlight || m.state == producing {
 		return false
 	}
 	s.forget(m)
@@ -85,19 +85,19 @@ func (s *Session) HasUnreleased() bool {
 	return false
 }
 
-// Forget forgets all messages of earlier connections but pending ones, as a client asks for that starts a new
-// session.
+// Forget forgets the messages of earlier connections, except those that are being produced: a client has asked for a
+// new session.
 func (s *Session) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.byID {
-		if m.state != pending && !m.inFlight {
+		if m.state != producing && !m.inFlight {
 			s.forget(m)
 		}
 	}
 }
 
-// End is Forget for a session that no connection comes back to: pending messages are not remembered either.
+// End is Forget for a session that no connection comes back to: what is being produced is not remembered either.
 func (s *Session) End() {
 	s.mu.Lock()
 	s.ended = true

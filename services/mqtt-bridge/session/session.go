@@ -35,14 +35,14 @@ type Session struct {
 	acknowledged prometheus.Counter
 	idle         func()
 
-	mu       sync.Mutex
-	conn     Conn                // nil while the session has none
-	inFlight []*message          // QoS 1 and 2, received over conn and not acknowledged, oldest first
-	byID     map[uint16]*message // those with QoS 2 until they are released, and unacknowledged ones of earlier connections
-	byIDSize int                 // entries that the memory of byID is for
-	pending  int                 // messages that Kafka has not answered for
-	ended    bool                // no connection comes back to the session
-	drained  chan struct{}       // closed when inFlight is empty; nil while nobody waits
+	mu        sync.Mutex
+	conn      Conn                // nil while the session has none
+	inFlight  []*message          // QoS 1 and 2, received over conn and not acknowledged, oldest first
+	byID      map[uint16]*message // those with QoS 2 until they are released, and unacknowledged ones of earlier connections
+	byIDSize  int                 // entries that the memory of byID is for
+	producing int                 // messages that Kafka has not answered for
+	ended     bool                // no connection comes back to the session
+	drained   chan struct{}       // closed when inFlight is empty; nil while nobody waits
 }
 
 // message is a PUBLISH that was accepted.
@@ -60,13 +60,13 @@ type message struct {
 type state byte
 
 const (
-	pending state = iota
-	handled       // Kafka has all of it, or it is no reading: to be acknowledged
-	failed        // some of it will never be in Kafka: not to be acknowledged, and accepted again
+	producing state = iota // Kafka has not answered for all of it
+	handled                // Kafka has all of it, or it is no reading: to be acknowledged
+	failed                 // some of it will never be in Kafka: not to be acknowledged, and accepted again
 )
 
 // New returns a session without a connection. acknowledged counts acknowledgements. idle is called when the
-// session has no connection and no pending message any more; it may be nil.
+// session has no connection and Kafka has answered for all of its messages; it may be nil.
 func New(b *budget.Budget, acknowledged prometheus.Counter, idle func()) *Session {
 	return &Session{
 		Window: budget.NewShare(WindowSize), Memory: Memory{share: b.Sessions},
@@ -89,7 +89,7 @@ func (s *Session) Detach(c Conn) {
 		s.clearWindow()
 		s.conn = nil
 	}
-	idle := s.conn == nil && s.pending == 0
+	idle := s.conn == nil && s.producing == 0
 	s.mu.Unlock()
 	if idle && s.idle != nil {
 		s.idle()
@@ -120,7 +120,7 @@ func (s *Session) Accept(c Conn, p Publish) (done func(error), err error) {
 			return nil, err
 		}
 	}
-	s.pending++
+	s.producing++
 	m.charge(s.budget.InFlight, true)
 	if m.qos == 0 { // nothing to acknowledge, and nobody to redeliver it
 		return func(error) { s.resolve(m, handled) }, nil
@@ -130,8 +130,8 @@ func (s *Session) Accept(c Conn, p Publish) (done func(error), err error) {
 	return func(err error) { s.done(m, err) }, nil
 }
 
-// Redelivered reports whether p, received over c, was received before and need not be produced again. A packet id
-// alone does not tell: a client may have started anew. Nor does the DUP flag.
+// Redelivered reports whether p, received over c, was received before and need not be produced again. Neither the
+// packet id alone proves that, since a client may have started anew, nor the DUP flag.
 func (s *Session) Redelivered(c Conn, p Publish) bool {
 	if p.QoS == 0 {
 		return false
@@ -176,7 +176,7 @@ func (s *Session) done(m *message, err error) {
 func (s *Session) resolve(m *message, to state) {
 	s.mu.Lock()
 	m.state = to
-	s.pending--
+	s.producing--
 	m.charge(s.budget.InFlight, m.inFlight && to != failed) // nobody waits for what failed
 	switch {
 	case m.qos == 0:
@@ -186,16 +186,16 @@ func (s *Session) resolve(m *message, to state) {
 	default:
 		s.remember(m)
 	}
-	idle := s.conn == nil && s.pending == 0
+	idle := s.conn == nil && s.producing == 0
 	s.mu.Unlock()
 	if idle && s.idle != nil {
 		s.idle()
 	}
 }
 
-// Pending reports whether there are messages that Kafka has not answered for.
-func (s *Session) Pending() bool {
+// Producing reports whether there are messages that Kafka has not answered for.
+func (s *Session) Producing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pending > 0
+	return s.producing > 0
 }

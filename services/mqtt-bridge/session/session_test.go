@@ -250,7 +250,7 @@ func TestReconnect(t *testing.T) {
 		}
 	})
 
-	t.Run("a session that ended remembers no pending message", func(t *testing.T) {
+	t.Run("a session that ended remembers no message that is being produced", func(t *testing.T) {
 		for _, qos := range []byte{1, 2} {
 			s, p := newSession(t), new(peer)
 			s.Attach(p)
@@ -333,7 +333,7 @@ func TestQoS2(t *testing.T) {
 				s.Detach(last)
 				refused(errRefused)
 				if s.ended {
-					t.Error("idle with a pending message")
+					t.Error("idle while a message is being produced")
 				}
 				kept(nil)
 				if !s.ended || !s.HasUnreleased() || len(s.byID) != 1 || s.byID[8] == nil {

@@ -23,7 +23,7 @@ type Config struct {
 	Shared   bool   `env:"MQTT_SHARED" help:"Share the messages among all replicas that say so (subscribe to $share/telltale/<filter>)."`
 }
 
-// Security says how to connect to a broker that asks who is there. The zero value is for one that does not.
+// Security is how the bridge and the broker prove who they are. The zero value is for a broker without TLS and login.
 type Security struct {
 	Username string         `env:"MQTT_USERNAME" help:"Name to log in with at the broker, instead of the one in MQTT_URL."`
 	Password string         `env:"MQTT_PASSWORD" help:"Password of that name, instead of the one in MQTT_URL."`

@@ -22,7 +22,7 @@ import (
 const (
 	keepAlive = 30 * time.Second
 	// brokerTimeout is how long it may take to connect. After that a busy broker may take its time
-	// with every answer, also to pings, as long as it sends anything at all: its answers stand in line
+	// with every answer, also to pings, as long as it sends anything at all: its answers are queued
 	// behind thousands of messages.
 	brokerTimeout = 30 * time.Second
 	// idleTimeout is how long a broker may send nothing. It is pinged when keepAlive has passed.
@@ -48,7 +48,7 @@ type connection struct {
 	activity  *activityConn          // what is under conn
 	connected func() bool            // makes conn outlive the context of connect
 	lost      chan error             // gets the reason when the connection has ended
-	room      chan (<-chan struct{}) // gets what is closed when there is room again, once there is none
+	room      chan (<-chan struct{}) // gets, once there is no room, a channel that is closed when there is room again
 	full      bool                   // there was no room: no more messages are taken; only the handler uses it
 }
 
@@ -180,7 +180,7 @@ func (c *connection) checkBroker() error {
 	if quiet < checkEvery {
 		return nil
 	}
-	c.conn.Queue([]byte{packets.Pingreq << 4, 0}) // as an acknowledgement it goes out without being waited for
+	c.conn.Queue([]byte{packets.Pingreq << 4, 0}) // like an acknowledgement it is sent without being waited for
 	if quiet < answerTimeout {
 		return nil
 	}
@@ -194,8 +194,8 @@ func (c *connection) close() {
 	if c.conn == nil {
 		return
 	}
-	c.connected()            // nothing is to wait for the context any more
-	c.session.Detach(c.conn) // what is acknowledged from now on is so over the next connection
+	c.connected()            // the end of ctx need not close it any more
+	c.session.Detach(c.conn) // later acknowledgements go over the next connection
 	if _, err := c.conn.Write(disconnectPacket); err == nil {
 		select {
 		case <-c.lost: //nolint:errcheck // that the connection has ended is all that is waited for
@@ -218,7 +218,7 @@ func (c *connection) handle(_ paho.Client, p paho.Message) {
 	m := c.pipe.Message(p.Topic(), "", p.Payload(), p.Retained())
 	switch {
 	case c.session.Redelivered(c.conn, received):
-		metrics.CountOutcome(pipeline.Resent)
+		metrics.CountOutcome(pipeline.Redelivered)
 		return
 	case !c.hasRoom(m):
 		outcome := pipeline.Refused
@@ -235,7 +235,7 @@ func (c *connection) handle(_ paho.Client, p paho.Message) {
 		metrics.CountOutcome(pipeline.Refused)
 		return
 	}
-	c.pipe.Handle(m, done) // also what is of a subscription that the session has from another configuration
+	c.pipe.Handle(m, done) // also a message of a subscription that is left from another configuration
 }
 
 // hasRoom takes what m needs of the budget. When there is not that much, no more messages are taken from
@@ -244,7 +244,7 @@ func (c *connection) hasRoom(m pipeline.Message) bool {
 	if c.full {
 		return false
 	}
-	if room := c.pipe.Reserve(m); room != nil {
+	if room, ok := c.pipe.Reserve(m); !ok {
 		c.full = true
 		c.room <- room
 		return false

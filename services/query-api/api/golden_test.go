@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	readings in the store, one per line
 //	-- cached --
 //	readings in the cache, one per line
-//	-- letters --
+//	-- dead letters --
 //	dead letters in the store, one per line
 //	-- what is asked, in a few words --
 //	POST /api/users/
@@ -41,7 +41,7 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //
 //	the body, with <time> for when a row was created or a dead letter replayed
 //
-// stored, cached and letters may be missing, and any number of requests may follow one another, each with its
+// stored, cached and dead letters may be missing, and any number of requests may follow one another, each with its
 // answer. `go test ./api -run TestCases -update` writes the answers.
 func TestCases(t *testing.T) {
 	for _, b := range backends {
@@ -69,7 +69,7 @@ func runCase(t *testing.T, file string, s stores) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if slices.ContainsFunc(archive.Files, func(f txtar.File) bool { return f.Name == "letters" }) {
+	if slices.ContainsFunc(archive.Files, func(f txtar.File) bool { return f.Name == "dead letters" }) {
 		s.startKafka(t)
 	}
 	server, spec := httptest.NewServer(s.handler(t)), loadSpec(t)
@@ -80,8 +80,8 @@ func runCase(t *testing.T, file string, s stores) {
 			s.insert(t, parseReadings(t, f.Data)...)
 		case "cached":
 			s.put(t, parseReadings(t, f.Data)...)
-		case "letters":
-			s.keep(t, parseLetters(t, f.Data)...)
+		case "dead letters":
+			s.keep(t, parseDeadLetters(t, f.Data)...)
 		case "answer":
 			request := archive.Files[i-1]
 			answer := ask(t, server, request.Data)

@@ -31,11 +31,11 @@ import (
 
 // stores is what an API serves from.
 type stores struct {
-	metadata metadata.Store
-	readings readings.Store
-	latest   latest.Cache
-	letters  deadletters.Store // beside the readings
-	kafka    kafka.Config      // where dead letters are replayed to; away where it names no brokers
+	metadata    metadata.Store
+	readings    readings.Store
+	latest      latest.Cache
+	deadLetters deadletters.Store // beside the readings
+	kafka       kafka.Config      // where dead letters are replayed to; away where it names no brokers
 }
 
 // urls says where stores are.
@@ -55,10 +55,10 @@ func (u urls) open(t testing.TB) stores {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.readings.Close() })
-	if s.letters, err = deadletters.Open(u.readings, tlsfiles.Files{}); err != nil {
+	if s.deadLetters, err = deadletters.Open(u.readings, tlsfiles.Files{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.letters.Close() })
+	t.Cleanup(func() { _ = s.deadLetters.Close() })
 	s.latest = openCache(t, u.latest)
 	return s
 }
@@ -97,19 +97,19 @@ func embedded(t testing.TB) stores {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = stored.Close() })
-	letters, err := sqlitedeadletters.Open(filepath.Join(dir, "readings.db"))
+	deadLetters, err := sqlitedeadletters.Open(filepath.Join(dir, "readings.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = letters.Close() })
-	s := stores{metadata: devices, readings: stored, latest: openCache(t, "memory://"), letters: letters}
+	t.Cleanup(func() { _ = deadLetters.Close() })
+	s := stores{metadata: devices, readings: stored, latest: openCache(t, "memory://"), deadLetters: deadLetters}
 	s.prepare(t)
 	return s
 }
 
 func (s stores) prepare(t testing.TB) {
 	t.Helper()
-	for _, prepare := range []func(context.Context) error{s.metadata.Prepare, s.readings.Prepare, s.letters.Prepare} {
+	for _, prepare := range []func(context.Context) error{s.metadata.Prepare, s.readings.Prepare, s.deadLetters.Prepare} {
 		if err := prepare(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -126,10 +126,10 @@ func (s stores) insert(t testing.TB, batch ...iot.Reading) {
 }
 
 // keep stores dead letters.
-func (s stores) keep(t testing.TB, letters ...iot.DeadLetter) {
+func (s stores) keep(t testing.TB, deadLetters ...iot.DeadLetter) {
 	t.Helper()
-	if n, err := s.letters.InsertDeadLetters(t.Context(), letters); err != nil || n != len(letters) {
-		t.Fatalf("insert %d dead letters: %d, %v", len(letters), n, err)
+	if n, err := s.deadLetters.InsertDeadLetters(t.Context(), deadLetters); err != nil || n != len(deadLetters) {
+		t.Fatalf("insert %d dead letters: %d, %v", len(deadLetters), n, err)
 	}
 }
 
@@ -147,7 +147,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	metrics := prometheus.NewRegistry()
-	replayer := replay.New(s.kafka, s.letters, s.readings, log, metrics)
+	replayer := replay.New(s.kafka, s.deadLetters, s.readings, log, metrics)
 	if len(s.kafka.Brokers) > 0 {
 		background(t, replayer.Run)
 		for replayer.Check(t.Context()) != nil {
@@ -155,7 +155,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		}
 	}
 	return &API{
-		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.letters}, Replayer: replayer, Log: log, Metrics: metrics,
+		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Replayer: replayer, Log: log, Metrics: metrics,
 		Guard: httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 	}
 }
@@ -204,9 +204,9 @@ func parseReadings(t testing.TB, lines []byte) []iot.Reading {
 	return list
 }
 
-// parseLetters reads a dead letter per line: with payload as text or bytes in base64, and topic for the device
+// parseDeadLetters reads a dead letter per line: with payload as text or bytes in base64, and topic for the device
 // id that the topic names.
-func parseLetters(t testing.TB, lines []byte) []iot.DeadLetter {
+func parseDeadLetters(t testing.TB, lines []byte) []iot.DeadLetter {
 	t.Helper()
 	var list []iot.DeadLetter
 	for line := range bytes.Lines(lines) {

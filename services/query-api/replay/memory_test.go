@@ -10,9 +10,9 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// TestMemory holds what calls at the same time, as many as the API lets in, take beside their letters.
+// TestMemory holds what calls at the same time, as many as the API lets in, take beside their dead letters.
 func TestMemory(t *testing.T) {
-	const calls, letters = 8, 32
+	const calls, deadLetters = 8, 32
 	for _, tt := range []struct {
 		name, payload string
 		most          int
@@ -23,7 +23,7 @@ func TestMemory(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.startKafka(t)
-			call := make([]iot.DeadLetter, letters)
+			call := make([]iot.DeadLetter, deadLetters)
 			for i := range call { // they share their bytes
 				call[i] = iot.DeadLetter{Rejection: iot.Rejection{Bytes: []byte(tt.payload)}, ID: iot.DeadLetterID{byte(i)}, TopicDevice: fmt.Sprint(i + 1), Received: noon}
 				call[i].Bytes = call[0].Bytes

@@ -32,7 +32,7 @@ var (
 )
 
 func TestReplay(t *testing.T) {
-	t.Run("the readings of a letter are on the topic, and the letter says so", func(t *testing.T) {
+	t.Run("the readings of a dead letter are on the topic, and the dead letter says so", func(t *testing.T) {
 		w := newWorld(t)
 		w.startKafka(t)
 		d := w.keep(t, 1, `[{"x": 1}, {"x": 2, "timestamp": "2026-02-28T12:00:00Z"}, {"x": 3}]`)
@@ -43,7 +43,7 @@ func TestReplay(t *testing.T) {
 		if diff := cmp.Diff([]string{"42 2026-03-01T12:00:00.001 1", "42 2026-02-28T12:00:00.000 2", "42 2026-03-01T12:00:00.002 3"}, w.produced(t, 3)); diff != "" {
 			t.Errorf("produced (-want +got):\n%s", diff)
 		}
-		if got := w.letter(t, d.ID); got.Replay.Readings != 3 || time.Since(got.Replay.At) > time.Minute {
+		if got := w.deadLetter(t, d.ID); got.Replay.Readings != 3 || time.Since(got.Replay.At) > time.Minute {
 			t.Errorf("marked %+v", got.Replay)
 		}
 	})
@@ -57,7 +57,7 @@ func TestReplay(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
-	t.Run("of a letter that is rejected nothing is sent, and its neighbours are", func(t *testing.T) {
+	t.Run("of a dead letter that is rejected nothing is sent, and its neighbours are", func(t *testing.T) {
 		w := newWorld(t)
 		w.startKafka(t)
 		bad, good := w.keep(t, 1, `[{"x": 1}, {"x": NaN}]`), w.keep(t, 2, `{"x": 2}`)
@@ -68,11 +68,11 @@ func TestReplay(t *testing.T) {
 		if diff := cmp.Diff([]string{"42 2026-03-01T12:00:00.002 2"}, w.produced(t, 1)); diff != "" {
 			t.Errorf("produced (-want +got):\n%s", diff)
 		}
-		if at := w.letter(t, bad.ID).Replay.At; !at.IsZero() {
+		if at := w.deadLetter(t, bad.ID).Replay.At; !at.IsZero() {
 			t.Errorf("the rejected one is marked %v", at)
 		}
 	})
-	t.Run("many letters are replayed at once, each once", func(t *testing.T) {
+	t.Run("many dead letters are replayed at once, each once", func(t *testing.T) {
 		w := newWorld(t)
 		w.startKafka(t)
 		const n = 200
@@ -82,19 +82,19 @@ func TestReplay(t *testing.T) {
 		}
 		for i, o := range w.replay(t, all...) {
 			if o.ID != all[i].ID || o.Result != replay.Replayed {
-				t.Fatalf("letter %d: %+v", i, o)
+				t.Fatalf("dead letter %d: %+v", i, o)
 			}
 		}
 		seen := map[string]bool{}
 		for _, r := range w.produced(t, n) {
 			seen[r] = true
 		}
-		counts, err := w.letters.CountDeadLetters(t.Context(), iot.DeadLetterQuery{})
+		counts, err := w.deadLetters.CountDeadLetters(t.Context(), iot.DeadLetterQuery{})
 		if err != nil || len(seen) != n || counts[0].Replayed != n {
 			t.Errorf("%d different readings, counts %+v, %v", len(seen), counts, err)
 		}
 	})
-	t.Run("a conflict is rejected while its place is taken, and by its letter alone", func(t *testing.T) {
+	t.Run("a conflict is rejected while its place is taken, and by its dead letter alone", func(t *testing.T) {
 		w := newWorld(t)
 		w.startKafka(t)
 		stored := iot.Reading{Device: 42, At: noon.Add(time.Millisecond), Received: noon, Metrics: []iot.Metric{{Name: "x", Value: 1}}}
@@ -106,15 +106,15 @@ func TestReplay(t *testing.T) {
 			t.Fatal(err)
 		}
 		const at = `, "timestamp": "2026-03-01T12:00:00.00`
-		letters := []iot.DeadLetter{
+		deadLetters := []iot.DeadLetter{
 			w.keep(t, 9, `{"x": 2`+at+`1Z"}`), w.keep(t, 9, `{"x": 1`+at+`1Z"}`), w.keep(t, 9, `{"x": 2`+at+`2Z"}`),
 			w.keep(t, 9, `{"x": 2`+at+`3Z"}`), // which the server's stamp makes room for
 			w.keep(t, 1, `{"x": 2}`),          // which goes to the next millisecond
 		}
-		for i := range letters {
-			letters[i].Reason = iot.ReasonConflict
+		for i := range deadLetters {
+			deadLetters[i].Reason = iot.ReasonConflict
 		}
-		got := w.replay(t, letters...)
+		got := w.replay(t, deadLetters...)
 		if got[0].Result != replay.Rejected || got[0].Rejection.Reason != iot.ReasonConflict {
 			t.Errorf("%+v", got[0])
 		}
@@ -124,17 +124,17 @@ func TestReplay(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a letter whose marking failed is replayed, and can be once more", func(t *testing.T) {
+	t.Run("a dead letter whose marking failed is replayed, and can be once more", func(t *testing.T) {
 		w := newWorld(t)
 		w.startKafka(t)
 		d := w.keep(t, 1, `{"x": 1}`)
-		forgetful := w.start(t, noMarks{w.letters})
+		forgetful := w.start(t, noMarks{w.deadLetters})
 		awaitKafka(t, forgetful)
 		if outcomes, err := forgetful.Replay(t.Context(), []iot.DeadLetter{d}); err == nil {
 			t.Errorf("%+v", outcomes)
 		}
 		w.replay(t, d)
-		if got := w.produced(t, 2); got[0] != got[1] || w.letter(t, d.ID).Replay.At.IsZero() {
+		if got := w.produced(t, 2); got[0] != got[1] || w.deadLetter(t, d.ID).Replay.At.IsZero() {
 			t.Errorf("%q", got)
 		}
 	})
@@ -169,12 +169,12 @@ func TestKafkaAway(t *testing.T) {
 			w := newWorld(t)
 			w.kafka.Brokers = []string{tt.away(t)}
 			d := w.keep(t, 1, `{"x": 1}`)
-			r := w.start(t, w.letters)
+			r := w.start(t, w.deadLetters)
 			begin := time.Now()
 			if outcomes, err := r.Replay(t.Context(), []iot.DeadLetter{d}); err == nil || time.Since(begin) > 4*time.Second {
 				t.Errorf("%+v, %v after %v", outcomes, err, time.Since(begin))
 			}
-			if at := w.letter(t, d.ID).Replay.At; !at.IsZero() {
+			if at := w.deadLetter(t, d.ID).Replay.At; !at.IsZero() {
 				t.Errorf("marked %v", at)
 			}
 		})
@@ -206,7 +206,7 @@ func TestKafkaAway(t *testing.T) {
 				t.Error(r)
 			}
 		}
-		if at := w.letter(t, lost.ID).Replay.At; at.IsZero() {
+		if at := w.deadLetter(t, lost.ID).Replay.At; at.IsZero() {
 			t.Error("it is not marked")
 		}
 	})
@@ -224,12 +224,12 @@ func TestKafkaAway(t *testing.T) {
 
 // world is what a Replayer needs.
 type world struct {
-	letters  deadletters.Store
-	readings readings.Store
-	kafka    kafka.Config
-	dir      string // of the broker
-	broker   *embedded.Kafka
-	replayer *replay.Replayer
+	deadLetters deadletters.Store
+	readings    readings.Store
+	kafka       kafka.Config
+	dir         string // of the broker
+	broker      *embedded.Kafka
+	replayer    *replay.Replayer
 }
 
 // noMarks is a store that cannot mark.
@@ -244,15 +244,15 @@ func newWorld(t *testing.T) *world {
 	path := filepath.Join(t.TempDir(), "readings.db")
 	w := &world{dir: t.TempDir(), kafka: kafka.Config{Topic: "raw-data", Partitions: 1, ClientID: "query-api"}}
 	var err error
-	if w.letters, err = sqlitedeadletters.Open(path); err != nil {
+	if w.deadLetters, err = sqlitedeadletters.Open(path); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.letters.Close() })
+	t.Cleanup(func() { _ = w.deadLetters.Close() })
 	if w.readings, err = sqlitereadings.Open(path, quiet); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.readings.Close() })
-	if err := errors.Join(w.letters.Prepare(t.Context()), w.readings.Prepare(t.Context())); err != nil {
+	if err := errors.Join(w.deadLetters.Prepare(t.Context()), w.readings.Prepare(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -266,7 +266,7 @@ func (w *world) startKafka(t *testing.T) {
 	if err := kafka.EnsureTopics(t.Context(), w.kafka, quiet); err != nil {
 		t.Fatal(err)
 	}
-	w.replayer = w.start(t, w.letters)
+	w.replayer = w.start(t, w.deadLetters)
 	awaitKafka(t, w.replayer)
 }
 
@@ -287,8 +287,8 @@ func (w *world) startBroker(t *testing.T, addr string) {
 }
 
 // start runs a Replayer until t ends.
-func (w *world) start(t *testing.T, letters deadletters.Store) *replay.Replayer {
-	r := replay.New(w.kafka, letters, w.readings, quiet, prometheus.NewRegistry())
+func (w *world) start(t *testing.T, deadLetters deadletters.Store) *replay.Replayer {
+	r := replay.New(w.kafka, deadLetters, w.readings, quiet, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
 	wait.Go(func() {
@@ -300,7 +300,7 @@ func (w *world) start(t *testing.T, letters deadletters.Store) *replay.Replayer 
 	return r
 }
 
-// keep stores letter number n, of device 42, which came n ms after noon.
+// keep stores dead letter number n, of device 42, which came n ms after noon.
 func (w *world) keep(t *testing.T, n int, payload string) iot.DeadLetter {
 	t.Helper()
 	at := noon.Add(time.Duration(n) * time.Millisecond)
@@ -309,24 +309,24 @@ func (w *world) keep(t *testing.T, n int, payload string) iot.DeadLetter {
 		Source:    "sensors/42/data", Received: at, TopicDevice: "42",
 	}}.Record("raw-data.dlq")
 	d := event.ReadDeadLetter(&rec)
-	if _, err := w.letters.InsertDeadLetters(t.Context(), []iot.DeadLetter{d}); err != nil {
+	if _, err := w.deadLetters.InsertDeadLetters(t.Context(), []iot.DeadLetter{d}); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-func (w *world) letter(t *testing.T, id iot.DeadLetterID) iot.DeadLetter {
+func (w *world) deadLetter(t *testing.T, id iot.DeadLetterID) iot.DeadLetter {
 	t.Helper()
-	d, err := w.letters.DeadLetter(t.Context(), id)
+	d, err := w.deadLetters.DeadLetter(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-func (w *world) replay(t *testing.T, letters ...iot.DeadLetter) []replay.Outcome {
+func (w *world) replay(t *testing.T, deadLetters ...iot.DeadLetter) []replay.Outcome {
 	t.Helper()
-	outcomes, err := w.replayer.Replay(t.Context(), letters)
+	outcomes, err := w.replayer.Replay(t.Context(), deadLetters)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// walk follows the links of a list to its end, and returns all of it.
-func walk[T any](t *testing.T, path string) (all []T) {
+// readAll follows the links of a list to its end, and returns all of it.
+func readAll[T any](t *testing.T, path string) (all []T) {
 	t.Helper()
 	for at := sut.http + path; at != ""; {
 		a := call(t, http.MethodGet, at, "")
@@ -19,8 +19,8 @@ func walk[T any](t *testing.T, path string) (all []T) {
 	return all
 }
 
-// TestWalk walks lists in small steps while new readings arrive.
-func TestWalk(t *testing.T) {
+// TestPages reads lists in small pages while new readings arrive.
+func TestPages(t *testing.T) {
 	t.Parallel()
 	const n = 60
 	for name, next := range map[string]func(t *testing.T, at, link string) string{
@@ -44,7 +44,7 @@ func TestWalk(t *testing.T) {
 		},
 	} {
 		for _, form := range []string{"/api/devices/%d/readings/?", "/api/devices/%d/readings?", "/api/readings/?device_id=%d&"} {
-			t.Run(name+" walking "+form+" misses and repeats nothing while new readings arrive", func(t *testing.T) {
+			t.Run(name+" that reads "+form+" misses and repeats nothing while new readings arrive", func(t *testing.T) {
 				t.Parallel()
 				id := deviceWithReadings(t, n)
 				seen := map[int]int{}
@@ -53,7 +53,7 @@ func TestWalk(t *testing.T) {
 					for _, r := range decode[[]reading](t, a, http.StatusOK) {
 						seen[int(*r.Temperature)]++
 					}
-					// One that belongs in front of where the walk is, and one of now that does not belong in it.
+					// One that belongs in front of the current page, and one of now that does not belong in it.
 					publish(t, topicOf(id), fmt.Sprintf(`[{"temperature": %d, "timestamp": %q}, {"temperature": 999}]`, 1000+i, at(1000+i)))
 					link := a.header.Get("Link")
 					if link == "" {
@@ -67,12 +67,12 @@ func TestWalk(t *testing.T) {
 					}
 				}
 				if len(seen) != n {
-					t.Errorf("%d readings, want the %d from before the walk: %v", len(seen), n, seen)
+					t.Errorf("%d readings, want the %d from before the first page: %v", len(seen), n, seen)
 				}
 			})
 		}
 	}
-	t.Run("readings of many devices at the same moment are walked once each", func(t *testing.T) {
+	t.Run("readings of many devices at the same moment are read once each", func(t *testing.T) {
 		t.Parallel()
 		const fleet = 20
 		moment := fmt.Sprintf("2011-03-%02dT%02d:%02d:00.%03dZ", 1+firstDevice/7%28, firstDevice/11%24, firstDevice/13%60, firstDevice/17%1000)
@@ -87,10 +87,10 @@ func TestWalk(t *testing.T) {
 		for id := range want {
 			produced(t, id, 1)
 		}
-		settle(t)
+		waitForConsumers(t)
 		seen := map[int64]int{}
 		until := strings.Replace(moment, "Z", "9Z", 1)
-		for _, r := range walk[reading](t, fmt.Sprintf("/api/readings/?limit=3&since=%s&until=%s", moment, until)) {
+		for _, r := range readAll[reading](t, fmt.Sprintf("/api/readings/?limit=3&since=%s&until=%s", moment, until)) {
 			seen[r.Device]++
 		}
 		for id := range want {
@@ -103,7 +103,7 @@ func TestWalk(t *testing.T) {
 		t.Parallel()
 		want := map[int64]bool{newUser(t).ID: true, newUser(t).ID: true, newUser(t).ID: true}
 		seen := map[int64]int{}
-		for _, u := range walk[user](t, "/api/users/?limit=2") {
+		for _, u := range readAll[user](t, "/api/users/?limit=2") {
 			seen[u.ID]++
 		}
 		for id := range want {

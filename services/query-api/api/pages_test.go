@@ -13,19 +13,19 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
-// TestWalk: who follows the links of a list while readings arrive sees each reading that was there when
-// the walk began exactly once, newest first.
-func TestWalk(t *testing.T) {
+// TestPages: a client that follows the links of a list while readings arrive sees each reading that was there when
+// it began exactly once, newest first.
+func TestPages(t *testing.T) {
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {
 			for _, path := range []string{"/api/readings/?limit=7", "/api/readings/?limit=7&device_id=2", "/api/devices/2/readings/?limit=7"} {
-				t.Run(path, func(t *testing.T) { walkWhileWriting(t, b.open(t), path) })
+				t.Run(path, func(t *testing.T) { readPagesWhileWriting(t, b.open(t), path) })
 			}
 		})
 	}
 }
 
-func walkWhileWriting(t *testing.T, s stores, path string) {
+func readPagesWhileWriting(t *testing.T, s stores, path string) {
 	const devices, before = 3, 60
 	var old []iot.Reading
 	for id := range iot.DeviceID(devices) {
@@ -41,7 +41,7 @@ func walkWhileWriting(t *testing.T, s stores, path string) {
 	previous := "9999"
 	for n := 0; path != ""; n++ {
 		if n > len(old) {
-			t.Fatal("the walk does not end")
+			t.Fatal("the pages do not end")
 		}
 		var writer sync.WaitGroup
 		writer.Go(func() {
@@ -108,8 +108,8 @@ func nextPage(t *testing.T, path, link string) string {
 	return next.RequestURI()
 }
 
-// TestWalkLongAgo: readings from before 1970, which the system before Telltale took, are walked as all others.
-func TestWalkLongAgo(t *testing.T) {
+// TestPagesBefore1970: readings from before 1970, which the system before Telltale took, are paged like all others.
+func TestPagesBefore1970(t *testing.T) {
 	s := embedded(t)
 	var batch []iot.Reading
 	for n := range 5 {
