@@ -28,7 +28,7 @@ func process() *daemon.Process {
 	return &daemon.Process{Log: quiet, Metrics: prometheus.NewRegistry(), Health: daemon.NewHealth(quiet, prometheus.NewRegistry())}
 }
 
-// TestRun has a store that cannot be prepared at first, and a batch that is being handled when the service is told to
+// TestRun has a store that cannot be prepared at first, and a batch that is being handled when the service has to
 // stop.
 func TestRun(t *testing.T) {
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Log: quiet})

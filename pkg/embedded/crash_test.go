@@ -23,7 +23,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
-// TestMain runs a broker instead of the tests when it is told a directory: a process to be killed.
+// TestMain runs a broker instead of the tests when it gets a directory: a process to be killed.
 func TestMain(m *testing.M) {
 	dir, addr := os.Getenv("BROKER_DIR"), os.Getenv("BROKER_ADDR")
 	if dir == "" {
@@ -89,7 +89,7 @@ func TestKill(t *testing.T) {
 	acked := map[int]bool{}              // by number
 	handled := map[int]bool{}            // by number
 	marks := map[int32]int64{}           // by partition: the offset behind the last that was handled
-	committedBefore := map[int32]int64{} // by partition, as the broker told it before it was killed
+	committedBefore := map[int32]int64{} // by partition, as the broker returned it before it was killed
 	consumer := kafka.NewConsumer(kafka.GroupConfig{Config: c.cfg, Group: "g", MaxBatch: 100, MaxWait: 10 * time.Millisecond},
 		func(_ context.Context, batch []kafka.Record) error {
 			mu.Lock()

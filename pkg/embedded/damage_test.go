@@ -31,7 +31,7 @@ func TestDamage(t *testing.T) {
 		}
 		return file
 	}
-	t.Run("found at the start is told, and the rest is served", func(t *testing.T) {
+	t.Run("found at the start is reported, and the rest is served", func(t *testing.T) {
 		dir, _ := writtenLog(t)
 		file := flip(t, dir)
 		k := open(t, KafkaConfig{Dir: dir})
@@ -54,7 +54,7 @@ func TestDamage(t *testing.T) {
 			t.Errorf("the log ends at %d after another start", n)
 		}
 	})
-	t.Run("found while running is told, and not served", func(t *testing.T) {
+	t.Run("found while running is reported, and not served", func(t *testing.T) {
 		dir, _ := writtenLog(t)
 		k := open(t, KafkaConfig{Dir: dir})
 		file := flip(t, dir)

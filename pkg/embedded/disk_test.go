@@ -211,7 +211,7 @@ func TestABatchThatWasNotWritten(t *testing.T) {
 	}
 }
 
-// TestTroubleOfKfake is told what kfake tells its log.
+// TestTroubleOfKfake passes on what kfake logs.
 func TestTroubleOfKfake(t *testing.T) {
 	path := func(errno syscall.Errno) error { return &os.PathError{Op: "write", Path: "/data/0.dat", Err: errno} }
 	for _, tc := range []struct {

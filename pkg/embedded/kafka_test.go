@@ -199,7 +199,7 @@ func TestKafka(t *testing.T) {
 		c.consume(t, "a", 10)
 	})
 
-	t.Run("it tells clients the host that it was given", func(t *testing.T) {
+	t.Run("it advertises the host that it was given", func(t *testing.T) {
 		for given, want := range map[string]string{
 			"127.0.0.1:0": "127.0.0.1", "localhost:0": "localhost", ":0": "localhost", "0.0.0.0:0": "localhost", "[::]:0": "localhost",
 		} {

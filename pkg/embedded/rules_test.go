@@ -244,12 +244,12 @@ func TestVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := kversion.FromApiVersionsResponse(response)
+	offered := kversion.FromApiVersionsResponse(response)
 	for key, want := range map[kmsg.Key]int16{
 		kmsg.DescribeTopicPartitions: -1, kmsg.CreateTopics: 4, // Java's client falls over the null arrays of newer ones
 		kmsg.Fetch: 12, kmsg.Produce: 11, kmsg.AlterConfigs: -1, kmsg.EndTxn: -1,
 	} {
-		if got, _ := told.LookupMaxKeyVersion(int16(key)); got != want {
+		if got, _ := offered.LookupMaxKeyVersion(int16(key)); got != want {
 			t.Errorf("%s is offered up to version %d, want %d", key.Name(), got, want)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
-// backend is what is behind a sink: it keeps what it is given, and fails while it is told to.
+// backend is what is behind a sink: it keeps what it is given, and fails while a test wants it to.
 type backend struct {
 	conflicts     []int // what Store returns
 	storeErr      error

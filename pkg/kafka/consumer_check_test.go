@@ -94,7 +94,7 @@ func TestConsumerCheck(t *testing.T) {
 		says(t, c, "not authorized", true)
 	})
 
-	t.Run("a partition that Kafka tells no end of keeps its lag, and is named", func(t *testing.T) {
+	t.Run("a partition whose end Kafka does not return keeps its lag, and is named", func(t *testing.T) {
 		t.Parallel()
 		cluster := kafkatest.Fake(t)
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1))

@@ -322,7 +322,7 @@ func TestConsumer(t *testing.T) {
 		}
 	})
 
-	t.Run("a handler that does not finish is told to, is not committed, and ends with the rest within 5 s", func(t *testing.T) {
+	t.Run("a handler that does not finish is cancelled, is not committed, and ends with the rest within 5 s", func(t *testing.T) {
 		t.Parallel()
 		cfg := groupConfig(kafkatest.NewTopic(t, kafkatest.Brokers(t), 1))
 		produce(t, cfg.Config, 10)

@@ -286,7 +286,7 @@ func TestRemadeTopic(t *testing.T) {
 		j := newJournal(t)
 		kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 		kafkatest.Eventually(t, kafkatest.Timeout, "100 records are committed", func() bool { return sum(committed(t, cfg)) == 100 })
-		// A consumer that fetches before the new topic is that long would be told.
+		// A consumer that fetches before the new topic is that long would get an error.
 		away := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.KafkaStorageError, Count: -1})
 		j.mu.Lock()
 		clear(j.handled)

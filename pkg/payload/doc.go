@@ -7,7 +7,7 @@
 // A message is an object, or an array of objects: a batch. The members of an object:
 //
 //	device_id             an integer, or one in a string; also from the topic, and then equal
-//	timestamp             the time since 1970 in s, ms, µs or ns, told apart by size; or ISO 8601 text
+//	timestamp             the time since 1970 in s, ms, µs or ns, distinguished by size; or ISO 8601 text
 //	                      with date and time, like 2026-01-02T03:04:05.678+01:00 (without a zone, UTC)
 //	temperature, humidity numbers
 //	metrics               an object whose members are read as if they stood beside it

@@ -9,12 +9,12 @@ import (
 	"strconv"
 )
 
-// printBanner tells a person where everything is, with commands to copy.
+// printBanner prints where everything is, with commands to copy.
 func printBanner(w io.Writer, components *components, mqttURL string) {
 	api := "http://" + reachable(components.http.Addr())
 	host, port := "", ""
 	if components.mqtt != nil {
-		host, port, _ = net.SplitHostPort(reachable(components.mqtt.Addr())) // an address of a listener has both
+		host, port, _ = net.SplitHostPort(reachable(components.mqtt.Addr())) // the address of a listener has both
 	} else if u, err := url.Parse(mqttURL); err == nil {
 		host, port = u.Hostname(), u.Port()
 	}

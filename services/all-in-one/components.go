@@ -73,7 +73,7 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *components, e
 		return nil, fmt.Errorf("data directory (DATA_DIR): %w", err)
 	}
 	components.add("lock", lock.Close)
-	// Listeners first: what most often goes wrong should do so before anything is written.
+	// Listeners first: the most frequent error should come before anything is written.
 	if c.MQTTURL == "" {
 		if components.mqtt, err = components.listen("MQTT_LISTEN_ADDR", c.MQTTListenAddr); err != nil {
 			return nil, err

@@ -67,7 +67,7 @@ func TestDemoDevices(t *testing.T) {
 	}
 }
 
-// TestBanner: on all addresses it tells what a phone and a device of the network use; on this machine's own, no such
+// TestBanner: on all addresses it shows what a phone and a device of the network use; on this machine's own, no such
 // thing.
 func TestBanner(t *testing.T) {
 	lan, err := net.Dial("udp4", "192.0.2.1:9")

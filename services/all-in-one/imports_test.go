@@ -14,7 +14,7 @@ import (
 
 const root = "github.com/telltale-iot/telltale/"
 
-// pkg is what `go list -json` tells of a package. The imports of its tests are not held to the rules.
+// pkg is what `go list -json` says of a package. The rules do not apply to the imports of its tests.
 type pkg struct {
 	ImportPath string
 	Imports    []string

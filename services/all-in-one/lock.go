@@ -36,8 +36,7 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// makeDir makes dir and what is missing above it, so that a power cut does not take it away again with all that is
-// in it.
+// makeDir makes dir and its missing parents durable: a power cut does not remove them with all that is in them.
 func makeDir(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil

@@ -18,8 +18,8 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 )
 
-// command holds the settings of all services. Those that name a server have no default here: unset, the
-// part is embedded.
+// command holds the settings of all services. Those that name a server have no default here: without
+// one, the component is embedded.
 type command struct {
 	DataDir           string        `env:"DATA_DIR" default:"./data" help:"Folder for all data that is not on a server."`
 	MQTTListenAddr    string        `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
@@ -64,7 +64,7 @@ func (c *command) Operations() *daemon.Flags {
 	return &daemon.Flags{OpsAddr: c.OpsAddr, LogLevel: c.LogLevel, Pprof: c.Pprof, HTTP: c.HTTP}
 }
 
-// Validate is asked when the settings are read, before anything is opened.
+// Validate is called when the settings are read, before anything is opened.
 func (c *command) Validate() error {
 	if c.LogRetention <= 0 {
 		return &daemon.ConfigError{Variable: "LOG_RETENTION", Value: c.LogRetention.String(), Err: errors.New("must be more than 0")}
@@ -90,7 +90,7 @@ func (c *command) Validate() error {
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	components, err := c.open(ctx, p)
 	if errors.Is(err, context.Canceled) {
-		return nil // told to stop before all was open
+		return nil // ctx ended before all was open
 	}
 	if err != nil {
 		return err

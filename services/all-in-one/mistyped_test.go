@@ -10,7 +10,7 @@ import (
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 )
 
-// TestMistypedVariables: whoever mistypes a variable is told so once, with the right one. What another program
+// TestMistypedVariables: whoever mistypes a variable gets one warning, with the right one. What another program
 // reads is no mistake.
 func TestMistypedVariables(t *testing.T) {
 	const nowhere = "127.0.0.1:1" // what a service needs is away, so that it touches nothing

@@ -208,7 +208,7 @@ func addSettings(all []*aSetting, program, help string) []*aSetting {
 }
 
 // rowOf returns the row of one setting, or of those that are alike but for what is before suffix. Who reads
-// these is told once: likeIt is the rows that have told it.
+// these is said once: likeIt is the rows that have said it.
 func rowOf(row []*aSetting, suffix string, likeIt map[string]string) string {
 	if len(row) == 1 {
 		s := row[0]

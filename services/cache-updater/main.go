@@ -24,7 +24,7 @@ func main() {
 	daemon.Main("cache-updater", "Keeps each device's newest reading in Redis.", new(command))
 }
 
-// Validate is asked when the settings are read.
+// Validate is called when the settings are read.
 func (c *command) Validate() error { return updater.CheckTTL(c.LatestTTL) }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

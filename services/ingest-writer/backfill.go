@@ -29,7 +29,7 @@ func (b *backfill) Operations() *daemon.Flags {
 	return &daemon.Flags{OpsAddr: "127.0.0.1:0", LogLevel: b.LogLevel}
 }
 
-// Validate is asked when the settings are read.
+// Validate is called when the settings are read.
 func (b *backfill) Validate() error {
 	_, _, err := b.times()
 	return err

@@ -51,8 +51,8 @@ func (r *repair) Run(ctx context.Context, p *daemon.Process) error {
 	return err
 }
 
-// deadLettersOf returns the dead letters of documents that are removed. A document that comes again, since a repair broke
-// off, has the same one.
+// deadLettersOf returns the dead letters of documents that are removed. A document that comes again, after a repair was
+// interrupted, has the same one.
 func deadLettersOf(surplus []mongo.Surplus) []iot.DeadLetter {
 	var deadLetters []iot.DeadLetter
 	for _, s := range surplus {

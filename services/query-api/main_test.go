@@ -119,14 +119,14 @@ func exits(t *testing.T, hung string, busy bool) {
 		ask()
 		<-proxy.Stalled() // something waits for the server
 	}
-	told := time.Now()
+	stopped := time.Now()
 	stop()
 	select {
 	case err := <-ended:
 		if err != nil {
 			t.Error(err)
 		}
-		t.Logf("it took %v", time.Since(told))
+		t.Logf("it took %v", time.Since(stopped))
 	case <-time.After(exitTime):
 		t.Errorf("not drained after %v", exitTime)
 	}

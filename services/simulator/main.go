@@ -48,7 +48,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	return printSummary(s.Report(), c.JSON, err)
 }
 
-// showProgress tells how it goes until done: on a terminal each second, in a log every 5 s.
+// showProgress shows the progress until done: on a terminal each second, in a log every 5 s.
 func showProgress(s *simulator.Simulator, log *slog.Logger, done <-chan struct{}) {
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	every := 5 * time.Second
@@ -76,7 +76,7 @@ func showProgress(s *simulator.Simulator, log *slog.Logger, done <-chan struct{}
 	}
 }
 
-// progressLine tells of the whole run and, in rate and latency, of its latest part.
+// progressLine returns the counts of the whole run, with the rate and latency of its latest part.
 func progressLine(total, recent *simulator.Report) string {
 	asked := ""
 	if total.Asked > 0 {

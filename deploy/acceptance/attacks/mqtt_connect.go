@@ -96,8 +96,8 @@ func crowded(ctx context.Context, a *attacker) error {
 	return nil
 }
 
-// told exceeds each limit once, and is told so by a reason code of MQTT 5.
-func told(ctx context.Context, a *attacker) error {
+// reasonCodes exceeds each limit once, and gets a reason code of MQTT 5.
+func reasonCodes(ctx context.Context, a *attacker) error {
 	var errs []error
 	for i, c := range []struct {
 		what   string
@@ -159,7 +159,7 @@ func manyFilters(n, size int) (filters []string) {
 	return filters
 }
 
-// refusedFilters subscribes to more and longer filters than are taken, each of which is told in the SUBACK.
+// refusedFilters subscribes to more and longer filters than are taken, each of which the SUBACK refuses.
 func refusedFilters(ctx context.Context, a *attacker) error {
 	p, err := a.connect(ctx, 2, hello{id: "filters", version: v5})
 	if err != nil {

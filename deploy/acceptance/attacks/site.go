@@ -28,7 +28,7 @@ type target struct {
 }
 
 // memoryLimit is that of the services in k8s/base and docker-compose.yml, and goMemoryLimit what the same files
-// tell Go of it.
+// set for Go.
 const (
 	memoryLimit   = 256 << 20
 	goMemoryLimit = "GOMEMLIMIT=230MiB"

@@ -1,4 +1,4 @@
-// Checkledger tells whether a deployment has every reading that a simulator's ledger says it acknowledged,
+// Checkledger reports whether a deployment has every reading that a simulator's ledger says it acknowledged,
 // each once and unchanged:
 //
 //	simulator --count 100000 --publish-ledger ledger.jsonl

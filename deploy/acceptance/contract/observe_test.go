@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestMetricsThatAreLookedAt holds what alerts and dashboards ask for against what the services tell. What is
+// TestMetricsThatAreLookedAt compares what alerts and dashboards ask for with what the services expose. What is
 // counted by reason is there once it has happened; the tests before this one see to that.
 func TestMetricsThatAreLookedAt(t *testing.T) {
 	if len(sut.ops) == 0 {
@@ -32,15 +32,15 @@ func TestMetricsThatAreLookedAt(t *testing.T) {
 		}
 	}
 	eventually(t, func() error {
-		told := map[string]bool{}
+		exposed := map[string]bool{}
 		for _, ops := range sut.ops {
 			for metric := range scrape(t, ops) {
-				told[metric] = true
+				exposed[metric] = true
 			}
 		}
 		for metric, file := range asked {
-			if !told[metric] {
-				return fmt.Errorf("%s asks for %s, which no service tells", file, metric)
+			if !exposed[metric] {
+				return fmt.Errorf("%s asks for %s, which no service exposes", file, metric)
 			}
 		}
 		return nil

@@ -114,7 +114,7 @@ func TestDeviceIDs(t *testing.T) {
 	} {
 		// One after the other: two readings of a device in the same millisecond are a conflict.
 		t.Run(test.name, func(t *testing.T) {
-			mark := newDevice() // tells this reading from those of other runs
+			mark := newDevice() // distinguishes this reading from those of other runs
 			publish(t, "sensors/data", fmt.Sprintf(`{"device_id": %s, "mark": %d}`, test.id, mark))
 			eventually(t, func() error {
 				path := fmt.Sprintf("/api/readings/?device_id=%d&limit=50", test.want)

@@ -9,11 +9,11 @@
 //     again: stored, and as the latest value.
 //  3. Publishing ends, and what was acknowledged is waited for. Then every process accounts for all it took
 //     (received = what became of it), every partition is somebody's, and nobody is behind (conservation.go).
-//  4. Only then, so that what comes late is seen too, the ledger is held against what a walk of the HTTP API
-//     returns: what was acknowledged is stored, once, and unchanged; the latest value is the newest acknowledged
+//  4. Only then, so that what comes late is seen too, the ledger is compared with what the pages of the HTTP API
+//     return: what was acknowledged is stored, once, and unchanged; the latest value is the newest acknowledged
 //     reading; every device is registered. On Kafka is everything that was acknowledged, the readings of a device
 //     in the order of their publishing, and nothing that is no reading. Every process stayed within its bound of
-//     memory. None ended by itself, and those that were told to end did so with exit code 0.
+//     memory. None ended by itself, and those that were stopped ended with exit code 0.
 //
 // The servers run in containers, by docker-compose.yml of the repository with compose.yml of this folder over
 // it, under a project name and on ports of their own. The services run as processes of this machine: so a
@@ -21,7 +21,7 @@
 // kernel counts the memory of each, and all that they say to servers and devices passes toxiproxy (proxies.go),
 // for which Kafka has a listener for every service.
 //
-// The rows of all-in-one need no servers. Its data is on a disk that loses power when it is told to (disk.go), and
+// The rows of all-in-one need no servers. Its data is on a disk that loses power on demand (disk.go), and
 // strace has system calls of it fail (strace.go). Where this program may not have these, a row that needs them is
 // reported as not run; with TEST_REQUIRE=1 it fails.
 package main

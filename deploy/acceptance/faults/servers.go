@@ -164,7 +164,7 @@ func denied(ctx context.Context, t *trial) error {
 	return errors.Join(err, p.start())
 }
 
-// wrongAddress starts Kafka anew so that it tells its clients to go where nobody listens, and repairs it.
+// wrongAddress starts Kafka anew so that it advertises an address where nobody listens, and repairs it.
 func wrongAddress(ctx context.Context, t *trial) error {
 	lift := t.fault()
 	defer lift()

@@ -60,7 +60,7 @@ func (r *Report) wrong(counter *int, format string, args ...any) {
 	}
 }
 
-// Check walks the readings of all devices of l at api (http://host:port). An error is a walk that could
+// Check pages through the readings of all devices of l at api (http://host:port). An error is a listing that could
 // not be finished; what it found wrong is in the report.
 func (l *Ledger) Check(ctx context.Context, api string) (Report, error) {
 	var r Report

@@ -18,7 +18,7 @@ import (
 const httpConnections = 32
 
 // getAll sends GET requests for paths in turn, over connections that are kept open and with one request at
-// a time on each, for as long as it is told. It speaks HTTP itself: net/http's client costs more than most
+// a time on each, for a given time. It speaks HTTP itself: net/http's client costs more than most
 // answers do, and shares the machine with the server.
 func getAll(ctx context.Context, addr string, paths []string, how time.Duration) (figures, error) {
 	var requests [][]byte

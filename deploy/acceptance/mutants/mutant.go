@@ -72,7 +72,7 @@ func parseMutant(text []byte) (m mutant, err error) {
 	return m, nil
 }
 
-// overlay makes the changed files in dir, which is empty, and returns the file that tells the go command of them.
+// overlay makes the changed files in dir, which is empty, and returns the file that names them to the go command.
 func (m mutant) overlay(ctx context.Context, root, dir string) (path string, err error) {
 	replace := map[string]string{}
 	for _, file := range m.files {

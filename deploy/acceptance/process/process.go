@@ -88,7 +88,7 @@ func (p *Process) ExitCode() int {
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
 // Stop ends the process with SIGTERM, and with SIGKILL when that takes longer than 10 s. The error, with the
-// end of the log, tells of that, of an exit code other than 0, and of a process that had ended before.
+// end of the log, is about that, an exit code other than 0, or a process that had ended before.
 func (p *Process) Stop() error {
 	if err := p.Check(); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (p *Process) Stop() error {
 	return nil
 }
 
-// Kill ends the process with SIGKILL. The error, with the end of the log, tells of one that had ended before.
+// Kill ends the process with SIGKILL. The error, with the end of the log, is about one that had ended before.
 func (p *Process) Kill() error {
 	err := p.Check()
 	_ = p.Signal(syscall.SIGKILL)
@@ -113,7 +113,7 @@ func (p *Process) Kill() error {
 	return err
 }
 
-// Check is nil while the process runs. The error, with the end of the log, tells how it has ended.
+// Check is nil while the process runs. The error, with the end of the log, says how it has ended.
 func (p *Process) Check() error {
 	select {
 	case <-p.ended:
@@ -155,7 +155,7 @@ func (p *Process) OpsAddr() string {
 	return ""
 }
 
-// WaitReady returns when /readyz says 200. The error, with the end of the log, tells of a process that has
+// WaitReady returns when /readyz says 200. The error, with the end of the log, is about a process that has
 // ended, or is not ready after 90 s or at the end of ctx; it goes on then.
 func (p *Process) WaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)

@@ -24,7 +24,7 @@ const (
 	testTimeout   = 90 * time.Second // on a machine that does other things, too
 )
 
-// target is a server as a service is told of it.
+// target is a server as the settings of a service name it.
 type target struct {
 	service  string
 	url      string // variable of its address

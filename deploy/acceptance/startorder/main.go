@@ -117,7 +117,7 @@ func (r *round) start(ctx context.Context) error {
 	return err
 }
 
-// bridgeSubscribes tells whether Mosquitto has the bridge's session: from then on it keeps messages for it.
+// bridgeSubscribes reports whether Mosquitto has the bridge's session: from then on it keeps messages for it.
 func (r *round) bridgeSubscribes(ctx context.Context) error {
 	body, err := get(ctx, "http://127.0.0.1:"+r.ports["BRIDGE_OPS_PORT"]+"/readyz?verbose")
 	if err == nil && !strings.Contains(string(body), "[+]mqtt ok") {

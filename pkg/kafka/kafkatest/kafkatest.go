@@ -1,5 +1,5 @@
 // Package kafkatest has what the tests of package kafka, of its producer, and of what is built on them share: brokers,
-// networks that fail, and records that can be told from one another.
+// networks that fail, and records that can be distinguished.
 package kafkatest
 
 import (

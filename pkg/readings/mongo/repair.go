@@ -20,7 +20,7 @@ import (
 const (
 	repairTimeout = 24 * time.Hour // for the whole collection
 	repairBatch   = 1000           // documents that are removed at once
-	tellEvery     = 5 * time.Second
+	logEvery      = 5 * time.Second
 )
 
 // Repaired is what Repair has done.
@@ -54,7 +54,7 @@ func (s *Store) Repair(ctx context.Context, log *slog.Logger, reject func(contex
 	if err != nil {
 		return Repaired{}, err
 	}
-	r := &repairer{Store: s, collection: collection, log: log, told: time.Now(), reject: reject}
+	r := &repairer{Store: s, collection: collection, log: log, loggedAt: time.Now(), reject: reject}
 	for _, step := range []func(context.Context) error{
 		r.only(newest).Prepare, r.mendMoved, r.only(moved).Prepare, // what the next step needs
 		r.mendPlaces, s.Prepare,
@@ -71,7 +71,7 @@ type repairer struct {
 	Repaired
 	collection *mongo.Collection
 	log        *slog.Logger
-	told       time.Time
+	loggedAt   time.Time
 	reject     func(context.Context, []Surplus) error
 }
 
@@ -131,7 +131,7 @@ func (r *repairer) repeated(ctx context.Context, filter bson.D, index mongodb.In
 	mended := false
 	for cursor.Next(ctx) {
 		r.Documents++
-		r.tell()
+		r.logProgress()
 		same := last != nil && !slices.ContainsFunc(index.Keys, func(key bson.E) bool {
 			return !sameValue(last.Lookup(key.Key), cursor.Current.Lookup(key.Key))
 		})
@@ -263,9 +263,9 @@ func (r *repairer) remove(ctx context.Context, ids bson.A, surplus []Surplus) er
 	return nil
 }
 
-func (r *repairer) tell() {
-	if time.Since(r.told) > tellEvery {
-		r.told = time.Now()
+func (r *repairer) logProgress() {
+	if time.Since(r.loggedAt) > logEvery {
+		r.loggedAt = time.Now()
 		r.log.Info("repairing", "documents", r.Documents, "duplicates", r.Duplicates, "moved", r.Moved, "rejected", r.Rejected)
 	}
 }

@@ -26,7 +26,7 @@ func (u *updater) keepComplete(ctx context.Context) error {
 }
 
 // restoreIfLost offers the cache again what arrived within the time to live, which is all that it can have
-// lost. That may go on beside the consumer, in any order: the newest wins.
+// lost. It may run beside the consumer, in any order: the newest reading wins.
 func (u *updater) restoreIfLost(ctx context.Context) error {
 	if complete, err := u.cache.Complete(ctx); complete || err != nil {
 		return err

@@ -149,7 +149,7 @@ func awaitNewer(t *testing.T, cache iot.LatestCache, old iot.Reading) iot.Readin
 type awayCache struct {
 	latest.Cache
 	away   atomic.Bool
-	failed chan struct{} // told of writes that failed
+	failed chan struct{} // has a value for writes that failed
 }
 
 func (c *awayCache) PutLatest(ctx context.Context, batch []iot.Reading, ttl time.Duration) (int, error) {

@@ -3,8 +3,8 @@
 //
 // A batch is committed to Kafka only when each dead letter in it is stored, or recognised as stored before. While the
 // store is away the archive stops at the batch that failed and repeats it; the readings of package writer do not wait
-// for it. Whatever is on the topic is stored, since nothing comes behind the dead letters: a record that is none
-// becomes one without a reason, and of one that is far too long the beginning is stored.
+// for it. Whatever is on the topic is stored, since there is no further place for it: a record that is no dead
+// letter becomes one without a reason, and of one that is far too long the beginning is stored.
 //
 // # What is in memory
 //

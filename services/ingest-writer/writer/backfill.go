@@ -14,12 +14,11 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings"
 )
 
-// progressEvery is how often a backfill tells how far it is.
+// progressEvery is how often a backfill logs its progress.
 const progressEvery = 5 * time.Second
 
 // Backfill stores again what is on the topic from a time on, for a store that has lost some of it. It may run
-// beside Run, which goes on as if there were none, and as often as one likes: what is stored already
-// is a duplicate.
+// beside Run, and as often as one likes: what is stored already is a duplicate.
 //
 // Conflicts and what is no reading are counted and passed over. Run sends them to the dead-letter
 // topic, where a backfill would only repeat them.
@@ -44,8 +43,8 @@ func (b Backfilled) String() string {
 		b.Records, b.Stored, b.Duplicates, b.Conflicts, b.Rejected)
 }
 
-// Run stores, waiting while the store is away, and says what became of what was read, also when it ends
-// with an error or ctx.
+// Run stores what is on the topic, and waits while the store is away. It returns what became of that, also when it
+// ends with an error or ctx.
 func (b *Backfill) Run(ctx context.Context) (total Backfilled, err error) {
 	if err := daemon.Await(ctx, b.Log, "readings store", b.Store.Prepare); err != nil {
 		return total, err

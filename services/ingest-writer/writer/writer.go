@@ -40,8 +40,8 @@ const (
 )
 
 // Run moves readings from Kafka to store until ctx ends, then finishes the batches it has begun, commits them and
-// returns nil. Where a small batch costs a store as much as a large one, linger has batches wait for so long for more
-// readings, as kafka.GroupConfig says.
+// returns nil. linger is for stores that a small batch costs as much as a large one: batches wait that long for more readings,
+// see kafka.GroupConfig.
 func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store readings.Store, linger time.Duration) error {
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	sent := newDeadLetters(p.Metrics)

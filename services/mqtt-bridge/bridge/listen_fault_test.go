@@ -315,7 +315,7 @@ func TestListenDeadLetterLargerThanKafkaTakes(t *testing.T) {
 		t.Errorf("%d bytes are kept, want the first 64 KiB", len(deadLetter.Value))
 	}
 	if detail := string(deadLetter.Header("detail")); !strings.Contains(detail, "5242880") {
-		t.Errorf("the detail does not tell the size: %s", detail)
+		t.Errorf("the detail does not name the size: %s", detail)
 	}
 	b.conserved()
 }

@@ -99,7 +99,7 @@ func TestListenMessages(t *testing.T) {
 		k.wantDeadLetters(deadLetter{"retained_without_timestamp", "sensors/data", "5", noTime})
 	})
 
-	t.Run("a dead letter tells what it takes to decode it again, and readings beside it have different times", func(t *testing.T) {
+	t.Run("a dead letter has what it takes to decode it again, and readings beside it have different times", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
 		b := endpoint(t, k, defaults())

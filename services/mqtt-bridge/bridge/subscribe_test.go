@@ -49,7 +49,7 @@ func TestSubscribe(t *testing.T) {
 		})
 	}
 
-	t.Run("a refused subscription is told, and tried again", func(t *testing.T) {
+	t.Run("a refused subscription is reported, and tried again", func(t *testing.T) {
 		t.Parallel()
 		broker := newBroker(t)
 		b := broker.subscribe(newKafka(t), nil)
@@ -78,7 +78,7 @@ func TestSubscribe(t *testing.T) {
 		b.checked("")
 	})
 
-	t.Run("a refused connection is told, and tried again", func(t *testing.T) {
+	t.Run("a refused connection is reported, and tried again", func(t *testing.T) {
 		t.Parallel()
 		broker := newBroker(t)
 		b := broker.subscribe(newKafka(t), nil)

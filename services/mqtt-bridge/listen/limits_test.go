@@ -38,7 +38,7 @@ func will(id, topic, payload string, delay, session int) []byte {
 	return whole(0x10, text("MQTT"), "\x05\x04", u16(60), "\x05\x11"+u32(session), text(id), "\x05\x18"+u32(delay), text(topic), text(payload))
 }
 
-// A client that goes beyond a limit is told by MQTT 5, counted, and gone; MQTT 3 sees the end of its connection.
+// A client that goes beyond a limit gets a reason code in MQTT 5, is counted, and is gone; MQTT 3 sees the end of its connection.
 func TestTold(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	alias := func(n int, topic string) []byte {

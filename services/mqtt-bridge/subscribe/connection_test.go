@@ -108,7 +108,7 @@ func serve(c net.Conn) {
 	}
 }
 
-// run runs s until stop is called. status is the latest that it told, "" while it is subscribed.
+// run runs s until stop is called. status is the latest that it reported, "" while it is subscribed.
 func run(s *Subscriber) (status func() string, stop func()) {
 	var last atomic.Value
 	var running sync.WaitGroup

@@ -78,7 +78,7 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return append(dst, '"')
 }
 
-// send sends an answer. It takes room until the client has taken it, or has not in time.
+// send sends an answer. The answer takes room until the client has received it or sendTimeout is over.
 func (a *API) send(c echo.Context, encoded *answer) error {
 	header := c.Response().Header()
 	answer, err := a.prepare(c, encoded)
@@ -139,7 +139,7 @@ func (a *API) reserve(answer *answer) error {
 	return nil
 }
 
-// free gives back what an answer takes, which nobody sends or will send.
+// free gives back what an answer takes that is not sent any more.
 func (answer *answer) free() {
 	answer.release()
 	if answer.buffer != nil && cap(answer.body) <= maxPooledBuffer {

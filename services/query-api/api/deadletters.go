@@ -66,8 +66,8 @@ func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
 	return append(dst, '}')
 }
 
-// encodedSize is about how long dead letters are in JSON, where a byte that cannot be shown takes six. With so much
-// room made at first, large ones are not copied again and again while the answer grows.
+// encodedSize is about how long dead letters are in JSON, where a byte that cannot be shown takes six. A buffer that is
+// made that large at first is not copied again and again while the answer grows.
 func encodedSize(deadLetters []iot.DeadLetter) (n int) {
 	const others = 700
 	for _, d := range deadLetters {
@@ -170,8 +170,8 @@ func (a *API) deleteDeadLetter(ctx context.Context, r *request) (*answer, error)
 	return noContent, nil
 }
 
-// deleteDeadLetters wants a filter, and no other parameters: nobody deletes more than was meant by a name that
-// was mistyped.
+// deleteDeadLetters requires a filter, and refuses unknown parameters: a mistyped name must not delete more than was
+// meant.
 func (a *API) deleteDeadLetters(ctx context.Context, r *request) (*answer, error) {
 	q := r.query.deadLetterQuery()
 	r.query.refuseOthers()
@@ -191,11 +191,11 @@ func (a *API) deleteDeadLetters(ctx context.Context, r *request) (*answer, error
 	}{deleted})
 }
 
-// fixedPaths are the methods of the paths where an id could stand. Echo gives the other methods, where one
-// dead letter has them, to that.
+// fixedPaths are the methods of the paths where an id could stand. Echo routes other methods of such a path to those of
+// one dead letter, if that has them.
 var fixedPaths = map[string]string{"stats": "OPTIONS, GET, HEAD", "replay": "OPTIONS, POST"}
 
-// deadLetterID reads the id in the path. What is no id names nothing, so it is not found.
+// deadLetterID reads the id in the path. What is no id is not found.
 func (r *request) deadLetterID() (iot.DeadLetterID, error) {
 	if allow, ok := fixedPaths[r.Param("id")]; ok {
 		r.Response().Header().Set(echo.HeaderAllow, allow)

@@ -131,8 +131,8 @@ func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
 	return encode(http.StatusOK, d, appendDevice), nil
 }
 
-// refuseDevice returns everything that is wrong with f: what f knows, what the store said (err, which may
-// be nil), and what else it knows of the two fields that only it can judge.
+// refuseDevice returns everything that is wrong with f: what f found, what the store returned (err, which may be nil),
+// and what else the store finds wrong with the two fields that only it can check.
 func (a *API) refuseDevice(ctx context.Context, f *form, id iot.DeviceID, change iot.DeviceChange, err error) error {
 	taken, noOwner := errors.Is(err, iot.ErrConflict), errors.Is(err, iot.ErrInvalid)
 	if id != 0 && !taken {

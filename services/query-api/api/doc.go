@@ -1,7 +1,7 @@
 // Package api is Telltale's HTTP interface: users and devices, stored readings, and latest values.
 //
-// openapi.yaml is the contract, routes.go the list of what is served, and each handler parses its request, asks
-// a store, and encodes the answer; there is nothing in between. Reading the body before that and sending the answer
+// openapi.yaml is the contract, and routes.go the list of what is served. Each handler parses its request, asks
+// a store, and encodes the answer. Reading the body before that and sending the answer
 // after it is the same for all (request.go, answer.go). Errors travel as Go errors to one place, errors.go, that turns
 // them into the statuses and bodies of Django REST framework, in which this API was first written and which its clients
 // know.

@@ -116,7 +116,7 @@ func (a *API) problemOf(err error, c echo.Context) *problem {
 	}
 }
 
-// logRefusal logs what is wrong with a client, or with how many there are, rather than with what a user has typed.
+// logRefusal logs refusals whose cause is a client program, or the number of clients, but not the input of a user.
 func (a *API) logRefusal(p *problem, c echo.Context) {
 	switch p.status {
 	case http.StatusMethodNotAllowed, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,

@@ -97,7 +97,7 @@ func (f *form) payload(field string) []byte {
 	return []byte(s)
 }
 
-// plain reads a JSON string, or a number as the text it stands there as, without the spaces around it.
+// plain reads a JSON string, or a number as its text, without the spaces around it.
 func (f *form) plain(field string, value json.RawMessage, maxLength int) (s string, ok bool) {
 	switch pythonType(value) {
 	case "str":

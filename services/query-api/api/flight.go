@@ -17,7 +17,7 @@ type call struct {
 	users  int // that have not sent it yet; guarded by flight's mu
 }
 
-// share answers with what encode returns, to this request or to one that came before.
+// share answers with what encode returns, for this request or for an earlier one that is still under way.
 func (a *API) share(f *flight, encode func() (*answer, error)) (*answer, error) {
 	c := f.join(func(c *call) {
 		if c.answer, c.err = encode(); c.err == nil {

@@ -144,7 +144,7 @@ func parseRequest(t *testing.T, text []byte) *http.Request {
 	return r
 }
 
-// shown are the headers of an answer that a case tells.
+// shown are the headers of an answer that a case shows.
 var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Location", "Retry-After", "X-Unknown-Parameters"}
 
 var atSomeTime = regexp.MustCompile(`"(created_at|replayed_at)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)

@@ -23,7 +23,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// cacheFunc is a cache whose methods are functions, for what no real cache does when it is told to.
+// cacheFunc is a cache whose methods are functions, for what no real cache does on demand.
 type cacheFunc struct {
 	iot.LatestCache
 	latest func(context.Context, iot.DeviceID) (iot.Reading, error)
@@ -186,9 +186,9 @@ func TestBodyLimit(t *testing.T) {
 		status int
 	}{
 		{"one byte over 1 MiB", strings.NewReader(full + " "), http.StatusRequestEntityTooLarge},
-		{"one byte over it, and its length not told", io.MultiReader(strings.NewReader(full), strings.NewReader(" ")), http.StatusRequestEntityTooLarge},
+		{"one byte over it, and its length not given", io.MultiReader(strings.NewReader(full), strings.NewReader(" ")), http.StatusRequestEntityTooLarge},
 		{"1 MiB", strings.NewReader(full), http.StatusCreated},
-		{"nothing, and its length not told", io.MultiReader(), http.StatusBadRequest},
+		{"nothing, and its length not given", io.MultiReader(), http.StatusBadRequest},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/api/users/", tt.body)

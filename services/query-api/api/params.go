@@ -26,7 +26,7 @@ const (
 	msgUnknown = "Unknown parameter."
 )
 
-// deviceID reads the id in the path. What is no id names nothing, so it is not found.
+// deviceID reads the id in the path. What is no id is not found.
 func (r *request) deviceID() (iot.DeviceID, error) {
 	id, err := iot.ParseDeviceID(r.Param("id"))
 	if err != nil {
@@ -90,8 +90,8 @@ func (p *params) unknown() string {
 	return strings.Join(names, ", ")
 }
 
-// refuseOthers refuses the parameters that no method has read, for requests that would do too much by a name
-// that was mistyped.
+// refuseOthers refuses the parameters that no method has read: for requests that would do too much where a name is
+// mistyped.
 func (p *params) refuseOthers() {
 	for _, q := range p.pairs {
 		if !slices.Contains(p.asked, q.name) && p.errs[q.name] == nil {
@@ -235,7 +235,7 @@ func formatIDCursor(id int64) string {
 	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(id)))
 }
 
-// linkNext tells the client where the rest of a list is: the same request from cursor on. It is relative to the request
+// linkNext sets the header that links to the rest of a list: the same request from cursor on. It is relative to the request
 // (RFC 8288, section 3.1): whatever a proxy has made of scheme, host and port, only the client knows what it asked.
 func (r *request) linkNext(cursor string) {
 	var b strings.Builder

@@ -21,12 +21,12 @@ type request struct {
 	body  []byte
 }
 
-// handler parses a request, asks a store, and encodes what that said, in this order. Errors go to answerError.
+// handler parses a request, asks a store, and encodes its result, in this order. Errors go to answerError.
 type handler func(ctx context.Context, r *request) (*answer, error)
 
 // serve has h answer requests, within the limits of the store that it needs. The body is read before that, whatever the
-// method, and the answer is sent after that: who is slow with either uses up neither the time of the stores nor a place
-// among the requests to them.
+// method, and the answer is sent after that: a slow client uses up neither the time of the stores nor a place among the
+// requests to them.
 func (a *API) serve(store *limiter, h handler) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		body, err := a.receive(c)

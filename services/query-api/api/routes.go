@@ -71,5 +71,5 @@ func (a *API) addRoutes(e *echo.Echo) {
 	}
 }
 
-// toDocs shows whoever opens the root in a browser where to go on.
+// toDocs sends a browser that opens the root to the documentation.
 func toDocs(c echo.Context) error { return c.Redirect(http.StatusFound, "/api/docs/") }

@@ -1,5 +1,5 @@
-// Package registrar registers the devices that are heard of: it reads the readings' topic and sees to it
-// that every device that sends one is in the metadata store, under its own id.
+// Package registrar registers devices: it reads the topic of readings, and creates every device that a reading is of in
+// the metadata store, under its own id.
 //
 // It always asks the store and remembers nothing, so a device that was deleted and goes on publishing is
 // back with its next reading, whoever deleted it. While the store is away it waits at the batch that

@@ -117,7 +117,7 @@ func TestRegistrar(t *testing.T) {
 	}
 }
 
-// flaky is a store that is away while it is told to be.
+// flaky is a store that is away while a test wants it to be.
 type flaky struct {
 	metadata.Store
 	away     atomic.Bool

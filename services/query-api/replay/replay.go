@@ -1,13 +1,13 @@
 // Package replay sends dead letters on their way again: decoded as they were at first, to the same topic.
 //
 // A replay is safe to repeat, and to be cut off at any point: the same bytes give the same readings, which the
-// store keeps once, and a dead letter is marked only when all its readings are in Kafka. Either all of one goes
-// or, where something in it is rejected again, nothing; a rejection by a replay makes no new dead letter. While
+// store keeps once, and a dead letter is marked only when all its readings are in Kafka. Either all of its readings are
+// sent or, where something in it is rejected again, none; a rejection by a replay makes no new dead letter. While
 // Kafka is away nothing waits longer than a few seconds for it.
 //
 // # What is in memory
 //
-// Beside the dead letters, whose number and length is up to the caller, and for all calls together (TestMemory):
+// Beside the dead letters, whose number and length the caller bounds, and for all calls together (TestMemory):
 //
 //	readings that are being looked at   32 MiB: a dead letter is decoded step by step, twice: one that is rejected at
 //	                                    its end has sent nothing
@@ -183,8 +183,8 @@ func (r *Replayer) check(ctx context.Context, d iot.DeadLetter) (rejection iot.R
 	return rejection, err
 }
 
-// conflict returns the rejection of the first of readings, of a dead letter that lost its place to another reading, that
-// would do so again: it would only come back as another dead letter.
+// conflict returns the rejection of the first of readings, of a dead letter with a conflict, that would be in conflict
+// again: it would only come back as another dead letter.
 func (r *Replayer) conflict(ctx context.Context, readings []iot.Reading) (iot.Rejection, error) {
 	for _, reading := range readings {
 		page, err := r.readings.FindReadings(ctx, iot.ReadingQuery{
@@ -218,7 +218,7 @@ func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error
 	return n, nil
 }
 
-// sendStep returns when all of readings are in Kafka. What it no longer waits for takes its room until Kafka has
+// sendStep returns when all of readings are in Kafka. Those that it no longer waits for take room until Kafka has
 // answered.
 func (r *Replayer) sendStep(ctx context.Context, readings []iot.Reading) error {
 	answers := make(chan error, len(readings))

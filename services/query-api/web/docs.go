@@ -23,7 +23,7 @@ const path = "/api/docs/"
 
 // Docs serves the page at /api/docs/ on which people read the OpenAPI description, /api/openapi.json, and
 // try the API out (Swagger UI). Everything that the page needs is in this program, compressed, and served
-// below its path; the policy of the page lets nothing else in, and nothing that stands in it as text.
+// below its path; the policy of the page allows no other source, and no inline script.
 func Docs() http.Handler {
 	files := http.StripPrefix(path, statigz.FileServer(static.FS, statigz.OnNotFound(notFound)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -7,7 +7,7 @@
 //
 // When a connection is lost, its devices go on measuring. After the reconnect everything that was not
 // acknowledged is sent again in its order, byte for byte, with the same packet ids and DUP set, and then
-// what was measured meanwhile. The connection is an own one and not an MQTT library's, for two reasons.
+// what was measured meanwhile. The MQTT client is our own and not a library's, for two reasons.
 // paho.mqtt.golang reports a publish as complete, without an error, when it resends it after a reconnect,
 // before any acknowledgement: a ledger on top of it would hold readings that nobody took. And a load
 // generator that runs beside what it measures must cost little; this one publishes over 100,000 messages

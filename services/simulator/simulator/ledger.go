@@ -15,7 +15,7 @@ const (
 	eventAcknowledged = "acknowledged"
 )
 
-// errLedger ends the simulator: readings that nobody took note of prove nothing.
+// errLedger ends the simulator: readings that are not in the ledger prove nothing.
 var errLedger = errors.New("write the ledger")
 
 // ledger appends events to a file. Once flush has returned, a kill of the process does not lose them. A

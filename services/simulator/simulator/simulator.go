@@ -13,7 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 )
 
-// drainTime is how long Run waits for the last acknowledgements once it was told to end.
+// drainTime is how long Run waits for the last acknowledgements once it has to end.
 const drainTime = 5 * time.Second
 
 // Simulator is a fleet of devices. Use New, and Run once.

@@ -117,7 +117,7 @@ func TestConnectionLostBeforeAcknowledgement(t *testing.T) {
 			t.Errorf("(-arrived +acknowledged):\n%s", diff)
 		}
 	})
-	t.Run("the report tells of it", func(t *testing.T) {
+	t.Run("the report shows it", func(t *testing.T) {
 		r := s.Report()
 		if r.Reconnects < 4 || r.Errors < 4 || r.Resent < r.Reconnects || r.Acknowledged != 200 || r.Published != 200 {
 			t.Errorf("report:\n%s", r)
@@ -152,7 +152,7 @@ func TestBrokerThatDoesNotAcknowledge(t *testing.T) {
 			t.Errorf("%d are in flight, want about 10", missing)
 		}
 	})
-	t.Run("the ledger tells sent from acknowledged", func(t *testing.T) {
+	t.Run("the ledger distinguishes sent from acknowledged", func(t *testing.T) {
 		sent, acknowledged := readLedger(t, path)
 		if diff := cmp.Diff(payloads(b.messages()), sent); diff != "" {
 			t.Errorf("sent (-broker +ledger):\n%s", diff)
