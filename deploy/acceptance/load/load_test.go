@@ -97,19 +97,20 @@ func TestAwait(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
-	r := row{unit: "M", per: million, target: target{cpu: 12, ratio: 2, rate: 1000, rss: 64 * onMiB, written: 3000, p99: 50 * time.Millisecond}}
+	r := row{unit: "M", per: million, target: target{cpu: 12, ratio: 2, derived: 2.5, rate: 1000, rss: 64 * onMiB, written: 3000, p99: 50 * time.Millisecond}}
 	good := figures{
 		n: 500_000, cpu: 6 * time.Second, floorN: 250_000, floorCPU: 1500 * time.Millisecond, rate: 1000, rss: 64 * onMiB,
 		written: 1_500_000_000, p99: 50 * time.Millisecond,
 	}
 	for missed, spoil := range map[string]func(*figures){
-		"":                       func(*figures) {},
-		"CPU, ratio":             func(f *figures) { f.cpu += time.Second },
-		"ratio":                  func(f *figures) { f.floorN = 300_000 },
-		"rate":                   func(f *figures) { f.rate-- },
-		"RSS, p99":               func(f *figures) { f.rss++; f.p99++ },
-		"disk":                   func(f *figures) { f.written += 500_000 },
-		"CPU, ratio, rate, disk": func(f *figures) { f.n /= 2; f.rate = 0 },
+		"":                                      func(*figures) {},
+		"CPU, ratio":                            func(f *figures) { f.cpu += time.Second },
+		"ratio":                                 func(f *figures) { f.floorN = 300_000 },
+		"ratio, derived ratio":                  func(f *figures) { f.floorN = 400_000 },
+		"rate":                                  func(f *figures) { f.rate-- },
+		"RSS, p99":                              func(f *figures) { f.rss++; f.p99++ },
+		"disk":                                  func(f *figures) { f.written += 500_000 },
+		"CPU, ratio, derived ratio, rate, disk": func(f *figures) { f.n /= 2; f.rate = 0 },
 	} {
 		f := good
 		spoil(&f)
@@ -117,7 +118,7 @@ func TestTargets(t *testing.T) {
 			t.Errorf("missed %q, want %q", got, missed)
 		}
 	}
-	if got, want := r.target.text(r), "12 s per M, ratio 2, 1000/s, 64 MiB, 3.0 kB to disk, p99 50.0 ms"; got != want {
+	if got, want := r.target.text(r), "12 s per M, ratio 2, ratio 2.5 (derived), 1000/s, 64 MiB, 3.0 kB to disk, p99 50.0 ms"; got != want {
 		t.Errorf("target %q, want %q", got, want)
 	}
 	if ratio := r.ratio(figures{n: 1, cpu: time.Second}); ratio != 0 {

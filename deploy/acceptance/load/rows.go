@@ -35,8 +35,9 @@ type figures struct {
 
 // target is what is aimed at; what is not is zero.
 type target struct {
-	cpu     float64 // seconds per row.per, at most: where there is no floor
+	cpu     float64 // seconds per row.per, at most
 	ratio   float64 // of the CPU time to that of the floor, at most
+	derived float64 // the same, derived by us from cpu
 	rate    float64 // per second, at least
 	rss     int64   // bytes, at most
 	written int64   // bytes to disks per reading, at most
@@ -48,55 +49,54 @@ const (
 	onMiB   = 1 << 20
 )
 
-// The targets were set as CPU seconds on the machine of deploy/README.md: 6.5 and 3 s per million for the bridge that
-// subscribes, 10 for one that listens, 3 and 1 s per 10,000 readings and devices, 15 µs a reading for all-in-one. The
-// ratios are these by the floors there.
+// The targets are as they were set: most as CPU seconds on the machine of deploy/README.md, which says little on another.
+// A derived ratio is these by the floor there. Where the load has a pace, the rate is that less a hundredth.
 var rows = []row{
 	{
 		name: "payload-decode", what: "the legacy payload, decoded in a loop",
-		unit: "M", per: million, target: target{rate: 1_000_000, cpu: 0.5},
+		unit: "M", per: million, target: target{rate: 1_000_000},
 		run: payloadDecode,
 	},
 	{
 		name: "bridge-subscribe", what: "a backlog on Mosquitto, taken to Kafka",
 		needs:   []string{"MQTT_URL", "KAFKA_BROKERS"},
 		service: "mqtt-bridge", floor: "mqtt-to-kafka",
-		unit: "M", per: million, target: target{ratio: 3.6, rss: 64 * onMiB},
+		unit: "M", per: million, target: target{cpu: 6.5, derived: 3.6, rss: 64 * onMiB},
 		run: bridgeSubscribe,
 	},
 	{
 		name: "bridge-subscribe-fed", what: "a backlog on a broker that is ideal, taken to Kafka",
 		needs:   []string{"KAFKA_BROKERS"},
 		service: "mqtt-bridge", floor: "mqtt-to-kafka",
-		unit: "M", per: million, target: target{ratio: 3.3},
+		unit: "M", per: million, target: target{cpu: 3, derived: 3.3},
 		run: bridgeFed,
 	},
 	{
 		name: "bridge-listen", what: "devices on 10 connections, at 10,000 readings/s, until the PUBACK",
 		needs:   []string{"KAFKA_BROKERS"},
 		service: "mqtt-bridge", floor: "endpoint-to-kafka",
-		unit: "M", per: million, target: target{ratio: 1.4, rate: 9_900, p99: 50 * time.Millisecond},
+		unit: "M", per: million, target: target{cpu: 10, derived: 1.4, rate: 9_900, p99: 50 * time.Millisecond},
 		run: bridgeListenPaced,
 	},
 	{
 		name: "bridge-listen-full", what: "devices on 10 connections, as fast as they are acknowledged",
 		needs:   []string{"KAFKA_BROKERS"},
 		service: "mqtt-bridge", floor: "endpoint-to-kafka",
-		unit: "M", per: million, target: target{ratio: 5},
+		unit: "M", per: million, target: target{cpu: 14, derived: 5},
 		run: bridgeListenFull,
 	},
 	{
 		name: "ingest-writer", what: "a backlog on Kafka, stored in MongoDB",
 		needs:   []string{"KAFKA_BROKERS", "MONGODB_URI"},
 		service: "ingest-writer", floor: "kafka-to-mongo",
-		unit: "M", per: million, target: target{ratio: 2, rss: 100 * onMiB},
+		unit: "M", per: million, target: target{cpu: 6.5, derived: 2, rss: 100 * onMiB},
 		run: ingestWriter,
 	},
 	{
 		name: "cache-updater", what: "a backlog on Kafka, its newest readings kept in Redis",
 		needs:   []string{"KAFKA_BROKERS", "REDIS_URL"},
 		service: "cache-updater", floor: "kafka-to-redis",
-		unit: "M", per: million, target: target{ratio: 5},
+		unit: "M", per: million, target: target{cpu: 3, derived: 5},
 		run: cacheUpdater,
 	},
 	{
@@ -110,26 +110,26 @@ var rows = []row{
 		name: "http-readings", what: "GET /api/devices/{id}/readings/?limit=100, from MongoDB",
 		needs:   queryServers,
 		service: "query-api", floor: "http-mongo-find",
-		unit: "10,000", per: 10_000, target: target{ratio: 2},
+		unit: "10,000", per: 10_000, target: target{cpu: 3, derived: 2},
 		run: httpReadings,
 	},
 	{
 		name: "http-devices", what: "GET /api/devices/, 20 of them, from MySQL",
 		needs:   queryServers,
 		service: "query-api", floor: "http-mysql-select",
-		unit: "10,000", per: 10_000, target: target{ratio: 2},
+		unit: "10,000", per: 10_000, target: target{cpu: 1, derived: 2},
 		run: httpDevices,
 	},
 	{
 		name: "all-in-one", what: "20,000 readings/s on 10 connections, taken in and stored",
 		service: "all-in-one", floor: "endpoint-to-disk",
-		unit: "M", per: million, target: target{ratio: 2, rate: 19_800, rss: 300_000_000},
+		unit: "M", per: million, target: target{rate: 19_800, rss: 300_000_000},
 		run: allInOnePaced,
 	},
 	{
 		name: "all-in-one-full", what: "four publishers, as fast as they are acknowledged, taken in and stored",
 		service: "all-in-one", floor: "endpoint-to-disk",
-		unit: "M", per: million, target: target{ratio: 2.8, rss: 300_000_000},
+		unit: "M", per: million, target: target{cpu: 15, derived: 2.8, rss: 300_000_000},
 		run: allInOneFull,
 	},
 	{
@@ -218,6 +218,7 @@ func (t target) missed(r row, f figures) string {
 	}{
 		{"CPU", t.cpu > 0 && r.cpuPer(f.n, f.cpu) > t.cpu},
 		{"ratio", t.ratio > 0 && r.ratio(f) > t.ratio},
+		{"derived ratio", t.derived > 0 && r.ratio(f) > t.derived},
 		{"rate", t.rate > 0 && f.rate < t.rate},
 		{"RSS", t.rss > 0 && f.rss > t.rss},
 		{"disk", t.written > 0 && f.writtenPer() > t.written},
@@ -237,6 +238,9 @@ func (t target) text(r row) string {
 	}
 	if t.ratio > 0 {
 		parts = append(parts, fmt.Sprintf("ratio %g", t.ratio))
+	}
+	if t.derived > 0 {
+		parts = append(parts, fmt.Sprintf("ratio %g (derived)", t.derived))
 	}
 	if t.rate > 0 {
 		parts = append(parts, fmt.Sprintf("%.0f/s", t.rate))
