@@ -50,10 +50,16 @@ func TestFirstCommands(t *testing.T) {
 	}
 }
 
-// TestDemoDevices: they are apart from the user's own, and their names say what they are.
+// TestDemoDevices: the README's first command waits for a reading of one, also when it is pasted too early. They are
+// apart from the user's own, and their names say what they are.
 func TestDemoDevices(t *testing.T) {
 	s := freeAddrs(t)
 	p := start(t, t.TempDir(), s, "--demo=2")
+	first := regexp.MustCompile(`(?m)^    curl .*/900001/.*$`).FindString(read(t, repository+"/README.md"))
+	command := strings.Replace(first, "127.0.0.1:8000", s["HTTP_ADDR"], 1)
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput(); err != nil || !strings.HasPrefix(string(out), `{"device_id":900001,`) {
+		t.Errorf("%v; %q from %q", err, out, command)
+	}
 	var online []reading
 	eventually(t, 30*time.Second, "two devices online", func() bool {
 		_, err := p.get("/api/readings/latest_all/", &online)

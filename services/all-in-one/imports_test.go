@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +50,61 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLayers compares the table of packages in docs/architecture.md with what each package below pkg imports.
+func TestLayers(t *testing.T) {
+	const document = repository + "/docs/architecture.md"
+	type layer struct{ folders, imports []string }
+	var layers []layer
+	for _, row := range regexp.MustCompile(`(?m)^\| \w+ \| (.*`+"`(?:pkg/|proto`)"+`.*) \| (.*)\|$`).FindAllStringSubmatch(read(t, document), -1) {
+		layers = append(layers, layer{quoted(row[1]), quoted(row[2])})
+	}
+	layerOf := func(folder string) int {
+		return slices.IndexFunc(layers, func(l layer) bool {
+			return slices.ContainsFunc(l.folders, func(f string) bool { return in(folder, f) })
+		})
+	}
+	used := map[string]bool{} // "layer import"
+	for _, p := range workspace(t) {
+		folder := strings.TrimPrefix(p.ImportPath, root)
+		if !in(folder, "pkg") || strings.HasSuffix(folder, "test") {
+			continue
+		}
+		from := layerOf(folder)
+		if from < 0 {
+			t.Errorf("%s names no layer of %s", document, folder)
+			continue
+		}
+		for _, imported := range p.Imports {
+			local, isLocal := strings.CutPrefix(imported, root)
+			to := layerOf(local)
+			if !isLocal || to == from {
+				continue
+			}
+			i := slices.IndexFunc(layers[from].imports, func(name string) bool { return local == "pkg/"+name || in(local, name) })
+			if i < 0 || to < from {
+				t.Errorf("%s imports %s, which %s does not say", folder, local, document)
+				continue
+			}
+			used[fmt.Sprint(from, layers[from].imports[i])] = true
+		}
+	}
+	for i, l := range layers {
+		for _, name := range l.imports {
+			if !used[fmt.Sprint(i, name)] {
+				t.Errorf("%s says that %s import %s, which none does", document, l.folders, name)
+			}
+		}
+	}
+}
+
+// quoted returns what is in backquotes in text.
+func quoted(text string) (all []string) {
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
+		all = append(all, m[1])
+	}
+	return all
 }
 
 // TestImportRulesCanFail shows what the rules refuse.
