@@ -18,7 +18,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
-// TestHungServer holds back the packets to and from real servers. Kafka and MQTT have such tests beside their clients.
+// TestHungServer stops the packets to and from real servers. Kafka and MQTT have such tests beside their clients.
 func TestHungServer(t *testing.T) {
 	type store interface {
 		Check(ctx context.Context) error

@@ -2,8 +2,7 @@
 // the only package that knows the protobuf types.
 //
 // Decoding never fails as a whole: what is wrong with a record comes back as a rejection beside the
-// readings of its neighbours, and Sink sees to it that such a record ends in the dead-letter topic before
-// its offset is committed.
+// readings of its neighbours. Sink sends such a record to the dead-letter topic before its offset is committed.
 //
 // What is small on a topic can be large in memory: `[1,1,…]` is two bytes for each dead letter. A batch is therefore
 // decoded and handled a slice at a time: of each partition no more is in memory than 2 MiB of readings and dead letters,

@@ -60,7 +60,7 @@ func valid(m *telltalev1.Reading) bool {
 	return r.Validate() == nil && m.TimestampMs != 0
 }
 
-// FuzzDecode holds Decode to the generated code about what is a reading, for any bytes at all.
+// FuzzDecode compares Decode with the generated code, for any bytes at all.
 func FuzzDecode(f *testing.F) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 3 {

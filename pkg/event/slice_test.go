@@ -27,7 +27,7 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// TestSliceMemory holds what a batch of one megabyte takes while it is handled.
+// TestSliceMemory bounds what a batch of one megabyte takes while it is handled.
 func TestSliceMemory(t *testing.T) {
 	const most = 8 << 20
 	object := func(members int) string {

@@ -3,7 +3,7 @@ package kafka
 import "time"
 
 // Hurry makes consumers, and what creates missing topics, notice changes in a fraction of the time, for tests that wait
-// for just that. The standard times are held by the tests of package timeouts.
+// for just that. The tests of package timeouts check the standard times.
 func (c *Config) Hurry() {
 	// The session is Kafka's shortest.
 	c.times = &times{

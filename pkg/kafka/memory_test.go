@@ -12,7 +12,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 )
 
-// TestMemoryWhileNothingIsHandled holds what a consumer of long records takes when its handler is away: of each
+// TestMemoryWhileNothingIsHandled bounds what a consumer of long records takes when its handler is away: of each
 // partition two batches, and a few records that were on their way.
 func TestMemoryWhileNothingIsHandled(t *testing.T) {
 	const partitions, each, size, most = 12, 20, 900_000, 5

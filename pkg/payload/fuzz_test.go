@@ -21,7 +21,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/payload"
 )
 
-// FuzzDecode holds Decode to what it promises for any bytes at all, and to the standard library about
+// FuzzDecode checks what Decode promises for any bytes at all, and compares it with the standard library in
 // what is JSON and what it means.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{

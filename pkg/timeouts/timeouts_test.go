@@ -7,7 +7,7 @@ import (
 	. "github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
-// TestTimeoutsFit holds the table: each time leaves room for those within it.
+// TestTimeoutsFit checks the table: each time leaves room for those within it.
 func TestTimeoutsFit(t *testing.T) {
 	const second = time.Second // for the scheduler of a busy machine
 	for _, tt := range []struct {

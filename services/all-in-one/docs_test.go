@@ -54,7 +54,7 @@ func hasHeading(text, anchor string) bool {
 	return false
 }
 
-// TestDecisions holds the list of the decisions against their files. With -update it is written.
+// TestDecisions compares the list of the decisions with their files. With -update it is written.
 func TestDecisions(t *testing.T) {
 	const list = repository + "/docs/adr/README.md"
 	have := read(t, list)

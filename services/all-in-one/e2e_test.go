@@ -184,8 +184,8 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
-// expectEnd waits until p has ended by itself, and holds its exit code and the last line of its log
-// against what is expected.
+// expectEnd waits until p has ended by itself, and compares its exit code and the last line of its log
+// with what is expected.
 func expectEnd(t *testing.T, p *program, code int, part string) {
 	t.Helper()
 	select {

@@ -40,7 +40,7 @@ var drivers = []struct {
 	{root + "proto", []string{"pkg/event"}},
 }
 
-// TestImports holds the workspace to its layers: who may import whom.
+// TestImports checks who imports whom.
 func TestImports(t *testing.T) {
 	for _, p := range workspace(t) {
 		folder := strings.TrimPrefix(p.ImportPath, root)

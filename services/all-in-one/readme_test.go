@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the tables and lists that the doc
 // services are the first of programs, for which the table has one word.
 var services = programs[:4]
 
-// TestReadmeSettings holds the table in services/SETTINGS.md against what the programs say of themselves: it is
+// TestReadmeSettings compares the table in services/SETTINGS.md with what the programs say of themselves: it is
 // the one that is made of every program's --help. With -update it is written.
 func TestReadmeSettings(t *testing.T) {
 	const file = "../SETTINGS.md"
@@ -65,7 +65,7 @@ func TestReadmeSettings(t *testing.T) {
 	t.Errorf("go test ./services/all-in-one -run TestReadmeSettings -update writes the table of %s", file)
 }
 
-// TestVariables holds the list of package settings, by which a mistyped variable is known, against what the programs
+// TestVariables compares the list of package settings, by which a mistyped variable is known, with what the programs
 // say of themselves. With -update it is written.
 func TestVariables(t *testing.T) {
 	const file = "../../pkg/settings/variables.txt"

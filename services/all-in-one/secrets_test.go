@@ -26,7 +26,7 @@ import (
 // secret is a password that is to be seen nowhere.
 const secret = "S3cr3tW0rd"
 
-// TestMalformedURLs holds the errors of settings, for any mistake in a URL, to show no password.
+// TestMalformedURLs checks that the errors of settings show no password, for any mistake in a URL.
 func TestMalformedURLs(t *testing.T) {
 	open := map[string]struct {
 		urls []string

@@ -9,7 +9,7 @@ import (
 	"github.com/telltale-iot/telltale/deploy/acceptance/ledger"
 )
 
-// What a row is held against.
+// The bounds that a row must keep.
 const (
 	longest    = 15 * time.Second // how long an attack may take
 	peakLimit  = memoryLimit / 2  // of the resident memory meanwhile
@@ -30,7 +30,7 @@ type row struct {
 	attack     func(context.Context, *attacker) error
 	probe      func(context.Context, *attacker) error // done again and again meanwhile; takes no more than probeLimit
 	refused    []string                               // the reasons for which /metrics counts something refused
-	kept       int64                                  // bytes that may be held afterwards, beyond restLimit
+	kept       int64                                  // bytes that may be in use afterwards, beyond restLimit
 	stalled    time.Duration                          // how long the attack itself keeps Kafka from answering
 }
 
@@ -38,7 +38,7 @@ type row struct {
 type outcome struct {
 	row           row
 	took          time.Duration
-	before, after int64 // bytes of memory held
+	before, after int64 // bytes of memory in use
 	peak          int64 // bytes of resident memory
 	ack, probed   time.Duration
 	lost, logged  int
@@ -82,7 +82,7 @@ func (s *site) try(ctx context.Context, r row, t *target) (o outcome, err error)
 	return o, nil
 }
 
-// judge attacks t, beside which f publishes, and holds what it does against what it promises. An error may be that
+// judge attacks t, beside which f publishes, and compares what it does with what it promises. An error may be that
 // of a process which has ended.
 func (s *site) judge(ctx context.Context, t *target, f *fleet, o *outcome) (err error) {
 	quiet := f.Report()
@@ -175,7 +175,7 @@ func (o *outcome) rest(ctx context.Context, t *target) (err error) {
 			return nil
 		}
 		if time.Since(begin) > restTime {
-			o.check(false, "%s are still held %v later, of %s before", mib(o.after), restTime, mib(o.before))
+			o.check(false, "%s are still in use %v later, of %s before", mib(o.after), restTime, mib(o.before))
 			return nil
 		}
 		select {
@@ -186,7 +186,7 @@ func (o *outcome) rest(ctx context.Context, t *target) (err error) {
 	}
 }
 
-// account holds what is stored against what was acknowledged.
+// account compares what is stored with what was acknowledged.
 func (o *outcome) account(ctx context.Context, kept *ledger.Ledger, t *target) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()

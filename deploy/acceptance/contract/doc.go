@@ -1,4 +1,4 @@
-// Package contract holds tests of what Telltale promises to devices, HTTP clients, operators and other
+// Package contract tests what Telltale promises to devices, HTTP clients, operators and other
 // programs on the Kafka topic. They see a deployment only from the outside, through MQTT, Kafka and HTTP
 // clients of other projects, and each subtest is named after the promise that it checks.
 //

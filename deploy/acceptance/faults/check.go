@@ -27,7 +27,7 @@ func (n result) fill(o *outcome) {
 }
 
 // check waits until all that was acknowledged is stored, then until the services' counters are in balance and nothing
-// is on its way any more, and only then holds the stores and Kafka against what was published: what comes late is
+// is on its way any more, and only then compares the stores and Kafka with what was published: what comes late is
 // seen too. It returns what it found of each fleet, and an error of the system as a whole.
 func (t *trial) check(ctx context.Context) ([]result, error) {
 	published, err := t.published()

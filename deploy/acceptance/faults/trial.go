@@ -193,7 +193,7 @@ func (t *trial) pause(ctx context.Context, most time.Duration) error {
 	return sleep(ctx, time.Duration(t.dice.Int64N(int64(most))))
 }
 
-// judge ends the publishing, lets the system come to rest, and holds what it did against what it promises.
+// judge ends the publishing, lets the system come to rest, and compares what it did with what it promises.
 func (t *trial) judge(ctx context.Context, failure error) []outcome {
 	for _, f := range t.fleets {
 		f.stop()

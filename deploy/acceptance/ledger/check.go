@@ -81,7 +81,7 @@ func (l *Ledger) Check(ctx context.Context, api string) (Report, error) {
 	return r, nil
 }
 
-// judge holds what is stored of a device, and what became conflicts, against what it sent.
+// judge compares what is stored of a device, and what became conflicts, with what it sent.
 func (d *device) judge(r *Report, id int64, readings []stored, deadLetters map[deadLetter]bool, mayLose []window) {
 	at := map[int64][]string{}  // the contents stored at each millisecond
 	undated := map[int64]bool{} // the milliseconds of readings that Telltale dated

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestApply holds the patches against the sources, so that whoever changes those sees it at once.
+// TestApply applies the patches to the sources, so that whoever changes those sees it at once.
 func TestApply(t *testing.T) {
 	root, err := repositoryRoot(t.Context())
 	if err != nil {
@@ -56,7 +56,7 @@ func TestParseMutant(t *testing.T) {
 	}
 }
 
-// TestGuarantees holds docs/guarantees.md against the mutants: it names each of them, and no others.
+// TestGuarantees compares docs/guarantees.md with the mutants: it names each of them, and no others.
 func TestGuarantees(t *testing.T) {
 	root, err := repositoryRoot(t.Context())
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
-// TestMemory holds what an updater takes while it passes over what is small on the topic and large in memory, and
+// TestMemory bounds what an updater takes while it passes over what is small on the topic and large in memory, and
 // fills a new cache from there too.
 func TestMemory(t *testing.T) {
 	const most = 24 << 20

@@ -8,7 +8,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
-// TestMemory holds what the writer takes, and with it the broker in this process, while it handles what is small on
+// TestMemory bounds what the writer takes, and with it the broker in this process, while it handles what is small on
 // the topic and large in memory.
 func TestMemory(t *testing.T) {
 	const most = 32 << 20

@@ -280,7 +280,7 @@ func (e *environment) stored() []iot.Reading {
 	return page.Readings
 }
 
-// expectStored holds what is stored of the devices of want against want, which is in order of time.
+// expectStored compares what is stored of the devices of want with want, which is in order of time.
 // expectStored does not compare when readings were received, which is what Kafka says.
 func (e *environment) expectStored(want ...iot.Reading) {
 	e.t.Helper()

@@ -119,9 +119,9 @@ func (d *device) wantAcks(ids ...int) {
 	}
 }
 
-// isHeardOut checks that the other side, which has sent its last, reads on until d closes the connection.
+// readsToTheEnd checks that the other side, which has sent its last packet, reads on until d closes the connection.
 // If it closed first, the connection would be reset, and with it could go what d has not received yet.
-func (d *device) isHeardOut() {
+func (d *device) readsToTheEnd() {
 	d.t.Helper()
 	for i := range 1000 {
 		d.publish(1, i+1, "sensors/data", reading(1, i))

@@ -183,7 +183,7 @@ func TestListenWhileStopping(t *testing.T) {
 		k.start()
 		d.wantAcks(seq(1, 100)...)
 		d.ended()
-		d.isHeardOut()
+		d.readsToTheEnd()
 		<-stopped
 		k.readings(100)
 		b.conserved()

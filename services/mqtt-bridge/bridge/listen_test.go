@@ -36,7 +36,7 @@ func TestListenAcknowledgesAfterKafka(t *testing.T) {
 	}
 }
 
-// TestListenRefuses holds the answer to a CONNECT that is refused to MQTT 3.1.1, section 3.2.2.3.
+// TestListenRefuses checks the answer to a CONNECT that is refused by MQTT 3.1.1, section 3.2.2.3.
 func TestListenRefuses(t *testing.T) {
 	t.Parallel()
 	cfg := defaults()

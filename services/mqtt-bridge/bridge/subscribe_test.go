@@ -247,7 +247,7 @@ func TestSubscribeWhileStopping(t *testing.T) {
 		if p, ok := d.receive().(*packets.DisconnectPacket); !ok {
 			d.t.Errorf("received %v, want DISCONNECT, which leaves the session as it is", p)
 		}
-		d.isHeardOut()
+		d.readsToTheEnd()
 	}
 
 	t.Run("what was taken is acknowledged first", func(t *testing.T) {

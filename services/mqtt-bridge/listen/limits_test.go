@@ -39,7 +39,7 @@ func will(id, topic, payload string, delay, session int) []byte {
 }
 
 // A client that goes beyond a limit gets a reason code in MQTT 5, is counted, and is gone; MQTT 3 sees the end of its connection.
-func TestTold(t *testing.T) {
+func TestReasonCodes(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	alias := func(n int, topic string) []byte {
 		return whole(0x30, text(topic), "\x03\x23"+u16(n))

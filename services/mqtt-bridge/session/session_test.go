@@ -319,7 +319,7 @@ func TestQoS2(t *testing.T) {
 		}
 	})
 
-	t.Run("is held by a session that is away when Kafka has it, and only then", func(t *testing.T) {
+	t.Run("is taken by a session that is away when Kafka has it, and only then", func(t *testing.T) {
 		for name, reconnected := range map[string]bool{"over its connection": false, "after another one": true} {
 			t.Run(name, func(t *testing.T) {
 				s, first, second := newSession(t), new(peer), new(peer)

@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the answers into testdata instead of comparing them")
 
-// TestCases runs the cases in testdata, each on empty stores, and holds every request and answer against
+// TestCases runs the cases in testdata, each on empty stores, and checks every request and answer by
 // openapi.yaml. A case is a text file in the form of txtar:
 //
 //	what is promised, in a sentence

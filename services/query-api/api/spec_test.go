@@ -66,7 +66,7 @@ func loadSpec(t *testing.T) *spec {
 	return s
 }
 
-// check holds an answer against the spec, and its request too where it was found good.
+// check checks an answer by the spec, and its request too where that was accepted.
 func (s *spec) check(t *testing.T, name string, r *http.Request, answer *http.Response) {
 	t.Helper()
 	if !strings.HasSuffix(r.URL.Path, "/") && r.URL.Path != "/api/openapi.json" {

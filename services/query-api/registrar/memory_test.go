@@ -8,7 +8,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
-// TestMemory holds what a registrar takes while it passes over what is small on the topic and large in memory.
+// TestMemory bounds what a registrar takes while it passes over what is small on the topic and large in memory.
 func TestMemory(t *testing.T) {
 	const most = 24 << 20
 	w := newWorld(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// TestMemory holds what calls at the same time, as many as the API lets in, take beside their dead letters.
+// TestMemory bounds what calls at the same time, as many as the API lets in, take beside their dead letters.
 func TestMemory(t *testing.T) {
 	const calls, deadLetters = 8, 32
 	for _, tt := range []struct {
