@@ -11,9 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
-	"github.com/telltale-iot/telltale/pkg/daemon/daemontest"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
@@ -49,7 +49,7 @@ func TestHungServer(t *testing.T) {
 			if u.Path == "" {
 				u.Path, u.RawQuery = "/iot", "authSource=admin" // MongoDB
 			}
-			proxy := daemontest.StartProxy(t, u.Host)
+			proxy := proxytest.New(t, u.Host)
 			u.Host = proxy.Addr()
 			s, err := tt.open(u.String())
 			if err != nil {

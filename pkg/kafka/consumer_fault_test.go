@@ -179,8 +179,7 @@ func TestConsumerOutages(t *testing.T) {
 
 	t.Run("a Kafka that hangs is noticed within 5 s, and consumption goes on within 10 s of its return", func(t *testing.T) {
 		t.Parallel()
-		var way kafkatest.Proxy
-		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cluster, proxy := kafkatest.FakeBehindProxy(t)
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 3))
 		cfg.Hurry()
 		j := newJournal(t)
@@ -188,11 +187,11 @@ func TestConsumerOutages(t *testing.T) {
 		kafkatest.Start(t, c.Run)
 		produce(t, cfg.Config, 100)
 		j.waitFor(t, 100)
-		way.Pause()
+		proxy.Hang()
 		kafkatest.Eventually(t, 5*time.Second, "Check fails", func() bool { return c.Check(t.Context()) != nil })
 		t.Log(c.Check(t.Context()))
 		time.Sleep(7 * time.Second) // the session is over for the broker, and every timeout has struck
-		way.Resume()
+		proxy.Resume()
 		produce(t, cfg.Config, 100)
 		back := time.Now()
 		j.waitFor(t, 200)
@@ -204,8 +203,7 @@ func TestConsumerOutages(t *testing.T) {
 
 	t.Run("cut connections lose nothing", func(t *testing.T) {
 		t.Parallel()
-		var way kafkatest.Proxy
-		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cluster, proxy := kafkatest.FakeBehindProxy(t)
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 3))
 		j := newJournal(t)
 		watchCommits(t, j, func() map[int32]int64 { // not through the proxy
@@ -224,7 +222,8 @@ func TestConsumerOutages(t *testing.T) {
 		l := kafkatest.NewLedger(cfg.Topic, 10)
 		for range 5 {
 			l.Flow(t, p, 500*time.Millisecond)
-			way.Cut()
+			proxy.Cut()
+			proxy.Mend()
 		}
 		l.Wait()
 		j.waitFor(t, l.Acknowledged())
@@ -232,14 +231,13 @@ func TestConsumerOutages(t *testing.T) {
 
 	t.Run("the end comes also when Kafka is away", func(t *testing.T) {
 		t.Parallel()
-		var way kafkatest.Proxy
-		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cluster, proxy := kafkatest.FakeBehindProxy(t)
 		cfg := groupConfig(kafkatest.NewTopic(t, cluster.ListenAddrs(), 3))
 		produce(t, cfg.Config, 100)
 		j := newJournal(t)
 		stop := kafkatest.Start(t, kafka.NewConsumer(cfg, j.handle, kafkatest.Logger(t), nil).Run)
 		j.waitFor(t, 100)
-		way.Pause()
+		proxy.Hang()
 		began := time.Now()
 		stop()
 		if d := time.Since(began); d > 6*time.Second {

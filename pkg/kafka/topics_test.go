@@ -252,9 +252,8 @@ func TestEnsureTopics(t *testing.T) {
 
 	t.Run("it gives up when its context ends while Kafka hangs", func(t *testing.T) {
 		t.Parallel()
-		var way kafkatest.Proxy
-		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
-		way.Pause()
+		cluster, proxy := kafkatest.FakeBehindProxy(t)
+		proxy.Hang()
 		cfg := kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "hung", Partitions: 1, Replication: -1}
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()

@@ -16,10 +16,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
-	"github.com/telltale-iot/telltale/pkg/daemon/daemontest"
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // exitTime is what package daemon gives Run to return, of the 10 s that the process has.
@@ -36,7 +36,7 @@ func TestExitWhileAServerHangs(t *testing.T) {
 
 func exits(t *testing.T, hung string, busy bool) {
 	t.Parallel()
-	var proxy *daemontest.Proxy
+	var proxy *proxytest.Proxy
 	address := func(variable string) string {
 		server := os.Getenv(variable)
 		if server == "" && os.Getenv("TEST_REQUIRE") == "1" {
@@ -53,7 +53,7 @@ func exits(t *testing.T, hung string, busy bool) {
 			u.Path, u.RawQuery = "/telltale_test_exit", "authSource=admin"
 		}
 		if variable == hung {
-			proxy = daemontest.StartProxy(t, u.Host)
+			proxy = proxytest.New(t, u.Host)
 			u.Host = proxy.Addr()
 		}
 		return u.String()

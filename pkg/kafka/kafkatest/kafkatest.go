@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // Brokers returns a Kafka for a test that needs nothing special of it: the one that TEST_KAFKA_BROKERS
@@ -45,6 +47,32 @@ func Fake(t testing.TB, options ...kfake.Opt) *kfake.Cluster {
 	}
 	t.Cleanup(cluster.Close)
 	return cluster
+}
+
+// FakeBehindProxy starts brokers of the test's own. The first is behind a proxy, whose address it advertises.
+func FakeBehindProxy(t testing.TB, options ...kfake.Opt) (*kfake.Cluster, *proxytest.Proxy) {
+	t.Helper()
+	var proxy *proxytest.Proxy
+	listen := func(network, address string) (net.Listener, error) {
+		l, err := net.Listen(network, address)
+		if err != nil || proxy != nil {
+			return l, err
+		}
+		proxy = proxytest.New(t, l.Addr().String())
+		return advertised{l, proxy}, nil
+	}
+	cluster := Fake(t, append(options, kfake.ListenFn(listen))...)
+	return cluster, proxy
+}
+
+// advertised is a listener that reports the address of a proxy.
+type advertised struct {
+	net.Listener
+	proxy *proxytest.Proxy
+}
+
+func (a advertised) Addr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.proxy.Addr()))
 }
 
 // NewTopic returns a configuration whose topics exist, under a name of the test's own, and go with it.

@@ -3,7 +3,6 @@ package producer_test
 import (
 	"context"
 	"errors"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -75,9 +74,7 @@ func TestProducerRetries(t *testing.T) {
 // retry has records flow while fault answers some produce requests, for two partitions of three.
 func retry(t *testing.T, fault kfake.Fault) {
 	cluster := kafkatest.Fake(t)
-	cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
-	p := producer.New(cfg, kafkatest.Logger(t), nil)
-	kafkatest.Start(t, p.Run)
+	cfg, p := start(t, cluster.ListenAddrs(), 3)
 	l := kafkatest.NewLedger(cfg.Topic, 10)
 	l.Flow(t, p, 100*time.Millisecond)
 	fault.Keys, fault.Topic, fault.Partitions = []kmsg.Key{kmsg.Produce}, cfg.Topic, []int32{0, 2}
@@ -117,8 +114,7 @@ func TestProducerOutages(t *testing.T) {
 	t.Parallel()
 	t.Run("a batch whose answer was lost is not there twice", func(t *testing.T) {
 		t.Parallel()
-		var way kafkatest.Proxy
-		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cluster, proxy := kafkatest.FakeBehindProxy(t)
 		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
 		metrics := prometheus.NewRegistry()
 		p := producer.New(cfg, kafkatest.Logger(t), metrics)
@@ -127,7 +123,7 @@ func TestProducerOutages(t *testing.T) {
 		cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 			cluster.KeepControl()
 			if requests++; requests%3 == 0 {
-				way.LoseResponse()
+				proxy.LoseResponse()
 			}
 			return nil, nil, false
 		})
@@ -144,66 +140,52 @@ func TestProducerOutages(t *testing.T) {
 
 	t.Run("cut connections lose nothing, double nothing, and keep the order", func(t *testing.T) {
 		t.Parallel()
-		var way kafkatest.Proxy
-		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
-		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cluster, proxy := kafkatest.FakeBehindProxy(t)
+		cfg, p := start(t, cluster.ListenAddrs(), 3)
 		l := kafkatest.NewLedger(cfg.Topic, 10)
 		for range 10 {
 			l.Flow(t, p, 50*time.Millisecond)
-			way.Cut()
+			proxy.Cut()
+			proxy.Mend()
 		}
 		l.Check(t, cluster.ListenAddrs())
 	})
 
 	t.Run("a Kafka that hangs is noticed within 5 s, and nothing is lost when it goes on", func(t *testing.T) {
 		t.Parallel()
-		var way kafkatest.Proxy
-		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
-		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cluster, proxy := kafkatest.FakeBehindProxy(t)
+		cfg, p := start(t, cluster.ListenAddrs(), 3)
 		l := kafkatest.NewLedger(cfg.Topic, 10)
 		l.Flow(t, p, 100*time.Millisecond)
 		l.Wait()
 		if err := p.Check(t.Context()); err != nil {
 			t.Fatalf("Check: %v", err)
 		}
-		way.Pause()
+		proxy.Hang()
 		began := time.Now()
 		l.Flow(t, p, 100*time.Millisecond)
 		kafkatest.Eventually(t, 5*time.Second, "Check fails", func() bool { return p.Check(t.Context()) != nil })
 		t.Logf("noticed after %v: %v", time.Since(began), p.Check(t.Context()))
 		l.Flow(t, p, 8*time.Second-time.Since(began)) // beyond every timeout
-		way.Resume()
+		proxy.Resume()
 		kafkatest.Eventually(t, kafkatest.Timeout, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
 		l.Check(t, cluster.ListenAddrs())
 	})
 
 	t.Run("a Kafka that hangs is noticed when there is nothing to send", func(t *testing.T) {
 		t.Parallel()
-		var way kafkatest.Proxy
-		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
-		p := producer.New(kafkatest.NewTopic(t, cluster.ListenAddrs(), 1), kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cluster, proxy := kafkatest.FakeBehindProxy(t)
+		_, p := start(t, cluster.ListenAddrs(), 1)
 		kafkatest.Eventually(t, kafkatest.Timeout, "Check is well", func() bool { return p.Check(t.Context()) == nil })
-		way.Pause()
+		proxy.Hang()
 		kafkatest.Eventually(t, 5*time.Second, "Check fails", func() bool { return p.Check(t.Context()) != nil })
-		way.Resume()
+		proxy.Resume()
 		kafkatest.Eventually(t, kafkatest.Timeout, "Check is well again", func() bool { return p.Check(t.Context()) == nil })
 	})
 
 	t.Run("a broker that hangs does not keep the others waiting", func(t *testing.T) {
 		t.Parallel()
-		hung := &kafkatest.Proxy{}
-		n := 0
-		cluster := kafkatest.Fake(t, kfake.NumBrokers(3), kfake.ListenFn(func(network, address string) (net.Listener, error) {
-			if n++; n == 2 {
-				return hung.Listen(t, network, address)
-			}
-			return net.Listen(network, address)
-		}))
+		cluster, hung := kafkatest.FakeBehindProxy(t, kfake.NumBrokers(3))
 		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 3)
 		for partition := range int32(3) {
 			if err := cluster.MoveTopicPartition(cfg.Topic, partition, partition); err != nil {
@@ -215,7 +197,7 @@ func TestProducerOutages(t *testing.T) {
 		l := kafkatest.NewLedger(cfg.Topic, 30)
 		l.Flow(t, p, 200*time.Millisecond)
 		l.Wait()
-		hung.Pause()
+		hung.Hang()
 		l.Flow(t, p, 7*time.Second) // the look-ups, too, meet the broker that hangs
 		before, produced := l.Acknowledged(), l.Produced()
 		l.Flow(t, p, time.Second)
@@ -232,9 +214,7 @@ func TestProducerOutages(t *testing.T) {
 	t.Run("leaders that move are followed", func(t *testing.T) {
 		t.Parallel()
 		cluster := kafkatest.Fake(t, kfake.NumBrokers(3))
-		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 6)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cfg, p := start(t, cluster.ListenAddrs(), 6)
 		l := kafkatest.NewLedger(cfg.Topic, 30)
 		for range 10 {
 			l.Flow(t, p, 50*time.Millisecond)
@@ -264,9 +244,7 @@ func TestProducerOutages(t *testing.T) {
 	t.Run("a topic that is deleted and made again, with fewer partitions, gets what waited", func(t *testing.T) {
 		t.Parallel()
 		cluster := kafkatest.Fake(t)
-		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 6)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cfg, p := start(t, cluster.ListenAddrs(), 6)
 		first := kafkatest.NewLedger(cfg.Topic, 30)
 		first.Flow(t, p, 100*time.Millisecond)
 		first.Wait()
@@ -291,9 +269,7 @@ func TestProducerOutages(t *testing.T) {
 	t.Run("partitions that are added are used", func(t *testing.T) {
 		t.Parallel()
 		brokers := kafkatest.Brokers(t)
-		cfg := kafkatest.NewTopic(t, brokers, 2)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cfg, p := start(t, brokers, 2)
 		kafkatest.AddPartitions(t, brokers, cfg.Topic, 6)
 		kafkatest.Eventually(t, kafkatest.Timeout, "a record in a new partition", func() bool {
 			if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
@@ -310,8 +286,7 @@ func TestProducerOutages(t *testing.T) {
 
 	t.Run("the end comes also when Kafka is away", func(t *testing.T) {
 		t.Parallel()
-		var way kafkatest.Proxy
-		cluster := kafkatest.Fake(t, kafkatest.Behind(t, &way))
+		cluster, proxy := kafkatest.FakeBehindProxy(t)
 		cfg := kafkatest.NewTopic(t, cluster.ListenAddrs(), 1)
 		metrics := prometheus.NewRegistry()
 		p := producer.New(cfg, kafkatest.Logger(t), metrics)
@@ -319,7 +294,7 @@ func TestProducerOutages(t *testing.T) {
 		if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
 			t.Fatal(err)
 		}
-		way.Pause()
+		proxy.Hang()
 		sent := make(chan error)
 		go func() {
 			sent <- kafkatest.Send(context.Background(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("y")})

@@ -18,27 +18,30 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
+// start makes a topic of so many partitions, and a producer to it that runs until the test ends.
+func start(t testing.TB, brokers []string, partitions int32) (kafka.Config, *producer.Producer) {
+	t.Helper()
+	cfg := kafkatest.NewTopic(t, brokers, partitions)
+	p := producer.New(cfg, kafkatest.Logger(t), nil)
+	kafkatest.Start(t, p.Run)
+	return cfg, p
+}
+
 func TestProducer(t *testing.T) {
 	t.Parallel()
 	t.Run("every record arrives once, those of a key in order", func(t *testing.T) {
 		t.Parallel()
-		brokers := kafkatest.Brokers(t)
-		cfg := kafkatest.NewTopic(t, brokers, 5)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cfg, p := start(t, kafkatest.Brokers(t), 5)
 		l := kafkatest.NewLedger(cfg.Topic, 100)
 		for range 20_000 {
 			l.Produce(t, p)
 		}
-		l.Check(t, brokers)
+		l.Check(t, cfg.Brokers)
 	})
 
 	t.Run("a record arrives as it was", func(t *testing.T) {
 		t.Parallel()
-		brokers := kafkatest.Brokers(t)
-		cfg := kafkatest.NewTopic(t, brokers, 1)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cfg, p := start(t, kafkatest.Brokers(t), 1)
 		at := time.UnixMilli(1_700_000_000_123).UTC()
 		want := []kafka.Record{
 			{
@@ -51,7 +54,7 @@ func TestProducer(t *testing.T) {
 		if err := kafkatest.Send(t.Context(), p, want...); err != nil {
 			t.Fatal(err)
 		}
-		got := kafkatest.ReadAll(t, brokers, cfg.Topic)
+		got := kafkatest.ReadAll(t, cfg.Brokers, cfg.Topic)
 		for i := range min(len(want), len(got)) {
 			got[i].Timestamp = got[i].Timestamp.UTC()
 			want[i].Timestamp = kafkatest.KeptTime(want[i].Timestamp, got[i].Timestamp)
@@ -63,10 +66,7 @@ func TestProducer(t *testing.T) {
 
 	t.Run("a key lies where Kafka's Java client puts it", func(t *testing.T) {
 		t.Parallel()
-		brokers := kafkatest.Brokers(t)
-		cfg := kafkatest.NewTopic(t, brokers, 12)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cfg, p := start(t, kafkatest.Brokers(t), 12)
 		// murmur2 of these, as in the tests of org.apache.kafka.common.utils.Utils.
 		hashes := map[string]int32{
 			"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
@@ -78,7 +78,7 @@ func TestProducer(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, r := range kafkatest.ReadAll(t, brokers, cfg.Topic) {
+		for _, r := range kafkatest.ReadAll(t, cfg.Brokers, cfg.Topic) {
 			if want := (hashes[string(r.Key)] & 0x7fffffff) % 12; r.Partition != want {
 				t.Errorf("key %q is in partition %d, want %d", r.Key, r.Partition, want)
 			}
@@ -87,17 +87,14 @@ func TestProducer(t *testing.T) {
 
 	t.Run("records without a key spread over the partitions", func(t *testing.T) {
 		t.Parallel()
-		brokers := kafkatest.Brokers(t)
-		cfg := kafkatest.NewTopic(t, brokers, 4)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cfg, p := start(t, kafkatest.Brokers(t), 4)
 		for range 30 {
 			if err := kafkatest.Send(t.Context(), p, kafka.Record{Topic: cfg.Topic, Value: []byte("x")}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		used := map[int32]bool{}
-		for _, r := range kafkatest.ReadAll(t, brokers, cfg.Topic) {
+		for _, r := range kafkatest.ReadAll(t, cfg.Brokers, cfg.Topic) {
 			used[r.Partition] = true
 		}
 		if len(used) < 2 {
@@ -107,10 +104,7 @@ func TestProducer(t *testing.T) {
 
 	t.Run("a record too large fails alone", func(t *testing.T) {
 		t.Parallel()
-		brokers := kafkatest.Brokers(t)
-		cfg := kafkatest.NewTopic(t, brokers, 1)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cfg, p := start(t, kafkatest.Brokers(t), 1)
 		type outcome struct {
 			Value string
 			Err   error
@@ -133,7 +127,7 @@ func TestProducer(t *testing.T) {
 			t.Errorf("want (-), got (+):\n%s", diff)
 		}
 		var found string
-		for _, r := range kafkatest.ReadAll(t, brokers, cfg.Topic) {
+		for _, r := range kafkatest.ReadAll(t, cfg.Brokers, cfg.Topic) {
 			found += string(r.Value)
 		}
 		if found != "abdf" {
@@ -209,10 +203,7 @@ func TestProducer(t *testing.T) {
 
 	t.Run("done may produce", func(t *testing.T) {
 		t.Parallel()
-		brokers := kafkatest.Brokers(t)
-		cfg := kafkatest.NewTopic(t, brokers, 1)
-		p := producer.New(cfg, kafkatest.Logger(t), nil)
-		kafkatest.Start(t, p.Run)
+		cfg, p := start(t, kafkatest.Brokers(t), 1)
 		finished := make(chan struct{})
 		var again func(n int)
 		again = func(n int) {

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/telltale-iot/telltale/pkg/internal/proxytest"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest/redis"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // maxWait is how long anything may take, whatever the server does.
@@ -69,30 +69,30 @@ func TestOutage(t *testing.T) {
 		server := serverURL(t)
 		proxy := proxytest.New(t, server.Host)
 		proxy.Cut()
-		c := open(t, at(server, proxy.Address))
+		c := open(t, at(server, proxy.Addr()))
 		checkAllFail(t, c)
-		proxy.Mend(t)
+		proxy.Mend()
 		awaitBack(t, c)
 	})
 
 	t.Run("a server that hangs makes calls fail within 5 s, and is used once it is back", func(t *testing.T) {
 		server := serverURL(t)
 		proxy := proxytest.New(t, server.Host)
-		c := open(t, at(server, proxy.Address))
+		c := open(t, at(server, proxy.Addr()))
 		put(t, c, reading(1, 1))
-		resume := proxy.Hang(t)
+		proxy.Hang()
 		checkAllFail(t, c)
-		resume()
+		proxy.Resume()
 		awaitBack(t, c)
 	})
 
 	t.Run("a server that drops its connections is used again", func(t *testing.T) {
 		server := serverURL(t)
 		proxy := proxytest.New(t, server.Host)
-		c := open(t, at(server, proxy.Address))
+		c := open(t, at(server, proxy.Addr()))
 		put(t, c, reading(1, 1))
 		proxy.Cut()
-		proxy.Mend(t)
+		proxy.Mend()
 		awaitBack(t, c)
 	})
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/telltale-iot/telltale/pkg/internal/proxytest"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // RunOutages tests stores that speak to a server, through a proxy that cuts connections and hangs. empty is as in
@@ -22,7 +22,7 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 			s := db.open()
 			wantOutage(t, s.Check(t.Context()))
 			wantOutage(t, s.Prepare(t.Context()))
-			proxy.Mend(t)
+			proxy.Mend()
 			if err := s.Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -37,7 +37,7 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 			})
 			proxy.Cut()
 			wantOutages(t, t.Context(), s)
-			proxy.Mend(t)
+			proxy.Mend()
 			concurrently(t, 16, func(ctx context.Context, i int) error {
 				_, err := s.User(ctx, ann.ID)
 				return err
@@ -49,7 +49,7 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 			ann := newUser(t, s, "ann")
 			for range 5 {
 				proxy.Cut()
-				proxy.Mend(t)
+				proxy.Mend()
 				// One call at a time, so one connection is in use and idle between the calls.
 				if _, err := s.User(t.Context(), ann.ID); err != nil {
 					wantOutage(t, err)
@@ -64,7 +64,7 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 				_, err := s.User(ctx, ann.ID)
 				return err
 			})
-			resume := proxy.Hang(t)
+			proxy.Hang()
 			opening := time.Now()
 			db.open()
 			if took := time.Since(opening); took > 5*time.Second {
@@ -86,7 +86,7 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 			for range all {
 				wantOutage(t, <-errs)
 			}
-			resume()
+			proxy.Resume()
 			newDevice(t, s, iot.Device{Name: "x", Owner: ann.ID})
 		}},
 	} {
@@ -97,7 +97,7 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 				t.Fatal(err)
 			}
 			proxy := proxytest.New(t, u.Host)
-			u.Host = proxy.Address
+			u.Host = proxy.Addr()
 			db.URL = u.String()
 			p.test(t, db, proxy)
 		})

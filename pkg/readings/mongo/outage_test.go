@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/pkg/readings"
 )
 
@@ -94,11 +93,11 @@ func TestOutage(t *testing.T) {
 		t.Parallel()
 		store, proxy := behindProxy(t, "")
 		wantInserted(t, store, []iot.Reading{reading(1, 0, 20)}, iot.Inserted{New: 1})
-		proxy.set(refuse)
+		proxy.Cut()
 		if _, err := store.InsertReadings(t.Context(), []iot.Reading{reading(1, 1, 20)}); err == nil {
 			t.Fatal("an insert without a server succeeded")
 		}
-		proxy.set(forward)
+		proxy.Mend()
 		repeat(t, store, reading(1, 1, 20))
 		wantInserted(t, store, []iot.Reading{reading(1, 0, 20), reading(1, 1, 20)}, iot.Inserted{Duplicates: 2})
 	})
@@ -107,11 +106,12 @@ func TestOutage(t *testing.T) {
 		store, proxy := behindProxy(t, "?timeoutMS=1000")
 		batch := []iot.Reading{reading(1, 0, 20), reading(2, 0, 21)}
 		wantInserted(t, store, batch[:1], iot.Inserted{New: 1})
-		proxy.set(swallowAnswers)
+		proxy.HangResponses(func([]byte) bool { return true })
 		if _, err := store.InsertReadings(t.Context(), batch); err == nil {
 			t.Fatal("an insert without an answer succeeded")
 		}
-		proxy.set(forward)
+		proxy.Cut()
+		proxy.Mend()
 		if inserted := repeat(t, store, batch...); inserted.Duplicates != 2 {
 			t.Errorf("the repetition came to %+v", inserted)
 		}
@@ -156,11 +156,18 @@ func TestCrashInConflictResolution(t *testing.T) {
 				t.Parallel()
 				store, proxy := behindProxy(t, "?timeoutMS=1000")
 				wantInserted(t, store, before, iot.Inserted{New: len(before)})
-				proxy.endAfter(n + 1)
+				left := n + 1
+				proxy.HangResponses(func(request []byte) bool {
+					if bytes.Contains(request, []byte("\x09\x00\x00\x00readings\x00")) {
+						left--
+					}
+					return left == 0
+				})
 				if _, err := store.InsertReadings(t.Context(), batch); err != nil {
 					ended.Add(1)
 				}
-				proxy.endAfter(0)
+				proxy.Cut()
+				proxy.Mend()
 				repeat(t, store, batch...)
 				wantInserted(t, store, append(before, batch...), iot.Inserted{Duplicates: len(before) + len(batch)})
 				page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 100})
@@ -183,127 +190,18 @@ func TestCrashInConflictResolution(t *testing.T) {
 }
 
 // behindProxy returns a prepared store that reaches the server through a proxy.
-func behindProxy(t *testing.T, parameters string) (readings.Store, *proxy) {
+func behindProxy(t *testing.T, parameters string) (readings.Store, *proxytest.Proxy) {
 	t.Helper()
 	_, uri := mongodbtest.Database(t)
 	u, err := url.Parse(uri)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := startProxy(t, u.Host)
-	u.Host = p.listener.Addr().String()
+	p := proxytest.New(t, u.Host)
+	u.Host = p.Addr()
 	store := openURI(t, u.String()+parameters)
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return store, p
-}
-
-// proxy stands between a client and a server.
-type proxy struct {
-	listener net.Listener
-	server   string
-	wg       sync.WaitGroup
-
-	mu     sync.Mutex
-	mode   mode
-	conns  map[net.Conn]bool
-	before int // commands about readings from now on, after which answers are swallowed; 0: never
-}
-
-type mode int
-
-const (
-	forward        mode = iota
-	swallowAnswers      // what the server says is lost
-	refuse              // connections are closed
-)
-
-func startProxy(t *testing.T, server string) *proxy {
-	p := &proxy{listener: listen(t), server: server, conns: map[net.Conn]bool{}}
-	p.wg.Go(p.serve)
-	t.Cleanup(func() {
-		_ = p.listener.Close()
-		p.set(refuse)
-		p.wg.Wait()
-	})
-	return p
-}
-
-// set changes what happens to bytes and connections from now on. Entering refuse, and leaving swallowAnswers,
-// closes the connections there are.
-func (p *proxy) set(m mode) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if m == refuse || p.mode == swallowAnswers {
-		for conn := range p.conns {
-			_ = conn.Close()
-		}
-		clear(p.conns)
-	}
-	p.mode = m
-}
-
-// add notes the connections of a client. It reports false, and closes them, while clients are refused.
-func (p *proxy) add(conns ...net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, conn := range conns {
-		if p.mode == refuse {
-			_ = conn.Close()
-		} else {
-			p.conns[conn] = true
-		}
-	}
-	return p.mode != refuse
-}
-
-// endAfter swallows answers after so many more commands about readings, or forwards everything for 0.
-func (p *proxy) endAfter(commands int) {
-	p.set(forward)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.before = commands
-}
-
-func (p *proxy) serve() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("tcp", p.server)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		if p.add(client, server) {
-			p.wg.Go(func() { p.copy(server, client, false); _ = server.Close() })
-			p.wg.Go(func() { p.copy(client, server, true); _ = client.Close() })
-		}
-	}
-}
-
-func (p *proxy) copy(to io.Writer, from io.Reader, answers bool) {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		p.mu.Lock()
-		if !answers && p.before > 0 && bytes.Contains(buf[:n], []byte("\x09\x00\x00\x00readings\x00")) {
-			if p.before--; p.before == 0 {
-				p.mode = swallowAnswers
-			}
-		}
-		swallow := answers && p.mode == swallowAnswers
-		p.mu.Unlock()
-		if swallow {
-			continue
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
 }
