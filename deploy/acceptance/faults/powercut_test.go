@@ -95,19 +95,27 @@ func TestCutOfACopiedMount(t *testing.T) {
 	}
 }
 
-// TestCutAfterAKill: a process was killed while it committed, when the transaction was written and not yet synced.
-// Whoever sees its rows afterwards relies on them: ingest-writer finds readings stored, and goes on behind them.
-func TestCutAfterAKill(t *testing.T) {
+// unfinishedCommit puts a database on the disk as a process leaves it that is killed while it commits its second row:
+// the end of its write-ahead log, which is returned, is not there yet.
+func unfinishedCommit(t *testing.T, d *disk) (path string, end []byte) {
+	t.Helper()
 	original := filepath.Join(t.TempDir(), "a.db")
 	writer := openDB(t, original)
 	execute(t, writer, "CREATE TABLE t (n)", "INSERT INTO t VALUES (1)")
-	d := mountDisk(t)
-	path := filepath.Join(d.at, "a.db")
+	path = filepath.Join(d.at, "a.db")
 	write(t, path, read(t, original), true)
 	synced := read(t, original+"-wal")
 	write(t, path+"-wal", synced, true)
 	execute(t, writer, "INSERT INTO t VALUES (2)")
-	write(t, path+"-wal", read(t, original+"-wal")[len(synced):], false)
+	return path, read(t, original+"-wal")[len(synced):]
+}
+
+// TestCutAfterAKill: a process was killed while it committed, when the transaction was written and not yet synced.
+// Whoever sees its rows afterwards relies on them: ingest-writer finds readings stored, and goes on behind them.
+func TestCutAfterAKill(t *testing.T) {
+	d := mountDisk(t)
+	path, end := unfinishedCommit(t, d)
+	write(t, path+"-wal", end, false)
 
 	restarted := openDB(t, path)
 	if n := rowsIn(t, restarted); n != 2 {
@@ -141,16 +149,9 @@ func TestCutAfterAFailedSync(t *testing.T) {
 		}
 	}
 	t.Run("SQLite", func(t *testing.T) {
-		original := filepath.Join(t.TempDir(), "a.db")
-		writer := openDB(t, original)
-		execute(t, writer, "CREATE TABLE t (n)", "INSERT INTO t VALUES (1)")
 		d := mountDisk(t)
-		path := filepath.Join(d.at, "a.db")
-		write(t, path, read(t, original), true)
-		synced := read(t, original+"-wal")
-		write(t, path+"-wal", synced, true)
-		execute(t, writer, "INSERT INTO t VALUES (2)")
-		loseEnd(t, d, path+"-wal", read(t, original+"-wal")[len(synced):])
+		path, end := unfinishedCommit(t, d)
+		loseEnd(t, d, path+"-wal", end)
 
 		restarted := openDB(t, path)
 		seen := rowsIn(t, restarted)

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"log/slog"
 	"math"
@@ -15,7 +16,55 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
+	"github.com/telltale-iot/telltale/pkg/sqlite/sqlitetest"
 )
+
+// reading returns one of device 7.
+func reading(ms int64, value float64) iot.Reading {
+	at := time.UnixMilli(ms).UTC()
+	return iot.Reading{
+		Device: 7, At: at, Received: at, Stamped: iot.StampDevice, Metrics: []iot.Metric{{Name: iot.Temperature, Value: value}},
+	}
+}
+
+// contentWith returns what the file at path contains when these readings are stored in it.
+func contentWith(t *testing.T, path string, stored []iot.Reading) []byte {
+	t.Helper()
+	open := func(path string) (*sqlite.Store, error) { return sqlite.Open(path, slog.New(slog.DiscardHandler)) }
+	return sqlitetest.Content(t, path, open, func(ctx context.Context, store *sqlite.Store) error {
+		_, err := store.InsertReadings(ctx, stored)
+		return err
+	})
+}
+
+// openDamaged opens the file at path with other content, and returns what the store logs.
+func openDamaged(t *testing.T, path string, content []byte) (store *sqlite.Store, log *bytes.Buffer) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0); err != nil {
+		t.Fatal(err)
+	}
+	log = new(bytes.Buffer)
+	store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store, log
+}
+
+// find returns the readings of a device, or of all devices for 0, in pages of limit.
+func find(t *testing.T, store *sqlite.Store, device iot.DeviceID, limit int) (found []iot.Reading) {
+	t.Helper()
+	for q := (iot.ReadingQuery{Device: device, Limit: limit}); ; {
+		page, err := store.FindReadings(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, page.Readings...)
+		if q.After = page.Next; q.After.IsZero() {
+			return found
+		}
+	}
+}
 
 // TestDamage flips every bit of a value: the reading is never shown, its neighbours are, the log says which it is,
 // and when it comes again it is there again.
@@ -24,29 +73,10 @@ func TestDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "readings.db")
 	var stored []iot.Reading // newest first
 	for i := range 5 {
-		at := time.UnixMilli(int64(1000 - i)).UTC()
-		stored = append(stored, iot.Reading{
-			Device: 7, At: at, Received: at, Stamped: iot.StampDevice, Metrics: []iot.Metric{{Name: iot.Temperature, Value: float64(i)}},
-		})
+		stored = append(stored, reading(int64(1000-i), float64(i)))
 	}
 	stored[2].Metrics[0].Value = value
-	store, err := sqlite.Open(path, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.InsertReadings(t.Context(), stored); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := contentWith(t, path, stored)
 	place := bytes.Index(whole, binary.BigEndian.AppendUint64(nil, math.Float64bits(value)))
 	if place < 0 {
 		t.Fatal("the value is not in the file")
@@ -55,31 +85,11 @@ func TestDamage(t *testing.T) {
 	for bit := range 64 {
 		damaged := bytes.Clone(whole)
 		damaged[place+bit/8] ^= 1 << (bit % 8)
-		if err := os.WriteFile(path, damaged, 0); err != nil {
-			t.Fatal(err)
-		}
-		var log bytes.Buffer
-		store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		find := func(device iot.DeviceID, limit int) (found []iot.Reading) {
-			t.Helper()
-			for q := (iot.ReadingQuery{Device: device, Limit: limit}); ; {
-				page, err := store.FindReadings(t.Context(), q)
-				if err != nil {
-					t.Fatal(err)
-				}
-				found = append(found, page.Readings...)
-				if q.After = page.Next; q.After.IsZero() {
-					return found
-				}
-			}
-		}
+		store, log := openDamaged(t, path, damaged)
 		others := append(append([]iot.Reading{}, stored[:2]...), stored[3:]...)
 		for _, device := range []iot.DeviceID{0, 7} {
 			for _, limit := range []int{1, 2, 3, 10} {
-				if diff := cmp.Diff(others, find(device, limit)); diff != "" {
+				if diff := cmp.Diff(others, find(t, store, device, limit)); diff != "" {
 					t.Errorf("bit %d: readings (-want +got):\n%s", bit, diff)
 				}
 			}
@@ -90,7 +100,7 @@ func TestDamage(t *testing.T) {
 		if inserted, err := store.InsertReadings(t.Context(), stored); err != nil || inserted.New != 1 || inserted.Duplicates != 4 {
 			t.Errorf("bit %d: inserted again: %+v, %v", bit, inserted, err)
 		}
-		if diff := cmp.Diff(stored, find(0, 10)); diff != "" {
+		if diff := cmp.Diff(stored, find(t, store, 0, 10)); diff != "" {
 			t.Errorf("bit %d: when it came again (-want +got):\n%s", bit, diff)
 		}
 		if err := store.Close(); err != nil {
@@ -108,30 +118,11 @@ func TestMisplacedRow(t *testing.T) {
 		count    = 5
 	)
 	path := filepath.Join(t.TempDir(), "readings.db")
-	store, err := sqlite.Open(path, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	var stored []iot.Reading
 	for i := range count {
-		at := time.UnixMilli(int64(1000 + i)).UTC()
-		stored = append(stored, iot.Reading{
-			Device: 7, At: at, Received: at, Stamped: iot.StampDevice, Metrics: []iot.Metric{{Name: iot.Temperature, Value: float64(i)}},
-		})
+		stored = append(stored, reading(int64(1000+i), float64(i)))
 	}
-	if _, err := store.InsertReadings(t.Context(), stored); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := contentWith(t, path, stored)
 
 	leaves := 0
 	for page := pageSize; page < len(whole); page += pageSize {
@@ -148,37 +139,19 @@ func TestMisplacedRow(t *testing.T) {
 				}
 				damaged := bytes.Clone(whole)
 				copy(damaged[page+header+2*i:], places[2*j:2*j+2])
-				if err := os.WriteFile(path, damaged, 0); err != nil {
-					t.Fatal(err)
-				}
-				var log bytes.Buffer
-				store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
-				if err != nil {
-					t.Fatal(err)
-				}
+				store, log := openDamaged(t, path, damaged)
 				for _, device := range []iot.DeviceID{0, 7} {
 					for _, limit := range []int{1, 2, 10} {
-						before, shown := time.UnixMilli(2000), 0
-						for q := (iot.ReadingQuery{Device: device, Limit: limit}); ; {
-							found, err := store.FindReadings(t.Context(), q)
-							if err != nil {
-								t.Fatal(err)
-							}
-							for _, r := range found.Readings {
-								if !r.At.Before(before) {
-									t.Errorf("device %d, limit %d: place %d leads to row %d: after %s came %s", device, limit, i, j, before, r.At)
-								}
-								before = r.At
-								shown++
-							}
-							if q.After = found.Next; q.After.IsZero() {
-								break
+						shown := find(t, store, device, limit)
+						for k := 1; k < len(shown); k++ {
+							if before := shown[k-1].At; !shown[k].At.Before(before) {
+								t.Errorf("device %d, limit %d: place %d leads to row %d: after %s came %s", device, limit, i, j, before, shown[k].At)
 							}
 						}
 						// The table is listed for all devices, the index for one, from its end to its beginning. A look-up of
 						// a row or of the beginning of a page may miss more.
-						if listed := (leaves == 1) == (device == 0); listed && limit > count && shown != count-1 {
-							t.Errorf("device %d, limit %d: place %d leads to row %d: %d of %d are shown", device, limit, i, j, shown, count)
+						if listed := (leaves == 1) == (device == 0); listed && limit > count && len(shown) != count-1 {
+							t.Errorf("device %d, limit %d: place %d leads to row %d: %d of %d are shown", device, limit, i, j, len(shown), count)
 						}
 					}
 				}

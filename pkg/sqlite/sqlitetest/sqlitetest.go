@@ -34,25 +34,36 @@ func Prepared[S Store](t testing.TB, store S, err error) S {
 	return store
 }
 
-// RunDamaged expects of calls that their errors name the file, in which nothing but the schema can be read.
-func RunDamaged[S Store](t *testing.T, open func(path string) (S, error), calls map[string]func(context.Context, S) error) {
-	path := filepath.Join(t.TempDir(), "damaged.db")
+// Content returns what the file at path contains, which open makes, when fill has written to its store.
+func Content[S Store](t testing.TB, path string, open func(path string) (S, error), fill func(context.Context, S) error) []byte {
+	t.Helper()
 	store, err := open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(store.Prepare(t.Context()), store.Close()); err != nil {
+	if err = store.Prepare(t.Context()); err == nil {
+		err = fill(t.Context(), store)
+	}
+	if err := errors.Join(err, store.Close()); err != nil {
 		t.Fatal(err)
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return content
+}
+
+// RunDamaged expects of calls that their errors name the file, in which nothing but the schema can be read.
+func RunDamaged[S Store](t *testing.T, open func(path string) (S, error), calls map[string]func(context.Context, S) error) {
+	path := filepath.Join(t.TempDir(), "damaged.db")
+	content := Content(t, path, open, func(context.Context, S) error { return nil })
 	const schemaBytes = 4096 // at the beginning: a page
 	if err := os.WriteFile(path, append(content[:schemaBytes], bytes.Repeat([]byte{0xff}, len(content)-schemaBytes)...), 0); err != nil {
 		t.Fatal(err)
 	}
-	if store, err = open(path); err != nil {
+	store, err := open(path)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
