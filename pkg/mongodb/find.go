@@ -3,6 +3,7 @@ package mongodb
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -27,6 +28,21 @@ func (db *DB) Find(
 		more = take(cursor.Current)
 	}
 	return errors.Join(cursor.Err(), cursor.Close(ctx))
+}
+
+// Aggregate returns the rows that a pipeline makes of the documents in c, within timeout.
+func Aggregate[Row any](ctx context.Context, c *Collection, timeout time.Duration, pipeline mongo.Pipeline) (rows []Row, err error) {
+	collection, err := c.Driver(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	cursor, err := collection.Aggregate(ctx, pipeline)
+	if err == nil {
+		err = cursor.All(ctx, &rows)
+	}
+	return rows, err
 }
 
 // Listing says what a page lists.

@@ -52,18 +52,12 @@ func (s *Store) FindDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (iot
 
 // CountDeadLetters implements iot.DeadLetterStore.
 func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) ([]iot.ReasonCount, error) {
-	collection, err := s.Driver(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("count dead letters: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.DB.Timeout)
-	defer cancel()
-	var rows []struct {
+	type row struct {
 		Reason   string `bson:"_id"`
 		Count    int64  `bson:"n"`
 		Replayed int64  `bson:"replayed"`
 	}
-	cursor, err := collection.Aggregate(ctx, mongo.Pipeline{
+	rows, err := mongodb.Aggregate[row](ctx, s.Collection, s.DB.Timeout, mongo.Pipeline{
 		{{Key: "$match", Value: filterOf(q)}},
 		{{Key: "$group", Value: bson.D{
 			{Key: "_id", Value: "$" + fieldReason},
@@ -75,9 +69,6 @@ func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) ([]
 		}}},
 		{{Key: "$sort", Value: bson.D{{Key: "_id", Value: 1}}}},
 	})
-	if err == nil {
-		err = cursor.All(ctx, &rows)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("count dead letters: %w", err)
 	}

@@ -47,17 +47,11 @@ func filterOf(device iot.DeviceID, times timerange.Range) bson.D {
 
 // CountReadings implements iot.ReadingReader.
 func (s *Store) CountReadings(ctx context.Context) ([]iot.DeviceCount, error) {
-	collection, err := s.Driver(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("count readings: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, countTimeout)
-	defer cancel()
-	var rows []struct {
+	type row struct {
 		Device int64 `bson:"_id"`
 		Count  int64 `bson:"n"`
 	}
-	cursor, err := collection.Aggregate(ctx, mongo.Pipeline{
+	rows, err := mongodb.Aggregate[row](ctx, s.Collection, countTimeout, mongo.Pipeline{
 		// Device ids are numbers. Naming them lets the server count in the index alone.
 		{{Key: "$match", Value: bson.D{{Key: fieldDevice, Value: bson.D{{Key: "$gte", Value: int64(1)}}}}}},
 		{{Key: "$group", Value: bson.D{
@@ -66,9 +60,6 @@ func (s *Store) CountReadings(ctx context.Context) ([]iot.DeviceCount, error) {
 		}}},
 		{{Key: "$sort", Value: bson.D{{Key: "_id", Value: 1}}}},
 	})
-	if err == nil {
-		err = cursor.All(ctx, &rows)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("count readings: %w", err)
 	}
