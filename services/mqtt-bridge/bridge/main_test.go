@@ -7,11 +7,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain runs more tests at once than there are cores: most of them wait.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
-	}
+	_ = flag.Set("test.parallel", "8") // more tests at once than there are cores: most of them wait
 	goleak.VerifyTestMain(m)
 }
