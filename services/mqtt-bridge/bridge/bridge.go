@@ -24,6 +24,12 @@ import (
 // Name is the bridge's name as a client of Kafka.
 const Name = "mqtt-bridge"
 
+// What /readyz shows of the bridge.
+const (
+	kafkaName = "kafka (" + Name + ")"
+	mqttName  = "mqtt"
+)
+
 // Config are the settings of the bridge. The tags are for package settings.
 type Config struct {
 	Broker subscribe.Config // used where Listen has no address
@@ -69,6 +75,7 @@ var errStarting = errors.New("starting")
 // (at most 5 s), acknowledges them, disconnects, and returns nil. It takes messages at once: while Kafka
 // is away, or its topics are still being created, their acknowledgements wait.
 func (b *Bridge) Run(ctx context.Context) error {
+	b.Health.Expect(kafkaName, mqttName)
 	filters, err := b.Config.filters()
 	if err != nil {
 		return err
@@ -84,8 +91,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.Health.Register(ctx, "kafka ("+Name+")", producer)
-	b.Health.Register(ctx, "mqtt", b)
+	b.Health.Register(ctx, kafkaName, producer)
+	b.Health.Register(ctx, mqttName, b)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
