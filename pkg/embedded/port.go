@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/telltale-iot/telltale/pkg/lograte"
 )
 
 // Bounds of what clients that connect from outside can take, together and each. The services of this process
@@ -50,10 +52,11 @@ type port struct {
 	fetches  chan struct{} // has a value for each of maxFetches
 	refused  *prometheus.CounterVec
 
+	lines lograte.Limiter // about what is refused
+
 	mu      sync.Mutex
 	outside int             // connections
 	groups  map[string]bool // that are not Telltale's
-	logged  time.Time       // when something refused was last logged
 }
 
 func newPort(cfg KafkaConfig, disk *disk) *port {
@@ -192,9 +195,8 @@ func (p *port) refuse(reason string, args ...any) {
 
 func (p *port) refuseLocked(reason string, args ...any) {
 	p.refused.WithLabelValues(reason).Inc()
-	if time.Since(p.logged) > time.Minute {
-		p.logged = time.Now()
-		p.log.Warn("refused a client of the embedded kafka", append([]any{"reason", reason}, args...)...)
+	if n := p.lines.Event(); n > 0 {
+		p.log.Warn("refused a client of the embedded kafka", append([]any{"reason", reason, "count", n}, args...)...)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/telltale-iot/telltale/pkg/lograte"
 )
 
 // sweepEvery is how often the log is looked at; it may be longer than it should be for that long.
@@ -30,7 +32,7 @@ type retention struct {
 	maxBytes int64
 	log      *slog.Logger
 	every    time.Duration
-	warned   time.Time
+	lines    lograte.Limiter // about what is kept for longer
 }
 
 func newRetention(cfg KafkaConfig, k *Kafka) *retention {
@@ -178,8 +180,7 @@ func (r *retention) trim(ctx context.Context, client *kgo.Client, topic string, 
 		start = max(start, young)
 	}
 	unread, group := firstUnread(topic, p, groups)
-	if unread < start && time.Since(r.warned) > time.Minute {
-		r.warned = time.Now()
+	if unread < start && r.lines.Event() > 0 {
 		r.log.Warn("keeping records longer than configured, until the group has read them; see what its service waits for in /readyz?verbose",
 			"group", group, "topic", topic, "partition", p.Partition, "records", start-unread, "bytes", p.NumBytes)
 	}

@@ -8,11 +8,11 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"golang.org/x/time/rate"
+
+	"github.com/telltale-iot/telltale/pkg/lograte"
 )
 
 // Why something is refused, as the counter says.
@@ -30,9 +30,6 @@ var (
 	nosniff  = []string{"nosniff"}
 	referrer = []string{"same-origin"}
 )
-
-// logEvery is how often refusals of one kind are logged at most: whoever provokes them does not fill the log.
-const logEvery = time.Minute
 
 // Guard stands before the HTTP ports of a process.
 type Guard struct {
@@ -80,21 +77,22 @@ func (g *Guard) Handler(port string, next http.Handler) http.Handler {
 
 // refusals counts and logs what is refused on a port for a reason.
 type refusals struct {
-	counter   prometheus.Counter
-	log       *slog.Logger
-	sometimes rate.Sometimes
+	counter prometheus.Counter
+	log     *slog.Logger
+	lines   lograte.Limiter
 }
 
 func (g *Guard) refusals(port, reason string) *refusals {
 	return &refusals{
 		counter: g.refused.WithLabelValues(port, reason), log: g.log.With("port", port, "reason", reason),
-		sometimes: rate.Sometimes{Interval: logEvery},
 	}
 }
 
 func (r *refusals) add(args ...any) {
 	r.counter.Inc()
-	r.sometimes.Do(func() { r.log.Warn("http request refused", args...) })
+	if n := r.lines.Event(); n > 0 {
+		r.log.Warn("http request refused", append(args, "count", n)...)
+	}
 }
 
 // knows reports whether hostport is no name that a foreign page can have for this server.

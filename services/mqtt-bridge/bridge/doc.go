@@ -4,8 +4,7 @@
 //     sources;
 //   - session, the in-flight window of an MQTT session: the order of acknowledgements, redeliveries, QoS 2;
 //   - pipeline, the way of a message to Kafka: decode, produce, done;
-//   - packet, paced, budget and lograte below them: MQTT's packets, connections that share wake-ups, the bound of
-//     memory, and that of lines in the log.
+//   - packet, paced and budget below them: MQTT's packets, connections that share wake-ups, and the bound of memory.
 //
 // Sources know session and pipeline, which do not know each other or them: a source hands pipeline a Message and the
 // function that session returned for it. The way of a reading and of its acknowledgement:

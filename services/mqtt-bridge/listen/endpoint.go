@@ -15,8 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
-	"github.com/telltale-iot/telltale/services/mqtt-bridge/lograte"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -34,7 +34,7 @@ type Endpoint struct {
 	tls        *tls.Config // nil without TLS
 	addresses  *addresses
 	hub        hub
-	refusals   map[string]*lograte.Limiter // by reason
+	refusals   lograte.Limiters // by reason
 	takeovers  lograte.Limiter
 
 	stop    <-chan struct{} // closed when the bridge stops
@@ -53,10 +53,6 @@ func New(cfg Config, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger
 		cfg: cfg, pipe: pipe, budget: b, incomplete: newFairShare(b.Incomplete), handshakes: newFairShare(b.Handshakes),
 		metrics: newMetrics(r), log: log,
 		conns: make(map[*connection]*client), clients: make(map[string]*client), detached: list.New(),
-	}
-	e.refusals = make(map[string]*lograte.Limiter)
-	for _, reason := range allReasons {
-		e.refusals[reason] = new(lograte.Limiter)
 	}
 	e.addresses = newAddresses(cfg.MaxConnections)
 	e.hub.init(b.Subscribers, e.metrics.dropped)
@@ -124,7 +120,7 @@ func (e *Endpoint) admit(nc net.Conn) {
 // reportRefusal counts that a client was refused something, and logs a line about it, at most one a minute for each reason.
 func (e *Endpoint) reportRefusal(from net.Addr, client, reason, what string) {
 	e.metrics.refusals.WithLabelValues(reason).Inc()
-	if n := e.refusals[reason].Event(); n > 0 {
+	if n := e.refusals.Event(reason); n > 0 {
 		e.log.Warn("a client is refused", "reason", reason, "detail", what, "client_id", client, "remote", from.String(), "count", n)
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/pkg/payload"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
-	"github.com/telltale-iot/telltale/services/mqtt-bridge/lograte"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/stamp"
 )
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
@@ -35,10 +35,11 @@ type API struct {
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard
 
-	limits limits
-	online flight   // of all latest readings
-	stats  flight   // of the counts of all readings
-	logged sync.Map // *rate.Sometimes by kind of log message
+	limits   limits
+	online   flight           // of all latest readings
+	stats    flight           // of the counts of all readings
+	failures lograte.Limiters // lines about them, by route
+	refusals lograte.Limiters // by status
 }
 
 // port names the API to its Guard.

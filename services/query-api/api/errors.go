@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/time/rate"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -38,9 +36,6 @@ type fieldErrors map[string][]string
 const errNoField = "non_field_errors"
 
 func (e fieldErrors) Error() string { return fmt.Sprint(map[string][]string(e)) }
-
-// logEvery is how often requests that fail for the same reason are logged at most.
-const logEvery = time.Minute
 
 // panicked is what a handler panicked with, and where.
 type panicked struct {
@@ -108,10 +103,10 @@ func (a *API) problemOf(err error, c echo.Context) *problem {
 			"method", c.Request().Method, "route", c.Path(), "panic", broken.value, "stack", string(broken.stack))
 		return errInternal
 	default:
-		a.sometimes(c.Path(), func() { // each request fails while a store is away
+		if n := a.failures.Event(c.Path()); n > 0 { // each request fails while a store is away
 			a.Log.Warn("store is not available", "request_id", c.Response().Header().Get(requestIDHeader),
-				"method", c.Request().Method, "route", c.Path(), "err", err)
-		})
+				"method", c.Request().Method, "route", c.Path(), "err", err, "count", n)
+		}
 		return errAway
 	}
 }
@@ -127,14 +122,8 @@ func (a *API) logRefusal(p *problem, c echo.Context) {
 	if p == errAway || c.Request().Context().Err() != nil {
 		return // its cause is logged, or nobody waits for it
 	}
-	a.sometimes(strconv.Itoa(p.status), func() {
+	if n := a.refusals.Event(strconv.Itoa(p.status)); n > 0 {
 		a.Log.Warn("request refused", "request_id", c.Response().Header().Get(requestIDHeader), "method", c.Request().Method,
-			"route", c.Path(), "status", p.status, "detail", p.detail, "remote", c.Request().RemoteAddr)
-	})
-}
-
-// sometimes calls log once a minute at most for each kind, of which there are a few.
-func (a *API) sometimes(kind string, log func()) {
-	limit, _ := a.logged.LoadOrStore(kind, &rate.Sometimes{Interval: logEvery})
-	limit.(*rate.Sometimes).Do(log)
+			"route", c.Path(), "status", p.status, "detail", p.detail, "remote", c.Request().RemoteAddr, "count", n)
+	}
 }

@@ -31,3 +31,13 @@ func (l *Limiter) Event() int {
 	l.next, l.count = now.Add(every), 0
 	return n
 }
+
+// Limiters are a Limiter for each kind of event, of which there are a few. Their zero value is ready, and they are safe
+// for concurrent use.
+type Limiters struct{ byKind sync.Map }
+
+// Event is that of the Limiter for kind.
+func (l *Limiters) Event(kind string) int {
+	limiter, _ := l.byKind.LoadOrStore(kind, new(Limiter))
+	return limiter.(*Limiter).Event()
+}

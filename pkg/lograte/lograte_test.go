@@ -22,3 +22,14 @@ func TestEvent(t *testing.T) {
 		}
 	})
 }
+
+func TestKindsHaveLinesOfTheirOwn(t *testing.T) {
+	var l Limiters
+	var got []int
+	for _, kind := range []string{"a", "a", "b", "a", "b"} {
+		got = append(got, l.Event(kind))
+	}
+	if want := []int{1, 0, 1, 0, 0}; !slices.Equal(got, want) {
+		t.Errorf("lines with the counts %v, want %v", got, want)
+	}
+}
