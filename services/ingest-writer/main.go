@@ -41,7 +41,7 @@ func main() {
 		"  ingest-writer replay --from=TIME\n"+
 		"      Store again the readings that Kafka still has, while the service runs. See ingest-writer replay --help.\n"+
 		"  ingest-writer repair\n"+
-		"      Mend a collection that holds readings twice, while the service runs. See ingest-writer repair --help.", new(command))
+		"      Repair a collection that holds readings twice, while the service runs. See ingest-writer repair --help.", new(command))
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

@@ -56,7 +56,7 @@ func (t *trial) cutPower() error {
 // anyTime is any moment within two seconds.
 func anyTime(ctx context.Context, t *trial) error { return t.pause(ctx, 2*time.Second) }
 
-// atStart is soon after a start that follows another cut, while files are being opened, read and mended.
+// atStart is soon after a start that follows another cut, while files are being opened, read and repaired.
 func atStart(ctx context.Context, t *trial) error {
 	return errors.Join(anyTime(ctx, t), t.cutPower(), t.pause(ctx, time.Second))
 }

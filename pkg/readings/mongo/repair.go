@@ -43,10 +43,10 @@ type Surplus struct {
 	Reading iot.Reading // what it is; of device 0 where it is no reading
 }
 
-// Repair mends a collection that holds readings of the same device and time more than once, as one may that was
-// without its unique indexes for a while: of each place one reading stays, and then the indexes are made. It may run
-// while everything does, since InsertReadings inserts nothing without them, and as often as one likes; after an error
-// it goes on where it was. reject makes durable what is about to be removed, and may be given it again.
+// Repair is for a collection that was without its unique indexes for a while, and holds readings of the same device
+// and time more than once: one of each stays, and then the indexes are created. It may run while everything does, since
+// InsertReadings inserts nothing without them, and as often as one likes; after an error it goes on where it was. reject
+// makes durable what is about to be removed, and may be called with it again.
 func (s *Store) Repair(ctx context.Context, log *slog.Logger, reject func(context.Context, []Surplus) error) (Repaired, error) {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
@@ -56,8 +56,8 @@ func (s *Store) Repair(ctx context.Context, log *slog.Logger, reject func(contex
 	}
 	r := &repairer{Store: s, collection: collection, log: log, loggedAt: time.Now(), reject: reject}
 	for _, step := range []func(context.Context) error{
-		r.only(newest).Prepare, r.mendMoved, r.only(moved).Prepare, // what the next step needs
-		r.mendPlaces, s.Prepare,
+		r.only(newest).Prepare, r.repairMoved, r.only(moved).Prepare, // what the next step needs
+		r.repairPlaces, s.Prepare,
 	} {
 		if err := step(ctx); err != nil {
 			return r.Repaired, fmt.Errorf("repair readings: %w", err)
@@ -79,8 +79,8 @@ func (r *repairer) only(index mongodb.Index) *mongodb.Collection {
 	return &mongodb.Collection{DB: r.DB, Name: collectionName, Indexes: []mongodb.Index{index}}
 }
 
-// mendMoved removes readings that were moved, and are there more than once.
-func (r *repairer) mendMoved(ctx context.Context) error {
+// repairMoved removes readings that were moved, and are there more than once.
+func (r *repairer) repairMoved(ctx context.Context) error {
 	return r.repeated(ctx, bson.D{{Key: fieldMoved, Value: bson.D{{Key: "$exists", Value: true}}}}, moved, nil, func(again bson.Raw) error {
 		where := bson.D{{Key: fieldMoved, Value: again.Lookup(fieldMoved)}}
 		var kept bson.Raw
@@ -94,8 +94,8 @@ func (r *repairer) mendMoved(ctx context.Context) error {
 	})
 }
 
-// mendPlaces leaves one document of each device and time.
-func (r *repairer) mendPlaces(ctx context.Context) error {
+// repairPlaces leaves one document of each device and time.
+func (r *repairer) repairPlaces(ctx context.Context) error {
 	r.Documents = 0 // those that were moved are looked at once more
 	return r.repeated(ctx, bson.D{}, newest, newest.Keys, func(again bson.Raw) error {
 		place := bson.D{{Key: fieldDevice, Value: valueOf(again, fieldDevice)}, {Key: fieldAt, Value: valueOf(again, fieldAt)}}
@@ -112,8 +112,8 @@ func (r *repairer) mendPlaces(ctx context.Context) error {
 	})
 }
 
-// repeated calls mend once for each value of an index that several documents have.
-func (r *repairer) repeated(ctx context.Context, filter bson.D, index mongodb.Index, hint any, mend func(again bson.Raw) error) error {
+// repeated calls repair once for each value of an index that several documents have.
+func (r *repairer) repeated(ctx context.Context, filter bson.D, index mongodb.Index, hint any, repair func(again bson.Raw) error) error {
 	projection := bson.D{{Key: "_id", Value: 0}} // the index alone answers, where there is one
 	for _, key := range index.Keys {
 		projection = append(projection, bson.E{Key: key.Key, Value: 1})
@@ -128,19 +128,19 @@ func (r *repairer) repeated(ctx context.Context, filter bson.D, index mongodb.In
 	}
 	defer func() { _ = cursor.Close(ctx) }()
 	var last bson.Raw
-	mended := false
+	repaired := false
 	for cursor.Next(ctx) {
 		r.Documents++
 		r.logProgress()
 		same := last != nil && !slices.ContainsFunc(index.Keys, func(key bson.E) bool {
 			return !sameValue(last.Lookup(key.Key), cursor.Current.Lookup(key.Key))
 		})
-		if same && !mended {
-			if err := mend(last); err != nil {
+		if same && !repaired {
+			if err := repair(last); err != nil {
 				return err
 			}
 		}
-		mended = same
+		repaired = same
 		last = append(last[:0], cursor.Current...)
 	}
 	return cursor.Err()

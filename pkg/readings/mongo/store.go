@@ -74,7 +74,7 @@ var (
 func (s *Store) Prepare(ctx context.Context) error {
 	err := s.Collection.Prepare(ctx)
 	if mongo.IsDuplicateKeyError(err) {
-		return fmt.Errorf("%w; ingest-writer repair mends a collection that holds readings twice", err)
+		return fmt.Errorf("%w; run ingest-writer repair where the collection holds readings twice", err)
 	}
 	return err
 }
