@@ -223,7 +223,7 @@ func TestConsumerOutages(t *testing.T) {
 		for range 5 {
 			l.Flow(t, p, 500*time.Millisecond)
 			proxy.Cut()
-			proxy.Mend()
+			proxy.Reopen()
 		}
 		l.Wait()
 		j.waitFor(t, l.Acknowledged())

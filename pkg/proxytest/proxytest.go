@@ -39,7 +39,7 @@ func New(t testing.TB, server string) *Proxy {
 	t.Helper()
 	p := &Proxy{t: t, addr: "127.0.0.1:0", server: server, stalled: make(chan struct{}, 1)}
 	p.resumed.L = &p.mu
-	p.Mend()
+	p.Reopen()
 	t.Cleanup(func() {
 		p.Cut()
 		p.relays.Wait()
@@ -92,8 +92,8 @@ func (p *Proxy) Cut() {
 	p.resume() // to write to closed connections
 }
 
-// Mend takes connections again after Cut, at the same address.
-func (p *Proxy) Mend() {
+// Reopen takes connections again after Cut, at the same address.
+func (p *Proxy) Reopen() {
 	p.t.Helper()
 	listener, err := net.Listen("tcp", p.addr)
 	if err != nil {

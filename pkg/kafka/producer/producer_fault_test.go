@@ -146,7 +146,7 @@ func TestProducerOutages(t *testing.T) {
 		for range 10 {
 			l.Flow(t, p, 50*time.Millisecond)
 			proxy.Cut()
-			proxy.Mend()
+			proxy.Reopen()
 		}
 		l.Check(t, cluster.ListenAddrs())
 	})

@@ -71,7 +71,7 @@ func TestOutage(t *testing.T) {
 		proxy.Cut()
 		c := open(t, at(server, proxy.Addr()))
 		checkAllFail(t, c)
-		proxy.Mend()
+		proxy.Reopen()
 		awaitBack(t, c)
 	})
 
@@ -92,7 +92,7 @@ func TestOutage(t *testing.T) {
 		c := open(t, at(server, proxy.Addr()))
 		put(t, c, reading(1, 1))
 		proxy.Cut()
-		proxy.Mend()
+		proxy.Reopen()
 		awaitBack(t, c)
 	})
 }

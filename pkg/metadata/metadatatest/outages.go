@@ -22,7 +22,7 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 			s := db.open()
 			wantOutage(t, s.Check(t.Context()))
 			wantOutage(t, s.Prepare(t.Context()))
-			proxy.Mend()
+			proxy.Reopen()
 			if err := s.Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -37,7 +37,7 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 			})
 			proxy.Cut()
 			wantOutages(t, t.Context(), s)
-			proxy.Mend()
+			proxy.Reopen()
 			concurrently(t, 16, func(ctx context.Context, i int) error {
 				_, err := s.User(ctx, ann.ID)
 				return err
@@ -49,7 +49,7 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 			ann := newUser(t, s, "ann")
 			for range 5 {
 				proxy.Cut()
-				proxy.Mend()
+				proxy.Reopen()
 				// One call at a time, so one connection is in use and idle between the calls.
 				if _, err := s.User(t.Context(), ann.ID); err != nil {
 					wantOutage(t, err)

@@ -97,7 +97,7 @@ func TestOutage(t *testing.T) {
 		if _, err := store.InsertReadings(t.Context(), []iot.Reading{reading(1, 1, 20)}); err == nil {
 			t.Fatal("an insert without a server succeeded")
 		}
-		proxy.Mend()
+		proxy.Reopen()
 		repeat(t, store, reading(1, 1, 20))
 		wantInserted(t, store, []iot.Reading{reading(1, 0, 20), reading(1, 1, 20)}, iot.Inserted{Duplicates: 2})
 	})
@@ -111,7 +111,7 @@ func TestOutage(t *testing.T) {
 			t.Fatal("an insert without an answer succeeded")
 		}
 		proxy.Cut()
-		proxy.Mend()
+		proxy.Reopen()
 		if inserted := repeat(t, store, batch...); inserted.Duplicates != 2 {
 			t.Errorf("the repetition came to %+v", inserted)
 		}
@@ -167,7 +167,7 @@ func TestCrashInConflictResolution(t *testing.T) {
 					ended.Add(1)
 				}
 				proxy.Cut()
-				proxy.Mend()
+				proxy.Reopen()
 				repeat(t, store, batch...)
 				wantInserted(t, store, append(before, batch...), iot.Inserted{Duplicates: len(before) + len(batch)})
 				page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 100})
