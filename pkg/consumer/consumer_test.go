@@ -35,7 +35,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer broker.Close() //nolint:errcheck // it is in memory
+	defer broker.Close(context.Background()) //nolint:errcheck // it is in memory
 	cfg := kafka.Config{Brokers: []string{broker.Addr()}, Dial: broker.Dial, Topic: "raw-data", Partitions: 1, Replication: -1, Retention: time.Hour, ClientID: "test"}
 
 	ctx, stop := context.WithCancel(t.Context())

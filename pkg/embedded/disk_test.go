@@ -115,12 +115,7 @@ func TestNothingIsAnsweredBeforeItIsSynced(t *testing.T) {
 				answered.Store(true)
 				done <- err
 			}()
-			waits := func() bool { // for the round
-				k.disk.mu.Lock()
-				defer k.disk.mu.Unlock()
-				return k.disk.waiting > 0
-			}
-			for !waits() && !answered.Load() {
+			for !syncWaits(k.disk) && !answered.Load() {
 				time.Sleep(time.Millisecond)
 			}
 			if answered.Load() {
@@ -136,7 +131,10 @@ func TestNothingIsAnsweredBeforeItIsSynced(t *testing.T) {
 
 func TestAfterAFailedSync(t *testing.T) {
 	dir := t.TempDir()
-	k := open(t, KafkaConfig{Dir: dir})
+	k, err := StartKafka(KafkaConfig{Dir: dir, Addr: "127.0.0.1:0", Writes: true, Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := newClient(t, k.Addr(), 1)
 	client := inside(t, k)
 	if err := produce(t, client, c.cfg.Topic, -1, 0); err != nil {
@@ -156,7 +154,7 @@ func TestAfterAFailedSync(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for what, err := range map[string]error{"Check": k.Check(ctx), "Wait": k.Wait(ctx), "Close": k.Close()} {
+	for what, err := range map[string]error{"Check": k.Check(ctx), "Wait": k.Wait(ctx), "Close": k.Close(ctx)} {
 		if err == nil || !strings.Contains(err.Error(), file.Name()) {
 			t.Errorf("%s says %v, want the name of the file", what, err)
 		}
@@ -171,6 +169,44 @@ func TestAfterAFailedSync(t *testing.T) {
 	if err := produce(t, inside(t, k), c.cfg.Topic, -1, 1); err != nil {
 		t.Errorf("after a restart: %v", err)
 	}
+}
+
+// TestCloseOnASlowDisk has the last sync take as long as the test wants.
+func TestCloseOnASlowDisk(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, KafkaConfig{Dir: dir})
+	c := newClient(t, k.Addr(), 1)
+	if err := produce(t, inside(t, k), c.cfg.Topic, -1, 0); err != nil {
+		t.Fatal(err)
+	}
+	mark := func() bool {
+		_, err := os.Stat(filepath.Join(dir, closedMark))
+		return err == nil
+	}
+	release := holdSyncs(k.disk)
+	waiting, giveUp := context.WithCancel(t.Context())
+	closed := make(chan error, 1)
+	go func() { closed <- k.Close(waiting) }()
+	for !syncWaits(k.disk) && len(closed) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	giveUp()
+	if err := <-closed; !errors.Is(err, context.Canceled) || mark() {
+		t.Errorf("while it is still being closed: %v, and marked as closed: %v", err, mark())
+	}
+	go func() { closed <- k.Close(t.Context()) }()
+	release()
+	if err := <-closed; err != nil || !mark() {
+		t.Errorf("when it is closed: %v, and marked as closed: %v", err, mark())
+	}
+	open(t, KafkaConfig{Dir: dir})
+}
+
+// syncWaits reports whether somebody waits for a round of syncs.
+func syncWaits(d *disk) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.waiting > 0
 }
 
 // TestABatchThatWasNotWritten has a disk that is full refuse a batch that kfake has counted already.

@@ -51,9 +51,12 @@ type Kafka struct {
 	damaged []string // copies of damaged files
 	unlock  func()
 
-	close   sync.Once
 	stop    context.CancelFunc
-	stopped chan struct{}
+	stopped chan struct{} // closed when the retention has ended
+
+	closing  sync.Once
+	closed   chan struct{} // closed when closeErr says what came of it
+	closeErr error
 }
 
 // StartKafka starts a broker. It fails when it cannot listen on Addr, when it cannot read Dir or write to it,
@@ -62,7 +65,7 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	k := &Kafka{unlock: func() {}, stopped: make(chan struct{})}
+	k := &Kafka{unlock: func() {}, stopped: make(chan struct{}), closed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			k.unlock()
@@ -134,30 +137,28 @@ func (k *Kafka) State() string {
 	return fmt.Sprintf("damage found at the start; the files as they were: %s", strings.Join(k.damaged, ", "))
 }
 
-// closeTimeout is how long Close waits for kfake to write a summary of everything, file by file, each with a sync of
-// its own: a start does without.
-const closeTimeout = 2 * time.Second
-
-// Close stops the broker and closes its files. Connections are cut. On a disk that takes long it returns before
-// the last file is closed; the directory is free when it is.
-func (k *Kafka) Close() (err error) {
-	k.close.Do(func() {
-		k.stop()
-		<-k.stopped
-		closed := make(chan error, 1)
+// Close stops the broker and closes its files. Connections are cut. kfake writes a summary of everything, file by file,
+// each with a sync of its own, which takes a slow disk long: it fails when ctx ends before that is done. Then it goes
+// on, Dir is not free before its end, and nothing is lost when the process ends meanwhile: the next start reads the
+// whole log, as after any end but a good one.
+func (k *Kafka) Close(ctx context.Context) error {
+	k.closing.Do(func() {
 		go func() {
+			defer close(k.closed)
+			k.stop()
+			<-k.stopped
 			k.cluster.Close()
 			err := k.disk.sync() // the journals are new
-			err = errors.Join(err, k.disk.close())
+			k.closeErr = errors.Join(err, k.disk.close())
 			k.unlock()
-			closed <- err
 		}()
-		select {
-		case err = <-closed:
-		case <-time.After(closeTimeout):
-		}
 	})
-	return err
+	select {
+	case <-k.closed:
+		return k.closeErr
+	case <-ctx.Done():
+		return fmt.Errorf("the kafka log is still being closed, and the next start reads all of it: %w", ctx.Err())
+	}
 }
 
 func options(cfg KafkaConfig, port *port, disk *disk) []kfake.Opt {

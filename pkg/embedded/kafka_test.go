@@ -39,7 +39,7 @@ func open(t testing.TB, cfg KafkaConfig) *Kafka {
 
 func shut(t testing.TB, k *Kafka) {
 	t.Helper()
-	if err := k.Close(); err != nil {
+	if err := k.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@
 //	 7 s   HTTP requests that still run are cut off                         HTTPDrain
 //	 8 s   the MQTT broker has read the last acknowledgements               ProducerDrain + MQTTFarewell
 //	 8 s   dead letters of the last handlers are given up                   HandlerGrace + ProducerDrain
+//	 8 s   the log of an embedded Kafka is no longer waited for              LogClosed
 //	 9 s   Run is no longer waited for                                      RunDrain
 //	10 s   the process has ended                                            Stop
 //
@@ -35,6 +36,8 @@ const (
 	ProducerDrain = 5 * time.Second
 	// MQTTFarewell is how long the broker of a subscribing bridge may take, after that, to read what is sent to it.
 	MQTTFarewell = 3 * time.Second
+	// LogClosed is when the log of an embedded Kafka is no longer waited for. A start after that reads all of it.
+	LogClosed = 8 * time.Second
 	// HTTPDrain is how long requests may take to be answered.
 	HTTPDrain = 7 * time.Second
 )

@@ -18,6 +18,7 @@ func TestTimeoutsFit(t *testing.T) {
 		{"consumers end within the drain", HandlerGrace + LeaveGroup + second, RunDrain},
 		{"dead letters of the last handlers are sent within the drain", HandlerGrace + ProducerDrain + second, RunDrain},
 		{"the last acknowledgements are read within the drain", ProducerDrain + MQTTFarewell + second, RunDrain},
+		{"the log is closed, or given up, within the drain", LogClosed + second, RunDrain},
 		{"HTTP requests end within the drain", HTTPDrain + second, RunDrain},
 		{"a look at a dependency that hangs shows in time", CheckEvery + CheckTimeout + second, Noticed},
 		{"a Kafka that hangs shows in time", KafkaUnresponsive + CheckEvery + second, Noticed},

@@ -51,8 +51,8 @@ type components struct {
 // component is something to close at the end.
 type component struct {
 	name   string
-	close  func() error // nil for a client
-	client io.Closer    // of a server, which may hang
+	close  func(context.Context) error // nil for a client
+	client io.Closer                   // of a server, which may hang
 }
 
 // open opens every component. It fails when the data directory is taken or cannot be written, an address is in
@@ -61,7 +61,7 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *components, e
 	components := new(components)
 	defer func() {
 		if err != nil {
-			components.close(p.Log)
+			components.close(ctx, p.Log)
 		}
 	}()
 	dir, err := filepath.Abs(c.DataDir)
@@ -118,7 +118,7 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 	if err != nil {
 		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
 	}
-	components.add("kafka", broker.Close)
+	components.opened = append(components.opened, component{name: "kafka", close: broker.Close})
 	p.Log.Info("listening for Kafka clients", "addr", broker.Addr(), "writes", c.KafkaListenWrites)
 	components.broker = broker
 	components.kafka.Brokers, components.kafka.Dial, components.kafka.Partitions = []string{broker.Addr()}, broker.Dial, partitions
@@ -218,17 +218,17 @@ func (p *components) listen(variable, addr string) (net.Listener, error) {
 }
 
 func (p *components) add(name string, close func() error) {
-	p.opened = append(p.opened, component{name: name, close: close})
+	p.opened = append(p.opened, component{name: name, close: func(context.Context) error { return close() }})
 }
 
-// close closes the components in the reverse order.
-func (p *components) close(log *slog.Logger) {
+// close closes the components in the reverse order. When ctx has ended the log of the broker is not waited for.
+func (p *components) close(ctx context.Context, log *slog.Logger) {
 	for _, component := range slices.Backward(p.opened) {
 		if component.client != nil {
 			daemon.Close(log, component.name, component.client)
 			continue
 		}
-		if err := component.close(); err != nil {
+		if err := component.close(ctx); err != nil {
 			log.Warn("cannot close a component", "part", component.name, "err", err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
@@ -95,7 +96,12 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	if err != nil {
 		return err
 	}
-	defer components.close(p.Log)
+	ctx, stop := context.WithCancel(ctx)
+	closing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	context.AfterFunc(ctx, func() { time.AfterFunc(timeouts.LogClosed, giveUp) })
+	defer components.close(closing, p.Log)
+	defer stop()
 	p.Started()
 	go func() {
 		if p.Health.AwaitReady(ctx); ctx.Err() == nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -182,12 +183,12 @@ func TestCutAfterAFailedSync(t *testing.T) {
 
 		restarted := openKafka(t, dir)
 		seen := length(t, restarted)
-		d.cycle(t, restarted.Close)
+		d.cycle(t, func() error { return restarted.Close(t.Context()) })
 		restarted = openKafka(t, dir)
 		if n := length(t, restarted); n != seen {
 			t.Errorf("%d records after the power cut, %d were seen before", n, seen)
 		}
-		if err := restarted.Close(); err != nil {
+		if err := restarted.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -199,7 +200,7 @@ func openKafka(t *testing.T, dir string) *embedded.Kafka {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = k.Close() }) // a cut may have closed it
+	t.Cleanup(func() { _ = k.Close(context.Background()) }) // a cut may have closed it
 	return k
 }
 

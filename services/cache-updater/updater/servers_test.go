@@ -35,7 +35,7 @@ func embeddedServers(t *testing.T) servers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = broker.Close() })
+	t.Cleanup(func() { _ = broker.Close(context.Background()) })
 	s := servers{brokers: []string{broker.Addr()}, cache: "memory://", cleanup: func(*testing.T, ...string) {}}
 	s.lose = func(t *testing.T, c *replacedCache) { c.Store(new(s.openCache(t))) }
 	return s

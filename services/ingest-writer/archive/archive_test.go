@@ -169,7 +169,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = broker.Close() })
+	t.Cleanup(func() { _ = broker.Close(context.Background()) })
 	w := &world{kafka: kafka.Config{Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 3, ClientID: "test"}}
 	opened, err := sqlite.Open(filepath.Join(t.TempDir(), "readings.db"))
 	if err != nil {

@@ -192,7 +192,7 @@ func newEnvironment(t *testing.T) *environment {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = broker.Close() })
+		t.Cleanup(func() { _ = broker.Close(context.Background()) })
 		e.kafka.Brokers = []string{broker.Addr()}
 	}
 	e.file = filepath.Join(t.TempDir(), "readings.db")

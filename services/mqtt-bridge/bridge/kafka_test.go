@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -107,25 +105,10 @@ func (k *testKafka) stop() {
 	if k.running == nil {
 		return
 	}
-	if err := k.running.Close(); err != nil {
+	if err := k.running.Close(context.Background()); err != nil {
 		k.t.Error(err)
 	}
 	k.running = nil
-	k.awaitUnlock()
-}
-
-// awaitUnlock waits until nothing is written to the broker's folder any more: on a slow disk that goes on when Close
-// has returned. The lock is the last that is released.
-func (k *testKafka) awaitUnlock() {
-	k.t.Helper()
-	f, err := os.Open(filepath.Join(k.dir, "lock"))
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		k.t.Fatal(err)
-	}
 }
 
 // readings waits until there are n readings, and returns all there are.

@@ -168,7 +168,7 @@ func (s *stores) startKafka(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Close() })
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
 	s.kafka = kafka.Config{Brokers: []string{server.Addr()}, Topic: "raw-data", Partitions: 1, ClientID: "query-api"}
 	if err := kafka.EnsureTopics(t.Context(), s.kafka, quiet); err != nil {
 		t.Fatal(err)

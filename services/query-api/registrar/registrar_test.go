@@ -145,7 +145,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = broker.Close() })
+	t.Cleanup(func() { _ = broker.Close(context.Background()) })
 	w := &world{file: filepath.Join(t.TempDir(), "metadata.db")}
 	w.kafka = kafka.Config{
 		Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 3, Replication: -1, Retention: time.Hour, ClientID: "test",

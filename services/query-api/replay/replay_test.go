@@ -185,7 +185,7 @@ func TestKafkaAway(t *testing.T) {
 		w.startKafka(t)
 		w.replay(t, w.keep(t, 1, `{"x": 1}`))
 		stopped := w.broker
-		_ = stopped.Close()
+		_ = stopped.Close(t.Context())
 		lost := w.keep(t, 2, `{"x": 2}`)
 		begin := time.Now()
 		if outcomes, err := w.replayer.Replay(t.Context(), []iot.DeadLetter{lost}); err == nil || time.Since(begin) > 4*time.Second {
@@ -283,7 +283,7 @@ func (w *world) startBroker(t *testing.T, addr string) {
 	if w.broker, err = embedded.StartKafka(embedded.KafkaConfig{Addr: addr, Writes: true, Dir: w.dir, Log: quiet}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.broker.Close() })
+	t.Cleanup(func() { _ = w.broker.Close(context.Background()) })
 }
 
 // start runs a Replayer until t ends.
