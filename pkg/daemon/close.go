@@ -5,15 +5,13 @@ import (
 	"io"
 	"log/slog"
 	"time"
-)
 
-// closeTime is how long the client of a server may take to close, when all its calls have ended: there may be
-// several, one after the other, within timeouts.RunDrain.
-const closeTime = 300 * time.Millisecond
+	"github.com/telltale-iot/telltale/pkg/timeouts"
+)
 
 var errNoGoodbye = errors.New("the server does not answer its goodbye")
 
-// Close closes c, the client of the server called name, and waits for that closeTime at most. A server that hangs
+// Close closes c, the client of the server called name, and waits for that timeouts.CloseClient at most. A server that hangs
 // would otherwise hold up the process that is about to end: drivers wait for it to answer a last word.
 func Close(log *slog.Logger, name string, c io.Closer) {
 	closed := make(chan error, 1)
@@ -21,7 +19,7 @@ func Close(log *slog.Logger, name string, c io.Closer) {
 	var err error
 	select {
 	case err = <-closed:
-	case <-time.After(closeTime):
+	case <-time.After(timeouts.CloseClient):
 		err = errNoGoodbye
 	}
 	if err != nil {

@@ -30,7 +30,7 @@ const (
 	keptGroups     = 50
 	maxMembers     = 32 // of a group
 
-	maxFetchWait = 5 * time.Second  // for records to come; consumers ask for half a second
+	maxFetchWait = 5 * time.Second  // for records to come; our own consumers ask for a second at most
 	idleTimeout  = 10 * time.Minute // as long as Kafka's own
 	frameTimeout = 30 * time.Second // from the first byte of a request to its last
 	writeTimeout = 30 * time.Second // of a response

@@ -13,6 +13,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 const (
@@ -56,7 +58,7 @@ func (c *Collection) Driver(ctx context.Context) (*mongo.Collection, error) {
 // Prepare makes the indexes that are missing.
 func (c *Collection) Prepare(ctx context.Context) error {
 	c.prepared.Store(true)
-	missing, err := c.missing(ctx, checkTimeout) // an outage shows at once, while what follows may take long
+	missing, err := c.missing(ctx, timeouts.MongoCheck) // an outage shows at once, while what follows may take long
 	if err != nil {
 		return err
 	}
@@ -82,7 +84,7 @@ func (c *Collection) Check(ctx context.Context) error {
 	if !c.prepared.Load() {
 		return c.DB.Check(ctx)
 	}
-	return c.checkIndexes(ctx, checkTimeout, func(Index) bool { return true })
+	return c.checkIndexes(ctx, timeouts.MongoCheck, func(Index) bool { return true })
 }
 
 // CheckUnique is nil when the indexes are there that keep documents from being stored twice, and else ErrNoIndex.

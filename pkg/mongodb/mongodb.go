@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/telltale-iot/telltale/pkg/settings"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -36,11 +37,6 @@ type DB struct {
 	connecting singleflight.Group
 	database   atomic.Pointer[mongo.Database] // nil until DNS has said where mongodb+srv:// is
 }
-
-const (
-	callTimeout  = 5 * time.Second // unless the URI has timeoutMS
-	checkTimeout = 2 * time.Second
-)
 
 var errNoDatabase = errors.New("the URI names no database: mongodb://host:port/database")
 
@@ -62,7 +58,7 @@ func Open(uri string, files tlsfiles.Files) (*DB, error) {
 	if parsed.Database == "" {
 		return nil, errNoDatabase
 	}
-	db.Name, db.Timeout = parsed.Database, cmp.Or(parsed.Timeout, callTimeout) // 0 would be no limit
+	db.Name, db.Timeout = parsed.Database, cmp.Or(parsed.Timeout, timeouts.MongoCall) // 0 would be no limit
 	if err := db.connect(); err != nil && !errors.As(err, new(*net.DNSError)) {
 		return nil, settings.HideURL(err, uri)
 	}
@@ -76,7 +72,7 @@ func (db *DB) readURI() error {
 		return errNoDatabase // not err: what it quotes may be part of a password
 	}
 	millis, _ := strconv.Atoi(u.Query().Get("timeoutMS"))
-	db.Name, db.Timeout = u.Path[1:], cmp.Or(time.Duration(max(millis, 0))*time.Millisecond, callTimeout)
+	db.Name, db.Timeout = u.Path[1:], cmp.Or(time.Duration(max(millis, 0))*time.Millisecond, timeouts.MongoCall)
 	return nil
 }
 
@@ -143,7 +139,7 @@ func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 // driver goes on looking for as long as it may, and only then says why: Check gives it less time than those
 // who call it have.
 func (db *DB) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, min(db.Timeout, checkTimeout))
+	ctx, cancel := context.WithTimeout(ctx, min(db.Timeout, timeouts.MongoCheck))
 	defer cancel()
 	database, err := db.Database(ctx)
 	if err == nil {

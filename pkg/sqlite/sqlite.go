@@ -25,6 +25,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/telltale-iot/telltale/pkg/pagecache"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // DB is an open database file. It is safe for concurrent use.
@@ -40,10 +41,7 @@ type DB struct {
 	walBound atomic.Int64 // the size above which BoundWAL acts next
 }
 
-const (
-	readers           = 4
-	busyTimeoutMillis = 5000 // how long to wait for another writer of the file
-)
+const readers = 4
 
 // Open opens the file at path, which it creates when it is missing; its directory must exist.
 func Open(path string) (*DB, error) {
@@ -70,7 +68,7 @@ func Open(path string) (*DB, error) {
 }
 
 func open(path string, connections int, options url.Values) (*sql.DB, error) {
-	options.Set("_busy_timeout", strconv.Itoa(busyTimeoutMillis))
+	options.Set("_busy_timeout", strconv.FormatInt(timeouts.SQLiteBusy.Milliseconds(), 10))
 	options.Set("_foreign_keys", "1")
 	options.Set("_journal_mode", "WAL")
 	options.Set("_synchronous", "FULL") // with WAL, NORMAL would lose the last commits in a power cut
@@ -89,7 +87,7 @@ func open(path string, connections int, options url.Values) (*sql.DB, error) {
 	db.SetMaxIdleConns(connections) // a connection owns its page cache and its prepared statements
 	// A file that becomes one with a WAL, or whose last connection just removes it, is not waited for by
 	// the busy timeout.
-	deadline := time.Now().Add(busyTimeoutMillis * time.Millisecond)
+	deadline := time.Now().Add(timeouts.SQLiteBusy)
 	for err = db.Ping(); hasCode(err, sqlite3.SQLITE_BUSY) && time.Now().Before(deadline); err = db.Ping() {
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 const (
@@ -57,5 +59,5 @@ func (db *DB) restartWAL(ctx context.Context) error {
 	if busy {
 		err = errReaders
 	}
-	return errors.Join(err, setTimeout(busyTimeoutMillis))
+	return errors.Join(err, setTimeout(int(timeouts.SQLiteBusy.Milliseconds())))
 }

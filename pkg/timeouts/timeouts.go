@@ -6,18 +6,28 @@
 //	 3 s   the contexts of consumers' handlers end                          HandlerGrace
 //	 4 s   consumers have committed and left their groups, or are cut off   + LeaveGroup
 //	 5 s   what waits for Kafka without a consumer is given up              ProducerDrain
+//	 6 s   devices have read the last acknowledgements, or are cut off      ProducerDrain + MQTTDisconnect
 //	 7 s   HTTP requests that still run are cut off                         HTTPDrain
 //	 8 s   the MQTT broker has read the last acknowledgements               ProducerDrain + MQTTFarewell
 //	 8 s   dead letters of the last handlers are given up                   HandlerGrace + ProducerDrain
 //	 8 s   the log of an embedded Kafka is no longer waited for              LogClosed
+//	 8.4 s the clients of servers are closed, one after the other           + CloseClient, for each
 //	 9 s   Run is no longer waited for                                      RunDrain
 //	10 s   the process has ended                                            Stop
 //
 //	a dependency hangs (it shows in /readyz within 5 s)
 //	 1 s   the next look at it begins                                       CheckEvery
 //	 3 s   Kafka counts as away when it has said nothing for that long      KafkaUnresponsive
+//	 3.5 s an MQTT broker counts as away                                    MQTTCheckEvery + MQTTUnresponsive
 //	 4 s   the look ends without an answer                                  + CheckTimeout
 //	 5 s   /readyz shows it                                                 Noticed
+//
+//	a store hangs, and a request to the API needs it
+//	 2 s   a health check of the store returns why it fails                 MongoCheck, RedisAnswer
+//	 3 s   a replay no longer waits for Kafka                               ReplaySend
+//	 5 s   the request is answered with 503                                 StoreRequest
+//	 5 s   a call to MongoDB that is not a request's fails                  MongoCall
+//	10 s   one to an SQL database does                                      SQLCall
 package timeouts
 
 import "time"
@@ -38,8 +48,14 @@ const (
 	MQTTFarewell = 3 * time.Second
 	// LogClosed is when the log of an embedded Kafka is no longer waited for. A start after that reads all of it.
 	LogClosed = 8 * time.Second
+	// MQTTDisconnect is how long devices may take, after that, to read what a listening bridge sends last.
+	MQTTDisconnect = time.Second
 	// HTTPDrain is how long requests may take to be answered.
 	HTTPDrain = 7 * time.Second
+	// SimulatorDrain is how long a simulator waits for the last acknowledgements.
+	SimulatorDrain = 5 * time.Second
+	// CloseClient is how long the client of a server may take to close, when all its calls have ended.
+	CloseClient = 200 * time.Millisecond
 )
 
 // From when a dependency hangs until /readyz shows it.
@@ -48,6 +64,32 @@ const (
 	CheckEvery        = time.Second
 	CheckTimeout      = 3 * time.Second
 	KafkaUnresponsive = 3 * time.Second
+	// MQTTCheckEvery is how often the activity of an MQTT broker is looked at.
+	MQTTCheckEvery   = time.Second
+	MQTTUnresponsive = 2500 * time.Millisecond
+)
+
+// Calls to stores. A request to the API has its own limits, which come first: it is answered in time whatever the store,
+// and the limits of the stores' clients are for who has none.
+const (
+	// StoreRequest is how long the stores may take to answer one request.
+	StoreRequest = 5 * time.Second
+	// CountRequest is how long counting all readings may take for a request.
+	CountRequest = 30 * time.Second
+	// ReplaySend is how long Kafka may take to take the readings of a request.
+	ReplaySend = 3 * time.Second
+
+	SQLConnect = 5 * time.Second
+	SQLCall    = 10 * time.Second
+	// SQLiteBusy is how long another writer of a file is waited for.
+	SQLiteBusy = 5 * time.Second
+
+	MongoCall  = 5 * time.Second // unless the URI says otherwise
+	MongoCheck = 2 * time.Second
+	MongoCount = time.Minute // of a whole collection
+
+	// RedisAnswer bounds dialling, and the wait for an answer. That a server hangs can take two of them to show.
+	RedisAnswer = 2 * time.Second
 )
 
 // A request to Kafka, and the membership of a group.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
@@ -221,11 +222,13 @@ func (p *components) add(name string, close func() error) {
 	p.opened = append(p.opened, component{name: name, close: func(context.Context) error { return close() }})
 }
 
-// close closes the components in the reverse order. When ctx has ended the log of the broker is not waited for.
+// close closes the components in the reverse order, and clients all at once. When ctx has ended the log of the broker is not waited for.
 func (p *components) close(ctx context.Context, log *slog.Logger) {
+	var clients sync.WaitGroup
+	defer clients.Wait()
 	for _, component := range slices.Backward(p.opened) {
 		if component.client != nil {
-			daemon.Close(log, component.name, component.client)
+			clients.Go(func() { daemon.Close(log, component.name, component.client) })
 			continue
 		}
 		if err := component.close(ctx); err != nil {

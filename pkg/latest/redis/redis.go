@@ -24,10 +24,10 @@ import (
 	"net"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/redis/rueidis"
 
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -36,10 +36,6 @@ const (
 	indexKey    = "latest:online"
 	completeKey = "latest:complete"
 )
-
-// timeout bounds dialling and the wait for an answer. That a server hangs can take two of them to show, and
-// the second until the next ping.
-const timeout = 2 * time.Second
 
 // Form says what a URL looks like, to follow "the URL". It has no @, which Redact of package settings would take
 // for the end of a password.
@@ -69,8 +65,8 @@ func Open(u *url.URL, files tlsfiles.Files) (*Cache, error) {
 	}
 	option.DisableCache = true // a device is read about as often as it is written
 	option.DisableRetry = true // callers decide how long they wait
-	option.Dialer.Timeout = timeout
-	option.ConnWriteTimeout = timeout
+	option.Dialer.Timeout = timeouts.RedisAnswer
+	option.ConnWriteTimeout = timeouts.RedisAnswer
 
 	// NewClient dials, but the client for a single server is of use also when that failed: each call
 	// dials until one succeeds. So the first dial is made to fail, at once.
@@ -84,7 +80,7 @@ func Open(u *url.URL, files tlsfiles.Files) (*Cache, error) {
 		if err != nil || config == nil {
 			return conn, err
 		}
-		ctx, cancel := context.WithTimeout(ctx, timeout)
+		ctx, cancel := context.WithTimeout(ctx, timeouts.RedisAnswer)
 		defer cancel()
 		return files.Handshake(ctx, conn, addr)
 	}

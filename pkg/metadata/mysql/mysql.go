@@ -20,6 +20,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
 	"github.com/telltale-iot/telltale/pkg/settings"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -73,9 +74,9 @@ func config(rawURL string) (*mysql.Config, error) {
 	cfg.User = u.User.Username()
 	cfg.Passwd, _ = u.User.Password()
 
-	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
-	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, 10*time.Second)
-	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 10*time.Second)
+	cfg.Timeout = cmp.Or(cfg.Timeout, timeouts.SQLConnect)
+	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, timeouts.SQLCall)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, timeouts.SQLCall)
 	cfg.ParseTime, cfg.Loc = true, time.UTC
 	cfg.ClientFoundRows = true // an update that changes nothing has found its row all the same
 	cfg.MultiStatements = false

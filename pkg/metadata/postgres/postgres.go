@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,6 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
 	"github.com/telltale-iot/telltale/pkg/settings"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -73,7 +73,7 @@ func config(rawURL string) (*pgx.ConnConfig, error) {
 		return nil, fmt.Errorf("parameters of postgres URL: %w", settings.HideURL(err, rawURL))
 	}
 	if cfg.ConnectTimeout == 0 {
-		cfg.ConnectTimeout = 5 * time.Second
+		cfg.ConnectTimeout = timeouts.SQLConnect
 	}
 	// Values stand in the text of a query, so that no two are alike: there is nothing to prepare.
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec

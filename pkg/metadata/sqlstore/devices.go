@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // deviceRow is a row of the table devices as bun inserts it.
@@ -37,7 +38,7 @@ func scanDevice(rows *sql.Rows, d *iot.Device) error {
 
 // CreateDevice implements iot.MetadataStore.
 func (s *Store) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	if err := checkDevice(iot.DeviceChange{Name: &d.Name, Location: &d.Location}); err != nil {
 		return iot.Device{}, s.wrap("create device", err)
@@ -81,7 +82,7 @@ func (s *Store) createDevice(ctx context.Context, d iot.Device) (iot.Device, err
 
 // Device implements iot.MetadataStore.
 func (s *Store) Device(ctx context.Context, id iot.DeviceID) (iot.Device, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	d, err := findOne(ctx, s.read, scanDevice, selectDevices+"WHERE id = ?", int64(id))
 	return d, s.wrap("find device", err)
@@ -89,7 +90,7 @@ func (s *Store) Device(ctx context.Context, id iot.DeviceID) (iot.Device, error)
 
 // Devices implements iot.MetadataStore.
 func (s *Store) Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	if err := checkLimit(q.Limit); err != nil {
 		return nil, s.wrap("find devices", err)
@@ -104,7 +105,7 @@ func (s *Store) Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, e
 
 // UpdateDevice implements iot.MetadataStore.
 func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceChange) (d iot.Device, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	if err := checkDevice(c); err != nil {
 		return iot.Device{}, s.wrap("update device", err)
@@ -136,7 +137,7 @@ func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceC
 
 // DeleteDevice implements iot.MetadataStore.
 func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
 		ids, err := s.lockIDs(ctx, tx)

@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // ensureChunk is how many devices one statement is about.
@@ -16,7 +17,7 @@ const ensureChunk = 1000
 
 // EnsureDevices implements iot.MetadataStore.
 func (s *Store) EnsureDevices(ctx context.Context, ids []iot.DeviceID) (created int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	// In ascending order two transactions that lock the same rows wait for one another instead of dying.
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))

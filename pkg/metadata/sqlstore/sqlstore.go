@@ -23,6 +23,7 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // Dialect is what one kind of database does differently.
@@ -54,9 +55,6 @@ var ErrRolledBack = errors.New("rolled back, to be repeated")
 
 // ErrIncomplete means that a table does not exist, or lacks what must be in it.
 var ErrIncomplete = errors.New("a table is missing")
-
-// callTimeout bounds every call, so that a database that hangs is one that is away.
-const callTimeout = 10 * time.Second
 
 // Store is a metadata store in an SQL database.
 type Store struct {
@@ -91,7 +89,7 @@ func LimitPool(db *sql.DB) {
 
 // Check is nil when the database answers; of a prepared store, when its tables are there, too.
 func (s *Store) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	if !s.prepared.Load() {
 		return s.wrap("check metadata store", s.read.PingContext(ctx))

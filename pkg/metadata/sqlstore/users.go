@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // userRow is a row of the table users as bun inserts it.
@@ -30,7 +31,7 @@ func scanUser(rows *sql.Rows, u *iot.User) error {
 
 // CreateUser implements iot.MetadataStore.
 func (s *Store) CreateUser(ctx context.Context, u iot.User) (iot.User, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	if err := checkUser(iot.UserChange{Username: &u.Username, Email: &u.Email}); err != nil {
 		return iot.User{}, s.wrap("create user", err)
@@ -54,7 +55,7 @@ func insertUser(ctx context.Context, tx bun.Tx, u iot.User) (iot.User, error) {
 
 // User implements iot.MetadataStore.
 func (s *Store) User(ctx context.Context, id int64) (iot.User, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	u, err := findOne(ctx, s.read, scanUser, selectUsers+"WHERE id = ?", id)
 	return u, s.wrap("find user", err)
@@ -62,7 +63,7 @@ func (s *Store) User(ctx context.Context, id int64) (iot.User, error) {
 
 // Users implements iot.MetadataStore.
 func (s *Store) Users(ctx context.Context, q iot.UserQuery) ([]iot.User, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	if err := checkLimit(q.Limit); err != nil {
 		return nil, s.wrap("find users", err)
@@ -80,7 +81,7 @@ func (s *Store) Users(ctx context.Context, q iot.UserQuery) ([]iot.User, error) 
 
 // UpdateUser implements iot.MetadataStore.
 func (s *Store) UpdateUser(ctx context.Context, id int64, c iot.UserChange) (u iot.User, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	if err := checkUser(c); err != nil {
 		return iot.User{}, s.wrap("update user", err)
@@ -109,7 +110,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, c iot.UserChange) (u i
 
 // DeleteUser implements iot.MetadataStore.
 func (s *Store) DeleteUser(ctx context.Context, id int64) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
 		ids, err := s.lockIDs(ctx, tx)

@@ -10,6 +10,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // FindReadings implements iot.ReadingReader.
@@ -51,7 +52,7 @@ func (s *Store) CountReadings(ctx context.Context) ([]iot.DeviceCount, error) {
 		Device int64 `bson:"_id"`
 		Count  int64 `bson:"n"`
 	}
-	rows, err := mongodb.Aggregate[row](ctx, s.Collection, countTimeout, mongo.Pipeline{
+	rows, err := mongodb.Aggregate[row](ctx, s.Collection, timeouts.MongoCount, mongo.Pipeline{
 		// Device ids are numbers. Naming them lets the server count in the index alone.
 		{{Key: "$match", Value: bson.D{{Key: fieldDevice, Value: bson.D{{Key: "$gte", Value: int64(1)}}}}}},
 		{{Key: "$group", Value: bson.D{

@@ -42,7 +42,6 @@ var (
 
 const (
 	collectionName = "readings"
-	countTimeout   = time.Minute // it takes long where there is a lot of data
 	// lookEvery is how old the look at the indexes may be that an insert relies on. It bounds for how long
 	// readings go unguarded into a collection that somebody has dropped. With each insert, a look would take a
 	// quarter as much processor time as the insert.

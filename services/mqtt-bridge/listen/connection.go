@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
@@ -306,7 +307,7 @@ func (c *connection) closeWithReason(err error) {
 	}
 	// To close with bytes unread would reset the connection, and could destroy what was sent.
 	c.CloseWrite()
-	_ = c.SetReadDeadline(time.Now().Add(closeTimeout))
+	_ = c.SetReadDeadline(time.Now().Add(timeouts.MQTTDisconnect))
 	_, _ = io.Copy(io.Discard, c)
 }
 

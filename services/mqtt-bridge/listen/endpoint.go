@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/lograte"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
@@ -162,7 +163,7 @@ func (e *Endpoint) disconnectAll() {
 	e.mu.Lock()
 	conns := maps.Clone(e.conns)
 	e.mu.Unlock()
-	force := time.AfterFunc(closeTimeout, func() {
+	force := time.AfterFunc(timeouts.MQTTDisconnect, func() {
 		for c := range conns {
 			_ = c.Close()
 		}

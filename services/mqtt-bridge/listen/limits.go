@@ -16,8 +16,6 @@ const (
 	// packetTimeout is how long a packet may take from its first byte to its last: 1 MiB over a mobile
 	// network of the slowest kind.
 	packetTimeout = 30 * time.Second
-	// closeTimeout is how long a client may take to read what it is sent last.
-	closeTimeout = time.Second
 	// halfClosedTime is how long a client that sends no more is sent acknowledgements. It does not wait out longer
 	// outages of Kafka.
 	halfClosedTime = 10 * time.Second

@@ -27,12 +27,6 @@ const (
 	brokerTimeout = 30 * time.Second
 	// idleTimeout is how long a broker may send nothing. It is pinged when keepAlive has passed.
 	idleTimeout = 3 * keepAlive / 2
-	// checkEvery is how often the broker's activity is checked. A broker that has sent nothing since is pinged.
-	// MQTT's own keepalive ends a dead connection, but takes idleTimeout for that.
-	checkEvery = time.Second
-	// answerTimeout is how long the broker may send nothing before it counts as away: with checkEvery, and the
-	// second between two health checks, that shows in less than 5 s.
-	answerTimeout = 2500 * time.Millisecond
 	// readBuffer is the read buffer of the one connection.
 	readBuffer = 64 << 10
 	refused    = 0x80 // SUBACK's code for a subscription that is not granted
@@ -155,7 +149,7 @@ var errFull = errors.New("too much waited for Kafka, and was left to the broker 
 
 // wait returns why the connection ended or has to end. Meanwhile it calls status with the result of checkBroker.
 func (c *connection) wait(ctx context.Context, status func(error)) error {
-	checks := time.NewTicker(checkEvery)
+	checks := time.NewTicker(timeouts.MQTTCheckEvery)
 	defer checks.Stop()
 	for room := (<-chan struct{})(nil); ; {
 		select {
@@ -174,14 +168,15 @@ func (c *connection) wait(ctx context.Context, status func(error)) error {
 	}
 }
 
-// checkBroker pings a broker that sends nothing, and returns an error when it does not answer.
+// checkBroker pings a broker that sends nothing, and returns an error when it does not answer. MQTT's own keepalive ends
+// a dead connection, but takes idleTimeout for that.
 func (c *connection) checkBroker() error {
 	quiet := time.Since(time.UnixMilli(c.activity.last.Load()))
-	if quiet < checkEvery {
+	if quiet < timeouts.MQTTCheckEvery {
 		return nil
 	}
 	c.conn.Queue([]byte{packets.Pingreq << 4, 0}) // like an acknowledgement it is sent without being waited for
-	if quiet < answerTimeout {
+	if quiet < timeouts.MQTTUnresponsive {
 		return nil
 	}
 	return fmt.Errorf("%s has not answered for %v", c.broker.Redacted(), quiet.Round(time.Second/10))

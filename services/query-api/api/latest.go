@@ -7,6 +7,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 var (
@@ -33,7 +34,7 @@ func (a *API) getLatest(ctx context.Context, r *request) (*answer, error) {
 
 func (a *API) listLatest(ctx context.Context, _ *request) (*answer, error) {
 	return a.share(&a.online, func() (*answer, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout) // the answer is others' too
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeouts.StoreRequest) // the answer is others' too
 		defer cancel()
 		all, err := a.Latest.AllLatest(ctx)
 		if err != nil {

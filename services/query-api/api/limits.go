@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // What one process does at the same time and what one request may cost. A request beyond a limit is
@@ -34,11 +35,10 @@ const (
 	minPage       = iot.MaxPageBytes >> 10 // readings that a page counts as at least, since it may have a few large ones
 	smallPage     = 1000                   // readings, users or devices of a page that is not large, at most
 
-	bodyTimeout  = 10 * time.Second // for a request's body to arrive
-	sendTimeout  = 20 * time.Second // for a client to take an answer
-	storeTimeout = 5 * time.Second  // for the stores to answer one request
-	cacheTimeout = time.Second      // for the cache, where stored readings can take its place
-	countTimeout = 30 * time.Second // for counting all readings
+	headerTimeout = 5 * time.Second  // for a request's header to arrive
+	bodyTimeout   = 10 * time.Second // for its body to arrive; then the stores have timeouts.StoreRequest
+	cacheTimeout  = time.Second      // of that, for the cache, where stored readings can take its place
+	sendTimeout   = 20 * time.Second // for a client to take an answer
 )
 
 // limits is what requests take their part of while they are answered. Those that find no room wait for it as long as the
@@ -91,7 +91,7 @@ func (l *limiter) ask(r *request, h handler) (*answer, error) {
 	if l.requests.Add(1) > maxPerStore {
 		return nil, errBusy
 	}
-	ctx, cancel := context.WithTimeout(r.Request().Context(), storeTimeout)
+	ctx, cancel := context.WithTimeout(r.Request().Context(), timeouts.StoreRequest)
 	defer cancel()
 	return h(ctx, r)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // away are the URLs of stores that refuse connections.
@@ -102,7 +103,7 @@ func TestStoresAway(t *testing.T) {
 					request.Header.Set("Content-Type", "application/json")
 					start, w := time.Now(), httptest.NewRecorder()
 					handler.ServeHTTP(w, request)
-					if took := time.Since(start); took > storeTimeout+2*time.Second {
+					if took := time.Since(start); took > timeouts.StoreRequest+2*time.Second {
 						t.Errorf("%s %s took %v", r.method, r.path, took)
 					}
 					body := w.Body.String()

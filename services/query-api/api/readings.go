@@ -6,6 +6,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 const defaultReadings = 100 // in a list, where the client sets no limit
@@ -68,7 +69,7 @@ type deviceCount struct {
 // time than others.
 func (a *API) getStats(ctx context.Context, _ *request) (*answer, error) {
 	return a.share(&a.stats, func() (*answer, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countTimeout) // the answer is others' too
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeouts.CountRequest) // the answer is others' too
 		defer cancel()
 		s, err := a.countReadings(ctx)
 		if err != nil {

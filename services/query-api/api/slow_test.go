@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 const ada = `{"username": "ada", "email": "ada@example.com"}`
@@ -24,7 +25,7 @@ func TestSlowBodies(t *testing.T) {
 			body, client := io.Pipe()
 			go func() {
 				_, _ = io.WriteString(client, ada[:5])
-				time.Sleep(storeTimeout + time.Second)
+				time.Sleep(timeouts.StoreRequest + time.Second)
 				_, _ = io.WriteString(client, ada[5:])
 				_ = client.Close()
 			}()

@@ -31,14 +31,14 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 const (
-	sendTimeout = 3 * time.Second // for Kafka to take the readings of a call
-	maxAtOnce   = 32              // dead letters of one call
-	maxDecoded  = 32 << 20        // bytes of the dead letters that are decoded, of all calls; see decodedSize
-	maxInFlight = 16 << 20        // bytes of the in-flight records, of all calls, also of those that have given up waiting
-	recordCost  = 512             // about what a record takes beside its value until Kafka has it
+	maxAtOnce   = 32       // dead letters of one call
+	maxDecoded  = 32 << 20 // bytes of the dead letters that are decoded, of all calls; see decodedSize
+	maxInFlight = 16 << 20 // bytes of the in-flight records, of all calls, also of those that have given up waiting
+	recordCost  = 512      // about what a record takes beside its value until Kafka has it
 )
 
 // Result is what became of a dead letter.
@@ -101,7 +101,7 @@ func (r *Replayer) Check(ctx context.Context) error { return r.producer.Check(ct
 // To replay a dead letter with other bytes, replace its Bytes, and its ContentType by "", for JSON as devices send it.
 func (r *Replayer) Replay(ctx context.Context, deadLetters []iot.DeadLetter) ([]Outcome, error) {
 	outcomes := make([]Outcome, len(deadLetters))
-	sending, cancel := context.WithTimeout(ctx, sendTimeout)
+	sending, cancel := context.WithTimeout(ctx, timeouts.ReplaySend)
 	defer cancel()
 	g, sending := errgroup.WithContext(sending)
 	g.SetLimit(maxAtOnce)

@@ -11,10 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
-
-// drainTime is how long Run waits for the last acknowledgements once it has to end.
-const drainTime = 5 * time.Second
 
 // Simulator is a fleet of devices. Use New, and Run once.
 type Simulator struct {
@@ -38,7 +36,7 @@ func New(cfg Config, log *slog.Logger) (*Simulator, error) {
 	if cfg.Seed == 0 {
 		cfg.Seed = rand.Uint64()
 	}
-	return &Simulator{cfg: cfg, log: log, drain: drainTime}, nil
+	return &Simulator{cfg: cfg, log: log, drain: timeouts.SimulatorDrain}, nil
 }
 
 // Run publishes until the count or the duration of the Config is reached or ctx ends, then waits for the
