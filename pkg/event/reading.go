@@ -160,9 +160,11 @@ func arrival(rec *kafka.Record) time.Time {
 	if !hasTime(rec) {
 		at = time.Now()
 	}
-	said, err := time.Parse(time.RFC3339, string(rec.Header(headerReceived)))
-	if err == nil && said.UnixMilli() >= 0 && said.Before(at) {
-		at = said
+	if header := rec.Header(headerReceived); header != nil { // hardly ever, and to find that nothing is no time takes memory
+		said, err := time.Parse(time.RFC3339, string(header))
+		if err == nil && said.UnixMilli() >= 0 && said.Before(at) {
+			at = said
+		}
 	}
 	return time.UnixMilli(at.UnixMilli()).UTC()
 }
