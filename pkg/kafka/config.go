@@ -135,8 +135,9 @@ func groupConfig(cfg GroupConfig) *sarama.Config {
 	// The broker waits for records, which costs nothing: it answers when there are many, or after MaxWait.
 	sc.Consumer.MaxWaitTime = max(cfg.MaxWait, 10*time.Millisecond).Round(time.Millisecond)
 	sc.Consumer.Fetch.Min = 128 << 10
-	sc.Consumer.Fetch.Default = 512 << 10 // of one partition
-	sc.Consumer.Fetch.MaxBytes = 8 << 20  // of all
+	// In memory, a short record takes five times as much beside its bytes: larger responses save nothing.
+	sc.Consumer.Fetch.Default = 256 << 10 // of one partition
+	sc.Consumer.Fetch.MaxBytes = 2 << 20  // of all
 	sc.Consumer.Fetch.Max = 0             // a longer record is fetched all the same; sarama would skip it
 	// Records of a partition that wait to be gathered: few, since each may be megabytes long.
 	sc.ChannelBufferSize = 8

@@ -17,8 +17,9 @@
 // # What is in memory
 //
 //	of each partition that is consumed    two batches, each of 1 MiB and one record, or of GroupConfig.MaxBatch records;
-//	                                      and what was fetched before the second: two responses, each with 512 KiB or
-//	                                      one record of it (TestMemoryWhileNothingIsHandled)
+//	                                      and what was fetched before the second: two responses, each with 256 KiB or
+//	                                      one record of it (TestMemoryWhileNothingIsHandled, TestMemoryOfFetches)
 //	of each partition of a RangeReader    one batch, and two responses (TestRangeReader)
-//	of each broker                        a response of 8 MiB
+//	of each broker                        a response of 2 MiB, or of one record; it is in memory whole while one of its
+//	                                      records is
 package kafka

@@ -26,16 +26,40 @@ func TestMemoryWhileNothingIsHandled(t *testing.T) {
 		}
 		send(t, cfg, records...)
 	}
-	away := errors.New("away")
-	group := groupConfig(cfg)
-	group.MaxBatch = 1000
-	c := kafka.NewConsumer(group, func(context.Context, []kafka.Record) error { return away }, kafkatest.Discard(), nil)
-	grown := heaptest.Watch(t)
-	defer kafkatest.Start(t, c.Run)()
-	time.Sleep(1500 * time.Millisecond) // for more and more to come, if it does
-	if n := grown() / size; n > partitions*most || n < partitions {
+	if n := whileNothingIsHandled(t, cfg, 1000) / size; n > partitions*most || n < partitions {
 		t.Errorf("%d records of %d partitions are in memory, want %d of each at most", n, partitions, most)
 	} else {
 		t.Logf("%d records of %d partitions", n, partitions)
 	}
+}
+
+// TestMemoryOfFetches bounds what a consumer has fetched when its handler is away and batches are short.
+func TestMemoryOfFetches(t *testing.T) {
+	const partitions, size, most = 12, 10_000, 10 << 20
+	cfg := kafkatest.NewTopic(t, kafkatest.Brokers(t), partitions)
+	for range 100 {
+		var records []kafka.Record
+		for key := range 2 * partitions {
+			records = append(records, kafka.Record{Topic: cfg.Topic, Key: fmt.Append(nil, key), Value: make([]byte, size)})
+		}
+		send(t, cfg, records...)
+	}
+	if n := whileNothingIsHandled(t, cfg, 1); n > most {
+		t.Errorf("%d KiB, want %d at most", n>>10, most>>10)
+	} else {
+		t.Logf("%d KiB", n>>10)
+	}
+}
+
+// whileNothingIsHandled returns by how many bytes the memory in use grows while a consumer's handler is away.
+func whileNothingIsHandled(t *testing.T, cfg kafka.Config, maxBatch int) int {
+	t.Helper()
+	away := errors.New("away")
+	group := groupConfig(cfg)
+	group.MaxBatch = maxBatch
+	c := kafka.NewConsumer(group, func(context.Context, []kafka.Record) error { return away }, kafkatest.Discard(), nil)
+	grown := heaptest.Watch(t)
+	defer kafkatest.Start(t, c.Run)()
+	time.Sleep(1500 * time.Millisecond) // for more and more to come, if it does
+	return grown()
 }
