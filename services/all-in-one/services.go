@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,10 +23,6 @@ const (
 	maxConnections = 10000
 	maxPacketBytes = 1<<20 + 64<<10
 )
-
-// fileLinger is how long readings wait for others on their way to a file, while few arrive: a transaction writes some
-// pages of 4 KiB, however few readings are in it, and SD cards wear out.
-const fileLinger = time.Second
 
 func (c *command) bridgeConfig() bridge.Config {
 	cfg := bridge.Config{
@@ -71,11 +66,11 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 		return b.Run(ctx)
 	})
 	run(writer.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		linger := fileLinger
+		batches := writer.ForFile
 		if c.MongoDBURI != "" {
-			linger = 0
+			batches = writer.ForServer
 		}
-		return writer.Run(ctx, p, cfg, components.readings, linger)
+		return writer.Run(ctx, p, cfg, components.readings, batches)
 	})
 	run(archive.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		return archive.Run(ctx, p, cfg, components.deadLetters)

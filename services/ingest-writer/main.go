@@ -62,7 +62,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	p.Health.Register(ctx, "mongodb (dead letters)", deadLetters)
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return writer.Run(ctx, p, c.Config, store, 0) })
+	g.Go(func() error { return writer.Run(ctx, p, c.Config, store, writer.ForServer) })
 	g.Go(func() error { return archive.Run(ctx, p, c.Config, deadLetters) })
 	return g.Wait()
 }

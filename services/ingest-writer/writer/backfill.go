@@ -51,7 +51,7 @@ func (b *Backfill) Run(ctx context.Context) (total Backfilled, err error) {
 	}
 	var mu sync.Mutex
 	from := &kafka.RangeReader{
-		Config: b.Kafka, From: b.From, To: b.To, MaxBatch: batchSize, Log: b.Log,
+		Config: b.Kafka, From: b.From, To: b.To, MaxBatch: ForServer.Records, Log: b.Log,
 		Handle: func(ctx context.Context, batch []kafka.Record) error {
 			n, err := b.store(ctx, batch)
 			if err != nil {

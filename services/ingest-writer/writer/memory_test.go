@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/heaptest"
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
@@ -36,5 +38,30 @@ func TestMemory(t *testing.T) {
 				t.Logf("%d MiB", n>>20)
 			}
 		})
+	}
+}
+
+// TestMemoryInABacklog bounds what the writer takes, and with it the broker in this process, while there are more readings
+// on each of the usual 12 partitions than it has in memory: with the store away, and while it stores them.
+func TestMemoryInABacklog(t *testing.T) {
+	const readings, most = 60_000, 18 << 20
+	e := newEnvironmentOf(t, 12)
+	for ms := range readings / 1000 {
+		var records []kafka.Record
+		for device := range 1000 {
+			records = append(records, event.Record(e.kafka.Topic, measured(iot.DeviceID(1+device), ms, 1)))
+		}
+		e.produce(records...)
+	}
+	e.store.down.Store(true)
+	grown := heaptest.Watch(t)
+	e.start()
+	e.eventually("each partition's first batch refused", func() bool { return e.store.refused.Load() > 2*12 })
+	e.store.down.Store(false)
+	e.expectCounts(map[string]float64{"stored": readings})
+	if n := grown(); n > most {
+		t.Errorf("%d MiB, want %d at most", n>>20, most>>20)
+	} else {
+		t.Logf("%d MiB", n>>20)
 	}
 }

@@ -7,7 +7,7 @@
 //
 // # What is in memory
 //
-// Of each partition, and no more whatever is on the topic (TestMemory):
+// Of each partition, and no more whatever is on the topic (TestMemory, TestMemoryInABacklog):
 //
 //	records                           what package kafka says of a partition
 //	readings and dead letters         what package event says of a batch
@@ -33,16 +33,27 @@ import (
 // Group is the writer's consumer group.
 const Group = "ingest-writer"
 
-// A batch is at most batchSize records of one partition. The broker waits up to batchWait for more of them.
-const (
-	batchSize = 4000
-	batchWait = 50 * time.Millisecond
+// batchWait is how long the broker waits for more records of a batch.
+const batchWait = 50 * time.Millisecond
+
+// Batches says how many readings a store gets at once.
+type Batches struct {
+	Records int           // of one partition in a batch, at most
+	Linger  time.Duration // how long a batch waits for more, while little arrives: see kafka.GroupConfig
+}
+
+var (
+	// ForServer are the batches for a store on a server. To those that are longer, MongoDB is no faster, and each of 12
+	// partitions has two of them in memory.
+	ForServer = Batches{Records: 1000}
+	// ForFile are the batches for a store in a file. A transaction there costs much the same, however few readings are in
+	// it, and while little arrives it writes some pages of 4 KiB, which wears out SD cards. The topic has one partition.
+	ForFile = Batches{Records: 4000, Linger: time.Second}
 )
 
-// Run moves readings from Kafka to store until ctx ends, then finishes the batches it has begun, commits them and
-// returns nil. linger is for stores that a small batch costs as much as a large one: batches wait that long for more readings,
-// see kafka.GroupConfig.
-func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store readings.Store, linger time.Duration) error {
+// Run moves readings from Kafka to store in batches until ctx ends, then finishes those it has begun, commits them and
+// returns nil.
+func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store readings.Store, batches Batches) error {
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	sent := newDeadLetters(p.Metrics)
 	sink := &event.Sink{
@@ -66,7 +77,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 	}
 	return consumer.Service{
 		GroupConfig: kafka.GroupConfig{
-			Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Linger: linger, Released: sink.Release,
+			Config: cfg, Group: Group, MaxBatch: batches.Records, MaxWait: batchWait, Linger: batches.Linger, Released: sink.Release,
 		},
 		Handle:    sink.Handle,
 		Store:     store,

@@ -182,8 +182,14 @@ func (s *store) InsertReadings(ctx context.Context, batch []iot.Reading) (iot.In
 
 func newEnvironment(t *testing.T) *environment {
 	t.Helper()
+	return newEnvironmentOf(t, 3)
+}
+
+// newEnvironmentOf has a topic of so many partitions.
+func newEnvironmentOf(t *testing.T, partitions int32) *environment {
+	t.Helper()
 	e := &environment{t: t, kafka: kafka.Config{
-		Topic: fmt.Sprintf("test-writer-%d", time.Now().UnixNano()), Partitions: 3, Replication: -1, Retention: time.Hour, ClientID: "test",
+		Topic: fmt.Sprintf("test-writer-%d", time.Now().UnixNano()), Partitions: partitions, Replication: -1, Retention: time.Hour, ClientID: "test",
 	}}
 	if brokers := os.Getenv("TEST_KAFKA_BROKERS"); brokers != "" {
 		e.kafka.Brokers = strings.Split(brokers, ",")
@@ -231,7 +237,7 @@ func (e *environment) start() {
 	e.metrics = prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
 	p := &daemon.Process{Log: log, Metrics: e.metrics, Health: daemon.NewHealth(log, prometheus.NewRegistry())}
-	e.stop = e.background(func(ctx context.Context) error { return writer.Run(ctx, p, e.kafka, e.store, 0) })
+	e.stop = e.background(func(ctx context.Context) error { return writer.Run(ctx, p, e.kafka, e.store, writer.ForServer) })
 }
 
 func (e *environment) produce(records ...kafka.Record) {
