@@ -122,7 +122,7 @@ func reasonCodes(ctx context.Context, a *attacker) error {
 		{what: "malformed", send: packet(subscribeByte, u16(1), properties(), text("a")), reason: 0x81},
 		{what: "reserved type", send: packet(0), reason: 0x81},
 	} {
-		c.client.id, c.client.version = c.client.id+fmt.Sprint("told-", i), v5
+		c.client.id, c.client.version = c.client.id+fmt.Sprint("reason-codes-", i), v5
 		p, err := a.dial(ctx, 2+i, a.mqtt)
 		if err != nil {
 			return err

@@ -34,7 +34,7 @@ var rows = []row{
 	{name: "idle", what: "5,000 connections that say nothing, from the host of the fleet", on: bridge, attack: idle(5000, 1, 1), probe: connects},
 	{name: "idle-everywhere", what: "12,000 connections that say nothing, from 100 hosts", on: bridge, attack: idle(12_000, 2, 100), probe: connects, kept: goroutines},
 	{name: "crowded", what: "8,000 clients that stay", on: bridge, attack: crowded, probe: connects, kept: goroutines},
-	{name: "told", what: "each limit of MQTT 5 exceeded once", on: bridge, attack: reasonCodes, refused: []string{"client_id", "packet_size", "topic", "will", "topic_aliases", "protocol", "malformed"}},
+	{name: "reason-codes", what: "each limit of MQTT 5 exceeded once", on: bridge, attack: reasonCodes, refused: []string{"client_id", "packet_size", "topic", "will", "topic_aliases", "protocol", "malformed"}},
 	{name: "refused-filters", what: "filters beyond the limits", on: bridge, attack: refusedFilters, refused: []string{"filter", "subscriptions"}},
 	{name: "mutated", what: "20,000 mutated packets", on: bridge, attack: mutated, probe: connects},
 	{name: "tls-handshakes", what: "2,000 TLS handshakes but for their end", on: secured, secured: true, attack: handshakes(10)},

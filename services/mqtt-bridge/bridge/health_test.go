@@ -26,7 +26,7 @@ func (r *firstRegistration) MustRegister(collectors ...prometheus.Collector) {
 	r.Registry.MustRegister(collectors...)
 }
 
-// answering is a dependency that answers, and tells whoever waits for it that it was asked.
+// answering is a dependency that answers, and signals that it was called.
 type answering chan struct{}
 
 func (a answering) Check(context.Context) error {
