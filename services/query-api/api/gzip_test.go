@@ -35,13 +35,13 @@ func TestAcceptsGzip(t *testing.T) {
 func TestGzip(t *testing.T) {
 	s := embedded(t)
 	var batch []iot.Reading
-	for n := range 500 {
+	for n := range 1000 { // an answer of all of them takes room
 		batch = append(batch, reading(1, n))
 	}
 	s.insert(t, batch...)
 	s.put(t, batch[0])
 	a := s.api(t, nil)
-	addr, _ := start(t, a)
+	addr, stop := start(t, a)
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	ask := func(t *testing.T, method, path, accept string) (*http.Response, string) {
@@ -72,7 +72,7 @@ func TestGzip(t *testing.T) {
 		}
 		return string(body)
 	}
-	for _, path := range []string{"/api/readings/?limit=500", "/api/devices/1/readings/?limit=10", "/api/openapi.json"} {
+	for _, path := range []string{"/api/readings/?limit=1000", "/api/devices/1/readings/?limit=10", "/api/openapi.json"} {
 		t.Run("who asks for gzip gets the same in gzip, whole and with its length: "+path, func(t *testing.T) {
 			plain, want := ask(t, http.MethodGet, path, "identity")
 			if plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Vary") != "Accept-Encoding" {
@@ -102,6 +102,9 @@ func TestGzip(t *testing.T) {
 		if answer, body := ask(t, http.MethodGet, path, "gzip"); answer.Header.Get("Content-Encoding") != "" || body == "" || body[0] == 0x1f {
 			t.Errorf("a small answer: %s: %v", path, answer.Header)
 		}
+	}
+	if err := stop(); err != nil { // all answers are sent
+		t.Fatal(err)
 	}
 	if !a.limits.sending.TryAcquire(maxSending) {
 		t.Error("an answer that was sent still takes room")
