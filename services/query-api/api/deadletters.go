@@ -98,10 +98,11 @@ func (a *API) listDeadLetters(ctx context.Context, r *request) (*answer, error) 
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	if a.limits.deadLetterPages.Acquire(ctx, 1) != nil {
-		return nil, errBusy
+	release, err := take(ctx, a.limits.deadLetterPages, 1)
+	if err != nil {
+		return nil, err
 	}
-	defer a.limits.deadLetterPages.Release(1)
+	defer release()
 	page, err := a.DeadLetters.FindDeadLetters(ctx, q)
 	if err != nil {
 		return nil, err
@@ -117,10 +118,11 @@ func (a *API) getDeadLetter(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.limits.deadLetterPages.Acquire(ctx, 1) != nil {
-		return nil, errBusy
+	release, err := take(ctx, a.limits.deadLetterPages, 1)
+	if err != nil {
+		return nil, err
 	}
-	defer a.limits.deadLetterPages.Release(1)
+	defer release()
 	d, err := a.DeadLetters.DeadLetter(ctx, id)
 	if err != nil {
 		return nil, err

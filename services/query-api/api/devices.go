@@ -52,11 +52,11 @@ func (a *API) listDevices(ctx context.Context, r *request) (*answer, error) {
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	room, n := a.limits.lists.of(limit)
-	if room.Acquire(ctx, n) != nil {
-		return nil, errBusy
+	release, err := a.limits.lists.take(ctx, limit)
+	if err != nil {
+		return nil, err
 	}
-	defer room.Release(n)
+	defer release()
 	devices, err := a.Metadata.Devices(ctx, q)
 	if err != nil {
 		return nil, err

@@ -41,8 +41,8 @@ const (
 	sendTimeout   = 20 * time.Second // for a client to take an answer
 )
 
-// limits is what requests take their part of while they are answered. Those that find no room wait for it as long as the
-// stores may take, or are answered 503 where the comment says so.
+// limits bound what all requests together may use while they are answered. A request that would exceed one waits until
+// others end, for timeouts.StoreRequest at most, or is answered 503 at once where the comment says so.
 type limits struct {
 	metadata, readings, latest, deadLetters limiter // requests to one store; beyond: 503
 
@@ -73,13 +73,21 @@ type pageRoom struct {
 	least        int // that a page counts as
 }
 
-// of returns the room for a page of so many, and what it takes of that.
-func (p pageRoom) of(limit int) (room *semaphore.Weighted, n int64) {
-	room = p.small
+// take takes the room for a page of so many.
+func (p pageRoom) take(ctx context.Context, limit int) (release func(), err error) {
+	room := p.small
 	if limit > smallPage {
 		room = p.large
 	}
-	return room, int64(max(limit, p.least))
+	return take(ctx, room, int64(max(limit, p.least)))
+}
+
+// take takes n of room until release is called. It waits for that while ctx lasts, and then returns errBusy.
+func take(ctx context.Context, room *semaphore.Weighted, n int64) (release func(), err error) {
+	if room.Acquire(ctx, n) != nil {
+		return nil, errBusy
+	}
+	return func() { room.Release(n) }, nil
 }
 
 // limiter bounds the number of requests being answered with one store.

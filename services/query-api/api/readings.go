@@ -37,11 +37,11 @@ func (a *API) findReadings(ctx context.Context, r *request, device iot.DeviceID)
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	room, n := a.limits.pages.of(q.Limit)
-	if room.Acquire(ctx, n) != nil {
-		return nil, errBusy
+	release, err := a.limits.pages.take(ctx, q.Limit)
+	if err != nil {
+		return nil, err
 	}
-	defer room.Release(n)
+	defer release()
 	page, err := a.Readings.FindReadings(ctx, q)
 	if err != nil {
 		return nil, err

@@ -45,10 +45,11 @@ func (a *API) replayDeadLetter(ctx context.Context, r *request) (*answer, error)
 	if f.errs != nil {
 		return nil, f.errs
 	}
-	if a.limits.replays.Acquire(ctx, 1) != nil {
-		return nil, errBusy
+	release, err := take(ctx, a.limits.replays, 1)
+	if err != nil {
+		return nil, err
 	}
-	defer a.limits.replays.Release(1)
+	defer release()
 	d, err := a.DeadLetters.DeadLetter(ctx, id)
 	if err != nil {
 		return nil, err
@@ -78,10 +79,11 @@ func (a *API) replayDeadLetters(ctx context.Context, r *request) (*answer, error
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	if a.limits.replays.Acquire(ctx, 1) != nil {
-		return nil, errBusy
+	release, err := take(ctx, a.limits.replays, 1)
+	if err != nil {
+		return nil, err
 	}
-	defer a.limits.replays.Release(1)
+	defer release()
 	page, err := a.DeadLetters.FindDeadLetters(ctx, q)
 	if err != nil {
 		return nil, err

@@ -37,11 +37,11 @@ func (a *API) listUsers(ctx context.Context, r *request) (*answer, error) {
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	room, n := a.limits.lists.of(limit)
-	if room.Acquire(ctx, n) != nil {
-		return nil, errBusy
+	release, err := a.limits.lists.take(ctx, limit)
+	if err != nil {
+		return nil, err
 	}
-	defer room.Release(n)
+	defer release()
 	users, err := a.Metadata.Users(ctx, q)
 	if err != nil {
 		return nil, err
