@@ -73,7 +73,7 @@ func TestLayers(t *testing.T) {
 		}
 		from := layerOf(folder)
 		if from < 0 {
-			t.Errorf("%s names no layer of %s", document, folder)
+			t.Errorf("%s is in no row of the table of packages in %s", folder, document)
 			continue
 		}
 		for _, imported := range p.Imports {
