@@ -10,19 +10,6 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-func TestParseDeviceID(t *testing.T) {
-	for s, want := range map[string]iot.DeviceID{"1": 1, "42": 42, "007": 7, "9007199254740991": iot.MaxDeviceID} {
-		if got, err := iot.ParseDeviceID(s); err != nil || got != want {
-			t.Errorf("ParseDeviceID(%q) = %d, %v; want %d", s, got, err, want)
-		}
-	}
-	for _, s := range []string{"", "0", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x1", "1_000", "9007199254740992", "99999999999999999999", "١"} {
-		if id, err := iot.ParseDeviceID(s); !errors.Is(err, iot.ErrInvalid) {
-			t.Errorf("ParseDeviceID(%q) = %d, %v; want ErrInvalid", s, id, err)
-		}
-	}
-}
-
 func TestValidate(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 	valid := func() iot.Reading {
@@ -41,6 +28,14 @@ func TestValidate(t *testing.T) {
 		{"no attributes", func(r *iot.Reading) { r.Attributes = nil }, true},
 		{"device 0", func(r *iot.Reading) { r.Device = 0 }, false},
 		{"device above the greatest", func(r *iot.Reading) { r.Device = iot.MaxDeviceID + 1 }, false},
+		{"a key that the id is made of", func(r *iot.Reading) { r.Key, r.Device = "kitchen-1", iot.KeyID("kitchen-1") }, true},
+		{"the key of another", func(r *iot.Reading) { r.Key = "kitchen-1" }, false},
+		{"a key that is an id", func(r *iot.Reading) { r.Key = "42" }, false},
+		{"a key that is an id, hashed", func(r *iot.Reading) { r.Key, r.Device = "42", iot.KeyID("42") }, false},
+		{"a key with a line feed", func(r *iot.Reading) { r.Key, r.Device = "a\n", iot.KeyID("a\n") }, false},
+		{"a time that the device gave", func(r *iot.Reading) { r.Said = strings.Repeat("1", iot.MaxSaidBytes) }, true},
+		{"one that is too long", func(r *iot.Reading) { r.Said = strings.Repeat("1", iot.MaxSaidBytes+1) }, false},
+		{"one that is not UTF-8", func(r *iot.Reading) { r.Said = "\xff" }, false},
 		{"a time finer than a millisecond", func(r *iot.Reading) { r.At = at.Add(time.Microsecond) }, false},
 		{"no time", func(r *iot.Reading) { r.Received = time.Time{} }, false},
 		{"a time after the year 9999", func(r *iot.Reading) { r.At = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, false},
@@ -73,8 +68,9 @@ func TestSameContent(t *testing.T) {
 	b := a
 	b.Received = a.Received.Add(time.Hour)
 	b.Stamped = iot.StampServer
+	b.Key, b.Said = "kitchen-1", "noon"
 	if !a.SameContent(b) {
-		t.Error("when and by whom a reading was stamped is not its content")
+		t.Error("when and by whom a reading was stamped, and what its device is called, is not its content")
 	}
 	b.Attributes = []iot.Attribute{{Name: "a", Value: "y"}}
 	if a.SameContent(b) {

@@ -5,34 +5,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
-
-// DeviceID identifies a device: an integer from 1 to MaxDeviceID that the device itself reports. It is
-// also the id of the device's row in the metadata store.
-type DeviceID int64
-
-// MaxDeviceID is the greatest integer that every JSON reader keeps exactly, 2^53-1.
-const MaxDeviceID DeviceID = 1<<53 - 1
-
-// Valid reports whether id is in the range of device ids.
-func (id DeviceID) Valid() bool { return id >= 1 && id <= MaxDeviceID }
-
-// String returns id in decimal ASCII, as it stands in topics, keys and paths.
-func (id DeviceID) String() string { return strconv.FormatInt(int64(id), 10) }
-
-// ParseDeviceID reads a device id in decimal ASCII digits. Anything else, a sign and spaces included,
-// is ErrInvalid.
-func ParseDeviceID(s string) (DeviceID, error) {
-	n, err := strconv.ParseUint(s, 10, 63)
-	if err != nil || !DeviceID(n).Valid() {
-		return 0, fmt.Errorf("device id %.32q: %w", s, ErrInvalid)
-	}
-	return DeviceID(n), nil
-}
 
 // Names of the two metrics that every client knows.
 const (
@@ -89,13 +65,18 @@ func ParseStamp(s string) Stamp {
 // Origin does together with them, and At may change once more in the store.
 type Reading struct {
 	Device     DeviceID
+	Key        string      // the key that Device is made of, KeyID(Key); "" where Device is what the device reports
 	At         time.Time   // when it was measured: UTC, whole milliseconds
 	Received   time.Time   // when Telltale received it: UTC, whole milliseconds
 	Stamped    Stamp       // whose clock At is from
+	Said       string      // where a server replaced the time that the device gave: that; at most MaxSaidBytes
 	Origin     uint64      // where a server stamped it: the one message that it is from; 0: not known
 	Metrics    []Metric    // at least one; ascending by name, each name once
 	Attributes []Attribute // ascending by name, each name once
 }
+
+// MaxSaidBytes bounds what is kept of a time that a device gave and nobody could use.
+const MaxSaidBytes = 64
 
 // MaxNameBytes bounds the name of a metric or an attribute.
 const MaxNameBytes = 255
@@ -120,8 +101,8 @@ func (r Reading) Metric(name string) (float64, bool) {
 	return 0, false
 }
 
-// SameContent reports whether r and o carry the same metrics and attributes. Two readings of one device
-// and moment with the same content are duplicates, others are in conflict.
+// SameContent reports whether r and o carry the same metrics and attributes. By which name the device is known, and
+// what became of its time, is no content.
 func (r Reading) SameContent(o Reading) bool {
 	return slices.Equal(r.Metrics, o.Metrics) && slices.Equal(r.Attributes, o.Attributes)
 }
@@ -142,6 +123,16 @@ func (r Reading) ContentBytes() (n int) {
 func (r Reading) Validate() error {
 	if !r.Device.Valid() {
 		return fmt.Errorf("device id %d: %w", r.Device, ErrInvalid)
+	}
+	if r.Key != "" {
+		if id, key, err := ParseDevice(r.Key); err != nil {
+			return err
+		} else if id != r.Device || key != r.Key {
+			return fmt.Errorf("device id %d is not that of the key %.32q: %w", r.Device, r.Key, ErrInvalid)
+		}
+	}
+	if len(r.Said) > MaxSaidBytes || !utf8.ValidString(r.Said) {
+		return fmt.Errorf("device timestamp %.32q is not up to %d bytes of UTF-8: %w", r.Said, MaxSaidBytes, ErrInvalid)
 	}
 	for _, t := range []time.Time{r.At, r.Received} {
 		if ms := t.UnixMilli(); ms < 0 || ms > maxMillis || t.Nanosecond()%int(time.Millisecond) != 0 {

@@ -10,25 +10,30 @@ import (
 
 // ReadingWriter stores readings. Its one user is ingest-writer.
 type ReadingWriter interface {
-	// InsertReadings stores batch (valid readings, in any order). nil error: each reading is durable,
-	// was there already (a duplicate), or is listed as a conflict; that holds within the batch too,
-	// where the first of a device and moment wins. After an error any part may be stored, and the
-	// caller repeats the whole batch. batch is not kept.
+	// InsertReadings stores batch (valid readings, in any order). nil error: each reading is durable, by itself,
+	// merged with others, or because it was there already (a duplicate), or is listed as a conflict. After an
+	// error any part may be stored, and the caller repeats the whole batch. batch is not kept.
 	//
-	// Readings with an Origin are never conflicts. Where another one has its time such a reading is
-	// stored at the next millisecond at which its device has none, and those of a device that ascend in
+	// Readings with an Origin are never conflicts, and never merged. Where another one has its time such a reading
+	// is stored at the next millisecond at which its device has none, and those of a device that ascend in
 	// batch do so in the store. It is a duplicate of one that had the same time and origin, and of one of its time
 	// that has the same content, no origin, and its time not from the device.
 	//
-	// A reading without an origin takes the place of one with an origin, which is moved likewise. It is
-	// a duplicate of one of its time with the same content and in conflict with one with another.
+	// A reading without an origin takes the place of one with an origin, which is moved likewise. With one of
+	// its time that has no origin either it is merged, when no metric and no attribute is in both with another
+	// value: what is stored then has the members of both, the earlier Received, and the Key and the Said of
+	// whichever has one. It is a duplicate when all its members are there already, and a conflict as a whole,
+	// of which nothing is stored, when one is there with another value. In whichever order, by however many
+	// writers and how often such readings are inserted, the store comes to have the same members, unless there
+	// are conflicts: then the first wins, in the batch too.
 	InsertReadings(ctx context.Context, batch []Reading) (Inserted, error)
 }
 
-// Inserted is what became of a batch: New + Duplicates + len(Conflicts) is its length.
+// Inserted is what became of a batch: New + Merged + Duplicates + len(Conflicts) is its length.
 type Inserted struct {
 	New        int
-	Duplicates int
+	Merged     int   // added members to a stored reading, also to one that the same batch has stored
+	Duplicates int   // were there already, all members of theirs
 	Conflicts  []int // ascending indexes into the batch; each lost to a reading stored before it
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // counters is what the services count on the way of a reading.
-type counters struct{ received, stored, duplicates, conflicts, rejected float64 }
+type counters struct{ received, stored, merged, duplicates, conflicts, rejected float64 }
 
 // TestConservation runs before the tests that call t.Parallel go on, so that it has quiet moments.
 func TestConservation(t *testing.T) {
@@ -30,13 +30,14 @@ func TestConservation(t *testing.T) {
 	produced(t, device, stored+duplicates+conflicts)
 	waitForDeadLetters(t, topicOf(device), rejected)
 	after := quiet(t)
-	t.Run("received = stored + duplicates + dead letters", func(t *testing.T) {
+	t.Run("received = stored + merged + duplicates + dead letters", func(t *testing.T) {
 		received := after.received - before.received
 		kept := after.stored - before.stored
+		merged := after.merged - before.merged
 		dropped := after.duplicates - before.duplicates
 		dead := after.conflicts - before.conflicts + after.rejected - before.rejected
-		if received != kept+dropped+dead {
-			t.Errorf("%v received, %v stored + %v duplicates + %v dead letters", received, kept, dropped, dead)
+		if received != kept+merged+dropped+dead {
+			t.Errorf("%v received, %v stored + %v merged + %v duplicates + %v dead letters", received, kept, merged, dropped, dead)
 		}
 		const own = stored + duplicates + conflicts + rejected
 		if received < own || kept < stored || dropped < duplicates || dead < conflicts+rejected {
@@ -69,6 +70,7 @@ func count(t *testing.T) (c counters) {
 		c.received += sum(families["telltale_bridge_readings_received_total"], "")
 		c.rejected += sum(families["telltale_bridge_readings_total"], "dead_letter")
 		c.stored += sum(families["telltale_writer_readings_total"], "stored")
+		c.merged += sum(families["telltale_writer_readings_total"], "merged")
 		c.duplicates += sum(families["telltale_writer_readings_total"], "duplicate")
 		c.conflicts += sum(families["telltale_writer_readings_total"], "conflict")
 	}

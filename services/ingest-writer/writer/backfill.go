@@ -33,14 +33,15 @@ type Backfill struct {
 type Backfilled struct {
 	Records    int // on the topic
 	Stored     int // readings that were missing in the store
+	Merged     int // readings of which some members were
 	Duplicates int // readings that were there
 	Conflicts  int // readings that lost to another one of the same device and time
 	Rejected   int // parts of records that are no readings
 }
 
 func (b Backfilled) String() string {
-	return fmt.Sprintf("%d records read: %d readings stored, %d were there already, %d conflicts, %d rejected",
-		b.Records, b.Stored, b.Duplicates, b.Conflicts, b.Rejected)
+	return fmt.Sprintf("%d records read: %d readings stored, %d merged, %d were there already, %d conflicts, %d rejected",
+		b.Records, b.Stored, b.Merged, b.Duplicates, b.Conflicts, b.Rejected)
 }
 
 // Run stores what is on the topic, and waits while the store is away. It returns what became of that, also when it
@@ -61,6 +62,7 @@ func (b *Backfill) Run(ctx context.Context) (total Backfilled, err error) {
 			defer mu.Unlock()
 			total.Records += n.Records
 			total.Stored += n.Stored
+			total.Merged += n.Merged
 			total.Duplicates += n.Duplicates
 			total.Conflicts += n.Conflicts
 			total.Rejected += n.Rejected
@@ -78,7 +80,7 @@ func (b *Backfill) Run(ctx context.Context) (total Backfilled, err error) {
 		case <-ticks.C:
 			read, all := from.Progress()
 			mu.Lock()
-			b.Log.Info("backfilling", "records", read, "of", all, "stored", total.Stored, "duplicates", total.Duplicates)
+			b.Log.Info("backfilling", "records", read, "of", all, "stored", total.Stored, "merged", total.Merged, "duplicates", total.Duplicates)
 			mu.Unlock()
 		}
 	}
@@ -101,6 +103,7 @@ func (b *Backfill) store(ctx context.Context, batch []kafka.Record) (n Backfille
 			return n, err
 		}
 		n.Stored += inserted.New
+		n.Merged += inserted.Merged
 		n.Duplicates += inserted.Duplicates
 		n.Conflicts += len(inserted.Conflicts)
 	}

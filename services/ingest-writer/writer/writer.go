@@ -1,8 +1,8 @@
 // Package writer is the half of ingest-writer that takes readings from Kafka and makes them durable in the readings
 // store. Package archive is the other half.
 //
-// A batch is committed to Kafka only when each of its records is stored, recognised as a duplicate, or in
-// the dead-letter topic. While the store is away the writer stops at the batch that failed and repeats it;
+// A batch is committed to Kafka only when each of its records is stored, merged, recognised as a duplicate,
+// or in the dead-letter topic. While the store is away the writer stops at the batch that failed and repeats it;
 // what it had stored of it already comes back as duplicates.
 //
 // # What is in memory
@@ -60,7 +60,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
 			inserted, err := store.InsertReadings(ctx, batch)
 			return event.Stored{
-				Outcomes:  []int{inserted.New, inserted.Duplicates, len(inserted.Conflicts)},
+				Outcomes:  []int{inserted.New, inserted.Merged, inserted.Duplicates, len(inserted.Conflicts)},
 				Conflicts: inserted.Conflicts,
 			}, err
 		},
@@ -73,7 +73,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 			}
 			return nil
 		},
-		Account: event.NewAccount(p.Metrics, "writer", "stored", "duplicate", "conflict"),
+		Account: event.NewAccount(p.Metrics, "writer", "stored", "merged", "duplicate", "conflict"),
 	}
 	return consumer.Service{
 		GroupConfig: kafka.GroupConfig{
