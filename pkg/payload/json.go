@@ -3,13 +3,14 @@ package payload
 import (
 	"sync"
 
+	"github.com/telltale-iot/telltale/pkg/internal/decode"
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 // jsonDecoder is on the way through one message.
 type jsonDecoder struct {
-	scanner
-	draft
+	decode.Scanner
+	decode.Draft
 	ts      tsMember
 	values  bool // whether there is an object called values
 	names   nameCache
@@ -21,18 +22,18 @@ type jsonDecoder struct {
 // jsonDecoders keeps the memory of decoders that are done.
 var jsonDecoders = sync.Pool{New: func() any {
 	d := new(jsonDecoder)
-	d.members = make([]member, 0, maxMembers)
+	d.Members = make([]decode.Member, 0, decode.MaxMembers)
 	return d
 }}
 
 // startJSON begins to read m.
 func startJSON(m Message, topic iot.DeviceID) reader {
 	d := jsonDecoders.Get().(*jsonDecoder)
-	d.text, d.i, d.start = m.Payload, 0, 0
-	d.topic, d.received, d.retained = topic, m.Received.UnixMilli(), m.Retained
-	d.space()
-	if d.isBatch, d.count, d.checked = d.peek() == '[', 0, false; d.isBatch {
-		d.i++
+	d.Text, d.Pos, d.Start = m.Payload, 0, 0
+	d.Topic, d.Received, d.Retained = topic, m.Received.UnixMilli(), m.Retained
+	d.Space()
+	if d.isBatch, d.count, d.checked = d.Peek() == '[', 0, false; d.isBatch {
+		d.Pos++
 	}
 	return d
 }
@@ -43,19 +44,19 @@ func (d *jsonDecoder) step(out []iot.Reading, rejected []iot.Rejection) (_ []iot
 	if d.isBatch {
 		out, rejected, more = d.batch(out, rejected)
 	} else {
-		var f fault
-		if out, f = d.element(out); f.reason != "" {
-			rejected = append(rejected, f.rejection(d.owner(), d.text))
+		var f decode.Fault
+		if out, f = d.element(out); f.Reason != "" {
+			rejected = append(rejected, f.Rejection(d.Owner(), d.Text))
 		}
 	}
 	if more {
 		d.check()
 	} else {
-		d.end()
+		d.End()
 	}
-	if d.broken.reason != "" {
+	if d.Broken.Reason != "" {
 		clear(out[readings:])
-		out, rejected, more = out[:readings], append(rejected[:rejections], d.broken.rejection(d.topic, d.text)), false
+		out, rejected, more = out[:readings], append(rejected[:rejections], d.Broken.Rejection(d.Topic, d.Text)), false
 	}
 	if !more {
 		d.free()
@@ -65,8 +66,8 @@ func (d *jsonDecoder) step(out []iot.Reading, rejected []iot.Rejection) (_ []iot
 
 // free gives d back, without what it knows of its message.
 func (d *jsonDecoder) free() {
-	d.text, d.broken = nil, fault{}
-	d.reset()
+	d.Text, d.Broken = nil, decode.Fault{}
+	d.Reset()
 	jsonDecoders.Put(d)
 }
 
@@ -74,20 +75,20 @@ func (d *jsonDecoder) free() {
 // the message: the objects in a batch, and otherwise the payload. They are slices of it.
 func Objects(payload []byte) [][]byte {
 	var objects [][]byte
-	s := scanner{text: payload}
-	if s.space(); s.peek() == '[' {
-		s.i++
-		for first := true; s.next(first, ']'); first = false {
-			start := s.i
-			if !s.skip(0) {
+	s := decode.Scanner{Text: payload}
+	if s.Space(); s.Peek() == '[' {
+		s.Pos++
+		for first := true; s.Next(first, ']'); first = false {
+			start := s.Pos
+			if !s.Skip(0) {
 				break
 			}
 			if payload[start] == '{' {
-				objects = append(objects, payload[start:s.i])
+				objects = append(objects, payload[start:s.Pos])
 			}
 		}
 	}
-	if s.space(); len(objects) == 0 || s.broken.reason != "" || s.i < len(payload) {
+	if s.Space(); len(objects) == 0 || s.Broken.Reason != "" || s.Pos < len(payload) {
 		return [][]byte{payload}
 	}
 	return objects
@@ -95,22 +96,22 @@ func Objects(payload []byte) [][]byte {
 
 // batch reads a step's share of a batch, and reports whether there may be more.
 func (d *jsonDecoder) batch(out []iot.Reading, rejected []iot.Rejection) (_ []iot.Reading, _ []iot.Rejection, more bool) {
-	begin := d.i
-	for n := 0; n < stepElements && d.i-begin < stepBytes; n++ {
-		if !d.nextElement(d.count) {
-			if d.count == 0 && d.broken.reason == "" {
-				f := fault{iot.ReasonNoMetrics, "an empty batch"}
-				rejected = append(rejected, f.rejection(d.topic, d.text))
+	begin := d.Pos
+	for n := 0; n < decode.StepElements && d.Pos-begin < decode.StepBytes; n++ {
+		if !d.NextElement(d.count) {
+			if d.count == 0 && d.Broken.Reason == "" {
+				f := decode.Fault{Reason: iot.ReasonNoMetrics, Detail: "an empty batch"}
+				rejected = append(rejected, f.Rejection(d.Topic, d.Text))
 			}
 			return out, rejected, false
 		}
 		d.count++
-		d.start = d.i
-		var f fault
-		if out, f = d.element(out); f.reason != "" {
-			rejected = append(rejected, f.rejection(d.owner(), d.text[d.start:d.i]))
+		d.Start = d.Pos
+		var f decode.Fault
+		if out, f = d.element(out); f.Reason != "" {
+			rejected = append(rejected, f.Rejection(d.Owner(), d.Text[d.Start:d.Pos]))
 		}
-		if d.broken.reason != "" {
+		if d.Broken.Reason != "" {
 			return out, rejected, false
 		}
 	}
@@ -123,33 +124,33 @@ func (d *jsonDecoder) check() {
 	if d.checked {
 		return
 	}
-	ahead := d.scanner
-	for n := d.count; ahead.nextElement(n) && ahead.skip(0); n++ { //nolint:revive // it goes ahead
+	ahead := d.Scanner
+	for n := d.count; ahead.NextElement(n) && ahead.Skip(0); n++ { //nolint:revive // it goes ahead
 	}
-	ahead.end()
-	d.broken, d.checked = ahead.broken, true
+	ahead.End()
+	d.Broken, d.checked = ahead.Broken, true
 }
 
 // element appends a reading, or says why it does not. It does neither when the text is broken.
-func (d *jsonDecoder) element(out []iot.Reading) ([]iot.Reading, fault) {
-	d.reset()
-	d.flaw, d.ts, d.values = fault{}, tsMember{}, false
-	if d.peek() != '{' {
-		at := d.i
-		if !d.skip(0) {
-			return out, fault{}
+func (d *jsonDecoder) element(out []iot.Reading) ([]iot.Reading, decode.Fault) {
+	d.Reset()
+	d.Flaw, d.ts, d.values = decode.Fault{}, tsMember{}, false
+	if d.Peek() != '{' {
+		at := d.Pos
+		if !d.Skip(0) {
+			return out, decode.Fault{}
 		}
-		d.reject(at, iot.ReasonNotAnObject, "a reading must be an object")
-		return out, d.flaw
+		d.Reject(at, iot.ReasonNotAnObject, "a reading must be an object")
+		return out, d.Flaw
 	}
 	if !d.object(1, true) {
-		return out, fault{}
+		return out, decode.Fault{}
 	}
 	if d.ts.value > 0 {
 		d.takeTS(1)
 	}
-	if d.flaw.reason != "" {
-		return out, d.flaw
+	if d.Flaw.Reason != "" {
+		return out, d.Flaw
 	}
-	return d.reading(out)
+	return d.Reading(out)
 }

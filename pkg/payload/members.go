@@ -1,6 +1,9 @@
 package payload
 
-import "github.com/telltale-iot/telltale/pkg/iot"
+import (
+	"github.com/telltale-iot/telltale/pkg/internal/decode"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
 
 // The names with a meaning of their own.
 const (
@@ -14,19 +17,19 @@ const (
 // object reads an object, whose bracket is next and whose members stand within depth objects. Some names
 // have a meaning where they are a reading's own; in the objects of a reading, none has.
 func (d *jsonDecoder) object(depth int, own bool) bool {
-	d.i++
-	for first := true; d.next(first, '}'); first = false {
-		at := d.i
-		key, ok := d.key()
+	d.Pos++
+	for first := true; d.Next(first, '}'); first = false {
+		at := d.Pos
+		key, ok := d.Key()
 		if !ok {
 			return false
 		}
 		name, err := d.names.intern(key)
 		if err != nil {
-			d.reject(at, iot.ReasonInvalidMember, "%v", err)
+			d.Reject(at, iot.ReasonInvalidMember, "%v", err)
 		}
 		m := d.add(name, at)
-		m.nested = !own
+		m.Nested = !own
 		switch {
 		case !own:
 			ok = d.value(m, depth)
@@ -35,9 +38,9 @@ func (d *jsonDecoder) object(depth int, own bool) bool {
 		case name == keyTimestamp:
 			ok = d.time(depth)
 		case name == keyTS:
-			d.ts = tsMember{value: d.i, index: len(d.members) - 1}
-			ok = d.skip(depth)
-		case (name == keyMetrics || name == keyValues) && d.peek() == '{':
+			d.ts = tsMember{value: d.Pos, index: len(d.Members) - 1}
+			ok = d.Skip(depth)
+		case (name == keyMetrics || name == keyValues) && d.Peek() == '{':
 			d.values = d.values || name == keyValues
 			ok = d.object(depth+1, false)
 		default:
@@ -47,56 +50,56 @@ func (d *jsonDecoder) object(depth int, own bool) bool {
 			return false
 		}
 	}
-	return d.broken.reason == ""
+	return d.Broken.Reason == ""
 }
 
 // add adds a member without a value.
-func (d *jsonDecoder) add(name string, at int) *member {
-	n := len(d.members)
-	if n == maxMembers {
-		d.reject(at, iot.ReasonTooLarge, "over %d members", maxMembers)
+func (d *jsonDecoder) add(name string, at int) *decode.Member {
+	n := len(d.Members)
+	if n == decode.MaxMembers {
+		d.Reject(at, iot.ReasonTooLarge, "over %d members", decode.MaxMembers)
 		n--
 	}
-	d.members = d.members[:n+1]
-	m := &d.members[n]
-	m.name, m.at = name, int32(at-d.start)
+	d.Members = d.Members[:n+1]
+	m := &d.Members[n]
+	m.Name, m.At = name, int32(at-d.Start)
 	return m
 }
 
 // value reads the value of m, which stands within depth arrays and objects.
-func (d *jsonDecoder) value(m *member, depth int) bool {
-	at := d.i
-	switch c := d.peek(); {
+func (d *jsonDecoder) value(m *decode.Member, depth int) bool {
+	at := d.Pos
+	switch c := d.Peek(); {
 	case c == '"':
-		text, ok := d.str()
-		m.kind, m.text = attribute, string(text)
+		text, ok := d.Quoted()
+		m.Kind, m.Text = decode.Attribute, string(text)
 		d.checkOther(m, at)
 		return ok
-	case c == '-' || isDigit(c):
-		number, ok := d.number()
+	case c == '-' || decode.IsDigit(c):
+		number, ok := d.Number()
 		if !ok {
 			return false
 		}
 		var inRange bool
-		if m.number, inRange = number.float(); !inRange {
-			d.reject(at, iot.ReasonNumberOutOfRange, "%.32q is %.32s", m.name, number.text)
+		if m.Number, inRange = number.Float(); !inRange {
+			d.Reject(at, iot.ReasonNumberOutOfRange, "%.32q is %.32s", m.Name, number.Text)
 		}
-		m.kind = metric
+		m.Kind = decode.Metric
 		return true
 	case c == '{' || c == '[':
-		ok := d.skip(depth)
-		d.reject(at, iot.ReasonInvalidMember, "%.32q is an array or an object", m.name)
+		ok := d.Skip(depth)
+		d.Reject(at, iot.ReasonInvalidMember, "%.32q is an array or an object", m.Name)
 		return ok
 	}
-	switch d.word() {
+	switch d.Word() {
 	case 't':
-		m.kind, m.number = metric, 1
+		m.Kind, m.Number = decode.Metric, 1
 		d.checkOther(m, at)
 	case 'f':
-		m.kind, m.number = metric, 0
+		m.Kind, m.Number = decode.Metric, 0
 		d.checkOther(m, at)
 	case 'n':
-		m.kind = null
+		m.Kind = decode.Null
 	case 0:
 		return false
 	}
@@ -105,55 +108,55 @@ func (d *jsonDecoder) value(m *member, depth int) bool {
 
 // checkOther rejects m, whose value at an offset is something other than a number, if it is a metric that
 // every client knows: text among the attributes would be out of their sight, and no temperature is true.
-func (d *jsonDecoder) checkOther(m *member, at int) {
-	if m.name == iot.Temperature || m.name == iot.Humidity {
-		d.reject(at, iot.ReasonInvalidMember, "%s is not a number", m.name)
+func (d *jsonDecoder) checkOther(m *decode.Member, at int) {
+	if m.Name == iot.Temperature || m.Name == iot.Humidity {
+		d.Reject(at, iot.ReasonInvalidMember, "%s is not a number", m.Name)
 	}
 }
 
 // deviceID reads the value of device_id.
 func (d *jsonDecoder) deviceID(depth int) bool {
-	at, valid := d.i, false
-	switch c := d.peek(); {
+	at, valid := d.Pos, false
+	switch c := d.Peek(); {
 	case c == '"':
-		text, ok := d.str()
+		text, ok := d.Quoted()
 		if !ok {
 			return false
 		}
 		id, err := iot.ParseDeviceID(string(text))
-		d.device, valid = id, err == nil
-	case c == '-' || isDigit(c):
-		number, ok := d.number()
+		d.Device, valid = id, err == nil
+	case c == '-' || decode.IsDigit(c):
+		number, ok := d.Number()
 		if !ok {
 			return false
 		}
-		d.device, valid = number.deviceID()
+		d.Device, valid = number.DeviceID()
 	default:
-		if !d.skip(depth) {
+		if !d.Skip(depth) {
 			return false
 		}
-		valid = d.text[at] == 'n'
+		valid = d.Text[at] == 'n'
 	}
 	if !valid {
-		d.device = 0
-		d.reject(at, iot.ReasonInvalidDeviceID, "%.32s is "+notAnID, d.text[at:d.i])
+		d.Device = 0
+		d.Reject(at, iot.ReasonInvalidDeviceID, "%.32s is "+notAnID, d.Text[at:d.Pos])
 	}
 	return true
 }
 
 // time reads a timestamp. One that cannot be read is as good as none.
 func (d *jsonDecoder) time(depth int) bool {
-	switch c := d.peek(); {
+	switch c := d.Peek(); {
 	case c == '"':
-		text, ok := d.str()
-		d.millis, d.timed = parseTime(text)
+		text, ok := d.Quoted()
+		d.Millis, d.Timed = decode.ParseTime(text)
 		return ok
-	case c == '-' || isDigit(c):
-		number, ok := d.number()
-		d.millis, d.timed = number.epochMillis()
+	case c == '-' || decode.IsDigit(c):
+		number, ok := d.Number()
+		d.Millis, d.Timed = number.EpochMillis()
 		return ok
 	default:
-		return d.skip(depth)
+		return d.Skip(depth)
 	}
 }
 
@@ -166,13 +169,34 @@ type tsMember struct {
 // takeTS makes ts the timestamp of a reading with values, unless that has another one, and a member like
 // any other of a reading without.
 func (d *jsonDecoder) takeTS(depth int) {
-	end := d.i
-	d.i = d.ts.value
+	end := d.Pos
+	d.Pos = d.ts.value
 	switch {
 	case !d.values:
-		d.value(&d.members[d.ts.index], depth)
-	case !d.timed:
+		d.value(&d.Members[d.ts.index], depth)
+	case !d.Timed:
 		d.time(depth)
 	}
-	d.i = end
+	d.Pos = end
+}
+
+// nameCache remembers the strings of names that it saw before: devices send the same few again and again.
+type nameCache [64]string
+
+// intern returns name as a string that shares no memory with it, and whether a metric or an attribute
+// can be called so.
+func (c *nameCache) intern(name []byte) (string, error) {
+	if len(name) == 0 {
+		return "", iot.ValidateName("")
+	}
+	slot := &c[(len(name)*31+int(name[0])*7+int(name[len(name)-1]))%len(c)]
+	if *slot == string(name) {
+		return *slot, nil
+	}
+	s := string(name)
+	if err := iot.ValidateName(s); err != nil {
+		return s, err
+	}
+	*slot = s
+	return s, nil
 }

@@ -3,9 +3,9 @@ package payload
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/internal/decode"
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
@@ -16,22 +16,6 @@ type Message struct {
 	Received time.Time // from 1970 to 9999; the time of measurement where the message has none that can be used
 	Retained bool      // a broker's copy of an earlier message: without a timestamp it is no new reading
 }
-
-// A message is read within these bounds. The first lets everything made of it, readings and dead letters,
-// fit into a Kafka record of the default size, 1 MiB.
-const (
-	maxBytes    = 1_000_000
-	maxElements = 10_000 // of a batch
-	maxMembers  = 1_000  // of a reading
-	maxDepth    = 16
-)
-
-// A step of a Decoder ends behind the element that reaches one of these. What text becomes in memory is at most
-// some seven times as long, and some hundred bytes for each element.
-const (
-	stepBytes    = 64 << 10
-	stepElements = 1000
-)
 
 // format is a way in which devices write readings.
 type format struct {
@@ -80,14 +64,14 @@ func (d *Decoder) Start(m Message) { *d = Decoder{m: m, more: true} }
 func (d *Decoder) More() bool { return d.more }
 
 // Next takes a step: it appends to out and to rejected what Decode would, in the same order, about as much as
-// stepBytes of the message hold, or nothing. The first step knows whether the message is rejected as a whole: then
-// it is the only one.
+// decode.StepBytes of the message hold, or nothing. The first step knows whether the message is rejected as a whole:
+// then it is the only one.
 func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Reading, []iot.Rejection) {
 	if d.rest == nil {
-		var f fault
-		if d.rest, f = start(d.m); f.reason != "" {
+		var f decode.Fault
+		if d.rest, f = start(d.m); f.Reason != "" {
 			d.more = false
-			return out, append(rejected, f.rejection(0, d.m.Payload))
+			return out, append(rejected, f.Rejection(0, d.m.Payload))
 		}
 	}
 	out, rejected, d.more = d.rest.step(out, rejected)
@@ -98,33 +82,19 @@ func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Readi
 }
 
 // start finds the format of m.
-func start(m Message) (reader, fault) {
-	if len(m.Payload) > maxBytes {
-		return nil, fault{iot.ReasonTooLarge, fmt.Sprintf("%d bytes, over %d", len(m.Payload), maxBytes)}
+func start(m Message) (reader, decode.Fault) {
+	if len(m.Payload) > decode.MaxBytes {
+		return nil, decode.Fault{Reason: iot.ReasonTooLarge, Detail: fmt.Sprintf("%d bytes, over %d", len(m.Payload), decode.MaxBytes)}
 	}
 	var topic iot.DeviceID
 	if m.DeviceID != "" {
 		var err error
 		if topic, err = iot.ParseDeviceID(m.DeviceID); err != nil {
-			return nil, fault{iot.ReasonInvalidDeviceID, fmt.Sprintf("topic: %.32q is "+notAnID, m.DeviceID)}
+			return nil, decode.Fault{Reason: iot.ReasonInvalidDeviceID, Detail: fmt.Sprintf("topic: %.32q is "+notAnID, m.DeviceID)}
 		}
 	}
 	i := slices.IndexFunc(formats, func(f format) bool { return f.recognises(m.Payload) })
-	return formats[i].start(m, topic), fault{}
+	return formats[i].start(m, topic), decode.Fault{}
 }
 
 const notAnID = "no integer from 1 to 2^53-1"
-
-// fault is why something is rejected. The zero fault is none.
-type fault struct {
-	reason iot.Reason
-	detail string
-}
-
-// maxDetail is what iot.Rejection allows for a detail.
-const maxDetail = 200
-
-func (f fault) rejection(device iot.DeviceID, b []byte) iot.Rejection {
-	detail := strings.ToValidUTF8(f.detail[:min(len(f.detail), maxDetail)], "")
-	return iot.Rejection{Reason: f.reason, Detail: detail, Device: device, Bytes: b}
-}

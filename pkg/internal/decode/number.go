@@ -1,4 +1,4 @@
-package payload
+package decode
 
 import (
 	"strconv"
@@ -6,29 +6,30 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// decimal is a number as it is written, ±mantissa × 10^exponent: nothing is rounded yet.
-type decimal struct {
-	text     []byte // in the payload
+// Decimal is a number as it is written, ±mantissa × 10^exponent: nothing is rounded yet.
+type Decimal struct {
+	Text     []byte // in the payload
 	mantissa uint64 // the first 19 significant digits; those behind them are in the exponent
 	exponent int
 	negative bool
 	cut      bool // a digit other than 0 is missing from the mantissa
 }
 
-func isDigit(c byte) bool { return c-'0' <= 9 }
+// IsDigit reports whether c is an ASCII digit.
+func IsDigit(c byte) bool { return c-'0' <= 9 }
 
 // fullMantissa is the least mantissa that has no room for another digit.
 const fullMantissa = 1e18
 
-// number reads a number by JSON's grammar. The zero decimal stands for one that is none, by a flaw.
-func (s *scanner) number() (d decimal, ok bool) {
-	text, i := s.text, s.i
+// Number reads a number by JSON's grammar. The zero Decimal stands for one that is none, by a flaw.
+func (s *Scanner) Number() (d Decimal, ok bool) {
+	text, i := s.Text, s.Pos
 	if text[i] == '-' {
 		d.negative = true
 		i++
 	}
 	digits := i
-	for ; i < len(text) && isDigit(text[i]); i++ {
+	for ; i < len(text) && IsDigit(text[i]); i++ {
 		if d.mantissa < fullMantissa {
 			d.mantissa = d.mantissa*10 + uint64(text[i]-'0')
 		} else {
@@ -39,17 +40,17 @@ func (s *scanner) number() (d decimal, ok bool) {
 	switch {
 	case i == digits:
 		if i < len(text) && (text[i]|0x20 == 'n' || text[i]|0x20 == 'i') {
-			return decimal{}, s.word() != 0
+			return Decimal{}, s.Word() != 0
 		}
-		s.i = i
+		s.Pos = i
 		return d, s.unexpected("a digit")
 	case text[digits] == '0' && i > digits+1:
-		s.i = digits + 1
+		s.Pos = digits + 1
 		return d, s.unexpected("nothing more of a number that begins with 0")
 	}
 	if i < len(text) && text[i] == '.' {
 		point := i
-		for i++; i < len(text) && isDigit(text[i]); i++ {
+		for i++; i < len(text) && IsDigit(text[i]); i++ {
 			if d.mantissa < fullMantissa {
 				d.mantissa = d.mantissa*10 + uint64(text[i]-'0')
 				d.exponent--
@@ -58,21 +59,21 @@ func (s *scanner) number() (d decimal, ok bool) {
 			}
 		}
 		if i == point+1 {
-			s.i = i
+			s.Pos = i
 			return d, s.unexpected("a digit after the point")
 		}
 	}
 	if i < len(text) && text[i]|0x20 == 'e' {
 		e, n := exponent(text[i+1:])
 		i += 1 + n
-		if n == 0 || !isDigit(text[i-1]) {
-			s.i = i
+		if n == 0 || !IsDigit(text[i-1]) {
+			s.Pos = i
 			return d, s.unexpected("a digit of the exponent")
 		}
 		d.exponent += e
 	}
-	d.text = text[s.i:i]
-	s.i = i
+	d.Text = text[s.Pos:i]
+	s.Pos = i
 	return d, true
 }
 
@@ -83,8 +84,8 @@ func exponent(b []byte) (e, n int) {
 	if negative || len(b) > 0 && b[0] == '+' {
 		n++
 	}
-	for ; n < len(b) && isDigit(b[n]); n++ {
-		if e < 100*maxBytes {
+	for ; n < len(b) && IsDigit(b[n]); n++ {
+		if e < 100*MaxBytes {
 			e = e*10 + int(b[n]-'0')
 		}
 	}
@@ -106,8 +107,8 @@ var (
 	}
 )
 
-// float returns the float that is nearest to d, as strconv does, or false where d is beyond the greatest.
-func (d decimal) float() (float64, bool) {
+// Float returns the float that is nearest to d, as strconv does, or false where d is beyond the greatest.
+func (d Decimal) Float() (float64, bool) {
 	// With both the mantissa and the power of ten exact, a single operation rounds once, and thus
 	// correctly (Clinger 1990). Nearly all measurements are like this.
 	if d.mantissa <= 1<<53 && !d.cut && -len(floatPowers) < d.exponent && d.exponent < len(floatPowers) {
@@ -120,12 +121,12 @@ func (d decimal) float() (float64, bool) {
 		}
 		return f * floatPowers[d.exponent], true
 	}
-	f, err := strconv.ParseFloat(string(d.text), 64)
+	f, err := strconv.ParseFloat(string(d.Text), 64)
 	return f, err == nil
 }
 
-// deviceID returns d as a device id, if it is exactly an integer in the range of those.
-func (d decimal) deviceID() (iot.DeviceID, bool) {
+// DeviceID returns d as a device id, if it is exactly an integer in the range of those.
+func (d Decimal) DeviceID() (iot.DeviceID, bool) {
 	m, e := d.mantissa, d.exponent
 	for ; e < 0 && m%10 == 0 && m > 0; e++ {
 		m /= 10
@@ -137,10 +138,10 @@ func (d decimal) deviceID() (iot.DeviceID, bool) {
 	return id, e == 0 && !d.negative && !d.cut && m <= uint64(iot.MaxDeviceID) && id.Valid()
 }
 
-// epochMillis returns the moment that d counts to from 1970, in milliseconds without their fraction. What
+// EpochMillis returns the moment that d counts to from 1970, in milliseconds without their fraction. What
 // it counts follows from its size: as seconds, 11 digits reach to the year 5138; as anything smaller they
 // would end in 1973, before there were devices.
-func (d decimal) epochMillis() (int64, bool) {
+func (d Decimal) EpochMillis() (int64, bool) {
 	digits := d.exponent // before the point
 	for _, p := range intPowers {
 		if d.mantissa < p {

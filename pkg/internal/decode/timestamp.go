@@ -1,11 +1,11 @@
-package payload
+package decode
 
 import (
 	"bytes"
 	"time"
 )
 
-// parseTime reads a timestamp as devices write it in a string, in milliseconds since 1970 without their
+// ParseTime reads a timestamp as devices write it in a string, in milliseconds since 1970 without their
 // fraction. It knows a calendar date and a time of day by ISO 8601, of which RFC 3339 is a part:
 //
 //	2026-01-02T03:04:05.678Z     t or a space for the T; a comma for the point; any number of digits
@@ -13,20 +13,20 @@ import (
 //	2026-01-02T03:04+05:30       the zone as Z, z, ±hh:mm, ±hhmm or ±hh
 //	20260102T030405Z             or no separators within date and time
 //
-// and the numbers that epochMillis knows, in decimal. A second 60 (a leap second) is the next minute's
+// and the numbers that EpochMillis knows, in Decimal. A second 60 (a leap second) is the next minute's
 // first. A date alone is not read: all readings of that day would have the same time, and only the first
 // would be stored.
-func parseTime(text []byte) (millis int64, ok bool) {
+func ParseTime(text []byte) (millis int64, ok bool) {
 	text = bytes.TrimSpace(text)
 	if millis, ok = parseISO(text); ok {
 		return millis, true
 	}
-	if len(text) == 0 || text[0] != '-' && !isDigit(text[0]) {
+	if len(text) == 0 || text[0] != '-' && !IsDigit(text[0]) {
 		return 0, false
 	}
-	s := scanner{text: text}
-	if d, ok := s.number(); ok && s.i == len(text) {
-		return d.epochMillis()
+	s := Scanner{Text: text}
+	if d, ok := s.Number(); ok && s.Pos == len(text) {
+		return d.EpochMillis()
 	}
 	return 0, false
 }
@@ -69,7 +69,7 @@ type fields struct {
 
 func (p *fields) want(ok bool) { p.wrong = p.wrong || !ok }
 
-func (p *fields) digit() bool { return len(p.rest) > 0 && isDigit(p.rest[0]) }
+func (p *fields) digit() bool { return len(p.rest) > 0 && IsDigit(p.rest[0]) }
 
 // take passes over c, if it is next.
 func (p *fields) take(c byte) bool {
@@ -82,7 +82,7 @@ func (p *fields) take(c byte) bool {
 
 // two reads two digits.
 func (p *fields) two() int {
-	if len(p.rest) < 2 || !isDigit(p.rest[0]) || !isDigit(p.rest[1]) {
+	if len(p.rest) < 2 || !IsDigit(p.rest[0]) || !IsDigit(p.rest[1]) {
 		p.wrong = true
 		return 0
 	}

@@ -1,0 +1,41 @@
+// Package decode has what decoders of messages share: a scanner of JSON, the numbers and times in it, the limits that
+// every message is read within, and the draft of a reading, which asks of a reading what all formats ask of one. It
+// knows no format; packages payload and mapping do.
+package decode
+
+import (
+	"strings"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// A message is read within these bounds. The first lets everything made of it, readings and dead letters,
+// fit into a Kafka record of the default size, 1 MiB.
+const (
+	MaxBytes    = 1_000_000
+	MaxElements = 10_000 // of a batch
+	MaxMembers  = 1_000  // of a reading
+	MaxDepth    = 16
+)
+
+// A step of a decoder ends behind the element that reaches one of these. What text becomes in memory is at most
+// some seven times as long, and some hundred bytes for each element.
+const (
+	StepBytes    = 64 << 10
+	StepElements = 1000
+)
+
+// Fault is why something is rejected. The zero Fault is none.
+type Fault struct {
+	Reason iot.Reason
+	Detail string
+}
+
+// maxDetail is what iot.Rejection allows for a detail.
+const maxDetail = 200
+
+// Rejection returns f as the rejection of b, which is device's where that is known.
+func (f Fault) Rejection(device iot.DeviceID, b []byte) iot.Rejection {
+	detail := strings.ToValidUTF8(f.Detail[:min(len(f.Detail), maxDetail)], "")
+	return iot.Rejection{Reason: f.Reason, Detail: detail, Device: device, Bytes: b}
+}

@@ -1,0 +1,130 @@
+package decode
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// Draft is a reading as a format finds it, in any order. What all formats ask of a reading, the method
+// Reading asks.
+type Draft struct {
+	Topic    iot.DeviceID // the device that the topic names; 0: none
+	Received int64        // when the message was, in milliseconds since 1970
+	Retained bool         // whether the message was
+
+	Device  iot.DeviceID // the one that the reading names; 0: none
+	Millis  int64        // the time of measurement since 1970, where timed
+	Timed   bool
+	Members []Member // with room for all that are allowed
+}
+
+// Member is a name with what it stands for.
+type Member struct {
+	Name   string
+	Text   string
+	Number float64
+	At     int32 // the offset of the name
+	Kind   Kind
+	Nested bool // in an object of the reading
+}
+
+// clashes reports whether m and another member of the same name cannot both be there: only a null is ignored
+// beside one in another object.
+func (m *Member) clashes(other *Member) bool {
+	return m.Nested == other.Nested || m.Kind != Null && other.Kind != Null
+}
+
+// Kind is what a member stands for.
+type Kind uint8
+
+const (
+	Reserved  Kind = iota // it has a meaning of its own
+	Null                  // it is ignored
+	Metric                // number
+	Attribute             // text
+)
+
+// Reset makes d ready for the next reading of its message.
+func (d *Draft) Reset() {
+	clear(d.Members)
+	d.Device, d.Millis, d.Timed, d.Members = 0, 0, false, d.Members[:0]
+}
+
+// Reading appends d as a reading, or says why it is none.
+func (d *Draft) Reading(out []iot.Reading) ([]iot.Reading, Fault) {
+	sortMembers(d.Members)
+	metrics, attributes := 0, 0
+	for i := range d.Members {
+		m := &d.Members[i]
+		for j := i - 1; j >= 0 && d.Members[j].Name == m.Name; j-- {
+			if m.clashes(&d.Members[j]) {
+				return out, Fault{iot.ReasonDuplicateKey, fmt.Sprintf("byte %d: %.32q again", m.At, m.Name)}
+			}
+		}
+		switch m.Kind {
+		case Metric:
+			metrics++
+		case Attribute:
+			attributes++
+		}
+	}
+	r := iot.Reading{Device: d.Owner(), Received: time.UnixMilli(d.Received).UTC()}
+	r.At, r.Stamped = r.Received, iot.StampServer
+	if d.Timed && d.Millis >= iot.MinTime.UnixMilli() && d.Millis <= d.Received+iot.MaxAhead.Milliseconds() {
+		r.At, r.Stamped = time.UnixMilli(d.Millis).UTC(), iot.StampDevice
+	}
+	switch {
+	case d.Device == 0 && d.Topic == 0:
+		return out, Fault{iot.ReasonMissingDeviceID, "no device_id, and none in the topic"}
+	case r.Device == 0:
+		return out, Fault{iot.ReasonDeviceIDMismatch, fmt.Sprintf("device_id %d, but %d in the topic", d.Device, d.Topic)}
+	case metrics == 0:
+		return out, Fault{iot.ReasonNoMetrics, "no number beside device_id and timestamp"}
+	case r.Stamped == iot.StampServer && d.Retained:
+		return out, Fault{iot.ReasonRetainedWithoutTimestamp, "a retained message with no timestamp that can be used"}
+	}
+
+	r.Metrics = make([]iot.Metric, 0, metrics)
+	if attributes > 0 {
+		r.Attributes = make([]iot.Attribute, 0, attributes)
+	}
+	for i := range d.Members {
+		switch m := &d.Members[i]; m.Kind {
+		case Metric:
+			r.Metrics = append(r.Metrics, iot.Metric{Name: m.Name, Value: m.Number})
+		case Attribute:
+			r.Attributes = append(r.Attributes, iot.Attribute{Name: m.Name, Value: m.Text})
+		}
+	}
+	return append(out, r), Fault{}
+}
+
+// sortMembers sorts by name, and by place where a name stands twice. The usual handful is not worth the
+// calls of a general sort.
+func sortMembers(members []Member) {
+	if len(members) > 16 {
+		slices.SortStableFunc(members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+		return
+	}
+	for i := range members {
+		for j := i; j > 0 && members[j].Name < members[j-1].Name; j-- {
+			members[j], members[j-1] = members[j-1], members[j]
+		}
+	}
+}
+
+// Owner returns the device that the reading is of, and 0 where that is not known or disputed.
+func (d *Draft) Owner() iot.DeviceID {
+	switch {
+	case d.Device == 0 || d.Device == d.Topic:
+		return d.Topic
+	case d.Topic == 0:
+		return d.Device
+	default:
+		return 0
+	}
+}
