@@ -34,16 +34,21 @@ func BenchmarkRecord(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	rec := consumed(event.Record("raw-data", reading()))
-	b.Run("by hand", func(b *testing.B) {
-		out := make([]iot.Reading, 1, 2)
-		out[0] = reading()
-		b.ReportAllocs()
-		for b.Loop() {
-			if got, _ := event.Decode(&rec, out); len(got) != 2 {
-				b.Fatal("no reading")
+	keyed := reading()
+	keyed.Key, keyed.Device = "kitchen-1", iot.KeyID("kitchen-1")
+	for name, r := range map[string]iot.Reading{"by hand": reading(), "with a key": keyed} {
+		b.Run(name, func(b *testing.B) {
+			rec := consumed(event.RecordFrom("raw-data", r, event.NewSource("sensors/42/data", "client")))
+			out := make([]iot.Reading, 1, 2)
+			out[0] = r
+			b.ReportAllocs()
+			for b.Loop() {
+				if got, _ := event.Decode(&rec, out); len(got) != 2 {
+					b.Fatal("no reading")
+				}
 			}
-		}
-	})
+		})
+	}
 	b.Run("generated code", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -14,6 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -26,6 +30,8 @@ func fromProto(m *telltalev1.Reading) iot.Reading {
 		Device:   iot.DeviceID(m.DeviceId),
 		At:       time.UnixMilli(m.TimestampMs).UTC(),
 		Received: time.UnixMilli(m.ReceivedAtMs).UTC(),
+		Key:      m.DeviceKey,
+		Said:     m.DeviceTimestamp,
 	}
 	if s := iot.Stamp(m.TimestampSource); m.TimestampSource >= 0 && m.TimestampSource <= 2 {
 		r.Stamped = s
@@ -49,6 +55,9 @@ func decoded(m *telltalev1.Reading) iot.Reading {
 	r := fromProto(m)
 	r.Received = noon
 	if r.At.After(noon.Add(iot.MaxAhead)) {
+		if r.Said == "" && r.Stamped != iot.StampServer {
+			r.Said = r.At.Format("2006-01-02T15:04:05.000Z")
+		}
 		r.At, r.Stamped, r.Origin = noon, iot.StampServer, 0
 	}
 	return r
@@ -98,6 +107,35 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestConsumersOfBeforePassNewFieldsOver reads a record by the description of a reading from before devices had keys.
+func TestConsumersOfBeforePassNewFieldsOver(t *testing.T) {
+	before := protodesc.ToFileDescriptorProto(telltalev1.File_telltale_v1_reading_proto)
+	fields := &before.MessageType[0].Field
+	*fields = slices.DeleteFunc(*fields, func(f *descriptorpb.FieldDescriptorProto) bool { return f.GetNumber() > 7 })
+	file, err := protodesc.NewFile(before, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := dynamicpb.NewMessage(file.Messages().ByName("Reading"))
+	r := reading()
+	r.Key, r.Device, r.Said = "kitchen-1", iot.KeyID("kitchen-1"), "noon"
+	rec := event.RecordFrom("raw-data", r, event.NewSource("sensors/kitchen-1/data", "c"))
+	if err := proto.Unmarshal(rec.Value, old); err != nil {
+		t.Fatal(err)
+	}
+	if len(old.GetUnknown()) == 0 {
+		t.Error("there is nothing that it does not know")
+	}
+	old.SetUnknown(nil)
+	r.Key, r.Said = "", ""
+	if want := marshal(t, toProto(r)); !bytes.Equal(want, marshal(t, old)) {
+		t.Errorf("it reads %v", old)
+	}
+	if n := len(before.MessageType[0].Field); n != 7 {
+		t.Errorf("%d fields, want 7", n)
+	}
 }
 
 func TestStampsHaveTheNumbersOfTheProtobufEnum(t *testing.T) {

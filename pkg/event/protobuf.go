@@ -23,15 +23,20 @@ const (
 	tagMetrics    = 5<<3 | byte(protowire.BytesType)
 	tagAttributes = 6<<3 | byte(protowire.BytesType)
 	tagOrigin     = 7<<3 | byte(protowire.Fixed64Type)
+	tagKey        = 8<<3 | byte(protowire.BytesType)
+	tagSaid       = 9<<3 | byte(protowire.BytesType)
+	tagTopic      = 10<<3 | byte(protowire.BytesType)
+	tagClient     = 11<<3 | byte(protowire.BytesType)
+	lastField     = 11
 
 	tagName   = 1<<3 | byte(protowire.BytesType)   // of a metric or an attribute
 	tagNumber = 2<<3 | byte(protowire.Fixed64Type) // of a metric
 	tagText   = 2<<3 | byte(protowire.BytesType)   // of an attribute
 )
 
-// appendReading appends the protobuf of r, as proto.Marshal writes it: in the order of the fields' numbers,
-// without those that are zero.
-func appendReading(b []byte, r *iot.Reading) []byte {
+// appendReading appends the protobuf of r from somewhere, as proto.Marshal writes it: in the order of the fields'
+// numbers, without those that are zero.
+func appendReading(b []byte, r *iot.Reading, from Source) []byte {
 	b = appendVarint(b, tagDevice, uint64(r.Device))
 	b = appendVarint(b, tagAt, uint64(r.At.UnixMilli()))
 	b = appendVarint(b, tagReceived, uint64(r.Received.UnixMilli()))
@@ -50,7 +55,11 @@ func appendReading(b []byte, r *iot.Reading) []byte {
 		b = appendString(b, tagName, a.Name)
 		b = appendString(b, tagText, a.Value)
 	}
-	return appendFixed64(b, tagOrigin, r.Origin)
+	b = appendFixed64(b, tagOrigin, r.Origin)
+	b = appendString(b, tagKey, r.Key)
+	b = appendString(b, tagSaid, r.Said)
+	b = appendString(b, tagTopic, from.topic)
+	return appendString(b, tagClient, from.client)
 }
 
 func appendVarint(b []byte, tag byte, v uint64) []byte {
@@ -75,9 +84,10 @@ func appendString(b []byte, tag byte, s string) []byte {
 }
 
 // sizeReading returns how many bytes appendReading appends.
-func sizeReading(r *iot.Reading) int {
+func sizeReading(r *iot.Reading, from Source) int {
 	n := sizeVarint(uint64(r.Device)) + sizeVarint(uint64(r.At.UnixMilli())) +
-		sizeVarint(uint64(r.Received.UnixMilli())) + sizeVarint(uint64(stampToProto(r.Stamped))) + sizeFixed64(r.Origin)
+		sizeVarint(uint64(r.Received.UnixMilli())) + sizeVarint(uint64(stampToProto(r.Stamped))) + sizeFixed64(r.Origin) +
+		sizeString(r.Key) + sizeString(r.Said) + sizeString(from.topic) + sizeString(from.client)
 	for i := range r.Metrics {
 		n += 1 + protowire.SizeBytes(sizeMetric(&r.Metrics[i]))
 	}
@@ -114,8 +124,8 @@ func sizeString(s string) int {
 }
 
 // parseReading reads the protobuf of a reading. A metric that has the same name in like, at the same place,
-// shares that name's memory. The result is sorted, and otherwise as good as what it is made from.
-func parseReading(b []byte, like []iot.Metric) (iot.Reading, error) {
+// shares that name's memory, and so does a key. The result is sorted, and otherwise as good as what it is made from.
+func parseReading(b []byte, like iot.Reading) (iot.Reading, error) {
 	var (
 		r       iot.Reading
 		at      int64
@@ -140,14 +150,20 @@ func parseReading(b []byte, like []iot.Metric) (iot.Reading, error) {
 			r.Stamped = stampFromProto(telltalev1.TimestampSource(bits))
 		case tagOrigin:
 			r.Origin = bits
+		case tagKey:
+			if r.Key = like.Key; r.Key != string(value) {
+				r.Key = string(value)
+			}
+		case tagSaid:
+			r.Said = string(value)
 		case tagMetrics:
 			name, number, _, err := parseMember(value)
 			if err != nil {
 				return r, fmt.Errorf("metric: %w", err)
 			}
 			m := iot.Metric{Value: math.Float64frombits(number)}
-			if i := len(metrics); i < len(like) && like[i].Name == string(name) {
-				m.Name = like[i].Name
+			if i := len(metrics); i < len(like.Metrics) && like.Metrics[i].Name == string(name) {
+				m.Name = like.Metrics[i].Name
 			} else {
 				m.Name = string(name)
 			}
@@ -171,6 +187,24 @@ func parseReading(b []byte, like []iot.Metric) (iot.Reading, error) {
 	}
 	slices.SortFunc(r.Attributes, func(a, b iot.Attribute) int { return strings.Compare(a.Name, b.Name) })
 	return r, nil
+}
+
+// parseSource reads from where the protobuf of a reading says that it is.
+func parseSource(b []byte) (from Source) {
+	for len(b) > 0 {
+		tag, value, _, n := field(b)
+		if n < 0 {
+			break
+		}
+		b = b[n:]
+		switch tag {
+		case tagTopic:
+			from.topic = string(value)
+		case tagClient:
+			from.client = string(value)
+		}
+	}
+	return from
 }
 
 // parseMember reads the protobuf of a metric, which has a number, or of an attribute, which has a text.
@@ -214,7 +248,7 @@ func field(b []byte) (tag byte, value []byte, bits uint64, n int) {
 	if size < 0 {
 		return 0, nil, 0, size
 	}
-	if num <= 7 {
+	if num <= lastField {
 		tag = byte(num)<<3 | byte(typ)
 	}
 	return tag, value, bits, n + size

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -24,12 +25,36 @@ const (
 // readingHeaders are those of every record with a reading. They are shared: nobody changes them.
 var readingHeaders = []kafka.Header{{Key: headerContentType, Value: []byte(typeProtobuf)}}
 
+// Source is where a reading came from, as its record tells people. Nothing else goes by it.
+type Source struct{ topic, client string } // of maxSource bytes at most, UTF-8
+
+// maxSource bounds each text of a Source: every record of a batch has them.
+const maxSource = 256
+
+// NewSource returns what a record can tell of the MQTT topic that a message was published to, and of the client that
+// published it, "" where nobody knows: a text that is too long, or no text at all, is left out.
+func NewSource(topic, client string) (s Source) {
+	if len(topic) <= maxSource && utf8.ValidString(topic) {
+		s.topic = topic
+	}
+	if len(client) <= maxSource && utf8.ValidString(client) {
+		s.client = client
+	}
+	return s
+}
+
+// Len is how many bytes s has: 2*maxSource at most.
+func (s Source) Len() int { return len(s.topic) + len(s.client) }
+
 // Record returns r as a record for topic: keyed by device, protobuf. Its time is that at which it is produced,
 // or comes to Kafka: that is when it counts as received, whatever r.Received says.
-func Record(topic string, r iot.Reading) kafka.Record {
-	size := sizeReading(&r)
+func Record(topic string, r iot.Reading) kafka.Record { return RecordFrom(topic, r, Source{}) }
+
+// RecordFrom is Record for a reading of which it is known where it came from.
+func RecordFrom(topic string, r iot.Reading, from Source) kafka.Record {
+	size := sizeReading(&r, from)
 	buf := make([]byte, 0, size+len("9007199254740991"))
-	buf = appendReading(buf, &r)
+	buf = appendReading(buf, &r, from)
 	buf = strconv.AppendInt(buf, int64(r.Device), 10)
 	return kafka.Record{
 		Topic:   topic,
@@ -39,9 +64,9 @@ func Record(topic string, r iot.Reading) kafka.Record {
 	}
 }
 
-// RecordAgain is Record for a reading that arrived before, and counts as received then.
-func RecordAgain(topic string, r iot.Reading) kafka.Record {
-	rec := Record(topic, r)
+// RecordAgain is RecordFrom for a reading that arrived before, and counts as received then.
+func RecordAgain(topic string, r iot.Reading, from Source) kafka.Record {
+	rec := RecordFrom(topic, r, from)
 	rec.Headers = append(slices.Clip(rec.Headers), kafka.Header{
 		Key: headerReceived, Value: r.Received.UTC().AppendFormat(nil, timeFormat),
 	})
@@ -56,7 +81,8 @@ func RecordAgain(topic string, r iot.Reading) kafka.Record {
 // A reading counts as received when its record came to Kafka, by Kafka's clock, or before that where the record
 // has a header that says so. Whatever has no usable timestamp takes that one, and so does what is dated more than
 // iot.MaxAhead after it, whoever set the timestamp: no clock of a producer makes a reading of tomorrow. What a
-// server stamped without an origin has one that is made of the record's place.
+// server stamped without an origin has one that is made of the record's place. Where a device's key is not that of
+// its id the record is rejected.
 //
 // A record can become many times as much as it is: for those of others, use a Decoder.
 func Decode(rec *kafka.Record, out []iot.Reading) ([]iot.Reading, []iot.Rejection) {
@@ -215,12 +241,12 @@ func reject(rec *kafka.Record, reason iot.Reason, detail string) iot.Rejection {
 	return iot.Rejection{Reason: reason, Detail: shorten(detail), Bytes: rec.Value}
 }
 
-// decodeReading decodes the protobuf in the record. Names that stand at the same place in the last of before are
-// not allocated again: neighbours in a topic have much in common.
+// decodeReading decodes the protobuf in the record. Names that stand at the same place in the last of before, and
+// its key, are not allocated again: neighbours in a topic have much in common.
 func (d *Decoder) decodeReading(before []iot.Reading) (iot.Reading, error) {
-	var like []iot.Metric
+	var like iot.Reading
 	if len(before) > 0 {
-		like = before[len(before)-1].Metrics
+		like = before[len(before)-1]
 	}
 	r, err := parseReading(d.rec.Value, like)
 	if err != nil {
@@ -233,6 +259,9 @@ func (d *Decoder) decodeReading(before []iot.Reading) (iot.Reading, error) {
 		r.Received = arrival(d.rec)
 	}
 	if r.At.Sub(r.Received) > iot.MaxAhead {
+		if r.Said == "" && r.Stamped != iot.StampServer {
+			r.Said = r.At.Format(timeFormat)
+		}
 		r.At, r.Stamped, r.Origin = r.Received, iot.StampServer, 0
 	}
 	if r.Stamped == iot.StampServer && r.Origin == 0 {

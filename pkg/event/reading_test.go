@@ -38,6 +38,11 @@ func randomReading(r *rand.Rand) iot.Reading {
 	out.Received = time.UnixMilli(out.At.UnixMilli() + r.Int64N(253402300800000-out.At.UnixMilli())).UTC()
 	if out.Stamped == iot.StampServer {
 		out.Origin = 1 + r.Uint64()>>(1+r.IntN(63))
+		out.Said = strings.Repeat("ß", r.IntN(32))
+	}
+	if r.IntN(2) == 0 {
+		out.Key = "key " + strings.Repeat("ü", r.IntN(100))
+		out.Device = iot.KeyID(out.Key)
 	}
 	for i := range 1 + r.IntN(12) {
 		value := math.Float64frombits(r.Uint64())
@@ -60,6 +65,8 @@ func toProto(r iot.Reading) *telltalev1.Reading {
 		ReceivedAtMs:    r.Received.UnixMilli(),
 		TimestampSource: telltalev1.TimestampSource(r.Stamped),
 		Origin:          r.Origin,
+		DeviceKey:       r.Key,
+		DeviceTimestamp: r.Said,
 	}
 	for _, m := range r.Metrics {
 		out.Metrics = append(out.Metrics, &telltalev1.Metric{Name: m.Name, Value: m.Value})
@@ -99,10 +106,42 @@ func TestRecord(t *testing.T) {
 	if diff := cmp.Diff(want, rec); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	again := event.RecordAgain("raw-data", reading())
+	again := event.RecordAgain("raw-data", reading(), event.Source{})
 	want.Headers = append(want.Headers, kafka.Header{Key: "received_at", Value: []byte("2026-01-02T12:00:00.678Z")})
 	if diff := cmp.Diff(want, again); diff != "" {
 		t.Errorf("again (-want +got):\n%s", diff)
+	}
+}
+
+func TestSourceInARecord(t *testing.T) {
+	longest := strings.Repeat("ü", 128)
+	for _, tt := range []struct{ topic, client, wantTopic, wantClient string }{
+		{"sensors/42/data", "a client", "sensors/42/data", "a client"},
+		{"sensors/42/data", "", "sensors/42/data", ""},
+		{longest, longest, longest, longest},
+		{longest + "x", "a client", "", "a client"},
+		{"\xff", "\xff", "", ""},
+	} {
+		from := event.NewSource(tt.topic, tt.client)
+		rec := event.RecordFrom("raw-data", reading(), from)
+		want := toProto(reading())
+		want.Topic, want.ClientId = tt.wantTopic, tt.wantClient
+		if !bytes.Equal(rec.Value, marshal(t, want)) || from.Len() != len(want.Topic)+len(want.ClientId) {
+			t.Errorf("%q and %q: %d bytes, in a record %x", tt.topic, tt.client, from.Len(), rec.Value)
+		}
+		rec.Timestamp = noon
+		expectReading(t, &rec, reading())
+	}
+}
+
+func TestNeighboursShareNamesAndKeys(t *testing.T) {
+	r := reading()
+	r.Key, r.Device = "kitchen-1", iot.KeyID("kitchen-1")
+	rec := event.Record("raw-data", r)
+	out := make([]iot.Reading, 1, 2)
+	out[0] = r
+	if n := testing.AllocsPerRun(100, func() { event.Decode(&rec, out) }); n != 1 { // the slice of metrics
+		t.Errorf("%v allocations for a reading, want 1", n)
 	}
 }
 
@@ -204,6 +243,9 @@ func TestDecodeProtobuf(t *testing.T) {
 				out, _ := event.Decode(rec, nil)
 				want := reading()
 				want.Stamped, want.Origin = iot.StampServer, out[0].Origin
+				if source != iot.StampServer {
+					want.Said = time.UnixMilli(millis).UTC().Format("2006-01-02T15:04:05.000Z")
+				}
 				expectReading(t, rec, want) // with the same origin again
 				origins[want.Origin] = true
 			}
@@ -211,6 +253,20 @@ func TestDecodeProtobuf(t *testing.T) {
 		if len(origins) != 9 || origins[0] || origins[7] {
 			t.Errorf("origins %v, want 9 different ones", origins)
 		}
+	})
+	t.Run("what the device itself gave as its time is kept", func(t *testing.T) {
+		m := toProto(reading())
+		m.TimestampMs, m.DeviceTimestamp = noon.AddDate(0, 0, 1).UnixMilli(), "tomorrow"
+		out, _ := event.Decode(record("application/x-protobuf", marshal(t, m)), nil)
+		if len(out) != 1 || out[0].Said != "tomorrow" {
+			t.Errorf("got %+v", out)
+		}
+	})
+	t.Run("a device with a key", func(t *testing.T) {
+		m, want := toProto(reading()), reading()
+		want.Key, want.Device = "kitchen-1", 7380597148161619 // see package iot's test
+		m.DeviceKey, m.DeviceId = "kitchen-1", 7380597148161619
+		expectReading(t, record("application/x-protobuf", marshal(t, m)), want)
 	})
 	t.Run("what a server stamped keeps its origin, or has one of its place", func(t *testing.T) {
 		m := toProto(reading())
@@ -240,6 +296,9 @@ func TestDecodeProtobuf(t *testing.T) {
 	}{
 		{"no device", func(m *telltalev1.Reading) { m.DeviceId = 0 }},
 		{"a device id out of range", func(m *telltalev1.Reading) { m.DeviceId = 1 << 53 }},
+		{"the key of another device", func(m *telltalev1.Reading) { m.DeviceKey = "kitchen-1" }},
+		{"an id as the key", func(m *telltalev1.Reading) { m.DeviceKey = "42" }},
+		{"a long device timestamp", func(m *telltalev1.Reading) { m.DeviceTimestamp = strings.Repeat("1", 65) }},
 		{"no timestamp", func(m *telltalev1.Reading) { m.TimestampMs = 0 }},
 		{"a timestamp before 1970", func(m *telltalev1.Reading) { m.TimestampMs = -1 }},
 		{"no metrics", func(m *telltalev1.Reading) { m.Metrics = nil }},

@@ -22,7 +22,7 @@ const (
 
 // readingSize is about what r takes in memory.
 func readingSize(r *iot.Reading) int {
-	return 120 + 16*len(r.Metrics) + 32*len(r.Attributes) + r.ContentBytes()
+	return 152 + len(r.Key) + len(r.Said) + 16*len(r.Metrics) + 32*len(r.Attributes) + r.ContentBytes()
 }
 
 // slice is what a part of a batch of records holds. The next call of fill uses its memory again.

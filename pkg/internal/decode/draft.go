@@ -9,8 +9,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// Draft is a reading as a format finds it, in any order. What all formats ask of a reading, the method
-// Reading asks.
+// Draft is a reading as a format finds it, in any order. Its method Reading checks what holds for all formats.
 type Draft struct {
 	Topic    iot.DeviceID // the device that the topic names; 0: none
 	Received int64        // when the message was, in milliseconds since 1970

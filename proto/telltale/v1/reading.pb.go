@@ -201,7 +201,7 @@ func (DeadLetterReason) EnumDescriptor() ([]byte, []int) {
 // (device_id, origin).
 type Reading struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 … 2^53-1, as the device reports it.
+	// 1 … 2^53-1, as the device reports it, or made of device_key.
 	DeviceId int64 `protobuf:"varint,1,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"`
 	// When it was measured: milliseconds since the Unix epoch, UTC. More than 5 minutes after the arrival, it is
 	// replaced by that.
@@ -219,7 +219,17 @@ type Reading struct {
 	// Of a reading that a server stamped, which message it is from: any number but 0 that no other reading of
 	// the device has. Where its millisecond is taken the store moves it to the next one that is free, and the
 	// origin tells whether it is there already. 0: a consumer makes one of the record's place on its topic.
-	Origin        uint64 `protobuf:"fixed64,7,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin uint64 `protobuf:"fixed64,7,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The text that names the device, where device_id is not its own number but made of this: 2^52 plus the first 52
+	// bits of SHA-256("telltale-key-v1" 0x00 device_key). A consumer rejects a record where it is not. 1 to 255 bytes
+	// without control characters, and no decimal number from 1 to 2^53-1: that is a device_id.
+	DeviceKey string `protobuf:"bytes,8,opt,name=device_key,json=deviceKey,proto3" json:"device_key,omitempty"`
+	// What the device gave as the time, where the server replaced that: up to 64 bytes.
+	DeviceTimestamp string `protobuf:"bytes,9,opt,name=device_timestamp,json=deviceTimestamp,proto3" json:"device_timestamp,omitempty"`
+	// Where the reading came from, for people: the MQTT topic that it was published to, and the id of the client. Either
+	// may be empty, and says nothing about the reading.
+	Topic         string `protobuf:"bytes,10,opt,name=topic,proto3" json:"topic,omitempty"`
+	ClientId      string `protobuf:"bytes,11,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -301,6 +311,34 @@ func (x *Reading) GetOrigin() uint64 {
 		return x.Origin
 	}
 	return 0
+}
+
+func (x *Reading) GetDeviceKey() string {
+	if x != nil {
+		return x.DeviceKey
+	}
+	return ""
+}
+
+func (x *Reading) GetDeviceTimestamp() string {
+	if x != nil {
+		return x.DeviceTimestamp
+	}
+	return ""
+}
+
+func (x *Reading) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *Reading) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
 }
 
 // Metric is one measured quantity. NaN and infinities are never sent.
@@ -413,7 +451,7 @@ var File_telltale_v1_reading_proto protoreflect.FileDescriptor
 
 const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\n" +
-	"\x19telltale/v1/reading.proto\x12\vtelltale.v1\"\xb7\x02\n" +
+	"\x19telltale/v1/reading.proto\x12\vtelltale.v1\"\xb4\x03\n" +
 	"\aReading\x12\x1b\n" +
 	"\tdevice_id\x18\x01 \x01(\x03R\bdeviceId\x12!\n" +
 	"\ftimestamp_ms\x18\x02 \x01(\x03R\vtimestampMs\x12$\n" +
@@ -423,7 +461,13 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\x06 \x03(\v2\x16.telltale.v1.AttributeR\n" +
 	"attributes\x12\x16\n" +
-	"\x06origin\x18\a \x01(\x06R\x06origin\"2\n" +
+	"\x06origin\x18\a \x01(\x06R\x06origin\x12\x1d\n" +
+	"\n" +
+	"device_key\x18\b \x01(\tR\tdeviceKey\x12)\n" +
+	"\x10device_timestamp\x18\t \x01(\tR\x0fdeviceTimestamp\x12\x14\n" +
+	"\x05topic\x18\n" +
+	" \x01(\tR\x05topic\x12\x1b\n" +
+	"\tclient_id\x18\v \x01(\tR\bclientId\"2\n" +
 	"\x06Metric\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\"5\n" +

@@ -50,7 +50,7 @@ func newestReachesCache(t *testing.T, s servers) {
 		event.Record(cfg.Topic, newest),
 		event.Record(cfg.Topic, reading(one, -time.Second, 3)),
 		kafka.Record{Topic: cfg.Topic, Key: []byte("x"), Value: []byte(`{"device_id": "x"}`)},
-		event.RecordAgain(cfg.Topic, expired),
+		event.RecordAgain(cfg.Topic, expired, event.Source{}),
 		kafka.Record{Topic: cfg.Topic, Value: []byte(`{"device_id": ` + (one + 1).String() + `, "temperature": 20.5, "humidity": 45, "timestamp": "2026-03-01T12:00:00"}`)},
 	)
 	if err := cache.Restore(t.Context(), func(context.Context) error { return nil }); err != nil { // all is the consumer's
@@ -126,7 +126,7 @@ func clocks(t *testing.T, s servers) {
 	silent := reading(one+2, 0, 5)
 	silent.Received = now.Add(-ttl)
 	behind := reading(one+1, time.Second, 6) // in the same topic, though maybe in another partition
-	produce(t, cfg, event.RecordAgain(cfg.Topic, silent), event.Record(cfg.Topic, behind))
+	produce(t, cfg, event.RecordAgain(cfg.Topic, silent, event.Source{}), event.Record(cfg.Topic, behind))
 	await(t, cache, behind)
 	if r, err := cache.Latest(t.Context(), one+2); !errors.Is(err, iot.ErrNotFound) {
 		t.Errorf("of a silent device the latest value is %+v, %v", r, err)
@@ -190,7 +190,7 @@ func cacheLost(t *testing.T, s servers) {
 	cache.Store(new(s.openCache(t)))
 	recent, expired := reading(one, 0, 1), reading(one+1, 0, 2)
 	expired.Received = expired.Received.Add(-ttl)
-	produce(t, cfg, event.Record(cfg.Topic, recent), event.RecordAgain(cfg.Topic, expired))
+	produce(t, cfg, event.Record(cfg.Topic, recent), event.RecordAgain(cfg.Topic, expired, event.Source{}))
 	start(t, cfg, cache)
 	await(t, cache, recent)
 

@@ -32,10 +32,10 @@ type delivery struct {
 }
 
 // addRecords accounts for records that d becomes, before they are produced.
-func (d *delivery) addRecords(readings, deadLetters int) {
+func (d *delivery) addRecords(readings, deadLetters int, from event.Source) {
 	n := readings + deadLetters
 	d.records += n
-	d.bytes += readings*readingBytes + deadLetters*deadLetterBytes
+	d.bytes += readings*(readingBytes+from.Len()) + deadLetters*deadLetterBytes
 	d.waiting.Add(int32(n))
 	d.pipe.Metrics.readings.Receive(n)
 }

@@ -27,6 +27,7 @@ func testPipeline(share *budget.Share) *Pipeline {
 
 // What waits for Kafka takes no more memory than the budget says.
 func TestMemoryInFlight(t *testing.T) {
+	client := strings.Repeat("c", 256) // of a connection
 	repeat := func(element string, n int) string { return "[" + strings.Repeat(element+",", n-1) + element + "]" }
 	for name, text := range map[string]string{
 		"a reading":                  `{"device_id": 1, "temperature": 21.5, "humidity": 40, "timestamp": "2026-01-02T03:04:05.678Z"}`,
@@ -50,7 +51,7 @@ func TestMemoryInFlight(t *testing.T) {
 			}
 			before, n := heap(), 0
 			for {
-				m := Message{Topic: "sensors/data", Payload: []byte(text)}
+				m := Message{Topic: "sensors/data", Client: client, Payload: []byte(text)}
 				if _, ok := p.Reserve(m); !ok {
 					break
 				}

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// readingBytes and deadLetterBytes are about what a reading and a dead letter take beside the payload that
-	// they came in, until Kafka has them.
+	// readingBytes and deadLetterBytes are about what a reading, without its source, and a dead letter take beside the
+	// payload that they came in, until Kafka has them. A dead letter takes no less than a reading with its source.
 	readingBytes    = 512
 	deadLetterBytes = 1024
 	// maxRecords is how many a message becomes at most: package payload rejects longer batches.
@@ -143,15 +143,16 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 		readings = one[:0]
 		rejected []iot.Rejection
 		inKafka  = d.readingDone
+		from     = event.NewSource(m.Topic, m.Client)
 	)
 	decoder.Start(payload.Message{DeviceID: device, Payload: m.Payload, Received: m.Received, Retained: m.Retained})
 	for decoder.More() {
 		readings, rejected = decoder.Next(readings[:0], rejected[:0])
-		d.addRecords(len(readings), len(rejected))
+		d.addRecords(len(readings), len(rejected), from)
 		for _, r := range readings {
 			p.stamps.Stamp(&r)
 			d.waitForWindow()
-			p.producer.Produce(event.Record(p.topic, r), inKafka)
+			p.producer.Produce(event.RecordFrom(p.topic, r, from), inKafka)
 		}
 		for _, r := range rejected {
 			d.waitForWindow()

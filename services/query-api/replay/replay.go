@@ -223,7 +223,7 @@ func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error
 func (r *Replayer) sendStep(ctx context.Context, readings []iot.Reading) error {
 	answers := make(chan error, len(readings))
 	for _, reading := range readings {
-		record := event.RecordAgain(r.topic, reading)
+		record := event.RecordAgain(r.topic, reading, event.Source{})
 		size := min(int64(len(record.Value)+recordCost), maxInFlight)
 		if err := r.inFlight.Acquire(ctx, size); err != nil {
 			return err
