@@ -51,6 +51,12 @@ func parseCanonical(text []byte) (r iot.Reading, ok bool) {
 	if p.skip(`,"timestamp_source":`) {
 		r.Stamped = iot.ParseStamp(string(p.text()))
 	}
+	if p.skip(`,"device_key":`) {
+		r.Key = string(p.text())
+	}
+	if p.skip(`,"device_timestamp":`) {
+		r.Said = string(p.text())
+	}
 	p.skip(`,"status":"online"`)
 	p.expect(`}`)
 	return r, !p.failed && len(p.rest) == 0

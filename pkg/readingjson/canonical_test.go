@@ -18,6 +18,10 @@ var canonical = []iot.Reading{
 		Metrics:    []iot.Metric{{Name: "a", Value: 1e-9}, {Name: "temperature", Value: 0}, {Name: "z", Value: -1e21}},
 		Attributes: []iot.Attribute{{Name: "ort", Value: "Küche, {oben}"}, {Name: "site", Value: ""}},
 	},
+	{
+		Device: iot.KeyID("Küche"), Key: "Küche", Stamped: iot.StampServer, Said: "gestern",
+		Metrics: []iot.Metric{{Name: "humidity", Value: 45.2}, {Name: "temperature", Value: 21.5}},
+	},
 }
 
 // TestCanonicalForm: what Append and AppendOnline write is read without the general parser.
@@ -48,6 +52,8 @@ func FuzzCanonicalForm(f *testing.F) {
 		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","metrics":{"a":2,"a":3}}`,
 		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","metrics":{"a":null}}`,
 		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","metrics":{}}`,
+		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","device_key":"a"}`,
+		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","device_key":"","device_timestamp":""}`,
 		"{\"device_id\":1,\"temperature\":1,\"humidity\":null,\"timestamp\":\"2026-02-28T12:00:00.000Z\",\"attributes\":{\"a\":\"\xff\"}}",
 	} {
 		f.Add([]byte(text))

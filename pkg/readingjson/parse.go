@@ -19,6 +19,8 @@ type object struct {
 	Metrics     map[string]*float64 `json:"metrics"`
 	Attributes  map[string]string   `json:"attributes"`
 	Source      string              `json:"timestamp_source"`
+	Key         string              `json:"device_key"`
+	Said        string              `json:"device_timestamp"`
 }
 
 // Parse reads what Append and AppendOnline write. The result is valid but for Received, which is zero.
@@ -38,6 +40,8 @@ func parseAny(data []byte) (iot.Reading, error) {
 	}
 	r := iot.Reading{
 		Device:  o.Device,
+		Key:     o.Key,
+		Said:    o.Said,
 		At:      o.Timestamp.UTC().Truncate(time.Millisecond),
 		Stamped: iot.ParseStamp(o.Source),
 		Metrics: make([]iot.Metric, 0, len(o.Metrics)+2),

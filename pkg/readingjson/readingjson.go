@@ -1,11 +1,12 @@
 // Package readingjson is the JSON form of a reading that clients see: in the answers of the HTTP API, and
 // in Redis, where programs other than Telltale read it too.
 //
-//	{"device_id":42,"temperature":21.5,"humidity":null,"timestamp":"2026-03-01T12:00:00.000Z",
-//	 "metrics":{"pressure":1013},"attributes":{"firmware":"1.2"},"timestamp_source":"server"}
+//	{"device_id":7380597148161619,"temperature":21.5,"humidity":null,"timestamp":"2026-03-01T12:00:00.000Z",
+//	 "metrics":{"pressure":1013},"attributes":{"firmware":"1.2"},"timestamp_source":"server",
+//	 "device_key":"kitchen-1","device_timestamp":"31.12.1999"}
 //
 // The first four members are always there, in this order, null where the device did not send the value.
-// The other three are left out where there is nothing to say. Names are sorted, times have exactly three
+// The others are left out where there is nothing to say. Names are sorted, times have exactly three
 // digits of milliseconds, so equal readings have equal bytes. The time of receipt is not part of the form.
 //
 // What devices send is another form, with many variants: package payload reads it.
@@ -73,6 +74,12 @@ func appendMembers(dst []byte, r iot.Reading) []byte {
 		dst = append(dst, `,"timestamp_source":"`...)
 		dst = append(dst, r.Stamped.String()...)
 		dst = append(dst, '"')
+	}
+	if r.Key != "" {
+		dst = AppendString(append(dst, `,"device_key":`...), r.Key)
+	}
+	if r.Said != "" {
+		dst = AppendString(append(dst, `,"device_timestamp":`...), r.Said)
 	}
 	return dst
 }

@@ -46,6 +46,13 @@ func TestAppend(t *testing.T) {
 				`"metrics":{"a":1,"z":0.25},"attributes":{"firmware":"1.2","site":""},"timestamp_source":"server"}`,
 		},
 		{
+			"a key, and what the device gave as its time, are last",
+			iot.Reading{Device: iot.KeyID(`a "key"`), Key: `a "key"`, At: at, Stamped: iot.StampServer, Said: "noon\n",
+				Metrics: []iot.Metric{{Name: "humidity", Value: 1}}},
+			`{"device_id":` + iot.KeyID(`a "key"`).String() + `,"temperature":null,"humidity":1,"timestamp":"2026-03-01T12:00:00.000Z",` +
+				`"timestamp_source":"server","device_key":"a \"key\"","device_timestamp":"noon\u000a"}`,
+		},
+		{
 			"a time in another zone is written in UTC",
 			iot.Reading{Device: 1, At: at.In(time.FixedZone("", 3600)), Metrics: []iot.Metric{{Name: "humidity", Value: 1}}},
 			`{"device_id":1,"temperature":null,"humidity":1,"timestamp":"2026-03-01T12:00:00.000Z"}`,
@@ -104,7 +111,7 @@ func TestNumbersReadBackExactly(t *testing.T) {
 func TestParse(t *testing.T) {
 	t.Run("every field but Received comes back", func(t *testing.T) {
 		want := iot.Reading{
-			Device: 7, At: at.Add(123 * time.Millisecond), Stamped: iot.StampServer,
+			Device: iot.KeyID("a \"key\""), Key: "a \"key\"", Said: "a\u2028\x00b", At: at.Add(123 * time.Millisecond), Stamped: iot.StampServer,
 			Metrics: []iot.Metric{
 				{Name: "Temperature", Value: 2}, {Name: "a\"\\\x01é", Value: 1e-9},
 				{Name: "humidity", Value: 0}, {Name: "temperature", Value: -40}, {Name: "z", Value: 3},

@@ -25,8 +25,8 @@ var keepingTests = []test{
 	{"every field but Received and Origin comes back as it was", func(t *testing.T, c latest.Cache) {
 		for _, want := range []iot.Reading{
 			{
-				Device: iot.MaxDeviceID, At: base.Add(7 * time.Millisecond), Received: now(),
-				Stamped: iot.StampServer, Origin: 7,
+				Device: iot.KeyID(`"Küche"`), Key: `"Küche"`, At: base.Add(7 * time.Millisecond), Received: now(),
+				Stamped: iot.StampServer, Origin: 7, Said: "\x00 noon",
 				Metrics: []iot.Metric{
 					{Name: "\"\\\x01\u2028", Value: -1e-9}, {Name: "Temperature", Value: 1.7976931348623157e308},
 					{Name: "humidity", Value: 0}, {Name: "temperature", Value: 0.1}, {Name: "Δ", Value: 1<<53 + 2},
@@ -34,7 +34,7 @@ var keepingTests = []test{
 				Attributes: []iot.Attribute{{Name: `"timestamp":"`, Value: ""}, {Name: "site", Value: "Küche\n\U0001F321"}},
 			},
 			{
-				Device: 1, At: base, Received: now(), Stamped: iot.StampUnknown,
+				Device: iot.MaxDeviceID, At: base, Received: now(), Stamped: iot.StampUnknown,
 				Metrics: []iot.Metric{{Name: "x", Value: 21}},
 			},
 		} {

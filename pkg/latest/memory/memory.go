@@ -86,7 +86,7 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 // of the device is kept: what was there is not the latest any more. c.mu is held.
 func (c *Cache) put(now time.Time, r iot.Reading, expires time.Time) bool {
 	c.remove(r.Device)
-	n := entryBytes + r.ContentBytes() + memberBytes*(len(r.Metrics)+len(r.Attributes))
+	n := entryBytes + len(r.Key) + len(r.Said) + r.ContentBytes() + memberBytes*(len(r.Metrics)+len(r.Attributes))
 	if c.bytes+n > maxBytes {
 		c.sweep(now, fullSweepInterval)
 	}

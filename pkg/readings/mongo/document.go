@@ -24,6 +24,8 @@ const (
 	fieldAttributes  = "attributes"
 	fieldStamped     = "timestamp_source" // absent where unknown
 	fieldReceived    = "received_at"
+	fieldKey         = "device_key"       // absent where device_id is the device's own
+	fieldSaid        = "device_timestamp" // absent where the server replaced none
 	// What server-stamped readings have beside that; see conflicts.go.
 	fieldOrigin    = "origin"    // iot.Reading's
 	fieldMoved     = "moved"     // where another one has its time: device_id, origin and the time, from
@@ -37,6 +39,9 @@ const (
 func appendDocument(dst []byte, r *iot.Reading, at int64) ([]byte, error) {
 	document, dst := bsoncore.AppendDocumentStart(dst)
 	dst = bsoncore.AppendInt64Element(dst, fieldDevice, int64(r.Device))
+	if r.Key != "" {
+		dst = bsoncore.AppendStringElement(dst, fieldKey, r.Key)
+	}
 	dst = bsoncore.AppendDateTimeElement(dst, fieldAt, at)
 	others := len(r.Metrics)
 	for _, field := range [...]string{fieldTemperature, fieldHumidity} {
@@ -69,6 +74,9 @@ func appendDocument(dst []byte, r *iot.Reading, at int64) ([]byte, error) {
 	}
 	if r.Stamped != iot.StampUnknown {
 		dst = bsoncore.AppendStringElement(dst, fieldStamped, r.Stamped.String())
+	}
+	if r.Said != "" {
+		dst = bsoncore.AppendStringElement(dst, fieldSaid, r.Said)
 	}
 	dst = bsoncore.AppendDateTimeElement(dst, fieldReceived, r.Received.UnixMilli())
 	if r.Origin != 0 {
@@ -122,6 +130,10 @@ func readDocument(document bson.Raw) (r iot.Reading, ok bool) {
 		case fieldStamped:
 			text, _ := value.StringValueOK()
 			r.Stamped = iot.ParseStamp(text)
+		case fieldKey:
+			r.Key, _ = value.StringValueOK()
+		case fieldSaid:
+			r.Said, _ = value.StringValueOK()
 		case fieldOrigin:
 			origin, _ := value.Int64OK()
 			r.Origin = uint64(origin)

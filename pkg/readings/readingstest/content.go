@@ -40,6 +40,11 @@ var strangeNames = []string{
 	"timestamp", strings.Repeat("x", iot.MaxNameBytes), "é", "\u2028", "温度", "\U0001f321",
 }
 
+// strangeKey is one of the longest keys there are.
+var strangeKey = strangeStart + strings.Repeat("k", iot.MaxKeyBytes-len(strangeStart))
+
+const strangeStart = `$.'"\ 0042; DROP TABLE readings -- ` + "\u2028 €\U0001f321"
+
 var contentTests = []test{
 	{"every field comes back exactly as it was stored", func(t *testing.T, store readings.Store) {
 		strange := reading(1, 0, 0)
@@ -78,6 +83,10 @@ var contentTests = []test{
 			{"the first time", changed(func(r *iot.Reading) { r.At = time.UnixMilli(0).UTC() })},
 			{"the last time", changed(func(r *iot.Reading) { r.At = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC) })},
 			{"received before At", changed(func(r *iot.Reading) { r.Received = r.At.Add(-5 * time.Minute) })},
+			{"with a key", changed(func(r *iot.Reading) { r.Key, r.Device = "kitchen-1", iot.KeyID("kitchen-1") })},
+			{"with a strange key", changed(func(r *iot.Reading) { r.Key, r.Device = strangeKey, iot.KeyID(strangeKey) })},
+			{"with a time that was replaced", changed(func(r *iot.Reading) { r.Stamped, r.Said = iot.StampServer, "noon" })},
+			{"with a strange time", changed(func(r *iot.Reading) { r.Stamped, r.Said = iot.StampServer, "\x00\n\"'\\ \u2028 €\U0001f321" })},
 			{"many metrics", changed(manyMetrics)},
 		} {
 			t.Run(c.name, func(t *testing.T) {
@@ -106,6 +115,7 @@ var contentTests = []test{
 			same   bool
 		}{
 			{"received later", func(r *iot.Reading) { r.Received = r.Received.Add(time.Hour) }, true},
+			{"with another time that was replaced", func(r *iot.Reading) { r.Said = "noon" }, true},
 			{"stamped by another", func(r *iot.Reading) { r.Stamped = iot.StampServer }, true},
 			{"another temperature", func(r *iot.Reading) { r.Metrics[1].Value = math.Nextafter(20, 21) }, false},
 			{"another voltage", func(r *iot.Reading) { r.Metrics[2].Value = 3.4 }, false},

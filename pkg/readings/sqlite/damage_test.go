@@ -109,6 +109,33 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestDamageOfKeys: what was not written as a key or a time of a reading is not shown as one.
+func TestDamageOfKeys(t *testing.T) {
+	at := time.UnixMilli(1000).UTC()
+	own := iot.Reading{Device: 7, At: at, Received: at, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}}}
+	keyed := own
+	keyed.Device, keyed.Key, keyed.Said = iot.KeyID("kitchen-1"), "kitchen-1", "noon"
+	for damage, left := range map[string]int{
+		"timestamp = timestamp": 2,
+		"device_key = NULL":     1, "device_timestamp = NULL": 1, "device_key = 'kitchen-2'": 0, "device_timestamp = 'now'": 0,
+		"device_key = NULL, device_timestamp = NULL": 1, "device_key = device_timestamp, device_timestamp = device_key": 1,
+	} {
+		path := filepath.Join(t.TempDir(), "readings.db")
+		store := openFile(t, path)
+		if _, err := store.InsertReadings(t.Context(), []iot.Reading{own, keyed}); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, path, `UPDATE readings SET `+damage)
+		page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Readings) != left {
+			t.Errorf("%s: %+v, want %d readings", damage, page.Readings, left)
+		}
+	}
+}
+
 // TestMisplacedRow makes an entry of a page lead to the row of another one, for each two of a table and its index, as a
 // flipped bit may: nothing is shown twice or out of order, and the log names the file.
 func TestMisplacedRow(t *testing.T) {

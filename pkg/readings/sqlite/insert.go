@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	insertRow      = `INSERT INTO readings (` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	insertRow      = `INSERT INTO readings (` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	selectRow      = `SELECT ` + columns + ` FROM readings WHERE timestamp = ? AND device_id = ?`
 	selectMoved    = `SELECT count(*) FROM readings WHERE device_id = ? AND origin = ? AND moved_from = ?`
 	selectOccupied = `SELECT timestamp FROM readings WHERE device_id = ? AND timestamp >= ? ORDER BY timestamp LIMIT ?`

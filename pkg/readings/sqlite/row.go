@@ -15,17 +15,20 @@ import (
 )
 
 // columns are those of the table, in the order in which a row has them.
-const columns = "timestamp, device_id, received_at, timestamp_source, temperature, humidity, metrics, attributes, origin, moved_from, checksum"
+const columns = "timestamp, device_id, received_at, timestamp_source, temperature, humidity, metrics, attributes, origin, moved_from, checksum, " +
+	"device_key, device_timestamp"
 
 // Their places, where they have to be known.
 const (
 	timestampColumn = 0
 	movedFromColumn = 9
 	checksumColumn  = 10
+	keyColumn       = 11
+	saidColumn      = 12
 )
 
 // row is the values of the columns as the driver has them: int64, float64, string or nil.
-type row [checksumColumn + 1]any
+type row [saidColumn + 1]any
 
 // fill makes v the row of r, stored at the millisecond at.
 func (v *row) fill(r *iot.Reading, at int64) error {
@@ -72,6 +75,12 @@ func (v *row) fill(r *iot.Reading, at int64) error {
 		at, int64(r.Device), r.Received.UnixMilli(), int64(r.Stamped),
 		temperature, humidity, metricsText, attributesText, origin, movedFrom,
 	}
+	if r.Key != "" {
+		v[keyColumn] = r.Key
+	}
+	if r.Said != "" {
+		v[saidColumn] = r.Said
+	}
 	v[checksumColumn] = v.sum()
 	return nil
 }
@@ -85,11 +94,20 @@ func (v *row) move(at int64) {
 	v[checksumColumn] = v.sum()
 }
 
-// sum is what the checksum is to be: SQLite itself does not notice when a bit of a row is not what it was.
+// sum is what the checksum is to be: SQLite itself does not notice when a bit of a row is not what it was. The columns
+// behind it came later: where they are empty it is that of the others, as in the rows that were there.
 func (v *row) sum() int64 {
-	b := make([]byte, 0, 256)
-	for _, value := range v[:checksumColumn] {
-		switch value := value.(type) { // its type is a part of it
+	b := appendValues(make([]byte, 0, 256), v[:checksumColumn])
+	if v[keyColumn] != nil || v[saidColumn] != nil {
+		b = appendValues(b, v[checksumColumn+1:])
+	}
+	return int64(crc32.Checksum(b, castagnoli))
+}
+
+// appendValues appends values with their types.
+func appendValues(b []byte, values []any) []byte {
+	for _, value := range values {
+		switch value := value.(type) {
 		case nil:
 			b = append(b, 0)
 		case int64:
@@ -100,7 +118,7 @@ func (v *row) sum() int64 {
 			b = append(binary.BigEndian.AppendUint32(append(b, 3), uint32(len(value))), value...)
 		}
 	}
-	return int64(crc32.Checksum(b, castagnoli))
+	return b
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -126,7 +144,7 @@ func object[V any](m map[string]V) (any, error) {
 func scan(from interface{ Scan(dest ...any) error }) (v row, err error) {
 	// Into any, values come as the driver has them, without a conversion by reflection. The table is
 	// STRICT: a column has the type it is declared with, or is NULL.
-	err = from.Scan(&v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &v[8], &v[9], &v[10])
+	err = from.Scan(&v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &v[8], &v[9], &v[10], &v[11], &v[12])
 	return v, err
 }
 
@@ -179,5 +197,7 @@ func (v *row) reading() (iot.Reading, error) {
 	if value, ok := v[8].(int64); ok {
 		r.Origin = uint64(value)
 	}
+	r.Key, _ = v[keyColumn].(string)
+	r.Said, _ = v[saidColumn].(string)
 	return r, nil
 }

@@ -74,6 +74,9 @@ var additions = []struct{ column, schema string }{
 ALTER TABLE readings ADD COLUMN origin INTEGER;     -- iot.Reading's; NULL where there is none
 ALTER TABLE readings ADD COLUMN moved_from INTEGER; -- the time it was stamped with, where another one has that`},
 	{"checksum", `ALTER TABLE readings ADD COLUMN checksum INTEGER; -- of the others; NULL in the rows that were there`},
+	{"device_key", `
+ALTER TABLE readings ADD COLUMN device_key TEXT;       -- NULL where device_id is the device's own
+ALTER TABLE readings ADD COLUMN device_timestamp TEXT; -- what the device gave as its time, where the server replaced it`},
 }
 
 // movedIndex prevents that a reading which was moved is stored twice. An earlier version's index took readings with

@@ -31,28 +31,14 @@ func TestStore(t *testing.T) { readingstest.Run(t, open) }
 
 func BenchmarkStore(b *testing.B) { readingstest.Benchmark(b, open) }
 
-// TestEarlierFile: a file that an earlier version wrote is brought up to date, with what is in it.
-func TestEarlierFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "readings.db")
+// execute writes to a file as an earlier version did.
+func execute(t *testing.T, path string, statements ...string) {
+	t.Helper()
 	file, err := db.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, statement := range []string{
-		`CREATE TABLE IF NOT EXISTS readings (
-			timestamp        INTEGER NOT NULL,
-			device_id        INTEGER NOT NULL,
-			received_at      INTEGER NOT NULL,
-			timestamp_source INTEGER NOT NULL,
-			temperature      ANY,
-			humidity         ANY,
-			metrics          TEXT,
-			attributes       TEXT,
-			PRIMARY KEY (timestamp, device_id)
-		) STRICT, WITHOUT ROWID`,
-		`CREATE INDEX IF NOT EXISTS readings_by_device ON readings (device_id, timestamp)`,
-		`INSERT INTO readings VALUES (1000, 1, 1007, 2, 20.5, NULL, '{"x":1}', '{"site":"roof"}')`,
-	} {
+	for _, statement := range statements {
 		if _, err := file.Write.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
@@ -60,6 +46,26 @@ func TestEarlierFile(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// firstTable is that of the first version.
+const firstTable = `CREATE TABLE IF NOT EXISTS readings (
+		timestamp        INTEGER NOT NULL,
+		device_id        INTEGER NOT NULL,
+		received_at      INTEGER NOT NULL,
+		timestamp_source INTEGER NOT NULL,
+		temperature      ANY,
+		humidity         ANY,
+		metrics          TEXT,
+		attributes       TEXT,
+		PRIMARY KEY (timestamp, device_id)
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX IF NOT EXISTS readings_by_device ON readings (device_id, timestamp);`
+
+// TestEarlierFile: a file that an earlier version wrote is brought up to date, with what is in it.
+func TestEarlierFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readings.db")
+	execute(t, path, firstTable, `INSERT INTO readings VALUES (1000, 1, 1007, 2, 20.5, NULL, '{"x":1}', '{"site":"roof"}')`)
 	old := iot.Reading{
 		Device: 1, At: time.UnixMilli(1000).UTC(), Received: time.UnixMilli(1007).UTC(), Stamped: iot.StampServer,
 		Metrics:    []iot.Metric{{Name: iot.Temperature, Value: 20.5}, {Name: "x", Value: 1}},
@@ -85,6 +91,35 @@ func TestEarlierFile(t *testing.T) {
 	}
 }
 
+// TestFileFromBeforeKeys: a row whose checksum is of fewer columns is as it was, and there is room for the new ones.
+func TestFileFromBeforeKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readings.db")
+	execute(t, path, firstTable,
+		`ALTER TABLE readings ADD COLUMN origin INTEGER`, `ALTER TABLE readings ADD COLUMN moved_from INTEGER`, `ALTER TABLE readings ADD COLUMN checksum INTEGER`,
+		`CREATE UNIQUE INDEX readings_moved_from ON readings (device_id, origin, moved_from) WHERE moved_from IS NOT NULL`,
+		`INSERT INTO readings VALUES (1000, 1, 1007, 2, 20.5, NULL, '{"x":1}', '{"site":"roof"}', 5, NULL, 1091710252)`)
+	old := iot.Reading{
+		Device: 1, At: time.UnixMilli(1000).UTC(), Received: time.UnixMilli(1007).UTC(), Stamped: iot.StampServer, Origin: 5,
+		Metrics:    []iot.Metric{{Name: iot.Temperature, Value: 20.5}, {Name: "x", Value: 1}},
+		Attributes: []iot.Attribute{{Name: "site", Value: "roof"}},
+	}
+	keyed := old
+	keyed.Key, keyed.Device, keyed.Said = "kitchen-1", iot.KeyID("kitchen-1"), "noon"
+	for range 2 { // the second start finds it up to date
+		store := openFile(t, path)
+		if _, err := store.InsertReadings(t.Context(), []iot.Reading{keyed}); err != nil {
+			t.Fatal(err)
+		}
+		page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]iot.Reading{keyed, old}, page.Readings); diff != "" {
+			t.Errorf("readings (-want +got):\n%s", diff)
+		}
+	}
+}
+
 // TestEarlierIndex: the index of an earlier version, to which readings of one origin that were moved are the same
 // whatever their times, is replaced.
 func TestEarlierIndex(t *testing.T) {
@@ -99,21 +134,9 @@ func TestEarlierIndex(t *testing.T) {
 	if _, err := openFile(t, path).InsertReadings(t.Context(), there); err != nil {
 		t.Fatal(err)
 	}
-	file, err := db.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range []string{
+	execute(t, path,
 		`DROP INDEX readings_moved_from`,
-		`CREATE UNIQUE INDEX readings_moved ON readings (device_id, origin) WHERE moved_from IS NOT NULL`,
-	} {
-		if _, err := file.Write.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
+		`CREATE UNIQUE INDEX readings_moved ON readings (device_id, origin) WHERE moved_from IS NOT NULL`)
 	all := append(there, reading(2000, 2))
 	for _, want := range []iot.Inserted{{New: 1, Duplicates: 3}, {Duplicates: 4}} { // the second start finds it replaced
 		inserted, err := openFile(t, path).InsertReadings(t.Context(), all)
