@@ -28,6 +28,13 @@ type Device struct {
 	Owner     int64  // the id of its User
 	Location  string // up to MaxLocation characters; "" where unknown
 	CreatedAt time.Time
+	Key       string // "" where it is the decimal form of ID, or not known yet; never changes once it is
+}
+
+// Identity is whom a reading is of: what ParseDevice returns.
+type Identity struct {
+	ID  DeviceID
+	Key string // "" where it is the decimal form of ID
 }
 
 // UserChange names the fields of a user to set; nil leaves a field as it is.
@@ -79,9 +86,10 @@ type MetadataStore interface {
 	// DeleteUser removes the user and its devices.
 	DeleteUser(ctx context.Context, id int64) error
 
-	// CreateDevice stores d, sets CreatedAt, and returns the row. With ID 0 it takes an id that no
-	// device has, above every id in use and every id it gave out before while there is one.
-	// ErrConflict: the id is taken. ErrInvalid: there is no user d.Owner.
+	// CreateDevice stores d, sets CreatedAt, and returns the row. With ID 0 and no Key it takes an id
+	// that no device has and that is no key's, above every such id in use and every one it gave out
+	// before while there is one. ErrConflict: the id or the key is taken. ErrInvalid: there is no user
+	// d.Owner, or ID is not the id of Key.
 	CreateDevice(ctx context.Context, d Device) (Device, error)
 	Device(ctx context.Context, id DeviceID) (Device, error)
 	Devices(ctx context.Context, q DeviceQuery) ([]Device, error)
@@ -89,8 +97,18 @@ type MetadataStore interface {
 	// is no user *c.Owner.
 	UpdateDevice(ctx context.Context, id DeviceID, c DeviceChange) (Device, error)
 	DeleteDevice(ctx context.Context, id DeviceID) error
-	// EnsureDevices creates the devices of ids that do not exist, each under its own id, named
-	// "Device {id}", owned by the default user, which it creates when missing. It returns how many
-	// devices it created. Repeating it, and running it at the same time elsewhere, is harmless.
-	EnsureDevices(ctx context.Context, ids []DeviceID) (created int, err error)
+	// EnsureDevices creates the devices of seen that do not exist, each under its own id, named by its
+	// key or else "Device {id}", owned by the default user, which it creates when missing. A device
+	// that exists without a key gets the one that was seen. Repeating it, and running it at the same
+	// time elsewhere, is harmless. ErrInvalid: an id is out of range, or not that of its key.
+	EnsureDevices(ctx context.Context, seen []Identity) (Ensured, error)
+}
+
+// Ensured is what became of devices that were seen.
+type Ensured struct {
+	Created int // how many did not exist
+	// Collisions are those that cannot be registered, because the device with their id has another
+	// key: of seen or, where two keys of one id are new, of the one that was seen first. All others
+	// are registered.
+	Collisions []Identity
 }

@@ -153,9 +153,10 @@ func IsUnique(err error) bool {
 // IsForeignKey reports whether err is the refusal of a row because the row it refers to does not exist.
 func IsForeignKey(err error) bool { return hasCode(err, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY) }
 
-// IsNoTable reports whether err is about a table that does not exist. SQLite has no code of its own for that.
-func IsNoTable(err error) bool {
-	return hasCode(err, sqlite3.SQLITE_ERROR) && strings.Contains(err.Error(), "no such table")
+// IsMissing reports whether err is about a table or a column that does not exist. SQLite has no code of its own for that.
+func IsMissing(err error) bool {
+	return hasCode(err, sqlite3.SQLITE_ERROR) &&
+		(strings.Contains(err.Error(), "no such table") || strings.Contains(err.Error(), "no such column"))
 }
 
 func hasCode(err error, codes ...int) bool {

@@ -37,23 +37,23 @@ func (c *command) runDemo(ctx context.Context, log *slog.Logger, components *com
 
 // registerDemoDevices registers n devices and names those "Demo device {number}" that nobody has named.
 func registerDemoDevices(ctx context.Context, store iot.MetadataStore, n int) error {
-	ids := make([]iot.DeviceID, n)
-	for i := range ids {
-		ids[i] = firstDemoDevice + iot.DeviceID(i)
+	seen := make([]iot.Identity, n)
+	for i := range seen {
+		seen[i].ID = firstDemoDevice + iot.DeviceID(i)
 	}
-	if _, err := store.EnsureDevices(ctx, ids); err != nil {
+	if _, err := store.EnsureDevices(ctx, seen); err != nil {
 		return err
 	}
-	for i, id := range ids {
-		device, err := store.Device(ctx, id)
+	for i, demo := range seen {
+		device, err := store.Device(ctx, demo.ID)
 		if err != nil {
 			return err
 		}
-		if device.Name != "Device "+id.String() {
+		if device.Name != "Device "+demo.ID.String() {
 			continue
 		}
 		name := fmt.Sprintf("Demo device %d", i+1)
-		if _, err := store.UpdateDevice(ctx, id, iot.DeviceChange{Name: &name}); err != nil {
+		if _, err := store.UpdateDevice(ctx, demo.ID, iot.DeviceChange{Name: &name}); err != nil {
 			return err
 		}
 	}

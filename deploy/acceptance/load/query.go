@@ -77,11 +77,11 @@ func (b *bench) query(ctx context.Context, start starter, path func(iot.DeviceID
 
 // seed puts devices, their readings, and the latest of those into the stores.
 func seed(ctx context.Context, databaseURL, mongoURI, redisURL string) error {
-	var ids []iot.DeviceID
+	var seen []iot.Identity
 	var batch, newest []iot.Reading
 	for n := range queryDevices {
 		r := reading(n)
-		ids, newest = append(ids, r.Device), append(newest, r)
+		seen, newest = append(seen, iot.Identity{ID: r.Device}), append(newest, r)
 		for range queryReadings {
 			batch = append(batch, r)
 			r.At = r.At.Add(-time.Second)
@@ -96,7 +96,7 @@ func seed(ctx context.Context, databaseURL, mongoURI, redisURL string) error {
 	if err := devices.Prepare(ctx); err != nil {
 		return err
 	}
-	if _, err := devices.EnsureDevices(ctx, ids); err != nil {
+	if _, err := devices.EnsureDevices(ctx, seen); err != nil {
 		return err
 	}
 

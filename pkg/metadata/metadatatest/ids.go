@@ -32,9 +32,17 @@ func create(id iot.DeviceID) step {
 func register(id iot.DeviceID) step {
 	return func(t *testing.T, s metadata.Store, _ int64) {
 		t.Helper()
-		if n, err := s.EnsureDevices(t.Context(), []iot.DeviceID{id}); n != 1 || err != nil {
-			t.Fatalf("ensure %d: %d created, %v", id, n, err)
+		if n, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: id}}); n.Created != 1 || err != nil {
+			t.Fatalf("ensure %d: %+v, %v", id, n, err)
 		}
+	}
+}
+
+// registerKey creates a device with a key because of a reading of it.
+func registerKey(key string) step {
+	return func(t *testing.T, s metadata.Store, _ int64) {
+		t.Helper()
+		ensureSeen(t, s, iot.Ensured{Created: 1}, keyed(key))
 	}
 }
 
@@ -62,7 +70,7 @@ func removeWithOwner(ids ...iot.DeviceID) step {
 }
 
 func generatedIDs() []promise {
-	const top = iot.MaxDeviceID
+	const top = 1<<52 - 1 // what is above are the ids of keys
 	var promises []promise
 	for _, c := range []struct {
 		name  string
@@ -75,6 +83,10 @@ func generatedIDs() []promise {
 		{"are not given again after a deletion", []step{generate(1), generate(2), remove(2), generate(3), remove(3), remove(1), generate(4)}},
 		{"are above deleted explicit ones", []step{create(70), remove(70), generate(71), create(60), remove(60), generate(72)}},
 		{"are above the devices of a deleted user", []step{generate(1), removeWithOwner(90, 30), generate(91), removeWithOwner(), generate(92)}},
+		{"are below those of keys", []step{registerKey("a"), generate(1), registerKey("b"), generate(2), remove(iot.KeyID("a")), generate(3)}},
+		{"do not follow on an id among those of keys", []step{create(top + 1), create(iot.MaxDeviceID), generate(1), remove(top + 1), generate(2)}},
+		{"do not follow on those of keys whose user is deleted", []step{removeWithOwner(30, iot.KeyID("a")), generate(31)}},
+		{"are above deleted explicit ones after the deletion of one with a key", []step{create(70), remove(70), registerKey("a"), remove(iot.KeyID("a")), generate(71)}},
 		{"reach the greatest", []step{create(top - 1), generate(top)}},
 		{"go on below when the greatest is in use", []step{create(top), generate(1), create(3), generate(2), generate(4)}},
 		{"go on below where they were", []step{generate(1), generate(2), create(top), remove(1), remove(2), generate(3)}},
@@ -85,7 +97,7 @@ func generatedIDs() []promise {
 			for i := range ids {
 				ids[i] = iot.DeviceID(i + 1)
 			}
-			if _, err := s.EnsureDevices(t.Context(), ids); err != nil {
+			if _, err := s.EnsureDevices(t.Context(), seen(ids...)); err != nil {
 				t.Fatal(err)
 			}
 		}, generate(2501), remove(700), generate(2502)}},
@@ -98,5 +110,12 @@ func generatedIDs() []promise {
 			}
 		}})
 	}
-	return promises
+	return append(promises, promise{"come down from those of keys, where a program of before keys has generated them", func(t *testing.T, db *database) {
+		s := db.prepared()
+		owner := newUser(t, s, "ann").ID
+		db.exec("UPDATE device_ids SET last_generated = 4503599627370600, greatest_deleted = 4503599627370599 WHERE id = 1")
+		for _, step := range []step{generate(1), create(5), generate(2)} {
+			step(t, s, owner)
+		}
+	}})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata"
@@ -24,6 +25,8 @@ type Database struct {
 	URL  string  // a store's, of this database; "" for SQLite
 	File string  // of SQLite
 	SQL  *sql.DB // the same database without a store
+	// Versions is how the store records the versions of its tables.
+	Versions goose.Dialect
 	// DropUsers are statements that drop the table of users, and leave that of devices.
 	DropUsers []string
 	// Waiting is a query that returns to a transaction how many others wait for it; "" where a database
@@ -42,7 +45,9 @@ func Run(t *testing.T, empty func(testing.TB) Database) {
 		{"texts", texts()},
 		{"generated ids", generatedIDs()},
 		{"registration", registration()},
+		{"keys", keys()},
 		{"preparation", preparation()},
+		{"before keys", before()},
 		{"dropped tables", dropped()},
 		{"together", together()},
 	}

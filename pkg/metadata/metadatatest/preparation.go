@@ -22,7 +22,7 @@ func preparation() []promise {
 				if err := stores[i].Prepare(ctx); err != nil {
 					return err
 				}
-				_, err := stores[i].EnsureDevices(ctx, []iot.DeviceID{1})
+				_, err := stores[i].EnsureDevices(ctx, []iot.Identity{{ID: 1}})
 				return err
 			})
 			wantEqual(t, len(allDevices(t, stores[0])), 1)
@@ -35,7 +35,7 @@ func preparation() []promise {
 		{"eight processes bring older tables up to date at once, each step once", func(t *testing.T, db *database) {
 			db.prepared()
 			db.exec("DROP TABLE device_ids", "DROP TABLE devices", "DROP TABLE users",
-				"DELETE FROM metadata_version WHERE version_id = 1")
+				"DELETE FROM metadata_version WHERE version_id > 0")
 			var stores []metadata.Store
 			for range 8 {
 				stores = append(stores, db.open())
@@ -166,7 +166,7 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 		},
 		"DeleteDevice": func(ctx context.Context) error { return s.DeleteDevice(ctx, 404) },
 		"EnsureDevices": func(ctx context.Context) error {
-			_, err := s.EnsureDevices(ctx, []iot.DeviceID{404})
+			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 404}})
 			return err
 		},
 	}

@@ -9,12 +9,29 @@ import (
 	"github.com/telltale-iot/telltale/pkg/metadata"
 )
 
-// ensure calls EnsureDevices, which is to create want devices.
+// seen are devices without keys.
+func seen(ids ...iot.DeviceID) []iot.Identity {
+	devices := make([]iot.Identity, len(ids))
+	for i, id := range ids {
+		devices[i].ID = id
+	}
+	return devices
+}
+
+// ensure calls EnsureDevices, which is to create want devices and to find no collision.
 func ensure(t *testing.T, s metadata.Store, want int, ids ...iot.DeviceID) {
 	t.Helper()
-	if n, err := s.EnsureDevices(t.Context(), ids); n != want || err != nil {
-		t.Fatalf("ensure: %d created, %v, want %d", n, err, want)
+	ensureSeen(t, s, iot.Ensured{Created: want}, seen(ids...)...)
+}
+
+// ensureSeen calls EnsureDevices, which is to return want.
+func ensureSeen(t *testing.T, s metadata.Store, want iot.Ensured, devices ...iot.Identity) {
+	t.Helper()
+	got, err := s.EnsureDevices(t.Context(), devices)
+	if err != nil {
+		t.Fatal(err)
 	}
+	wantEqual(t, got, want)
 }
 
 func defaultUser(t *testing.T, s metadata.Store) iot.User {
@@ -58,11 +75,11 @@ func registration() []promise {
 			ensure(t, s, 2, 7, 5, 7, 7, 5)
 			wantEqual(t, len(allDevices(t, s)), 2)
 		}},
-		{"the caller's ids stay as they are", func(t *testing.T, db *database) {
+		{"the caller's devices stay as they are", func(t *testing.T, db *database) {
 			s := db.prepared()
-			ids := []iot.DeviceID{3, 1, 2, 1}
-			ensure(t, s, 3, ids...)
-			wantEqual(t, ids, []iot.DeviceID{3, 1, 2, 1})
+			devices := seen(3, 1, 2, 1)
+			ensureSeen(t, s, iot.Ensured{Created: 3}, devices...)
+			wantEqual(t, devices, seen(3, 1, 2, 1))
 		}},
 		{"thousands of devices at once", func(t *testing.T, db *database) {
 			s := db.prepared()
@@ -114,7 +131,7 @@ func registration() []promise {
 			}
 			registered := make(chan error, 1)
 			go func() {
-				_, err := s.EnsureDevices(t.Context(), []iot.DeviceID{2})
+				_, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 2}})
 				registered <- err
 			}()
 			for waiting := 0; waiting == 0 && db.Waiting != ""; {
@@ -133,9 +150,9 @@ func registration() []promise {
 		{"an id out of range is ErrInvalid, and nothing is created", func(t *testing.T, db *database) {
 			s := db.prepared()
 			for _, id := range []iot.DeviceID{-1, 0, iot.MaxDeviceID + 1} {
-				n, err := s.EnsureDevices(t.Context(), []iot.DeviceID{1, id, 2})
+				n, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}, {ID: id}, {ID: 2}})
 				wantError(t, err, iot.ErrInvalid)
-				wantEqual(t, n, 0)
+				wantEqual(t, n, iot.Ensured{})
 			}
 			wantEqual(t, len(allDevices(t, s)), 0)
 		}},
@@ -152,8 +169,8 @@ func registration() []promise {
 					slices.Reverse(ids)
 				}
 				for part := range slices.Chunk(ids, 40) {
-					n, err := stores[i%len(stores)].EnsureDevices(ctx, part)
-					created[i] += n
+					n, err := stores[i%len(stores)].EnsureDevices(ctx, seen(part...))
+					created[i] += n.Created
 					if err != nil {
 						return err
 					}

@@ -48,6 +48,8 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 		SQL:        mysqldialect.New(),
 		Versions:   goose.DialectMySQL,
 		Migrations: migrations,
+		// utf8mb4_0900_bin compares code points, and does not ignore spaces at the end.
+		AddKeys: []string{"ALTER TABLE devices ADD COLUMN `key` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NULL UNIQUE"},
 		// Locks are the whole server's, so the name says the database. It asks for 1 s, less than readTimeout.
 		Lock:      "SELECT GET_LOCK(LEFT(CONCAT('telltale.', SHA2(DATABASE(), 256)), 64), 1)",
 		ForUpdate: " FOR UPDATE",
@@ -123,7 +125,7 @@ func meaning(err error) error {
 		return iot.ErrInvalid
 	case 1213: // ER_LOCK_DEADLOCK
 		return sqlstore.ErrRolledBack
-	case 1146: // ER_NO_SUCH_TABLE
+	case 1146, 1054: // ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR
 		return sqlstore.ErrIncomplete
 	default:
 		return nil

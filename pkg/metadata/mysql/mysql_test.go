@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -45,7 +46,7 @@ func TestAPreparationThatBrokeOffIsFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{
-		"DROP TABLE device_ids", "DROP TABLE devices", "DELETE FROM metadata_version WHERE version_id = 1",
+		"DROP TABLE device_ids", "DROP TABLE devices", "DELETE FROM metadata_version WHERE version_id > 0",
 	} {
 		if _, err := db.SQL.Exec(statement); err != nil {
 			t.Fatal(err)
@@ -54,8 +55,8 @@ func TestAPreparationThatBrokeOffIsFinished(t *testing.T) {
 	if err := s.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.EnsureDevices(t.Context(), []iot.DeviceID{1}); n != 1 || err != nil {
-		t.Fatalf("%d devices created, %v", n, err)
+	if n, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}); n.Created != 1 || err != nil {
+		t.Fatalf("%+v, %v", n, err)
 	}
 }
 
@@ -72,7 +73,7 @@ func TestADatabaseThatWasDroppedAndCreated(t *testing.T) {
 	}
 	var sessions errgroup.Group
 	for range 50 {
-		sessions.Go(func() error { _, err := s.EnsureDevices(t.Context(), []iot.DeviceID{1}); return err })
+		sessions.Go(func() error { _, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}); return err })
 	}
 	if err := sessions.Wait(); err != nil {
 		t.Fatal(err)
@@ -94,7 +95,7 @@ func TestADatabaseThatWasDroppedAndCreated(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 50 {
-		sessions.Go(func() error { _, err := s.EnsureDevices(t.Context(), []iot.DeviceID{1}); return err })
+		sessions.Go(func() error { _, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}); return err })
 	}
 	if err := sessions.Wait(); err != nil {
 		t.Fatal(err)
@@ -124,7 +125,7 @@ func emptyOn(server string) func(testing.TB) metadatatest.Database {
 		})
 		cfg.DBName, u.Path = name, "/"+name
 		return metadatatest.Database{
-			URL: u.String(), SQL: open(t, cfg),
+			URL: u.String(), SQL: open(t, cfg), Versions: goose.DialectMySQL,
 			DropUsers: []string{"SET foreign_key_checks = 0", "DROP TABLE users", "SET foreign_key_checks = 1"},
 			Waiting: "SELECT COUNT(*) FROM performance_schema.data_lock_waits w JOIN performance_schema.threads t " +
 				"ON t.THREAD_ID = w.BLOCKING_THREAD_ID WHERE t.PROCESSLIST_ID = CONNECTION_ID()",

@@ -49,6 +49,7 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 		SQL:        pgdialect.New(),
 		Versions:   goose.DialectPostgres,
 		Migrations: migrations,
+		AddKeys:    []string{`ALTER TABLE devices ADD COLUMN key VARCHAR(255) COLLATE "C" UNIQUE`},
 		// The number means nothing; it is this table set's among the locks of a database.
 		Lock:      "SELECT pg_try_advisory_lock(7305808869229538416)::int",
 		ForUpdate: " FOR UPDATE",
@@ -99,7 +100,7 @@ func meaning(err error) error {
 		return iot.ErrInvalid
 	case "40P01", "40001": // deadlock_detected, serialization_failure
 		return sqlstore.ErrRolledBack
-	case "42P01": // undefined_table
+	case "42P01", "42703": // undefined_table, undefined_column
 		return sqlstore.ErrIncomplete
 	default:
 		return nil

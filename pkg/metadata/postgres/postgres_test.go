@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata"
@@ -84,7 +85,7 @@ func emptyOn(server string) func(testing.TB) metadatatest.Database {
 		})
 		return metadatatest.Database{
 			DropUsers: []string{"DROP TABLE users CASCADE"},
-			URL:       u.String(), SQL: db,
+			URL:       u.String(), SQL: db, Versions: goose.DialectPostgres,
 			Waiting: "SELECT COUNT(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))",
 		}
 	}

@@ -27,6 +27,7 @@ func Open(path string) (*sqlstore.Store, error) {
 		File:       db.Path,
 		Versions:   goose.DialectSQLite3,
 		Migrations: migrations,
+		AddKeys:    []string{"ALTER TABLE devices ADD COLUMN key TEXT", "CREATE UNIQUE INDEX devices_key ON devices (key)"},
 		Meaning:    meaning,
 	}), nil
 }
@@ -37,7 +38,7 @@ func meaning(err error) error {
 		return iot.ErrConflict
 	case sqlite.IsForeignKey(err):
 		return iot.ErrInvalid
-	case sqlite.IsNoTable(err):
+	case sqlite.IsMissing(err):
 		return sqlstore.ErrIncomplete
 	default:
 		return nil

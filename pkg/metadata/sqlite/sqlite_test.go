@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/metadatatest"
 	metadata "github.com/telltale-iot/telltale/pkg/metadata/sqlite"
@@ -35,7 +37,7 @@ func empty(t testing.TB) metadatatest.Database {
 		}
 	})
 	return metadatatest.Database{
-		File: path, SQL: db.Write,
+		File: path, SQL: db.Write, Versions: goose.DialectSQLite3,
 		DropUsers: []string{"PRAGMA foreign_keys = 0", "DROP TABLE users", "PRAGMA foreign_keys = 1"},
 	}
 }
@@ -43,7 +45,7 @@ func empty(t testing.TB) metadatatest.Database {
 func TestDamage(t *testing.T) {
 	sqlitetest.RunDamaged(t, metadata.Open, map[string]func(context.Context, *sqlstore.Store) error{
 		"EnsureDevices": func(ctx context.Context, s *sqlstore.Store) error {
-			_, err := s.EnsureDevices(ctx, []iot.DeviceID{7})
+			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 7}})
 			return err
 		},
 		"Device": func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Device(ctx, 7); return err },

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -22,16 +21,18 @@ type deviceRow struct {
 	UserID    int64          `bun:"user_id"`
 	Location  sql.NullString `bun:"location"`
 	CreatedAt time.Time      `bun:"created_at"`
+	Key       sql.NullString `bun:"key"`
 }
 
 // nullable returns s as the database keeps it: NULL for "".
 func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
-const selectDevices = "SELECT id, name, user_id, COALESCE(location, ''), created_at FROM devices "
+// The word key is MySQL's, unless it stands behind a table's name.
+const selectDevices = "SELECT id, name, user_id, COALESCE(location, ''), created_at, COALESCE(devices.key, '') FROM devices "
 
 func scanDevice(rows *sql.Rows, d *iot.Device) error {
 	// An *int64 saves database/sql a detour by reflection.
-	err := rows.Scan((*int64)(&d.ID), &d.Name, &d.Owner, &d.Location, &d.CreatedAt)
+	err := rows.Scan((*int64)(&d.ID), &d.Name, &d.Owner, &d.Location, &d.CreatedAt, &d.Key)
 	d.CreatedAt = d.CreatedAt.UTC()
 	return err
 }
@@ -43,8 +44,10 @@ func (s *Store) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, err
 	if err := checkDevice(iot.DeviceChange{Name: &d.Name, Location: &d.Location}); err != nil {
 		return iot.Device{}, s.wrap("create device", err)
 	}
-	if d.ID != 0 && !d.ID.Valid() {
-		return iot.Device{}, fmt.Errorf("create device %d: %w", d.ID, iot.ErrInvalid)
+	if d.ID != 0 || d.Key != "" {
+		if err := checkIdentity(iot.Identity{ID: d.ID, Key: d.Key}); err != nil {
+			return iot.Device{}, s.wrap("create device", err)
+		}
 	}
 	d.CreatedAt = now()
 	for {
@@ -69,7 +72,7 @@ func (s *Store) createDevice(ctx context.Context, d iot.Device) (iot.Device, err
 			}
 		}
 		row := deviceRow{
-			ID: int64(d.ID), Name: d.Name, UserID: d.Owner, Location: nullable(d.Location), CreatedAt: d.CreatedAt,
+			ID: int64(d.ID), Name: d.Name, UserID: d.Owner, Location: nullable(d.Location), CreatedAt: d.CreatedAt, Key: nullable(d.Key),
 		}
 		_, err := tx.NewInsert().Model(&row).Exec(ctx)
 		return err

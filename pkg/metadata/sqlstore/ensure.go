@@ -1,9 +1,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/uptrace/bun"
@@ -16,71 +17,152 @@ import (
 const ensureChunk = 1000
 
 // EnsureDevices implements iot.MetadataStore.
-func (s *Store) EnsureDevices(ctx context.Context, ids []iot.DeviceID) (created int, err error) {
+func (s *Store) EnsureDevices(ctx context.Context, seen []iot.Identity) (all iot.Ensured, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
-	// In ascending order two transactions that lock the same rows wait for one another instead of dying.
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	if len(ids) > 0 && (!ids[0].Valid() || !ids[len(ids)-1].Valid()) {
-		return 0, fmt.Errorf("ensure devices %d to %d: %w", ids[0], ids[len(ids)-1], iot.ErrInvalid)
-	}
-	for chunk := range slices.Chunk(ids, ensureChunk) {
-		n, err := s.ensure(ctx, chunk)
-		created += n
-		if err != nil {
-			return created, s.wrap("ensure devices", err)
+	for _, device := range seen {
+		if err := checkIdentity(device); err != nil {
+			return all, s.wrap("ensure devices", err)
 		}
 	}
-	return created, nil
+	// In ascending order two transactions that lock the same rows wait for one another instead of dying.
+	seen = slices.Clone(seen)
+	slices.SortStableFunc(seen, func(a, b iot.Identity) int { return cmp.Compare(a.ID, b.ID) })
+	for chunk := range slices.Chunk(slices.Compact(seen), ensureChunk) {
+		ensured, err := s.ensure(ctx, chunk)
+		if err != nil {
+			return all, s.wrap("ensure devices", err)
+		}
+		all.Created += ensured.Created
+		all.Collisions = append(all.Collisions, ensured.Collisions...)
+	}
+	return all, nil
 }
 
-// ensure creates those of ids that do not exist, all or none of them, and returns how many it created.
-func (s *Store) ensure(ctx context.Context, ids []iot.DeviceID) (int, error) {
+// ensure registers those of seen, which ascend by id, that it can, or after an error none.
+func (s *Store) ensure(ctx context.Context, seen []iot.Identity) (iot.Ensured, error) {
 	for {
-		missing, err := s.missing(ctx, ids)
-		if err != nil || len(missing) == 0 {
-			return 0, err
+		diff, err := s.compare(ctx, seen)
+		if err == nil {
+			err = s.register(ctx, diff)
 		}
-		err = s.register(ctx, missing)
 		switch {
 		case err == nil:
-			return len(missing), nil
-		case errors.Is(err, iot.ErrConflict), errors.Is(err, iot.ErrInvalid):
-			// Somebody created one of the devices or the default user meanwhile, or deleted that
-			// user. It is committed, so the next look sees it. ctx bounds the number of looks.
+			return iot.Ensured{Created: len(diff.missing), Collisions: diff.collisions}, nil
+		case errors.Is(err, iot.ErrConflict), errors.Is(err, iot.ErrInvalid), errors.Is(err, iot.ErrNotFound):
+			// Somebody created, named or deleted one of the devices or the default user meanwhile. It
+			// is committed, so the next look sees it. ctx bounds the number of looks.
 		default:
-			return 0, err
+			return iot.Ensured{}, err
 		}
 	}
 }
 
-// missing returns those of ids, which are ascending, that no device has.
-func (s *Store) missing(ctx context.Context, ids []iot.DeviceID) ([]iot.DeviceID, error) {
-	existing, err := find(ctx, s.read, scanID, "SELECT id FROM devices WHERE id IN (?) ORDER BY id", bun.List(ids))
-	if err != nil || len(existing) == len(ids) {
-		return nil, err
-	}
-	return slices.DeleteFunc(slices.Clone(ids), func(id iot.DeviceID) bool {
-		_, exists := slices.BinarySearch(existing, id)
-		return exists
-	}), nil
+// difference is what of the devices that were seen the store does not have. Each part ascends by id.
+type difference struct {
+	missing    []iot.Identity // each id once
+	keyless    []iot.Identity // they exist, or are missing, without the key
+	collisions []iot.Identity
 }
 
-// register creates the devices ids for the default user. ErrConflict: one of them, or the user, exists.
-// ErrInvalid: the user was deleted.
-func (s *Store) register(ctx context.Context, ids []iot.DeviceID) error {
+// compare returns what is to be done for seen, which ascends by id.
+func (s *Store) compare(ctx context.Context, seen []iot.Identity) (diff difference, err error) {
+	ids := make([]iot.DeviceID, len(seen))
+	for i, device := range seen {
+		ids[i] = device.ID
+	}
+	known := make(map[iot.DeviceID]string, len(seen))
+	rows, err := find(ctx, s.read, scanIdentity, selectIdentities+"WHERE id IN (?)", bun.List(ids))
+	if err != nil {
+		return diff, err
+	}
+	for _, row := range rows {
+		known[row.ID] = row.Key
+	}
+	taken, err := s.takenKeys(ctx, seen, known)
+	if err != nil {
+		return diff, err
+	}
+	for _, device := range seen {
+		key, exists := known[device.ID]
+		switch {
+		case exists && (device.Key == "" || device.Key == key):
+		case key != "" || taken[device.Key]:
+			diff.collisions = append(diff.collisions, device)
+		case exists:
+			diff.keyless = append(diff.keyless, device)
+			known[device.ID] = device.Key
+		default:
+			diff.missing = append(diff.missing, device)
+			known[device.ID] = device.Key
+		}
+	}
+	return diff, nil
+}
+
+// takenKeys returns those keys of seen that a device with another id has. No program of ours writes such a row, but
+// one alone would keep all devices after it from being registered.
+func (s *Store) takenKeys(ctx context.Context, seen []iot.Identity, known map[iot.DeviceID]string) (map[string]bool, error) {
+	var keys []string
+	for _, device := range seen {
+		if device.Key != "" && known[device.ID] != device.Key {
+			keys = append(keys, device.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	rows, err := find(ctx, s.read, scanIdentity, selectIdentities+"WHERE devices.key IN (?)", bun.List(keys))
+	taken := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		taken[row.Key] = row.ID != iot.KeyID(row.Key)
+	}
+	return taken, err
+}
+
+const selectIdentities = "SELECT id, COALESCE(devices.key, '') FROM devices "
+
+func scanIdentity(rows *sql.Rows, device *iot.Identity) error {
+	return rows.Scan((*int64)(&device.ID), &device.Key)
+}
+
+// register creates what is missing, for the default user, and adds the keys. ErrConflict: a device, a key or the user
+// is there meanwhile. ErrInvalid: the user was deleted. ErrNotFound: a device was, or has a key.
+func (s *Store) register(ctx context.Context, diff difference) error {
+	if len(diff.missing) == 0 && len(diff.keyless) == 0 {
+		return nil
+	}
 	return s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
-		owner, err := defaultUser(ctx, tx)
-		if err != nil {
-			return err
+		if len(diff.missing) > 0 {
+			if err := insertDevices(ctx, tx, diff.missing); err != nil {
+				return err
+			}
 		}
-		rows, createdAt := make([]deviceRow, len(ids)), now()
-		for i, id := range ids {
-			rows[i] = deviceRow{ID: int64(id), Name: "Device " + id.String(), UserID: owner.ID, CreatedAt: createdAt}
+		for _, device := range diff.keyless {
+			update := tx.NewUpdate().Table("devices").Set("? = ?", bun.Ident("key"), device.Key).
+				Where("id = ? AND devices.key IS NULL", int64(device.ID))
+			if err := changed(update.Exec(ctx)); err != nil {
+				return err
+			}
 		}
-		_, err = tx.NewInsert().Model(&rows).Exec(ctx)
-		return err
+		return nil
 	})
+}
+
+func insertDevices(ctx context.Context, tx bun.Tx, missing []iot.Identity) error {
+	owner, err := defaultUser(ctx, tx)
+	if err != nil {
+		return err
+	}
+	rows, createdAt := make([]deviceRow, len(missing)), now()
+	for i, device := range missing {
+		rows[i] = deviceRow{
+			ID: int64(device.ID), Name: cmp.Or(device.Key, "Device "+device.ID.String()), UserID: owner.ID,
+			CreatedAt: createdAt, Key: nullable(device.Key),
+		}
+	}
+	_, err = tx.NewInsert().Model(&rows).Exec(ctx)
+	return err
 }
 
 // defaultUser returns the user that owns what nobody else does, and creates it when it is missing.

@@ -14,13 +14,17 @@ import (
 // devices register themselves under ids of their own, which generators do not know of.
 //
 // The next id is one above every device there is, every generated one and every deleted one, since the
-// readings of a deleted device stay under its id. When that is above iot.MaxDeviceID, because some device
+// readings of a deleted device stay under its id. When that is above maxGenerated, because some device
 // has an id near it, the next id is the smallest free one above the last generated; and when there is none
-// such, the smallest free one at all.
+// such, the smallest free one at all. What is above maxGenerated itself does not count.
 type idState struct {
 	lastGenerated   iot.DeviceID
 	greatestDeleted iot.DeviceID
 }
+
+// maxGenerated is the greatest id that is generated. Those above it are the ids of keys (iot.KeyID): some
+// device with a key may come to have any of them.
+const maxGenerated iot.DeviceID = 1<<52 - 1
 
 var errNoIDState = errors.New("the row of table device_ids is missing")
 
@@ -38,15 +42,15 @@ func (s *Store) lockIDs(ctx context.Context, tx bun.Tx) (idState, error) {
 
 // next generates an id. It is free unless a device takes it before tx inserts it.
 func (row idState) next(ctx context.Context, tx bun.Tx) (iot.DeviceID, error) {
-	greatest, err := findOne(ctx, tx, scanID, "SELECT COALESCE(MAX(id), 0) FROM devices")
+	greatest, err := findOne(ctx, tx, scanID, "SELECT COALESCE(MAX(id), 0) FROM devices WHERE id <= ?", int64(maxGenerated))
 	if err != nil {
 		return 0, err
 	}
 	id := max(greatest, row.lastGenerated, row.greatestDeleted) + 1
-	if !id.Valid() {
+	if id > maxGenerated {
 		id, err = firstFree(ctx, tx, row.lastGenerated+1)
 	}
-	if err == nil && !id.Valid() {
+	if err == nil && id > maxGenerated {
 		id, err = firstFree(ctx, tx, 1)
 	}
 	if err != nil {
@@ -58,14 +62,14 @@ func (row idState) next(ctx context.Context, tx bun.Tx) (iot.DeviceID, error) {
 
 // deleted notes that id is not to be generated any more.
 func (row idState) deleted(ctx context.Context, tx bun.Tx, id iot.DeviceID) error {
-	if id <= row.greatestDeleted {
+	if id <= row.greatestDeleted || id > maxGenerated {
 		return nil
 	}
 	_, err := tx.ExecContext(ctx, "UPDATE device_ids SET greatest_deleted = ? WHERE id = 1", int64(id))
 	return err
 }
 
-// firstFree returns the smallest id from first on that no device has. It may be too great to be valid.
+// firstFree returns the smallest id from first on that no device has. It may be too great to be generated.
 func firstFree(ctx context.Context, tx bun.Tx, first iot.DeviceID) (iot.DeviceID, error) {
 	const page = 1000
 	for {

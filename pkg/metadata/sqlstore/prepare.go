@@ -54,7 +54,8 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	provider, err := goose.NewProvider(s.dialect.Versions, s.write.DB, files,
-		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
+		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: s.addKeys}, nil)))
 	if err != nil {
 		return err
 	}
@@ -75,10 +76,29 @@ func (s *Store) migrate(ctx context.Context) error {
 	return s.adopt(ctx)
 }
 
+// addKeys is version 2. It is not in the files of SQL, since MySQL and SQLite cannot add a column only where it is
+// missing.
+func (s *Store) addKeys(ctx context.Context, tx *sql.Tx) error {
+	rows, err := tx.QueryContext(ctx, "SELECT * FROM devices WHERE id = 0")
+	if err != nil {
+		return err
+	}
+	columns, err := rows.Columns()
+	if err := errors.Join(err, rows.Close()); err != nil || slices.Contains(columns, "key") {
+		return err
+	}
+	for _, statement := range s.dialect.AddKeys {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // complete is nil when all tables are there, and ErrIncomplete where one is not.
 func (s *Store) complete(ctx context.Context) error {
 	ids, err := find(ctx, s.read, scanID, "SELECT id FROM users WHERE id = 0 "+
-		"UNION ALL SELECT id FROM devices WHERE id = 0 UNION ALL SELECT id FROM device_ids WHERE id = 1")
+		"UNION ALL SELECT id FROM devices WHERE id = 0 AND devices.key IS NULL UNION ALL SELECT id FROM device_ids WHERE id = 1")
 	switch {
 	case err == nil && !slices.Contains(ids, 1):
 		return fmt.Errorf("%w: %w", ErrIncomplete, errNoIDState)

@@ -35,6 +35,10 @@ type Dialect struct {
 	// run again on tables of any later version: it makes what is missing, and leaves what is there.
 	Migrations fs.FS
 
+	// AddKeys are the statements of version 2: they add the column key to the table devices, all or none, unique
+	// and compared by its bytes. They are run where there is none.
+	AddKeys []string
+
 	// Lock is a query whose one value is 1 once its session has a lock that no other session has in
 	// this database, and that ends with the session. While another has it the query returns another value,
 	// within a second or so. Without one (""), each migration must be a transaction that fails
@@ -45,7 +49,7 @@ type Dialect struct {
 	ForUpdate string
 	// Meaning returns iot.ErrConflict for the refusal of a row because a unique value of it is taken,
 	// iot.ErrInvalid because a row that it refers to does not exist, ErrRolledBack where a transaction is
-	// to be repeated, ErrIncomplete for a table that does not exist, and nil for every other error.
+	// to be repeated, ErrIncomplete for a table or a column that does not exist, and nil for every other error.
 	Meaning func(error) error
 }
 
@@ -54,7 +58,7 @@ type Dialect struct {
 var ErrRolledBack = errors.New("rolled back, to be repeated")
 
 // ErrIncomplete means that a table does not exist, or lacks what must be in it.
-var ErrIncomplete = errors.New("a table is missing")
+var ErrIncomplete = errors.New("a table or a column is missing")
 
 // Store is a metadata store in an SQL database.
 type Store struct {

@@ -25,6 +25,17 @@ func checkEmail(s string) error    { return checkText("email", s, 0, iot.MaxEmai
 func checkName(s string) error     { return checkText("name", s, 1, iot.MaxName) }
 func checkLocation(s string) error { return checkText("location", s, 0, iot.MaxLocation) }
 
+// checkIdentity returns ErrInvalid for an id that is none, or not that of its key.
+func checkIdentity(i iot.Identity) error {
+	if i.Key == "" && i.ID.Valid() {
+		return nil
+	}
+	if id, key, err := iot.ParseDevice(i.Key); err != nil || id != i.ID || key != i.Key {
+		return fmt.Errorf("device %d with key %.40q: %w", i.ID, i.Key, iot.ErrInvalid)
+	}
+	return nil
+}
+
 // checkLimit returns ErrInvalid for a limit that databases understand differently.
 func checkLimit(n int) error {
 	if n < 1 {

@@ -121,7 +121,8 @@ func (s *Store) DeleteUser(ctx context.Context, id int64) error {
 		if _, err := findOne(ctx, tx, scanUser, selectUsers+"WHERE id = ?"+s.dialect.ForUpdate, id); err != nil {
 			return err
 		}
-		greatest, err := findOne(ctx, tx, scanID, "SELECT COALESCE(MAX(id), 0) FROM devices WHERE user_id = ?", id)
+		greatest, err := findOne(ctx, tx, scanID, "SELECT COALESCE(MAX(id), 0) FROM devices WHERE user_id = ? AND id <= ?",
+			id, int64(maxGenerated))
 		if err != nil {
 			return err
 		}

@@ -17,11 +17,11 @@ func BenchmarkGet(b *testing.B) {
 	}
 	s.insert(b, batch...)
 	s.put(b, batch[len(batch)-1])
-	ids := make([]iot.DeviceID, 20)
-	for i := range ids {
-		ids[i] = iot.DeviceID(i + 1)
+	seen := make([]iot.Identity, 20)
+	for i := range seen {
+		seen[i].ID = iot.DeviceID(i + 1)
 	}
-	if _, err := s.metadata.EnsureDevices(b.Context(), ids); err != nil {
+	if _, err := s.metadata.EnsureDevices(b.Context(), seen); err != nil {
 		b.Fatal(err)
 	}
 	handler := s.handler(b)

@@ -14,6 +14,7 @@
 package registrar
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -48,8 +49,8 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 	})
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
-			created, err := store.EnsureDevices(ctx, devices(batch))
-			registered.Add(float64(created))
+			ensured, err := store.EnsureDevices(ctx, devices(batch))
+			registered.Add(float64(ensured.Created))
 			return event.Stored{Outcomes: []int{len(batch)}}, err
 		},
 		Account: event.NewAccount(p.Metrics, "registrar", "registered"),
@@ -62,12 +63,12 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 	}.Run(ctx, p)
 }
 
-// devices returns the ids in batch, ascending, each once.
-func devices(batch []iot.Reading) []iot.DeviceID {
-	ids := make([]iot.DeviceID, len(batch))
+// devices returns whom batch is of, ascending by id, each once, and of one id in the order of batch.
+func devices(batch []iot.Reading) []iot.Identity {
+	seen := make([]iot.Identity, len(batch))
 	for i, reading := range batch {
-		ids[i] = reading.Device
+		seen[i] = iot.Identity{ID: reading.Device, Key: reading.Key}
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	slices.SortStableFunc(seen, func(a, b iot.Identity) int { return cmp.Compare(a.ID, b.ID) })
+	return slices.Compact(seen)
 }

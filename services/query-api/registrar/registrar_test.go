@@ -124,12 +124,12 @@ type flaky struct {
 	failures atomic.Int64
 }
 
-func (f *flaky) EnsureDevices(ctx context.Context, ids []iot.DeviceID) (int, error) {
+func (f *flaky) EnsureDevices(ctx context.Context, seen []iot.Identity) (iot.Ensured, error) {
 	if f.away.Load() {
 		f.failures.Add(1)
-		return 0, errors.New("away")
+		return iot.Ensured{}, errors.New("away")
 	}
-	return f.Store.EnsureDevices(ctx, ids)
+	return f.Store.EnsureDevices(ctx, seen)
 }
 
 // world is a broker with a topic, and a store.
