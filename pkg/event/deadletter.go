@@ -2,6 +2,7 @@ package event
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -151,6 +152,25 @@ func (d DeadLetter) Produce(p *producer.Producer, topic string, done func(error)
 		}
 		less.Produce(p, topic, done)
 	})
+}
+
+// SendDeadLetters makes batch durable in topic. After an error any part may be there, and the caller repeats the whole
+// batch.
+func SendDeadLetters(ctx context.Context, p *producer.Producer, topic string, batch []DeadLetter) error {
+	answers := make(chan error, len(batch))
+	for _, d := range batch {
+		d.Produce(p, topic, func(err error) { answers <- err })
+	}
+	var first error
+	for range batch {
+		select {
+		case err := <-answers:
+			first = cmp.Or(first, err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return first
 }
 
 // size is the bytes of d that Head may cut.

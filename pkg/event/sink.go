@@ -21,6 +21,10 @@ type Sink struct {
 	// DeadLetter takes what can never be stored, and returns when it is durable. nil: such records
 	// are passed over, since another group takes care of them.
 	DeadLetter func(ctx context.Context, batch []DeadLetter) error
+	// ReadingsOnly has DeadLetter take none of what is no reading, since another group takes care of it.
+	ReadingsOnly bool
+	// Refusal is why Store lists a reading as a conflict, without its bytes. nil stands for Conflict.
+	Refusal func(iot.Reading) iot.Rejection
 	// Account counts the readings and what became of them. See NewAccount.
 	Account *accounting.Account
 
@@ -35,7 +39,7 @@ type Sink struct {
 type Stored struct {
 	// Outcomes says how many readings became what, in the order of NewAccount's outcomes.
 	Outcomes []int
-	// Conflicts are ascending indexes of readings that can never be stored, because the place is taken.
+	// Conflicts are ascending indexes of readings that can never be stored, because their place is taken.
 	Conflicts []int
 }
 
@@ -67,7 +71,7 @@ func (s *Sink) Handle(ctx context.Context, batch []kafka.Record) error {
 	p := s.begin(batch)
 	for p.isOpen || p.more() {
 		if !p.isOpen {
-			p.fill(s.DeadLetter != nil)
+			p.fill(s.DeadLetter != nil && !s.ReadingsOnly)
 			p.isOpen, p.stored, p.isStored, p.sent = true, Stored{}, false, 0
 			s.Account.Receive(p.taken())
 		}
@@ -90,7 +94,7 @@ func (s *Sink) resolve(ctx context.Context, p *progress) error {
 		}
 		p.stored, p.isStored = stored, true
 		if s.DeadLetter != nil {
-			p.addConflicts(stored.Conflicts)
+			p.addConflicts(stored.Conflicts, s.Refusal)
 		}
 	}
 	for p.sent < len(p.deadLetters) {

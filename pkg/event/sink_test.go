@@ -157,6 +157,26 @@ func TestSink(t *testing.T) {
 		}
 	})
 
+	t.Run("a conflict may have another reason, and those who look at readings only have no other dead letters", func(t *testing.T) {
+		b := backend{conflicts: []int{0}}
+		s := b.sink()
+		s.ReadingsOnly = true
+		s.Refusal = func(r iot.Reading) iot.Rejection {
+			return iot.Rejection{Reason: iot.ReasonIDCollision, Device: r.Device}
+		}
+		if err := s.Handle(t.Context(), batch()); err != nil {
+			t.Fatal(err)
+		}
+		want := deadLetter(iot.ReasonIDCollision, 42, string(batch()[0].Value), "raw-data/3/100")
+		want.Key, want.ContentType = []byte("42"), "application/x-protobuf"
+		if diff := cmp.Diff([]event.DeadLetter{want}, deadLetters(b.deadLetters)); diff != "" {
+			t.Errorf("dead letters (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(counts{Received: 6, Stored: 2, Conflict: 1, Rejected: 3}, b.counts(t)); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+
 	t.Run("10,000 conflicts in one record each have their own bytes", func(t *testing.T) {
 		var value bytes.Buffer
 		var b backend

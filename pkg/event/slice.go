@@ -101,8 +101,12 @@ func (s *slice) addDeadLetters(rec *kafka.Record, rejected ...iot.Rejection) {
 	}
 }
 
-// addConflicts adds the dead letters for readings that cannot be stored; their indexes ascend.
-func (s *slice) addConflicts(conflicts []int) {
+// addConflicts adds the dead letters for readings that cannot be stored; their indexes ascend. refusal says why, and
+// without it Conflict.
+func (s *slice) addConflicts(conflicts []int, refusal func(iot.Reading) iot.Rejection) {
+	if refusal == nil {
+		refusal = Conflict
+	}
 	record, first := -1, 0
 	var bytes [][]byte // of the record, one for each of its readings, which begin at first
 	for _, i := range conflicts {
@@ -113,7 +117,7 @@ func (s *slice) addConflicts(conflicts []int) {
 				first -= s.skipped
 			}
 		}
-		rejection := Conflict(s.readings[i])
+		rejection := refusal(s.readings[i])
 		rejection.Bytes = bytes[i-first]
 		s.addDeadLetters(&s.batch[record], rejection)
 	}

@@ -23,6 +23,7 @@ const (
 	ReasonUnknownContentType       Reason = "unknown_content_type"
 	ReasonInvalidProtobuf          Reason = "invalid_protobuf"
 	ReasonConflict                 Reason = "conflict"
+	ReasonIDCollision              Reason = "id_collision"
 )
 
 // Reasons are all that there are.
@@ -45,6 +46,7 @@ var Reasons = []Reason{
 	ReasonUnknownContentType,
 	ReasonInvalidProtobuf,
 	ReasonConflict,
+	ReasonIDCollision,
 }
 
 // Rejection is a piece of input that can never become a reading, and why.

@@ -120,6 +120,9 @@ const (
 	DeadLetterReason_DEAD_LETTER_REASON_INVALID_PROTOBUF DeadLetterReason = 17
 	// The device dated other values with the same millisecond before; those are kept.
 	DeadLetterReason_DEAD_LETTER_REASON_CONFLICT DeadLetterReason = 18
+	// The device's key has the id of another key, which was there before. The reading is stored under that id, with its
+	// key; the device is not registered.
+	DeadLetterReason_DEAD_LETTER_REASON_ID_COLLISION DeadLetterReason = 19
 )
 
 // Enum value maps for DeadLetterReason.
@@ -144,6 +147,7 @@ var (
 		16: "DEAD_LETTER_REASON_UNKNOWN_CONTENT_TYPE",
 		17: "DEAD_LETTER_REASON_INVALID_PROTOBUF",
 		18: "DEAD_LETTER_REASON_CONFLICT",
+		19: "DEAD_LETTER_REASON_ID_COLLISION",
 	}
 	DeadLetterReason_value = map[string]int32{
 		"DEAD_LETTER_REASON_UNSPECIFIED":                0,
@@ -165,6 +169,7 @@ var (
 		"DEAD_LETTER_REASON_UNKNOWN_CONTENT_TYPE":       16,
 		"DEAD_LETTER_REASON_INVALID_PROTOBUF":           17,
 		"DEAD_LETTER_REASON_CONFLICT":                   18,
+		"DEAD_LETTER_REASON_ID_COLLISION":               19,
 	}
 )
 
@@ -477,7 +482,7 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x0fTimestampSource\x12 \n" +
 	"\x1cTIMESTAMP_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TIMESTAMP_SOURCE_DEVICE\x10\x01\x12\x1b\n" +
-	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xfa\x05\n" +
+	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\x9f\x06\n" +
 	"\x10DeadLetterReason\x12\"\n" +
 	"\x1eDEAD_LETTER_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_INVALID_JSON\x10\x01\x12%\n" +
@@ -498,7 +503,8 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"-DEAD_LETTER_REASON_RETAINED_WITHOUT_TIMESTAMP\x10\x0f\x12+\n" +
 	"'DEAD_LETTER_REASON_UNKNOWN_CONTENT_TYPE\x10\x10\x12'\n" +
 	"#DEAD_LETTER_REASON_INVALID_PROTOBUF\x10\x11\x12\x1f\n" +
-	"\x1bDEAD_LETTER_REASON_CONFLICT\x10\x12B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
+	"\x1bDEAD_LETTER_REASON_CONFLICT\x10\x12\x12#\n" +
+	"\x1fDEAD_LETTER_REASON_ID_COLLISION\x10\x13B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
 
 var (
 	file_telltale_v1_reading_proto_rawDescOnce sync.Once

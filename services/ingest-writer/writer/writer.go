@@ -17,7 +17,6 @@
 package writer
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -65,7 +64,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 			}, err
 		},
 		DeadLetter: func(ctx context.Context, deadLetters []event.DeadLetter) error {
-			if err := send(ctx, sender, cfg.DeadLetterTopic(), deadLetters); err != nil {
+			if err := event.SendDeadLetters(ctx, sender, cfg.DeadLetterTopic(), deadLetters); err != nil {
 				return err
 			}
 			for _, l := range deadLetters {
@@ -84,22 +83,4 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 		StoreName: "readings store",
 		Beside:    sender.Run,
 	}.Run(ctx, p)
-}
-
-// send makes dead letters durable in topic.
-func send(ctx context.Context, producer *producer.Producer, topic string, deadLetters []event.DeadLetter) error {
-	answers := make(chan error, len(deadLetters))
-	for _, l := range deadLetters {
-		l.Produce(producer, topic, func(err error) { answers <- err })
-	}
-	var first error
-	for range deadLetters {
-		select {
-		case err := <-answers:
-			first = cmp.Or(first, err)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return first
 }

@@ -5,17 +5,21 @@
 // back with its next reading, whoever deleted it. While the store is away it waits at the batch that
 // failed. What is wrong on the topic it passes over: the ingest-writer sends that to the dead letters.
 //
+// A device whose key has the id of another key is not registered: each of its readings is a dead letter, which says
+// so, though it is stored. All others go on.
+//
 // # What is in memory
 //
 // Of each partition, and no more whatever is on the topic (TestMemory):
 //
 //	records                           what package kafka says of a partition
-//	readings                          what package event says of a batch; their ids
+//	readings and dead letters         what package event says of a batch; whom they are of
 package registrar
 
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -27,6 +31,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 )
 
@@ -43,6 +48,9 @@ const (
 // Run registers the devices of readings from Kafka in store, whose owner it is, until ctx ends; then it finishes the
 // batches it has begun, commits them and returns nil.
 func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadata.Store) error {
+	client := cfg
+	client.ClientID = Group // the API of the same process has a producer, too
+	sender := producer.New(client, p.Log, p.Metrics)
 	registered := promauto.With(p.Metrics).NewCounter(prometheus.CounterOpts{
 		Name: "telltale_registrar_devices_registered_total",
 		Help: "Devices created because of a reading.",
@@ -51,16 +59,45 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
 			ensured, err := store.EnsureDevices(ctx, devices(batch))
 			registered.Add(float64(ensured.Created))
-			return event.Stored{Outcomes: []int{len(batch)}}, err
+			refused := readingsOf(ensured.Collisions, batch)
+			return event.Stored{Outcomes: []int{len(batch) - len(refused), len(refused)}, Conflicts: refused}, err
 		},
-		Account: event.NewAccount(p.Metrics, "registrar", "registered"),
+		DeadLetter: func(ctx context.Context, deadLetters []event.DeadLetter) error {
+			return event.SendDeadLetters(ctx, sender, cfg.DeadLetterTopic(), deadLetters)
+		},
+		ReadingsOnly: true,
+		Refusal:      collision,
+		Account:      event.NewAccount(p.Metrics, "registrar", "registered", "collision"),
 	}
 	return consumer.Service{
 		GroupConfig: kafka.GroupConfig{Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release},
 		Handle:      sink.Handle,
 		Store:       store,
 		StoreName:   "metadata store",
+		Beside:      sender.Run,
 	}.Run(ctx, p)
+}
+
+// collision is why the device of r is not registered.
+func collision(r iot.Reading) iot.Rejection {
+	return iot.Rejection{
+		Reason: iot.ReasonIDCollision,
+		Detail: fmt.Sprintf("the id %d is also that of another key, whose device is registered", r.Device),
+		Device: r.Device,
+	}
+}
+
+// readingsOf returns the indexes of the readings in batch that are of some of devices.
+func readingsOf(devices []iot.Identity, batch []iot.Reading) (indexes []int) {
+	if len(devices) == 0 {
+		return nil
+	}
+	for i, r := range batch {
+		if slices.Contains(devices, iot.Identity{ID: r.Device, Key: r.Key}) {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
 }
 
 // devices returns whom batch is of, ascending by id, each once, and of one id in the order of batch.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
@@ -98,6 +99,59 @@ func TestRegistrar(t *testing.T) {
 			w.awaitDevice(t, 7)
 			w.awaitDevice(t, 8)
 		}},
+		{"a device with a key is registered by it, also where it was known by its id alone", func(t *testing.T, w *world) {
+			w.start(t, w.store)
+			w.publish(t, iot.KeyID("kitchen-1"))
+			if d := w.awaitDevice(t, iot.KeyID("kitchen-1")); d.Key != "" {
+				t.Errorf("it has the key %q", d.Key)
+			}
+			w.publishKeys(t, "kitchen-1", "garden")
+			if d := w.awaitDevice(t, iot.KeyID("garden")); d.Key != "garden" || d.Name != "garden" {
+				t.Errorf("%+v", d)
+			}
+			kafkatest.Eventually(t, 30*time.Second, "it has its key", func() bool {
+				return w.awaitDevice(t, iot.KeyID("kitchen-1")).Key == "kitchen-1"
+			})
+		}},
+		{"a second key with the id of another is a dead letter, once for each record, and all others go on", func(t *testing.T, w *world) {
+			store := &flaky{Store: w.store}
+			store.away.Store(true)
+			metrics := w.start(t, store)
+			if err := w.store.Prepare(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.occupy(t, iot.KeyID("a"), "b")
+			first := w.publishKeys(t, "c", "a", "d", "a")
+			for store.failures.Load() < 2 { // what comes again is no second dead letter
+				time.Sleep(time.Millisecond)
+			}
+			store.away.Store(false)
+			w.awaitDevice(t, iot.KeyID("c"))
+			w.awaitDevice(t, iot.KeyID("d"))
+			second := w.publishKeys(t, "a", "e")
+			w.send(t, kafka.Record{Topic: w.kafka.Topic, Key: []byte("7"), Value: []byte("{junk")}) // ingest-writer sees to it
+			w.publish(t, 7, iot.KeyID("a"))                                                         // who names a device by its id does not say which key it means
+			w.awaitDevice(t, iot.KeyID("e"))
+			w.awaitDevice(t, 7)
+			kafkatest.Eventually(t, 30*time.Second, "all are counted", func() bool {
+				return kafkatest.Metric(t, metrics, "telltale_registrar_readings_total") == 9
+			})
+			if d := w.awaitDevice(t, iot.KeyID("a")); d.Key != "b" {
+				t.Errorf("the device there before is now %+v", d)
+			}
+			var got [][]byte
+			for _, rec := range kafkatest.ReadAll(t, w.kafka.Brokers, w.kafka.DeadLetterTopic()) {
+				d := event.ReadDeadLetter(&rec)
+				if d.Reason != iot.ReasonIDCollision || d.Device != iot.KeyID("a") || !strings.HasPrefix(d.Source, w.kafka.Topic+"/") {
+					t.Errorf("dead letter %+v", d)
+				}
+				got = append(got, d.Bytes)
+			}
+			want := [][]byte{first[1].Value, first[3].Value, second[0].Value}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("dead letters (-want +got):\n%s", diff)
+			}
+		}},
 		{"while the store is away nothing is skipped", func(t *testing.T, w *world) {
 			store := &flaky{Store: w.store}
 			store.away.Store(true)
@@ -170,12 +224,13 @@ func (w *world) open(t *testing.T) metadata.Store {
 	return store
 }
 
-// start runs a registrar until t ends.
-func (w *world) start(t *testing.T, store metadata.Store) {
+// start runs a registrar until t ends, and returns its metrics.
+func (w *world) start(t *testing.T, store metadata.Store) *prometheus.Registry {
 	t.Helper()
 	log, metrics := slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry()
 	p := &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)}
 	run(t, func(ctx context.Context) error { return registrar.Run(ctx, p, w.kafka, store) })
+	return metrics
 }
 
 // run runs f until t ends, and waits for it.
@@ -200,6 +255,40 @@ func (w *world) publish(t *testing.T, ids ...iot.DeviceID) {
 		w.send(t, event.Record(w.kafka.Topic, iot.Reading{
 			Device: id, At: now, Received: now, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}},
 		}))
+	}
+}
+
+// publishKeys sends a reading of the device with each of keys, and returns the records.
+func (w *world) publishKeys(t *testing.T, keys ...string) []kafka.Record {
+	t.Helper()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	records := make([]kafka.Record, len(keys))
+	for i, key := range keys {
+		records[i] = event.Record(w.kafka.Topic, iot.Reading{
+			Device: iot.KeyID(key), Key: key, At: now.Add(time.Duration(i) * time.Millisecond), Received: now,
+			Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}},
+		})
+	}
+	w.send(t, records...)
+	return records
+}
+
+// occupy puts a device into the table with a key that is not that of its id, since a collision cannot be had by chance.
+func (w *world) occupy(t *testing.T, id iot.DeviceID, key string) {
+	t.Helper()
+	owner, err := w.store.CreateUser(t.Context(), iot.User{Username: "ann"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := files.Open(w.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // it is to be thrown away
+	_, err = db.Write.ExecContext(t.Context(), "INSERT INTO devices (id, name, user_id, created_at, key) VALUES (?, 'x', ?, '2026-03-01 12:00:00', ?)",
+		int64(id), owner.ID, key)
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
