@@ -148,7 +148,8 @@ func TestDecodingAgain(t *testing.T) {
 	}{
 		{"the topic names the device", iot.DeadLetter{TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"42 0 server"}},
 		{"it may disagree", iot.DeadLetter{TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1, "device_id": 7}`)}}, []string{"device_id_mismatch"}},
-		{"a topic with a bad device id is no better than before", iot.DeadLetter{TopicDevice: "kitchen", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"invalid_device_id"}},
+		{"it may be a key", iot.DeadLetter{TopicDevice: "kitchen-1", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"7380597148161619 0 server"}},
+		{"a topic with a bad device id is no better than before", iot.DeadLetter{TopicDevice: "\x7f", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"invalid_device_id"}},
 		{"a retained message needs a timestamp", iot.DeadLetter{Retained: true, TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"retained_without_timestamp"}},
 		{"readings without a timestamp do not take each other's place",
 			iot.DeadLetter{Rejection: iot.Rejection{Bytes: []byte(`[{"x": 1, "device_id": 7}, {"x": 1, "device_id": 8}, {"x": 1, "device_id": 7}, {"x": 2, "device_id": 7, "timestamp": "2026-01-02T12:00:00.683Z"}, {"x": 3, "device_id": 7}]`)}},

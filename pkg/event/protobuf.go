@@ -125,7 +125,7 @@ func sizeString(s string) int {
 
 // parseReading reads the protobuf of a reading. A metric that has the same name in like, at the same place,
 // shares that name's memory, and so does a key. The result is sorted, and otherwise as good as what it is made from.
-func parseReading(b []byte, like iot.Reading) (iot.Reading, error) {
+func parseReading(b []byte, like *iot.Reading) (iot.Reading, error) {
 	var (
 		r       iot.Reading
 		at      int64

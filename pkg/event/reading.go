@@ -244,9 +244,9 @@ func reject(rec *kafka.Record, reason iot.Reason, detail string) iot.Rejection {
 // decodeReading decodes the protobuf in the record. Names that stand at the same place in the last of before, and
 // its key, are not allocated again: neighbours in a topic have much in common.
 func (d *Decoder) decodeReading(before []iot.Reading) (iot.Reading, error) {
-	var like iot.Reading
+	like := new(iot.Reading)
 	if len(before) > 0 {
-		like = before[len(before)-1]
+		like = &before[len(before)-1]
 	}
 	r, err := parseReading(d.rec.Value, like)
 	if err != nil {

@@ -6,7 +6,8 @@
 //
 // A message is an object, or an array of objects: a batch. The members of an object:
 //
-//	device_id             an integer, or one in a string; also from the topic, and then equal
+//	device_id             an integer, also in a string, or the key of a device: any other string of up to 255
+//	                      bytes without control characters; also from the topic, and then the same device
 //	timestamp             the time since 1970 in s, ms, µs or ns, distinguished by size; or ISO 8601 text
 //	                      with date and time, like 2026-01-02T03:04:05.678+01:00 (without a zone, UTC)
 //	temperature, humidity numbers
@@ -16,8 +17,8 @@
 //
 // A null is as good as no member. A device_id, timestamp or ts within metrics or values is a name like
 // any other. A reading whose timestamp is missing, unreadable, before 2000 or more than 5 minutes ahead
-// takes the time of receipt, and says so. Several of a message take the same time: the caller gives each a
-// millisecond of its own.
+// takes the time of receipt, and says so, with the beginning of what stood there. Several of a message take the same
+// time: the caller gives each a millisecond of its own.
 //
 // # What is rejected
 //
@@ -36,7 +37,7 @@
 //	             too_deep                   objects and arrays within each other, over 16 of them
 //	             too_large                  over 1,000 members
 //	             invalid_member             an array or an object as a value, text as temperature, a bad name
-//	             invalid_device_id          a device_id that is not an integer from 1 to 2^53-1
+//	             invalid_device_id          a device_id that is neither an integer from 1 to 2^53-1 nor a key
 //	and, where none of these is met:
 //	             duplicate_key              a name twice, also once beside metrics and once in it
 //	             missing_device_id          neither in the element nor in the topic

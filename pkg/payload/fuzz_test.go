@@ -32,6 +32,7 @@ func FuzzDecode(f *testing.F) {
 		"{\"x\":1,\"\xff\":\"\\ud800\"} x",
 	} {
 		f.Add([]byte(seed), "42", false)
+		f.Add([]byte(seed), "kitchen-1", false)
 		f.Add([]byte(seed), "", true)
 	}
 	f.Fuzz(func(t *testing.T, text []byte, device string, retained bool) {
@@ -247,6 +248,12 @@ func FuzzTimestamp(f *testing.F) {
 		r := readings[0]
 		if err := r.Validate(); err != nil {
 			t.Error(err)
+		}
+		if err := json.Unmarshal(quoted, &text); err != nil { // as characters
+			t.Fatal(err)
+		}
+		if said := strings.ToValidUTF8(text[:min(len(text), iot.MaxSaidBytes)], ""); (r.Stamped == iot.StampServer) != (r.Said != "" || said == "") || r.Said != "" && r.Said != said {
+			t.Errorf("%q: %q is kept of it, stamped by the %v", text, r.Said, r.Stamped)
 		}
 		if r.Stamped == iot.StampServer && !r.At.Equal(received) {
 			t.Errorf("%q: stamped by the server at %v, which is not the time of receipt", text, r.At)

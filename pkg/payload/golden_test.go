@@ -21,7 +21,8 @@ var update = flag.Bool("update", false, "write what Decode returns into testdata
 
 // TestGolden decodes the messages in testdata/*.txtar. In each section, a line at the margin is a message
 // (a Go string literal behind "go:" where it is no line of text), and the lines indented below it are what
-// becomes of it. The section's name is how the messages arrived: "device=42 retained".
+// becomes of it. The section's name is how the messages arrived: "device=42 retained". The device may be a Go string
+// literal too.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -58,7 +59,9 @@ func decodeSection(t *testing.T, name string, section []byte) []byte {
 	for _, setting := range strings.Fields(name) {
 		switch key, value, _ := strings.Cut(setting, "="); key {
 		case "device":
-			m.DeviceID = value
+			if m.DeviceID = value; strings.HasPrefix(value, `"`) {
+				m.DeviceID, _ = strconv.Unquote(value)
+			}
 		case "retained":
 			m.Retained = true
 		}
@@ -88,7 +91,15 @@ func decodeSection(t *testing.T, name string, section []byte) []byte {
 func writeDecoded(b *bytes.Buffer, m payload.Message) {
 	readings, rejections := payload.Decode(m, nil)
 	for _, r := range readings {
-		fmt.Fprintf(b, "\t%d at %s by %s:", r.Device, r.At.Format("2006-01-02T15:04:05.000Z07:00"), r.Stamped)
+		fmt.Fprintf(b, "\t%d", r.Device)
+		if r.Key != "" {
+			fmt.Fprintf(b, " %q", r.Key)
+		}
+		fmt.Fprintf(b, " at %s by %s", r.At.Format("2006-01-02T15:04:05.000Z07:00"), r.Stamped)
+		if r.Said != "" {
+			fmt.Fprintf(b, " for %q", r.Said)
+		}
+		fmt.Fprint(b, ":")
 		for _, metric := range r.Metrics {
 			fmt.Fprintf(b, " %s=%v", printable(metric.Name), metric.Value)
 		}

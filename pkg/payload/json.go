@@ -27,10 +27,10 @@ var jsonDecoders = sync.Pool{New: func() any {
 }}
 
 // startJSON begins to read m.
-func startJSON(m Message, topic iot.DeviceID) reader {
+func startJSON(m Message, topic iot.DeviceID, topicKey string) reader {
 	d := jsonDecoders.Get().(*jsonDecoder)
 	d.Text, d.Pos, d.Start = m.Payload, 0, 0
-	d.Topic, d.Received, d.Retained = topic, m.Received.UnixMilli(), m.Retained
+	d.Topic, d.TopicKey, d.Received, d.Retained = topic, topicKey, m.Received.UnixMilli(), m.Retained
 	d.Space()
 	if d.isBatch, d.count, d.checked = d.Peek() == '[', 0, false; d.isBatch {
 		d.Pos++
@@ -66,7 +66,7 @@ func (d *jsonDecoder) step(out []iot.Reading, rejected []iot.Rejection) (_ []iot
 
 // free gives d back, without what it knows of its message.
 func (d *jsonDecoder) free() {
-	d.Text, d.Broken = nil, decode.Fault{}
+	d.Text, d.TopicKey, d.Broken = nil, "", decode.Fault{}
 	d.Reset()
 	jsonDecoders.Put(d)
 }

@@ -123,8 +123,8 @@ func (d *jsonDecoder) deviceID(depth int) bool {
 		if !ok {
 			return false
 		}
-		id, err := iot.ParseDeviceID(string(text))
-		d.Device, valid = id, err == nil
+		id, key, err := iot.ParseDevice(string(text))
+		d.Device, d.DeviceKey, valid = id, key, err == nil
 	case c == '-' || decode.IsDigit(c):
 		number, ok := d.Number()
 		if !ok {
@@ -139,25 +139,31 @@ func (d *jsonDecoder) deviceID(depth int) bool {
 	}
 	if !valid {
 		d.Device = 0
-		d.Reject(at, iot.ReasonInvalidDeviceID, "%.32s is "+notAnID, d.Text[at:d.Pos])
+		d.Reject(at, iot.ReasonInvalidDeviceID, "%.32s is "+notADevice, d.Text[at:d.Pos])
 	}
 	return true
 }
 
-// time reads a timestamp. One that cannot be read is as good as none.
+// time reads a timestamp. One that cannot be read is as good as none, but for what the device said.
 func (d *jsonDecoder) time(depth int) bool {
+	at := d.Pos
 	switch c := d.Peek(); {
 	case c == '"':
 		text, ok := d.Quoted()
-		d.Millis, d.Timed = decode.ParseTime(text)
+		millis, isTime := decode.ParseTime(text)
+		d.SetTime(millis, isTime, text)
 		return ok
 	case c == '-' || decode.IsDigit(c):
 		number, ok := d.Number()
-		d.Millis, d.Timed = number.EpochMillis()
+		millis, isTime := number.EpochMillis()
+		d.SetTime(millis, isTime, number.Text)
 		return ok
-	default:
-		return d.Skip(depth)
+	case !d.Skip(depth):
+		return false
+	case c != 'n': // it is no null
+		d.SetTime(0, false, d.Text[at:d.Pos])
 	}
+	return true
 }
 
 // tsMember is where ThingsBoard's timestamp stands, until it is known whether it is one.

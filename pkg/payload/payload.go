@@ -11,7 +11,7 @@ import (
 
 // Message is what a device sent.
 type Message struct {
-	DeviceID string    // the device id that the topic names, as it stands there; "" where it names none
+	DeviceID string    // the device's id or key, as it stands in the topic; "" where none does
 	Payload  []byte    // not kept
 	Received time.Time // from 1970 to 9999; the time of measurement where the message has none that can be used
 	Retained bool      // a broker's copy of an earlier message: without a timestamp it is no new reading
@@ -20,7 +20,7 @@ type Message struct {
 // format is a way in which devices write readings.
 type format struct {
 	recognises func(payload []byte) bool
-	start      func(m Message, topic iot.DeviceID) reader
+	start      func(m Message, topic iot.DeviceID, topicKey string) reader
 }
 
 // reader is on the way through one message.
@@ -87,14 +87,15 @@ func start(m Message) (reader, decode.Fault) {
 		return nil, decode.Fault{Reason: iot.ReasonTooLarge, Detail: fmt.Sprintf("%d bytes, over %d", len(m.Payload), decode.MaxBytes)}
 	}
 	var topic iot.DeviceID
+	var topicKey string
 	if m.DeviceID != "" {
 		var err error
-		if topic, err = iot.ParseDeviceID(m.DeviceID); err != nil {
-			return nil, decode.Fault{Reason: iot.ReasonInvalidDeviceID, Detail: fmt.Sprintf("topic: %.32q is "+notAnID, m.DeviceID)}
+		if topic, topicKey, err = iot.ParseDevice(m.DeviceID); err != nil {
+			return nil, decode.Fault{Reason: iot.ReasonInvalidDeviceID, Detail: fmt.Sprintf("topic: %.32q is "+notADevice, m.DeviceID)}
 		}
 	}
 	i := slices.IndexFunc(formats, func(f format) bool { return f.recognises(m.Payload) })
-	return formats[i].start(m, topic), decode.Fault{}
+	return formats[i].start(m, topic, topicKey), decode.Fault{}
 }
 
-const notAnID = "no integer from 1 to 2^53-1"
+const notADevice = "neither an id from 1 to 2^53-1 nor a key"

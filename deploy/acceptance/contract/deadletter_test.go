@@ -39,11 +39,11 @@ func TestDeadLetters(t *testing.T) {
 		{"a negative device id", `{"device_id": -1, "temperature": 1}`, "invalid_device_id"},
 		{"a device id with a fraction", `{"device_id": 1.5, "temperature": 1}`, "invalid_device_id"},
 		{"a device id of 2^53", `{"device_id": 9007199254740992, "temperature": 1}`, "invalid_device_id"},
-		{"a device id that is no number", `{"device_id": "kitchen", "temperature": 1}`, "invalid_device_id"},
 		{"a device id that is a boolean", `{"device_id": true, "temperature": 1}`, "invalid_device_id"},
 		{"an empty device id", `{"device_id": "", "temperature": 1}`, "invalid_device_id"},
 		{"another device than the topic's", `{"device_id": 7, "temperature": 1}`, "device_id_mismatch"},
 		{"another device than the topic's, as a string", `{"device_id": "7", "temperature": 1}`, "device_id_mismatch"},
+		{"the key of a device, and the topic's id", `{"device_id": "kitchen", "temperature": 1}`, "device_id_mismatch"},
 		{"an empty object", `{}`, "no_metrics"},
 		{"attributes alone", `{"firmware": "1.2"}`, "no_metrics"},
 		{"nulls alone", `{"temperature": null, "humidity": null}`, "no_metrics"},
@@ -61,14 +61,12 @@ func TestDeadLetters(t *testing.T) {
 			}
 		})
 	}
-	for _, id := range []string{"0", "-1", "kitchen", "9007199254740992", "1.5", "%20"} {
-		t.Run("a topic with the device id "+id, func(t *testing.T) {
-			t.Parallel()
-			topic, payload := "sensors/"+id+"/data", fmt.Sprintf(`{"mark": %d}`, newDevice())
-			publish(t, topic, payload)
-			checkDeadLetter(t, findDeadLetter(t, payload), payload, "invalid_device_id")
-		})
-	}
+	t.Run("a topic with a device key of 256 bytes", func(t *testing.T) {
+		t.Parallel()
+		topic, payload := "sensors/"+strings.Repeat("k", 256)+"/data", fmt.Sprintf(`{"mark": %d}`, newDevice())
+		publish(t, topic, payload)
+		checkDeadLetter(t, findDeadLetter(t, payload), payload, "invalid_device_id")
+	})
 	t.Run("no device id at all", func(t *testing.T) {
 		t.Parallel()
 		payload := fmt.Sprintf(`{"mark": %d}`, newDevice())

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,13 +13,16 @@ import (
 // Draft is a reading as a format finds it, in any order. Its method Reading checks what holds for all formats.
 type Draft struct {
 	Topic    iot.DeviceID // the device that the topic names; 0: none
+	TopicKey string       // its key, if it has one
 	Received int64        // when the message was, in milliseconds since 1970
 	Retained bool         // whether the message was
 
-	Device  iot.DeviceID // the one that the reading names; 0: none
-	Millis  int64        // the time of measurement since 1970, where timed
-	Timed   bool
-	Members []Member // with room for all that are allowed
+	Device    iot.DeviceID // the one that the reading names; 0: none
+	DeviceKey string       // its key, if it has one
+	Millis    int64        // the time of measurement since 1970, where Timed
+	Timed     bool
+	said      string   // what the device gave as the time, where it cannot be used
+	Members   []Member // with room for all that are allowed
 }
 
 // Member is a name with what it stands for.
@@ -50,7 +54,19 @@ const (
 // Reset makes d ready for the next reading of its message.
 func (d *Draft) Reset() {
 	clear(d.Members)
-	d.Device, d.Millis, d.Timed, d.Members = 0, 0, false, d.Members[:0]
+	d.Device, d.DeviceKey, d.Millis, d.Timed, d.said, d.Members = 0, "", 0, false, "", d.Members[:0]
+}
+
+// SetTime sets the time of measurement, if it is one, that was made of what the device gave.
+func (d *Draft) SetTime(millis int64, ok bool, said []byte) {
+	if d.Millis, d.Timed = millis, ok; !d.usable() {
+		d.said = strings.ToValidUTF8(string(said[:min(len(said), iot.MaxSaidBytes)]), "")
+	}
+}
+
+// usable reports whether d has a time that a reading may have.
+func (d *Draft) usable() bool {
+	return d.Timed && d.Millis >= iot.MinTime.UnixMilli() && d.Millis <= d.Received+iot.MaxAhead.Milliseconds()
 }
 
 // Reading appends d as a reading, or says why it is none.
@@ -71,16 +87,17 @@ func (d *Draft) Reading(out []iot.Reading) ([]iot.Reading, Fault) {
 			attributes++
 		}
 	}
-	r := iot.Reading{Device: d.Owner(), Received: time.UnixMilli(d.Received).UTC()}
-	r.At, r.Stamped = r.Received, iot.StampServer
-	if d.Timed && d.Millis >= iot.MinTime.UnixMilli() && d.Millis <= d.Received+iot.MaxAhead.Milliseconds() {
+	r := iot.Reading{Device: d.Owner(), Key: cmp.Or(d.DeviceKey, d.TopicKey), Received: time.UnixMilli(d.Received).UTC()}
+	if d.usable() {
 		r.At, r.Stamped = time.UnixMilli(d.Millis).UTC(), iot.StampDevice
+	} else {
+		r.At, r.Stamped, r.Said = r.Received, iot.StampServer, d.said
 	}
 	switch {
 	case d.Device == 0 && d.Topic == 0:
 		return out, Fault{iot.ReasonMissingDeviceID, "no device_id, and none in the topic"}
 	case r.Device == 0:
-		return out, Fault{iot.ReasonDeviceIDMismatch, fmt.Sprintf("device_id %d, but %d in the topic", d.Device, d.Topic)}
+		return out, Fault{iot.ReasonDeviceIDMismatch, fmt.Sprintf("device_id %s, but %s in the topic", nameOf(d.Device, d.DeviceKey), nameOf(d.Topic, d.TopicKey))}
 	case metrics == 0:
 		return out, Fault{iot.ReasonNoMetrics, "no number beside device_id and timestamp"}
 	case r.Stamped == iot.StampServer && d.Retained:
@@ -114,6 +131,14 @@ func sortMembers(members []Member) {
 			members[j], members[j-1] = members[j-1], members[j]
 		}
 	}
+}
+
+// nameOf is what people know a device by.
+func nameOf(id iot.DeviceID, key string) string {
+	if key != "" {
+		return fmt.Sprintf("%.32q", key)
+	}
+	return id.String()
 }
 
 // Owner returns the device that the reading is of, and 0 where that is not known or disputed.

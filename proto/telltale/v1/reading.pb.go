@@ -106,7 +106,7 @@ const (
 	DeadLetterReason_DEAD_LETTER_REASON_INVALID_MEMBER DeadLetterReason = 10
 	// No device id, neither in the payload nor in the topic.
 	DeadLetterReason_DEAD_LETTER_REASON_MISSING_DEVICE_ID DeadLetterReason = 11
-	// A device id that is not an integer from 1 to 2^53-1.
+	// What stands for the device is neither an integer from 1 to 2^53-1 nor a key.
 	DeadLetterReason_DEAD_LETTER_REASON_INVALID_DEVICE_ID DeadLetterReason = 12
 	// The payload and the topic name different devices.
 	DeadLetterReason_DEAD_LETTER_REASON_DEVICE_ID_MISMATCH DeadLetterReason = 13
