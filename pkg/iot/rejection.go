@@ -24,6 +24,7 @@ const (
 	ReasonInvalidProtobuf          Reason = "invalid_protobuf"
 	ReasonConflict                 Reason = "conflict"
 	ReasonIDCollision              Reason = "id_collision"
+	ReasonNoRule                   Reason = "no_rule"
 )
 
 // Reasons are all that there are.
@@ -47,6 +48,7 @@ var Reasons = []Reason{
 	ReasonInvalidProtobuf,
 	ReasonConflict,
 	ReasonIDCollision,
+	ReasonNoRule,
 }
 
 // Rejection is a piece of input that can never become a reading, and why.

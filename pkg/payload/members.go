@@ -1,6 +1,8 @@
 package payload
 
 import (
+	"time"
+
 	"github.com/telltale-iot/telltale/pkg/internal/decode"
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -150,7 +152,7 @@ func (d *jsonDecoder) time(depth int) bool {
 	switch c := d.Peek(); {
 	case c == '"':
 		text, ok := d.Quoted()
-		millis, isTime := decode.ParseTime(text)
+		millis, isTime := decode.ParseTime(text, time.UTC, d.Received)
 		d.SetTime(millis, isTime, text)
 		return ok
 	case c == '-' || decode.IsDigit(c):

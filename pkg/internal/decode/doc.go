@@ -4,6 +4,7 @@
 package decode
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -38,4 +39,9 @@ const maxDetail = 200
 func (f Fault) Rejection(device iot.DeviceID, b []byte) iot.Rejection {
 	detail := strings.ToValidUTF8(f.Detail[:min(len(f.Detail), maxDetail)], "")
 	return iot.Rejection{Reason: f.Reason, Detail: detail, Device: device, Bytes: b}
+}
+
+// Trim returns a message without what stands around it by mistake: a byte order mark, and the NUL that ends a text in C.
+func Trim(message []byte) []byte {
+	return bytes.TrimRight(bytes.TrimPrefix(message, []byte("\ufeff")), "\x00")
 }

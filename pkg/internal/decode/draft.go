@@ -71,7 +71,7 @@ func (d *Draft) usable() bool {
 
 // Reading appends d as a reading, or says why it is none.
 func (d *Draft) Reading(out []iot.Reading) ([]iot.Reading, Fault) {
-	sortMembers(d.Members)
+	SortMembers(d.Members)
 	metrics, attributes := 0, 0
 	for i := range d.Members {
 		m := &d.Members[i]
@@ -119,9 +119,9 @@ func (d *Draft) Reading(out []iot.Reading) ([]iot.Reading, Fault) {
 	return append(out, r), Fault{}
 }
 
-// sortMembers sorts by name, and by place where a name stands twice. The usual handful is not worth the
+// SortMembers sorts by name, and by place where a name stands twice. The usual handful is not worth the
 // calls of a general sort.
-func sortMembers(members []Member) {
+func SortMembers(members []Member) {
 	if len(members) > 16 {
 		slices.SortStableFunc(members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 		return

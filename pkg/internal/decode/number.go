@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -149,24 +150,60 @@ func (d Decimal) EpochMillis() (int64, bool) {
 		}
 		digits++
 	}
-	e := d.exponent
 	switch {
 	case d.negative || d.mantissa == 0 || digits > 20:
 		return 0, false
-	case digits <= 11: // s
-		e += 3
-	case digits <= 14: // ms
-	case digits <= 17: // µs
-		e -= 3
-	default: // ns
-		e -= 6
-	}
-	switch {
-	case e >= 0:
-		return int64(d.mantissa * intPowers[e]), true
-	case -e < len(intPowers):
-		return int64(d.mantissa / intPowers[-e]), true
+	case digits <= 11:
+		return d.Millis(Seconds)
+	case digits <= 14:
+		return d.Millis(Milliseconds)
+	case digits <= 17:
+		return d.Millis(Microseconds)
 	default:
-		return 0, true
+		return d.Millis(Nanoseconds)
 	}
+}
+
+// Unit is what a number of time counts: the power of ten that makes milliseconds of it.
+type Unit int
+
+// The units of time that devices send.
+const (
+	Seconds      Unit = 3
+	Milliseconds Unit = 0
+	Microseconds Unit = -3
+	Nanoseconds  Unit = -6
+)
+
+// Millis returns the milliseconds, without their fraction, that d is in a unit; false where an int64 has no room for
+// them.
+func (d Decimal) Millis(unit Unit) (int64, bool) {
+	e, m := d.exponent+int(unit), d.mantissa
+	switch {
+	case m == 0 || -e >= len(intPowers):
+		return 0, true
+	case e >= len(intPowers) || e > 0 && m > math.MaxInt64/intPowers[e]:
+		return 0, false
+	case e >= 0:
+		m *= intPowers[e]
+	default:
+		m /= intPowers[-e]
+	}
+	if m > math.MaxInt64 {
+		return 0, false
+	}
+	if d.negative {
+		return -int64(m), true
+	}
+	return int64(m), true
+}
+
+// ParseNumber reads a text that is one number by JSON's grammar, and nothing more.
+func ParseNumber(text []byte) (d Decimal, ok bool) {
+	if len(text) == 0 || text[0] != '-' && !IsDigit(text[0]) {
+		return d, false
+	}
+	s := Scanner{Text: text}
+	d, ok = s.Number()
+	return d, ok && s.Pos == len(text) && d.Text != nil
 }

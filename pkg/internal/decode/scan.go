@@ -171,7 +171,7 @@ func (s *Scanner) Word() byte {
 	case string(w) == "true" || string(w) == "false" || string(w) == "null":
 		s.Pos = end
 		return w[0]
-	case isNotANumber(s.Text[letters:end]):
+	case IsNotANumber(s.Text[letters:end]):
 		s.Pos = end
 		s.Reject(start, iot.ReasonNotANumber, "%s is not JSON", w)
 		return 'N'
@@ -181,8 +181,8 @@ func (s *Scanner) Word() byte {
 	}
 }
 
-// isNotANumber knows the spellings of Python and JavaScript, and of C.
-func isNotANumber(word []byte) bool {
+// IsNotANumber knows the spellings of Python and JavaScript, and of C.
+func IsNotANumber(word []byte) bool {
 	for _, w := range []string{"nan", "inf", "infinity"} {
 		if strings.EqualFold(string(word), w) {
 			return true

@@ -123,6 +123,8 @@ const (
 	// The device's key has the id of another key, which was there before. The reading is stored under that id, with its
 	// key; the device is not registered.
 	DeadLetterReason_DEAD_LETTER_REASON_ID_COLLISION DeadLetterReason = 19
+	// No mapping rule for the topic has conditions that the message meets.
+	DeadLetterReason_DEAD_LETTER_REASON_NO_RULE DeadLetterReason = 20
 )
 
 // Enum value maps for DeadLetterReason.
@@ -148,6 +150,7 @@ var (
 		17: "DEAD_LETTER_REASON_INVALID_PROTOBUF",
 		18: "DEAD_LETTER_REASON_CONFLICT",
 		19: "DEAD_LETTER_REASON_ID_COLLISION",
+		20: "DEAD_LETTER_REASON_NO_RULE",
 	}
 	DeadLetterReason_value = map[string]int32{
 		"DEAD_LETTER_REASON_UNSPECIFIED":                0,
@@ -170,6 +173,7 @@ var (
 		"DEAD_LETTER_REASON_INVALID_PROTOBUF":           17,
 		"DEAD_LETTER_REASON_CONFLICT":                   18,
 		"DEAD_LETTER_REASON_ID_COLLISION":               19,
+		"DEAD_LETTER_REASON_NO_RULE":                    20,
 	}
 )
 
@@ -482,7 +486,7 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x0fTimestampSource\x12 \n" +
 	"\x1cTIMESTAMP_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TIMESTAMP_SOURCE_DEVICE\x10\x01\x12\x1b\n" +
-	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\x9f\x06\n" +
+	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xbf\x06\n" +
 	"\x10DeadLetterReason\x12\"\n" +
 	"\x1eDEAD_LETTER_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_INVALID_JSON\x10\x01\x12%\n" +
@@ -504,7 +508,8 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"'DEAD_LETTER_REASON_UNKNOWN_CONTENT_TYPE\x10\x10\x12'\n" +
 	"#DEAD_LETTER_REASON_INVALID_PROTOBUF\x10\x11\x12\x1f\n" +
 	"\x1bDEAD_LETTER_REASON_CONFLICT\x10\x12\x12#\n" +
-	"\x1fDEAD_LETTER_REASON_ID_COLLISION\x10\x13B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
+	"\x1fDEAD_LETTER_REASON_ID_COLLISION\x10\x13\x12\x1e\n" +
+	"\x1aDEAD_LETTER_REASON_NO_RULE\x10\x14B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
 
 var (
 	file_telltale_v1_reading_proto_rawDescOnce sync.Once

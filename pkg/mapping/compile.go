@@ -1,0 +1,407 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/internal/decode"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxPath bounds the levels of a path.
+const maxPath = decode.MaxDepth
+
+// rules compiles the rules in a file's text. zone is for times that have none.
+func (f *file) rules(text []byte, zone *time.Location) ([]*rule, error) {
+	root, err := f.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if root.Kind != yaml.SequenceNode {
+		return nil, root.wrong("want a list of rules, not %s", root.what())
+	}
+	var rules []*rule
+	for _, n := range root.Content {
+		r, err := compile(root.part(n, ""), zone)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, r)
+	}
+	return rules, nil
+}
+
+// compile compiles one rule.
+func compile(m member, zone *time.Location) (*rule, error) {
+	r := &rule{file: m.file, line: m.Line, root: new(node), separator: "_", clock: clock{zone: zone}}
+	rest := 0 // of the members that say how to read JSON, those that are there
+	reads := func(name string, read func(*rule, member) error) field {
+		return field{name, func(m member) error { rest = m.Line; return read(r, m) }}
+	}
+	hasValues := false
+	err := m.object(
+		field{"name", func(m member) (err error) { r.name, err = m.text(); return err }},
+		field{"topic", r.compileTopic},
+		field{"retained", r.compileRetained},
+		field{"ignore", func(m member) (err error) { r.ignore, err = m.boolean(); return err }},
+		field{"when", func(m member) (err error) { r.when, err = r.compileConditions(m); return err }},
+		field{"form", r.compileForm},
+		reads("each", (*rule).compileEach),
+		field{"device", func(m member) (err error) { r.device, err = r.compileTemplate(m, true); return err }},
+		field{"time", r.compileTime},
+		reads("values", func(r *rule, m member) error { hasValues = true; return r.compileValues(m) }),
+		reads("rename", (*rule).compileRename),
+		reads("scale", (*rule).compileScale),
+		reads("attributes", func(r *rule, m member) error { return m.globs(&r.attributes) }),
+	)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.name == "":
+		return nil, m.wrong("name: is missing")
+	case len(r.patterns) == 0:
+		return nil, m.wrong("topic: is missing")
+	case rest > 0 && (r.newForm != nil || r.ignore):
+		return nil, m.wrong("a rule with form or ignore says no more of the message")
+	case r.newForm != nil && (r.ignore || r.known > 0 || r.deviceMax > 0):
+		return nil, m.wrong("form: is not for a rule with ignore, when, or the device in a member")
+	}
+	if part := slices.Index(r.parts, "device"); r.device == nil && part >= 0 {
+		r.device = template{{kind: segmentTopic, index: part}}
+	}
+	if r.device == nil && r.newForm == nil && !r.ignore {
+		return nil, m.wrong("device: is missing, and the topic has no {device}")
+	}
+	if !hasValues {
+		r.root.flatten = true
+	}
+	return r, r.checkParts(m)
+}
+
+// checkParts makes sure that all parts of topics that r uses are in each of its patterns.
+func (r *rule) checkParts(m member) error {
+	templates := []template{r.device, r.scalar}
+	var walk func(n *node)
+	walk = func(n *node) {
+		templates = append(templates, n.names...)
+		for _, c := range n.children {
+			walk(c)
+		}
+	}
+	walk(r.root)
+	for _, t := range templates {
+		for _, s := range t {
+			for _, p := range r.patterns {
+				if s.kind == segmentTopic && !slices.ContainsFunc(p.levels, func(l level) bool { return l.part == s.index }) {
+					return m.wrong("topic: %s has no {%s}", p.filter(), r.parts[s.index])
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (r *rule) compileTopic(m member) error {
+	return m.list(func(m member) error {
+		text, err := m.text()
+		if err != nil {
+			return err
+		}
+		p, err := parsePattern(text, r)
+		if err != nil {
+			return m.wrong("%w", err)
+		}
+		r.patterns = append(r.patterns, p)
+		return nil
+	})
+}
+
+func (r *rule) compileRetained(m member) error {
+	text, err := m.text()
+	if err == nil && text != "live" && text != "old" {
+		err = m.wrong("want live or old, not %s", m.what())
+	}
+	r.live = text == "live"
+	return err
+}
+
+func (r *rule) compileForm(m member) error {
+	text, err := m.text()
+	if err != nil {
+		return err
+	}
+	if r.newForm = forms[text]; r.newForm == nil {
+		return m.wrong("no form %q", text)
+	}
+	return nil
+}
+
+// compileConditions compiles members with what they have to be.
+func (r *rule) compileConditions(m member) (all conditions, err error) {
+	return all, m.pairs(func(name string, value member) error {
+		path, err := value.key(name).steps()
+		if err != nil {
+			return err
+		}
+		if r.known == maxConditions {
+			return value.wrong("over %d conditions", maxConditions)
+		}
+		c := condition{bit: 1 << r.known}
+		r.known++
+		all |= c.bit
+		n := r.root.at(path)
+		if err := value.globs(&c.want); err != nil {
+			return err
+		}
+		n.conditions = append(n.conditions, c)
+		return nil
+	})
+}
+
+// key returns the name of m as if it were a value.
+func (m member) key(name string) member {
+	return member{Node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name, Line: m.Line}, file: m.file, path: m.path}
+}
+
+func (r *rule) compileEach(m member) (err error) {
+	r.fans = true
+	r.each, err = m.steps()
+	return err
+}
+
+// compileTemplate compiles a text with {part} in it, and, where it is for the device, {.member} and {key}.
+func (r *rule) compileTemplate(m member, device bool) (template, error) {
+	rest, err := m.text()
+	if err != nil {
+		return nil, err
+	}
+	var t template
+	for rest != "" {
+		text, behind, found := strings.Cut(rest, "{")
+		if text != "" {
+			t = append(t, segment{text: text})
+		}
+		if !found {
+			break
+		}
+		name, behind, closed := strings.Cut(behind, "}")
+		if !closed {
+			return nil, m.wrong("a { without }")
+		}
+		s, err := r.compileSegment(m, name, device)
+		if err != nil {
+			return nil, err
+		}
+		t, rest = append(t, s), behind
+	}
+	if len(t) == 0 {
+		return nil, m.wrong("is empty")
+	}
+	return t, nil
+}
+
+func (r *rule) compileSegment(m member, name string, device bool) (s segment, err error) {
+	if i := slices.Index(r.parts, name); i >= 0 {
+		return segment{kind: segmentTopic, index: i}, nil
+	}
+	path, isMember := strings.CutPrefix(name, ".")
+	switch {
+	case device && isMember:
+		steps, err := m.key(path).steps()
+		if err != nil {
+			return s, err
+		}
+		n := r.root.at(steps)
+		if n.device == 0 {
+			r.deviceMax++
+			n.device = r.deviceMax
+		}
+		return segment{kind: segmentMember, index: n.device - 1, text: fmt.Sprintf("%.64q", path)}, nil
+	case device && name == "key" && r.fans:
+		return segment{kind: segmentKey, text: "member"}, nil
+	}
+	return s, m.wrong("{%s} is no part of the topic", name)
+}
+
+func (r *rule) compileTime(m member) error {
+	if m.Kind != yaml.MappingNode {
+		return r.compileTimeAt(m)
+	}
+	return m.object(
+		field{"at", r.compileTimeAt},
+		field{"zone", func(m member) error {
+			text, err := m.text()
+			if err != nil || text == "local" {
+				return err
+			}
+			if r.clock.zone, err = time.LoadLocation(text); err != nil {
+				return m.wrong("no time zone %q", text)
+			}
+			return nil
+		}},
+		field{"unit", func(m member) error {
+			text, err := m.text()
+			if err != nil {
+				return err
+			}
+			r.clock.unit, r.clock.hasUnit = units[text]
+			if !r.clock.hasUnit {
+				return m.wrong("want s, ms, us or ns, not %s", m.what())
+			}
+			return nil
+		}},
+		field{"relative", func(m member) error {
+			text, err := m.text()
+			if err != nil {
+				return err
+			}
+			if r.clock.relative = relatives[text]; r.clock.relative == 0 {
+				return m.wrong("want after or before, not %s", m.what())
+			}
+			return nil
+		}},
+	)
+}
+
+var (
+	units     = map[string]decode.Unit{"s": decode.Seconds, "ms": decode.Milliseconds, "us": decode.Microseconds, "ns": decode.Nanoseconds}
+	relatives = map[string]int{"after": 1, "before": -1}
+)
+
+func (r *rule) compileTimeAt(m member) error {
+	rank := 0
+	return m.list(func(m member) error {
+		path, err := m.steps()
+		if err == nil && len(path) == 0 {
+			err = m.wrong("is empty")
+		}
+		if err != nil {
+			return err
+		}
+		rank++
+		r.root.at(path).time = rank
+		return nil
+	})
+}
+
+func (r *rule) compileValues(m member) error {
+	sources := 0
+	from := func(name string, read func(member) error) field {
+		return field{name, func(m member) error { sources++; return read(m) }}
+	}
+	err := m.object(
+		from("flatten", func(m member) error {
+			return m.list(func(m member) error {
+				path, err := m.steps()
+				r.root.at(path).flatten = true
+				return err
+			})
+		}),
+		from("members", func(m member) error {
+			return m.pairs(func(name string, value member) error {
+				t, err := r.compileTemplate(value.key(name), false)
+				if err != nil {
+					return err
+				}
+				path, err := value.steps()
+				n := r.root.at(path)
+				n.names = append(n.names, t)
+				return err
+			})
+		}),
+		from("pairs", r.compilePairs),
+		from("scalar", func(m member) (err error) {
+			if r.scalar, err = r.compileTemplate(m, false); err == nil && (sources > 1 || r.known > 0 || r.fans || r.deviceMax > 0) {
+				err = m.wrong("a message that is a value has no members: scalar stands alone")
+			}
+			return err
+		}),
+		field{"separator", func(m member) (err error) { r.separator, err = m.text(); return err }},
+		field{"drop", func(m member) error { return m.globs(&r.drop) }},
+		field{"numbers_in_strings", func(m member) (err error) { r.numbers, err = m.boolean(); return err }},
+		field{"words", func(m member) error {
+			r.words = make(map[string]float64)
+			return m.pairs(func(word string, value member) error {
+				number, err := value.number()
+				r.words[word] = number.numerator / number.denominator
+				return err
+			})
+		}},
+	)
+	if sources == 0 {
+		r.root.flatten = true
+	}
+	return err
+}
+
+func (r *rule) compilePairs(m member) error {
+	var at []string
+	p := new(pairs)
+	err := m.object(
+		field{"at", func(m member) (err error) { at, err = m.steps(); return err }},
+		field{"name", func(m member) (err error) { p.name, err = m.text(); return err }},
+		field{"value", func(m member) error {
+			return m.list(func(m member) error {
+				text, err := m.text()
+				p.values = append(p.values, text)
+				return err
+			})
+		}},
+	)
+	if err == nil && (p.name == "" || len(p.values) == 0) {
+		err = m.wrong("want name and value")
+	}
+	r.whole = len(at) == 0
+	r.root.at(at).pairs = p
+	return err
+}
+
+func (r *rule) compileRename(m member) error {
+	return m.pairs(func(name string, value member) error {
+		from, err := value.key(name).glob()
+		if err != nil {
+			return err
+		}
+		text, err := value.text()
+		if err != nil {
+			return err
+		}
+		to := strings.Split(text, "*")
+		switch {
+		case text == "":
+			return value.wrong("an empty name")
+		case len(to) > 1 && len(from) == 1 || len(to)-1 > maxStars:
+			return value.wrong("%q has a * that %q has not", text, name)
+		}
+		r.renamings = append(r.renamings, renaming{from: from, to: to})
+		return nil
+	})
+}
+
+func (r *rule) compileScale(m member) error {
+	return m.pairs(func(name string, value member) error {
+		pattern, err := value.key(name).glob()
+		if err != nil {
+			return err
+		}
+		all := scalings{name: pattern}
+		err = value.list(func(m member) error {
+			s := scaling{factor: ratio{1, 1}, offset: ratio{0, 1}}
+			err := m.object(
+				field{"when", func(m member) (err error) { s.when, err = r.compileConditions(m); return err }},
+				field{"factor", func(m member) (err error) { s.factor, err = m.number(); return err }},
+				field{"offset", func(m member) (err error) { s.offset, err = m.number(); return err }},
+			)
+			all.options = append(all.options, s)
+			return err
+		})
+		r.scalings = append(r.scalings, all)
+		return err
+	})
+}
+
+// String returns where r stands.
+func (r *rule) String() string { return fmt.Sprintf("%s (%s:%d)", r.name, r.file.name, r.line) }

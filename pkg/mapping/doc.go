@@ -1,0 +1,64 @@
+// Package mapping turns what device families publish over MQTT into readings. A family is a rule in a YAML file: where in
+// the topic or the message the device, the time and the values are, and what they are called. Rules are compiled when
+// they are loaded, and a message is read in one pass, without a tree of it. There are no loops and no expressions: every
+// message ends, after time in proportion to its length, as readings or rejections.
+//
+// # A rule
+//
+//   - name: tasmota                       # for people, and errors
+//     topic: tele/{device}/SENSOR         # or a list
+//     time: {at: Time, zone: local}
+//     values: {drop: [TempUnit], numbers_in_strings: true, words: {"ON": 1, "OFF": 0}}
+//     rename: {"*_Temperature": temperature, "*_Humidity": humidity}
+//     scale: {temperature: {when: {TempUnit: F}, factor: 5/9, offset: -160/9}}
+//
+// For a message the first rule counts whose topic and conditions fit. A path is the names of members, and places in
+// arrays from 0, with dots between them: rx.0.rssi; \. is a dot in a name, and the empty path is the message. A pattern
+// is a name in which * stands for any text. Quote "ON", "*" and {…}, which mean something else in YAML.
+//
+//	topic       levels of an MQTT topic: text; {name} and {name...} are one level, and one or more, with a name;
+//	            {name:pat*} is one that a pattern stands for; + and # are as in MQTT
+//	when        {path: pattern, …} all have to be there, and be what the pattern (or one in a list) stands for; numbers
+//	            as they are written. * alone is also for objects and arrays. Of a batch the first reading decides
+//	each        the path to an object or array whose members or elements each are a reading, or an array of them; the
+//	            paths in the rest of the rule begin there. Without it, an array is a batch of readings
+//	device      a text in which {name} is a part of the topic, {.path} a member of the message, and {key} the name of
+//	            the member that a reading is the value of, with each; without it, "{device}"
+//	time        a path or list of paths, of which the first that is there counts; or {at: that, zone, unit, relative}
+//	  zone      of times that do not say theirs: Europe/Berlin, or local, the zone of the installation (default)
+//	  unit      of numbers: s, ms, us, ns; without it, their size tells
+//	  relative  after or before: the number counts from the time of receipt
+//	values      what is measured; without flatten, members, pairs or scalar it is all of the message
+//	  flatten   a path, or several: what is within is a value, called by the names on the way to it
+//	  separator what stands between these names (default _)
+//	  members   {name: path}; the name may have {parts} of the topic
+//	  pairs     {at: path, name: member, value: member or list}: an array of objects with a name and a value
+//	  scalar    the message is a value and no object, and this its name, which may have {parts} of the topic
+//	  drop      patterns for names, as the message has them: objects too are left out with all that is in them
+//	  numbers_in_strings  "52.6" is a number
+//	  words     {"ON": 1}: texts that are numbers
+//	rename      {pattern: name}: the first that fits; * in the name is what the first * of the pattern stands for. Of
+//	            several members the first gets the name, the others keep theirs
+//	scale       {pattern: {factor, offset, when}} or a list of these: value × factor + offset; the first whose
+//	            conditions hold. A fraction is as good as a number
+//	attributes  patterns for the texts that are kept, whatever they look like; without it, all that are no numbers
+//	retained    live: a broker's retained message without a time is a reading of now; old (default): it is none
+//	ignore      true: what the rule is for is no reading
+//	form        how messages are read that rules have no words for: telltale
+//
+// What names the device or the time is no value. A true is 1, a false 0, null is nothing. A member that can be no value
+// (NaN, text for a temperature, a name of no letters or over 255 bytes, a second one of a name) is left out and told, and
+// the reading is kept.
+//
+// # On failure
+//
+// Load returns a mistake as one line with file, line and member. A Decoder rejects the message, or the element of an
+// array, and never more than that; limits and reasons are those of package payload, and no_rule, where conditions do not
+// hold. Rejections hold the bytes as they are in the message.
+//
+// # Memory
+//
+// A message in decoding has one reader: room for decode.MaxMembers members, 50 kB, and two caches of short texts, 40 kB.
+// Readers are used again, so there are about as many as goroutines that decode. A step appends what 64 kB of a message
+// become: names are repeated for what is nested, so that this is at most some forty times as much.
+package mapping

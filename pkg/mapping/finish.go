@@ -1,0 +1,145 @@
+package mapping
+
+import (
+	"fmt"
+	"hash/maphash"
+	"math"
+	"slices"
+
+	"github.com/telltale-iot/telltale/pkg/internal/decode"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// finish does what can only be done when all of a reading is known: it scales, and settles which of several members
+// has a name.
+func (r *reader) finish(out *Result) {
+	members := r.draft.Members
+	for i := range members {
+		m := &members[i]
+		for j := range r.scales[i].options {
+			if s := &r.scales[i].options[j]; m.Kind == decode.Metric && s.when&r.held == s.when {
+				m.Number = s.apply(m.Number)
+				break
+			}
+		}
+		if math.IsInf(m.Number, 0) || math.IsNaN(m.Number) {
+			r.omit(out, []byte(m.Name), "the scaled number is out of range", nil)
+			m.Kind = decode.Null
+		}
+	}
+	for !r.settle(out) { //nolint:revive // each time more of them have the name that they have in the message
+	}
+}
+
+// settle leaves each name to the first that has it. Others go back to the name that they have in the message, and then
+// it returns false; those that have no other one are left out.
+func (r *reader) settle(out *Result) bool {
+	decode.SortMembers(r.draft.Members)
+	settled, first := true, 0
+	for i := range r.draft.Members {
+		m := &r.draft.Members[i]
+		if i == 0 || m.Name != r.draft.Members[first].Name {
+			first = i
+			continue
+		}
+		if raw := r.scales[m.At].raw; raw != m.Name && iot.ValidateName(raw) == nil {
+			r.draft.Members[i].Name = raw
+			settled = false
+			continue
+		}
+		if m.Kind != decode.Null {
+			r.omit(out, []byte(m.Name), "there is another one of the same name", nil)
+		}
+		m.Name = ""
+	}
+	r.draft.Members = slices.DeleteFunc(r.draft.Members, func(m decode.Member) bool { return m.Name == "" })
+	return settled
+}
+
+// identity is a device that was named before: most messages of a batch are of one.
+type identity struct {
+	name string
+	id   iot.DeviceID
+	key  string
+}
+
+// who returns the device that the reading is of, or what is wrong with what names it.
+func (r *reader) who() (iot.DeviceID, string, decode.Fault) {
+	var name string
+	if t := r.rule.device; len(t) == 1 && t[0].kind == segmentTopic {
+		name = r.topic[t[0].index]
+	} else {
+		var room [iot.MaxKeyBytes + 1]byte
+		b := room[:0]
+		for _, s := range t {
+			text := s.text
+			var part []byte
+			switch s.kind {
+			case segmentTopic:
+				text = r.topic[s.index]
+			case segmentKey:
+				part = r.key
+			case segmentMember:
+				if s.index < len(r.device) {
+					part = r.device[s.index]
+				}
+			}
+			if s.kind == segmentKey || s.kind == segmentMember {
+				if text = ""; len(part) == 0 {
+					return 0, "", decode.Fault{Reason: iot.ReasonMissingDeviceID, Detail: fmt.Sprintf("there is no %s to name the device", s.text)}
+				}
+			}
+			b = append(append(b, text[:min(len(text), cap(room))]...), part[:min(len(part), len(room))]...)
+		}
+		name = r.texts.text(b)
+	}
+	if name != r.identity.name || name == "" {
+		id, key, err := iot.ParseDevice(name)
+		if err != nil {
+			return 0, "", decode.Fault{Reason: iot.ReasonInvalidDeviceID, Detail: err.Error()}
+		}
+		r.identity = identity{name, id, key}
+	}
+	return r.identity.id, r.identity.key, decode.Fault{}
+}
+
+// A cache has as many places as a handful of rules needs names, and texts are short: its memory is some 40 kB.
+const (
+	cachePlaces  = 256
+	maxCachedLen = 64
+)
+
+var seed = maphash.MakeSeed()
+
+// names remembers what becomes of the members of a name: devices send the same few again and again.
+type names [cachePlaces]target
+
+// tooLong is a name that nothing can have, whatever it is renamed to.
+var tooLong = target{wrong: true}
+
+// target returns what becomes of the members called raw. It is valid until the next call.
+func (c *names) target(r *rule, raw []byte) *target {
+	if len(raw) > iot.MaxNameBytes {
+		return &tooLong
+	}
+	t := &c[maphash.Bytes(seed, raw)%cachePlaces]
+	if t.rule != r || t.raw != string(raw) {
+		*t = r.resolve(string(raw))
+	}
+	return t
+}
+
+// texts remembers short texts that it saw before.
+type texts [cachePlaces]string
+
+// text returns b as a string.
+func (c *texts) text(b []byte) string {
+	if len(b) > maxCachedLen {
+		return string(b)
+	}
+	s := &c[maphash.Bytes(seed, b)%cachePlaces]
+	if *s != string(b) {
+		*s = string(b)
+	}
+	return *s
+}

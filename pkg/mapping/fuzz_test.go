@@ -1,0 +1,193 @@
+package mapping_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/telltale-iot/telltale/pkg/mapping"
+)
+
+// alphabet is what random rules and messages are made of. Few names, so that the one says something of the other.
+var alphabet = struct{ paths, patterns, topics, values []string }{
+	paths:    []string{"", "a", "b", "t", "a.b", "a.0", "0", "a.b.t", "b.a.0.t", "é"},
+	patterns: []string{"*", "a", "b*", "*t", "a*b*", "t", "*_*", "temperature"},
+	topics:   []string{"x/{device}", "x/{p}/{device}", "{device...}/x", "x/#", "+/{device:a*}", "{p}/+"},
+	values: []string{
+		"1", "-2.5e3", `"ON"`, `"12.5"`, `"nan"`, "true", "null", `"2026-11-27T01:30:00"`, "1795742000", `"text"`, "NaN", "1e999",
+		`"\ud800"`, `""`, "\"\xff\"", "1e-999", `"é"`, "12345678901234567890123",
+	},
+}
+
+// source is random bytes to choose by. At its end, every choice is the first.
+type source struct{ rest []byte }
+
+func (s *source) n(n int) int {
+	if len(s.rest) == 0 {
+		return 0
+	}
+	b := int(s.rest[0])
+	s.rest = s.rest[1:]
+	return b % n
+}
+
+func (s *source) of(list []string) string { return list[s.n(len(list))] }
+
+// rule writes a random rule.
+func (s *source) rule(b *bytes.Buffer) {
+	line := func(text ...string) {
+		for _, t := range text {
+			b.WriteString(t)
+		}
+		b.WriteByte('\n')
+	}
+	quoted := func(text string) string { return "'" + text + "'" }
+	line("- name: random")
+	line("  topic: ", quoted(s.of(alphabet.topics)))
+	each := s.n(4) == 1
+	if each {
+		line("  each: ", quoted(s.of(alphabet.paths)))
+	}
+	switch s.n(6) {
+	case 1:
+		line("  device: '{.", s.of(alphabet.paths[1:]), "}'")
+	case 2:
+		line("  device: d{.", s.of(alphabet.paths[1:]), "}-{.", s.of(alphabet.paths[1:]), "}")
+	case 3:
+		line("  device: '{key}'")
+	case 4:
+		line("  device: fixed")
+	}
+	if s.n(3) == 1 {
+		line("  when: {", quoted(s.of(alphabet.paths)), ": ", quoted(s.of(alphabet.patterns)), "}")
+	}
+	if s.n(2) == 1 {
+		line("  time: {at: ", s.of(alphabet.paths[1:]), s.of([]string{"", ", zone: America/New_York", ", unit: ns", ", relative: before", ", relative: after, unit: ms"}), "}")
+	}
+	values := []string{"flatten: " + quoted(s.of(alphabet.paths)), "separator: " + quoted(s.of([]string{"_", "", ".", "/"}))}
+	if s.n(3) == 1 {
+		values = append(values, "members: {"+quoted(s.of([]string{"m", "temperature", "a_b"}))+": "+quoted(s.of(alphabet.paths))+"}")
+	}
+	if s.n(3) == 1 {
+		values = append(values, "pairs: {at: "+quoted(s.of(alphabet.paths))+", name: a, value: [b, t]}")
+	}
+	if s.n(3) == 1 {
+		values = append(values, "drop: "+quoted(s.of(alphabet.patterns)))
+	}
+	if s.n(2) == 1 {
+		values = append(values, "numbers_in_strings: true", "words: {ON: 1, text: -1/3}")
+	}
+	if s.n(6) == 1 {
+		values = []string{"scalar: temperature", "words: {ON: 1}"}
+	}
+	b.WriteString("  values: {")
+	for i, v := range values {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(v)
+	}
+	line("}")
+	if s.n(2) == 1 {
+		line("  rename: {", quoted(s.of(alphabet.patterns)), ": ", s.of([]string{"a", "temperature", "b_a"}), ", '*_*': '*'}")
+	}
+	if s.n(2) == 1 {
+		line("  scale: {", quoted(s.of(alphabet.patterns)), ": {factor: ", s.of([]string{"5/9", "1e300", "-0.001", "0"}), ", offset: -17.7, when: {", quoted(s.of(alphabet.paths)), ": '*'}}}")
+	}
+	if s.n(3) == 1 {
+		line("  attributes: ", quoted(s.of(alphabet.patterns)))
+	}
+	if s.n(4) == 1 {
+		line("  retained: live")
+	}
+}
+
+// value writes a random JSON text, or one with a random byte in it.
+func (s *source) value(b *bytes.Buffer, depth int) {
+	kind := s.n(8)
+	switch {
+	case depth > 20 || kind < 4:
+		b.WriteString(s.of(alphabet.values))
+	case kind < 6:
+		b.WriteByte('{')
+		for i := range s.n(5) {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(`"` + s.of([]string{"a", "b", "t", "0", "é", "", "temperature", "a_b", "\xff"}) + `":`)
+			s.value(b, depth+1)
+		}
+		b.WriteByte('}')
+	case kind == 6:
+		b.WriteByte('[')
+		for i := range s.n(4) {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			s.value(b, depth+1)
+		}
+		b.WriteByte(']')
+	default:
+		b.WriteByte(byte(s.n(256)))
+	}
+}
+
+// FuzzMapping holds random rules with random messages to what is promised of all: no panic, readings that are valid, no
+// more of them than the message has room for, and something to be told of each message.
+func FuzzMapping(f *testing.F) {
+	f.Add([]byte("\x00"), []byte{}, "x/a", false)
+	f.Add([]byte("\x01\x00\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c"), []byte(message), "x/a", true)
+	f.Add([]byte("\x05\x01\x00\x03\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"), []byte(`{"a":[{"b":1,"a":"t"}],"t":1795742000}`), "x/y/z", false)
+	f.Fuzz(func(t *testing.T, choices, text []byte, topic string, retained bool) {
+		s := source{choices}
+		var rules bytes.Buffer
+		for range 1 + s.n(3) {
+			s.rule(&rules)
+		}
+		if len(text) == 0 {
+			var b bytes.Buffer
+			s.value(&b, 0)
+			text = b.Bytes()
+		}
+		set, err := mapping.Parse("random.yaml", rules.Bytes(), time.UTC)
+		if err != nil {
+			return
+		}
+		m := mapping.Message{Payload: bytes.Clone(text), Received: received, Retained: retained}
+		result, matched := decode(set, topic, m)
+		if !bytes.Equal(m.Payload, text) {
+			t.Fatal("the message was changed")
+		}
+		if matched && len(result.Readings)+len(result.Rejected) == 0 && !bytes.Contains(text, []byte("[")) {
+			t.Errorf("nothing became of %q", text)
+		}
+		if n := len(result.Readings) + len(result.Rejected); n > len(text)+1 {
+			t.Errorf("%d readings and rejections of %d bytes", n, len(text))
+		}
+		for _, r := range result.Readings {
+			if err := r.Validate(); err != nil {
+				t.Errorf("%+v: %v", r, err)
+			}
+			if n := len(r.Metrics) + len(r.Attributes); n > 1000 || n > 2*len(text) {
+				t.Errorf("%d members of %d bytes", n, len(text))
+			}
+		}
+		for _, r := range result.Rejected {
+			if r.Reason == "" || r.Detail == "" || len(r.Detail) > 200 || !utf8.ValidString(r.Detail) || len(r.Bytes) > len(text) {
+				t.Errorf("unexplained or wordy: %+v", r)
+			}
+		}
+		for _, o := range result.Omitted {
+			if o.Why == "" || len(o.Member) > 64 || len(o.Example) > 64 || !utf8.ValidString(o.Member+o.Why+o.Example) {
+				t.Errorf("unexplained or wordy: %+v", o)
+			}
+		}
+		again, _ := decode(set, topic, m)
+		for i, r := range again.Readings {
+			if i >= len(result.Readings) || !r.SameContent(result.Readings[i]) || !r.At.Equal(result.Readings[i].At) || r.Device != result.Readings[i].Device {
+				t.Errorf("another time it is %+v", r)
+			}
+		}
+	})
+}

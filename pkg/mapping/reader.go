@@ -1,0 +1,334 @@
+package mapping
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/telltale-iot/telltale/pkg/internal/decode"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// reader reads one JSON message by a rule, in one pass: as it goes it knows what the rule says of where it is, and what
+// a value there is called.
+type reader struct {
+	cursor
+	message  Message
+	topic    [maxParts]string
+	checked  bool // that nothing to come costs the whole message
+	names    names
+	texts    texts
+	identity identity
+
+	// of the current reading
+	draft   decode.Draft
+	scales  []scales // beside each member of the draft
+	size    int      // of the draft's names and texts
+	held    conditions
+	device  [][]byte // what members say of it
+	timed   int      // the rank of the member that the time is from; 0: none
+	omitted int
+
+	path []byte // what the value that is read is called
+	base int    // where that begins: what is in front of it is in use further out
+}
+
+// scales says what may become of a member once all of its reading is known.
+type scales struct {
+	options []scaling
+	raw     string // its name before a renaming
+}
+
+// readers keeps the memory of readers that are done.
+var readers = sync.Pool{New: func() any {
+	r := new(reader)
+	r.draft.Members = make([]decode.Member, 0, decode.MaxMembers)
+	return r
+}}
+
+// startReader begins to read m.
+func startReader(route Route, m Message) steps {
+	r := readers.Get().(*reader)
+	r.rule, r.message = route.pattern.rule, m
+	r.Text, r.Pos, r.Start = decode.Trim(m.Payload), 0, 0
+	r.depth, r.started, r.count, r.key, r.checked = 0, false, 0, r.key[:0], false
+	route.pattern.split(route.topic, &r.topic)
+	r.draft.Received, r.draft.Retained = m.Received.UnixMilli(), m.Retained
+	return r
+}
+
+// free gives r back, without what it knows of its message.
+func (r *reader) free() {
+	r.reset()
+	r.message, r.Text, r.Broken, r.rule = Message{}, nil, decode.Fault{}, nil
+	clear(r.topic[:])
+	readers.Put(r)
+}
+
+// reset makes r ready for the next reading.
+func (r *reader) reset() {
+	r.draft.Reset()
+	clear(r.scales)
+	for i := range r.device {
+		r.device[i] = r.device[i][:0]
+	}
+	r.scales, r.path = r.scales[:0], r.path[:0]
+	r.size, r.held, r.timed, r.base, r.omitted, r.Flaw = 0, 0, 0, 0, 0, decode.Fault{}
+}
+
+// step implements steps. After the last one r is free.
+func (r *reader) step(out *Result) outcome {
+	readings, rejected, omitted := len(out.Readings), len(out.Rejected), len(out.Omitted)
+	what := r.readings(out)
+	switch {
+	case what == more && !r.checked:
+		r.Broken, r.checked = r.ahead(), true
+	case what == done && r.Broken.Reason == "":
+		r.End()
+	}
+	if r.Broken.Reason != "" {
+		clear(out.Readings[readings:])
+		out.Readings, out.Rejected, out.Omitted = out.Readings[:readings], out.Rejected[:rejected], out.Omitted[:omitted]
+		out.Rejected = append(out.Rejected, r.Broken.Rejection(0, r.message.Payload))
+		what = done
+	}
+	if what != more {
+		r.free()
+	}
+	return what
+}
+
+// readings reads a step's share of the message.
+func (r *reader) readings(out *Result) outcome {
+	switch {
+	case r.rule.scalar != nil:
+		r.count++
+		r.reset()
+		r.conclude(out, r.scalarMessage(out))
+		r.Pos = len(r.Text)
+		return done
+	case r.rule.ignore && r.rule.when == 0:
+		r.Pos = len(r.Text)
+		return done
+	case r.rule.when != 0 && !r.started:
+		if r.Space(); r.Peek() != '{' && r.Peek() != '[' {
+			return unwanted // it has no members
+		}
+	}
+	begin := r.Pos
+	for n := 0; n < decode.StepElements && r.Pos-begin < decode.StepBytes; n++ {
+		if !r.next() {
+			if r.count == 0 && r.Broken.Reason == "" {
+				if r.rule.when != 0 {
+					return unwanted
+				}
+				f := decode.Fault{Reason: iot.ReasonNoMetrics, Detail: "there are no readings in it"}
+				out.Rejected = append(out.Rejected, f.Rejection(0, r.message.Payload))
+			}
+			return done
+		}
+		f := r.reading(out)
+		switch {
+		case r.Broken.Reason != "":
+			return done
+		case r.held&r.rule.when != r.rule.when:
+			if r.count == 1 {
+				return unwanted
+			}
+			f = decode.Fault{Reason: iot.ReasonNoRule, Detail: "the rule's conditions do not hold, as they did for what is in front of it"}
+		case r.rule.ignore:
+			continue
+		}
+		r.conclude(out, f)
+	}
+	return more
+}
+
+// reading reads one reading, and returns what is wrong with it.
+func (r *reader) reading(out *Result) decode.Fault {
+	r.reset()
+	if r.Peek() != '{' && !r.rule.whole {
+		at := r.Pos
+		if r.Skip(0) {
+			r.Reject(at, iot.ReasonNotAnObject, "a reading must be an object")
+		}
+		return r.Flaw
+	}
+	r.value(out, r.rule.root, false, 1)
+	return r.Flaw
+}
+
+// conclude appends what was read as a reading, or f as what is wrong with it.
+func (r *reader) conclude(out *Result, f decode.Fault) {
+	id, key, wrong := r.who()
+	if f.Reason == "" {
+		f = wrong
+	}
+	if f.Reason == "" {
+		r.draft.Device, r.draft.DeviceKey = id, key
+		r.finish(out)
+		if out.Readings, f = r.draft.Reading(out.Readings); f.Reason == "" {
+			return
+		}
+	}
+	bytes := r.message.Payload
+	if r.depth > 0 { // it is a part of the message
+		bytes = r.Text[r.Start:r.Pos]
+	}
+	out.Rejected = append(out.Rejected, f.Rejection(id, bytes))
+}
+
+// value reads the value that is next, within depth objects and arrays. n is what the rule says of it, and among whether
+// it is one of the values, which r.path then names.
+func (r *reader) value(out *Result, n *node, among bool, depth int) bool {
+	what := r.Peek()
+	if what != '{' && what != '[' {
+		return r.scalar(out, n, among)
+	}
+	if n != nil {
+		r.hold(n, "")
+		if n.pairs != nil && what == '[' {
+			return r.pairs(out, n.pairs, depth)
+		}
+	}
+	if n == nil && (!among || r.target().drop) {
+		return r.Skip(depth - 1)
+	}
+	if depth > decode.MaxDepth {
+		r.Reject(r.Pos, iot.ReasonTooDeep, "over %d levels", decode.MaxDepth)
+		return r.Skip(depth - 1)
+	}
+	if n != nil && n.flatten {
+		base := r.base
+		r.base, among = len(r.path), true
+		defer func() { r.base = base }()
+	}
+	r.Pos++
+	for i := 0; r.Next(i == 0, what+2); i++ {
+		if !r.member(out, n, among, depth, what == '{', i) {
+			return false
+		}
+	}
+	return r.Broken.Reason == ""
+}
+
+// member reads a member of an object, or the i-th element of an array.
+func (r *reader) member(out *Result, n *node, among bool, depth int, named bool, i int) bool {
+	mark := len(r.path)
+	defer func() { r.path = r.path[:mark] }()
+	if !named {
+		var room [8]byte
+		index := strconv.AppendInt(room[:0], int64(i), 10)
+		if among {
+			r.extend(index)
+		}
+		return r.value(out, n.child(index), among, depth+1)
+	}
+	before := r.Flaw
+	name, ok := r.Key()
+	if !ok {
+		return false
+	}
+	if r.Flaw != before {
+		r.omit(out, name, r.Flaw.Detail, nil)
+		r.Flaw = before
+		return r.Skip(depth)
+	}
+	next := n.child(name)
+	if among {
+		r.extend(name)
+	}
+	return r.value(out, next, among, depth+1)
+}
+
+// extend makes the path longer by a name.
+func (r *reader) extend(name []byte) {
+	if len(r.path) > r.base {
+		r.path = append(r.path, r.rule.separator...)
+	}
+	room := max(0, r.base+iot.MaxNameBytes+1-len(r.path)) // what is longer is no name
+	r.path = append(r.path, name[:min(len(name), room)]...)
+}
+
+// target returns what becomes of what the path names.
+func (r *reader) target() *target { return r.names.target(r.rule, r.path[r.base:]) }
+
+// hold notes the conditions at n that hold for a text; "" is that of an object or array.
+func (r *reader) hold(n *node, text string) {
+	for i := range n.conditions {
+		if c := &n.conditions[i]; c.want.match(text) {
+			r.held |= c.bit
+		}
+	}
+}
+
+// pairs reads an array of objects that have a name and a value, and stand within depth others.
+func (r *reader) pairs(out *Result, p *pairs, depth int) bool {
+	base := r.base
+	r.base = len(r.path)
+	defer func() { r.base = base }()
+	r.Pos++
+	for first := true; r.Next(first, ']'); first = false {
+		var ok bool
+		if r.Peek() == '{' {
+			ok = r.pair(out, p, depth+1)
+		} else {
+			ok = r.Skip(depth)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return r.Broken.Reason == ""
+}
+
+// pair reads an object with a name and a value, in whichever order.
+func (r *reader) pair(out *Result, p *pairs, depth int) bool {
+	mark, value, rank, named := len(r.path), 0, len(p.values), false
+	defer func() { r.path = r.path[:mark] }()
+	r.Pos++
+	for first := true; r.Next(first, '}'); first = false {
+		key, ok := r.Key()
+		if !ok {
+			return false
+		}
+		switch {
+		case string(key) == p.name && r.Peek() == '"' && !named:
+			var name []byte
+			if name, ok = r.Quoted(); ok {
+				r.extend(name)
+				named = true
+			}
+		default:
+			if i := indexOf(p.values[:rank], key); i >= 0 && r.Peek() != 'n' {
+				rank, value = i, r.Pos
+			}
+			ok = r.Skip(depth)
+		}
+		if !ok {
+			return false
+		}
+	}
+	if r.Broken.Reason != "" || value == 0 {
+		return r.Broken.Reason == ""
+	}
+	if !named {
+		r.omit(out, []byte(p.values[rank]), fmt.Sprintf("there is no %.32s beside it", p.name), nil)
+		return true
+	}
+	end := r.Pos
+	r.Pos = value
+	ok := r.value(out, nil, true, depth+1)
+	r.Pos = end
+	return ok
+}
+
+// indexOf returns the index of name in list, and -1 where it is not there.
+func indexOf(list []string, name []byte) int {
+	for i, s := range list {
+		if s == string(name) {
+			return i
+		}
+	}
+	return -1
+}
