@@ -27,26 +27,34 @@ import (
 // occupied, and the index on moved is unique. So it is there if it is at its own millisecond, or among the moved ones.
 //
 // A reading without an origin, which its device stamped, takes the place of one with an origin, in one command, and
-// holds a copy of it in the field displaced until the displaced reading is stored elsewhere.
+// holds a copy of it in the field displaced until the displaced reading is stored elsewhere. With another one without
+// an origin it is merged, in an update that does nothing unless the document has the members that were read.
 //
 // An example. Of device 7 there are
 //
 //	{timestamp: 1000, origin: A}
 //	{timestamp: 1001, origin: B}
+//	{timestamp: 1010, temperature: 20}
 //
 // and a batch has, of device 7,
 //
 //	0: 1000, origin A    Kafka delivers it again
 //	1: 1000, origin C    another bridge gave it the same stamp
 //	2: 1001, no origin   the device has a clock
+//	3: 1010, humidity 40, no origin     and sends each value in a message of its own
+//	4: 1010, voltage 3.3, no origin
 //
-// Round 1 looks at nothing, and inserts 0 and 2 at their own milliseconds; 1 has to wait, since the one of 0 is its
-// own. The server refuses both.
+// Round 1 looks at nothing, and inserts 0, 2, and 3 and 4 together, at their own milliseconds; 1 has to wait, since the
+// one of 0 is its own. The server refuses all.
 //
-// Round 2 reads what is at 1000 and 1001, and whether C is among the moved readings. 0 is what is stored there, and a
-// duplicate. 2 takes the place of B, which leaves
+// Round 2 reads what is at 1000, 1001 and 1010, and whether C is among the moved readings. 0 is what is stored there,
+// and a duplicate. 2 takes the place of B, which leaves
 //
 //	{timestamp: 1001, displaced: {timestamp: 1001, origin: B}}
+//
+// 3 and 4 are merged into what has the temperature 20, and neither humidity nor voltage:
+//
+//	{timestamp: 1010, temperature: 20, humidity: 40, metrics: {voltage: 3.3}}
 //
 // and 1 is inserted at the next free millisecond:
 //
@@ -57,8 +65,8 @@ import (
 //	{timestamp: 1003, origin: B, moved: {device_id: 7, origin: B, from: 1001}}
 //	{timestamp: 1001}
 //
-// The outcome is two new readings and a duplicate. After a crash in round 3 the batch comes again. 2 is then a
-// duplicate of what is at 1001, and as that holds a copy of B, round 3 is made up for.
+// The outcome is two new readings, two that were merged, and a duplicate. After a crash in round 3 the batch comes again.
+// 2, 3 and 4 are then duplicates of what is stored, and as that at 1001 holds a copy of B, round 3 is made up for.
 
 // maxStoredBytes is how much of what is stored a round holds in memory: this and one document.
 const maxStoredBytes = 16 << 20
@@ -76,6 +84,7 @@ func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inser
 	}
 	next.ordered = true
 	inserted := map[key]identity{}     // by next
+	moments := map[key]*moment{}       // of next.merge
 	latest := map[iot.DeviceID]int64{} // where the latest moved reading goes
 	duplicate := func(p insertion) {
 		if p.displaced() {
@@ -93,6 +102,10 @@ func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inser
 		r, k := p.Reading, keyOf(p.Reading)
 		if k.compare(last) > 0 {
 			next.later = append(next.later, p)
+			continue
+		}
+		if m := moments[k]; m != nil && r.Origin == 0 {
+			m.readings = append(m.readings, p)
 			continue
 		}
 		document, isStored := stored[k]
@@ -114,13 +127,12 @@ func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inser
 			next.later = append(next.later, p)
 		case there.Origin != 0:
 			next.replace = append(next.replace, replacement{p, document})
-		case there.SameContent(*r):
+		default:
+			moments[k] = &moment{document: document, readings: []insertion{p}}
+			next.merge = append(next.merge, moments[k])
 			if copied, ok := document.Lookup(fieldDisplaced).DocumentOK(); ok {
 				next.later = append(next.later, displacedFrom(k, copied))
 			}
-			duplicate(p)
-		default:
-			result.Conflicts = append(result.Conflicts, p.index)
 		}
 	}
 	return next, nil

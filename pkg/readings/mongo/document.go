@@ -43,6 +43,21 @@ func appendDocument(dst []byte, r *iot.Reading, at int64) ([]byte, error) {
 		dst = bsoncore.AppendStringElement(dst, fieldKey, r.Key)
 	}
 	dst = bsoncore.AppendDateTimeElement(dst, fieldAt, at)
+	dst, err := appendContent(dst, r)
+	if err != nil {
+		return dst, err
+	}
+	if r.Origin != 0 {
+		dst = bsoncore.AppendInt64Element(dst, fieldOrigin, int64(r.Origin))
+	}
+	if r.At.UnixMilli() != at {
+		dst = bsoncore.AppendDocumentElement(dst, fieldMoved, identityOf(r))
+	}
+	return bsoncore.AppendDocumentEnd(dst, document)
+}
+
+// appendContent appends the fields that change where others are merged into r.
+func appendContent(dst []byte, r *iot.Reading) ([]byte, error) {
 	others := len(r.Metrics)
 	for _, field := range [...]string{fieldTemperature, fieldHumidity} {
 		if value, ok := r.Metric(field); ok {
@@ -78,14 +93,7 @@ func appendDocument(dst []byte, r *iot.Reading, at int64) ([]byte, error) {
 	if r.Said != "" {
 		dst = bsoncore.AppendStringElement(dst, fieldSaid, r.Said)
 	}
-	dst = bsoncore.AppendDateTimeElement(dst, fieldReceived, r.Received.UnixMilli())
-	if r.Origin != 0 {
-		dst = bsoncore.AppendInt64Element(dst, fieldOrigin, int64(r.Origin))
-	}
-	if r.At.UnixMilli() != at {
-		dst = bsoncore.AppendDocumentElement(dst, fieldMoved, identityOf(r))
-	}
-	return bsoncore.AppendDocumentEnd(dst, document)
+	return bsoncore.AppendDateTimeElement(dst, fieldReceived, r.Received.UnixMilli()), nil
 }
 
 // identityOf returns the value of fieldMoved, which is unique.
@@ -144,6 +152,7 @@ func readDocument(document bson.Raw) (r iot.Reading, ok bool) {
 		}
 	}
 	slices.SortFunc(r.Metrics, func(a, b iot.Metric) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(r.Attributes, func(a, b iot.Attribute) int { return strings.Compare(a.Name, b.Name) })
 	return r, hasTime && r.Device.Valid()
 }
 

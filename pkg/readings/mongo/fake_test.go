@@ -20,8 +20,8 @@ import (
 // about otherwise: to each command, by name, always the same one.
 type answers map[string]bson.D
 
-// start serves a until t ends and returns a store on it, and what insert commands came.
-func (a answers) start(t *testing.T) (store readings.Store, inserts <-chan bson.Raw) {
+// start serves a until t ends and returns a store on it, and what commands came that write.
+func (a answers) start(t *testing.T) (store readings.Store, writes <-chan bson.Raw) {
 	t.Helper()
 	hello := bson.D{
 		{Key: "ok", Value: 1}, {Key: "isWritablePrimary", Value: true}, {Key: "helloOk", Value: true},
@@ -34,7 +34,7 @@ func (a answers) start(t *testing.T) (store readings.Store, inserts <-chan bson.
 			bson.D{{Key: "key", Value: bson.D{{Key: "moved", Value: 1}}}, {Key: "unique", Value: true}, {Key: "sparse", Value: true}})
 	}
 	a["hello"], a["isMaster"], a["ismaster"], a["endSessions"] = hello, hello, hello, bson.D{{Key: "ok", Value: 1}}
-	received := make(chan bson.Raw, 10)
+	received := make(chan bson.Raw, 20)
 	l := listen(t)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -50,7 +50,7 @@ func (a answers) start(t *testing.T) (store readings.Store, inserts <-chan bson.
 	return openURI(t, "mongodb://"+l.Addr().String()+"/iot?directConnection=true"), received
 }
 
-func (a answers) serve(t *testing.T, conn net.Conn, inserts chan<- bson.Raw) {
+func (a answers) serve(t *testing.T, conn net.Conn, writes chan<- bson.Raw) {
 	defer func() { _ = conn.Close() }()
 	for {
 		var length [4]byte
@@ -71,8 +71,8 @@ func (a answers) serve(t *testing.T, conn net.Conn, inserts chan<- bson.Raw) {
 		}
 		command := bson.Raw(rest)
 		name := command.Index(0).Key()
-		if name == "insert" {
-			inserts <- command[:binary.LittleEndian.Uint32(command)]
+		if name == "insert" || name == "update" {
+			writes <- command[:binary.LittleEndian.Uint32(command)]
 		}
 		answer, err := bson.Marshal(a[name])
 		if err != nil || len(a[name]) == 0 {
@@ -134,6 +134,45 @@ func TestInsertCommand(t *testing.T) {
 	}
 }
 
+func TestMergeCommand(t *testing.T) {
+	stored, also := reading(1, 0, 20), reading(1, 0, 0)
+	also.Metrics = []iot.Metric{{Name: "$a.b", Value: 1}}
+	also.Attributes = []iot.Attribute{{Name: "site", Value: "roof"}}
+	refused := bson.A{bson.D{{Key: "index", Value: 0}, {Key: "code", Value: 11000}, {Key: "errmsg", Value: "refused"}}}
+	store, writes := answers{
+		"insert": {{Key: "ok", Value: 1}, {Key: "writeErrors", Value: refused}},
+		"find":   found(stored),
+		"update": {{Key: "ok", Value: 1}, {Key: "n", Value: 1}},
+	}.start(t)
+	wantInserted(t, store, []iot.Reading{also}, iot.Inserted{Merged: 1})
+	<-writes // the insert
+	// All members are in the filter as they were read.
+	want := `{"update": "readings",
+		"ordered": false,
+		"writeConcern": {"w": "majority","j": true},
+		"updates": [{
+			"q": {
+				"device_id": {"$eq": {"$numberLong":"1"}},
+				"timestamp": {"$eq": {"$date":{"$numberLong":"1772366400000"}}},
+				"temperature": {"$eq": {"$numberDouble":"20.0"}},
+				"humidity": {"$eq": {"$numberDouble":"40.5"}},
+				"metrics": {"$eq": null},
+				"attributes": {"$eq": null}},
+			"u": {"$set": {
+				"temperature": {"$numberDouble":"20.0"},
+				"humidity": {"$numberDouble":"40.5"},
+				"metrics": {"$a.b": {"$numberDouble":"1.0"}},
+				"attributes": {"site": "roof"},
+				"timestamp_source": "device",
+				"received_at": {"$date":{"$numberLong":"1772366400007"}}}}
+		}],`
+	want = strings.NewReplacer("\n", "", "\t", "").Replace(want)
+	got := (<-writes).String()
+	if diff := cmp.Diff(want, got[:min(len(got), len(want))]); diff != "" {
+		t.Errorf("command (-want +got):\n%s", diff)
+	}
+}
+
 // indexes is the answer to a look at them.
 func indexes(specifications ...any) bson.D {
 	return bson.D{{Key: "ok", Value: 1}, {Key: "cursor", Value: bson.D{
@@ -178,21 +217,26 @@ func TestServerInTrouble(t *testing.T) {
 	}
 	noMajority := bson.E{Key: "writeConcernError", Value: bson.D{{Key: "code", Value: 64}, {Key: "errmsg", Value: "timed out"}}}
 	const duplicateKey, failedValidation, notPrimary = 11000, 121, 10107
-	r := reading(1, 0, 20)
+	r, wet := reading(1, 0, 20), reading(1, 0, 20)
+	wet.Metrics = wet.Metrics[:1]
 	for _, c := range []struct {
-		promise      string
-		insert, find bson.D
-		fails        bool
+		promise              string
+		insert, find, update bson.D
+		fails                bool
 	}{
-		{"a place taken by the same content is a duplicate", bson.D{ok, refused(duplicateKey)}, found(r), false},
-		{"what a majority does not have yet is not stored", bson.D{ok, noMajority}, nil, true},
-		{"a duplicate of what a majority does not have yet is not stored", bson.D{ok, refused(duplicateKey), noMajority}, found(r), true},
-		{"a place that is taken and empty is an error", bson.D{ok, refused(duplicateKey)}, found(), true},
-		{"a refusal for another reason is an error", bson.D{ok, refused(failedValidation)}, found(r), true},
-		{"a server that is no primary any more is an error", bson.D{failed, {Key: "code", Value: notPrimary}, {Key: "errmsg", Value: "not primary"}}, nil, true},
+		{"a place taken by the same content is a duplicate", bson.D{ok, refused(duplicateKey)}, found(r), nil, false},
+		{"what a majority does not have yet is not stored", bson.D{ok, noMajority}, nil, nil, true},
+		{"a duplicate of what a majority does not have yet is not stored", bson.D{ok, refused(duplicateKey), noMajority}, found(r), nil, true},
+		{"a place that is taken and empty is an error", bson.D{ok, refused(duplicateKey)}, found(), nil, true},
+		{"a refusal for another reason is an error", bson.D{ok, refused(failedValidation)}, found(r), nil, true},
+		{"a server that is no primary any more is an error", bson.D{failed, {Key: "code", Value: notPrimary}, {Key: "errmsg", Value: "not primary"}}, nil, nil, true},
+		{"what is merged is stored", bson.D{ok, refused(duplicateKey)}, found(wet), bson.D{ok, {Key: "n", Value: 1}}, false},
+		{"what is merged and a majority does not have yet is not stored", bson.D{ok, refused(duplicateKey)}, found(wet), bson.D{ok, {Key: "n", Value: 1}, noMajority}, true},
+		{"a merge that is refused is an error", bson.D{ok, refused(duplicateKey)}, found(wet), bson.D{ok, {Key: "n", Value: 0}, refused(failedValidation)}, true},
+		{"a document that is never as it was read is an error", bson.D{ok, refused(duplicateKey)}, found(wet), bson.D{ok, {Key: "n", Value: 0}}, true},
 	} {
 		t.Run(c.promise, func(t *testing.T) {
-			store, _ := answers{"insert": c.insert, "find": c.find}.start(t)
+			store, _ := answers{"insert": c.insert, "find": c.find, "update": c.update}.start(t)
 			inserted, err := store.InsertReadings(t.Context(), []iot.Reading{r})
 			if (err != nil) != c.fails {
 				t.Errorf("InsertReadings = %+v, %v; want an error: %v", inserted, err, c.fails)

@@ -39,10 +39,12 @@ func (k key) compare(other key) int {
 
 // insertion is a reading that is to be stored.
 type insertion struct {
-	*iot.Reading       // At is the time that it was stamped with
-	index        int   // in the batch, or isDisplaced
-	at           int64 // where it is to be stored, ms
-	from         key   // of a displaced reading: where it was
+	*iot.Reading         // At is the time that it was stamped with
+	index        int     // in the batch, or isDisplaced
+	at           int64   // where it is to be stored, ms
+	from         key     // of a displaced reading: where it was
+	moment       *moment // that Reading is of; nil where it is one of the batch
+	sent         bool    // a merge of it was sent, and may be done
 }
 
 // isDisplaced is the index of a stored reading whose place another one has taken.
@@ -50,9 +52,18 @@ const isDisplaced = -1
 
 func (p insertion) displaced() bool { return p.index == isDisplaced }
 
+// each returns p, or the readings of its moment.
+func (p insertion) each() []insertion {
+	if p.moment == nil {
+		return []insertion{p}
+	}
+	return p.moment.readings
+}
+
 // round is a step of an insert: the commands to send, in this order.
 type round struct {
 	replace []replacement
+	merge   []*moment
 	insert  []insertion // no two with the same key
 	ordered bool        // whether an insert that the server refuses keeps back those behind it
 	release []key       // whose displaced reading is stored elsewhere
@@ -89,24 +100,24 @@ func (s *Store) insertAll(ctx context.Context, batch []iot.Reading) (result iot.
 		if err != nil {
 			return result, err
 		}
-		if sum := result.New + result.Duplicates + len(result.Conflicts); sum > done {
+		if sum := result.New + result.Merged + result.Duplicates + len(result.Conflicts); sum > done {
 			done, n = sum, 0
 		}
 	}
 	return result, errUnresolved
 }
 
-// firstRound inserts each reading at its own time. Where a device has several with an origin, none is to be stored
-// before one in front of it that has to be moved.
+// firstRound inserts each reading at its own time, those of a moment together. Where a device has several with an
+// origin, none is to be stored before one in front of it that has to be moved.
 func firstRound(batch []iot.Reading) round {
 	first := round{insert: make([]insertion, 0, len(batch))}
-	used := make(map[key]struct{}, len(batch))
+	used := make(map[key]int, len(batch)) // in first.insert
 	const kept = -1
 	withOrigin := map[iot.DeviceID]int{} // how many are inserted; kept: the rest of them has to wait
 	for i := range batch {
 		p := insertion{Reading: &batch[i], index: i, at: batch[i].At.UnixMilli()}
 		k := keyOf(p.Reading)
-		_, repeated := used[k] // the server need not keep to the order of what it is sent
+		place, repeated := used[k] // the server need not keep to the order of what it is sent
 		if p.Origin != 0 {
 			n := withOrigin[p.Device]
 			if repeated || n == kept {
@@ -117,11 +128,23 @@ func firstRound(batch []iot.Reading) round {
 			withOrigin[p.Device]++
 			first.ordered = first.ordered || n > 0
 		} else if repeated {
-			first.later = append(first.later, p)
+			if there := &first.insert[place]; there.Origin != 0 {
+				first.later = append(first.later, p)
+			} else if there.moment == nil {
+				there.moment = &moment{readings: []insertion{*there, p}}
+			} else {
+				there.moment.readings = append(there.moment.readings, p)
+			}
 			continue
 		}
-		used[k] = struct{}{}
+		used[k] = len(first.insert)
 		first.insert = append(first.insert, p)
+	}
+	for i := range first.insert {
+		if p := &first.insert[i]; p.moment != nil {
+			merged, _ := p.moment.merge()
+			p.Reading = &merged
+		}
 	}
 	return first
 }
@@ -139,6 +162,14 @@ func (s *Store) run(ctx context.Context, r round, result *iot.Inserted) (rest []
 			result.New++
 		}
 	}
+	for len(r.merge) > 0 {
+		n, again, err := s.merge(ctx, r.merge, result)
+		if err != nil {
+			return nil, err
+		}
+		rest = append(rest, again...)
+		r.merge = r.merge[n:]
+	}
 	for refused := false; len(r.insert) > 0 && (!refused || !r.ordered); {
 		n, occupied, err := s.insert(ctx, r.insert, r.ordered)
 		if err != nil {
@@ -152,16 +183,20 @@ func (s *Store) run(ctx context.Context, r round, result *iot.Inserted) (rest []
 			switch {
 			case len(occupied) > 0 && occupied[0] == i:
 				occupied = occupied[1:]
-				rest = append(rest, p)
+				rest = append(rest, p.each()...)
 			case p.displaced():
 				r.release = append(r.release, p.from)
+			case p.moment != nil:
+				p.moment.count(result)
 			default:
 				result.New++
 			}
 		}
 		r.insert = r.insert[n:]
 	}
-	rest = append(rest, r.insert...)
+	for _, p := range r.insert {
+		rest = append(rest, p.each()...)
+	}
 	slices.SortStableFunc(rest, func(a, b insertion) int { return cmp.Compare(a.index, b.index) })
 	for _, k := range r.release {
 		if err := s.unsetDisplaced(ctx, k); err != nil {
@@ -181,13 +216,7 @@ func (s *Store) insert(ctx context.Context, readings []insertion, ordered bool) 
 	if err != nil {
 		return 0, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.DB.Timeout)
-	defer cancel()
-	database, err := s.DB.Database(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
-	err = database.RunCommand(ctx, bson.Raw(command)).Err()
+	_, err = s.send(ctx, command)
 	var refused mongo.WriteException
 	if !errors.As(err, &refused) {
 		return n, nil, err
@@ -207,24 +236,28 @@ func (s *Store) insert(ctx context.Context, readings []insertion, ordered bool) 
 	return n, occupied, nil
 }
 
+// send returns the server's answer to a command.
+func (s *Store) send(ctx context.Context, command []byte) (bson.Raw, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.DB.Timeout)
+	defer cancel()
+	database, err := s.DB.Database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return database.RunCommand(ctx, bson.Raw(command)).Raw()
+}
+
 // insertCommand returns the command that inserts the first n of readings.
 func insertCommand(readings []insertion, ordered bool) (command []byte, n int, err error) {
 	const typicalBytes = 200 // of a document
-	document, dst := bsoncore.AppendDocumentStart(make([]byte, 0, min(len(readings)*typicalBytes, maxCommandBytes)))
-	dst = bsoncore.AppendStringElement(dst, "insert", collectionName)
-	dst = bsoncore.AppendBooleanElement(dst, "ordered", ordered)
-	concern, dst := bsoncore.AppendDocumentElementStart(dst, "writeConcern")
-	dst = bsoncore.AppendStringElement(dst, "w", "majority")
-	dst = bsoncore.AppendBooleanElement(dst, "j", true)
-	if dst, err = bsoncore.AppendDocumentEnd(dst, concern); err != nil {
+	room := make([]byte, 0, min(len(readings)*typicalBytes, maxCommandBytes))
+	document, dst, err := appendCommand(room, "insert", ordered)
+	if err != nil {
 		return nil, 0, err
 	}
 	documents, dst := bsoncore.AppendArrayElementStart(dst, "documents")
 	for n = 0; n < len(readings) && len(dst) < maxCommandBytes; n++ {
-		dst = append(dst, byte(bsoncore.TypeEmbeddedDocument)) // AppendHeader would need n as a string
-		dst = strconv.AppendInt(dst, int64(n), 10)
-		dst = append(dst, 0)
-		if dst, err = appendDocument(dst, readings[n].Reading, readings[n].at); err != nil {
+		if dst, err = appendDocument(appendIndex(dst, n), readings[n].Reading, readings[n].at); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -233,4 +266,24 @@ func insertCommand(readings []insertion, ordered bool) (command []byte, n int, e
 	}
 	dst, err = bsoncore.AppendDocumentEnd(dst, document)
 	return dst, n, err
+}
+
+// appendCommand appends the beginning of a command that writes: its answer is to come when a majority has what it has
+// written in its journal.
+func appendCommand(dst []byte, name string, ordered bool) (document int32, _ []byte, err error) {
+	document, dst = bsoncore.AppendDocumentStart(dst)
+	dst = bsoncore.AppendStringElement(dst, name, collectionName)
+	dst = bsoncore.AppendBooleanElement(dst, "ordered", ordered)
+	concern, dst := bsoncore.AppendDocumentElementStart(dst, "writeConcern")
+	dst = bsoncore.AppendStringElement(dst, "w", "majority")
+	dst = bsoncore.AppendBooleanElement(dst, "j", true)
+	dst, err = bsoncore.AppendDocumentEnd(dst, concern)
+	return document, dst, err
+}
+
+// appendIndex appends what stands before document i in an array. AppendHeader would need i as a string.
+func appendIndex(dst []byte, i int) []byte {
+	dst = append(dst, byte(bsoncore.TypeEmbeddedDocument))
+	dst = strconv.AppendInt(dst, int64(i), 10)
+	return append(dst, 0)
 }

@@ -146,9 +146,17 @@ func TestCrashInConflictResolution(t *testing.T) {
 		r.Stamped = iot.StampDevice
 		return r
 	}
-	before := []iot.Reading{stamped(1, 0), stamped(2, 0), stamped(3, 5)} // the second moved
-	batch := []iot.Reading{own(0), stamped(4, 0), own(1), stamped(5, 1), stamped(1, 0), own(5), stamped(2, 0)}
-	const most = 20 // commands
+	voltage := func(ms int) iot.Reading {
+		r := own(ms)
+		r.Metrics = []iot.Metric{{Name: "voltage", Value: 3.3}}
+		return r
+	}
+	before := []iot.Reading{stamped(1, 0), stamped(2, 0), stamped(3, 5), own(20)} // the second moved
+	batch := []iot.Reading{
+		own(0), stamped(4, 0), own(1), stamped(5, 1), stamped(1, 0), own(5), stamped(2, 0),
+		voltage(5), voltage(20), own(30), voltage(30), // merged: where another one makes room, with what is stored, with each other
+	}
+	const most = 28 // commands
 	var ended atomic.Int32
 	t.Run("a repetition stores each reading once", func(t *testing.T) {
 		for n := range most {
@@ -169,17 +177,25 @@ func TestCrashInConflictResolution(t *testing.T) {
 				proxy.Cut()
 				proxy.Reopen()
 				repeat(t, store, batch...)
-				wantInserted(t, store, append(before, batch...), iot.Inserted{Duplicates: len(before) + len(batch)})
+				if inserted := repeat(t, store, append(before, batch...)...); inserted.Duplicates != len(before)+len(batch) {
+					t.Errorf("the last repetition came to %+v", inserted)
+				}
 				page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 100})
 				if err != nil {
 					t.Fatal(err)
 				}
-				origins := map[uint64]int{}
+				origins, members := map[uint64]int{}, map[int]int{}
 				for _, r := range page.Readings {
 					origins[r.Origin]++
+					if r.Origin == 0 {
+						members[r.At.Nanosecond()/1e6] = len(r.Metrics)
+					}
 				}
-				if diff := cmp.Diff(map[uint64]int{0: 3, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1}, origins); diff != "" {
+				if diff := cmp.Diff(map[uint64]int{0: 5, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1}, origins); diff != "" {
 					t.Errorf("how often an origin is stored (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(map[int]int{0: 2, 1: 2, 5: 3, 20: 3, 30: 3}, members); diff != "" {
+					t.Errorf("how many metrics are stored, by millisecond (-want +got):\n%s", diff)
 				}
 			})
 		}

@@ -235,34 +235,46 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	const a, b, c = 1, 2, 3
-	at := func(ms int64, origin uint64) iot.Reading {
-		return iot.Reading{Device: 7, At: time.UnixMilli(ms).UTC(), Origin: origin, Metrics: []iot.Metric{{Name: iot.Humidity, Value: float64(origin)}}}
+	at := func(ms int64, origin uint64, metrics ...iot.Metric) iot.Reading {
+		r := iot.Reading{Device: 7, At: time.UnixMilli(ms).UTC(), Stamped: iot.StampDevice, Origin: origin, Metrics: metrics}
+		if origin != 0 {
+			r.Stamped = iot.StampServer
+		}
+		return r
 	}
-	wantInserted(t, store, []iot.Reading{at(1000, a), at(1001, b)}, iot.Inserted{New: 2})
-	batch := []iot.Reading{at(1000, a), at(1000, c), at(1001, 0)}
-	wantInserted(t, store, batch, iot.Inserted{New: 2, Duplicates: 1})
-	wantInserted(t, store, batch, iot.Inserted{Duplicates: 3})
+	temperature, humidity, voltage := iot.Metric{Name: iot.Temperature, Value: 20}, iot.Metric{Name: iot.Humidity, Value: 40}, iot.Metric{Name: "voltage", Value: 3.3}
+	wantInserted(t, store, []iot.Reading{at(1000, a, voltage), at(1001, b, voltage), at(1010, 0, temperature)}, iot.Inserted{New: 3})
+	batch := []iot.Reading{at(1000, a, voltage), at(1000, c, voltage), at(1001, 0, voltage), at(1010, 0, humidity), at(1010, 0, voltage)}
+	wantInserted(t, store, batch, iot.Inserted{New: 2, Merged: 2, Duplicates: 1})
+	wantInserted(t, store, batch, iot.Inserted{Duplicates: 5})
 
 	var documents []bson.D
 	cursor, err := db.Collection("readings").Find(t.Context(), bson.D{}, options.Find().
 		SetSort(bson.D{{Key: "timestamp", Value: 1}}).
-		SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "timestamp", Value: 1}, {Key: "origin", Value: 1}, {Key: "moved", Value: 1}, {Key: "displaced", Value: 1}}))
+		SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "device_id", Value: 0}, {Key: "attributes", Value: 0}, {Key: "timestamp_source", Value: 0}, {Key: "received_at", Value: 0}}))
 	if err == nil {
 		err = cursor.All(t.Context(), &documents)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	want := func(ms int64, temperature, humidity any, more ...bson.E) bson.D {
+		return append(bson.D{
+			{Key: "timestamp", Value: bson.DateTime(ms)}, {Key: "temperature", Value: temperature}, {Key: "humidity", Value: humidity},
+			{Key: "metrics", Value: bson.D{{Key: "voltage", Value: 3.3}}},
+		}, more...)
+	}
+	origin := func(origin int64) bson.E { return bson.E{Key: "origin", Value: origin} }
 	moved := func(origin, from int64) bson.E {
 		return bson.E{Key: "moved", Value: bson.D{{Key: "device_id", Value: int64(7)}, {Key: "origin", Value: origin}, {Key: "from", Value: bson.DateTime(from)}}}
 	}
-	want := []bson.D{
-		{{Key: "timestamp", Value: bson.DateTime(1000)}, {Key: "origin", Value: int64(a)}},
-		{{Key: "timestamp", Value: bson.DateTime(1001)}},
-		{{Key: "timestamp", Value: bson.DateTime(1002)}, {Key: "origin", Value: int64(c)}, moved(c, 1000)},
-		{{Key: "timestamp", Value: bson.DateTime(1003)}, {Key: "origin", Value: int64(b)}, moved(b, 1001)},
-	}
-	if diff := cmp.Diff(want, documents); diff != "" {
+	if diff := cmp.Diff([]bson.D{
+		want(1000, nil, nil, origin(a)),
+		want(1001, nil, nil),
+		want(1002, nil, nil, origin(c), moved(c, 1000)),
+		want(1003, nil, nil, origin(b), moved(b, 1001)),
+		want(1010, 20.0, 40.0),
+	}, documents); diff != "" {
 		t.Errorf("documents (-want +got):\n%s", diff)
 	}
 }

@@ -24,9 +24,7 @@ func together(t *testing.T, n int, write func(writer int) (iot.Inserted, error))
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			sum.New += inserted.New
-			sum.Duplicates += inserted.Duplicates
-			sum.Conflicts = append(sum.Conflicts, inserted.Conflicts...)
+			sum.Add(inserted)
 		})
 	}
 	wg.Wait()

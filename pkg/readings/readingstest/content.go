@@ -109,34 +109,28 @@ var contentTests = []test{
 		stored.Metrics = append(stored.Metrics, metric("voltage", 3.3))
 		stored.Attributes = []iot.Attribute{{Name: "firmware", Value: "1.2"}, {Name: "site", Value: "roof"}}
 		insert(t, store, stored)
+		duplicate, conflict := iot.Inserted{Duplicates: 1}, iot.Inserted{Conflicts: []int{0}}
 		for _, c := range []struct {
 			name   string
 			change func(r *iot.Reading)
-			same   bool
+			want   iot.Inserted
 		}{
-			{"received later", func(r *iot.Reading) { r.Received = r.Received.Add(time.Hour) }, true},
-			{"with another time that was replaced", func(r *iot.Reading) { r.Said = "noon" }, true},
-			{"stamped by another", func(r *iot.Reading) { r.Stamped = iot.StampServer }, true},
-			{"another temperature", func(r *iot.Reading) { r.Metrics[1].Value = math.Nextafter(20, 21) }, false},
-			{"another voltage", func(r *iot.Reading) { r.Metrics[2].Value = 3.4 }, false},
-			{"another metric", func(r *iot.Reading) { r.Metrics[2].Name = "volts" }, false},
-			{"a metric more", func(r *iot.Reading) { r.Metrics = append(r.Metrics, iot.Metric{Name: "zinc"}) }, false},
-			{"a metric less", func(r *iot.Reading) { r.Metrics = r.Metrics[:2] }, false},
-			{"another text", func(r *iot.Reading) { r.Attributes[0].Value = "1.3" }, false},
-			{"an attribute more", func(r *iot.Reading) { r.Attributes = append(r.Attributes, iot.Attribute{Name: "zone"}) }, false},
-			{"an attribute less", func(r *iot.Reading) { r.Attributes = r.Attributes[:1] }, false},
-			{"no attributes", func(r *iot.Reading) { r.Attributes = nil }, false},
+			{"received later", func(r *iot.Reading) { r.Received = r.Received.Add(time.Hour) }, duplicate},
+			{"with another time that was replaced", func(r *iot.Reading) { r.Said = "noon" }, duplicate},
+			{"stamped by another", func(r *iot.Reading) { r.Stamped = iot.StampServer }, duplicate},
+			{"a metric less", func(r *iot.Reading) { r.Metrics = r.Metrics[:2] }, duplicate},
+			{"an attribute less", func(r *iot.Reading) { r.Attributes = r.Attributes[:1] }, duplicate},
+			{"no attributes", func(r *iot.Reading) { r.Attributes = nil }, duplicate},
+			{"another temperature", func(r *iot.Reading) { r.Metrics[1].Value = math.Nextafter(20, 21) }, conflict},
+			{"another voltage", func(r *iot.Reading) { r.Metrics[2].Value = 3.4 }, conflict},
+			{"another text", func(r *iot.Reading) { r.Attributes[0].Value = "1.3" }, conflict},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				r := stored
 				r.Metrics = append([]iot.Metric(nil), stored.Metrics...)
 				r.Attributes = append([]iot.Attribute(nil), stored.Attributes...)
 				c.change(&r)
-				want := iot.Inserted{Conflicts: []int{0}}
-				if c.same {
-					want = iot.Inserted{Duplicates: 1}
-				}
-				wantInserted(t, insert(t, store, r), want)
+				wantInserted(t, insert(t, store, r), c.want)
 			})
 		}
 		wantStored(t, store, stored)

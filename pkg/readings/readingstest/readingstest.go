@@ -5,6 +5,7 @@ package readingstest
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"insert", insertTests},
 		{"content", contentTests},
+		{"merge", mergeTests},
 		{"conflicts", conflictTests},
 		{"concurrency", concurrencyTests},
 		{"find", findTests},
@@ -36,7 +38,7 @@ func Run(t *testing.T, open Open) {
 }
 
 // RunConflicts runs the part of the suite that is about readings of one device and time.
-func RunConflicts(t *testing.T, open Open) { runAll(t, open, conflictTests) }
+func RunConflicts(t *testing.T, open Open) { runAll(t, open, slices.Concat(mergeTests, conflictTests)) }
 
 func runAll(t *testing.T, open Open, tests []test) {
 	for _, test := range tests {

@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	insertRow      = `INSERT INTO readings (` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	values         = `(` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	insertRow      = `INSERT INTO readings ` + values + ` ON CONFLICT DO NOTHING`
+	replaceRow     = `REPLACE INTO readings ` + values
 	selectRow      = `SELECT ` + columns + ` FROM readings WHERE timestamp = ? AND device_id = ?`
 	selectMoved    = `SELECT count(*) FROM readings WHERE device_id = ? AND origin = ? AND moved_from = ?`
 	selectOccupied = `SELECT timestamp FROM readings WHERE device_id = ? AND timestamp >= ? ORDER BY timestamp LIMIT ?`
@@ -104,49 +106,93 @@ func (s *Store) insert(ctx context.Context, calls []*insertion) error {
 // insertBatch inserts a row at a time: many rows in a statement would save a tenth of the time, and not show
 // which of them conflicted.
 func (s *Store) insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (inserted iot.Inserted, err error) {
-	var v row
+	for _, together := range moments(batch) {
+		if err := s.insertMoment(tx, insert, batch, together, &inserted); err != nil {
+			return inserted, err
+		}
+	}
+	slices.Sort(inserted.Conflicts)
+	return inserted, nil
+}
+
+// moments returns the indexes of batch, in lists of those that are stored together: one with an origin by itself,
+// and those without by device and time.
+func moments(batch []iot.Reading) [][]int {
+	type moment struct {
+		device iot.DeviceID
+		at     int64 // ms
+	}
+	all := make([][]int, 0, len(batch))
+	indexes := make([]int, len(batch))
+	places := make(map[moment]int, len(batch)) // in all
 	for i := range batch {
-		r := &batch[i]
-		if err := v.fill(r, r.At.UnixMilli()); err != nil {
-			return inserted, err
+		if batch[i].Origin == 0 {
+			m := moment{batch[i].Device, batch[i].At.UnixMilli()}
+			if place, ok := places[m]; ok {
+				all[place] = append(all[place], i)
+				continue
+			}
+			places[m] = len(all)
 		}
-		ok, err := insertOne(insert, &v)
-		if err != nil {
-			return inserted, err
-		}
-		if ok {
-			inserted.New++
-			continue
-		}
-		place, err := s.resolve(tx, r)
+		indexes[i] = i
+		all = append(all, indexes[i:i+1:i+1])
+	}
+	return all
+}
+
+// insertMoment stores those of batch that together names, and counts in inserted what becomes of them.
+func (s *Store) insertMoment(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading, together []int, inserted *iot.Inserted) error {
+	outcomes := iot.Inserted{New: 1}
+	r := merge(batch[together[0]], batch, together[1:], &outcomes)
+	ok, err := insertAt(insert, &r, r.At.UnixMilli())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		place, there, err := s.resolve(tx, &r)
 		switch {
 		case errors.Is(err, errDuplicate):
 			inserted.Duplicates++
-			continue
-		case errors.Is(err, iot.ErrConflict):
-			inserted.Conflicts = append(inserted.Conflicts, i)
-			continue
+			return nil
+		case errors.Is(err, errMerge):
+			n := inserted.Merged
+			if merged := merge(there, batch, together, inserted); inserted.Merged > n {
+				return replace(tx, &merged)
+			}
+			return nil
 		case err != nil:
-			return inserted, err
+			return err
 		}
-		if err := v.fill(r, place); err != nil {
-			return inserted, err
+		if ok, err = insertAt(insert, &r, place); err != nil || !ok {
+			return cmp.Or(err, errOccupied)
 		}
-		if ok, err = insertOne(insert, &v); err != nil || !ok {
-			return inserted, cmp.Or(err, errOccupied)
-		}
-		inserted.New++
 	}
-	return inserted, nil
+	inserted.Add(outcomes)
+	return nil
+}
+
+// merge returns r with what those of batch at indexes have beside it, and counts what becomes of them.
+func merge(r iot.Reading, batch []iot.Reading, indexes []int, inserted *iot.Inserted) iot.Reading {
+	for _, i := range indexes {
+		var outcome iot.Outcome
+		r, outcome = r.Merge(batch[i])
+		inserted.Count(outcome, i)
+	}
+	return r
 }
 
 var (
 	errDuplicate = errors.New("stored before")
+	errMerge     = errors.New("to be merged into what is stored")
 	errOccupied  = errors.New("a place that was free is not")
 )
 
-// insertOne reports whether v was inserted; else its place is occupied.
-func insertOne(insert *sql.Stmt, v *row) (bool, error) {
+// insertAt inserts r at the millisecond at. It reports false where that is occupied.
+func insertAt(insert *sql.Stmt, r *iot.Reading, at int64) (ok bool, err error) {
+	var v row
+	if err := v.fill(r, at); err != nil {
+		return false, err
+	}
 	result, err := insert.Exec(v[:]...)
 	if err != nil {
 		return false, err
@@ -155,48 +201,55 @@ func insertOne(insert *sql.Stmt, v *row) (bool, error) {
 	return n == 1, err
 }
 
+// replace has r instead of what is stored at its millisecond.
+func replace(tx *sql.Tx, r *iot.Reading) error {
+	var v row
+	if err := v.fill(r, r.At.UnixMilli()); err != nil {
+		return err
+	}
+	_, err := tx.Exec(replaceRow, v[:]...)
+	return err
+}
+
 // resolve is for r whose millisecond is occupied. It returns the one at which r can be stored all the same: another
 // one, or its own, from which it has moved a reading that a server stamped, or removed a damaged row. Else it is
-// errDuplicate or iot.ErrConflict.
-func (s *Store) resolve(tx *sql.Tx, r *iot.Reading) (int64, error) {
+// errDuplicate, or errMerge with the reading that is there.
+func (s *Store) resolve(tx *sql.Tx, r *iot.Reading) (place int64, there iot.Reading, err error) {
 	at := r.At.UnixMilli()
 	v, err := scan(tx.QueryRow(selectRow, at, int64(r.Device)))
 	if err != nil {
-		return 0, err
+		return 0, there, err
 	}
-	there, err := v.reading()
+	there, err = v.reading()
 	if err != nil {
 		s.report(&v, err)
 		_, err := tx.Exec(deleteRow, at, int64(r.Device))
-		return at, err
+		return at, there, err
 	}
 	if r.Origin == 0 {
-		switch {
-		case there.Origin != 0:
-			free, err := s.nextFree(tx, r)
-			if err == nil {
-				v.move(free)
-				_, err = tx.Exec(updateMoved, free, v[movedFromColumn], v[checksumColumn], at, int64(r.Device))
-			}
-			return at, err
-		case there.SameContent(*r):
-			return 0, errDuplicate
-		default:
-			return 0, iot.ErrConflict
+		if there.Origin == 0 {
+			return 0, there, errMerge
 		}
+		free, err := s.nextFree(tx, r)
+		if err == nil {
+			v.move(free)
+			_, err = tx.Exec(updateMoved, free, v[movedFromColumn], v[checksumColumn], at, int64(r.Device))
+		}
+		return at, there, err
 	}
 	// Readings of earlier versions have no origin.
 	if there.Origin == r.Origin && v[movedFromColumn] == nil || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) {
-		return 0, errDuplicate
+		return 0, there, errDuplicate
 	}
 	var moved int
 	if err := tx.QueryRow(selectMoved, int64(r.Device), int64(r.Origin), at).Scan(&moved); err != nil {
-		return 0, err
+		return 0, there, err
 	}
 	if moved > 0 {
-		return 0, errDuplicate
+		return 0, there, errDuplicate
 	}
-	return s.nextFree(tx, r)
+	place, err = s.nextFree(tx, r)
+	return place, there, err
 }
 
 // nextFree returns the first millisecond behind that of r at which its device has no reading.

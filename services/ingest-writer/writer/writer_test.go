@@ -53,18 +53,21 @@ func TestOutcomes(t *testing.T) {
 	}
 	legacy := kafka.Record{Topic: e.kafka.Topic, Key: []byte("7"), Value: []byte(`{"device_id": 7, "temperature": 20, "humidity": 50, "timestamp": "2026-01-02T03:04:05"}`)}
 	conflict := event.Record(e.kafka.Topic, measured(1, 0, 99))
+	voltage := measured(1, 0, 3.3)
+	voltage.Metrics[0].Name = "voltage"
 	e.produce(
 		event.Record(e.kafka.Topic, measured(1, 0, 21)),
 		poison,
 		event.Record(e.kafka.Topic, measured(1, 0, 21)),
 		conflict,
+		event.Record(e.kafka.Topic, voltage),
 		event.Record(e.kafka.Topic, measured(1, 1, 22)),
 		legacy,
 	)
 	e.start()
 	deadLetters := e.deadLetters(2)
 
-	e.expectCounts(map[string]float64{"stored": 3, "duplicate": 1, "conflict": 1, "rejected": 1})
+	e.expectCounts(map[string]float64{"stored": 3, "merged": 1, "duplicate": 1, "conflict": 1, "rejected": 1})
 	want := []string{
 		fmt.Sprintf("conflict %q", conflict.Value),
 		fmt.Sprintf("invalid_protobuf %q", poison.Value),
@@ -72,7 +75,9 @@ func TestOutcomes(t *testing.T) {
 	if d := cmp.Diff(want, deadLetters); d != "" {
 		t.Errorf("dead letters (-want +got):\n%s", d)
 	}
-	e.expectStored(measured(1, 0, 21), measured(1, 1, 22))
+	merged := measured(1, 0, 21)
+	merged.Metrics = append(merged.Metrics, voltage.Metrics...)
+	e.expectStored(merged, measured(1, 1, 22))
 }
 
 // TestDeadLetterTooLargeForItsTopic has a record that its topic takes, and whose dead letter, with headers, the other does not.

@@ -193,8 +193,10 @@ func (r *Replayer) conflict(ctx context.Context, readings []iot.Reading) (iot.Re
 		if err != nil {
 			return iot.Rejection{}, fmt.Errorf("look for a conflict: %w", err)
 		}
-		if len(page.Readings) > 0 && reading.Origin == 0 && page.Readings[0].Origin == 0 && !page.Readings[0].SameContent(reading) {
-			return event.Conflict(reading), nil
+		if len(page.Readings) > 0 && reading.Origin == 0 && page.Readings[0].Origin == 0 {
+			if _, outcome := page.Readings[0].Merge(reading); outcome == iot.OutcomeConflict {
+				return event.Conflict(reading), nil
+			}
 		}
 	}
 	return iot.Rejection{}, nil
