@@ -69,7 +69,7 @@ func compile(m member, zone *time.Location) (*rule, error) {
 	case r.newForm != nil && (r.ignore || r.known > 0 || r.deviceMax > 0):
 		return nil, m.wrong("form: is not for a rule with ignore, when, or the device in a member")
 	}
-	if part := slices.Index(r.parts, "device"); r.device == nil && part >= 0 {
+	if part := slices.Index(r.parts, "device"); r.device == nil && part >= 0 && !r.ignore {
 		r.device = template{{kind: segmentTopic, index: part}}
 	}
 	if r.device == nil && r.newForm == nil && !r.ignore {
@@ -83,7 +83,7 @@ func compile(m member, zone *time.Location) (*rule, error) {
 
 // checkParts makes sure that all parts of topics that r uses are in each of its patterns.
 func (r *rule) checkParts(m member) error {
-	templates := []template{r.device, r.scalar}
+	templates := []template{r.device, r.scalar, r.prefix}
 	var walk func(n *node)
 	walk = func(n *node) {
 		templates = append(templates, n.names...)
@@ -319,6 +319,7 @@ func (r *rule) compileValues(m member) error {
 			}
 			return err
 		}),
+		field{"prefix", func(m member) (err error) { r.prefix, err = r.compileTemplate(m, false); return err }},
 		field{"separator", func(m member) (err error) { r.separator, err = m.text(); return err }},
 		field{"drop", func(m member) error { return m.globs(&r.drop) }},
 		field{"numbers_in_strings", func(m member) (err error) { r.numbers, err = m.boolean(); return err }},

@@ -30,6 +30,7 @@
 //	  relative  after or before: the number counts from the time of receipt
 //	values      what is measured; without flatten, members, pairs or scalar it is all of the message
 //	  flatten   a path, or several: what is within is a value, called by the names on the way to it
+//	  prefix    what the names of all that is flattened begin with; it may have {parts} of the topic
 //	  separator what stands between these names (default _)
 //	  members   {name: path}; the name may have {parts} of the topic
 //	  pairs     {at: path, name: member, value: member or list}: an array of objects with a name and a value
@@ -40,7 +41,7 @@
 //	rename      {pattern: name}: the first that fits; * in the name is what the first * of the pattern stands for. Of
 //	            several members the first gets the name, the others keep theirs
 //	scale       {pattern: {factor, offset, when}} or a list of these: value × factor + offset; the first whose
-//	            conditions hold. A fraction is as good as a number
+//	            conditions hold. The pattern is for the name in the message or the new one. A fraction is as good as a number
 //	attributes  patterns for the texts that are kept, whatever they look like; without it, all that are no numbers
 //	retained    live: a broker's retained message without a time is a reading of now; old (default): it is none
 //	ignore      true: what the rule is for is no reading

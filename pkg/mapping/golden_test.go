@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write what messages become into testdat
 var received = time.Date(2026, 11, 27, 2, 0, 0, 0, time.UTC)
 
 // TestGolden decodes the messages in testdata/*.txtar, with the rules in a file's section rules.yaml, and otherwise with
-// all presets. The name of any other section is a topic and how the messages arrived: "tele/x/SENSOR retained". In it, a
+// all presets; a section "load" and a file's name loads that. The name of any other section is a topic and how the messages arrived: "tele/x/SENSOR retained". In it, a
 // line at the margin is a message (a Go string literal behind "go:" where it is no line of text), and the lines indented
 // below it are what becomes of it.
 func TestGolden(t *testing.T) {
@@ -41,6 +41,10 @@ func TestGolden(t *testing.T) {
 				section := &archive.Files[i]
 				if section.Name == "rules.yaml" {
 					set = loadText(t, string(section.Data))
+					continue
+				}
+				if name, ok := strings.CutPrefix(section.Name, "load "); ok {
+					set = load(t, name)
 					continue
 				}
 				got := decodeSection(t, set, section.Name, section.Data)

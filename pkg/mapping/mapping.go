@@ -12,10 +12,9 @@ import (
 	_ "time/tzdata" // rules name time zones, also where the system has none
 )
 
-// Presets are the names of the files of rules that are part of the program, in the order in which they are all loaded:
-// those whose topics are certain before those that many devices may publish to.
+// Presets are the names of the files of rules that are part of the program, in the order in which all are loaded.
 var Presets = []string{
-	"tasmota",
+	"telltale", "thingsboard", "tasmota", "zigbee2mqtt", "shelly", "ttn", "chirpstack", "esphome", "openmqttgateway",
 }
 
 //go:embed presets/*.yaml

@@ -167,8 +167,11 @@ func (r *reader) conclude(out *Result, f decode.Fault) {
 	if f.Reason == "" {
 		r.draft.Device, r.draft.DeviceKey = id, key
 		r.finish(out)
-		if out.Readings, f = r.draft.Reading(out.Readings); f.Reason == "" {
+		switch out.Readings, f = r.draft.Reading(out.Readings); f.Reason {
+		case "":
 			return
+		case iot.ReasonNoMetrics:
+			f.Detail = "none of its values is a number"
 		}
 	}
 	bytes := r.message.Payload
@@ -199,9 +202,10 @@ func (r *reader) value(out *Result, n *node, among bool, depth int) bool {
 		return r.Skip(depth - 1)
 	}
 	if n != nil && n.flatten {
-		base := r.base
-		r.base, among = len(r.path), true
-		defer func() { r.base = base }()
+		mark, base := len(r.path), r.base
+		r.base, among = mark, true
+		r.name(r.rule.prefix)
+		defer func() { r.path, r.base = r.path[:mark], base }()
 	}
 	r.Pos++
 	for i := 0; r.Next(i == 0, what+2); i++ {

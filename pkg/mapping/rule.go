@@ -31,7 +31,8 @@ type rule struct {
 	clock      clock
 	scalar     template // what the whole message is called; nil: it is JSON
 	root       *node
-	whole      bool // an array is no batch
+	whole      bool     // an array is no batch
+	prefix     template // of the names of what is flattened
 	separator  string
 	drop       globs
 	numbers    bool // in strings
@@ -180,7 +181,7 @@ func (r *rule) resolve(raw string) target {
 	}
 	t.wrong = iot.ValidateName(t.name) != nil
 	t.text = r.attributes.match(t.name)
-	if i := slices.IndexFunc(r.scalings, func(s scalings) bool { return s.name.takes(t.name) }); i >= 0 {
+	if i := slices.IndexFunc(r.scalings, func(s scalings) bool { return s.name.takes(t.name) || s.name.takes(raw) }); i >= 0 {
 		t.scales = r.scalings[i].options
 	}
 	return t

@@ -109,7 +109,7 @@ func (r *reader) time(s *scalar) (millis int64, ok bool) {
 	return millis, ok
 }
 
-// name makes t the path's last name.
+// name adds a text to the path; levels of a topic in it have the separator between them, too.
 func (r *reader) name(t template) {
 	for _, s := range t {
 		text := s.text
