@@ -20,13 +20,14 @@ type DeadLetter struct {
 	Key []byte // of the Kafka record that is rejected; empty where it has none, or is none
 }
 
-// The headers of a dead letter. The last three are there only where they say something; so is that of the
+// The headers of a dead letter. The last four are there only where they say something; so is that of the
 // content type.
 const (
 	headerReason      = "reason"
 	headerDetail      = "detail"
 	headerSource      = "source"
 	headerReceived    = "received_at"
+	headerClient      = "client_id"       // of the MQTT client that sent it
 	headerDevice      = "device_id"       // whose it is, where the key does not say so
 	headerTopicDevice = "topic_device_id" // what stands for the device id in the MQTT topic
 	headerRetained    = "retained"        // "true" of a retained MQTT message
@@ -55,6 +56,7 @@ func (d DeadLetter) Record(topic string) kafka.Record {
 			rec.Headers = append(rec.Headers, kafka.Header{Key: name, Value: []byte(value)})
 		}
 	}
+	add(headerClient, d.Client)
 	if d.Device != 0 {
 		switch id := d.Device.String(); {
 		case len(rec.Key) == 0:
@@ -85,6 +87,7 @@ func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 		Rejection:   iot.Rejection{Reason: iot.Reason(text(headerReason, 64)), Detail: text(headerDetail, maxDetail), Device: id, Bytes: rec.Value},
 		ID:          deadLetterID(rec),
 		Source:      text(headerSource, 1<<16),
+		Client:      text(headerClient, 1<<16),
 		Received:    arrival(rec),
 		TopicDevice: text(headerTopicDevice, 1<<16),
 		Retained:    string(rec.Header(headerRetained)) == "true",

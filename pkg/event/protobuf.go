@@ -189,8 +189,9 @@ func parseReading(b []byte, like *iot.Reading) (iot.Reading, error) {
 	return r, nil
 }
 
-// parseSource reads from where the protobuf of a reading says that it is.
-func parseSource(b []byte) (from Source) {
+// parseSource reads from where the protobuf of a reading, or what is left of it, says that it is.
+func parseSource(b []byte) Source {
+	var topic, client string
 	for len(b) > 0 {
 		tag, value, _, n := field(b)
 		if n < 0 {
@@ -199,12 +200,12 @@ func parseSource(b []byte) (from Source) {
 		b = b[n:]
 		switch tag {
 		case tagTopic:
-			from.topic = string(value)
+			topic = string(value)
 		case tagClient:
-			from.client = string(value)
+			client = string(value)
 		}
 	}
-	return from
+	return NewSource(topic, client)
 }
 
 // parseMember reads the protobuf of a metric, which has a number, or of an attribute, which has a text.

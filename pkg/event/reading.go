@@ -132,6 +132,15 @@ func (d *Decoder) StartReplay(deadLetter iot.DeadLetter) {
 	}
 }
 
+// Correct returns deadLetter with other bytes in the place of its own, to be replayed: JSON as devices send it to its
+// topic or, where it is of a Kafka record, in the form that Values returns.
+func Correct(deadLetter iot.DeadLetter, bytes []byte) iot.DeadLetter {
+	if deadLetter.Bytes = bytes; deadLetter.ContentType != "" {
+		deadLetter.ContentType = typeJSON
+	}
+	return deadLetter
+}
+
 // More reports whether there are steps to come.
 func (d *Decoder) More() bool { return d.whole || d.legacy.More() }
 

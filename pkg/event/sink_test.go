@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,6 +96,9 @@ func batch() []kafka.Record {
 	return records
 }
 
+// readingValues is the reading of batch as a dead letter shows it.
+const readingValues = `{"device_id":42,"timestamp":"2026-01-02T12:00:00.678Z","humidity":40.25,"temperature":21.5}`
+
 // deadLetters is what remains of dead letters without their details, which are for people.
 func deadLetters(in []event.DeadLetter) []event.DeadLetter {
 	out := slices.Clone(in)
@@ -138,13 +142,13 @@ func TestSink(t *testing.T) {
 		}
 	})
 
-	t.Run("a conflict is a dead letter with the bytes of that reading alone", func(t *testing.T) {
+	t.Run("a conflict is a dead letter with the values of that reading alone", func(t *testing.T) {
 		b := backend{conflicts: []int{0, 2}}
 		if err := b.sink().Handle(t.Context(), batch()); err != nil {
 			t.Fatal(err)
 		}
-		conflict := deadLetter(iot.ReasonConflict, 42, string(batch()[0].Value), "raw-data/3/100")
-		conflict.Key, conflict.ContentType = []byte("42"), "application/x-protobuf"
+		conflict := deadLetter(iot.ReasonConflict, 42, readingValues, "raw-data/3/100")
+		conflict.Key, conflict.ContentType = []byte("42"), "application/json"
 		want := []event.DeadLetter{
 			junk, notANumber, notAnObject, conflict,
 			deadLetter(iot.ReasonConflict, 3, `{"device_id":3,"x":3}`, "raw-data/3/102"),
@@ -167,13 +171,43 @@ func TestSink(t *testing.T) {
 		if err := s.Handle(t.Context(), batch()); err != nil {
 			t.Fatal(err)
 		}
-		want := deadLetter(iot.ReasonIDCollision, 42, string(batch()[0].Value), "raw-data/3/100")
-		want.Key, want.ContentType = []byte("42"), "application/x-protobuf"
+		want := deadLetter(iot.ReasonIDCollision, 42, readingValues, "raw-data/3/100")
+		want.Key, want.ContentType = []byte("42"), "application/json"
 		if diff := cmp.Diff([]event.DeadLetter{want}, deadLetters(b.deadLetters)); diff != "" {
 			t.Errorf("dead letters (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(counts{Received: 6, Stored: 2, Conflict: 1, Rejected: 3}, b.counts(t)); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+
+	t.Run("where a reading came from is in its dead letter, whatever the reason", func(t *testing.T) {
+		from := event.NewSource("sensors/kitchen-1/data", "a client")
+		r := reading()
+		r.Key, r.Device = "kitchen-1", iot.KeyID("kitchen-1")
+		conflict := event.RecordFrom("raw-data", r, from)
+		r.Device = 42 // which is not that of its key
+		invalid := event.RecordFrom("raw-data", r, from)
+		b := backend{conflicts: []int{0}}
+		records := []kafka.Record{conflict, invalid}
+		for i := range records {
+			records[i].Partition, records[i].Offset, records[i].Timestamp = 3, int64(100+i), noon
+		}
+		if err := b.sink().Handle(t.Context(), records); err != nil {
+			t.Fatal(err)
+		}
+		wantInvalid := deadLetter(iot.ReasonInvalidProtobuf, 42, string(invalid.Value), "sensors/kitchen-1/data")
+		wantConflict := deadLetter(iot.ReasonConflict, 7380597148161619, strings.Replace(readingValues, "42", `"kitchen-1"`, 1), "sensors/kitchen-1/data")
+		wantInvalid.Key, wantInvalid.ContentType = []byte("42"), "application/x-protobuf"
+		wantConflict.Key, wantConflict.ContentType = []byte("7380597148161619"), "application/json"
+		wantInvalid.Client, wantConflict.Client = "a client", "a client"
+		if diff := cmp.Diff([]event.DeadLetter{wantInvalid, wantConflict}, deadLetters(b.deadLetters)); diff != "" {
+			t.Errorf("dead letters (-want +got):\n%s", diff)
+		}
+		for i, want := range []string{"(record raw-data/3/101)", "other values are stored for 2026-01-02T12:00:00.678Z (record raw-data/3/100)"} {
+			if d := b.deadLetters[i].Detail; !strings.HasSuffix(d, want) {
+				t.Errorf("detail %q, want one that ends with %q", d, want)
+			}
 		}
 	})
 

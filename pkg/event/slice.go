@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -16,7 +17,7 @@ const (
 	// sliceBytes is about what a slice takes in memory, but for the one step of a Decoder that it ends with. A
 	// usual batch, of thousands of short readings, is one slice.
 	sliceBytes = 2 << 20
-	// deadLetterBytes is about what a dead letter takes beside its bytes, which are the record's.
+	// deadLetterBytes is about what a dead letter takes beside its bytes, most of which are the record's, and its source.
 	deadLetterBytes = 300
 )
 
@@ -86,19 +87,37 @@ func (s *slice) clear() {
 }
 
 func (s *slice) addDeadLetters(rec *kafka.Record, rejected ...iot.Rejection) {
-	deadLetter := DeadLetter{
-		DeadLetter: iot.DeadLetter{
-			Source:      fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset),
-			Received:    arrival(rec),
-			ContentType: string(rec.Header(headerContentType)),
-		},
-		Key: rec.Key,
-	}
+	d := deadLetterOf(rec)
 	for _, r := range rejected {
-		deadLetter.Rejection = r
-		s.deadLetters = append(s.deadLetters, deadLetter)
-		s.size += deadLetterBytes
+		s.addDeadLetter(rec, d, r)
 	}
+}
+
+// addDeadLetter adds d, which is of rec, with a rejection. Its detail says where the record is, if d does not.
+func (s *slice) addDeadLetter(rec *kafka.Record, d DeadLetter, r iot.Rejection) {
+	d.Rejection = r
+	if place := place(rec); d.Source != place {
+		d.Detail = shorten(d.Detail + " (record " + place + ")")
+	}
+	s.deadLetters = append(s.deadLetters, d)
+	s.size += deadLetterBytes + len(d.Source) + len(d.Client)
+}
+
+// deadLetterOf returns a dead letter of rec, or of a part of it, without the rejection.
+func deadLetterOf(rec *kafka.Record) DeadLetter {
+	d := DeadLetter{Key: rec.Key}
+	d.Received, d.ContentType = arrival(rec), string(rec.Header(headerContentType))
+	if mediaType(rec.Header(headerContentType)) == typeProtobuf {
+		from := parseSource(rec.Value)
+		d.Source, d.Client = from.topic, from.client
+	}
+	d.Source = cmp.Or(d.Source, place(rec))
+	return d
+}
+
+// place is where rec is on Kafka.
+func place(rec *kafka.Record) string {
+	return fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset)
 }
 
 // addConflicts adds the dead letters for readings that cannot be stored; their indexes ascend. refusal says why, and
@@ -117,9 +136,16 @@ func (s *slice) addConflicts(conflicts []int, refusal func(iot.Reading) iot.Reje
 				first -= s.skipped
 			}
 		}
-		rejection := refusal(s.readings[i])
+		rec, rejection := &s.batch[record], refusal(s.readings[i])
+		d := deadLetterOf(rec)
 		rejection.Bytes = bytes[i-first]
-		s.addDeadLetters(&s.batch[record], rejection)
+		if mediaType(rec.Header(headerContentType)) == typeProtobuf {
+			if values, contentType, ok := Values(s.readings[i], d.Received); ok {
+				rejection.Bytes, d.ContentType = values, contentType
+				s.size += len(values)
+			}
+		}
+		s.addDeadLetter(rec, d, rejection)
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 type DeadLetter struct {
 	Rejection
 	ID          DeadLetterID // zero until it has one: it is made of its place on the dead-letter topic
-	Source      string       // an MQTT topic, or topic/partition/offset of a Kafka record
+	Source      string       // an MQTT topic, or topic/partition/offset of a Kafka record where none is known
+	Client      string       // the id of the MQTT client that sent it; "" where nobody knows
 	Received    time.Time    // when the rejected bytes arrived: UTC, whole milliseconds
 	TopicDevice string       // the device id that the MQTT topic names, as it stands there; "" where it names none
 	Retained    bool         // it was a retained MQTT message
@@ -24,7 +25,7 @@ type DeadLetter struct {
 
 // ContentBytes is the length of d's bytes and texts together.
 func (d DeadLetter) ContentBytes() int {
-	return len(d.Bytes) + len(d.Reason) + len(d.Detail) + len(d.Source) + len(d.TopicDevice) + len(d.ContentType)
+	return len(d.Bytes) + len(d.Reason) + len(d.Detail) + len(d.Source) + len(d.Client) + len(d.TopicDevice) + len(d.ContentType)
 }
 
 // Replay is what became of a dead letter that was sent on its way again.

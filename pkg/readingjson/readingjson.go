@@ -51,7 +51,7 @@ func appendMembers(dst []byte, r iot.Reading) []byte {
 		dst = append(dst, open...)
 		dst = AppendString(dst, m.Name)
 		dst = append(dst, ':')
-		dst = appendFloat(dst, m.Value)
+		dst = AppendNumber(dst, m.Value)
 		open = ","
 	}
 	if open == "," {
@@ -89,13 +89,13 @@ func appendMetric(dst []byte, r iot.Reading, name string) []byte {
 	if !ok {
 		return append(dst, "null"...)
 	}
-	return appendFloat(dst, v)
+	return AppendNumber(dst, v)
 }
 
-// appendFloat appends the shortest number that reads back as v, with an exponent where encoding/json has
+// AppendNumber appends the shortest number that reads back as v, with an exponent where encoding/json has
 // one. JSON has no NaN and no infinities, and no decoder lets them in; should a store hold one from
 // elsewhere, null for that value is better than an answer that no client can parse.
-func appendFloat(dst []byte, v float64) []byte {
+func AppendNumber(dst []byte, v float64) []byte {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return append(dst, "null"...)
 	}

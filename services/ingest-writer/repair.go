@@ -61,12 +61,15 @@ func deadLettersOf(surplus []mongo.Surplus) []iot.DeadLetter {
 			Rejection: iot.Rejection{Reason: iot.ReasonConflict, Detail: "another document has its place, and this is no reading", Bytes: s.JSON},
 			ID:        iot.DeadLetterID(id[:]), Source: "mongodb readings " + s.ID, Received: time.Now().UTC().Truncate(time.Millisecond),
 		}
-		if s.Reading.Device != 0 { // as it would come from Kafka, so that it can be replayed
-			record := event.Record("", s.Reading)
+		if s.Reading.Device != 0 {
 			deadLetter.Rejection = event.Conflict(s.Reading)
-			deadLetter.Bytes, deadLetter.ContentType = record.Value, string(record.Headers[0].Value)
 			if deadLetter.Received = s.Reading.Received; deadLetter.Received.IsZero() { // the system before Telltale wrote none
 				deadLetter.Received = s.Reading.At
+			}
+			var ok bool
+			if deadLetter.Bytes, deadLetter.ContentType, ok = event.Values(s.Reading, deadLetter.Received); !ok { // as it would come from Kafka
+				record := event.Record("", s.Reading)
+				deadLetter.Bytes, deadLetter.ContentType = record.Value, string(record.Headers[0].Value)
 			}
 		}
 		deadLetters = append(deadLetters, deadLetter)

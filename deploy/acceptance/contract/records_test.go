@@ -46,6 +46,7 @@ func TestRecord(t *testing.T) {
 			TimestampSource: telltalev1.TimestampSource_TIMESTAMP_SOURCE_DEVICE,
 			Metrics:         []*telltalev1.Metric{{Name: "door", Value: 1}, {Name: "pressure", Value: 1013}, {Name: "temperature", Value: 21.5}},
 			Attributes:      []*telltalev1.Attribute{{Name: "area", Value: "y"}, {Name: "site", Value: "x"}},
+			Topic:           topicOf(device), ClientId: got.ClientId, // which nobody knows behind a broker
 		}
 		if diff := gocmp.Diff(want, got, protocmp.Transform()); diff != "" {
 			t.Error(diff)

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -34,6 +35,14 @@ func conflicts(ctx context.Context, api string, id int64) (map[deadLetter]bool, 
 	}
 	deadLetters := map[deadLetter]bool{}
 	for _, s := range all {
+		if strings.HasPrefix(s.Payload, "{") {
+			d, err := shownValues(s.Payload)
+			if err != nil {
+				return nil, err
+			}
+			deadLetters[d] = true
+			continue
+		}
 		record := []byte(s.Payload)
 		if s.Encoding == "base64" {
 			if record, err = base64.StdEncoding.DecodeString(s.Payload); err != nil {
@@ -52,6 +61,27 @@ func conflicts(ctx context.Context, api string, id int64) (map[deadLetter]bool, 
 		deadLetters[deadLetter{m.TimestampMs, content(values), server}] = true
 	}
 	return deadLetters, nil
+}
+
+// shownValues reads the dead letter of a reading that its device dated: JSON as devices send it.
+func shownValues(text string) (d deadLetter, err error) {
+	var members map[string]any
+	if err := json.Unmarshal([]byte(text), &members); err != nil {
+		return d, err
+	}
+	dated, _ := members["timestamp"].(string)
+	at, err := time.Parse(time.RFC3339, dated)
+	if err != nil {
+		return d, err
+	}
+	delete(members, "device_id")
+	values := map[string]float64{}
+	for name, value := range members {
+		if number, ok := value.(float64); ok {
+			values[name] = number
+		}
+	}
+	return deadLetter{ms: at.UnixMilli(), content: content(values)}, nil
 }
 
 // pages returns the items of a list at first and the pages that follow it. A device that the API does not know

@@ -171,7 +171,13 @@ func TestCheck(t *testing.T) {
 			sent(epoch) + acknowledged(epoch) + sent(reading(30, 20)) + acknowledged(reading(30, 20)),
 			[]string{serverDated},
 			Report{Sent: 1, Acknowledged: 1, Missing: 1, UndatedAcknowledged: 1, UndatedStored: 1},
-			[]string{conflict(t, telltalev1.TimestampSource_TIMESTAMP_SOURCE_DEVICE, second30, 21)},
+			[]string{`{"device_id":7,"reason":"conflict","encoding":"text","payload":"{\"device_id\":7,\"timestamp\":\"2026-03-01T12:00:30.000Z\",\"humidity\":50.5,\"temperature\":21}"}`},
+		}, {
+			"a dead letter may show its values as JSON",
+			sent(epoch) + acknowledged(epoch) + sent(reading(30, 20)) + acknowledged(reading(30, 20)),
+			[]string{serverDated},
+			Report{Sent: 1, Acknowledged: 1, UndatedAcknowledged: 1, UndatedStored: 1, Displaced: 1},
+			[]string{`{"device_id":7,"reason":"conflict","encoding":"text","payload":"{\"device_id\":7,\"timestamp\":\"2026-03-01T12:00:30.000Z\",\"humidity\":50.5,\"temperature\":20}"}`},
 		}, {
 			"a reading that the server dated and nobody sent is unexpected",
 			sent(reading(1, 33)),

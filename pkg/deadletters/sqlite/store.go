@@ -7,6 +7,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"github.com/telltale-iot/telltale/pkg/sqlite"
@@ -49,9 +50,26 @@ CREATE INDEX IF NOT EXISTS dead_letters_by_replay ON dead_letters ((replayed_at 
 CREATE INDEX IF NOT EXISTS dead_letters_counts ON dead_letters (reason, replayed_at);
 CREATE INDEX IF NOT EXISTS dead_letters_oldest ON dead_letters (stored_at);`
 
-// Prepare creates the table and its indexes where they are missing.
+// The tables of earlier versions have no client_id.
+const (
+	hasClient = `SELECT count(*) > 0 FROM pragma_table_info('dead_letters') WHERE name = 'client_id'`
+	addClient = `ALTER TABLE dead_letters ADD COLUMN client_id TEXT NOT NULL DEFAULT ''`
+)
+
+// Prepare creates the table and its indexes where they are missing, and brings those of an earlier version up to date.
 func (s *Store) Prepare(ctx context.Context) error {
-	if _, err := s.db.Write.ExecContext(ctx, schema); err != nil {
+	err := s.db.Transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, schema); err != nil {
+			return err
+		}
+		var there bool
+		if err := tx.QueryRowContext(ctx, hasClient).Scan(&there); err != nil || there {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, addClient)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("create table dead_letters in %s: %w", s.db.Path, err)
 	}
 	return nil

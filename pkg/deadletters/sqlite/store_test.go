@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/deadletters/deadletterstest"
 	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
@@ -86,6 +88,50 @@ func TestFile(t *testing.T) {
 			t.Errorf("a minute after: %v", got)
 		}
 	})
+}
+
+// TestEarlierFile: a file from before dead letters had a client is brought up to date, with what is in it.
+func TestEarlierFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readings.db")
+	file, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`CREATE TABLE dead_letters (
+			received_at INTEGER NOT NULL, id BLOB NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, device_id INTEGER NOT NULL,
+			source TEXT NOT NULL, topic_device_id TEXT NOT NULL, retained INTEGER NOT NULL, content_type TEXT NOT NULL,
+			stored_at INTEGER NOT NULL, replayed_at INTEGER NOT NULL, replayed_readings INTEGER NOT NULL, bytes BLOB NOT NULL
+		) STRICT`,
+		`INSERT INTO dead_letters VALUES (1, x'01000000000000000000000000000000', 'no_metrics', 'd', 42, 's', '042', 1, 't', 9e15, 7, 3, x'7b7d')`,
+	} {
+		if _, err := file.Write.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	old := iot.DeadLetter{
+		Rejection: iot.Rejection{Reason: iot.ReasonNoMetrics, Detail: "d", Device: 42, Bytes: []byte("{}")},
+		ID:        iot.DeadLetterID{1}, Source: "s", Received: time.UnixMilli(1).UTC(), TopicDevice: "042", Retained: true, ContentType: "t",
+		Replay: iot.Replay{At: time.UnixMilli(7).UTC(), Readings: 3},
+	}
+	added := old
+	added.ID, added.Client = iot.DeadLetterID{2}, "a client"
+	for range 2 { // the second start finds it up to date
+		store := openFile(t, path)
+		if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{added}); err != nil {
+			t.Fatal(err)
+		}
+		page, err := store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]iot.DeadLetter{added, old}, page.DeadLetters); diff != "" {
+			t.Errorf("dead letters (-want +got):\n%s", diff)
+		}
+	}
 }
 
 // TestPlans: what is asked for again and again while there are many dead letters does not read them all.

@@ -118,7 +118,8 @@ const (
 	DeadLetterReason_DEAD_LETTER_REASON_UNKNOWN_CONTENT_TYPE DeadLetterReason = 16
 	// A Kafka record that is not a telltale.v1.Reading though its content type says so.
 	DeadLetterReason_DEAD_LETTER_REASON_INVALID_PROTOBUF DeadLetterReason = 17
-	// The device dated other values with the same millisecond before; those are kept.
+	// The device dated other values with the same millisecond before; those are kept. The record's value is what was
+	// measured as JSON, like devices send it, with the content type of that.
 	DeadLetterReason_DEAD_LETTER_REASON_CONFLICT DeadLetterReason = 18
 	// The device's key has the id of another key, which was there before. The reading is stored under that id, with its
 	// key; the device is not registered.

@@ -69,7 +69,7 @@ func TestOutcomes(t *testing.T) {
 
 	e.expectCounts(map[string]float64{"stored": 3, "merged": 1, "duplicate": 1, "conflict": 1, "rejected": 1})
 	want := []string{
-		fmt.Sprintf("conflict %q", conflict.Value),
+		fmt.Sprintf("conflict %q", `{"device_id":1,"timestamp":"2026-01-02T03:04:05.000Z","temperature":99}`),
 		fmt.Sprintf("invalid_protobuf %q", poison.Value),
 	}
 	if d := cmp.Diff(want, deadLetters); d != "" {

@@ -43,6 +43,7 @@ type testKafka struct {
 	mu          sync.Mutex
 	changed     chan struct{} // closed when there is more in deadLetters or read
 	read        []iot.Reading
+	values      [][]byte // of their records
 	deadLetters []kafka.Record
 }
 
@@ -66,6 +67,7 @@ func newKafka(t *testing.T) *testKafka {
 				t.Errorf("not a reading in %s: %v", k.cfg.Topic, rejections)
 			}
 			k.read = append(k.read, readings...)
+			k.values = append(k.values, slices.Clone(records[i].Value))
 		}
 	})
 	k.consume(k.cfg.DeadLetterTopic(), func(records []kafka.Record) {

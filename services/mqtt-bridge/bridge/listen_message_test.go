@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -37,6 +38,14 @@ func TestListenMessages(t *testing.T) {
 		d.wantAcks(1)
 		k.readings(2)
 		k.wantDeadLetters(deadLetter{"invalid_device_id", "sensors/data", "", `{"device_id": 0, "temperature": 1}`})
+		if id := k.awaitDeadLetters(1)[0].Header("client_id"); string(id) != "a" {
+			t.Errorf("client_id %q", id)
+		}
+		for _, value := range k.values {
+			if !bytes.HasSuffix(value, []byte("\x52\x0csensors/data\x5a\x01a")) { // fields 10 and 11
+				t.Errorf("%q does not end with topic and client", value)
+			}
+		}
 		b.conserved()
 	})
 

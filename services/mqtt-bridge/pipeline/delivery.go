@@ -77,7 +77,7 @@ func (d *delivery) readingDone(err error) {
 // reject sends r, which is all or a part of d, to the dead-letter topic.
 func (d *delivery) reject(r iot.Rejection) {
 	deadLetter := event.DeadLetter{DeadLetter: iot.DeadLetter{
-		Rejection: r, Source: d.Topic, Received: d.Received, TopicDevice: d.device, Retained: d.Retained,
+		Rejection: r, Source: d.Topic, Client: d.Client, Received: d.Received, TopicDevice: d.device, Retained: d.Retained,
 	}}
 	deadLetter.Produce(d.pipe.producer, d.pipe.deadLetters, func(err error) {
 		if err == nil {

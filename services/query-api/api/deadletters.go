@@ -37,6 +37,11 @@ func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
 		dst = strconv.AppendInt(dst, int64(d.Device), 10)
 	}
 	member(`,"source":`, d.Source)
+	if d.Client == "" {
+		dst = append(dst, `,"client_id":null`...)
+	} else {
+		member(`,"client_id":`, d.Client)
+	}
 	dst = append(dst, `,"received_at":`...)
 	dst = appendTime(dst, d.Received)
 	dst = append(dst, `,"retained":`...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
@@ -55,7 +56,7 @@ func (a *API) replayDeadLetter(ctx context.Context, r *request) (*answer, error)
 		return nil, err
 	}
 	if corrected != nil {
-		d.Bytes, d.ContentType = corrected, ""
+		d = event.Correct(d, corrected)
 	}
 	outcomes, err := a.Replayer.Replay(ctx, []iot.DeadLetter{d})
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -98,7 +99,7 @@ func (r *Replayer) Check(ctx context.Context) error { return r.producer.Check(ct
 // Replay replays deadLetters, at most maxAtOnce at the same time, marks those that it could, and returns what
 // became of each. It fails when a store does, and when Kafka took none of several or the only one.
 //
-// To replay a dead letter with other bytes, replace its Bytes, and its ContentType by "", for JSON as devices send it.
+// To replay a dead letter with other bytes, event.Correct it.
 func (r *Replayer) Replay(ctx context.Context, deadLetters []iot.DeadLetter) ([]Outcome, error) {
 	outcomes := make([]Outcome, len(deadLetters))
 	sending, cancel := context.WithTimeout(ctx, timeouts.ReplaySend)
@@ -212,7 +213,7 @@ func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error
 	var readings []iot.Reading
 	for decoder.StartReplay(d); decoder.More(); {
 		readings, _ = decoder.Next(readings[:0], nil)
-		if err := r.sendStep(ctx, readings); err != nil {
+		if err := r.sendStep(ctx, readings, r.source(d)); err != nil {
 			return n, err
 		}
 		n += len(readings)
@@ -220,12 +221,20 @@ func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error
 	return n, nil
 }
 
+// source returns where the readings of d came from: from MQTT, or from a record that does not say.
+func (r *Replayer) source(d iot.DeadLetter) event.Source {
+	if strings.HasPrefix(d.Source, r.topic+"/") {
+		d.Source = ""
+	}
+	return event.NewSource(d.Source, d.Client)
+}
+
 // sendStep returns when all of readings are in Kafka. Those that it no longer waits for take room until Kafka has
 // answered.
-func (r *Replayer) sendStep(ctx context.Context, readings []iot.Reading) error {
+func (r *Replayer) sendStep(ctx context.Context, readings []iot.Reading, from event.Source) error {
 	answers := make(chan error, len(readings))
 	for _, reading := range readings {
-		record := event.RecordAgain(r.topic, reading, event.Source{})
+		record := event.RecordAgain(r.topic, reading, from)
 		size := min(int64(len(record.Value)+recordCost), maxInFlight)
 		if err := r.inFlight.Acquire(ctx, size); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -124,6 +126,35 @@ func TestReplay(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a conflict's values are replayed as they are, or corrected, and it stays known where they came from", func(t *testing.T) {
+		w := newWorld(t)
+		w.startKafka(t)
+		r := iot.Reading{Device: iot.KeyID("kitchen-1"), Key: "kitchen-1", At: noon, Received: noon, Stamped: iot.StampDevice, Metrics: []iot.Metric{{Name: "x", Value: 1}}}
+		values, contentType, ok := event.Values(r, noon)
+		if !ok {
+			t.Fatalf("no values of %+v", r)
+		}
+		d := iot.DeadLetter{
+			Rejection: iot.Rejection{Reason: iot.ReasonConflict, Device: r.Device, Bytes: values},
+			ID:        iot.DeadLetterID{1}, Source: "sensors/kitchen-1/data", Client: "a client", Received: noon, ContentType: contentType,
+		}
+		other := event.Correct(d, []byte(`{"device_id":"kitchen-1","timestamp":"2026-03-01T12:00:00.000Z","y":2}`))
+		for i, o := range w.replay(t, d, other) {
+			if o.Result != replay.Replayed {
+				t.Errorf("%d: %+v", i, o)
+			}
+		}
+		id := r.Device.String()
+		produced := w.produced(t, 2)
+		slices.Sort(produced)
+		if diff := cmp.Diff([]string{id + " 2026-03-01T12:00:00.000 1", id + " 2026-03-01T12:00:00.000 2"}, produced); diff != "" {
+			t.Errorf("produced (-want +got):\n%s", diff)
+		}
+		want := event.RecordAgain("", r, event.NewSource("sensors/kitchen-1/data", "a client"))
+		if got := w.values; !slices.ContainsFunc(got, func(b []byte) bool { return bytes.Equal(b, want.Value) }) {
+			t.Errorf("%q are produced, want %q among them", got, want.Value)
+		}
+	})
 	t.Run("a dead letter whose marking failed is replayed, and can be once more", func(t *testing.T) {
 		w := newWorld(t)
 		w.startKafka(t)
@@ -230,6 +261,7 @@ type world struct {
 	dir         string // of the broker
 	broker      *embedded.Kafka
 	replayer    *replay.Replayer
+	values      [][]byte // of the records that were produced
 }
 
 // noMarks is a store that cannot mark.
@@ -342,6 +374,7 @@ func (w *world) produced(t *testing.T, n int) (all []string) {
 	consumer := kafka.NewConsumer(kafka.GroupConfig{Config: w.kafka, Group: t.Name(), MaxBatch: 100, MaxWait: time.Millisecond},
 		func(_ context.Context, batch []kafka.Record) error {
 			for i := range batch {
+				w.values = append(w.values, batch[i].Value)
 				decoded, rejected := event.Decode(&batch[i], nil)
 				for _, r := range decoded {
 					got <- fmt.Sprint(r.Device, " ", r.At.Format("2006-01-02T15:04:05.000"), " ", r.Metrics[0].Value)
