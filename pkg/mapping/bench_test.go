@@ -3,7 +3,12 @@ package mapping_test
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
 
 	"github.com/telltale-iot/telltale/pkg/mapping"
 )
@@ -12,33 +17,46 @@ import (
 const message = `{"Time":"2026-11-27T01:30:00","AHT2X":{"Temperature":21.4,"Humidity":44.1,"DewPoint":8.7},"BMP280":{"Temperature":21.9,"Pressure":1013.2},` +
 	`"ENERGY":{"TotalStartTime":"2026-01-01T00:00:00","Total":17.02,"Power":[4,11],"Voltage":231,"Current":0.07},"Switch1":"OFF","PressureUnit":"hPa","TempUnit":"C"}`
 
+// BenchmarkDecode takes the time of messages as devices send them, the length of each, and what the standard library
+// needs to see that it is JSON (valid-ns/op), which tells how busy the machine is.
 func BenchmarkDecode(b *testing.B) {
 	set := load(b)
-	m := mapping.Message{Payload: []byte(message), Received: received}
-	var d mapping.Decoder
-	var result mapping.Result
-	b.SetBytes(int64(len(message)))
-	b.ReportAllocs()
-	for b.Loop() {
-		route, _ := set.Match("tele/boiler_room/SENSOR")
-		result.Readings, result.Rejected = result.Readings[:0], result.Rejected[:0]
-		for d.Start(route, m); d.More(); {
-			d.Next(&result)
+	b.Run("300 bytes", func(b *testing.B) { benchmarkDecode(b, set, "tele/boiler_room/SENSOR", message) })
+	for _, name := range []string{"tasmota", "zigbee2mqtt", "shelly", "lorawan", "gateways"} {
+		archive, err := txtar.ParseFile(filepath.Join("testdata", name+".txtar"))
+		if err != nil {
+			b.Fatal(err)
 		}
-		if len(result.Readings) != 1 || len(result.Omitted) > 0 {
-			b.Fatalf("%+v", result)
+		for _, section := range archive.Files {
+			line, _, _ := strings.Cut(string(section.Data), "\n")
+			if result, _ := decode(set, section.Name, mapping.Message{Payload: []byte(line), Received: received}); len(result.Readings) > 0 {
+				b.Run(section.Name, func(b *testing.B) { benchmarkDecode(b, set, section.Name, line) })
+			}
 		}
 	}
 }
 
-// BenchmarkValid is what the standard library takes to see that the same message is JSON.
-func BenchmarkValid(b *testing.B) {
-	b.SetBytes(int64(len(message)))
+func benchmarkDecode(b *testing.B, set *mapping.Set, topic, text string) {
+	m := mapping.Message{Payload: []byte(text), Received: received}
+	var d mapping.Decoder
+	var result mapping.Result
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
 	for b.Loop() {
-		if !json.Valid([]byte(message)) {
-			b.Fatal("invalid")
+		route, _ := set.Match(topic)
+		result.Readings, result.Rejected = result.Readings[:0], result.Rejected[:0]
+		for d.Start(route, m); d.More(); {
+			d.Next(&result)
+		}
+		if len(result.Readings) == 0 || len(result.Rejected)+len(result.Omitted) > 0 {
+			b.Fatalf("%+v", result)
 		}
 	}
+	start := time.Now()
+	for range b.N {
+		json.Valid(m.Payload)
+	}
+	b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(b.N), "valid-ns/op")
 }
 
 // BenchmarkMatch finds the rule for a topic among hundreds.

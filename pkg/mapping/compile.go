@@ -78,7 +78,29 @@ func compile(m member, zone *time.Location) (*rule, error) {
 	if !hasValues {
 		r.root.flatten = true
 	}
+	if r.when != 0 {
+		r.findNeedles(r.root)
+		if len(r.each) > 0 {
+			r.needles = append(r.needles, []byte(r.each[len(r.each)-1]))
+		}
+	}
 	return r, r.checkParts(m)
+}
+
+// findNeedles collects what has to stand in a message for the conditions to hold, at n and below.
+func (r *rule) findNeedles(n *node) {
+	for _, c := range n.conditions {
+		switch {
+		case c.bit&r.when == 0:
+		case len(c.want) == 1 && len(c.want[0]) == 1: // a certain text
+			r.needles = append(r.needles, []byte(c.want[0][0]))
+		default:
+			r.needles = append(r.needles, []byte(n.name))
+		}
+	}
+	for _, c := range n.children {
+		r.findNeedles(c)
+	}
 }
 
 // checkParts makes sure that all parts of topics that r uses are in each of its patterns.

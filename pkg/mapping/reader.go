@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"sync"
@@ -110,10 +111,8 @@ func (r *reader) readings(out *Result) outcome {
 	case r.rule.ignore && r.rule.when == 0:
 		r.Pos = len(r.Text)
 		return done
-	case r.rule.when != 0 && !r.started:
-		if r.Space(); r.Peek() != '{' && r.Peek() != '[' {
-			return unwanted // it has no members
-		}
+	case r.rule.when != 0 && !r.started && !r.mayBeWanted():
+		return unwanted
 	}
 	begin := r.Pos
 	for n := 0; n < decode.StepElements && r.Pos-begin < decode.StepBytes; n++ {
@@ -144,12 +143,28 @@ func (r *reader) readings(out *Result) outcome {
 	return more
 }
 
+// mayBeWanted reports whether the conditions of the rule may hold for the message, at a look that costs next to nothing.
+func (r *reader) mayBeWanted() bool {
+	if r.Space(); r.Peek() != '{' && r.Peek() != '[' {
+		return false // it has no members
+	}
+	if bytes.IndexByte(r.Text, '\\') >= 0 {
+		return true // anything can be written in another way
+	}
+	for _, needle := range r.rule.needles {
+		if !bytes.Contains(r.Text, needle) {
+			return false
+		}
+	}
+	return true
+}
+
 // reading reads one reading, and returns what is wrong with it.
 func (r *reader) reading(out *Result) decode.Fault {
 	r.reset()
 	if r.Peek() != '{' && !r.rule.whole {
 		at := r.Pos
-		if r.Skip(0) {
+		if r.pass() {
 			r.Reject(at, iot.ReasonNotAnObject, "a reading must be an object")
 		}
 		return r.Flaw
@@ -174,19 +189,24 @@ func (r *reader) conclude(out *Result, f decode.Fault) {
 			f.Detail = "none of its values is a number"
 		}
 	}
-	bytes := r.message.Payload
+	what := r.message.Payload
 	if r.depth > 0 { // it is a part of the message
-		bytes = r.Text[r.Start:r.Pos]
+		what = r.Text[r.Start:r.Pos]
 	}
-	out.Rejected = append(out.Rejected, f.Rejection(id, bytes))
+	out.Rejected = append(out.Rejected, f.Rejection(id, what))
 }
 
 // value reads the value that is next, within depth objects and arrays. n is what the rule says of it, and among whether
 // it is one of the values, which r.path then names.
 func (r *reader) value(out *Result, n *node, among bool, depth int) bool {
 	what := r.Peek()
-	if what != '{' && what != '[' {
+	switch isScalar := what != '{' && what != '['; {
+	case n == nil && !among:
+		return r.pass()
+	case isScalar:
 		return r.scalar(out, n, among)
+	case n == nil && r.target().drop:
+		return r.pass()
 	}
 	if n != nil {
 		r.hold(n, "")
@@ -194,12 +214,9 @@ func (r *reader) value(out *Result, n *node, among bool, depth int) bool {
 			return r.pairs(out, n.pairs, depth)
 		}
 	}
-	if n == nil && (!among || r.target().drop) {
-		return r.Skip(depth - 1)
-	}
 	if depth > decode.MaxDepth {
-		r.Reject(r.Pos, iot.ReasonTooDeep, "over %d levels", decode.MaxDepth)
-		return r.Skip(depth - 1)
+		r.omit(out, r.path[r.base:], "it is too deep", nil)
+		return r.pass()
 	}
 	if n != nil && n.flatten {
 		mark, base := len(r.path), r.base
@@ -236,13 +253,21 @@ func (r *reader) member(out *Result, n *node, among bool, depth int, named bool,
 	if r.Flaw != before {
 		r.omit(out, name, r.Flaw.Detail, nil)
 		r.Flaw = before
-		return r.Skip(depth)
+		return r.pass()
 	}
 	next := n.child(name)
 	if among {
 		r.extend(name)
 	}
 	return r.value(out, next, among, depth+1)
+}
+
+// pass passes over a value that the rule says nothing of. Whatever is wrong with it costs nothing.
+func (r *reader) pass() bool {
+	before := r.Flaw
+	ok := r.Skip(0)
+	r.Flaw = before
+	return ok
 }
 
 // extend makes the path longer by a name.
@@ -277,7 +302,7 @@ func (r *reader) pairs(out *Result, p *pairs, depth int) bool {
 		if r.Peek() == '{' {
 			ok = r.pair(out, p, depth+1)
 		} else {
-			ok = r.Skip(depth)
+			ok = r.pass()
 		}
 		if !ok {
 			return false
@@ -288,7 +313,7 @@ func (r *reader) pairs(out *Result, p *pairs, depth int) bool {
 
 // pair reads an object with a name and a value, in whichever order.
 func (r *reader) pair(out *Result, p *pairs, depth int) bool {
-	mark, value, rank, named := len(r.path), 0, len(p.values), false
+	mark, before, value, rank, named := len(r.path), r.Flaw, 0, len(p.values), false
 	defer func() { r.path = r.path[:mark] }()
 	r.Pos++
 	for first := true; r.Next(first, '}'); first = false {
@@ -296,10 +321,11 @@ func (r *reader) pair(out *Result, p *pairs, depth int) bool {
 		if !ok {
 			return false
 		}
+		r.Flaw = before
 		switch {
 		case string(key) == p.name && r.Peek() == '"' && !named:
 			var name []byte
-			if name, ok = r.Quoted(); ok {
+			if name, ok = r.Quoted(); ok && r.Flaw == before {
 				r.extend(name)
 				named = true
 			}
@@ -307,12 +333,13 @@ func (r *reader) pair(out *Result, p *pairs, depth int) bool {
 			if i := indexOf(p.values[:rank], key); i >= 0 && r.Peek() != 'n' {
 				rank, value = i, r.Pos
 			}
-			ok = r.Skip(depth)
+			ok = r.pass()
 		}
 		if !ok {
 			return false
 		}
 	}
+	r.Flaw = before
 	if r.Broken.Reason != "" || value == 0 {
 		return r.Broken.Reason == ""
 	}

@@ -23,6 +23,7 @@ type rule struct {
 	live     bool             // a broker's retained message is one of now
 
 	when       conditions
+	needles    [][]byte // what stands in every message that the rule is for
 	known      int      // how many conditions there are
 	each       []string // the path to an object or array whose parts each are a reading
 	fans       bool     // whether there is one

@@ -39,7 +39,9 @@ func (r *reader) scalar(out *Result, n *node, among bool) bool {
 		return false
 	case r.Flaw != before:
 		r.Flaw = before
-		r.omit(out, r.path[r.base:], "neither a number nor a text", r.Text[at:r.Pos])
+		if among || len(n.names) > 0 {
+			r.omit(out, r.path[r.base:], "neither a number nor a text", r.Text[at:r.Pos])
+		}
 		return true
 	}
 	if n != nil {
