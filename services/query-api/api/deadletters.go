@@ -90,7 +90,7 @@ func encodedSize(deadLetters []iot.DeadLetter) (n int) {
 func (p *params) deadLetterQuery() iot.DeadLetterQuery {
 	return iot.DeadLetterQuery{
 		Reason:   p.reason("reason"),
-		Device:   iot.DeviceID(p.integer("device_id", int64(iot.MaxDeviceID), 0)),
+		Device:   p.device("device_id"),
 		From:     p.time("since"),
 		To:       p.time("until"),
 		Replayed: p.boolean("replayed"),

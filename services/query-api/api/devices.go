@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,10 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
-const msgDeviceIDTaken = "device with this id already exists."
+const (
+	msgDeviceTaken = "device with this %s already exists."
+	msgCollision   = "This key has the same id as the key %q, whose device exists."
+)
 
 // appendDevice appends d as clients see it.
 func appendDevice(dst []byte, d iot.Device) []byte {
@@ -31,6 +35,12 @@ func appendDevice(dst []byte, d iot.Device) []byte {
 	}
 	dst = append(dst, `,"created_at":`...)
 	dst = appendTime(dst, d.CreatedAt)
+	dst = append(dst, `,"key":`...)
+	if d.Key == "" {
+		dst = append(dst, "null"...)
+	} else {
+		dst = readingjson.AppendString(dst, d.Key)
+	}
 	return append(dst, '}')
 }
 
@@ -69,15 +79,25 @@ func (a *API) listDevices(ctx context.Context, r *request) (*answer, error) {
 }
 
 func (a *API) getDevice(ctx context.Context, r *request) (*answer, error) {
-	id, err := r.deviceID()
-	if err != nil {
-		return nil, err
-	}
-	d, err := a.Metadata.Device(ctx, id)
+	d, err := a.findDevice(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	return encode(http.StatusOK, d, appendDevice), nil
+}
+
+// findDevice returns the device that the path names. One that has the id of the key that stands there, and another
+// key, is not it.
+func (a *API) findDevice(ctx context.Context, r *request) (iot.Device, error) {
+	named, err := r.device()
+	if err != nil {
+		return iot.Device{}, err
+	}
+	d, err := a.Metadata.Device(ctx, named.ID)
+	if err == nil && named.Key != "" && d.Key != "" && d.Key != named.Key {
+		return iot.Device{}, errNotFound
+	}
+	return d, err
 }
 
 func (a *API) createDevice(ctx context.Context, r *request) (*answer, error) {
@@ -85,17 +105,18 @@ func (a *API) createDevice(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, change := f.newID("id"), readDevice(f)
+	device, field := f.newDevice()
+	change := readDevice(f)
 	if f.errs != nil {
-		return nil, a.refuseDevice(ctx, f, id, change, nil)
+		return nil, a.refuseNewDevice(ctx, f, device, field, change, nil)
 	}
-	d := iot.Device{ID: id, Name: *change.Name, Owner: *change.Owner}
+	d := iot.Device{ID: device.ID, Key: device.Key, Name: *change.Name, Owner: *change.Owner}
 	if change.Location != nil {
 		d.Location = *change.Location
 	}
 	d, err = a.Metadata.CreateDevice(ctx, d)
 	if errors.Is(err, iot.ErrConflict) || errors.Is(err, iot.ErrInvalid) {
-		return nil, a.refuseDevice(ctx, f, id, change, err)
+		return nil, a.refuseNewDevice(ctx, f, device, field, change, err)
 	}
 	if err != nil {
 		return nil, err
@@ -106,7 +127,7 @@ func (a *API) createDevice(ctx context.Context, r *request) (*answer, error) {
 
 // updateDevice answers PUT and PATCH.
 func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
-	id, err := r.deviceID()
+	d, err := a.findDevice(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -114,16 +135,14 @@ func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.fixed("key", cmp.Or(d.Key, d.ID.String()))
 	change := readDevice(f)
 	if f.errs != nil {
-		if _, err := a.Metadata.Device(ctx, id); err != nil {
-			return nil, err
-		}
-		return nil, a.refuseDevice(ctx, f, 0, change, nil)
+		return nil, a.refuseOwner(ctx, f, change, nil)
 	}
-	d, err := a.Metadata.UpdateDevice(ctx, id, change)
+	d, err = a.Metadata.UpdateDevice(ctx, d.ID, change)
 	if errors.Is(err, iot.ErrInvalid) {
-		return nil, a.refuseDevice(ctx, f, 0, change, err)
+		return nil, a.refuseOwner(ctx, f, change, err)
 	}
 	if err != nil {
 		return nil, err
@@ -131,26 +150,34 @@ func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
 	return encode(http.StatusOK, d, appendDevice), nil
 }
 
-// refuseDevice returns everything that is wrong with f: what f found, what the store returned (err, which may be nil),
-// and what else the store finds wrong with the two fields that only it can check.
-func (a *API) refuseDevice(ctx context.Context, f *form, id iot.DeviceID, change iot.DeviceChange, err error) error {
-	taken, noOwner := errors.Is(err, iot.ErrConflict), errors.Is(err, iot.ErrInvalid)
-	if id != 0 && !taken {
-		_, err := a.Metadata.Device(ctx, id)
-		if err != nil && !errors.Is(err, iot.ErrNotFound) {
-			return err
+// refuseNewDevice returns everything that is wrong with f: what f found, what the store returned (err, which may be nil),
+// and what else the store finds wrong with the fields that only it can check. field is the one that device is from.
+func (a *API) refuseNewDevice(
+	ctx context.Context, f *form, device iot.Identity, field string, change iot.DeviceChange, err error,
+) error {
+	if device.ID != 0 {
+		d, findErr := a.Metadata.Device(ctx, device.ID)
+		switch {
+		case findErr == nil && device.Key != "" && d.Key != "" && d.Key != device.Key:
+			f.fail(field, fmt.Sprintf(msgCollision, d.Key))
+		case findErr == nil || errors.Is(err, iot.ErrConflict):
+			f.fail(field, fmt.Sprintf(msgDeviceTaken, field))
+		case !errors.Is(findErr, iot.ErrNotFound):
+			return findErr
 		}
-		taken = err == nil
 	}
+	return a.refuseOwner(ctx, f, change, err)
+}
+
+// refuseOwner does so for the owner of a device.
+func (a *API) refuseOwner(ctx context.Context, f *form, change iot.DeviceChange, err error) error {
+	noOwner := errors.Is(err, iot.ErrInvalid)
 	if change.Owner != nil && !noOwner {
 		_, err := a.Metadata.User(ctx, *change.Owner)
 		if err != nil && !errors.Is(err, iot.ErrNotFound) {
 			return err
 		}
 		noOwner = err != nil
-	}
-	if taken {
-		f.fail("id", msgDeviceIDTaken)
 	}
 	if noOwner {
 		f.fail("user", fmt.Sprintf(msgNoSuchPk, *change.Owner))
@@ -159,11 +186,11 @@ func (a *API) refuseDevice(ctx context.Context, f *form, id iot.DeviceID, change
 }
 
 func (a *API) deleteDevice(ctx context.Context, r *request) (*answer, error) {
-	id, err := r.deviceID()
+	d, err := a.findDevice(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Metadata.DeleteDevice(ctx, id); err != nil {
+	if err := a.Metadata.DeleteDevice(ctx, d.ID); err != nil {
 		return nil, err
 	}
 	return noContent, nil

@@ -28,6 +28,9 @@ const (
 	msgPkType    = "Incorrect type. Expected pk value, received %s."
 	msgPayload   = "Expected an object, an array or a string."
 	msgNoSuchPk  = "Invalid pk \"%d\" - object does not exist."
+	msgDevice    = "A device has an id, or a key of 1 to 255 bytes of UTF-8 without control characters."
+	msgNotSame   = "The id of this key is %d."
+	msgFixed     = "This field cannot be changed."
 )
 
 // member returns the value of a field that must be there, unless this is a PATCH, and must not be null.
@@ -99,6 +102,23 @@ func (f *form) payload(field string) []byte {
 
 // plain reads a JSON string, or a number as its text, without the spaces around it.
 func (f *form) plain(field string, value json.RawMessage, maxLength int) (s string, ok bool) {
+	if s, ok = f.raw(field, value); !ok {
+		return "", false
+	}
+	s = strings.TrimSpace(s)
+	if utf8.RuneCountInString(s) > maxLength {
+		f.fail(field, fmt.Sprintf(msgTooLong, maxLength))
+		ok = false
+	}
+	if strings.IndexByte(s, 0) >= 0 {
+		f.fail(field, msgNullChar)
+		ok = false
+	}
+	return s, ok
+}
+
+// raw reads a JSON string, or a number as the text it stands there as.
+func (f *form) raw(field string, value json.RawMessage) (s string, ok bool) {
 	switch pythonType(value) {
 	case "str":
 		if code := loneSurrogate(value); code != 0 {
@@ -112,16 +132,7 @@ func (f *form) plain(field string, value json.RawMessage, maxLength int) (s stri
 		f.fail(field, msgString)
 		return "", false
 	}
-	s, ok = strings.TrimSpace(s), true
-	if utf8.RuneCountInString(s) > maxLength {
-		f.fail(field, fmt.Sprintf(msgTooLong, maxLength))
-		ok = false
-	}
-	if strings.IndexByte(s, 0) >= 0 {
-		f.fail(field, msgNullChar)
-		ok = false
-	}
-	return s, ok
+	return s, true
 }
 
 // loneSurrogate returns the first escape in a JSON string that is half a character, and which
@@ -194,6 +205,42 @@ func (f *form) newID(field string) iot.DeviceID {
 		return id
 	}
 	return 0
+}
+
+// newDevice reads who a new device is, by its id, its key, or both of the same device, and which field says so. The zero
+// Identity: neither was given, or they are wrong.
+func (f *form) newDevice() (device iot.Identity, field string) {
+	device.ID, field = f.newID("id"), "id"
+	value, ok := f.members["key"]
+	if !ok || value[0] == 'n' {
+		return device, field
+	}
+	name, ok := f.raw("key", value) // to the byte, with the spaces around it
+	if !ok {
+		return device, field
+	}
+	id, key, err := iot.ParseDevice(name)
+	switch {
+	case err != nil:
+		f.fail("key", msgDevice)
+		return device, field
+	case device.ID != 0 && device.ID != id:
+		f.fail("id", fmt.Sprintf(msgNotSame, id))
+		f.fail("key", fmt.Sprintf(msgNotSame, id))
+		return iot.Identity{}, ""
+	}
+	return iot.Identity{ID: id, Key: key}, "key"
+}
+
+// fixed refuses another value of a field than the one that it has and keeps.
+func (f *form) fixed(field, value string) {
+	given, ok := f.members[field]
+	if !ok || given[0] == 'n' {
+		return
+	}
+	if s, ok := f.raw(field, given); ok && s != value {
+		f.fail(field, msgFixed)
+	}
 }
 
 // userID reads the required id of a user, who may not exist. nil: it was not given, or is wrong.

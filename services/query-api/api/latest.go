@@ -18,11 +18,11 @@ var (
 // getLatest answers with what a device that is online sent last. Only the cache knows who is online, so
 // without it there is no answer.
 func (a *API) getLatest(ctx context.Context, r *request) (*answer, error) {
-	id, err := r.deviceID()
+	device, err := r.device()
 	if err != nil {
 		return nil, err
 	}
-	reading, err := a.Latest.Latest(ctx, id)
+	reading, err := a.Latest.Latest(ctx, device.ID)
 	if errors.Is(err, iot.ErrNotFound) {
 		return nil, errOffline
 	}
@@ -47,15 +47,15 @@ func (a *API) listLatest(ctx context.Context, _ *request) (*answer, error) {
 // getLastReading answers with what a device sent last, online or not: the cached reading, and when there
 // is none or no cache, the newest stored one.
 func (a *API) getLastReading(ctx context.Context, r *request) (*answer, error) {
-	id, err := r.deviceID()
+	device, err := r.device()
 	if err != nil {
 		return nil, err
 	}
-	reading, err := a.cached(ctx, id)
+	reading, err := a.cached(ctx, device.ID)
 	if err == nil {
 		return encode(http.StatusOK, reading, readingjson.Append), nil
 	}
-	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Device: id, Limit: 1})
+	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Device: device.ID, Limit: 1})
 	if err != nil {
 		return nil, err
 	}

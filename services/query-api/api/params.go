@@ -26,13 +26,20 @@ const (
 	msgUnknown = "Unknown parameter."
 )
 
-// deviceID reads the id in the path. What is no id is not found.
-func (r *request) deviceID() (iot.DeviceID, error) {
-	id, err := iot.ParseDeviceID(r.Param("id"))
-	if err != nil {
-		return 0, errNotFound
+// device reads the id or the key in the path. What is neither names nothing, so it is not found.
+func (r *request) device() (iot.Identity, error) {
+	name := r.Param("id")
+	if r.Request().URL.RawPath != "" { // else echo has matched the path as it is without its escapes
+		var err error
+		if name, err = url.PathUnescape(name); err != nil {
+			return iot.Identity{}, errNotFound
+		}
 	}
-	return id, nil
+	id, key, err := iot.ParseDevice(name)
+	if err != nil {
+		return iot.Identity{}, errNotFound
+	}
+	return iot.Identity{ID: id, Key: key}, nil
 }
 
 // params is the query string of a request. Its methods read one parameter each, and gather what is wrong
@@ -59,12 +66,12 @@ func readParams(c echo.Context) *params {
 	return p
 }
 
-// unescape leaves as it is what cannot be unescaped: no parameter takes it.
+// unescape makes invalid UTF-8 of what cannot be unescaped: no parameter takes it.
 func unescape(s string) string {
 	if t, err := url.QueryUnescape(s); err == nil {
 		return t
 	}
-	return s
+	return s + "\xff"
 }
 
 func (p *params) get(name string) string {
@@ -131,6 +138,19 @@ func (p *params) integer(name string, most, otherwise int64) int64 {
 		p.fail(name, fmt.Sprintf(msgAtMost, most))
 	}
 	return n
+}
+
+// device reads the id or the key of a device; 0 where none is given.
+func (p *params) device(name string) iot.DeviceID {
+	s := p.get(name)
+	if s == "" {
+		return 0
+	}
+	id, _, err := iot.ParseDevice(s)
+	if err != nil {
+		p.fail(name, msgDevice)
+	}
+	return id
 }
 
 func (p *params) limit(otherwise int64) int { return int(p.integer("limit", iot.MaxPage, otherwise)) }

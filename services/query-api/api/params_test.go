@@ -67,7 +67,7 @@ func TestReadParams(t *testing.T) {
 		"limit=5&since=":        {{"limit", "5"}, {"since", ""}},
 		"&&limit=5&":            {{"limit", "5"}},
 		"a%3Db=c%26d+e":         {{"a=b", "c&d e"}},
-		"limit=%zz&user":        {{"limit", "%zz"}, {"user", ""}},
+		"limit=%zz&user":        {{"limit", "%zz\xff"}, {"user", ""}},
 		"limit=1;limit=2&a=b=c": {{"limit", "1;limit=2"}, {"a", "b=c"}},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/?"+query, nil)

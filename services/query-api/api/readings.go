@@ -12,17 +12,16 @@ import (
 const defaultReadings = 100 // in a list, where the client sets no limit
 
 func (a *API) listReadings(ctx context.Context, r *request) (*answer, error) {
-	device := r.query.integer("device_id", int64(iot.MaxDeviceID), 0)
-	return a.findReadings(ctx, r, iot.DeviceID(device))
+	return a.findReadings(ctx, r, r.query.device("device_id"))
 }
 
 // listDeviceReadings does not ask whether the device is registered: its readings outlive it.
 func (a *API) listDeviceReadings(ctx context.Context, r *request) (*answer, error) {
-	id, err := r.deviceID()
+	device, err := r.device()
 	if err != nil {
 		return nil, err
 	}
-	return a.findReadings(ctx, r, id)
+	return a.findReadings(ctx, r, device.ID)
 }
 
 // findReadings answers with the readings that r selects, of one device or, with 0, of all.

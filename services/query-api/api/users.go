@@ -138,6 +138,9 @@ func (a *API) deleteUser(ctx context.Context, r *request) (*answer, error) {
 }
 
 func (r *request) userID() (int64, error) {
-	id, err := r.deviceID() // no user has an id beyond those of devices
-	return int64(id), err
+	id, err := iot.ParseDeviceID(r.Param("id")) // no user has an id beyond those of devices
+	if err != nil {
+		return 0, errNotFound // what is no id names nothing
+	}
+	return int64(id), nil
 }
