@@ -1,6 +1,7 @@
 package readingstest
 
 import (
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -48,6 +49,7 @@ func Benchmark(b *testing.B, open Open) {
 		wg.Wait()
 		report()
 	})
+	b.Run("insert moments", func(b *testing.B) { benchmarkMoments(b, open) })
 	store := open(b)
 	for n := range 100 {
 		insert(b, store, batchAt(n)...)
@@ -63,6 +65,50 @@ func Benchmark(b *testing.B, open Open) {
 			for range b.N {
 				if page := find(b, store, iot.ReadingQuery{Device: device, Limit: 100}); len(page.Readings) != 100 {
 					b.Fatalf("found %d", len(page.Readings))
+				}
+			}
+			report()
+		})
+	}
+}
+
+// benchmarkMoments inserts moments of five members: as one reading, as five in a batch, and as five in batches of their
+// own, which have to be merged into what is stored.
+func benchmarkMoments(b *testing.B, open Open) {
+	const perRound, members = 1000, 5
+	moment := func(n, i int, names []string) iot.Reading {
+		r := reading(iot.DeviceID(1+i), 1000*n, 0)
+		r.Metrics = nil
+		for _, name := range names {
+			r.Metrics = append(r.Metrics, metric(name, float64(n)))
+		}
+		return r
+	}
+	names := [members]string{"a", "b", iot.Humidity, iot.Temperature, "voltage"}
+	for _, c := range []struct {
+		name          string
+		perMessage    int // members
+		batchesOfThem bool
+	}{{"whole", members, false}, {"in five messages", 1, false}, {"in five batches", 1, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			store := open(b)
+			rounds := make([][][]iot.Reading, b.N)
+			for n := range rounds {
+				batch := []iot.Reading{}
+				for names := range slices.Chunk(names[:], c.perMessage) {
+					for i := range perRound {
+						batch = append(batch, moment(n, i, names))
+					}
+				}
+				rounds[n] = [][]iot.Reading{batch}
+				if c.batchesOfThem {
+					rounds[n] = slices.Collect(slices.Chunk(batch, perRound))
+				}
+			}
+			report := measure(b, perRound, "moment")
+			for _, round := range rounds {
+				for _, batch := range round {
+					insert(b, store, batch...)
 				}
 			}
 			report()

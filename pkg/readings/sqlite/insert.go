@@ -106,8 +106,9 @@ func (s *Store) insert(ctx context.Context, calls []*insertion) error {
 // insertBatch inserts a row at a time: many rows in a statement would save a tenth of the time, and not show
 // which of them conflicted.
 func (s *Store) insertBatch(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading) (inserted iot.Inserted, err error) {
+	var v row
 	for _, together := range moments(batch) {
-		if err := s.insertMoment(tx, insert, batch, together, &inserted); err != nil {
+		if err := s.insertMoment(tx, insert, &v, batch, together, &inserted); err != nil {
 			return inserted, err
 		}
 	}
@@ -140,11 +141,11 @@ func moments(batch []iot.Reading) [][]int {
 	return all
 }
 
-// insertMoment stores those of batch that together names, and counts in inserted what becomes of them.
-func (s *Store) insertMoment(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading, together []int, inserted *iot.Inserted) error {
+// insertMoment stores those of batch that together names, and counts in inserted what becomes of them. It overwrites v.
+func (s *Store) insertMoment(tx *sql.Tx, insert *sql.Stmt, v *row, batch []iot.Reading, together []int, inserted *iot.Inserted) error {
 	outcomes := iot.Inserted{New: 1}
 	r := merge(batch[together[0]], batch, together[1:], &outcomes)
-	ok, err := insertAt(insert, &r, r.At.UnixMilli())
+	ok, err := insertAt(insert, v, &r, r.At.UnixMilli())
 	if err != nil {
 		return err
 	}
@@ -163,7 +164,7 @@ func (s *Store) insertMoment(tx *sql.Tx, insert *sql.Stmt, batch []iot.Reading, 
 		case err != nil:
 			return err
 		}
-		if ok, err = insertAt(insert, &r, place); err != nil || !ok {
+		if ok, err = insertAt(insert, v, &r, place); err != nil || !ok {
 			return cmp.Or(err, errOccupied)
 		}
 	}
@@ -187,9 +188,8 @@ var (
 	errOccupied  = errors.New("a place that was free is not")
 )
 
-// insertAt inserts r at the millisecond at. It reports false where that is occupied.
-func insertAt(insert *sql.Stmt, r *iot.Reading, at int64) (ok bool, err error) {
-	var v row
+// insertAt inserts r, as v, at the millisecond at. It reports false where that is occupied.
+func insertAt(insert *sql.Stmt, v *row, r *iot.Reading, at int64) (ok bool, err error) {
 	if err := v.fill(r, at); err != nil {
 		return false, err
 	}
