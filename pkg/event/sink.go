@@ -145,11 +145,12 @@ func (s *Sink) end(batch []kafka.Record, p *progress) {
 	s.buffers.Put(p)
 }
 
-// Conflict is the rejection, without its bytes, of a reading whose place is taken by another.
+// Conflict is the rejection, without its bytes, of a reading that cannot be merged into the one that is stored: that has
+// other values, or together they would be more than a reading may have.
 func Conflict(r iot.Reading) iot.Rejection {
 	return iot.Rejection{
 		Reason: iot.ReasonConflict,
-		Detail: "other values are stored for " + r.At.Format(timeFormat),
+		Detail: "other values are stored for " + r.At.Format(timeFormat) + ", or too many",
 		Device: r.Device,
 	}
 }

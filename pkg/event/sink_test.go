@@ -204,7 +204,7 @@ func TestSink(t *testing.T) {
 		if diff := cmp.Diff([]event.DeadLetter{wantInvalid, wantConflict}, deadLetters(b.deadLetters)); diff != "" {
 			t.Errorf("dead letters (-want +got):\n%s", diff)
 		}
-		for i, want := range []string{"(record raw-data/3/101)", "other values are stored for 2026-01-02T12:00:00.678Z (record raw-data/3/100)"} {
+		for i, want := range []string{"(record raw-data/3/101)", "other values are stored for 2026-01-02T12:00:00.678Z, or too many (record raw-data/3/100)"} {
 			if d := b.deadLetters[i].Detail; !strings.HasSuffix(d, want) {
 				t.Errorf("detail %q, want one that ends with %q", d, want)
 			}

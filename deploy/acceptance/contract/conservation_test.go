@@ -19,30 +19,31 @@ func TestConservation(t *testing.T) {
 	}
 	device := newDevice()
 	before := quiet(t)
-	const stored, duplicates, conflicts, rejected = 4, 2, 1, 3
+	const stored, merged, duplicates, conflicts, rejected = 4, 1, 2, 1, 3
 	publish(t, topicOf(device),
 		fmt.Sprintf(`[{"temperature": 1, "timestamp": %q}, {"temperature": 2, "timestamp": %q}, 5]`, at(1), at(2)),
 		fmt.Sprintf(`{"temperature": 3, "timestamp": %q}`, at(3)),
 		fmt.Sprintf(`{"temperature": 3, "timestamp": %q}`, at(3)),
 		fmt.Sprintf(`{"temperature": 4, "timestamp": %q}`, at(3)),
+		fmt.Sprintf(`{"humidity": 30, "timestamp": %q}`, at(3)),
 		fmt.Sprintf(`[{"temperature": 1, "timestamp": %q}, {"temperature": 5, "timestamp": %q}, {}]`, at(1), at(5)),
 		`{`)
-	produced(t, device, stored+duplicates+conflicts)
-	waitForDeadLetters(t, topicOf(device), rejected)
+	produced(t, device, stored+merged+duplicates+conflicts)
+	waitForDeadLetters(t, topicOf(device), conflicts+rejected)
 	after := quiet(t)
 	t.Run("received = stored + merged + duplicates + dead letters", func(t *testing.T) {
 		received := after.received - before.received
 		kept := after.stored - before.stored
-		merged := after.merged - before.merged
+		joined := after.merged - before.merged
 		dropped := after.duplicates - before.duplicates
 		dead := after.conflicts - before.conflicts + after.rejected - before.rejected
-		if received != kept+merged+dropped+dead {
-			t.Errorf("%v received, %v stored + %v merged + %v duplicates + %v dead letters", received, kept, merged, dropped, dead)
+		if received != kept+joined+dropped+dead {
+			t.Errorf("%v received, %v stored + %v merged + %v duplicates + %v dead letters", received, kept, joined, dropped, dead)
 		}
-		const own = stored + duplicates + conflicts + rejected
-		if received < own || kept < stored || dropped < duplicates || dead < conflicts+rejected {
-			t.Errorf("%v received of %d, %v stored of %d, %v duplicates of %d, %v dead letters of %d",
-				received, own, kept, stored, dropped, duplicates, dead, conflicts+rejected)
+		const own = stored + merged + duplicates + conflicts + rejected
+		if received < own || kept < stored || joined < merged || dropped < duplicates || dead < conflicts+rejected {
+			t.Errorf("%v received of %d, %v stored of %d, %v merged of %d, %v duplicates of %d, %v dead letters of %d",
+				received, own, kept, stored, joined, merged, dropped, duplicates, dead, conflicts+rejected)
 		}
 	})
 }

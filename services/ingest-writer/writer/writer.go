@@ -11,7 +11,8 @@
 //
 //	records                           what package kafka says of a partition
 //	readings and dead letters         what package event says of a batch
-//	a command to MongoDB              about as long as the readings in it, 8 MiB at most
+//	a command to MongoDB              about as long as the readings in it, 8 MiB at most; where it merges, what is
+//	                                  stored and what is to be, 4 MiB and one merged reading
 //
 // A Backfill takes the same, but for the dead letters.
 package writer
