@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -191,6 +192,11 @@ func (m member) key(name string) member {
 func (r *rule) compileEach(m member) (err error) {
 	r.fans = true
 	r.each, err = m.steps()
+	r.level = int8(len(r.each)) + 1
+	for _, name := range r.each {
+		quoted, _ := json.Marshal(name) // a string: there is no error
+		r.quoted = append(r.quoted, append(quoted, ':'))
+	}
 	return err
 }
 

@@ -16,80 +16,80 @@ type cursor struct {
 	open    [maxPath + 3]bracket // one for each name of the path, one for what it leads to, and arrays within and without
 	depth   int                  // how many are
 	started bool
-	count   int    // of the readings found
-	key     []byte // the name of the member that a reading is in, with each
+	count   int // of the readings found
+	key     span
 }
+
+// span is a part of the text.
+type span struct{ from, to int }
 
 // bracket is an object or array in which there are readings.
 type bracket struct {
 	close byte
 	begun bool
-	level int8 // how many steps of the path its parts are behind
-	last  bool // an array that has to have readings as its elements, and not arrays of them
+	level int8 // how many levels of the way to the readings are behind its parts
+	batch bool // its elements are readings, or messages with readings, and not arrays of them
 }
 
 // next goes to the next reading. It returns false at the end of the message, or of what can be read of it.
 func (c *cursor) next() bool {
 	if !c.started {
 		c.started = true
-		if c.Space(); c.enter(0, false) {
+		if c.Space(); c.enter(bracket{}) {
 			return c.found()
 		}
 	}
 	for c.depth > 0 {
-		b := &c.open[c.depth-1]
-		if !c.Next(!b.begun, b.close) {
+		in := &c.open[c.depth-1]
+		if !c.Next(!in.begun, in.close) {
 			if c.Broken.Reason != "" {
 				return false
 			}
 			c.depth--
 			continue
 		}
-		b.begun = true
-		if b.close == '}' {
+		in.begun = true
+		if in.close == '}' {
+			from := c.Pos
 			name, ok := c.Key()
 			if !ok {
 				return false
 			}
-			if int(b.level) <= len(c.rule.each) && string(name) != c.rule.each[b.level-1] {
-				if !c.Skip(c.depth) {
+			if int(in.level) <= len(c.rule.each) && string(name) != c.rule.each[in.level-1] {
+				if !c.Skip(0) {
 					return false
 				}
 				continue
 			}
-			c.key = append(c.key[:0], name...)
+			c.key = span{from, c.Pos}
 		}
-		if c.enter(b.level, b.last) {
+		if c.enter(*in) {
 			return c.found()
 		}
 	}
 	return false
 }
 
-// enter goes into the value that is next, which level steps of the path have led to. It returns true where that is a
-// reading, or should be one.
-func (c *cursor) enter(level int8, last bool) bool {
-	b := bracket{level: level}
-	ours := int8(0) // the level of readings
-	if c.rule.fans {
-		ours = int8(len(c.rule.each)) + 1
-	}
+// enter goes into the value that is next, in a bracket. It returns true where that is a reading, or should be one.
+func (c *cursor) enter(in bracket) bool {
+	next := bracket{level: in.level}
 	switch what := c.Peek(); {
-	case level == ours && (what != '[' || last || c.rule.whole):
-		return true
-	case what == '[' && level == ours: // a batch
-		b.close, b.last = ']', true
-	case what == '[' && level == 0 && !last && ours > 1: // a batch, in each of whose elements there are readings
-		b.close, b.last = ']', true
-	case what == '[' && level == ours-1:
-		b.close, b.level, c.key = ']', ours, c.key[:0]
+	case in.level == c.rule.level: // here are the readings
+		if what != '[' || in.batch || c.rule.whole {
+			return true
+		}
+		next.close, next.batch = ']', true
 	case what == '{':
-		b.close, b.level = '}', level+1
+		next.close, next.level = '}', in.level+1
+	case what == '[' && in.level == c.rule.level-1: // elements, and not members, are the readings
+		next.close, next.level, c.key = ']', c.rule.level, span{}
+	case what == '[' && in.level == 0 && !in.batch: // a batch of messages
+		next.close, next.batch = ']', true
 	default:
 		return true
 	}
 	c.Pos++
-	c.open[c.depth] = b
+	c.open[c.depth] = next
 	c.depth++
 	return false
 }
@@ -108,9 +108,50 @@ func (c *cursor) found() bool {
 // ahead looks at what was not read yet for what costs the whole message.
 func (c *cursor) ahead() decode.Fault {
 	ahead := *c
-	ahead.key = nil
 	for ahead.next() && ahead.Skip(0) { //nolint:revive // it goes ahead
 	}
 	ahead.End()
 	return ahead.Broken
+}
+
+// name returns the name of the member that the reading is in, if it is a text at all.
+func (c *cursor) name() []byte {
+	s := decode.Scanner{Text: c.Text[c.key.from:c.key.to]}
+	if name, ok := s.Quoted(); ok && s.Flaw.Reason == "" {
+		return name[:min(len(name), iot.MaxKeyBytes+1)]
+	}
+	return nil
+}
+
+// maxQuotedKey is how long what names a device may be in JSON, with the colon and space behind it.
+const maxQuotedKey = 6*iot.MaxKeyBytes + 32
+
+// part returns the reading that was read last as a message of its own, which the rule reads as it did this one.
+func (c *cursor) part() []byte {
+	in, reading := c.open[c.depth-1], c.Text[c.Start:c.Pos]
+	path := c.rule.quoted[:min(int(in.level), len(c.rule.quoted))]
+	isPart := c.rule.fans && in.level == c.rule.level // and not what stands in the place of the way to them
+	quotedKey := c.Text[c.key.from:c.key.to]
+	if len(quotedKey) > maxQuotedKey {
+		quotedKey = []byte(`"":`) // what is longer names no device
+	}
+	var b []byte
+	for _, name := range path {
+		b = append(append(b, '{'), name...)
+	}
+	if isPart && c.key.to > 0 {
+		b = append(append(b, '{'), quotedKey...)
+	}
+	if isPart && in.close == ']' {
+		b = append(append(append(b, '['), reading...), ']')
+	} else {
+		b = append(b, reading...)
+	}
+	if isPart && c.key.to > 0 {
+		b = append(b, '}')
+	}
+	for range path {
+		b = append(b, '}')
+	}
+	return b
 }

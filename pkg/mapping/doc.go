@@ -59,7 +59,7 @@
 //
 // # Memory
 //
-// A message in decoding has one reader: room for decode.MaxMembers members, 50 kB, and two caches of short texts, 40 kB.
-// Readers are used again, so there are about as many as goroutines that decode. A step appends what 64 kB of a message
+// A message in decoding has one reader: room for decode.MaxMembers members, 90 kB, and two caches of at most 512 texts of at
+// most 255 bytes. Readers are used again, so there are about as many as goroutines that decode. A step appends what 64 kB of a message
 // become: names are repeated for what is nested, so that this is at most some forty times as much.
 package mapping

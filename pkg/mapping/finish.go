@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"fmt"
-	"hash/maphash"
 	"math"
 	"slices"
 
@@ -12,7 +11,7 @@ import (
 
 // finish does what can only be done when all of a reading is known: it scales, and settles which of several members
 // has a name.
-func (r *reader) finish(out *Result) {
+func (r *reader) finish() {
 	members := r.draft.Members
 	for i := range members {
 		m := &members[i]
@@ -23,17 +22,17 @@ func (r *reader) finish(out *Result) {
 			}
 		}
 		if math.IsInf(m.Number, 0) || math.IsNaN(m.Number) {
-			r.omit(out, []byte(m.Name), "the scaled number is out of range", nil)
+			r.omit([]byte(m.Name), "the scaled number is out of range", nil)
 			m.Kind = decode.Null
 		}
 	}
-	for !r.settle(out) { //nolint:revive // each time more of them have the name that they have in the message
+	for !r.settle() { //nolint:revive // each time more of them have the name that they have in the message
 	}
 }
 
 // settle leaves each name to the first that has it. Others go back to the name that they have in the message, and then
 // it returns false; those that have no other one are left out.
-func (r *reader) settle(out *Result) bool {
+func (r *reader) settle() bool {
 	decode.SortMembers(r.draft.Members)
 	settled, first := true, 0
 	for i := range r.draft.Members {
@@ -48,7 +47,7 @@ func (r *reader) settle(out *Result) bool {
 			continue
 		}
 		if m.Kind != decode.Null {
-			r.omit(out, []byte(m.Name), "there is another one of the same name", nil)
+			r.omit([]byte(m.Name), "there is another one of the same name", nil)
 		}
 		m.Name = ""
 	}
@@ -78,7 +77,7 @@ func (r *reader) who() (iot.DeviceID, string, decode.Fault) {
 			case segmentTopic:
 				text = r.topic[s.index]
 			case segmentKey:
-				part = r.key
+				part = r.name()
 			case segmentMember:
 				if s.index < len(r.device) {
 					part = r.device[s.index]
@@ -103,43 +102,54 @@ func (r *reader) who() (iot.DeviceID, string, decode.Fault) {
 	return r.identity.id, r.identity.key, decode.Fault{}
 }
 
-// A cache has as many places as a handful of rules needs names, and texts are short: its memory is some 40 kB.
+// maxCached bounds the caches: what devices send is the same few names and texts again and again, and a cache that is
+// full begins anew.
 const (
-	cachePlaces  = 256
-	maxCachedLen = 64
+	maxCached     = 512
+	maxCachedText = 64 // bytes
 )
 
-var seed = maphash.MakeSeed()
+// names remembers what becomes of the members of a name.
+type names map[nameKey]*target
 
-// names remembers what becomes of the members of a name: devices send the same few again and again.
-type names [cachePlaces]target
+type nameKey struct {
+	rule *rule
+	raw  string
+}
 
 // tooLong is a name that nothing can have, whatever it is renamed to.
 var tooLong = target{wrong: true}
 
-// target returns what becomes of the members called raw. It is valid until the next call.
-func (c *names) target(r *rule, raw []byte) *target {
+// target returns what becomes of the members called raw.
+func (c names) target(r *rule, raw []byte) *target {
 	if len(raw) > iot.MaxNameBytes {
 		return &tooLong
 	}
-	t := &c[maphash.Bytes(seed, raw)%cachePlaces]
-	if t.rule != r || t.raw != string(raw) {
-		*t = r.resolve(string(raw))
+	t := c[nameKey{r, string(raw)}]
+	if t == nil {
+		if len(c) == maxCached {
+			clear(c)
+		}
+		t = r.resolve(string(raw))
+		c[nameKey{r, t.raw}] = t
 	}
 	return t
 }
 
-// texts remembers short texts that it saw before.
-type texts [cachePlaces]string
+// texts remembers short texts.
+type texts map[string]string
 
 // text returns b as a string.
-func (c *texts) text(b []byte) string {
-	if len(b) > maxCachedLen {
-		return string(b)
+func (c texts) text(b []byte) string {
+	s, ok := c[string(b)]
+	if !ok {
+		s = string(b)
+		if len(c) == maxCached {
+			clear(c)
+		}
+		if len(s) <= maxCachedText {
+			c[s] = s
+		}
 	}
-	s := &c[maphash.Bytes(seed, b)%cachePlaces]
-	if *s != string(b) {
-		*s = string(b)
-	}
-	return *s
+	return s
 }

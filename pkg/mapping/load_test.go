@@ -94,3 +94,22 @@ func TestFilters(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// What the bridge subscribes to with all presets, and a broker's ACL has to admit.
+func TestFiltersOfPresets(t *testing.T) {
+	want := []string{
+		"sensors/data", "sensors/+/+",
+		"v1/gateway/telemetry",
+		"tele/+/SENSOR", "stat/+/STATUS8", "stat/+/STATUS10", "tele/+/STATE",
+		"zigbee2mqtt/#",
+		"+/events/rpc", "+/status/+", "shellies/+/sensor/+", "shellies/+/+/+/+", "shellies/+/relay/+", "shellies/+/light/+",
+		"shellies/+/input/+", "shellies/+/ext_temperature/+", "shellies/+/ext_humidity/+", "shellies/+/temperature",
+		"v3/+/devices/+/up",
+		"application/+/device/+/event/up", "application/+/device/+/event/status",
+		"+/sensor/+/state", "+/number/+/state", "+/binary_sensor/+/state", "+/switch/+/state",
+		"home/+/BTtoMQTT/+", "home/+/RTL_433toMQTT/#",
+	}
+	if diff := cmp.Diff(want, load(t).Filters()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

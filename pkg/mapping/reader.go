@@ -15,6 +15,7 @@ import (
 type reader struct {
 	cursor
 	message  Message
+	out      *Result // of the step
 	topic    [maxParts]string
 	checked  bool // that nothing to come costs the whole message
 	names    names
@@ -42,7 +43,7 @@ type scales struct {
 
 // readers keeps the memory of readers that are done.
 var readers = sync.Pool{New: func() any {
-	r := new(reader)
+	r := &reader{names: make(names), texts: make(texts)}
 	r.draft.Members = make([]decode.Member, 0, decode.MaxMembers)
 	return r
 }}
@@ -52,7 +53,7 @@ func startReader(route Route, m Message) steps {
 	r := readers.Get().(*reader)
 	r.rule, r.message = route.pattern.rule, m
 	r.Text, r.Pos, r.Start = decode.Trim(m.Payload), 0, 0
-	r.depth, r.started, r.count, r.key, r.checked = 0, false, 0, r.key[:0], false
+	r.depth, r.started, r.count, r.key, r.checked = 0, false, 0, span{}, false
 	route.pattern.split(route.topic, &r.topic)
 	r.draft.Received, r.draft.Retained = m.Received.UnixMilli(), m.Retained
 	return r
@@ -61,7 +62,7 @@ func startReader(route Route, m Message) steps {
 // free gives r back, without what it knows of its message.
 func (r *reader) free() {
 	r.reset()
-	r.message, r.Text, r.Broken, r.rule = Message{}, nil, decode.Fault{}, nil
+	r.message, r.Text, r.Broken, r.rule, r.out = Message{}, nil, decode.Fault{}, nil, nil
 	clear(r.topic[:])
 	readers.Put(r)
 }
@@ -80,16 +81,19 @@ func (r *reader) reset() {
 // step implements steps. After the last one r is free.
 func (r *reader) step(out *Result) outcome {
 	readings, rejected, omitted := len(out.Readings), len(out.Rejected), len(out.Omitted)
-	what := r.readings(out)
+	r.out = out
+	what := r.readings()
 	switch {
 	case what == more && !r.checked:
 		r.Broken, r.checked = r.ahead(), true
 	case what == done && r.Broken.Reason == "":
 		r.End()
 	}
-	if r.Broken.Reason != "" {
+	if r.Broken.Reason != "" || what == unwanted {
 		clear(out.Readings[readings:])
 		out.Readings, out.Rejected, out.Omitted = out.Readings[:readings], out.Rejected[:rejected], out.Omitted[:omitted]
+	}
+	if r.Broken.Reason != "" {
 		out.Rejected = append(out.Rejected, r.Broken.Rejection(0, r.message.Payload))
 		what = done
 	}
@@ -100,12 +104,12 @@ func (r *reader) step(out *Result) outcome {
 }
 
 // readings reads a step's share of the message.
-func (r *reader) readings(out *Result) outcome {
+func (r *reader) readings() outcome {
 	switch {
 	case r.rule.scalar != nil:
 		r.count++
 		r.reset()
-		r.conclude(out, r.scalarMessage(out))
+		r.conclude(r.scalarMessage())
 		r.Pos = len(r.Text)
 		return done
 	case r.rule.ignore && r.rule.when == 0:
@@ -122,11 +126,11 @@ func (r *reader) readings(out *Result) outcome {
 					return unwanted
 				}
 				f := decode.Fault{Reason: iot.ReasonNoMetrics, Detail: "there are no readings in it"}
-				out.Rejected = append(out.Rejected, f.Rejection(0, r.message.Payload))
+				r.out.Rejected = append(r.out.Rejected, f.Rejection(0, r.message.Payload))
 			}
 			return done
 		}
-		f := r.reading(out)
+		f := r.reading()
 		switch {
 		case r.Broken.Reason != "":
 			return done
@@ -138,7 +142,7 @@ func (r *reader) readings(out *Result) outcome {
 		case r.rule.ignore:
 			continue
 		}
-		r.conclude(out, f)
+		r.conclude(f)
 	}
 	return more
 }
@@ -160,7 +164,7 @@ func (r *reader) mayBeWanted() bool {
 }
 
 // reading reads one reading, and returns what is wrong with it.
-func (r *reader) reading(out *Result) decode.Fault {
+func (r *reader) reading() decode.Fault {
 	r.reset()
 	if r.Peek() != '{' && !r.rule.whole {
 		at := r.Pos
@@ -169,20 +173,20 @@ func (r *reader) reading(out *Result) decode.Fault {
 		}
 		return r.Flaw
 	}
-	r.value(out, r.rule.root, false, 1)
+	r.value(r.rule.root, false, 1)
 	return r.Flaw
 }
 
 // conclude appends what was read as a reading, or f as what is wrong with it.
-func (r *reader) conclude(out *Result, f decode.Fault) {
+func (r *reader) conclude(f decode.Fault) {
 	id, key, wrong := r.who()
 	if f.Reason == "" {
 		f = wrong
 	}
 	if f.Reason == "" {
 		r.draft.Device, r.draft.DeviceKey = id, key
-		r.finish(out)
-		switch out.Readings, f = r.draft.Reading(out.Readings); f.Reason {
+		r.finish()
+		switch r.out.Readings, f = r.draft.Reading(r.out.Readings); f.Reason {
 		case "":
 			return
 		case iot.ReasonNoMetrics:
@@ -190,76 +194,91 @@ func (r *reader) conclude(out *Result, f decode.Fault) {
 		}
 	}
 	what := r.message.Payload
-	if r.depth > 0 { // it is a part of the message
-		what = r.Text[r.Start:r.Pos]
+	if r.depth > 0 {
+		what = r.part()
 	}
-	out.Rejected = append(out.Rejected, f.Rejection(id, what))
+	r.out.Rejected = append(r.out.Rejected, f.Rejection(id, what))
 }
 
 // value reads the value that is next, within depth objects and arrays. n is what the rule says of it, and among whether
 // it is one of the values, which r.path then names.
-func (r *reader) value(out *Result, n *node, among bool, depth int) bool {
+func (r *reader) value(n *node, among bool, depth int) bool {
 	what := r.Peek()
 	switch isScalar := what != '{' && what != '['; {
 	case n == nil && !among:
 		return r.pass()
 	case isScalar:
-		return r.scalar(out, n, among)
+		return r.scalar(n, among)
 	case n == nil && r.target().drop:
 		return r.pass()
 	}
 	if n != nil {
 		r.hold(n, "")
 		if n.pairs != nil && what == '[' {
-			return r.pairs(out, n.pairs, depth)
+			return r.pairs(n.pairs, depth)
 		}
 	}
 	if depth > decode.MaxDepth {
-		r.omit(out, r.path[r.base:], "it is too deep", nil)
+		r.omit(r.path[r.base:], "it is too deep", nil)
 		return r.pass()
 	}
 	if n != nil && n.flatten {
 		mark, base := len(r.path), r.base
 		r.base, among = mark, true
-		r.name(r.rule.prefix)
+		r.addTemplate(r.rule.prefix)
 		defer func() { r.path, r.base = r.path[:mark], base }()
 	}
+	if what == '{' {
+		return r.object(n, among, depth)
+	}
+	return r.array(n, among, depth)
+}
+
+// object reads the members of an object.
+func (r *reader) object(n *node, among bool, depth int) bool {
+	mark := len(r.path)
 	r.Pos++
-	for i := 0; r.Next(i == 0, what+2); i++ {
-		if !r.member(out, n, among, depth, what == '{', i) {
+	for first := true; r.Next(first, '}'); first = false {
+		before := r.Flaw
+		name, ok := r.Key()
+		switch {
+		case !ok:
+			return false
+		case r.Flaw != before:
+			r.omit(name, r.Flaw.Detail, nil)
+			r.Flaw = before
+			ok = r.pass()
+		default:
+			next := n.child(name)
+			if among {
+				r.extend(name)
+			}
+			ok = r.value(next, among, depth+1)
+			r.path = r.path[:mark]
+		}
+		if !ok {
 			return false
 		}
 	}
 	return r.Broken.Reason == ""
 }
 
-// member reads a member of an object, or the i-th element of an array.
-func (r *reader) member(out *Result, n *node, among bool, depth int, named bool, i int) bool {
+// array reads the elements of an array, which are called by their places.
+func (r *reader) array(n *node, among bool, depth int) bool {
 	mark := len(r.path)
-	defer func() { r.path = r.path[:mark] }()
-	if !named {
+	r.Pos++
+	for i := 0; r.Next(i == 0, ']'); i++ {
 		var room [8]byte
 		index := strconv.AppendInt(room[:0], int64(i), 10)
 		if among {
 			r.extend(index)
 		}
-		return r.value(out, n.child(index), among, depth+1)
+		if !r.value(n.child(index), among, depth+1) {
+			return false
+		}
+		r.path = r.path[:mark]
 	}
-	before := r.Flaw
-	name, ok := r.Key()
-	if !ok {
-		return false
-	}
-	if r.Flaw != before {
-		r.omit(out, name, r.Flaw.Detail, nil)
-		r.Flaw = before
-		return r.pass()
-	}
-	next := n.child(name)
-	if among {
-		r.extend(name)
-	}
-	return r.value(out, next, among, depth+1)
+	return r.Broken.Reason == ""
 }
 
 // pass passes over a value that the rule says nothing of. Whatever is wrong with it costs nothing.
@@ -292,7 +311,7 @@ func (r *reader) hold(n *node, text string) {
 }
 
 // pairs reads an array of objects that have a name and a value, and stand within depth others.
-func (r *reader) pairs(out *Result, p *pairs, depth int) bool {
+func (r *reader) pairs(p *pairs, depth int) bool {
 	base := r.base
 	r.base = len(r.path)
 	defer func() { r.base = base }()
@@ -300,7 +319,7 @@ func (r *reader) pairs(out *Result, p *pairs, depth int) bool {
 	for first := true; r.Next(first, ']'); first = false {
 		var ok bool
 		if r.Peek() == '{' {
-			ok = r.pair(out, p, depth+1)
+			ok = r.pair(p, depth+1)
 		} else {
 			ok = r.pass()
 		}
@@ -312,7 +331,7 @@ func (r *reader) pairs(out *Result, p *pairs, depth int) bool {
 }
 
 // pair reads an object with a name and a value, in whichever order.
-func (r *reader) pair(out *Result, p *pairs, depth int) bool {
+func (r *reader) pair(p *pairs, depth int) bool {
 	mark, before, value, rank, named := len(r.path), r.Flaw, 0, len(p.values), false
 	defer func() { r.path = r.path[:mark] }()
 	r.Pos++
@@ -344,12 +363,12 @@ func (r *reader) pair(out *Result, p *pairs, depth int) bool {
 		return r.Broken.Reason == ""
 	}
 	if !named {
-		r.omit(out, []byte(p.values[rank]), fmt.Sprintf("there is no %.32s beside it", p.name), nil)
+		r.omit([]byte(p.values[rank]), fmt.Sprintf("there is no %.32s beside it", p.name), nil)
 		return true
 	}
 	end := r.Pos
 	r.Pos = value
-	ok := r.value(out, nil, true, depth+1)
+	ok := r.value(nil, true, depth+1)
 	r.Pos = end
 	return ok
 }

@@ -27,6 +27,8 @@ type rule struct {
 	known      int      // how many conditions there are
 	each       []string // the path to an object or array whose parts each are a reading
 	fans       bool     // whether there is one
+	level      int8     // of readings in the message: 0, or behind the path and what it leads to
+	quoted     [][]byte // each, as it stands in a message, with colons
 	device     template
 	deviceMax  int // how many members name the device
 	clock      clock
@@ -161,8 +163,7 @@ func (s *scaling) apply(value float64) float64 {
 
 // target is what becomes of the members of a name.
 type target struct {
-	rule *rule
-	raw  string // the name as it stands in the message
+	raw string // the name as it stands in the message
 
 	name   string
 	drop   bool
@@ -172,8 +173,8 @@ type target struct {
 }
 
 // resolve returns what becomes of the members called raw.
-func (r *rule) resolve(raw string) target {
-	t := target{rule: r, raw: raw, name: raw, drop: r.drop.match(raw)}
+func (r *rule) resolve(raw string) *target {
+	t := &target{raw: raw, name: raw, drop: r.drop.match(raw)}
 	for _, renaming := range r.renamings {
 		if star, ok := renaming.from.match(raw); ok {
 			t.name = strings.Join(renaming.to, star)

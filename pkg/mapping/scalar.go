@@ -16,12 +16,10 @@ type scalar struct {
 }
 
 // scalar reads a value that is neither an object nor an array.
-func (r *reader) scalar(out *Result, n *node, among bool) bool {
+func (r *reader) scalar(n *node, among bool) bool {
 	before, at := r.Flaw, r.Pos
-	var (
-		s  scalar
-		ok = true
-	)
+	var s scalar
+	var ok bool
 	switch c := r.Peek(); {
 	case c == '"':
 		s.kind = c
@@ -40,7 +38,7 @@ func (r *reader) scalar(out *Result, n *node, among bool) bool {
 	case r.Flaw != before:
 		r.Flaw = before
 		if among || len(n.names) > 0 {
-			r.omit(out, r.path[r.base:], "neither a number nor a text", r.Text[at:r.Pos])
+			r.omit(r.path[r.base:], "neither a number nor a text", r.Text[at:r.Pos])
 		}
 		return true
 	}
@@ -51,14 +49,14 @@ func (r *reader) scalar(out *Result, n *node, among bool) bool {
 		for _, name := range n.names {
 			mark, base := len(r.path), r.base
 			r.base = mark
-			r.name(name)
-			r.take(out, &s)
+			r.addTemplate(name)
+			r.take(&s)
 			r.path, r.base = r.path[:mark], base
 		}
 		among = among && n.device == 0 && n.time == 0
 	}
 	if among {
-		r.take(out, &s)
+		r.take(&s)
 	}
 	return true
 }
@@ -74,7 +72,7 @@ func (r *reader) use(n *node, s *scalar) {
 		for len(r.device) < n.device {
 			r.device = append(r.device, nil)
 		}
-		r.device[n.device-1] = append(r.device[n.device-1][:0], s.text...)
+		r.device[n.device-1] = append(r.device[n.device-1][:0], s.text[:min(len(s.text), iot.MaxKeyBytes+1)]...)
 	}
 	if n.time > 0 && (r.timed == 0 || n.time < r.timed) {
 		r.timed = n.time
@@ -111,8 +109,8 @@ func (r *reader) time(s *scalar) (millis int64, ok bool) {
 	return millis, ok
 }
 
-// name adds a text to the path; levels of a topic in it have the separator between them, too.
-func (r *reader) name(t template) {
+// addTemplate adds a text to the path; levels of a topic in it have the separator between them, too.
+func (r *reader) addTemplate(t template) {
 	for _, s := range t {
 		text := s.text
 		if s.kind == segmentTopic {
@@ -130,7 +128,7 @@ func (r *reader) name(t template) {
 }
 
 // take makes s a metric or an attribute that is called what the path says.
-func (r *reader) take(out *Result, s *scalar) {
+func (r *reader) take(s *scalar) {
 	t := r.target()
 	m := decode.Member{Name: t.name}
 	why := ""
@@ -149,7 +147,7 @@ func (r *reader) take(out *Result, s *scalar) {
 	}
 	switch {
 	case why != "":
-		r.omit(out, r.path[r.base:], why, s.text)
+		r.omit(r.path[r.base:], why, s.text)
 		return
 	case m.Kind == decode.Reserved:
 		return
@@ -213,16 +211,16 @@ func (r *reader) meaning(t *target, s *scalar) (kind decode.Kind, number float64
 const maxOmitted = 16
 
 // omit tells that a member was left out.
-func (r *reader) omit(out *Result, name []byte, why string, value []byte) {
+func (r *reader) omit(name []byte, why string, value []byte) {
 	if r.omitted++; r.omitted <= maxOmitted {
-		out.Omitted = append(out.Omitted, Omitted{Member: shown(name), Why: why, Example: shown(value)})
+		r.out.Omitted = append(r.out.Omitted, Omitted{Member: shown(name), Why: why, Example: shown(value)})
 	}
 }
 
 // scalarMessage reads a message that is a value.
-func (r *reader) scalarMessage(out *Result) decode.Fault {
+func (r *reader) scalarMessage() decode.Fault {
 	text := bytes.TrimSpace(r.Text)
-	r.name(r.rule.scalar)
+	r.addTemplate(r.rule.scalar)
 	s := scalar{kind: '"', text: text}
 	switch {
 	case len(text) == 0:
@@ -243,7 +241,7 @@ func (r *reader) scalarMessage(out *Result) decode.Fault {
 			s.kind = '0'
 		}
 	}
-	r.take(out, &s)
+	r.take(&s)
 	if len(r.draft.Members) == 0 {
 		return decode.Fault{Reason: iot.ReasonNoMetrics, Detail: "neither a number nor a word that the rule knows: " + shown(s.text)}
 	}

@@ -17,7 +17,7 @@ type pattern struct {
 // level is one of a pattern, or several where it is multi.
 type level struct {
 	kind levelKind
-	text string // of a literal
+	text string // of a literal, which may have a name nevertheless
 	glob glob   // what a single level has to match; nil: anything
 	part int    // which of the rule's topic parts it is, and -1 for none
 	min  int    // how many levels a multi stands for at least
@@ -88,6 +88,9 @@ func parseLevel(text string, r *rule) (level, error) {
 		var err error
 		if l.glob, err = parseGlob(constraint); err != nil {
 			return level{}, err
+		}
+		if len(l.glob) == 1 { // no *: a text with a name
+			l.kind, l.text, l.glob = literal, constraint, nil
 		}
 	}
 	if !closed || !isName(name) || several && constrained {

@@ -34,7 +34,7 @@ func matches(levels []level, topic []string) (parts []string, ok bool) {
 
 // TestTopics compares the tree of patterns, what it finds in topics, and the filters with what each says by the letter.
 func TestTopics(t *testing.T) {
-	words := []string{"a", "b", "ab", "", "+", "{x}", "{y}", "{z:a*}", "{m...}", "#", "$s"}
+	words := []string{"a", "b", "ab", "", "+", "{x}", "{y}", "{z:a*}", "{w:b}", "{m...}", "#", "$s"}
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
 	pick := func(n int) string {
@@ -77,6 +77,14 @@ func TestTopics(t *testing.T) {
 				parts, ok := matches(p.levels, levels)
 				if ok && want < 0 && (topic[0:min(1, len(topic))] != "$" || p.levels[0].kind == literal) {
 					want, wantParts = i, parts
+				}
+			}
+			for _, p := range s.patterns {
+				for _, q := range s.patterns {
+					_, ofP := matches(p.levels, levels)
+					if _, ofQ := matches(q.levels, levels); ofQ && !ofP && p.covers(q) {
+						t.Fatalf("seed %d: %+v covers %+v, but not %q", seed, p.levels, q.levels, topic)
+					}
 				}
 			}
 			route, ok := s.Match(topic)

@@ -36,6 +36,7 @@ var drivers = []struct {
 	{"github.com/redis/rueidis", []string{"pkg/latest/redis"}},
 	{"github.com/labstack/echo/v4", []string{"services/query-api/api"}},
 	{"github.com/twmb/franz-go", []string{"pkg/embedded", "pkg/kafka/kafkatest"}},
+	{"go.yaml.in/yaml/v3", []string{"pkg/mapping", "services/query-api/api"}},
 	{"google.golang.org/protobuf", []string{"pkg/event", "proto"}},
 	{root + "proto", []string{"pkg/event"}},
 }
