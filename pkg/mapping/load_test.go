@@ -100,10 +100,10 @@ func TestFiltersOfPresets(t *testing.T) {
 	want := []string{
 		"sensors/data", "sensors/+/+",
 		"v1/gateway/telemetry",
-		"tele/+/SENSOR", "stat/+/STATUS8", "stat/+/STATUS10", "tele/+/STATE",
+		"tele/+/SENSOR", "tele/+/+/SENSOR", "stat/+/STATUS8", "stat/+/STATUS10", "tele/+/STATE",
 		"zigbee2mqtt/#",
 		"+/events/rpc", "+/status/+", "shellies/+/sensor/+", "shellies/+/+/+/+", "shellies/+/relay/+", "shellies/+/light/+",
-		"shellies/+/input/+", "shellies/+/ext_temperature/+", "shellies/+/ext_humidity/+", "shellies/+/temperature",
+		"shellies/+/input/+", "shellies/+/ext_temperature/+", "shellies/+/ext_humidity/+", "shellies/+/ext_switch/+", "shellies/+/adc/+", "shellies/+/temperature",
 		"v3/+/devices/+/up",
 		"application/+/device/+/event/up", "application/+/device/+/event/status",
 		"+/sensor/+/state", "+/number/+/state", "+/binary_sensor/+/state", "+/switch/+/state",
