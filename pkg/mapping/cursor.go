@@ -16,8 +16,9 @@ type cursor struct {
 	open    [maxPath + 3]bracket // one for each name of the path, one for what it leads to, and arrays within and without
 	depth   int                  // how many are
 	started bool
-	count   int // of the readings found
-	key     span
+	count   int  // of the readings found
+	key     span // of the reading in the text, with each: the name of the member that it is in
+	astray  bool // what was found is not where the readings are, but on the way to there
 }
 
 // span is a part of the text.
@@ -49,19 +50,24 @@ func (c *cursor) next() bool {
 			continue
 		}
 		in.begun = true
+		if in.level < c.rule.level {
+			c.key = span{} // that of a neighbour
+		}
 		if in.close == '}' {
 			from := c.Pos
 			name, ok := c.Key()
 			if !ok {
 				return false
 			}
-			if int(in.level) <= len(c.rule.each) && string(name) != c.rule.each[in.level-1] {
+			switch {
+			case in.level == c.rule.level:
+				c.key = span{from, c.Pos}
+			case string(name) != c.rule.each[in.level-1]:
 				if !c.Skip(0) {
 					return false
 				}
 				continue
 			}
-			c.key = span{from, c.Pos}
 		}
 		if c.enter(*in) {
 			return c.found()
@@ -73,6 +79,7 @@ func (c *cursor) next() bool {
 // enter goes into the value that is next, in a bracket. It returns true where that is a reading, or should be one.
 func (c *cursor) enter(in bracket) bool {
 	next := bracket{level: in.level}
+	c.astray = in.level != c.rule.level
 	switch what := c.Peek(); {
 	case in.level == c.rule.level: // here are the readings
 		if what != '[' || in.batch || c.rule.whole {
@@ -130,7 +137,15 @@ const maxQuotedKey = 6*iot.MaxKeyBytes + 32
 func (c *cursor) part() []byte {
 	in, reading := c.open[c.depth-1], c.Text[c.Start:c.Pos]
 	path := c.rule.quoted[:min(int(in.level), len(c.rule.quoted))]
-	isPart := c.rule.fans && in.level == c.rule.level // and not what stands in the place of the way to them
+	open, close := "", ""
+	if c.rule.fans && !c.astray {
+		if c.key.to == 0 { // in an array, and perhaps in one of those that are its elements
+			open, close = "[", "]"
+		}
+		if in.batch {
+			open, close = open+"[", "]"+close
+		}
+	}
 	quotedKey := c.Text[c.key.from:c.key.to]
 	if len(quotedKey) > maxQuotedKey {
 		quotedKey = []byte(`"":`) // what is longer names no device
@@ -139,15 +154,11 @@ func (c *cursor) part() []byte {
 	for _, name := range path {
 		b = append(append(b, '{'), name...)
 	}
-	if isPart && c.key.to > 0 {
+	if len(quotedKey) > 0 {
 		b = append(append(b, '{'), quotedKey...)
 	}
-	if isPart && in.close == ']' {
-		b = append(append(append(b, '['), reading...), ']')
-	} else {
-		b = append(b, reading...)
-	}
-	if isPart && c.key.to > 0 {
+	b = append(append(append(b, open...), reading...), close...)
+	if len(quotedKey) > 0 {
 		b = append(b, '}')
 	}
 	for range path {

@@ -166,7 +166,7 @@ func (r *reader) mayBeWanted() bool {
 // reading reads one reading, and returns what is wrong with it.
 func (r *reader) reading() decode.Fault {
 	r.reset()
-	if r.Peek() != '{' && !r.rule.whole {
+	if r.astray || r.Peek() != '{' && !r.rule.whole {
 		at := r.Pos
 		if r.pass() {
 			r.Reject(at, iot.ReasonNotAnObject, "a reading must be an object")
