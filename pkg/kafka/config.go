@@ -20,7 +20,7 @@ import (
 // Config says where Kafka is and what its topics look like. The tags are for package settings.
 type Config struct {
 	Brokers     []string      `env:"KAFKA_BROKERS" default:"localhost:9092" help:"Kafka bootstrap servers, host:port, separated by commas."`
-	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
+	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended, and what is ignored to that with .ignored."`
 	Partitions  int32         `env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of topics that Telltale creates."`
 	Replication int16         `env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of topics that Telltale creates; -1 is the broker's own default."`
 	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long topics that Telltale creates keep their records."`
@@ -42,7 +42,7 @@ func (c Config) Validate() error {
 	}
 	switch {
 	case !topicName.MatchString(c.Topic) || c.Topic == "." || c.Topic == "..":
-		return &settings.Error{Variable: "KAFKA_TOPIC", Value: c.Topic, Err: errors.New("must be 1 to 245 letters, digits, dots, dashes or underscores")}
+		return &settings.Error{Variable: "KAFKA_TOPIC", Value: c.Topic, Err: errors.New("must be 1 to 241 letters, digits, dots, dashes or underscores")}
 	case c.Partitions < 1:
 		return &settings.Error{Variable: "KAFKA_PARTITIONS", Value: strconv.Itoa(int(c.Partitions)), Err: errors.New("must be at least 1")}
 	case c.Replication < -1 || c.Replication == 0:
@@ -53,11 +53,19 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// topicName is what Kafka takes, with room for .dlq in its 249 characters.
-var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,245}$`)
+// topicName is what Kafka takes, with room for .ignored in its 249 characters.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,241}$`)
 
 // DeadLetterTopic is the name of the topic of rejected bytes.
 func (c Config) DeadLetterTopic() string { return c.Topic + ".dlq" }
+
+// IgnoredTopic is the name of the topic that says what became no part of a reading: compacted, and of one partition.
+func (c Config) IgnoredTopic() string { return c.Topic + ".ignored" }
+
+// isOurs reports whether topic is one that is made where it is missing.
+func (c Config) isOurs(topic string) bool {
+	return topic == c.Topic || topic == c.DeadLetterTopic() || topic == c.IgnoredTopic()
+}
 
 // Times of one call. Package timeouts has those that other times must fit; nothing here bounds how long an outage may
 // last.

@@ -21,7 +21,8 @@ const maxMessageBytes = 2 << 20
 // EnsureTopics creates the topics of cfg that are missing, with its partitions, replication and
 // retention, and for three replicas or more with min.insync.replicas 2: an acknowledged record is on two
 // brokers. It logs that it did, and waits for Kafka for as long as it is away. The dead-letter topic has as
-// many partitions as the other, so that what is known to be of one device stays in order there too. A
+// many partitions as the other, so that what is known to be of one device stays in order there too. That of what is
+// ignored is compacted, has one, and may be missing where Kafka refuses it for good: a warning says so. A
 // topic with fewer partitions than cfg asks for is used as it is, with a warning. It returns nil, the
 // error of a broker that refuses for good, or ctx's.
 //
@@ -68,16 +69,21 @@ func ensureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return err
 		}
 	}
-	return nil
+	err = ensureTopic(client, cfg, cfg.IgnoredTopic(), log)
+	if isPermanent(err) { // as where this topic, which is newer than the others, is not allowed
+		log.Warn("kafka refuses the topic of what is ignored, which is not shown then", "topic", cfg.IgnoredTopic(), "err", err)
+		return nil
+	}
+	return err
 }
 
 func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logger) error {
 	err := client.RefreshMetadata(topic)
 	switch {
 	case err == nil, errors.Is(err, sarama.ErrLeaderNotAvailable):
-		if partitions, err := client.Partitions(topic); err == nil && len(partitions) < int(cfg.Partitions) {
+		if partitions, err := client.Partitions(topic); err == nil && len(partitions) < int(cfg.partitions(topic)) {
 			log.Warn("topic has fewer partitions than configured", "topic", topic,
-				"partitions", len(partitions), "configured", cfg.Partitions)
+				"partitions", len(partitions), "configured", cfg.partitions(topic))
 		}
 		return ensureAppendTime(client, topic, log)
 	case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
@@ -87,6 +93,14 @@ func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	}
 }
 
+// partitions is how many a topic is made with.
+func (c Config) partitions(topic string) int32 {
+	if topic == c.IgnoredTopic() {
+		return 1
+	}
+	return c.Partitions
+}
+
 func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logger) error {
 	admin, err := sarama.NewClusterAdminFromClient(client)
 	if err != nil {
@@ -94,13 +108,17 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	}
 	longest := strconv.Itoa(maxMessageBytes)
 	detail := &sarama.TopicDetail{ // -1 asks for the broker's default, which Kafka knows since 2.4
-		NumPartitions:     cmp.Or(cfg.Partitions, -1),
+		NumPartitions:     cmp.Or(cfg.partitions(topic), -1),
 		ReplicationFactor: cmp.Or(cfg.Replication, -1),
 		ConfigEntries:     map[string]*string{"max.message.bytes": &longest, timestampType: new(appendTime)},
 	}
 	if cfg.Retention > 0 {
 		retention := strconv.FormatInt(cfg.Retention.Milliseconds(), 10)
 		detail.ConfigEntries["retention.ms"] = &retention
+	}
+	if topic == cfg.IgnoredTopic() {
+		policy := "compact,delete" // what has not been seen for that long is forgotten, as replicas that are gone are
+		detail.ConfigEntries["cleanup.policy"] = &policy
 	}
 	if cfg.Replication >= 3 {
 		inSync := "2"
@@ -109,7 +127,7 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	err = admin.CreateTopic(topic, detail, false)
 	switch {
 	case err == nil:
-		log.Info("created topic", "topic", topic, "partitions", cfg.Partitions,
+		log.Info("created topic", "topic", topic, "partitions", cfg.partitions(topic),
 			"replication", cfg.Replication, "retention", cfg.Retention)
 		return nil
 	case errors.Is(err, sarama.ErrTopicAlreadyExists): // another process was faster
@@ -202,7 +220,7 @@ func (m *MissingTopics) Observe(client sarama.Client, topic string, err error) e
 		return err
 	}
 	missing := fmt.Errorf("topic %q is missing: %w", topic, sarama.ErrUnknownTopicOrPartition)
-	if topic != m.cfg.Topic && topic != m.cfg.DeadLetterTopic() {
+	if !m.cfg.isOurs(topic) {
 		return missing
 	}
 	since, known := m.since[topic]

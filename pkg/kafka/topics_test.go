@@ -31,7 +31,10 @@ func TestEnsureTopics(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = admin.Close() }()
-		for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic()} {
+		for topic, want := range map[string]struct {
+			partitions int
+			policy     string
+		}{cfg.Topic: {7, "delete"}, cfg.DeadLetterTopic(): {7, "delete"}, cfg.IgnoredTopic(): {1, "compact,delete"}} {
 			// Kafka answers for a topic that it has created a moment before each broker knows of it.
 			deadline := time.Now().Add(10 * time.Second)
 			described, err := admin.DescribeTopics([]string{topic})
@@ -39,8 +42,8 @@ func TestEnsureTopics(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 				described, err = admin.DescribeTopics([]string{topic})
 			}
-			if err != nil || len(described) != 1 || len(described[0].Partitions) != 7 {
-				t.Errorf("topic %q is %+v, %v; want 7 partitions", topic, described, err)
+			if err != nil || len(described) != 1 || len(described[0].Partitions) != want.partitions {
+				t.Errorf("topic %q is %+v, %v; want %d partitions", topic, described, err, want.partitions)
 			}
 			results, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: topic}}, sarama.DescribeConfigsOptions{})
 			if err != nil || len(results) != 1 {
@@ -49,6 +52,9 @@ func TestEnsureTopics(t *testing.T) {
 			found := map[string]string{}
 			for _, e := range results[0].Configs {
 				found[e.Name] = e.Value
+			}
+			if policy := found["cleanup.policy"]; policy != want.policy {
+				t.Errorf("topic %q has cleanup.policy %s, want %s", topic, policy, want.policy)
 			}
 			if found["retention.ms"] != "3600000" || found["max.message.bytes"] != "2097152" || found["message.timestamp.type"] != "LogAppendTime" {
 				t.Errorf("topic %q has retention.ms %s, max.message.bytes %s and message.timestamp.type %s", topic,
@@ -69,7 +75,7 @@ func TestEnsureTopics(t *testing.T) {
 			}
 			return said.String()
 		}
-		if s := ensure(); strings.Count(s, "created topic") != 2 || !strings.Contains(s, "topic=spoken.dlq partitions=3") {
+		if s := ensure(); strings.Count(s, "created topic") != 3 || !strings.Contains(s, "topic=spoken.dlq partitions=3") || !strings.Contains(s, "topic=spoken.ignored partitions=1 ") {
 			t.Errorf("the first time it says:\n%s", s)
 		}
 		if s := ensure(); s != "" {
