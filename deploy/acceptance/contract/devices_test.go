@@ -14,6 +14,7 @@ type device struct {
 	User      int64   `json:"user"`
 	Location  *string `json:"location"`
 	CreatedAt string  `json:"created_at"`
+	Key       *string `json:"key"`
 }
 
 func sameDevice(a, b device) bool {

@@ -143,6 +143,7 @@ type reading struct {
 	Attributes  map[string]string  `json:"attributes"`
 	Source      string             `json:"timestamp_source"`
 	Status      string             `json:"status"`
+	Key         string             `json:"device_key"`
 }
 
 var timeForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`)

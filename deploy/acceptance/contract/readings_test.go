@@ -84,7 +84,7 @@ func TestReadings(t *testing.T) {
 			})
 		}
 	}
-	for _, value := range []string{"kitchen", "0", "-1", "1.5", "9007199254740992"} {
+	for _, value := range []string{"%00", "a%0A", "%zz", strings.Repeat("k", 256)} {
 		t.Run("/api/readings/?device_id="+value+" is a 400 that names it", func(t *testing.T) {
 			wantFields(t, call(t, http.MethodGet, "/api/readings/?device_id="+value, ""), "device_id")
 		})

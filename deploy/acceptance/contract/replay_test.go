@@ -227,7 +227,7 @@ func TestDeadLetterAPI(t *testing.T) {
 	})
 	t.Run("what is wrong with a request is said", func(t *testing.T) {
 		t.Parallel()
-		wantFields(t, call(t, http.MethodGet, "/api/dead-letters/?limit=0&device_id=x&since=noon&until=1&replayed=yes&cursor=1", ""),
+		wantFields(t, call(t, http.MethodGet, "/api/dead-letters/?limit=0&device_id=%01&since=noon&until=1&replayed=yes&cursor=1", ""),
 			"limit", "device_id", "since", "until", "replayed", "cursor")
 		wantFields(t, call(t, http.MethodDelete, "/api/dead-letters/", ""), "non_field_errors")
 		wantFields(t, call(t, http.MethodPost, "/api/dead-letters/replay/?limit=1001", ""), "limit")

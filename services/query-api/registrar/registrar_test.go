@@ -139,15 +139,18 @@ func TestRegistrar(t *testing.T) {
 			if d := w.awaitDevice(t, iot.KeyID("a")); d.Key != "b" {
 				t.Errorf("the device there before is now %+v", d)
 			}
-			var got [][]byte
+			var got []string
 			for _, rec := range kafkatest.ReadAll(t, w.kafka.Brokers, w.kafka.DeadLetterTopic()) {
 				d := event.ReadDeadLetter(&rec)
-				if d.Reason != iot.ReasonIDCollision || d.Device != iot.KeyID("a") || !strings.HasPrefix(d.Source, w.kafka.Topic+"/") {
+				if d.Reason != iot.ReasonIDCollision || d.Device != iot.KeyID("a") {
 					t.Errorf("dead letter %+v", d)
 				}
-				got = append(got, d.Bytes)
+				got = append(got, string(d.Bytes))
 			}
-			want := [][]byte{first[1].Value, first[3].Value, second[0].Value}
+			var want []string
+			for _, r := range []iot.Reading{first[1], first[3], second[0]} {
+				want = append(want, `{"device_id":"a","timestamp":"`+r.At.Format("2006-01-02T15:04:05.000Z")+`","temperature":20}`)
+			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("dead letters (-want +got):\n%s", diff)
 			}
@@ -258,19 +261,19 @@ func (w *world) publish(t *testing.T, ids ...iot.DeviceID) {
 	}
 }
 
-// publishKeys sends a reading of the device with each of keys, and returns the records.
-func (w *world) publishKeys(t *testing.T, keys ...string) []kafka.Record {
+// publishKeys sends a reading of the device with each of keys, and returns them.
+func (w *world) publishKeys(t *testing.T, keys ...string) []iot.Reading {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	records := make([]kafka.Record, len(keys))
+	sent := make([]iot.Reading, len(keys))
 	for i, key := range keys {
-		records[i] = event.Record(w.kafka.Topic, iot.Reading{
+		sent[i] = iot.Reading{
 			Device: iot.KeyID(key), Key: key, At: now.Add(time.Duration(i) * time.Millisecond), Received: now,
 			Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}},
-		})
+		}
+		w.send(t, event.Record(w.kafka.Topic, sent[i]))
 	}
-	w.send(t, records...)
-	return records
+	return sent
 }
 
 // occupy puts a device into the table with a key that is not that of its id, since a collision cannot be had by chance.
