@@ -142,6 +142,7 @@ type reading struct {
 	Metrics     map[string]float64 `json:"metrics"`
 	Attributes  map[string]string  `json:"attributes"`
 	Source      string             `json:"timestamp_source"`
+	Said        string             `json:"device_timestamp"`
 	Status      string             `json:"status"`
 	Key         string             `json:"device_key"`
 }

@@ -15,6 +15,7 @@ type deadLetter struct {
 	Detail      string  `json:"detail"`
 	Device      *int64  `json:"device_id"`
 	Source      string  `json:"source"`
+	Client      *string `json:"client_id"`
 	Received    string  `json:"received_at"`
 	Retained    bool    `json:"retained"`
 	ContentType *string `json:"content_type"`

@@ -33,8 +33,7 @@ func TestSameMillisecond(t *testing.T) {
 	}
 	for _, test := range []struct{ name, first, second string }{
 		{"another value", `{"temperature": 1, "timestamp": 1709164801123}`, `{"temperature": 2, "timestamp": 1709164801123}`},
-		{"a metric more", `{"temperature": 1, "timestamp": 1709164801123}`, `{"temperature": 1, "humidity": 2, "timestamp": 1709164801123}`},
-		{"a metric less", `{"temperature": 1, "pressure": 2, "timestamp": 1709164801123}`, `{"temperature": 1, "timestamp": 1709164801123}`},
+		{"another value, and a metric more", `{"temperature": 1, "timestamp": 1709164801123}`, `{"temperature": 2, "humidity": 2, "timestamp": 1709164801123}`},
 		{"another attribute", `{"temperature": 1, "site": "x", "timestamp": 1709164801123}`, `{"temperature": 1, "site": "y", "timestamp": 1709164801123}`},
 	} {
 		t.Run("different content is a conflict, and the first stays: "+test.name, func(t *testing.T) {
@@ -55,6 +54,22 @@ func TestSameMillisecond(t *testing.T) {
 			checkConflict(t, deadLetters[0], device, test.second)
 			if len(deadLetters) != 1 || string(deadLetters[0].Key) != strconv.FormatInt(device, 10) {
 				t.Errorf("%d dead letters, key %s", len(deadLetters), deadLetters[0].Key)
+			}
+		})
+	}
+	for _, test := range []struct{ name, first, second string }{
+		{"a metric more", `{"temperature": 1, "timestamp": 1709164801123}`, `{"temperature": 1, "humidity": 2, "timestamp": 1709164801123}`},
+		{"a metric less", `{"temperature": 1, "humidity": 2, "timestamp": 1709164801123}`, `{"temperature": 1, "timestamp": 1709164801123}`},
+		{"another metric", `{"temperature": 1, "timestamp": 1709164801123}`, `{"humidity": 2, "timestamp": 1709164801123}`},
+	} {
+		t.Run("what does not differ is one reading with all members: "+test.name, func(t *testing.T) {
+			t.Parallel()
+			device := newDevice()
+			publish(t, topicOf(device), test.first, test.second)
+			produced(t, device, 2)
+			waitForConsumers(t)
+			if got := readingsOf(t, device); len(got) != 1 || got[0].Temperature == nil || got[0].Humidity == nil || *got[0].Temperature != 1 || *got[0].Humidity != 2 {
+				t.Errorf("stored %+v", got)
 			}
 		})
 	}

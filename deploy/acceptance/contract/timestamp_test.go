@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,6 +80,10 @@ func TestTimestampsThatCannotBeUsed(t *testing.T) {
 			after := time.Now().Add(skew)
 			if at := instant(t, got.Time); got.Source != "server" || at.Before(before) || at.After(after) {
 				t.Errorf("timestamp %s of the %s, want now, of the server", got.Time, got.Source)
+			}
+			none := !strings.Contains(test.members, ":") || strings.HasSuffix(test.members, "null") || strings.HasSuffix(test.members, `""`)
+			if none != (got.Said == "") || !strings.Contains(test.members, got.Said) {
+				t.Errorf("device_timestamp %q of%s", got.Said, test.members)
 			}
 			if got.Attributes != nil || got.Metrics != nil {
 				t.Errorf("what the timestamp held became part of the reading: %+v", got)
