@@ -23,7 +23,7 @@ const (
 	// readingBytes and deadLetterBytes are about what a reading, without its source, and a dead letter take beside the
 	// payload that they came in, until Kafka has them. A dead letter takes no less than a reading with its source.
 	readingBytes    = 512
-	deadLetterBytes = 1024
+	deadLetterBytes = 1536
 	// maxRecords is how many a message becomes at most: package payload rejects longer batches.
 	maxRecords = 10_000
 	// batchWindow is how many records of one batch are in flight to Kafka at a time, where its source may be
