@@ -79,12 +79,7 @@ func (s *Store) migrate(ctx context.Context) error {
 // addKeys is version 2. It is not in the files of SQL, since MySQL and SQLite cannot add a column only where it is
 // missing.
 func (s *Store) addKeys(ctx context.Context, tx *sql.Tx) error {
-	rows, err := tx.QueryContext(ctx, "SELECT * FROM devices WHERE id = 0")
-	if err != nil {
-		return err
-	}
-	columns, err := rows.Columns()
-	if err := errors.Join(err, rows.Close()); err != nil || slices.Contains(columns, "key") {
+	if there, err := hasKeys(ctx, tx); err != nil || there {
 		return err
 	}
 	for _, statement := range s.dialect.AddKeys {
@@ -93,6 +88,16 @@ func (s *Store) addKeys(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	return nil
+}
+
+func hasKeys(ctx context.Context, tx *sql.Tx) (bool, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT * FROM devices WHERE id = 0")
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	return slices.Contains(columns, "key"), err
 }
 
 // complete is nil when all tables are there, and ErrIncomplete where one is not.
