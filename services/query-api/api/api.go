@@ -35,6 +35,8 @@ type API struct {
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard
 
+	running  context.Context // ends with Run: what is made for several requests ends with it
+	stop     context.CancelFunc
 	limits   limits
 	online   flight           // of all latest readings
 	stats    flight           // of the counts of all readings
@@ -72,6 +74,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 		a.Log.Warn("requests were cut off", "after", timeouts.HTTPDrain, "err", err)
 		_ = server.Close()
 	}
+	a.stop()
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve http: %w", err)
 	}
@@ -80,6 +83,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 
 // Handler returns the whole API as an http.Handler, without the timeouts of a server.
 func (a *API) Handler() http.Handler {
+	a.running, a.stop = context.WithCancel(context.Background())
 	a.limits = newLimits()
 	e := echo.New()
 	e.HTTPErrorHandler = a.answerError

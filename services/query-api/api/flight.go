@@ -1,6 +1,10 @@
 package api
 
-import "sync"
+import (
+	"context"
+	"sync"
+	"time"
+)
 
 // flight makes an answer once for all requests that come while it is made. Unlike a singleflight.Group it knows when the
 // last of them has sent it, and so how much memory the answers take.
@@ -17,10 +21,13 @@ type call struct {
 	users  int // that have not sent it yet; guarded by flight's mu
 }
 
-// share answers with what encode returns, for this request or for an earlier one that is still under way.
-func (a *API) share(f *flight, encode func() (*answer, error)) (*answer, error) {
+// share answers with what encode returns, for this request or for an earlier one that is still under way. Since the answer
+// is others' too, encode goes on when a client has gone: its context ends after timeout, or with the API.
+func (a *API) share(f *flight, timeout time.Duration, encode func(context.Context) (*answer, error)) (*answer, error) {
 	c := f.join(func(c *call) {
-		if c.answer, c.err = encode(); c.err == nil {
+		ctx, cancel := context.WithTimeout(a.running, timeout)
+		defer cancel()
+		if c.answer, c.err = encode(ctx); c.err == nil {
 			c.err = a.reserve(c.answer)
 		}
 	})

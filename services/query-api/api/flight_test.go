@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -45,6 +47,37 @@ func TestSharedAnswers(t *testing.T) {
 				}
 				if !a.limits.sending.TryAcquire(maxSending) {
 					t.Error("an answer that was sent still takes room")
+				}
+			})
+		})
+	}
+}
+
+func TestSharedAnswersEndWithTheAPI(t *testing.T) {
+	for _, path := range []string{"/api/readings/latest_all/", "/api/readings/stats/"} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := embedded(t).api(t, nil)
+				asked := make(chan context.Context, 1)
+				a.Latest = cacheFunc{all: func(ctx context.Context) ([]iot.Reading, error) {
+					asked <- ctx
+					<-ctx.Done() // a server that hangs
+					return nil, ctx.Err()
+				}}
+				l := make(pipes)
+				stop := startOn(t, a, l)
+				client, server := net.Pipe()
+				defer client.Close()
+				l <- server
+				if _, err := io.WriteString(client, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				ctx := <-asked
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				if ctx.Err() == nil {
+					t.Error("the store is still asked for an answer after Run has returned")
 				}
 			})
 		})

@@ -32,10 +32,8 @@ func (a *API) getLatest(ctx context.Context, r *request) (*answer, error) {
 	return encode(http.StatusOK, reading, readingjson.AppendOnline), nil
 }
 
-func (a *API) listLatest(ctx context.Context, _ *request) (*answer, error) {
-	return a.share(&a.online, func() (*answer, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeouts.StoreRequest) // the answer is others' too
-		defer cancel()
+func (a *API) listLatest(_ context.Context, _ *request) (*answer, error) {
+	return a.share(&a.online, timeouts.StoreRequest, func(ctx context.Context) (*answer, error) {
 		all, err := a.Latest.AllLatest(ctx)
 		if err != nil {
 			return nil, err

@@ -66,10 +66,8 @@ type deviceCount struct {
 
 // getStats counts all readings. That is the one thing here whose cost grows with what is stored, so it gets more
 // time than others.
-func (a *API) getStats(ctx context.Context, _ *request) (*answer, error) {
-	return a.share(&a.stats, func() (*answer, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeouts.CountRequest) // the answer is others' too
-		defer cancel()
+func (a *API) getStats(_ context.Context, _ *request) (*answer, error) {
+	return a.share(&a.stats, timeouts.CountRequest, func(ctx context.Context) (*answer, error) {
 		s, err := a.countReadings(ctx)
 		if err != nil {
 			return nil, err
