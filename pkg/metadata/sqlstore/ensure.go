@@ -20,15 +20,16 @@ const ensureChunk = 1000
 func (s *Store) EnsureDevices(ctx context.Context, seen []iot.Identity) (all iot.Ensured, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
+	// In ascending order two transactions that lock the same rows wait for one another instead of dying.
+	seen = slices.Clone(seen)
+	slices.SortStableFunc(seen, func(a, b iot.Identity) int { return cmp.Compare(a.ID, b.ID) })
+	seen = slices.Compact(seen)
 	for _, device := range seen {
 		if err := checkIdentity(device); err != nil {
 			return all, s.wrap("ensure devices", err)
 		}
 	}
-	// In ascending order two transactions that lock the same rows wait for one another instead of dying.
-	seen = slices.Clone(seen)
-	slices.SortStableFunc(seen, func(a, b iot.Identity) int { return cmp.Compare(a.ID, b.ID) })
-	for chunk := range slices.Chunk(slices.Compact(seen), ensureChunk) {
+	for chunk := range slices.Chunk(seen, ensureChunk) {
 		ensured, err := s.ensure(ctx, chunk)
 		if err != nil {
 			return all, s.wrap("ensure devices", err)

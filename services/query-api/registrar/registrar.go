@@ -17,7 +17,6 @@
 package registrar
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -100,12 +99,11 @@ func readingsOf(devices []iot.Identity, batch []iot.Reading) (indexes []int) {
 	return indexes
 }
 
-// devices returns whom batch is of, ascending by id, each once, and of one id in the order of batch.
+// devices returns whom the readings of batch are of.
 func devices(batch []iot.Reading) []iot.Identity {
 	seen := make([]iot.Identity, len(batch))
 	for i, reading := range batch {
 		seen[i] = iot.Identity{ID: reading.Device, Key: reading.Key}
 	}
-	slices.SortStableFunc(seen, func(a, b iot.Identity) int { return cmp.Compare(a.ID, b.ID) })
-	return slices.Compact(seen)
+	return seen
 }
