@@ -1,7 +1,6 @@
 package event
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -87,37 +86,36 @@ func (s *slice) clear() {
 }
 
 func (s *slice) addDeadLetters(rec *kafka.Record, rejected ...iot.Rejection) {
-	d := deadLetterOf(rec)
+	d, where := deadLetterOf(rec)
 	for _, r := range rejected {
-		s.addDeadLetter(rec, d, r)
+		s.addDeadLetter(d, where, r)
 	}
 }
 
-// addDeadLetter adds d, which is of rec, with a rejection. Its detail says where the record is, if d does not.
-func (s *slice) addDeadLetter(rec *kafka.Record, d DeadLetter, r iot.Rejection) {
+// addDeadLetter adds d with a rejection, whose detail also says where the record is.
+func (s *slice) addDeadLetter(d DeadLetter, where string, r iot.Rejection) {
 	d.Rejection = r
-	if place := place(rec); d.Source != place {
-		d.Detail = shorten(d.Detail + " (record " + place + ")")
+	if where != "" {
+		d.Detail = shorten(d.Detail + " (record " + where + ")")
 	}
 	s.deadLetters = append(s.deadLetters, d)
 	s.size += deadLetterBytes + len(d.Source) + len(d.Client)
 }
 
-// deadLetterOf returns a dead letter of rec, or of a part of it, without the rejection.
-func deadLetterOf(rec *kafka.Record) DeadLetter {
-	d := DeadLetter{Key: rec.Key}
+// deadLetterOf returns a dead letter of rec, or of a part of it, without the rejection, and where rec is on Kafka, if the
+// dead letter's source is not that.
+func deadLetterOf(rec *kafka.Record) (d DeadLetter, where string) {
+	d.Key = rec.Key
 	d.Received, d.ContentType = arrival(rec), string(rec.Header(headerContentType))
 	if mediaType(rec.Header(headerContentType)) == typeProtobuf {
 		from := parseSource(rec.Value)
 		d.Source, d.Client = from.topic, from.client
 	}
-	d.Source = cmp.Or(d.Source, place(rec))
-	return d
-}
-
-// place is where rec is on Kafka.
-func place(rec *kafka.Record) string {
-	return fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset)
+	where = fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset)
+	if d.Source == "" || d.Source == where {
+		d.Source, where = where, ""
+	}
+	return d, where
 }
 
 // addConflicts adds the dead letters for readings that cannot be stored; their indexes ascend. refusal says why, and
@@ -137,7 +135,7 @@ func (s *slice) addConflicts(conflicts []int, refusal func(iot.Reading) iot.Reje
 			}
 		}
 		rec, rejection := &s.batch[record], refusal(s.readings[i])
-		d := deadLetterOf(rec)
+		d, where := deadLetterOf(rec)
 		rejection.Bytes = bytes[i-first]
 		if mediaType(rec.Header(headerContentType)) == typeProtobuf {
 			if values, contentType, ok := Values(s.readings[i], d.Received); ok {
@@ -145,7 +143,7 @@ func (s *slice) addConflicts(conflicts []int, refusal func(iot.Reading) iot.Reje
 				s.size += len(values)
 			}
 		}
-		s.addDeadLetter(rec, d, rejection)
+		s.addDeadLetter(d, where, rejection)
 	}
 }
 
