@@ -158,7 +158,7 @@ func (s *Store) insertMoment(tx *sql.Tx, insert *sql.Stmt, v *row, batch []iot.R
 		case errors.Is(err, errMerge):
 			n := inserted.Merged
 			if merged := merge(there, batch, together, inserted); inserted.Merged > n {
-				return replace(tx, &merged)
+				return replace(tx, v, &merged)
 			}
 			return nil
 		case err != nil:
@@ -201,9 +201,8 @@ func insertAt(insert *sql.Stmt, v *row, r *iot.Reading, at int64) (ok bool, err 
 	return n == 1, err
 }
 
-// replace has r instead of what is stored at its millisecond.
-func replace(tx *sql.Tx, r *iot.Reading) error {
-	var v row
+// replace stores r, as v, instead of what is at its millisecond.
+func replace(tx *sql.Tx, v *row, r *iot.Reading) error {
 	if err := v.fill(r, r.At.UnixMilli()); err != nil {
 		return err
 	}
