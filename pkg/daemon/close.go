@@ -11,8 +11,8 @@ import (
 
 var errNoGoodbye = errors.New("the server does not answer its goodbye")
 
-// Close closes c, the client of the server called name, and waits for that timeouts.CloseClient at most. A server that hangs
-// would otherwise hold up the process that is about to end: drivers wait for it to answer a last word.
+// Close closes c, the client of the server called name, and waits for that timeouts.CloseClient at most. A server that
+// hangs would otherwise hold up the process that is about to end: drivers wait for it to answer a last word.
 func Close(log *slog.Logger, name string, c io.Closer) {
 	closed := make(chan error, 1)
 	go func() { closed <- c.Close() }()

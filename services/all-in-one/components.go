@@ -222,7 +222,8 @@ func (p *components) add(name string, close func() error) {
 	p.opened = append(p.opened, component{name: name, close: func(context.Context) error { return close() }})
 }
 
-// close closes the components in the reverse order, and clients all at once. When ctx has ended the log of the broker is not waited for.
+// close closes the components in the reverse order, and clients all at once. When ctx has ended the log of the broker is
+// not waited for.
 func (p *components) close(ctx context.Context, log *slog.Logger) {
 	var clients sync.WaitGroup
 	defer clients.Wait()

@@ -15,7 +15,7 @@ import (
 //	2026-01-02T03:04+05:30       the zone as Z, z, ±hh:mm, ±hhmm or ±hh
 //	20260102T030405Z             or no separators within date and time
 //
-// and the numbers that EpochMillis knows, in Decimal. A second 60 (a leap second) is the next minute's
+// and the numbers that EpochMillis knows, in decimal. A second 60 (a leap second) is the next minute's
 // first. A date alone is not read: all readings of that day would have the same time, and only the first
 // would be stored. In the hour that a zone's clocks repeat in autumn, a text means the later of the two that is not
 // ahead of received, in milliseconds since 1970; in the one that they leave out in spring, the hour behind it.
