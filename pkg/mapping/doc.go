@@ -3,6 +3,8 @@
 // they are loaded, and a message is read in one pass, without a tree of it. There are no loops and no expressions: every
 // message ends, after time in proportion to its length, as readings or rejections.
 //
+// No service uses it yet: mqtt-bridge reads Telltale's own form alone, by package payload.
+//
 // # A rule
 //
 //   - name: tasmota                       # for people, and errors
