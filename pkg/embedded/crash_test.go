@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // TestMain runs a broker instead of the tests when it gets a directory: a process to be killed.
@@ -68,12 +68,11 @@ func kill(t testing.TB, cmd *exec.Cmd) {
 
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return addrs[0]
 }
 
 // TestKill kills the broker, again and again, while records flow through it.

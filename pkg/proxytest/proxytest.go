@@ -37,7 +37,11 @@ const (
 // New returns a proxy of the server at an address, until t ends.
 func New(t testing.TB, server string) *Proxy {
 	t.Helper()
-	p := &Proxy{t: t, addr: "127.0.0.1:0", server: server, stalled: make(chan struct{}, 1)}
+	addrs, err := FreeAddrs(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{t: t, addr: addrs[0], server: server, stalled: make(chan struct{}, 1)}
 	p.resumed.L = &p.mu
 	p.Reopen()
 	t.Cleanup(func() {
@@ -101,7 +105,7 @@ func (p *Proxy) Reopen() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.listener, p.addr, p.conns = listener, listener.Addr().String(), map[net.Conn]bool{}
+	p.listener, p.conns = listener, map[net.Conn]bool{}
 	p.relays.Go(func() { p.accept(listener) })
 }
 

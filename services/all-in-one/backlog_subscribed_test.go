@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // TestSubscribedBacklog has two devices publish many readings without timestamps to a Mosquitto, one directly and
@@ -86,7 +87,7 @@ func startGateway(t *testing.T, broker, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addrs, err := process.FreeAddrs(1)
+	addrs, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}

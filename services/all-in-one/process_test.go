@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // program is all-in-one running as a process of its own.
@@ -24,7 +25,7 @@ type settings map[string]string
 // freeAddrs are the settings of addresses that nothing listens on, so that a restart finds them again.
 func freeAddrs(t *testing.T) settings {
 	t.Helper()
-	addrs, err := process.FreeAddrs(4)
+	addrs, err := proxytest.FreeAddrs(4)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -67,14 +66,13 @@ func exits(t *testing.T, hung string, busy bool) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = broker.Close(context.Background()) })
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = free.Close()
 	c := &command{
 		Config:      kafka.Config{Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 3, Replication: -1, Retention: time.Hour},
-		HTTPAddr:    free.Addr().String(),
+		HTTPAddr:    free[0],
 		DatabaseURL: address(database), MongoDBURI: address("TEST_MONGODB_URI"), RedisURL: address("TEST_REDIS_URL"),
 	}
 	metrics := prometheus.NewRegistry()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // site is where the attacks take place: the folder of binaries, logs and data, and what stands behind the
@@ -42,7 +43,7 @@ const kafkaWrites = "KAFKA_LISTEN_WRITES=true"
 
 // allInOne starts an all-in-one on embedded parts, with its data in a folder of its own.
 func (s *site) allInOne(ctx context.Context, settings ...string) (*target, error) {
-	addrs, err := process.FreeAddrs(3)
+	addrs, err := proxytest.FreeAddrs(3)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (s *site) bridge(ctx context.Context, settings ...string) (t *target, err e
 			return nil, err
 		}
 	}
-	addrs, err := process.FreeAddrs(1)
+	addrs, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		return nil, err
 	}

@@ -3,13 +3,13 @@ package compose
 import (
 	"encoding/json"
 	"maps"
-	"net"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // TestReplicasOfTheBridge has three replicas of mqtt-bridge share the messages of a broker. Each needs a session of
@@ -20,12 +20,11 @@ func TestReplicasOfTheBridge(t *testing.T) {
 	if err := os.CopyFS(c.dir+"/deploy/mosquitto", os.DirFS("../../mosquitto")); err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.env = append(c.env, "MQTT_SHARED=true", "MQTT_PORT="+strconv.Itoa(free.Addr().(*net.TCPAddr).Port))
-	_ = free.Close()
+	c.env = append(c.env, "MQTT_SHARED=true", "MQTT_PORT="+strings.TrimPrefix(free[0], "127.0.0.1:"))
 	c.mustRun("sh", "deploy/env.sh")
 	want := []string{"telltale-bridge", "telltale-bridge-2", "telltale-bridge-3"}
 	for range 2 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // ttlOfAllInOne is short enough to wait for its end, and long enough to look at a value before it.
@@ -34,7 +35,7 @@ func start(dir string, settings ...string) (*process.Process, error) {
 
 // startAllInOne runs all-in-one until it is ready, in dir.
 func startAllInOne(dir string) (p *process.Process, s *system, brokers []string, err error) {
-	addrs, err := process.FreeAddrs(3)
+	addrs, err := proxytest.FreeAddrs(3)
 	if err != nil {
 		return nil, nil, nil, err
 	}

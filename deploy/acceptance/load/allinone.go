@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/services/simulator/simulator"
 )
 
@@ -23,7 +24,7 @@ type allInOne struct {
 }
 
 func (b *bench) startAllInOne(ctx context.Context, start starter) (*allInOne, error) {
-	addrs, err := process.FreeAddrs(3)
+	addrs, err := proxytest.FreeAddrs(3)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/url"
 
-	"github.com/telltale-iot/telltale/deploy/acceptance/process"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/services/simulator/simulator"
 )
 
@@ -83,7 +83,7 @@ func (b *bench) bridgeListen(ctx context.Context, start starter, load simulator.
 		return f, err
 	}
 	defer func() { err = errors.Join(err, t.remove()) }()
-	addrs, err := process.FreeAddrs(1)
+	addrs, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		return f, err
 	}

@@ -11,10 +11,10 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
@@ -58,7 +58,7 @@ func (b *bench) query(ctx context.Context, start starter, path func(iot.DeviceID
 		return f, fmt.Errorf("prepare the stores: %w", err)
 	}
 
-	addrs, err := process.FreeAddrs(1)
+	addrs, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		return f, err
 	}

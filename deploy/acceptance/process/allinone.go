@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // AllInOne is an all-in-one that is ready, with its data and its log in a folder of its own.
@@ -19,7 +21,7 @@ func StartAllInOne(ctx context.Context, dir string, settings ...string) (*AllInO
 	if err := Build(ctx, dir, "all-in-one"); err != nil {
 		return nil, err
 	}
-	addrs, err := FreeAddrs(2)
+	addrs, err := proxytest.FreeAddrs(2)
 	if err != nil {
 		return nil, err
 	}

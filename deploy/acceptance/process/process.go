@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -179,19 +178,6 @@ func (p *Process) ready() bool {
 	}
 	defer response.Body.Close()
 	return response.StatusCode == http.StatusOK
-}
-
-// FreeAddrs returns n different addresses of 127.0.0.1 that nobody listens on, for now.
-func FreeAddrs(n int) (addrs []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // held until all are chosen
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }
 
 // Build puts the binaries of services, under their names, into a folder that there is.

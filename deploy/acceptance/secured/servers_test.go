@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/telltale-iot/telltale/deploy/acceptance/process"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles/tlsfilestest"
 )
@@ -121,7 +121,7 @@ func content(t *testing.T, file string) []byte {
 
 func freeAddrs(t *testing.T, n int) []string {
 	t.Helper()
-	addrs, err := process.FreeAddrs(n)
+	addrs, err := proxytest.FreeAddrs(n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -300,15 +300,11 @@ func WantWell(t testing.TB, check func(context.Context) error) {
 // Reserve returns an address at which nothing listens, and a function that listens there.
 func Reserve(t testing.TB) (address string, open func(network, _ string) (net.Listener, error)) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address = l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return address, func(network, _ string) (net.Listener, error) { return net.Listen(network, address) }
+	return addrs[0], func(network, _ string) (net.Listener, error) { return net.Listen(network, addrs[0]) }
 }
 
 // Send produces records, and waits until all of them are acknowledged, one has failed, or ctx has ended. It returns

@@ -14,19 +14,18 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // away are the URLs of stores that refuse connections.
 func away(t *testing.T) urls {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	_ = l.Close()
-	return at(addr)
+	return at(addrs[0])
 }
 
 // silent are the URLs of stores that take connections and what is sent, and never answer.
