@@ -101,13 +101,14 @@ type Decoder struct {
 	mediaType string
 	whole     bool            // rec has one part, which was not decoded yet
 	legacy    payload.Decoder // of a record that has any number of parts
+	decoded   *payload.Result // of a step of legacy; nil before the first
 	stamped   map[iot.DeviceID]time.Duration
 	origin    uint64 // the latest that was made; 0: none
 }
 
 // Start begins with rec, which must not change until the last step.
 func (d *Decoder) Start(rec *kafka.Record) {
-	*d = Decoder{rec: rec, mediaType: mediaType(rec.Header(headerContentType))}
+	*d = Decoder{rec: rec, mediaType: mediaType(rec.Header(headerContentType)), decoded: d.decoded}
 	if d.mediaType == typeJSON || d.mediaType == "" {
 		d.legacy.Start(message(rec, rec.Value))
 	} else {
@@ -149,7 +150,7 @@ func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Readi
 	readings, rejections := len(out), len(rejected)
 	switch {
 	case !d.whole:
-		out, rejected = d.legacy.Next(out, rejected)
+		out, rejected = d.nextLegacy(out, rejected)
 		d.spread(out[readings:])
 		for i := range out[readings:] {
 			if r := &out[readings+i]; r.Stamped == iot.StampServer {
@@ -171,6 +172,18 @@ func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Readi
 			r.Device, _ = iot.ParseDeviceID(string(d.rec.Key)) // 0 where it is none
 		}
 	}
+	return out, rejected
+}
+
+// nextLegacy takes a step of legacy. Members that readings are kept without are nobody's here: no device waits for a word.
+func (d *Decoder) nextLegacy(out []iot.Reading, rejected []iot.Rejection) ([]iot.Reading, []iot.Rejection) {
+	if d.decoded == nil {
+		d.decoded = new(payload.Result)
+	}
+	*d.decoded = payload.Result{Readings: out, Rejected: rejected, Omitted: d.decoded.Omitted[:0]}
+	d.legacy.Next(d.decoded)
+	out, rejected = d.decoded.Readings, d.decoded.Rejected
+	d.decoded.Readings, d.decoded.Rejected = nil, nil
 	return out, rejected
 }
 

@@ -155,7 +155,8 @@ func readingBytes(rec *kafka.Record) [][]byte {
 	}
 	var bytes [][]byte
 	for _, object := range payload.Objects(rec.Value) {
-		if readings, _ := payload.Decode(message(rec, object), nil); len(readings) > 0 {
+		var got payload.Result
+		if payload.Decode(message(rec, object), &got); len(got.Readings) > 0 {
 			bytes = append(bytes, object)
 		}
 	}

@@ -17,9 +17,13 @@ func Values(r iot.Reading, received time.Time) (b []byte, contentType string, ok
 		return nil, "", false
 	}
 	b = appendValues(nil, r)
-	got, _ := payload.Decode(payload.Message{Payload: b, Received: received}, nil)
-	ok = len(got) == 1 && got[0].Device == r.Device && got[0].Key == r.Key && got[0].At.Equal(r.At) && got[0].SameContent(r)
-	return b, typeJSON, ok
+	var out payload.Result
+	payload.Decode(payload.Message{Payload: b, Received: received}, &out)
+	if len(out.Readings) != 1 {
+		return b, typeJSON, false
+	}
+	got := out.Readings[0]
+	return b, typeJSON, got.Device == r.Device && got.Key == r.Key && got.At.Equal(r.At) && got.SameContent(r)
 }
 
 func appendValues(dst []byte, r iot.Reading) []byte {

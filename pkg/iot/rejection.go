@@ -58,3 +58,13 @@ type Rejection struct {
 	Device DeviceID // whose it is, where that is known; else 0
 	Bytes  []byte   // the rejected input, unchanged: the whole message, or one element of a batch
 }
+
+// Omitted is a member that a reading was kept without, and why.
+type Omitted struct {
+	Member  string // its name, at most MaxShownBytes
+	Why     string
+	Example string // its value, at most MaxShownBytes
+}
+
+// MaxShownBytes bounds what is shown of a member that is left out.
+const MaxShownBytes = 64

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/telltale-iot/telltale/pkg/internal/decode"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/payload"
 )
 
 // Message is what was published to a topic that has a Route.
@@ -18,18 +18,7 @@ type Message struct {
 }
 
 // Result is what messages became.
-type Result struct {
-	Readings []iot.Reading
-	Rejected []iot.Rejection
-	Omitted  []Omitted
-}
-
-// Omitted is a member that a reading was kept without.
-type Omitted struct {
-	Member  string // its name, at most 64 bytes
-	Why     string
-	Example string // its value, at most 64 bytes
-}
+type Result = payload.Result
 
 // Decoder decodes a message in steps, so that what becomes of a long one never has to exist all at once. The zero
 // Decoder has no message. A Decoder is not safe for concurrent use.
@@ -117,18 +106,4 @@ func (r Route) device() string {
 		}
 	}
 	return b.String()
-}
-
-// maxShown bounds what is shown of a member that is left out.
-const maxShown = 64
-
-// shown returns the beginning of a name or value, for people.
-func shown(text []byte) string {
-	if len(text) > maxShown {
-		text = text[:maxShown]
-		for len(text) > 0 && !utf8.Valid(text[max(0, len(text)-utf8.UTFMax):]) && !utf8.RuneStart(text[len(text)-1]) {
-			text = text[:len(text)-1]
-		}
-	}
-	return strings.ToValidUTF8(string(text), "")
 }

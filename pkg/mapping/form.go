@@ -30,8 +30,7 @@ func (telltale) start(route Route, m Message) steps {
 type telltaleSteps struct{ payload.Decoder }
 
 func (s *telltaleSteps) step(out *Result) outcome {
-	out.Readings, out.Rejected = s.Next(out.Readings, out.Rejected)
-	if s.More() {
+	if s.Next(out); s.More() {
 		return more
 	}
 	return done

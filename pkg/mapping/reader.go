@@ -23,13 +23,12 @@ type reader struct {
 	identity identity
 
 	// of the current reading
-	draft   decode.Draft
-	scales  []scales // beside each member of the draft
-	size    int      // of the draft's names and texts
-	held    conditions
-	device  [][]byte // what members say of it
-	timed   int      // the rank of the member that the time is from; 0: none
-	omitted int
+	draft  decode.Draft
+	scales []scales // beside each member of the draft
+	size   int      // of the draft's names and texts
+	held   conditions
+	device [][]byte // what members say of it
+	timed  int      // the rank of the member that the time is from; 0: none
 
 	path []byte // what the value that is read is called
 	base int    // where that begins: what is in front of it is in use further out
@@ -75,7 +74,7 @@ func (r *reader) reset() {
 		r.device[i] = r.device[i][:0]
 	}
 	r.scales, r.path = r.scales[:0], r.path[:0]
-	r.size, r.held, r.timed, r.base, r.omitted, r.Flaw = 0, 0, 0, 0, 0, decode.Fault{}
+	r.size, r.held, r.timed, r.base, r.Flaw = 0, 0, 0, 0, decode.Fault{}
 }
 
 // step implements steps. After the last one r is free.

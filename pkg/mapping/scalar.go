@@ -207,14 +207,9 @@ func (r *reader) meaning(t *target, s *scalar) (kind decode.Kind, number float64
 	return decode.Metric, number, ""
 }
 
-// maxOmitted is how many of the members that a reading is kept without are told.
-const maxOmitted = 16
-
 // omit tells that a member was left out.
 func (r *reader) omit(name []byte, why string, value []byte) {
-	if r.omitted++; r.omitted <= maxOmitted {
-		r.out.Omitted = append(r.out.Omitted, Omitted{Member: shown(name), Why: why, Example: shown(value)})
-	}
+	r.out.Omitted = r.draft.Omit(r.out.Omitted, name, why, value)
 }
 
 // scalarMessage reads a message that is a value.
@@ -243,7 +238,7 @@ func (r *reader) scalarMessage() decode.Fault {
 	}
 	r.take(&s)
 	if len(r.draft.Members) == 0 {
-		return decode.Fault{Reason: iot.ReasonNoMetrics, Detail: "neither a number nor a word that the rule knows: " + shown(s.text)}
+		return decode.Fault{Reason: iot.ReasonNoMetrics, Detail: "neither a number nor a word that the rule knows: " + decode.Shown(s.text)}
 	}
 	return r.Flaw
 }

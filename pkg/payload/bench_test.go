@@ -34,14 +34,14 @@ func BenchmarkDecodeThingsBoard(b *testing.B) {
 // benchmarkDecode decodes m, which holds n readings, and reports the readings per second.
 func benchmarkDecode(b *testing.B, n int, m payload.Message) {
 	m.Received = time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)
-	out := make([]iot.Reading, 0, n)
+	out := payload.Result{Readings: make([]iot.Reading, 0, n)}
 	b.SetBytes(int64(len(m.Payload)))
 	b.ReportAllocs()
 	for b.Loop() {
-		var rejected []iot.Rejection
-		out, rejected = payload.Decode(m, out[:0])
-		if len(out) != n || len(rejected) > 0 {
-			b.Fatalf("%d readings, rejected %+v", len(out), rejected)
+		out.Readings = out.Readings[:0]
+		payload.Decode(m, &out)
+		if len(out.Readings) != n || len(out.Rejected)+len(out.Omitted) > 0 {
+			b.Fatalf("%+v", out)
 		}
 	}
 	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "readings/s")

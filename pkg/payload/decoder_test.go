@@ -23,11 +23,12 @@ func steps(t *testing.T, text string) (sizes []int, readings []iot.Reading, reje
 	t.Helper()
 	var d payload.Decoder
 	d.Start(payload.Message{DeviceID: "42", Payload: []byte(text), Received: received})
-	for before := 0; d.More(); before = len(readings) + len(rejected) {
-		readings, rejected = d.Next(readings, rejected)
-		sizes = append(sizes, len(readings)+len(rejected)-before)
+	var out payload.Result
+	for before := 0; d.More(); before = len(out.Readings) + len(out.Rejected) {
+		d.Next(&out)
+		sizes = append(sizes, len(out.Readings)+len(out.Rejected)-before)
 	}
-	return sizes, readings, rejected
+	return sizes, out.Readings, out.Rejected
 }
 
 func TestLongBatches(t *testing.T) {

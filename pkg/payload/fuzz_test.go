@@ -37,7 +37,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, device string, retained bool) {
 		m := payload.Message{DeviceID: device, Payload: bytes.Clone(text), Received: received, Retained: retained}
-		readings, rejections := payload.Decode(m, nil)
+		readings, rejections := decodeMessage(m)
 		if !bytes.Equal(m.Payload, text) {
 			t.Fatal("the payload was changed")
 		}
@@ -84,18 +84,16 @@ func agreeOnObjects(t *testing.T, m payload.Message, wantReadings []iot.Reading,
 	if len(wantRejections) > 0 && len(wantRejections[0].Bytes) == len(m.Payload) {
 		return // rejected as a whole
 	}
-	var readings []iot.Reading
-	var rejections, more []iot.Rejection
+	var alone payload.Result
 	for _, object := range payload.Objects(m.Payload) {
 		m.Payload = object
-		readings, more = payload.Decode(m, readings)
-		rejections = append(rejections, more...)
+		payload.Decode(m, &alone)
 	}
-	if diff := cmp.Diff(wantReadings, readings); diff != "" {
+	if diff := cmp.Diff(wantReadings, alone.Readings); diff != "" {
 		t.Errorf("readings (-in the batch +alone):\n%s", diff)
 	}
 	onlyObjects := cmpopts.IgnoreSliceElements(func(r iot.Rejection) bool { return r.Bytes[0] != '{' })
-	if diff := cmp.Diff(wantRejections, rejections, onlyObjects); diff != "" {
+	if diff := cmp.Diff(wantRejections, alone.Rejected, onlyObjects); diff != "" {
 		t.Errorf("rejections (-in the batch +alone):\n%s", diff)
 	}
 }
@@ -188,7 +186,7 @@ func agreeOnDeviceID(t *testing.T, text string, exact *big.Rat) {
 		want = iot.DeviceID(exact.Num().Int64())
 	}
 	m := payload.Message{Payload: []byte(`{"x":1,"device_id":` + text + `}`), Received: received}
-	got, rejections := payload.Decode(m, nil)
+	got, rejections := decodeMessage(m)
 	switch {
 	case want == 0 && (len(got) > 0 || rejections[0].Reason != iot.ReasonInvalidDeviceID):
 		t.Errorf("%s is no device id, got %+v and %+v", text, got, rejections)

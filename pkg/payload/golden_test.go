@@ -38,8 +38,9 @@ func decodeSection(t *testing.T, section decodetest.Section) []byte {
 }
 
 func writeDecoded(b *bytes.Buffer, m payload.Message) {
-	readings, rejections := payload.Decode(m, nil)
-	for _, r := range readings {
+	var out payload.Result
+	payload.Decode(m, &out)
+	for _, r := range out.Readings {
 		fmt.Fprintf(b, "\t%d", r.Device)
 		if r.Key != "" {
 			fmt.Fprintf(b, " %q", r.Key)
@@ -51,7 +52,7 @@ func writeDecoded(b *bytes.Buffer, m payload.Message) {
 		fmt.Fprint(b, ":")
 		decodetest.WriteMembers(b, r, " =:")
 	}
-	for _, r := range rejections {
+	for _, r := range out.Rejected {
 		fmt.Fprintf(b, "\t%s", r.Reason)
 		if r.Device != 0 {
 			fmt.Fprintf(b, " of %d", r.Device)

@@ -11,6 +11,7 @@ import (
 type jsonDecoder struct {
 	decode.Scanner
 	decode.Draft
+	out     *Result // of the step
 	ts      tsMember
 	values  bool // whether there is an object called values
 	names   nameCache
@@ -39,15 +40,13 @@ func startJSON(m Message, topic iot.DeviceID, topicKey string) reader {
 }
 
 // step implements reader. After the last one d is free.
-func (d *jsonDecoder) step(out []iot.Reading, rejected []iot.Rejection) (_ []iot.Reading, _ []iot.Rejection, more bool) {
-	readings, rejections := len(out), len(rejected)
+func (d *jsonDecoder) step(out *Result) (more bool) {
+	readings, rejected := len(out.Readings), len(out.Rejected)
+	d.out = out
 	if d.isBatch {
-		out, rejected, more = d.batch(out, rejected)
-	} else {
-		var f decode.Fault
-		if out, f = d.element(out); f.Reason != "" {
-			rejected = append(rejected, f.Rejection(d.Owner(), d.Text))
-		}
+		more = d.batch()
+	} else if f := d.element(); f.Reason != "" {
+		out.Rejected = append(out.Rejected, f.Rejection(d.Owner(), d.Text))
 	}
 	if more {
 		d.check()
@@ -55,18 +54,19 @@ func (d *jsonDecoder) step(out []iot.Reading, rejected []iot.Rejection) (_ []iot
 		d.End()
 	}
 	if d.Broken.Reason != "" {
-		clear(out[readings:])
-		out, rejected, more = out[:readings], append(rejected[:rejections], d.Broken.Rejection(d.Topic, d.Text)), false
+		clear(out.Readings[readings:])
+		out.Readings = out.Readings[:readings]
+		out.Rejected, more = append(out.Rejected[:rejected], d.Broken.Rejection(d.Topic, d.Text)), false
 	}
 	if !more {
 		d.free()
 	}
-	return out, rejected, more
+	return more
 }
 
 // free gives d back, without what it knows of its message.
 func (d *jsonDecoder) free() {
-	d.Text, d.TopicKey, d.Broken = nil, "", decode.Fault{}
+	d.Text, d.TopicKey, d.Broken, d.out = nil, "", decode.Fault{}, nil
 	d.Reset()
 	jsonDecoders.Put(d)
 }
@@ -95,27 +95,26 @@ func Objects(payload []byte) [][]byte {
 }
 
 // batch reads a step's share of a batch, and reports whether there may be more.
-func (d *jsonDecoder) batch(out []iot.Reading, rejected []iot.Rejection) (_ []iot.Reading, _ []iot.Rejection, more bool) {
+func (d *jsonDecoder) batch() (more bool) {
 	begin := d.Pos
 	for n := 0; n < decode.StepElements && d.Pos-begin < decode.StepBytes; n++ {
 		if !d.NextElement(d.count) {
 			if d.count == 0 && d.Broken.Reason == "" {
 				f := decode.Fault{Reason: iot.ReasonNoMetrics, Detail: "an empty batch"}
-				rejected = append(rejected, f.Rejection(d.Topic, d.Text))
+				d.out.Rejected = append(d.out.Rejected, f.Rejection(d.Topic, d.Text))
 			}
-			return out, rejected, false
+			return false
 		}
 		d.count++
 		d.Start = d.Pos
-		var f decode.Fault
-		if out, f = d.element(out); f.Reason != "" {
-			rejected = append(rejected, f.Rejection(d.Owner(), d.Text[d.Start:d.Pos]))
+		if f := d.element(); f.Reason != "" {
+			d.out.Rejected = append(d.out.Rejected, f.Rejection(d.Owner(), d.Text[d.Start:d.Pos]))
 		}
 		if d.Broken.Reason != "" {
-			return out, rejected, false
+			return false
 		}
 	}
-	return out, rejected, true
+	return true
 }
 
 // check looks at the elements of a batch that are not read yet for what costs the whole message, before any of it
@@ -132,25 +131,26 @@ func (d *jsonDecoder) check() {
 }
 
 // element appends a reading, or says why it does not. It does neither when the text is broken.
-func (d *jsonDecoder) element(out []iot.Reading) ([]iot.Reading, decode.Fault) {
+func (d *jsonDecoder) element() (f decode.Fault) {
 	d.Reset()
 	d.Flaw, d.ts, d.values = decode.Fault{}, tsMember{}, false
 	if d.Peek() != '{' {
 		at := d.Pos
 		if !d.Skip(0) {
-			return out, decode.Fault{}
+			return decode.Fault{}
 		}
 		d.Reject(at, iot.ReasonNotAnObject, "a reading must be an object")
-		return out, d.Flaw
+		return d.Flaw
 	}
 	if !d.object(1, true) {
-		return out, decode.Fault{}
+		return decode.Fault{}
 	}
 	if d.ts.value > 0 {
 		d.takeTS(1)
 	}
 	if d.Flaw.Reason != "" {
-		return out, d.Flaw
+		return d.Flaw
 	}
-	return d.Reading(out)
+	d.out.Readings, f = d.Reading(d.out.Readings)
+	return f
 }

@@ -17,6 +17,13 @@ type Message struct {
 	Retained bool      // a broker's copy of an earlier message: without a timestamp it is no new reading
 }
 
+// Result is what messages became.
+type Result struct {
+	Readings []iot.Reading
+	Rejected []iot.Rejection
+	Omitted  []iot.Omitted
+}
+
 // format is a way in which devices write readings.
 type format struct {
 	recognises func(payload []byte) bool
@@ -26,7 +33,7 @@ type format struct {
 // reader is on the way through one message.
 type reader interface {
 	// step is Decoder.Next. It is not called again when there is no more.
-	step(out []iot.Reading, rejected []iot.Rejection) (_ []iot.Reading, _ []iot.Rejection, more bool)
+	step(out *Result) (more bool)
 }
 
 // formats has a line for each format. The first that recognises a payload reads it; the last takes all that
@@ -35,18 +42,15 @@ var formats = []format{
 	{recognises: func([]byte) bool { return true }, start: startJSON},
 }
 
-// Decode appends the readings in m to out, in the order in which they stand there, and returns what it
-// rejected. The readings share no memory with m.Payload. Each is valid by iot.Reading.Validate. The Bytes
+// Decode appends what m became to out, in the order in which it stands there. The readings share no memory with m.Payload. Each is valid by iot.Reading.Validate. The Bytes
 // of a rejection are m.Payload or, of a batch, one element in it.
 //
 // A megabyte can become many times as much: where messages may be long, use a Decoder.
-func Decode(m Message, out []iot.Reading) ([]iot.Reading, []iot.Rejection) {
-	var rejected []iot.Rejection
+func Decode(m Message, out *Result) {
 	var d Decoder
 	for d.Start(m); d.More(); {
-		out, rejected = d.Next(out, rejected)
+		d.Next(out)
 	}
-	return out, rejected
 }
 
 // Decoder decodes a message in steps, so that what becomes of a long batch never has to exist all at once. The
@@ -63,22 +67,20 @@ func (d *Decoder) Start(m Message) { *d = Decoder{m: m, more: true} }
 // More reports whether there are steps to come.
 func (d *Decoder) More() bool { return d.more }
 
-// Next takes a step: it appends to out and to rejected what Decode would, in the same order, about as much as
-// decode.StepBytes of the message hold, or nothing. The first step knows whether the message is rejected as a whole:
-// then it is the only one.
-func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Reading, []iot.Rejection) {
+// Next takes a step: it appends to out what Decode would, in the same order, about as much as decode.StepBytes of the
+// message hold, or nothing. The first step knows whether the message is rejected as a whole: then it is the only one.
+func (d *Decoder) Next(out *Result) {
 	if d.rest == nil {
 		var f decode.Fault
 		if d.rest, f = start(d.m); f.Reason != "" {
 			d.more = false
-			return out, append(rejected, f.Rejection(0, d.m.Payload))
+			out.Rejected = append(out.Rejected, f.Rejection(0, d.m.Payload))
+			return
 		}
 	}
-	out, rejected, d.more = d.rest.step(out, rejected)
-	if !d.more {
+	if d.more = d.rest.step(out); !d.more {
 		d.rest = nil
 	}
-	return out, rejected
 }
 
 // start finds the format of m.

@@ -19,14 +19,21 @@ var received = time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)
 
 // decode decodes a payload of device 42.
 func decode(text string) ([]iot.Reading, []iot.Rejection) {
-	return payload.Decode(payload.Message{DeviceID: "42", Payload: []byte(text), Received: received}, nil)
+	return decodeMessage(payload.Message{DeviceID: "42", Payload: []byte(text), Received: received})
+}
+
+func decodeMessage(m payload.Message) ([]iot.Reading, []iot.Rejection) {
+	var out payload.Result
+	payload.Decode(m, &out)
+	return out.Readings, out.Rejected
 }
 
 func TestReadingsAreAppended(t *testing.T) {
 	before := iot.Reading{Device: 7}
 	for _, text := range []string{`{"x":1}`, `[{"x":1},{"x":2}]`, `[{"x":1},{"x":`} {
-		out, _ := payload.Decode(payload.Message{DeviceID: "42", Payload: []byte(text), Received: received}, []iot.Reading{before})
-		if diff := cmp.Diff(before, out[0]); diff != "" {
+		out := payload.Result{Readings: []iot.Reading{before}}
+		payload.Decode(payload.Message{DeviceID: "42", Payload: []byte(text), Received: received}, &out)
+		if diff := cmp.Diff(before, out.Readings[0]); diff != "" {
 			t.Errorf("after %s the reading in front is another (-want +got):\n%s", text, diff)
 		}
 	}
@@ -35,7 +42,7 @@ func TestReadingsAreAppended(t *testing.T) {
 func TestReadingsShareNoMemoryWithThePayload(t *testing.T) {
 	const text = `{"temperature":1,"some name":2,"an attribute":"its value","escaped\n":"\u0041 value"}`
 	m := payload.Message{DeviceID: "42", Payload: []byte(text), Received: received}
-	got, _ := payload.Decode(m, nil)
+	got, _ := decodeMessage(m)
 	clear(m.Payload)
 	want, _ := decode(text)
 	if diff := cmp.Diff(want, got); diff != "" || len(got) != 1 {
@@ -46,7 +53,7 @@ func TestReadingsShareNoMemoryWithThePayload(t *testing.T) {
 func TestTheTimeOfReceiptIsKeptToTheMillisecond(t *testing.T) {
 	berlin := time.FixedZone("CET", 3600)
 	m := payload.Message{DeviceID: "42", Payload: []byte(`{"x":1}`), Received: time.Date(2026, 1, 2, 4, 4, 6, 999_999_999, berlin)}
-	out, _ := payload.Decode(m, nil)
+	out, _ := decodeMessage(m)
 	want := time.Date(2026, 1, 2, 3, 4, 6, 999_000_000, time.UTC)
 	if len(out) != 1 || out[0].Received != want || out[0].At != want {
 		t.Errorf("got %+v, want one received at %v", out, want)

@@ -23,6 +23,7 @@ type Draft struct {
 	Timed     bool
 	said      string   // what the device gave as the time, where it cannot be used
 	Members   []Member // with room for all that are allowed
+	omitted   int      // members that the reading is kept without
 }
 
 // Member is a name with what it stands for.
@@ -54,7 +55,7 @@ const (
 // Reset makes d ready for the next reading of its message.
 func (d *Draft) Reset() {
 	clear(d.Members)
-	d.Device, d.DeviceKey, d.Millis, d.Timed, d.said, d.Members = 0, "", 0, false, "", d.Members[:0]
+	d.Device, d.DeviceKey, d.Millis, d.Timed, d.said, d.Members, d.omitted = 0, "", 0, false, "", d.Members[:0], 0
 }
 
 // SetTime sets the time of measurement, if it is one, that was made of what the device gave.
@@ -62,6 +63,22 @@ func (d *Draft) SetTime(millis int64, ok bool, said []byte) {
 	if d.Millis, d.Timed = millis, ok; !d.usable() {
 		d.said = strings.ToValidUTF8(string(said[:min(len(said), iot.MaxSaidBytes)]), "")
 	}
+}
+
+// maxOmitted is how many of the members that a reading is kept without are told.
+const maxOmitted = 16
+
+// Omit appends a member that the reading is kept without, unless it is one of too many.
+func (d *Draft) Omit(out []iot.Omitted, name []byte, why string, value []byte) []iot.Omitted {
+	if d.omitted++; d.omitted > maxOmitted {
+		return out
+	}
+	return append(out, iot.Omitted{Member: Shown(name), Why: why, Example: Shown(value)})
+}
+
+// Shown returns the beginning of a name or value, for people.
+func Shown(text []byte) string {
+	return strings.ToValidUTF8(string(text[:min(len(text), iot.MaxShownBytes)]), "")
 }
 
 // usable reports whether d has a time that a reading may have.

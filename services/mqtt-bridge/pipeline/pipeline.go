@@ -138,23 +138,26 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 		d.window = budget.NewShare(batchWindow)
 	}
 	var (
-		decoder  payload.Decoder
-		one      [1]iot.Reading
-		readings = one[:0]
-		rejected []iot.Rejection
-		inKafka  = d.readingDone
-		from     = event.NewSource(m.Topic, m.Client)
+		decoder payload.Decoder
+		decoded struct {
+			payload.Result
+			one [1]iot.Reading
+		}
+		inKafka = d.readingDone
+		from    = event.NewSource(m.Topic, m.Client)
 	)
+	decoded.Readings = decoded.one[:0]
 	decoder.Start(payload.Message{DeviceID: device, Payload: m.Payload, Received: m.Received, Retained: m.Retained})
 	for decoder.More() {
-		readings, rejected = decoder.Next(readings[:0], rejected[:0])
-		d.addRecords(len(readings), len(rejected), from)
-		for _, r := range readings {
+		decoded.Readings, decoded.Rejected, decoded.Omitted = decoded.Readings[:0], decoded.Rejected[:0], decoded.Omitted[:0]
+		decoder.Next(&decoded.Result)
+		d.addRecords(len(decoded.Readings), len(decoded.Rejected), from)
+		for _, r := range decoded.Readings {
 			p.stamps.Stamp(&r)
 			d.waitForWindow()
 			p.producer.Produce(event.RecordFrom(p.topic, r, from), inKafka)
 		}
-		for _, r := range rejected {
+		for _, r := range decoded.Rejected {
 			d.waitForWindow()
 			d.reject(r)
 		}

@@ -191,11 +191,12 @@ func TestFaults(t *testing.T) {
 		var junk int64
 		for _, m := range sent {
 			id := strings.Split(m.topic, "/")[1]
-			good, rejected := payload.Decode(payload.Message{DeviceID: id, Payload: m.payload, Received: time.Now()}, nil)
-			if len(good)+len(rejected) != 1 || (len(good) == 1) != m.ledger {
-				t.Fatalf("%q is %d readings and %d rejections", m.payload, len(good), len(rejected))
+			var out payload.Result
+			payload.Decode(payload.Message{DeviceID: id, Payload: m.payload, Received: time.Now()}, &out)
+			if len(out.Readings)+len(out.Rejected) != 1 || (len(out.Readings) == 1) != m.ledger {
+				t.Fatalf("%q is %d readings and %d rejections", m.payload, len(out.Readings), len(out.Rejected))
 			}
-			junk += int64(len(rejected))
+			junk += int64(len(out.Rejected))
 		}
 		if junk != c.junk.Load() {
 			t.Errorf("%d messages are junk, %d were counted", junk, c.junk.Load())
