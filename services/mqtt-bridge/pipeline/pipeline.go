@@ -14,9 +14,9 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/pkg/payload"
+	"github.com/telltale-iot/telltale/pkg/stamp"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
-	"github.com/telltale-iot/telltale/services/mqtt-bridge/stamp"
 )
 
 const (

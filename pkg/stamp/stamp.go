@@ -5,9 +5,9 @@
 // order of receipt, also when the clock is set back, by up to a day; a clock that is set back further was
 // wrong before, and is followed at once.
 //
-// Other runs of the bridge, and other bridges, know nothing of these stamps. Where two stamps of a device are equal the store moves
-// one of the readings. Each carries an origin, by which the store knows a reading that it has already. A run that
-// begins with a clock which was set back stamps readings earlier than the run before did.
+// Other processes, and earlier runs of this one, know nothing of these stamps. Where two stamps of a device are equal the
+// store moves one of the readings. Each carries an origin, by which the store knows a reading that it has already. A run
+// that begins with a clock which was set back stamps readings earlier than the run before did.
 //
 // At most maxDevices devices are remembered, which takes some 5 MiB. When there are more, those are forgotten
 // whose last stamp the clock has passed. Should the stamps of most be ahead of the clock all are forgotten, and
