@@ -30,7 +30,7 @@ type Stores struct {
 // API serves HTTP. Set the fields, then call Run or Handler, once.
 type API struct {
 	Stores
-	Replayer *replay.Replayer // of dead letters; it is running
+	Replayer *replay.Replayer // of dead letters
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard

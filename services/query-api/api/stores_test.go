@@ -19,6 +19,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	sqlitemetadata "github.com/telltale-iot/telltale/pkg/metadata/sqlite"
@@ -147,16 +148,17 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	metrics := prometheus.NewRegistry()
-	replayer := replay.New(s.kafka, s.deadLetters, s.readings, log, metrics)
+	sender := producer.New(s.kafka, log, metrics)
 	if len(s.kafka.Brokers) > 0 {
-		background(t, replayer.Run)
-		for replayer.Check(t.Context()) != nil {
+		background(t, sender.Run)
+		for sender.Check(t.Context()) != nil {
 			time.Sleep(time.Millisecond)
 		}
 	}
 	return &API{
-		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Replayer: replayer, Log: log, Metrics: metrics,
-		Guard: httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
+		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
+		Replayer: replay.New(sender, s.kafka.Topic, s.deadLetters, s.readings, metrics),
+		Guard:    httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 	}
 }
 

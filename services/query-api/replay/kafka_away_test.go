@@ -41,7 +41,8 @@ func TestKafkaAway(t *testing.T) {
 			w := newWorld(t)
 			w.kafka.Brokers = []string{tt.away(t)}
 			d := w.keep(t, 1, `{"x": 1}`)
-			r := w.start(t, w.deadLetters)
+			w.startProducer(t)
+			r := w.newReplayer(w.deadLetters)
 			begin := time.Now()
 			if outcomes, err := r.Replay(t.Context(), []iot.DeadLetter{d}); err == nil || time.Since(begin) > 4*time.Second {
 				t.Errorf("%+v, %v after %v", outcomes, err, time.Since(begin))
@@ -92,13 +93,6 @@ func TestKafkaAway(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
-}
-
-// awaitKafka returns when r has found Kafka.
-func awaitKafka(t *testing.T, r *replay.Replayer) {
-	for r.Check(t.Context()) != nil {
-		time.Sleep(time.Millisecond)
-	}
 }
 
 func listen(t *testing.T) net.Listener {

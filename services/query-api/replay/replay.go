@@ -19,7 +19,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -30,7 +29,6 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
@@ -71,12 +69,12 @@ type Replayer struct {
 	sent        prometheus.Counter
 }
 
-// New returns a Replayer that sends once Run is running. It looks for conflicts in readings, and marks what it
+// New returns a Replayer that sends to topic with producer. It looks for conflicts in readings, and marks what it
 // replayed in deadLetters.
-func New(cfg kafka.Config, deadLetters iot.DeadLetterStore, readings iot.ReadingReader, log *slog.Logger, metrics prometheus.Registerer) *Replayer {
+func New(producer *producer.Producer, topic string, deadLetters iot.DeadLetterStore, readings iot.ReadingReader, metrics prometheus.Registerer) *Replayer {
 	return &Replayer{
-		deadLetters: deadLetters, readings: readings, topic: cfg.Topic,
-		producer: producer.New(cfg, log, metrics),
+		deadLetters: deadLetters, readings: readings, topic: topic,
+		producer: producer,
 		decoding: semaphore.NewWeighted(maxDecoded),
 		inFlight: semaphore.NewWeighted(maxInFlight),
 		outcomes: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
@@ -89,12 +87,6 @@ func New(cfg kafka.Config, deadLetters iot.DeadLetterStore, readings iot.Reading
 		}),
 	}
 }
-
-// Run sends until ctx ends, then what it has taken, and returns nil.
-func (r *Replayer) Run(ctx context.Context) error { return r.producer.Run(ctx) }
-
-// Check is nil while Kafka takes records.
-func (r *Replayer) Check(ctx context.Context) error { return r.producer.Check(ctx) }
 
 // Replay replays deadLetters, at most maxAtOnce at the same time, marks those that it could, and returns what
 // became of each. It fails when a store does, and when Kafka took none of several or the only one.

@@ -21,6 +21,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
@@ -157,9 +158,7 @@ func TestReplay(t *testing.T) {
 		w := newWorld(t)
 		w.startKafka(t)
 		d := w.keep(t, 1, `{"x": 1}`)
-		forgetful := w.start(t, noMarks{w.deadLetters})
-		awaitKafka(t, forgetful)
-		if outcomes, err := forgetful.Replay(t.Context(), []iot.DeadLetter{d}); err == nil {
+		if outcomes, err := w.newReplayer(noMarks{w.deadLetters}).Replay(t.Context(), []iot.DeadLetter{d}); err == nil {
 			t.Errorf("%+v", outcomes)
 		}
 		w.replay(t, d)
@@ -176,6 +175,7 @@ type world struct {
 	kafka       kafka.Config
 	dir         string // of the broker
 	broker      *embedded.Kafka
+	producer    *producer.Producer
 	replayer    *replay.Replayer
 	values      [][]byte // of the records that were produced
 }
@@ -214,8 +214,11 @@ func (w *world) startKafka(t *testing.T) {
 	if err := kafka.EnsureTopics(t.Context(), w.kafka, quiet); err != nil {
 		t.Fatal(err)
 	}
-	w.replayer = w.start(t, w.deadLetters)
-	awaitKafka(t, w.replayer)
+	w.startProducer(t)
+	for w.producer.Check(t.Context()) != nil {
+		time.Sleep(time.Millisecond)
+	}
+	w.replayer = w.newReplayer(w.deadLetters)
 }
 
 func (w *world) startBroker(t *testing.T, addr string) {
@@ -227,18 +230,21 @@ func (w *world) startBroker(t *testing.T, addr string) {
 	t.Cleanup(func() { _ = w.broker.Close(context.Background()) })
 }
 
-// start runs a Replayer until t ends.
-func (w *world) start(t *testing.T, deadLetters deadletters.Store) *replay.Replayer {
-	r := replay.New(w.kafka, deadLetters, w.readings, quiet, prometheus.NewRegistry())
+func (w *world) newReplayer(deadLetters deadletters.Store) *replay.Replayer {
+	return replay.New(w.producer, w.kafka.Topic, deadLetters, w.readings, prometheus.NewRegistry())
+}
+
+// startProducer runs the producer until t ends.
+func (w *world) startProducer(t *testing.T) {
+	w.producer = producer.New(w.kafka, quiet, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
 	wait.Go(func() {
-		if err := r.Run(ctx); err != nil {
+		if err := w.producer.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Cleanup(func() { cancel(); wait.Wait() })
-	return r
 }
 
 // keep stores dead letter number n, of device 42, which came n ms after noon.
