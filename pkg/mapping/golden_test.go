@@ -3,6 +3,8 @@ package mapping_test
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +37,23 @@ func TestGolden(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestExamplesAreDecoded: each file in examples/mappings has messages in testdata/examples.txtar.
+func TestExamplesAreDecoded(t *testing.T) {
+	cases, err := os.ReadFile("testdata/examples.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../../examples/mappings/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("examples %v, %v", files, err)
+	}
+	for _, file := range files {
+		if !strings.Contains(string(cases), "-- load "+file+" --\n") {
+			t.Errorf("%s is in no case", file)
+		}
+	}
 }
 
 func load(t testing.TB, names ...string) *mapping.Set {

@@ -19,6 +19,8 @@ func main() {
 	daemon.Main("simulator", "Simulates devices that publish readings over MQTT, and reports what became of their messages.\n\n"+
 		"A thousand devices for a minute, a reading per second each, 1% of the readings sent twice:\n"+
 		"  simulator --devices 1000 --duration 1m --duplicate 1\n"+
+		"Tasmota's, Shelly's and ESPHome's devices, in turns:\n"+
+		"  simulator --family tasmota,shelly,esphome\n"+
 		"As fast as the broker takes them, with a file to check afterwards that none was lost:\n"+
 		"  simulator --devices 100 --rate 0 --count 1000000 --publish-ledger ledger.jsonl", &command{})
 }

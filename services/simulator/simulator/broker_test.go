@@ -43,6 +43,7 @@ type received struct {
 	topic   string
 	id      uint16
 	dup     bool
+	retain  bool
 	payload string
 }
 
@@ -78,7 +79,7 @@ func (b *broker) OnPublish(client *mochi.Client, pk packets.Packet) (packets.Pac
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := len(b.received)
-	b.received = append(b.received, received{client.ID, pk.TopicName, pk.PacketID, pk.FixedHeader.Dup, string(pk.Payload)})
+	b.received = append(b.received, received{client.ID, pk.TopicName, pk.PacketID, pk.FixedHeader.Dup, pk.FixedHeader.Retain, string(pk.Payload)})
 	if b.decide == nil {
 		return pk, nil
 	}

@@ -19,9 +19,10 @@ type Config struct {
 	ClientID    string `group:"Connection" name:"client-id" env:"SIM_CLIENT_ID" default:"simulator" help:"Prefix of the MQTT client ids; the first device's id and the connection's number follow."`
 	Connections int    `group:"Connection" name:"connections" env:"SIM_CONNECTIONS" default:"1" help:"Connections to spread the devices over; each device stays on one."`
 	InFlight    int    `group:"Connection" name:"in-flight" env:"SIM_IN_FLIGHT" default:"1000" help:"Most unacknowledged messages on a connection."`
-	TopicStyle  string `group:"Connection" name:"topic-style" env:"SIM_TOPIC_STYLE" default:"device" help:"device: sensors/{id}/data; shared: sensors/data."`
-	TopicPrefix string `group:"Connection" name:"topic-prefix" env:"SIM_TOPIC_PREFIX" default:"sensors" help:"First levels of the topics."`
+	TopicStyle  string `group:"Connection" name:"topic-style" env:"SIM_TOPIC_STYLE" default:"device" help:"Of family telltale. device: sensors/{id}/data; shared: sensors/data."`
+	TopicPrefix string `group:"Connection" name:"topic-prefix" env:"SIM_TOPIC_PREFIX" default:"sensors" help:"First levels of the topics of family telltale."`
 
+	Families    []string      `group:"Load" name:"family" env:"SIM_FAMILY" default:"telltale" help:"How the devices publish, in turns: telltale (its own form), thingsboard, tasmota, zigbee2mqtt, shelly, ttn, chirpstack, esphome, openmqttgateway."`
 	Devices     int           `group:"Load" name:"devices" env:"SIM_DEVICES" default:"10" help:"Number of devices."`
 	FirstDevice iot.DeviceID  `group:"Load" name:"first-device" env:"SIM_FIRST_DEVICE" default:"1" help:"Id of the first device; the others follow."`
 	Rate        float64       `group:"Load" name:"rate" env:"SIM_RATE" default:"1" help:"Readings per second of each device; 0 is as fast as they are acknowledged."`
@@ -56,6 +57,14 @@ func (c Config) Validate() error {
 	}
 	if _, err := parseURL(c.URL); err != nil {
 		return &daemon.ConfigError{Variable: "MQTT_URL", Value: c.URL, Err: err}
+	}
+	for _, name := range c.Families {
+		switch _, known := familyOf(name); {
+		case !known:
+			return wrong("SIM_FAMILY", name, "must be of "+strings.Join(familyNames(), ", "))
+		case name != "telltale" && c.Ledger != "":
+			return wrong("SIM_FAMILY", name, "must be telltale alone with a ledger (SIM_PUBLISH_LEDGER)")
+		}
 	}
 	switch {
 	case c.Devices < 1 || c.Devices > maxDevices:
@@ -108,13 +117,28 @@ func (c Config) withDefaults() Config {
 	if c.TopicPrefix == "" {
 		c.TopicPrefix = "sensors"
 	}
+	if len(c.Families) == 0 {
+		c.Families = []string{"telltale"}
+	}
 	if c.FirstDevice == 0 {
 		c.FirstDevice = 1
 	}
 	return c
 }
 
-// topic is where device id publishes.
+// families returns those that are named.
+func (c Config) families() (list []family) {
+	for _, name := range c.Families {
+		f, _ := familyOf(name)
+		if f.topics == nil {
+			f.topics = func(id uint64) []string { return []string{c.topic(iot.DeviceID(id))} }
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// topic is where device id publishes in Telltale's own form.
 func (c Config) topic(id iot.DeviceID) string {
 	if c.TopicStyle == "shared" {
 		return c.TopicPrefix + "/data"

@@ -193,7 +193,7 @@ func (c *connection) appendUnacknowledged(out []byte) []byte {
 	for n := c.head; n < c.tail; n++ {
 		place := n % uint64(len(c.window))
 		if m := &c.window[place]; !m.acknowledged {
-			out = appendPublish(out, m.topic, uint16(place)+1, true, m.payload)
+			out = appendPublish(out, &m.publication, uint16(place)+1, true)
 			c.counters.resent.Add(1)
 		}
 	}
@@ -217,7 +217,7 @@ func (c *connection) fill(out []byte, now time.Time) (_ []byte, wait time.Durati
 		if err != nil || wait > 0 {
 			break
 		}
-		out = appendPublish(out, m.topic, uint16(place)+1, false, m.payload)
+		out = appendPublish(out, &m.publication, uint16(place)+1, false)
 		if m.ledger {
 			c.ledger.add(eventSent, m.payload)
 		}

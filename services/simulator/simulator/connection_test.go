@@ -113,7 +113,7 @@ func TestAcknowledgementsInAnyOrder(t *testing.T) {
 
 	var again []byte // after a reconnect
 	for _, place := range []uint16{0, 3} {
-		again = appendPublish(again, c.window[place].topic, place+1, true, c.window[place].payload)
+		again = appendPublish(again, &c.window[place].publication, place+1, true)
 	}
 	if got := c.appendUnacknowledged(nil); !bytes.Equal(got, again) {
 		t.Fatalf("sent again:\n%q\nwant messages 1 and 4:\n%q", got, again)

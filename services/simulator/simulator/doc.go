@@ -5,6 +5,9 @@
 // slow to take is published late, under the time at which it was measured, and the latency counts from
 // that time; nothing is left out, so a slow broker shows in the figures instead of hiding in them.
 //
+// A device publishes in Telltale's own form, or as a device of one of the families that Telltale reads does, with made-up
+// values (Config.Families). Those of some families have no clock, or one of whole seconds.
+//
 // When a connection is lost, its devices go on measuring. After the reconnect everything that was not
 // acknowledged is sent again in its order, byte for byte, with the same packet ids and DUP set, and then
 // what was measured meanwhile. The MQTT client is our own and not a library's, for two reasons.
@@ -20,5 +23,5 @@
 //
 // "sent" is in the file before the first byte goes to the network, "acknowledged" after the PUBACK has
 // arrived: whatever is killed when, acknowledged ⊆ stored ⊆ sent holds for a system that loses and invents
-// nothing. Junk is not in it. Package deploy/acceptance/ledger checks a ledger against the HTTP API.
+// nothing. Junk is not in it, and what other families publish neither. Package deploy/acceptance/ledger checks a ledger against the HTTP API.
 package simulator

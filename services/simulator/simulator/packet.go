@@ -15,6 +15,7 @@ const (
 	typeConnack  = 0x20
 	typePublish  = 0x32 // QoS 1
 	flagDup      = 0x08
+	flagRetain   = 0x01
 	typePuback   = 0x40
 	typePingresp = 0xd0
 )
@@ -44,16 +45,19 @@ func appendConnect(dst []byte, clientID string, keepAlive time.Duration, user *u
 }
 
 // appendPublish appends a PUBLISH at QoS 1.
-func appendPublish(dst []byte, topic string, id uint16, dup bool, payload []byte) []byte {
+func appendPublish(dst []byte, p *publication, id uint16, dup bool) []byte {
 	first := byte(typePublish)
 	if dup {
 		first |= flagDup
 	}
+	if p.retain {
+		first |= flagRetain
+	}
 	dst = append(dst, first)
-	dst = binary.AppendUvarint(dst, uint64(2+len(topic)+2+len(payload)))
-	dst = appendString(dst, topic)
+	dst = binary.AppendUvarint(dst, uint64(2+len(p.topic)+2+len(p.payload)))
+	dst = appendString(dst, p.topic)
 	dst = binary.BigEndian.AppendUint16(dst, id)
-	return append(dst, payload...)
+	return append(dst, p.payload...)
 }
 
 func appendString(dst []byte, s string) []byte {

@@ -245,6 +245,7 @@ func TestValidate(t *testing.T) {
 	}
 	for variable, spoil := range map[string]func(*Config){
 		"MQTT_URL":         func(c *Config) { c.URL = "http://localhost" },
+		"SIM_FAMILY":       func(c *Config) { c.Families = []string{"tasmota", "tassimo"} },
 		"SIM_DEVICES":      func(c *Config) { c.Devices = 0 },
 		"SIM_FIRST_DEVICE": func(c *Config) { c.FirstDevice = 1<<53 - 5 },
 		"SIM_CONNECTIONS":  func(c *Config) { c.Connections = 11 },

@@ -13,6 +13,7 @@ import (
 type publication struct {
 	topic   string
 	payload []byte
+	retain  bool
 	due     time.Time // when it is to be sent; its latency counts from here
 	ledger  bool      // it belongs in the ledger: neither junk nor a copy
 }
@@ -37,9 +38,9 @@ type stream struct {
 func newStream(measuring context.Context, cfg Config, connection int, start time.Time, c *counters) *stream {
 	s := &stream{cfg: cfg, connection: connection, measuring: measuring, counters: c, start: start,
 		random: rand.New(rand.NewPCG(cfg.Seed, uint64(connection)))}
+	families := cfg.families()
 	for i := connection; i < cfg.Devices; i += cfg.Connections {
-		id := cfg.FirstDevice + iot.DeviceID(i)
-		s.devices = append(s.devices, newDevice(id, cfg.topic(id)))
+		s.devices = append(s.devices, newDevice(cfg.FirstDevice+iot.DeviceID(i), &families[i%len(families)]))
 	}
 	if cfg.Rate > 0 {
 		s.interval = 1e9 / (cfg.Rate * float64(cfg.Devices))
@@ -111,17 +112,20 @@ func (s *stream) next(now time.Time, p *publication) (wait time.Duration, err er
 // publish fills p with what d makes of its reading of millisecond ms, and reports whether d sends it
 // twice. Where p.due is later than this turn, d keeps it back until then.
 func (s *stream) publish(d *device, ms int64, p *publication) (twice bool) {
-	temperature, humidity := d.measure(ms, s.random)
-	p.topic, p.payload, p.due, p.ledger = d.topic, p.payload[:0], s.due, true
+	m := d.measure(ms, s.random)
+	turn := d.turn
+	d.turn = (turn + 1) % len(d.topics)
+	p.topic, p.payload, p.retain, p.due, p.ledger = d.topics[turn], p.payload[:0], d.family.retain, s.due, true
 
 	switch {
 	case s.happens(s.cfg.Junk, &s.counters.junk):
 		p.ledger = false
 		p.payload = append(p.payload, junk[s.random.IntN(len(junk))]...)
-	case s.happens(s.cfg.BadClock, &s.counters.badClock):
-		p.payload = appendReading(p.payload, d.id, temperature, humidity, badClock(ms, s.random))
+	case d.family.clock > 0 && s.happens(s.cfg.BadClock, &s.counters.badClock):
+		m.ms = badClock(ms, s.random)
+		fallthrough
 	default:
-		p.payload = appendReading(p.payload, d.id, temperature, humidity, ms)
+		p.payload = d.family.message(p.payload, uint64(d.id), turn, m)
 	}
 
 	if !s.due.Before(d.silentUntil) && s.happens(s.cfg.Burst, &s.counters.bursts) {

@@ -301,12 +301,14 @@ func TestCurves(t *testing.T) {
 	temperatures := make([]float64, 0, days*perDay)
 	humidities := make([]float64, 0, days*perDay)
 	s := newStream(t.Context(), Config{Devices: 1}.withDefaults(), 0, time.Now(), &counters{})
-	d := newDevice(1, "")
+	own := &(Config{}).withDefaults().families()[0]
+	d := newDevice(1, own)
 	var byHour [24][]float64
 	midnight := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	for i := range days * perDay {
 		at := midnight.Add(time.Duration(i) * 24 * time.Hour / perDay)
-		temperature, humidity := d.measure(at.UnixMilli(), s.random)
+		m := d.measure(at.UnixMilli(), s.random)
+		temperature, humidity := m.temperature, m.humidity
 		if temperature < 5 || temperature > 40 || humidity < 5 || humidity > 100 {
 			t.Fatalf("%v: %.2f °C, %.1f %%", at, temperature, humidity)
 		}
@@ -326,10 +328,11 @@ func TestCurves(t *testing.T) {
 	t.Run("devices differ, and are the same in each run", func(t *testing.T) {
 		var means []float64
 		for id := iot.DeviceID(1); id <= 50; id++ {
-			if newDevice(id, "") != newDevice(id, "") {
+			d := newDevice(id, own)
+			if again := newDevice(id, own); d.mean != again.mean || d.mood != again.mood || d.charged != again.charged {
 				t.Errorf("device %d changes", id)
 			}
-			means = append(means, newDevice(id, "").mean)
+			means = append(means, d.mean)
 		}
 		if spread := slices.Max(means) - slices.Min(means); spread < 5 {
 			t.Errorf("means within %.1f °C", spread)
