@@ -13,6 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 )
 
 // noMetrics is the dead letter of a message to sensors/42/data.
@@ -167,7 +168,7 @@ func TestDecodingAgain(t *testing.T) {
 				var readings []iot.Reading
 				var rejected []iot.Rejection
 				var d event.Decoder
-				for d.StartReplay(tt.deadLetter); d.More(); {
+				for d.StartReplay(tt.deadLetter, nil); d.More(); {
 					readings, rejected = d.Next(readings, rejected)
 				}
 				for _, r := range readings {
@@ -184,11 +185,84 @@ func TestDecodingAgain(t *testing.T) {
 	}
 }
 
+// TestDecodingByRules: what came before there was a rule for it is read by the rules of today.
+func TestDecodingByRules(t *testing.T) {
+	rules, err := mapping.Parse("test.yaml", []byte(`
+- name: plug
+  topic: tele/{device}/SENSOR
+  time: {at: Time, zone: Europe/Berlin}
+  values: {drop: [TempUnit]}
+  rename: {"*_Temperature": temperature}
+- {name: sheds, topic: sheds/report, each: "", device: "shed/{key}"}
+- {name: all, topic: "+/+/+", device: anybody, when: {never: "*"}}
+`), time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plug, shed1 := iot.KeyID("plug").String(), iot.KeyID("shed/1").String()
+	for _, tt := range []struct {
+		promise    string
+		deadLetter iot.DeadLetter
+		want       []string // device, ms after noon, stamp, metrics; or the reason of a rejection
+	}{
+		{"a message is read by the rule that is for its topic, with its own time",
+			iot.DeadLetter{Source: "tele/plug/SENSOR", TopicDevice: "tele", Rejection: iot.Rejection{Bytes: []byte(`{"Time": "2026-01-02T13:00:00.679", "SI7021": {"Temperature": 21.5}, "TempUnit": "C"}`)}},
+			[]string{plug + " 1 device temperature=21.5"}},
+		{"or with that of its receipt",
+			iot.DeadLetter{Source: "tele/plug/SENSOR", Rejection: iot.Rejection{Bytes: []byte(`{"SI7021": {"Temperature": 21.5}}`)}},
+			[]string{plug + " 0 server temperature=21.5"}},
+		{"which is a millisecond of its own for each of a device",
+			iot.DeadLetter{Source: "sheds/report", Rejection: iot.Rejection{Bytes: []byte(`{"1": {"x": 1}, "2": {"x": 2}, "1": {"x": 3}}`)}},
+			[]string{shed1 + " 0 server x=1", iot.KeyID("shed/2").String() + " 0 server x=2", shed1 + " 1 server x=3"}},
+		{"a retained message needs a time here too",
+			iot.DeadLetter{Source: "tele/plug/SENSOR", Retained: true, Rejection: iot.Rejection{Bytes: []byte(`{"SI7021": {"Temperature": 21.5}}`)}},
+			[]string{"retained_without_timestamp"}},
+		{"a rule may not want it", iot.DeadLetter{Source: "a/b/c", TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"no_rule"}},
+		{"a topic without a rule is read in Telltale's own form, with the device that it named",
+			iot.DeadLetter{Source: "attic/42", TopicDevice: "42", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1}`)}}, []string{"42 0 server x=1"}},
+		{"what has a content type is of no device's family",
+			iot.DeadLetter{Source: "tele/plug/SENSOR", ContentType: "application/json", Rejection: iot.Rejection{Bytes: []byte(`{"x": 1, "device_id": 7}`)}}, []string{"7 0 server x=1"}},
+	} {
+		t.Run(tt.promise, func(t *testing.T) {
+			tt.deadLetter.Received = noon
+			origins := map[uint64]bool{}
+			for range 2 {
+				var got []string
+				var readings []iot.Reading
+				var rejected []iot.Rejection
+				var d event.Decoder
+				for d.StartReplay(tt.deadLetter, rules); d.More(); {
+					readings, rejected = d.Next(readings, rejected)
+				}
+				for _, r := range readings {
+					line := fmt.Sprint(r.Device, r.At.Sub(noon).Milliseconds(), r.Stamped)
+					for _, m := range r.Metrics {
+						line += fmt.Sprintf(" %s=%v", m.Name, m.Value)
+					}
+					got = append(got, line)
+					if r.Stamped == iot.StampServer {
+						origins[r.Origin] = true
+					}
+				}
+				for _, r := range rejected {
+					got = append(got, string(r.Reason))
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			}
+			if stamped := strings.Count(fmt.Sprint(tt.want), "server"); len(origins) != stamped || origins[0] {
+				t.Errorf("origins %v, want the same %d each time", origins, stamped)
+			}
+		})
+	}
+}
+
 func TestOriginsOfDeadLetters(t *testing.T) {
 	origins := func(deadLetter iot.DeadLetter) (origins []uint64) {
 		var d event.Decoder
 		var readings []iot.Reading
-		for d.StartReplay(deadLetter); d.More(); {
+		for d.StartReplay(deadLetter, nil); d.More(); {
 			readings, _ = d.Next(readings, nil)
 		}
 		for _, r := range readings {

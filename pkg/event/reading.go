@@ -13,6 +13,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/payload"
 )
 
@@ -99,9 +100,10 @@ func Decode(rec *kafka.Record, out []iot.Reading) ([]iot.Reading, []iot.Rejectio
 type Decoder struct {
 	rec       *kafka.Record
 	mediaType string
-	whole     bool            // rec has one part, which was not decoded yet
-	legacy    payload.Decoder // of a record that has any number of parts
-	decoded   *payload.Result // of a step of legacy; nil before the first
+	whole     bool             // rec has one part, which was not decoded yet
+	legacy    payload.Decoder  // of a record that has any number of parts
+	mapped    *mapping.Decoder // in its place, of a dead letter that there is a rule for; else nil
+	decoded   *payload.Result  // of a step of either; nil before the first
 	stamped   map[iot.DeviceID]time.Duration
 	origin    uint64 // the latest that was made; 0: none
 }
@@ -116,21 +118,30 @@ func (d *Decoder) Start(rec *kafka.Record) {
 	}
 }
 
-// StartReplay begins to decode the bytes of a dead letter, or a correction of them, as on the day they arrived: with the
-// device of its topic, and with its time of receipt for readings without a timestamp. The same bytes give the same
-// readings each time.
-func (d *Decoder) StartReplay(deadLetter iot.DeadLetter) {
+// StartReplay begins to decode the bytes of a dead letter, or a correction of them, as if they arrived once more on the
+// day that they did. Without a content type they are what a device sent, and are decoded by the first of rules, which may
+// be nil, that is for the topic; where none is, in Telltale's own form with the device that the topic named. Readings
+// without a timestamp take the time of receipt. The same bytes and rules give the same readings each time.
+func (d *Decoder) StartReplay(deadLetter iot.DeadLetter, rules *mapping.Set) {
 	rec := &kafka.Record{Value: deadLetter.Bytes, Timestamp: deadLetter.Received}
 	if deadLetter.ContentType != "" {
 		rec.Headers = []kafka.Header{{Key: headerContentType, Value: []byte(deadLetter.ContentType)}}
 	}
 	d.Start(rec)
 	d.origin = hash(deadLetter.ID[:], deadLetter.Bytes)
-	if deadLetter.ContentType == "" {
-		d.legacy.Start(payload.Message{
-			DeviceID: deadLetter.TopicDevice, Payload: deadLetter.Bytes, Received: deadLetter.Received, Retained: deadLetter.Retained,
-		})
+	if deadLetter.ContentType != "" {
+		return
 	}
+	if rules != nil {
+		if route, ok := rules.Match(deadLetter.Source); ok {
+			d.mapped = new(mapping.Decoder)
+			d.mapped.Start(route, mapping.Message{Payload: deadLetter.Bytes, Received: deadLetter.Received, Retained: deadLetter.Retained})
+			return
+		}
+	}
+	d.legacy.Start(payload.Message{
+		DeviceID: deadLetter.TopicDevice, Payload: deadLetter.Bytes, Received: deadLetter.Received, Retained: deadLetter.Retained,
+	})
 }
 
 // Correct returns deadLetter with other bytes in the place of its own, to be replayed: JSON as devices send it to its
@@ -143,14 +154,21 @@ func Correct(deadLetter iot.DeadLetter, bytes []byte) iot.DeadLetter {
 }
 
 // More reports whether there are steps to come.
-func (d *Decoder) More() bool { return d.whole || d.legacy.More() }
+func (d *Decoder) More() bool { return d.whole || d.moreParts() }
+
+func (d *Decoder) moreParts() bool {
+	if d.mapped != nil {
+		return d.mapped.More()
+	}
+	return d.legacy.More()
+}
 
 // Next takes a step, as payload.Decoder does: it appends what Decode would.
 func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Reading, []iot.Rejection) {
 	readings, rejections := len(out), len(rejected)
 	switch {
 	case !d.whole:
-		out, rejected = d.nextLegacy(out, rejected)
+		out, rejected = d.nextParts(out, rejected)
 		d.spread(out[readings:])
 		for i := range out[readings:] {
 			if r := &out[readings+i]; r.Stamped == iot.StampServer {
@@ -175,13 +193,18 @@ func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Readi
 	return out, rejected
 }
 
-// nextLegacy takes a step of legacy. Members that readings are kept without are nobody's here: no device waits for a word.
-func (d *Decoder) nextLegacy(out []iot.Reading, rejected []iot.Rejection) ([]iot.Reading, []iot.Rejection) {
+// nextParts takes a step of mapped or legacy. Members that readings are kept without are nobody's here: no device waits
+// for a word.
+func (d *Decoder) nextParts(out []iot.Reading, rejected []iot.Rejection) ([]iot.Reading, []iot.Rejection) {
 	if d.decoded == nil {
 		d.decoded = new(payload.Result)
 	}
 	*d.decoded = payload.Result{Readings: out, Rejected: rejected, Omitted: d.decoded.Omitted[:0]}
-	d.legacy.Next(d.decoded)
+	if d.mapped != nil {
+		d.mapped.Next(d.decoded)
+	} else {
+		d.legacy.Next(d.decoded)
+	}
 	out, rejected = d.decoded.Readings, d.decoded.Rejected
 	d.decoded.Readings, d.decoded.Rejected = nil, nil
 	return out, rejected
@@ -245,7 +268,7 @@ func hash(parts ...[]byte) uint64 {
 // spread makes the times of readings of one device differ that have none but that of the message's receipt: by a
 // millisecond each, in their order.
 func (d *Decoder) spread(readings []iot.Reading) {
-	if d.stamped == nil && len(readings) < 2 && !d.legacy.More() {
+	if d.stamped == nil && len(readings) < 2 && !d.moreParts() {
 		return
 	}
 	if d.stamped == nil {

@@ -61,7 +61,7 @@ func TestAnyValuesAreTheReadingAgain(t *testing.T) {
 			t.Fatalf("%s is no JSON", values)
 		}
 		var d event.Decoder
-		d.StartReplay(iot.DeadLetter{Rejection: iot.Rejection{Bytes: values}, ContentType: contentType, Received: want.Received})
+		d.StartReplay(iot.DeadLetter{Rejection: iot.Rejection{Bytes: values}, ContentType: contentType, Received: want.Received}, nil)
 		got, rejected := d.Next(nil, nil)
 		want.Stamped = iot.StampDevice // it was that, or unknown
 		if diff := cmp.Diff([]iot.Reading{want}, got); diff != "" || len(rejected) > 0 {

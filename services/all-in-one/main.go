@@ -13,6 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
@@ -22,9 +23,10 @@ import (
 // command holds the settings of all services. Those that name a server have no default here: without
 // one, the component is embedded.
 type command struct {
-	DataDir           string        `env:"DATA_DIR" default:"./data" help:"Folder for all data that is not on a server."`
-	MQTTListenAddr    string        `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
-	MQTTTopics        []string      `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
+	DataDir           string   `env:"DATA_DIR" default:"./data" help:"Folder for all data that is not on a server."`
+	MQTTListenAddr    string   `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
+	MQTTTopics        []string `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
+	Mapping           mapping.Config
 	KafkaListenAddr   string        `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
 	KafkaListenWrites bool          `env:"KAFKA_LISTEN_WRITES" help:"Let clients of the embedded Kafka broker produce, and make and delete topics. Without it they read."`
 	KafkaTopic        string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
@@ -89,6 +91,10 @@ func (c *command) Validate() error {
 
 // Run starts the components that are embedded, runs the services on them, and stops in the reverse order.
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
+	rules, err := c.Mapping.Load()
+	if err != nil {
+		return err
+	}
 	components, err := c.open(ctx, p)
 	if errors.Is(err, context.Canceled) {
 		return nil // ctx ended before all was open
@@ -108,5 +114,5 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 			printBanner(os.Stdout, components, c.MQTTURL)
 		}
 	}()
-	return c.runServices(ctx, p, components)
+	return c.runServices(ctx, p, components, rules)
 }

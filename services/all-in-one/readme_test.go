@@ -169,7 +169,7 @@ var (
 	flagBegins = regexp.MustCompile(`(?m)^  --`)
 	// name, its =value where it takes one, what it means, its variable; in one line
 	flagWithVariable = regexp.MustCompile(`^[a-z-]+(=\S+)? (.*) \(\$([A-Z_]+)\)`)
-	placeholder      = regexp.MustCompile(`^=[A-Z]+$`)
+	placeholder      = regexp.MustCompile(`^=(VALUE|FILE|N)$`)
 )
 
 // addSettings adds to all what help, of program, says of each flag that has a variable. Those of a variable

@@ -8,6 +8,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
@@ -37,7 +38,7 @@ func (c *command) bridgeConfig() bridge.Config {
 }
 
 // runServices runs the services on components until ctx ends or one of them fails.
-func (c *command) runServices(ctx context.Context, p *daemon.Process, components *components) error {
+func (c *command) runServices(ctx context.Context, p *daemon.Process, components *components, rules *mapping.Set) error {
 	for _, service := range []string{bridge.Name, writer.Group, archive.Group, updater.Group, registrar.Group, api.Name} {
 		p.Health.Expect("kafka (" + service + ")")
 	}
@@ -84,7 +85,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 	run(api.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		c.registerStores(ctx, p.Health, components)
 		stores := api.Stores{Metadata: components.metadata, Readings: components.readings, Latest: components.latest, DeadLetters: components.deadLetters}
-		return api.Run(ctx, p, cfg, stores, components.http)
+		return api.Run(ctx, p, cfg, rules, stores, components.http)
 	})
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, p *daemon.Process, _ kafka.Config) error {

@@ -36,7 +36,7 @@ func TestDeadLettersOfARepair(t *testing.T) {
 			want := reading
 			want.Received = received
 			var d event.Decoder
-			d.StartReplay(deadLetters[i])
+			d.StartReplay(deadLetters[i], nil)
 			got, rejected := d.Next(nil, nil)
 			if diff := cmp.Diff([]iot.Reading{want}, got); diff != "" || len(rejected) > 0 {
 				t.Errorf("dead letter %d (-want +got):\n%s%v", i, diff, rejected)

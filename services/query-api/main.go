@@ -12,6 +12,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
@@ -22,6 +23,7 @@ import (
 type command struct {
 	daemon.Flags
 	kafka.Config
+	Mapping     mapping.Config
 	HTTPAddr    string         `env:"HTTP_ADDR" default:":8000" help:"Address of the HTTP API."`
 	DatabaseURL string         `env:"DATABASE_URL" default:"mysql://iot:iot@localhost:3306/iot" help:"Where users and devices are kept: mysql:// or postgres://."`
 	DatabaseTLS tlsfiles.Files `envprefix:"DATABASE_"`
@@ -37,6 +39,10 @@ func main() {
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	c.ClientID = api.Name
+	rules, err := c.Mapping.Load()
+	if err != nil {
+		return err
+	}
 	devices, err := metadata.Open(c.DatabaseURL, c.DatabaseTLS)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "DATABASE_URL", Value: c.DatabaseURL, Err: err}
@@ -70,7 +76,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 
 	stores := api.Stores{Metadata: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return api.Run(ctx, p, c.Config, stores, listener) })
+	g.Go(func() error { return api.Run(ctx, p, c.Config, rules, stores, listener) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, devices) })
 	return g.Wait()
 }

@@ -9,18 +9,19 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
 // Name is the service's in Kafka, in the log and in /readyz.
 const Name = "query-api"
 
-// Run answers requests that come in on l from stores, and sends what they have for Kafka, until ctx ends; then it
-// finishes what it has begun, and returns nil. It closes l.
-func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, stores Stores, l net.Listener) error {
+// Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by rules, until ctx
+// ends; then it finishes what it has begun, and returns nil. It closes l.
+func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, rules *mapping.Set, stores Stores, l net.Listener) error {
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	p.Health.Register(ctx, "kafka ("+Name+")", sender)
-	replayer := replay.New(sender, cfg.Topic, stores.DeadLetters, stores.Readings, p.Metrics)
+	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
 	a := &API{Stores: stores, Replayer: replayer, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })

@@ -21,6 +21,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	sqlitemetadata "github.com/telltale-iot/telltale/pkg/metadata/sqlite"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
@@ -157,9 +158,19 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 	}
 	return &API{
 		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
-		Replayer: replay.New(sender, s.kafka.Topic, s.deadLetters, s.readings, metrics),
+		Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
 		Guard:    httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 	}
+}
+
+// presets are the rules that there are without settings.
+func presets(t testing.TB) *mapping.Set {
+	t.Helper()
+	rules, err := mapping.Config{}.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
 }
 
 // startKafka starts a broker of s's own.

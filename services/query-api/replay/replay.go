@@ -1,6 +1,7 @@
-// Package replay sends dead letters on their way again: decoded as they were at first, to the same topic.
+// Package replay sends dead letters on their way again: decoded as if they arrived once more, by the rules of today, and
+// to the same topic. So what devices published before there was a rule for it is read when there is one.
 //
-// A replay is safe to repeat, and to be cut off at any point: the same bytes give the same readings, which the
+// A replay is safe to repeat, and to be cut off at any point: the same bytes and rules give the same readings, which the
 // store keeps once, and a dead letter is marked only when all its readings are in Kafka. Either all of its readings are
 // sent or, where something in it is rejected again, none; a rejection by a replay makes no new dead letter. While
 // Kafka is away nothing waits longer than a few seconds for it.
@@ -9,7 +10,7 @@
 //
 // Beside the dead letters, whose number and length the caller bounds, and for all calls together (TestMemory):
 //
-//	readings that are being looked at   32 MiB: a dead letter is decoded step by step, twice: one that is rejected at
+//	dead letters that are being decoded 32 MiB, with their readings: a dead letter is decoded step by step, twice: one that is rejected at
 //	                                    its end has sent nothing
 //	in-flight records                   16 MiB, also when nobody waits for them any more
 package replay
@@ -19,7 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,11 +31,12 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 const (
-	maxAtOnce   = 32       // dead letters of one call
+	maxAtOnce   = 128      // dead letters of one call: each waits for Kafka, which syncs what comes together once
 	maxDecoded  = 32 << 20 // bytes of the dead letters that are decoded, of all calls; see decodedSize
 	maxInFlight = 16 << 20 // bytes of the in-flight records, of all calls, also of those that have given up waiting
 	recordCost  = 512      // about what a record takes beside its value until Kafka has it
@@ -62,18 +64,21 @@ type Replayer struct {
 	deadLetters iot.DeadLetterStore
 	readings    iot.ReadingReader
 	producer    *producer.Producer
+	rules       *mapping.Set
 	topic       string
+	record      *regexp.Regexp // the source of a dead letter that is of a Kafka record
 	decoding    *semaphore.Weighted
 	inFlight    *semaphore.Weighted
 	outcomes    *prometheus.CounterVec
 	sent        prometheus.Counter
 }
 
-// New returns a Replayer that sends to topic with producer. It looks for conflicts in readings, and marks what it
-// replayed in deadLetters.
-func New(producer *producer.Producer, topic string, deadLetters iot.DeadLetterStore, readings iot.ReadingReader, metrics prometheus.Registerer) *Replayer {
+// New returns a Replayer that sends to topic with producer. It decodes by rules, looks for conflicts in readings, and
+// marks what it replayed in deadLetters.
+func New(producer *producer.Producer, topic string, rules *mapping.Set, deadLetters iot.DeadLetterStore, readings iot.ReadingReader, metrics prometheus.Registerer) *Replayer {
 	return &Replayer{
-		deadLetters: deadLetters, readings: readings, topic: topic,
+		deadLetters: deadLetters, readings: readings, rules: rules, topic: topic,
+		record:   regexp.MustCompile("^" + regexp.QuoteMeta(topic) + `/\d+/\d+$`),
 		producer: producer,
 		decoding: semaphore.NewWeighted(maxDecoded),
 		inFlight: semaphore.NewWeighted(maxInFlight),
@@ -132,8 +137,13 @@ func (r *Replayer) finish(ctx context.Context, outcomes []Outcome) error {
 
 var errKafka = errors.New("kafka takes no readings")
 
-// decodedSize is what d takes at most while it is decoded step by step.
-func decodedSize(d iot.DeadLetter) int64 { return min(8*int64(len(d.Bytes)), maxDecoded) }
+// decodedSize is about what d takes at most while it is decoded step by step: what package mapping reads it with, the
+// readings of a step, and what is known of all devices in it.
+func decodedSize(d iot.DeadLetter) int64 {
+	const reader, step, perByte = 96 << 10, 64 << 10, 40
+	n := int64(len(d.Bytes))
+	return min(reader+perByte*min(n, step)+8*n, maxDecoded)
+}
 
 // replay sends d on its way, and waits until it is in Kafka.
 func (r *Replayer) replay(ctx context.Context, d iot.DeadLetter) (Outcome, error) {
@@ -164,7 +174,7 @@ func (r *Replayer) check(ctx context.Context, d iot.DeadLetter) (rejection iot.R
 	var decoder event.Decoder
 	var readings []iot.Reading
 	var rejected []iot.Rejection
-	for decoder.StartReplay(d); decoder.More() && rejection.Reason == "" && err == nil; {
+	for r.start(&decoder, d); decoder.More() && rejection.Reason == "" && err == nil; {
 		readings, rejected = decoder.Next(readings[:0], rejected[:0])
 		switch {
 		case len(rejected) > 0:
@@ -203,7 +213,7 @@ func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error
 	}
 	var decoder event.Decoder
 	var readings []iot.Reading
-	for decoder.StartReplay(d); decoder.More(); {
+	for r.start(&decoder, d); decoder.More(); {
 		readings, _ = decoder.Next(readings[:0], nil)
 		if err := r.sendStep(ctx, readings, r.source(d)); err != nil {
 			return n, err
@@ -213,9 +223,18 @@ func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error
 	return n, nil
 }
 
+// start begins to decode d, where it is of an MQTT message by the rules of today.
+func (r *Replayer) start(decoder *event.Decoder, d iot.DeadLetter) {
+	rules := r.rules
+	if r.record.MatchString(d.Source) {
+		rules = nil
+	}
+	decoder.StartReplay(d, rules)
+}
+
 // source returns where the readings of d came from: from MQTT, or from a record that does not say.
 func (r *Replayer) source(d iot.DeadLetter) event.Source {
-	if strings.HasPrefix(d.Source, r.topic+"/") {
+	if r.record.MatchString(d.Source) {
 		d.Source = ""
 	}
 	return event.NewSource(d.Source, d.Client)

@@ -22,6 +22,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
@@ -173,6 +174,7 @@ type world struct {
 	deadLetters deadletters.Store
 	readings    readings.Store
 	kafka       kafka.Config
+	rules       *mapping.Set
 	dir         string // of the broker
 	broker      *embedded.Kafka
 	producer    *producer.Producer
@@ -231,7 +233,7 @@ func (w *world) startBroker(t *testing.T, addr string) {
 }
 
 func (w *world) newReplayer(deadLetters deadletters.Store) *replay.Replayer {
-	return replay.New(w.producer, w.kafka.Topic, deadLetters, w.readings, prometheus.NewRegistry())
+	return replay.New(w.producer, w.kafka.Topic, w.rules, deadLetters, w.readings, prometheus.NewRegistry())
 }
 
 // startProducer runs the producer until t ends.
