@@ -9,49 +9,91 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
+// candidate is what may become a reading: its members are called what the rule makes of their names.
+type candidate struct {
+	out    *Result // of the step
+	draft  decode.Draft
+	scales []scales // of the draft's members, by their At
+	size   int      // of the draft's names and texts
+	held   conditions
+}
+
+// scales says what may become of a member once all of its reading is known.
+type scales struct {
+	options []scaling
+	raw     string // its name before a renaming
+}
+
+// reset makes c ready for the next reading.
+func (c *candidate) reset() {
+	c.draft.Reset()
+	clear(c.scales)
+	c.scales, c.size, c.held = c.scales[:0], 0, 0
+}
+
+// add adds a member that is called what t says, unless there are too many.
+func (c *candidate) add(t *target, m decode.Member) decode.Fault {
+	c.size += len(m.Name) + len(m.Text)
+	switch {
+	case len(c.draft.Members) == decode.MaxMembers:
+		return decode.Fault{Reason: iot.ReasonTooLarge, Detail: fmt.Sprintf("over %d members", decode.MaxMembers)}
+	case c.size > decode.MaxBytes:
+		return decode.Fault{Reason: iot.ReasonTooLarge, Detail: fmt.Sprintf("names and texts of over %d bytes", decode.MaxBytes)}
+	}
+	m.At = int32(len(c.scales))
+	c.scales = append(c.scales, scales{options: t.scales, raw: t.raw})
+	c.draft.Members = append(c.draft.Members, m)
+	return decode.Fault{}
+}
+
+// omit tells that a member was left out.
+func (c *candidate) omit(name []byte, why string, value []byte) {
+	c.out.Omitted = c.draft.Omit(c.out.Omitted, name, why, value)
+}
+
 // finish does what can only be done when all of a reading is known: it scales, and settles which of several members
 // has a name.
-func (r *reader) finish() {
-	members := r.draft.Members
+func (c *candidate) finish() {
+	members := c.draft.Members
 	for i := range members {
 		m := &members[i]
-		for j := range r.scales[i].options {
-			if s := &r.scales[i].options[j]; m.Kind == decode.Metric && s.when&r.held == s.when {
+		for j := range c.scales[i].options {
+			if s := &c.scales[i].options[j]; m.Kind == decode.Metric && s.when&c.held == s.when {
 				m.Number = s.apply(m.Number)
 				break
 			}
 		}
 		if math.IsInf(m.Number, 0) || math.IsNaN(m.Number) {
-			r.omit([]byte(m.Name), "the scaled number is out of range", nil)
+			c.omit([]byte(m.Name), "the scaled number is out of range", nil)
 			m.Kind = decode.Null
 		}
 	}
-	for !r.settle() { //nolint:revive // each time more of them have the name that they have in the message
+	for !c.settle() { //nolint:revive // each time more of them have the name that they have in the message
 	}
 }
 
 // settle leaves each name to the first that has it. Others go back to the name that they have in the message, and then
 // it returns false; those that have no other one are left out.
-func (r *reader) settle() bool {
-	decode.SortMembers(r.draft.Members)
+func (c *candidate) settle() bool {
+	decode.SortMembers(c.draft.Members)
 	settled, first := true, 0
-	for i := range r.draft.Members {
-		m := &r.draft.Members[i]
-		if i == 0 || m.Name != r.draft.Members[first].Name {
+	for i := range c.draft.Members {
+		m := &c.draft.Members[i]
+		if i == 0 || m.Name != c.draft.Members[first].Name {
 			first = i
 			continue
 		}
-		if raw := r.scales[m.At].raw; raw != m.Name && iot.ValidateName(raw) == nil {
-			r.draft.Members[i].Name = raw
+		if raw := c.scales[m.At].raw; raw != m.Name && iot.ValidateName(raw) == nil {
+			c.draft.Members[i].Name = raw
 			settled = false
 			continue
 		}
 		if m.Kind != decode.Null {
-			r.omit([]byte(m.Name), "there is another one of the same name", nil)
+			c.omit([]byte(m.Name), "there is another one of the same name", nil)
 		}
 		m.Name = ""
 	}
-	r.draft.Members = slices.DeleteFunc(r.draft.Members, func(m decode.Member) bool { return m.Name == "" })
+	c.draft.Members = slices.DeleteFunc(c.draft.Members, func(m decode.Member) bool { return m.Name == "" })
 	return settled
 }
 

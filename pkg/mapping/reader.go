@@ -14,8 +14,8 @@ import (
 // a value there is called.
 type reader struct {
 	cursor
+	candidate
 	message  Message
-	out      *Result // of the step
 	topic    [maxParts]string
 	checked  bool // that nothing to come costs the whole message
 	names    names
@@ -23,21 +23,11 @@ type reader struct {
 	identity identity
 
 	// of the current reading
-	draft  decode.Draft
-	scales []scales // beside each member of the draft
-	size   int      // of the draft's names and texts
-	held   conditions
 	device [][]byte // what members say of it
 	timed  int      // the rank of the member that the time is from; 0: none
 
 	path []byte // what the value that is read is called
 	base int    // where that begins: what is in front of it is in use further out
-}
-
-// scales says what may become of a member once all of its reading is known.
-type scales struct {
-	options []scaling
-	raw     string // its name before a renaming
 }
 
 // readers keeps the memory of readers that are done.
@@ -68,13 +58,11 @@ func (r *reader) free() {
 
 // reset makes r ready for the next reading.
 func (r *reader) reset() {
-	r.draft.Reset()
-	clear(r.scales)
+	r.candidate.reset()
 	for i := range r.device {
 		r.device[i] = r.device[i][:0]
 	}
-	r.scales, r.path = r.scales[:0], r.path[:0]
-	r.size, r.held, r.timed, r.base, r.Flaw = 0, 0, 0, 0, decode.Fault{}
+	r.path, r.timed, r.base, r.Flaw = r.path[:0], 0, 0, decode.Fault{}
 }
 
 // step implements steps. After the last one r is free.

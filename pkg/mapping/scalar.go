@@ -154,18 +154,9 @@ func (r *reader) take(s *scalar) {
 	case m.Kind == decode.Attribute:
 		m.Text = r.texts.text(s.text)
 	}
-	r.size += len(m.Name) + len(m.Text)
-	switch {
-	case len(r.draft.Members) == decode.MaxMembers:
-		r.Reject(r.Pos, iot.ReasonTooLarge, "over %d members", decode.MaxMembers)
-		return
-	case r.size > decode.MaxBytes:
-		r.Reject(r.Pos, iot.ReasonTooLarge, "names and texts of over %d bytes", decode.MaxBytes)
-		return
+	if f := r.add(t, m); f.Reason != "" {
+		r.Reject(r.Pos, f.Reason, "%s", f.Detail)
 	}
-	m.At = int32(len(r.scales))
-	r.scales = append(r.scales, scales{options: t.scales, raw: t.raw})
-	r.draft.Members = append(r.draft.Members, m)
 }
 
 // meaning returns what s is as a value: decode.Reserved where it is none that the rule wants.
@@ -205,11 +196,6 @@ func (r *reader) meaning(t *target, s *scalar) (kind decode.Kind, number float64
 		return 0, 0, "the number is out of range"
 	}
 	return decode.Metric, number, ""
-}
-
-// omit tells that a member was left out.
-func (r *reader) omit(name []byte, why string, value []byte) {
-	r.out.Omitted = r.draft.Omit(r.out.Omitted, name, why, value)
 }
 
 // scalarMessage reads a message that is a value.
