@@ -25,6 +25,7 @@ const (
 	ReasonConflict                 Reason = "conflict"
 	ReasonIDCollision              Reason = "id_collision"
 	ReasonNoRule                   Reason = "no_rule"
+	ReasonInvalidCBOR              Reason = "invalid_cbor"
 )
 
 // Reasons are all that there are.
@@ -49,6 +50,7 @@ var Reasons = []Reason{
 	ReasonConflict,
 	ReasonIDCollision,
 	ReasonNoRule,
+	ReasonInvalidCBOR,
 }
 
 // Rejection is a piece of input that can never become a reading, and why.

@@ -38,9 +38,12 @@ func (f *file) rules(text []byte, zone *time.Location) ([]*rule, error) {
 // compile compiles one rule.
 func compile(m member, zone *time.Location) (*rule, error) {
 	r := &rule{file: m.file, line: m.Line, root: new(node), separator: "_", clock: clock{zone: zone}}
-	rest := 0 // of the members that say how to read JSON, those that are there
+	rest, named := 0, 0 // of the members that say how to read JSON, and what members are called, those that are there
 	reads := func(name string, read func(*rule, member) error) field {
 		return field{name, func(m member) error { rest = m.Line; return read(r, m) }}
+	}
+	names := func(name string, read func(*rule, member) error) field {
+		return field{name, func(m member) error { named = m.Line; return read(r, m) }}
 	}
 	hasValues := false
 	err := m.object(
@@ -54,9 +57,9 @@ func compile(m member, zone *time.Location) (*rule, error) {
 		field{"device", func(m member) (err error) { r.device, err = r.compileTemplate(m, true); return err }},
 		field{"time", r.compileTime},
 		reads("values", func(r *rule, m member) error { hasValues = true; return r.compileValues(m) }),
-		reads("rename", (*rule).compileRename),
-		reads("scale", (*rule).compileScale),
-		reads("attributes", func(r *rule, m member) error { return m.globs(&r.attributes) }),
+		names("rename", (*rule).compileRename),
+		names("scale", (*rule).compileScale),
+		names("attributes", func(r *rule, m member) error { return m.globs(&r.attributes) }),
 	)
 	switch {
 	case err != nil:
@@ -65,7 +68,7 @@ func compile(m member, zone *time.Location) (*rule, error) {
 		return nil, m.wrong("name: is missing")
 	case len(r.patterns) == 0:
 		return nil, m.wrong("topic: is missing")
-	case rest > 0 && (r.newForm != nil || r.ignore):
+	case rest > 0 && r.newForm != nil || rest+named > 0 && r.ignore || named > 0 && r.newForm != nil && !r.formNames:
 		return nil, m.wrong("a rule with form or ignore says no more of the message")
 	case r.newForm != nil && (r.ignore || r.known > 0 || r.deviceMax > 0):
 		return nil, m.wrong("form: is not for a rule with ignore, when, or the device in a member")
@@ -156,9 +159,11 @@ func (r *rule) compileForm(m member) error {
 	if err != nil {
 		return err
 	}
-	if r.newForm = forms[text]; r.newForm == nil {
+	f, ok := forms[text]
+	if !ok {
 		return m.wrong("no form %q", text)
 	}
+	r.newForm, r.formNames = f.make, f.names
 	return nil
 }
 

@@ -47,11 +47,24 @@
 //	attributes  patterns for the texts that are kept, whatever they look like; without it, all that are no numbers
 //	retained    live: a broker's retained message without a time is a reading of now; old (default): it is none
 //	ignore      true: what the rule is for is no reading
-//	form        how messages are read that rules have no words for: telltale
+//	form        how messages are read that rules have no words for: telltale, or senml. One of senml may also say rename,
+//	            scale and attributes
 //
 // What names the device or the time is no value. A true is 1, a false 0, null is nothing. A member that can be no value
 // (NaN, text for a temperature, a name of no letters or over 255 bytes, a second one of a name) is left out and told, and
 // the reading is kept.
+//
+// # SenML
+//
+// A record of a Sensor Measurement List (RFC 8428, JSON or CBOR) names what it measures by base name and name together, and
+// how it shares the name out between them is up to the sender. The device is what is in front of the last / and the metric
+// what is behind it: urn:dev:mac:0024befffe804ff1/temp. In a device's URN a : or _ behind its last part is as good as a /.
+// A URN alone is a device, and the unit says what is measured: temperature, humidity, the unit's own name, or "value". Any
+// other name without a /, or with one in front, is a metric of the {device} in the topic. The records of one device and
+// time are one reading; a time below 2^28 counts from the receipt, and one of 0 is none. A vb is 1 or 0, a vs an attribute,
+// a vd is left out, and the sum s of x is x_sum. A temperature in K and a humidity in / become °C and %; in units that are
+// unknown they are left out. What costs a whole pack says package senml. What is rejected of a pack otherwise is a pack of
+// its own, in JSON.
 //
 // # On failure
 //
@@ -64,4 +77,6 @@
 // A message in decoding has one reader: room for decode.MaxMembers members, 90 kB, and two caches of at most 512 texts of at
 // most 255 bytes. Readers are used again, so there are about as many as goroutines that decode. A step appends what 64 kB of a message
 // become: names are repeated for what is nested, so that this is at most some forty times as much.
+// A pack of SenML is taken apart before its first reading: some 200 bytes for each of at most decode.MaxElements records,
+// and their names, 512 bytes each.
 package mapping

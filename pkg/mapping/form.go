@@ -13,9 +13,13 @@ type form interface {
 	start(route Route, m Message) steps
 }
 
-// forms has a line for each form.
-var forms = map[string]func(*rule) form{
-	"telltale": func(*rule) form { return telltale{} },
+// forms has a line for each form. A rule of one with names may also say rename, scale and attributes.
+var forms = map[string]struct {
+	make  func(*rule) form
+	names bool
+}{
+	"telltale": {make: func(*rule) form { return telltale{} }},
+	"senml":    {make: func(r *rule) form { return senMLForm{r} }, names: true},
 }
 
 // telltale is Telltale's own form, which package payload reads.

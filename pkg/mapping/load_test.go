@@ -107,7 +107,7 @@ func TestFiltersOfPresets(t *testing.T) {
 		"v3/+/devices/+/up",
 		"application/+/device/+/event/up", "application/+/device/+/event/status",
 		"+/sensor/+/state", "+/number/+/state", "+/binary_sensor/+/state", "+/switch/+/state",
-		"home/+/BTtoMQTT/+", "home/+/RTL_433toMQTT/#",
+		"home/+/BTtoMQTT/+", "home/+/RTL_433toMQTT/#", "senml/#",
 	}
 	if diff := cmp.Diff(want, load(t).Filters()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -15,6 +15,7 @@ import (
 // Presets are the names of the files of rules that are part of the program, in the order in which all are loaded.
 var Presets = []string{
 	"telltale", "thingsboard", "tasmota", "zigbee2mqtt", "shelly", "ttn", "chirpstack", "esphome", "openmqttgateway",
+	"senml",
 }
 
 //go:embed presets/*.yaml

@@ -35,6 +35,7 @@ var drivers = []struct {
 	{"modernc.org/sqlite", []string{"pkg/sqlite"}},
 	{"github.com/redis/rueidis", []string{"pkg/latest/redis"}},
 	{"github.com/labstack/echo/v4", []string{"services/query-api/api"}},
+	{"github.com/fxamacker/cbor/v2", []string{"pkg/mapping/internal/senml"}},
 	{"github.com/twmb/franz-go", []string{"pkg/embedded", "pkg/kafka/kafkatest"}},
 	{"go.yaml.in/yaml/v3", []string{"pkg/mapping", "services/query-api/api"}},
 	{"google.golang.org/protobuf", []string{"pkg/event", "proto"}},

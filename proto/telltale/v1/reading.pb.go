@@ -126,6 +126,8 @@ const (
 	DeadLetterReason_DEAD_LETTER_REASON_ID_COLLISION DeadLetterReason = 19
 	// No mapping rule for the topic has conditions that the message meets.
 	DeadLetterReason_DEAD_LETTER_REASON_NO_RULE DeadLetterReason = 20
+	// Not CBOR, where the first byte says that it is.
+	DeadLetterReason_DEAD_LETTER_REASON_INVALID_CBOR DeadLetterReason = 21
 )
 
 // Enum value maps for DeadLetterReason.
@@ -152,6 +154,7 @@ var (
 		18: "DEAD_LETTER_REASON_CONFLICT",
 		19: "DEAD_LETTER_REASON_ID_COLLISION",
 		20: "DEAD_LETTER_REASON_NO_RULE",
+		21: "DEAD_LETTER_REASON_INVALID_CBOR",
 	}
 	DeadLetterReason_value = map[string]int32{
 		"DEAD_LETTER_REASON_UNSPECIFIED":                0,
@@ -175,6 +178,7 @@ var (
 		"DEAD_LETTER_REASON_CONFLICT":                   18,
 		"DEAD_LETTER_REASON_ID_COLLISION":               19,
 		"DEAD_LETTER_REASON_NO_RULE":                    20,
+		"DEAD_LETTER_REASON_INVALID_CBOR":               21,
 	}
 )
 
@@ -487,7 +491,7 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x0fTimestampSource\x12 \n" +
 	"\x1cTIMESTAMP_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TIMESTAMP_SOURCE_DEVICE\x10\x01\x12\x1b\n" +
-	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xbf\x06\n" +
+	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xe4\x06\n" +
 	"\x10DeadLetterReason\x12\"\n" +
 	"\x1eDEAD_LETTER_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_INVALID_JSON\x10\x01\x12%\n" +
@@ -510,7 +514,8 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"#DEAD_LETTER_REASON_INVALID_PROTOBUF\x10\x11\x12\x1f\n" +
 	"\x1bDEAD_LETTER_REASON_CONFLICT\x10\x12\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_ID_COLLISION\x10\x13\x12\x1e\n" +
-	"\x1aDEAD_LETTER_REASON_NO_RULE\x10\x14B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
+	"\x1aDEAD_LETTER_REASON_NO_RULE\x10\x14\x12#\n" +
+	"\x1fDEAD_LETTER_REASON_INVALID_CBOR\x10\x15B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
 
 var (
 	file_telltale_v1_reading_proto_rawDescOnce sync.Once
