@@ -26,6 +26,7 @@ const maxFileBytes = 1 << 20
 
 // Set is rules in their order. It is safe for concurrent use.
 type Set struct {
+	zone     *time.Location // of times that say none
 	topics   topics
 	patterns []*pattern
 }
@@ -37,12 +38,12 @@ func Load(names []string, zone *time.Location) (*Set, error) {
 	if len(names) == 0 {
 		names = Presets
 	}
-	s := new(Set)
+	s := &Set{zone: zone}
 	for _, name := range names {
 		f := &file{name: name}
 		text, err := f.read()
 		if err == nil {
-			err = s.addFile(f, text, zone)
+			err = s.addFile(f, text)
 		}
 		if err != nil {
 			return nil, err
@@ -53,15 +54,15 @@ func Load(names []string, zone *time.Location) (*Set, error) {
 
 // Parse returns the rules in a text, which errors call by a name.
 func Parse(name string, text []byte, zone *time.Location) (*Set, error) {
-	s := new(Set)
-	if err := s.addFile(&file{name: name}, text, zone); err != nil {
+	s := &Set{zone: zone}
+	if err := s.addFile(&file{name: name}, text); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Set) addFile(f *file, text []byte, zone *time.Location) error {
-	rules, err := f.rules(text, zone)
+func (s *Set) addFile(f *file, text []byte) error {
+	rules, err := f.rules(text, s.zone)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"os"
+	"slices"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -18,7 +20,14 @@ type command struct {
 }
 
 func main() {
-	daemon.Main("mqtt-bridge", "Takes readings from MQTT to Kafka.", new(command))
+	if len(os.Args) > 1 && os.Args[1] == "map" {
+		os.Args = slices.Delete(os.Args, 1, 2)
+		daemon.Main("mqtt-bridge map", "Prints what the message on stdin becomes by the rules, and why not. It exits with 1 where that is no reading.", new(explain))
+	}
+	daemon.Main("mqtt-bridge", "Takes readings from MQTT to Kafka.\n\n"+
+		"Commands:\n"+
+		"  mqtt-bridge map --topic=TOPIC <MESSAGE\n"+
+		"      Print what a message becomes by the rules. See mqtt-bridge map --help.", new(command))
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

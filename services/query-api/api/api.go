@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/lograte"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
@@ -31,17 +32,20 @@ type Stores struct {
 type API struct {
 	Stores
 	Replayer *replay.Replayer // of dead letters
+	Rules    *mapping.Set     // for what devices publish
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard
 
-	running  context.Context // ends with Run: what is made for several requests ends with it
-	stop     context.CancelFunc
-	limits   limits
-	online   flight           // of all latest readings
-	stats    flight           // of the counts of all readings
-	failures lograte.Limiters // lines about them, by route
-	refusals lograte.Limiters // by status
+	running context.Context // ends with Run: what is made for several requests ends with it
+	stop    context.CancelFunc
+	limits  limits
+	// testRules are Rules without what these remember: a test does not change what replays become.
+	testRules *mapping.Set
+	online    flight           // of all latest readings
+	stats     flight           // of the counts of all readings
+	failures  lograte.Limiters // lines about them, by route
+	refusals  lograte.Limiters // by status
 }
 
 // port names the API to its Guard.
@@ -85,6 +89,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 func (a *API) Handler() http.Handler {
 	a.running, a.stop = context.WithCancel(context.Background())
 	a.limits = newLimits()
+	a.testRules = a.Rules.Clone()
 	e := echo.New()
 	e.HTTPErrorHandler = a.answerError
 	e.Use(a.observe(), recoverPanic)

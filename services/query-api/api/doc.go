@@ -27,6 +27,8 @@
 //	                                       (TestRequestLimit)
 //	dead letters being replayed            4 requests, of 4 MiB each; others wait (TestRequestLimit); and what package
 //	                                       replay says
+//	tests of rules                         4 requests: a body, the rule and a step of its readings, about 8 MB each; others
+//	                                       wait (TestRequestLimit)
 //	answers of MongoDB to these            16 MiB each
 //	all latest readings, all counts        fetched once for all who ask at the same time (TestSharedAnswers)
 //	compressors                            4, of about 1 MB; answers wait for one (TestGzip)

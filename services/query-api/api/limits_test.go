@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,6 +83,7 @@ func TestRequestLimit(t *testing.T) {
 		{http.MethodGet, "/api/devices/?limit=2", func(a *API) *semaphore.Weighted { return a.limits.lists.small }, maxSmallLists, 2},
 		{http.MethodGet, "/api/dead-letters/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
 		{http.MethodGet, "/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
+		{http.MethodPost, "/api/mappings/test/", func(a *API) *semaphore.Weighted { return a.limits.mappingTests }, maxMappingTests, 1},
 		{http.MethodPost, "/api/dead-letters/replay/", func(a *API) *semaphore.Weighted { return a.limits.replays }, maxReplayRequests, 1},
 	} {
 		t.Run("requests wait for one another rather than being in memory all at once: "+tt.path, func(t *testing.T) {
@@ -92,16 +94,21 @@ func TestRequestLimit(t *testing.T) {
 			if !room.TryAcquire(tt.all - tt.cost + 1) {
 				t.Fatal("some room is taken before any request")
 			}
+			ask := func(ctx context.Context) *http.Request {
+				r := httptest.NewRequestWithContext(ctx, tt.method, tt.path, strings.NewReader(`{"topic": "t", "payload": "1"}`))
+				r.Header.Set("Content-Type", "application/json")
+				return r
+			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel() // instead of waiting for the timeout
 			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, tt.method, tt.path, nil))
+			handler.ServeHTTP(w, ask(ctx))
 			if w.Code != http.StatusServiceUnavailable {
 				t.Errorf("a request beyond the limit: %d", w.Code)
 			}
 			room.Release(1)
 			w = httptest.NewRecorder()
-			if handler.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, nil)); w.Code != http.StatusOK {
+			if handler.ServeHTTP(w, ask(t.Context())); w.Code != http.StatusOK {
 				t.Errorf("a request within it: %d %s", w.Code, w.Body)
 			}
 			room.Release(tt.all - tt.cost)

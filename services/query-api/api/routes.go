@@ -49,6 +49,8 @@ func (a *API) routes() []route {
 		{http.MethodDelete, "/api/dead-letters/:id/", a.serve(deadLetters, a.deleteDeadLetter)},
 		{http.MethodPost, "/api/dead-letters/:id/replay/", a.serve(deadLetters, a.replayDeadLetter)},
 
+		{http.MethodPost, "/api/mappings/test/", a.serve(&a.limits.rules, a.testMapping)},
+
 		{http.MethodGet, "/api/openapi.json", a.serveOpenAPI()},
 		{http.MethodGet, "/", toDocs},
 		{http.MethodGet, "/api/", toDocs},

@@ -22,7 +22,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, rules *mappin
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	p.Health.Register(ctx, "kafka ("+Name+")", sender)
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
-	a := &API{Stores: stores, Replayer: replayer, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard}
+	a := &API{Stores: stores, Replayer: replayer, Rules: rules, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })
 	g.Go(func() error { return a.Run(ctx, l) })
