@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/internal/decode"
@@ -79,7 +78,8 @@ func (d *Decoder) Next(out *Result) {
 
 // reject ends with m rejected as a whole.
 func (d *Decoder) reject(out *Result, reason iot.Reason, detail string) {
-	out.Rejected = append(out.Rejected, decode.Fault{Reason: reason, Detail: detail}.Rejection(0, d.m.Payload))
+	id, _, _ := iot.ParseDevice(d.route.Device()) // 0 where the topic names none
+	out.Rejected = append(out.Rejected, decode.Fault{Reason: reason, Detail: detail}.Rejection(id, d.m.Payload))
 	d.rest, d.more = nil, false
 }
 
@@ -91,19 +91,4 @@ func (r Route) start(m Message) steps {
 		return rule.form.start(r, m)
 	}
 	return startReader(r, m)
-}
-
-// device returns what the rule of r, whose device is in the topic alone, calls the device.
-func (r Route) device() string {
-	var parts [maxParts]string
-	r.pattern.split(r.topic, &parts)
-	var b strings.Builder
-	for _, s := range r.pattern.rule.device {
-		if s.kind == segmentTopic {
-			b.WriteString(parts[s.index])
-		} else {
-			b.WriteString(s.text)
-		}
-	}
-	return b.String()
 }

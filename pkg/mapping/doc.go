@@ -3,7 +3,8 @@
 // they are loaded, and a message is read in one pass, without a tree of it. There are no loops and no expressions: every
 // message ends, after time in proportion to its length, as readings or rejections.
 //
-// No service uses it yet: mqtt-bridge reads Telltale's own form alone, by package payload.
+// Which topics are read says the set: those that its rules are for or, after Select, those that filters select, where what
+// no rule is for is read in Telltale's own form.
 //
 // # A rule
 //
@@ -76,7 +77,7 @@
 //
 // A message in decoding has one reader: room for decode.MaxMembers members, 90 kB, and two caches of at most 512 texts of at
 // most 255 bytes. Readers are used again, so there are about as many as goroutines that decode. A step appends what 64 kB of a message
-// become: names are repeated for what is nested, so that this is at most some forty times as much.
+// become, and since names are repeated for what is nested, at most 256 kB of names and texts and a reading more.
 // A pack of SenML is taken apart before its first reading: some 200 bytes for each of at most decode.MaxElements records,
 // and their names, 512 bytes each.
 package mapping

@@ -1,6 +1,9 @@
 package mapping
 
 import (
+	"sync"
+	"time"
+
 	"github.com/telltale-iot/telltale/pkg/payload"
 )
 
@@ -18,24 +21,30 @@ var forms = map[string]struct {
 	make  func(*rule) form
 	names bool
 }{
-	"telltale": {make: func(*rule) form { return telltale{} }},
+	"telltale": {make: func(r *rule) form { return telltale{r.clock.zone} }},
 	"senml":    {make: func(r *rule) form { return senMLForm{r} }, names: true},
 }
 
 // telltale is Telltale's own form, which package payload reads.
-type telltale struct{}
+type telltale struct{ zone *time.Location }
 
-func (telltale) start(route Route, m Message) steps {
-	s := new(telltaleSteps)
-	s.Start(payload.Message{DeviceID: route.device(), Payload: m.Payload, Received: m.Received, Retained: m.Retained})
+func (f telltale) start(route Route, m Message) steps {
+	s := telltaleDecoders.Get().(*telltaleSteps)
+	s.Start(payload.Message{DeviceID: route.Device(), Payload: m.Payload, Received: m.Received, Zone: f.zone, Retained: m.Retained})
 	return s
 }
 
+// telltaleDecoders keeps the memory of those that are done.
+var telltaleDecoders = sync.Pool{New: func() any { return new(telltaleSteps) }}
+
 type telltaleSteps struct{ payload.Decoder }
 
+// step implements steps. After the last one s is free.
 func (s *telltaleSteps) step(out *Result) outcome {
 	if s.Next(out); s.More() {
 		return more
 	}
+	*s = telltaleSteps{}
+	telltaleDecoders.Put(s)
 	return done
 }

@@ -32,6 +32,7 @@ func TestMistakesInRules(t *testing.T) {
 		{"- name: x\n  topic: a/{device...}/{y...}\n", `:2: topic: only one level may stand for several`},
 		{"- name: x\n  topic: a/{device}/{device}\n", `:2: topic: level "{device}": the name stands twice`},
 		{"- name: x\n  topic: a/{device}x\n", `:2: topic: level "{device}x": want {name}, {name:pattern*} or {name...}`},
+		{"- name: x\n  topic: a/{device:b+c}\n", `:2: topic: level "{device:b+c}": +, # and { are no part of a pattern`},
 		{"- name: x\n  topic: ''\n", `:2: topic: is no MQTT topic`},
 		{"- name: x\n  topic: ['a/{device}', 'a/{y}/b']\n  device: '{device}'\n", `:1: topic: a/+/b has no {device}`},
 		{"- name: x\n  topic: a/{device}\n  device: '{devcie}'\n", `:3: device: {devcie} is no part of the topic`},

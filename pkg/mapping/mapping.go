@@ -29,6 +29,7 @@ type Set struct {
 	zone     *time.Location // of times that say none
 	topics   topics
 	patterns []*pattern
+	selected *selection // nil: all topics that there are rules for
 }
 
 // Load returns the rules of presets, and of files, whose names end with .yaml or .yml, in this order; no names mean
@@ -114,13 +115,24 @@ func (s *Set) add(r *rule) error {
 	return nil
 }
 
-// Filters returns MQTT filters that select the topics which s has rules for: as few as say it, and none that another
-// one contains.
-func (s *Set) Filters() []string { return filters(s.patterns) }
+// Filters returns MQTT filters that select the topics which s reads: those it was told to select or, without any, as few
+// as say what its rules are for, and none that another one contains.
+func (s *Set) Filters() []string {
+	if s.selected != nil {
+		return s.selected.filters
+	}
+	return filters(s.patterns)
+}
 
 // Match returns the way that messages on a topic take, and whether there is one.
 func (s *Set) Match(topic string) (Route, bool) {
+	if s.selected != nil && s.selected.find(topic, -1) == nil {
+		return Route{}, false
+	}
 	p := s.topics.find(topic, true, 0, -1)
+	if p == nil && s.selected != nil {
+		return s.selected.route(s, topic), true
+	}
 	return Route{set: s, pattern: p, topic: topic}, p != nil
 }
 
@@ -133,6 +145,28 @@ type Route struct {
 
 // Rule returns the name of the rule.
 func (r Route) Rule() string { return r.pattern.rule.name }
+
+// Device returns what the topic, by itself, calls the device; "" where the message has a say in it.
+func (r Route) Device() string {
+	t := r.pattern.rule.device
+	var parts [maxParts]string
+	r.pattern.split(r.topic, &parts)
+	if len(t) == 1 && t[0].kind == segmentTopic {
+		return parts[t[0].index]
+	}
+	var b strings.Builder
+	for _, s := range t {
+		switch s.kind {
+		case segmentText:
+			b.WriteString(s.text)
+		case segmentTopic:
+			b.WriteString(parts[s.index])
+		default:
+			return ""
+		}
+	}
+	return b.String()
+}
 
 // next returns the way by the rule behind, if there is one.
 func (r Route) next() (Route, bool) {

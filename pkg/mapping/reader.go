@@ -17,6 +17,7 @@ type reader struct {
 	candidate
 	message  Message
 	topic    [maxParts]string
+	appended int  // names and texts of the step's readings
 	checked  bool // that nothing to come costs the whole message
 	names    names
 	texts    texts
@@ -29,6 +30,10 @@ type reader struct {
 	path []byte // what the value that is read is called
 	base int    // where that begins: what is in front of it is in use further out
 }
+
+// maxAppended is how many bytes of names and texts a step appends, with one reading more: names are repeated for what is
+// nested.
+const maxAppended = 4 * decode.StepBytes
 
 // readers keeps the memory of readers that are done.
 var readers = sync.Pool{New: func() any {
@@ -81,7 +86,10 @@ func (r *reader) step(out *Result) outcome {
 		out.Readings, out.Rejected, out.Omitted = out.Readings[:readings], out.Rejected[:rejected], out.Omitted[:omitted]
 	}
 	if r.Broken.Reason != "" {
-		out.Rejected = append(out.Rejected, r.Broken.Rejection(0, r.message.Payload))
+		r.reset()
+		r.key = span{}
+		id, _, _ := r.who() // 0 where the topic alone does not name it
+		out.Rejected = append(out.Rejected, r.Broken.Rejection(id, r.message.Payload))
 		what = done
 	}
 	if what != more {
@@ -106,7 +114,8 @@ func (r *reader) readings() outcome {
 		return unwanted
 	}
 	begin := r.Pos
-	for n := 0; n < decode.StepElements && r.Pos-begin < decode.StepBytes; n++ {
+	r.appended = 0
+	for n := 0; n < decode.StepElements && r.Pos-begin < decode.StepBytes && r.appended < maxAppended; n++ {
 		if !r.next() {
 			if r.count == 0 && r.Broken.Reason == "" {
 				if r.rule.when != 0 {
@@ -175,6 +184,7 @@ func (r *reader) conclude(f decode.Fault) {
 		r.finish()
 		switch r.out.Readings, f = r.draft.Reading(r.out.Readings); f.Reason {
 		case "":
+			r.appended += r.size
 			return
 		case iot.ReasonNoMetrics:
 			f.Detail = "none of its values is a number"

@@ -20,7 +20,7 @@ type senMLForm struct{ rule *rule }
 
 func (f senMLForm) start(route Route, m Message) steps {
 	return &senMLSteps{
-		rule: f.rule, topic: route.device(), m: m,
+		rule: f.rule, topic: route.Device(), m: m,
 		names: make(map[senMLName]*measured), groups: make(map[senMLGroup]int32),
 	}
 }

@@ -31,12 +31,15 @@ const (
 	multi             // several: MQTT's #
 )
 
+// maxTopic is how long MQTT lets a topic be, in bytes.
+const maxTopic = 65535
+
 // maxParts bounds the names in a rule's topics.
 const maxParts = 8
 
 // parsePattern parses a topic pattern. The names in it become parts of the rule.
 func parsePattern(s string, r *rule) (*pattern, error) {
-	if s == "" || len(s) > 65535 || strings.IndexByte(s, 0) >= 0 {
+	if s == "" || len(s) > maxTopic || strings.IndexByte(s, 0) >= 0 {
 		return nil, errors.New("is no MQTT topic")
 	}
 	p := &pattern{rule: r}
@@ -85,6 +88,9 @@ func parseLevel(text string, r *rule) (level, error) {
 	}
 	name, constraint, constrained := strings.Cut(name, ":")
 	if constrained {
+		if strings.ContainsAny(constraint, "+#{") {
+			return level{}, errors.New("+, # and { are no part of a pattern")
+		}
 		var err error
 		if l.glob, err = parseGlob(constraint); err != nil {
 			return level{}, err

@@ -9,7 +9,7 @@
 //	device_id             an integer, also in a string, or the key of a device: any other string of up to 255
 //	                      bytes without control characters; also from the topic, and then the same device
 //	timestamp             the time since 1970 in s, ms, µs or ns, distinguished by size; or ISO 8601 text
-//	                      with date and time, like 2026-01-02T03:04:05.678+01:00 (without a zone, UTC)
+//	                      with date and time, like 2026-01-02T03:04:05.678+01:00 (without a zone, in the Message's)
 //	temperature, humidity numbers
 //	metrics               an object whose members are read as if they stood beside it
 //	values                the same (ThingsBoard); it makes a member ts beside it the timestamp

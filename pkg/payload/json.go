@@ -2,6 +2,7 @@ package payload
 
 import (
 	"sync"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/internal/decode"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -14,6 +15,7 @@ type jsonDecoder struct {
 	out     *Result // of the step
 	ts      tsMember
 	values  bool // whether there is an object called values
+	zone    *time.Location
 	names   nameCache
 	isBatch bool // the message is an array
 	count   int  // of its elements that were read
@@ -32,6 +34,9 @@ func startJSON(m Message, topic iot.DeviceID, topicKey string) reader {
 	d := jsonDecoders.Get().(*jsonDecoder)
 	d.Text, d.Pos, d.Start = m.Payload, 0, 0
 	d.Topic, d.TopicKey, d.Received, d.Retained = topic, topicKey, m.Received.UnixMilli(), m.Retained
+	if d.zone = m.Zone; d.zone == nil {
+		d.zone = time.UTC
+	}
 	d.Space()
 	if d.isBatch, d.count, d.checked = d.Peek() == '[', 0, false; d.isBatch {
 		d.Pos++

@@ -1,8 +1,6 @@
 package payload
 
 import (
-	"time"
-
 	"github.com/telltale-iot/telltale/pkg/internal/decode"
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -152,7 +150,7 @@ func (d *jsonDecoder) time(depth int) bool {
 	switch c := d.Peek(); {
 	case c == '"':
 		text, ok := d.Quoted()
-		millis, isTime := decode.ParseTime(text, time.UTC, d.Received)
+		millis, isTime := decode.ParseTime(text, d.zone, d.Received)
 		d.SetTime(millis, isTime, text)
 		return ok
 	case c == '-' || decode.IsDigit(c):

@@ -11,10 +11,11 @@ import (
 
 // Message is what a device sent.
 type Message struct {
-	DeviceID string    // the device's id or key, as it stands in the topic; "" where none does
-	Payload  []byte    // not kept
-	Received time.Time // from 1970 to 9999; the time of measurement where the message has none that can be used
-	Retained bool      // a broker's copy of an earlier message: without a timestamp it is no new reading
+	DeviceID string         // the device's id or key, as it stands in the topic; "" where none does
+	Payload  []byte         // not kept
+	Received time.Time      // from 1970 to 9999; the time of measurement where the message has none that can be used
+	Zone     *time.Location // of times that say none; nil is UTC
+	Retained bool           // a broker's copy of an earlier message: without a timestamp it is no new reading
 }
 
 // Result is what messages became.

@@ -25,7 +25,7 @@ import (
 type command struct {
 	DataDir           string   `env:"DATA_DIR" default:"./data" help:"Folder for all data that is not on a server."`
 	MQTTListenAddr    string   `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
-	MQTTTopics        []string `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
+	MQTTTopics        []string `env:"MQTT_TOPICS" help:"Filters of the topics to read, separated by commas. A topic that no rule is for is read in Telltale's own form, and the first + stands for its device. Default: the topics that the rules of MAPPINGS are for."`
 	Mapping           mapping.Config
 	KafkaListenAddr   string        `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
 	KafkaListenWrites bool          `env:"KAFKA_LISTEN_WRITES" help:"Let clients of the embedded Kafka broker produce, and make and delete topics. Without it they read."`

@@ -27,7 +27,7 @@ const (
 
 func (c *command) bridgeConfig() bridge.Config {
 	cfg := bridge.Config{
-		Topics: c.MQTTTopics,
+		Topics: c.MQTTTopics, Mapping: c.Mapping,
 		Broker: subscribe.Config{URL: c.MQTTURL, Security: c.MQTT},
 		Listen: listen.Config{MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes},
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -32,14 +33,15 @@ const (
 
 // Config are the settings of the bridge. The tags are for package settings.
 type Config struct {
-	Broker subscribe.Config // used where Listen has no address
-	Listen listen.Config
-	Topics []string `env:"MQTT_TOPICS" default:"sensors/data,sensors/+/data" help:"Topic filters of readings, separated by commas. The first + of a filter stands for the device id."`
+	Broker  subscribe.Config // used where Listen has no address
+	Listen  listen.Config
+	Topics  []string `env:"MQTT_TOPICS" help:"Filters of the topics to read, separated by commas. A topic that no rule is for is read in Telltale's own form, and the first + stands for its device. Default: the topics that the rules of MAPPINGS are for."`
+	Mapping mapping.Config
 }
 
 // Validate reports the first setting that cannot work, as a *daemon.ConfigError.
 func (c Config) Validate() error {
-	if _, err := c.filters(); err != nil {
+	if _, err := c.mappings(); err != nil {
 		return err
 	}
 	if c.Listen.Addr != "" {
@@ -48,12 +50,16 @@ func (c Config) Validate() error {
 	return c.Broker.Check()
 }
 
-func (c Config) filters() (pipeline.Filters, error) {
-	filters, err := pipeline.ParseFilters(c.Topics)
-	if err != nil {
+// mappings returns the rules by which messages are read.
+func (c Config) mappings() (*mapping.Set, error) {
+	set, err := c.Mapping.Load()
+	if err != nil || len(c.Topics) == 0 {
+		return set, err
+	}
+	if set, err = set.Select(c.Topics); err != nil {
 		return nil, &daemon.ConfigError{Variable: "MQTT_TOPICS", Value: strings.Join(c.Topics, ","), Err: err}
 	}
-	return filters, nil
+	return set, nil
 }
 
 // Bridge takes readings from MQTT to Kafka.
@@ -76,18 +82,18 @@ var errStarting = errors.New("starting")
 // is away, or its topics are still being created, their acknowledgements wait.
 func (b *Bridge) Run(ctx context.Context) error {
 	b.Health.Expect(kafkaName, mqttName)
-	filters, err := b.Config.filters()
+	mappings, err := b.Config.mappings()
 	if err != nil {
 		return err
 	}
 	limits := budget.New()
 	limits.Register(b.Metrics)
 	producer := producer.New(b.Kafka, b.Log, b.Metrics)
-	pipe := pipeline.New(b.Kafka, producer, filters, limits.InFlight, b.Log, b.Metrics)
+	pipe := pipeline.New(b.Kafka, producer, mappings, limits.InFlight, b.Log, b.Metrics)
 	if b.Now != nil {
 		pipe.Now = b.Now
 	}
-	source, err := b.source(filters, pipe, limits)
+	source, err := b.source(mappings.Filters(), pipe, limits)
 	if err != nil {
 		return err
 	}
@@ -111,7 +117,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 }
 
 // source is where messages come from.
-func (b *Bridge) source(filters pipeline.Filters, pipe *pipeline.Pipeline, limits *budget.Budget) (run func(context.Context) error, err error) {
+func (b *Bridge) source(filters []string, pipe *pipeline.Pipeline, limits *budget.Budget) (run func(context.Context) error, err error) {
 	if b.Listener == nil {
 		s, err := subscribe.New(b.Config.Broker, filters, pipe, limits, b.Log)
 		if err != nil {

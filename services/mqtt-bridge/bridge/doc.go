@@ -34,7 +34,7 @@
 // Every buffer, its bound, and the test of it:
 //
 //	messages in flight to Kafka            16 MiB and one message, for all        pipeline: TestMemoryInFlight
-//	records of a batch, when listening     256 of one batch at a time             pipeline: TestLongBatch
+//	records of a message, when listening   256 at a time, fewer of long ones      pipeline: TestLongMessages
 //	messages in flight of a connection     16,384, of 128 bytes of the 16 MiB     session: TestReconnect
 //	packet ids that are remembered         16 a session by right; 4 MiB for all   session: TestQoS2
 //	packets that are not complete          4 KiB a connection; 8 MiB for longer   listen: TestSlowPackets

@@ -91,21 +91,23 @@ func TestListenMessages(t *testing.T) {
 		}
 	})
 
-	t.Run("a retained message without a time is no reading", func(t *testing.T) {
+	t.Run("a message with RETAIN is as good as any: its device sends it now", func(t *testing.T) {
 		t.Parallel()
 		k := newKafka(t)
 		b := endpoint(t, k, defaults())
 		d := connect(t, b.addr, connectPacket("a"))
-		for i, payload := range []string{noTime, reading(6, 1)} {
+		for i, payload := range []string{noTime, "junk"} {
 			p := publication(1, i+1, "sensors/data", payload)
 			p.Retain = true
 			d.send(p)
 		}
 		d.wantAcks(1, 2)
-		if r := k.readings(1)[0]; r.Device != 6 {
-			t.Errorf("the reading is of device %v, want that with a time", r.Device)
+		if r := k.readings(1)[0]; r.Device != 5 || r.Stamped != iot.StampServer {
+			t.Errorf("the reading is of device %v, stamped %v", r.Device, r.Stamped)
 		}
-		k.wantDeadLetters(deadLetter{"retained_without_timestamp", "sensors/data", "5", noTime})
+		if rec := k.awaitDeadLetters(1)[0]; rec.Header("retained") != nil {
+			t.Errorf("headers %q", rec.Headers)
+		}
 	})
 
 	t.Run("a dead letter has what it takes to decode it again, and readings beside it have different times", func(t *testing.T) {
@@ -113,27 +115,21 @@ func TestListenMessages(t *testing.T) {
 		k := newKafka(t)
 		b := endpoint(t, k, defaults())
 		d := connect(t, b.addr, connectPacket("a"))
-		p := publication(1, 1, "sensors/5/data", `[{"x": 1, "timestamp": 1767225600}, {"x": "y"}, {"x": "z"}]`)
-		p.Retain = true
-		d.send(p)
+		d.publish(1, 1, "sensors/5/data", `[{"x": 1, "timestamp": 1767225600}, {"x": "y"}, {"x": "z"}]`)
 		d.publish(1, 2, "sensors/5/data", `[{"x": 1}, {}, {"x": 2}]`)
 		d.wantAcks(1, 2)
 		times := map[string]bool{}
 		for _, r := range k.readings(3) {
 			times[r.At.UTC().Format("2006-01-02T15:04:05.000Z")] = true
 		}
-		retained := 0
 		for _, rec := range k.awaitDeadLetters(3) {
 			at, err := time.Parse(time.RFC3339, string(rec.Header("received_at")))
 			if string(rec.Header("topic_device_id")) != "5" || err != nil || time.Since(at) > time.Minute {
 				t.Errorf("headers %q", rec.Headers)
 			}
-			if string(rec.Header("retained")) == "true" {
-				retained++
-			}
 		}
-		if len(times) != 3 || retained != 2 {
-			t.Errorf("%d different times, want 3: %v; %d retained, want 2", len(times), times, retained)
+		if len(times) != 3 {
+			t.Errorf("%d different times, want 3: %v", len(times), times)
 		}
 	})
 
@@ -211,8 +207,7 @@ func TestListenMessages(t *testing.T) {
 			_ = d.conn.Close() // without a DISCONNECT
 			b.reaches("readings_received_total", float64(i+1))
 		}
-		k.readings(1)
-		k.wantDeadLetters(deadLetter{"retained_without_timestamp", "sensors/data", "5", noTime})
+		k.readings(2)
 
 		p := connectPacket("b")
 		p.WillFlag, p.WillTopic, p.WillMessage = true, "sensors/data", []byte(reading(1, 2))

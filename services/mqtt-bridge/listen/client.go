@@ -63,7 +63,7 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	}
 	var will *packet.Will
 	if p.HasWill {
-		will = &packet.Will{Topic: bytes.Clone(p.Will.Topic), Payload: bytes.Clone(p.Will.Payload), Retain: p.Will.Retain, Delay: p.Will.Delay}
+		will = &packet.Will{Topic: bytes.Clone(p.Will.Topic), Payload: bytes.Clone(p.Will.Payload), Delay: p.Will.Delay}
 		if !cl.Memory.TryTake(willBytes(will)) {
 			e.mu.Unlock()
 			return &refusal{byWill, packet.QuotaExceeded, "too many long wills"}
@@ -274,7 +274,7 @@ func (e *Endpoint) publishWill(w *packet.Will) {
 	e.pipe.Metrics.ReceiveWill()
 	topic := string(w.Topic)
 	e.hub.forward(nil, topic, packet.Publish{Payload: w.Payload})
-	m := e.pipe.Message(topic, "", w.Payload, w.Retain)
+	m := e.pipe.Message(topic, "", w.Payload, false)
 	if _, ok := e.pipe.Reserve(m); !ok {
 		e.pipe.Metrics.CountOutcome(pipeline.Dropped)
 		return

@@ -22,6 +22,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -34,8 +35,11 @@ func testEndpoint(t testing.TB) *Endpoint {
 	t.Helper()
 	log, registry, limits := slog.New(slog.DiscardHandler), prometheus.NewRegistry(), budget.New()
 	cfg := kafka.Config{Topic: "raw-data"}
-	filters := pipeline.Filters{pipeline.SplitFilter("sensors/data")}
-	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), filters, limits.InFlight, log, registry)
+	mappings, err := mapping.Config{Mappings: []string{"telltale"}}.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), mappings, limits.InFlight, log, registry)
 	e, err := New(Config{MaxConnections: 10_000, MaxPacketBytes: 1114112}, pipe, limits, log, registry)
 	if err != nil {
 		t.Fatal(err)

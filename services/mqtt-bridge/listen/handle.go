@@ -63,7 +63,7 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 		return nil
 	}
 
-	m := pipe.Message(topic, c.client.id, p.Payload, h.Retain())
+	m := pipe.Message(topic, c.client.id, p.Payload, false) // RETAIN makes it no copy of an earlier message
 	done, err := c.accept(m, sent)
 	if err != nil {
 		pipe.Metrics.CountOutcome(pipeline.Refused)
@@ -74,7 +74,7 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 		return nil
 	}
 	switch {
-	case !pipe.Matches(topic): // then the pipeline does not keep the payload
+	case m.Ignored(): // then the pipeline does not keep the payload
 	case c.large != nil:
 		c.large = nil
 	default:

@@ -9,7 +9,6 @@ import (
 
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
-	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
 )
 
 // hub forwards messages to subscribers, at QoS 0: they are people who want to look. It never blocks: a message is
@@ -30,7 +29,7 @@ type subscriber struct {
 }
 
 type subscription struct {
-	pipeline.Filter
+	filter
 	noLocal bool
 }
 
@@ -53,7 +52,7 @@ func (h *hub) subscribe(c *connection, f packet.Filter) bool {
 	}
 	if i < 0 {
 		i = len(s.filters)
-		s.filters = append(s.filters, subscription{Filter: pipeline.SplitFilter(string(f.Filter))})
+		s.filters = append(s.filters, subscription{filter: splitFilter(string(f.Filter))})
 		h.filters++
 	}
 	s.filters[i].noLocal = f.NoLocal
@@ -160,6 +159,6 @@ func (h *hub) forward(from *client, topic string, p packet.Publish) {
 
 func (s *subscriber) wants(topic string, own bool) bool {
 	return slices.ContainsFunc(s.filters, func(f subscription) bool {
-		return (!own || !f.noLocal) && f.Match(topic)
+		return (!own || !f.noLocal) && f.match(topic)
 	})
 }

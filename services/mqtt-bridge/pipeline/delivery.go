@@ -7,16 +7,17 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 )
 
 // delivery is a message in flight to Kafka.
 type delivery struct {
 	Message
-	pipe   *Pipeline
-	device string // the device id that the topic names, or ""
-	done   func(error)
-	cost   int // what it takes of the budget
+	pipe *Pipeline
+	from event.Source
+	done func(error)
+	cost int // what it takes of the budget
 
 	window  *budget.Share // of records in flight; nil is any number
 	records int           // one for each reading, rejected ones included
@@ -31,28 +32,55 @@ type delivery struct {
 	failure  atomic.Pointer[error] // why one of them is neither
 }
 
-// addRecords accounts for records that d becomes, before they are produced.
-func (d *delivery) addRecords(readings, deadLetters int, from event.Source) {
-	n := readings + deadLetters
+// produce sends what a step of the decoding has appended; more is whether it was not the last one.
+func (d *delivery) produce(step *mapping.Result, more bool) {
+	n := len(step.Readings) + len(step.Rejected)
+	if d.pipe.MayBlock && d.records == 0 && (n > 1 || more) {
+		d.window = budget.NewShare(windowPlaces)
+	}
 	d.records += n
-	d.bytes += readings*(readingBytes+from.Len()) + deadLetters*deadLetterBytes
 	d.waiting.Add(int32(n))
 	d.pipe.Metrics.readings.Receive(n)
+	inKafka := func(err error) { d.readingDone(err, 1) } // of all readings that have one place
+	for i := range step.Readings {
+		r := &step.Readings[i]
+		d.pipe.stamps.Stamp(r)
+		rec := event.RecordFrom(d.pipe.topic, *r, d.from)
+		places, done := d.enter(readingBytes, len(rec.Key)+len(rec.Value)), inKafka
+		if places > 1 {
+			done = func(err error) { d.readingDone(err, places) }
+		}
+		d.pipe.producer.Produce(rec, done)
+	}
+	for _, r := range step.Rejected {
+		size := len(r.Bytes)
+		if size == len(d.Payload) {
+			size = 0 // it is the message
+		}
+		d.reject(r, d.enter(deadLetterBytes, size))
+	}
 }
 
-// waitForWindow waits until one more record may be in flight.
-func (d *delivery) waitForWindow() {
+// enter accounts for a record of so many bytes, and what it takes beside them, and waits until it may be in flight. It
+// returns its places in the window.
+func (d *delivery) enter(beside, size int) (places int) {
+	d.bytes += beside + size
+	places = 1 + size/placeBytes
 	if d.window == nil {
-		return
+		return places
 	}
-	for room, ok := d.window.Take(1); !ok; room, ok = d.window.Take(1) {
+	for room, ok := d.window.Take(places); !ok; room, ok = d.window.Take(places) {
 		<-room // Kafka answers, or the producer ends
 	}
+	return places
 }
 
 // decoded ends the decoding: now all records of d are known, and what it takes of the budget.
 func (d *delivery) decoded() {
-	if more := len(d.Topic) + len(d.Payload) + min(d.bytes, deadLetterBytes*d.pipe.maxInFlight()) - d.cost; more != 0 {
+	if d.window != nil {
+		d.bytes = min(d.bytes, windowBytes)
+	}
+	if more := d.size() + d.bytes - d.cost; more != 0 {
 		d.cost += more
 		d.pipe.share.Add(more)
 	}
@@ -61,34 +89,35 @@ func (d *delivery) decoded() {
 	}
 }
 
-// readingDone is the producer's answer for one of d's readings.
-func (d *delivery) readingDone(err error) {
+// readingDone is the producer's answer for one of d's readings, which had places in the window.
+func (d *delivery) readingDone(err error, places int) {
 	if errors.Is(err, producer.ErrTooLarge) {
 		d.reject(iot.Rejection{
 			Reason: iot.ReasonTooLarge,
 			Detail: "the record of a reading in it is larger than Kafka takes",
 			Bytes:  d.Payload,
-		})
+		}, places)
 		return
 	}
-	d.recordDone(&d.produced, err)
+	d.recordDone(&d.produced, err, places)
 }
 
-// reject sends r, which is all or a part of d, to the dead-letter topic.
-func (d *delivery) reject(r iot.Rejection) {
+// reject sends r, which is all or a part of d and has places in the window, to the dead-letter topic.
+func (d *delivery) reject(r iot.Rejection, places int) {
 	deadLetter := event.DeadLetter{DeadLetter: iot.DeadLetter{
-		Rejection: r, Source: d.Topic, Client: d.Client, Received: d.Received, TopicDevice: d.device, Retained: d.Retained,
+		Rejection: r, Source: d.Topic, Client: d.Client, Received: d.Received, TopicDevice: d.route.Device(), Retained: d.Retained,
 	}}
 	deadLetter.Produce(d.pipe.producer, d.pipe.deadLetters, func(err error) {
 		if err == nil {
 			d.pipe.Metrics.deadLetters.WithLabelValues(string(r.Reason)).Inc()
 		}
-		d.recordDone(&d.dead, err)
+		d.recordDone(&d.dead, err, places)
 	})
 }
 
-// recordDone counts a record of d as kept or, with an error, as failed. With the last record d is finished.
-func (d *delivery) recordDone(kept *atomic.Int32, err error) {
+// recordDone counts a record of d, which had places in the window, as kept or, with an error, as failed. With the last
+// record d is finished.
+func (d *delivery) recordDone(kept *atomic.Int32, err error, places int) {
 	if err == nil {
 		kept.Add(1)
 	} else {
@@ -96,7 +125,7 @@ func (d *delivery) recordDone(kept *atomic.Int32, err error) {
 		d.failure.Store(&err)
 	}
 	if d.window != nil {
-		d.window.Release(1)
+		d.window.Release(places)
 	}
 	if d.waiting.Add(-1) == 0 {
 		d.finish()

@@ -14,7 +14,7 @@ import (
 // Messages on topics that nobody reads leave a line a minute in the log.
 func TestIgnoredMessagesAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := testPipeline(budget.NewShare(1 << 20))
+		p := testPipeline(t, budget.NewShare(1<<20))
 		var log bytes.Buffer
 		p.log = slog.New(slog.NewTextHandler(&log, nil))
 		for range 150 { // one a second

@@ -1,44 +1,55 @@
 package pipeline
 
 import (
-	"bytes"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/event"
-	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/lograte"
-	"github.com/telltale-iot/telltale/pkg/payload"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/stamp"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 )
 
+// What a message takes beside its own bytes, until Kafka has all of it.
 const (
-	// readingBytes and deadLetterBytes are about what a reading, without its source, and a dead letter take beside the
-	// payload that they came in, until Kafka has them. A dead letter takes no less than a reading with its source.
+	// readingBytes is about what the record of a reading takes beside its key and value, and deadLetterBytes that of a dead
+	// letter beside bytes that are not the message's own.
 	readingBytes    = 512
 	deadLetterBytes = 1536
-	// maxRecords is how many a message becomes at most: package payload rejects longer batches.
-	maxRecords = 10_000
-	// batchWindow is how many records of one batch are in flight to Kafka at a time, where its source may be
-	// kept waiting: so that batches neither delay the readings of others, nor take memory for all their records.
-	batchWindow = 256
+	// growth is about how many times as long as a message its records are: names are repeated for what is nested.
+	growth = 40
+	// Where its source may be kept waiting, the records of a message are in flight to Kafka within a window, so that a long
+	// one neither delays the readings of others, nor takes memory for all its records. A record has a place in it, and
+	// one more for each placeBytes of it.
+	windowPlaces = 256
+	placeBytes   = 512
+	windowBytes  = windowPlaces * (placeBytes + deadLetterBytes)
+	// stepBytes is about what a step of a decoder appends, which waits for the window.
+	stepBytes = 512 << 10
 )
 
 // Message is what was published to an MQTT topic.
 type Message struct {
 	Topic    string
-	Client   string // the id of the MQTT client that published it, or "" where nobody knows
-	Payload  []byte // the pipeline's until done is called
-	Retained bool
+	Client   string    // the id of the MQTT client that published it, or "" where nobody knows
+	Payload  []byte    // the pipeline's until done is called, unless the message is ignored
+	Retained bool      // a broker's copy of an earlier message
 	Received time.Time // whole milliseconds
+
+	route mapping.Route // by which it is read
+	known bool          // there is one
 }
+
+// Ignored reports whether nobody reads messages on m's topic.
+func (m Message) Ignored() bool { return !m.known }
 
 // Pipeline is the way to Kafka. It is safe for concurrent use.
 type Pipeline struct {
@@ -51,7 +62,7 @@ type Pipeline struct {
 	producer    *producer.Producer
 	topic       string
 	deadLetters string
-	filters     Filters
+	mappings    *mapping.Set
 	share       *budget.Share
 	stamps      stamp.Stamper
 	log         *slog.Logger
@@ -59,70 +70,50 @@ type Pipeline struct {
 	closed      atomic.Bool // nothing new is taken
 }
 
-// New returns a pipeline for messages on the topics that filters select. What waits for Kafka takes of share.
-func New(cfg kafka.Config, producer *producer.Producer, filters Filters, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
+// New returns a pipeline for messages on topics that mappings read. What waits for Kafka takes of share.
+func New(cfg kafka.Config, producer *producer.Producer, mappings *mapping.Set, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
 	return &Pipeline{
 		Metrics: newMetrics(metrics, func() float64 { return float64(share.Used()) }),
 		Now:     time.Now,
 
 		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(),
-		filters: filters, share: share, log: log,
+		mappings: mappings, share: share, log: log,
 	}
 }
 
 // Message returns what is received at this moment.
 func (p *Pipeline) Message(topic, client string, payload []byte, retained bool) Message {
-	return Message{Topic: topic, Client: client, Payload: payload, Retained: retained, Received: p.Now().UTC().Truncate(time.Millisecond)}
-}
-
-// Matches reports whether topic is one of readings. The payload of any other message need not be kept.
-func (p *Pipeline) Matches(topic string) bool {
-	_, ok := p.filters.match(topic)
-	return ok
+	m := Message{Topic: topic, Client: client, Payload: payload, Retained: retained, Received: p.Now().UTC().Truncate(time.Millisecond)}
+	m.route, m.known = p.mappings.Match(topic)
+	return m
 }
 
 // Reserve takes of the budget what m needs, and reports whether it did. If not, room is closed when it is worth trying
 // again.
-func (p *Pipeline) Reserve(m Message) (room <-chan struct{}, ok bool) { return p.share.Take(p.cost(m)) }
+func (p *Pipeline) Reserve(m Message) (room <-chan struct{}, ok bool) { return p.share.Take(m.cost()) }
 
 // Cancel gives back what Reserve took for m.
-func (p *Pipeline) Cancel(m Message) { p.share.Release(p.cost(m)) }
+func (p *Pipeline) Cancel(m Message) { p.share.Release(m.cost()) }
 
-// cost is what m takes while it is decoded. Of a batch it is an estimate: how many records it becomes is not known yet.
-func (p *Pipeline) cost(m Message) int {
-	if !p.Matches(m.Topic) {
+// cost is what m takes while it is decoded: an estimate, since what it becomes is not known yet.
+func (m *Message) cost() int {
+	if m.Ignored() {
 		return 0
 	}
-	size := len(m.Topic) + len(m.Payload)
-	if m.isBatch() {
-		return size + deadLetterBytes*min(bytes.Count(m.Payload, []byte{','})+1, p.maxInFlight())
-	}
-	return size + readingBytes
+	return m.size() + min(deadLetterBytes+growth*len(m.Payload), stepBytes+windowBytes)
 }
 
-func (m Message) isBatch() bool {
-	text := bytes.TrimLeft(m.Payload, " \t\r\n")
-	return len(text) > 0 && text[0] == '['
-}
+func (m *Message) size() int { return len(m.Topic) + len(m.Payload) }
 
-// maxInFlight is how many records of a message may be in flight to Kafka at a time.
-func (p *Pipeline) maxInFlight() int {
-	if p.MayBlock {
-		return batchWindow
-	}
-	return maxRecords
-}
-
-// Handle produces m, for which Reserve was successful. It does not block, unless m is a long batch and MayBlock is
+// Handle produces m, for which Reserve was successful. It does not block, unless m becomes many records and MayBlock is
 // set. done is called once: with nil when Kafka has all of m or m is no reading, and otherwise with an error, after
 // which m may be redelivered.
 func (p *Pipeline) Handle(m Message, done func(error)) {
-	device, ok := p.filters.match(m.Topic)
 	switch {
-	case !ok:
+	case m.Ignored():
 		p.Metrics.messages.FinishOne(Ignored)
 		if n := p.ignored.Event(); n > 0 {
-			p.log.Warn("a message is ignored: its topic matches none of MQTT_TOPICS", "topic", m.Topic, "client_id", m.Client, "count", n)
+			p.log.Warn("a message is ignored: nobody reads its topic", "topic", m.Topic, "client_id", m.Client, "count", n)
 		}
 		done(nil)
 		return
@@ -132,38 +123,37 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 		done(producer.ErrClosed)
 		return
 	}
-	d := &delivery{Message: m, pipe: p, device: device, done: done, cost: p.cost(m)}
+	d := &delivery{Message: m, pipe: p, done: done, cost: m.cost(), from: event.NewSource(m.Topic, m.Client)}
 	d.waiting.Store(1) // for the decoding
-	if p.MayBlock && m.isBatch() {
-		d.window = budget.NewShare(batchWindow)
+	dec := decodings.Get().(*decoding)
+	dec.Start(m.route, mapping.Message{Payload: m.Payload, Received: m.Received, Retained: m.Retained})
+	for dec.More() {
+		dec.Next(&dec.result)
+		d.produce(&dec.result, dec.More())
+		dec.clear()
 	}
-	var (
-		decoder payload.Decoder
-		decoded struct {
-			payload.Result
-			one [1]iot.Reading
-		}
-		inKafka = d.readingDone
-		from    = event.NewSource(m.Topic, m.Client)
-	)
-	decoded.Readings = decoded.one[:0]
-	decoder.Start(payload.Message{DeviceID: device, Payload: m.Payload, Received: m.Received, Retained: m.Retained})
-	for decoder.More() {
-		decoded.Readings, decoded.Rejected, decoded.Omitted = decoded.Readings[:0], decoded.Rejected[:0], decoded.Omitted[:0]
-		decoder.Next(&decoded.Result)
-		d.addRecords(len(decoded.Readings), len(decoded.Rejected), from)
-		for _, r := range decoded.Readings {
-			p.stamps.Stamp(&r)
-			d.waitForWindow()
-			p.producer.Produce(event.RecordFrom(p.topic, r, from), inKafka)
-		}
-		for _, r := range decoded.Rejected {
-			d.waitForWindow()
-			d.reject(r)
-		}
-	}
+	dec.Decoder = mapping.Decoder{}
+	decodings.Put(dec)
 	d.decoded()
 }
+
+// decoding is what it takes to decode a message.
+type decoding struct {
+	mapping.Decoder
+	result mapping.Result // of a step
+}
+
+// clear lets go of what a step appended.
+func (d *decoding) clear() {
+	r := &d.result
+	clear(r.Readings)
+	clear(r.Rejected)
+	clear(r.Omitted)
+	r.Readings, r.Rejected, r.Omitted = r.Readings[:0], r.Rejected[:0], r.Omitted[:0]
+}
+
+// decodings keeps the memory of those that are done.
+var decodings = sync.Pool{New: func() any { return new(decoding) }}
 
 // Drain takes nothing new, and waits until Kafka has answered for everything that was taken and it is
 // acknowledged, at most timeouts.ProducerDrain.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -35,9 +36,12 @@ type testBroker struct {
 func newSubscriber(t *testing.T, log *slog.Logger) (*Subscriber, *testBroker) {
 	t.Helper()
 	registry, cfg, limits := prometheus.NewRegistry(), kafka.Config{Topic: "raw-data"}, budget.New()
-	filters := pipeline.Filters{pipeline.SplitFilter("sensors/data")}
-	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), filters, limits.InFlight, log, registry)
-	s, err := New(Config{URL: "tcp://broker", ClientID: "a"}, filters, pipe, limits, log)
+	mappings, err := mapping.Config{Mappings: []string{"telltale"}}.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), mappings, limits.InFlight, log, registry)
+	s, err := New(Config{URL: "tcp://broker", ClientID: "a"}, mappings.Filters(), pipe, limits, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type Subscriber struct {
 }
 
 // New returns a subscriber to the topics that filters select, whose messages go to pipe.
-func New(cfg Config, filters pipeline.Filters, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger) (*Subscriber, error) {
+func New(cfg Config, filters []string, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger) (*Subscriber, error) {
 	broker, err := parseBroker(cfg.URL)
 	if err != nil {
 		return nil, configError("MQTT_URL", cfg.URL, err)
@@ -61,7 +61,7 @@ func New(cfg Config, filters pipeline.Filters, pipe *pipeline.Pipeline, b *budge
 	s.username, s.password = cfg.Security.login(broker)
 	broker.User = nil
 	for _, f := range filters {
-		s.wanted, s.other = append(s.wanted, f.String()), append(s.other, sharePrefix+f.String())
+		s.wanted, s.other = append(s.wanted, f), append(s.other, sharePrefix+f)
 	}
 	if cfg.Shared {
 		s.wanted, s.other = s.other, s.wanted
