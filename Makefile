@@ -144,6 +144,12 @@ clients: ## the API's description, as linters and generators of clients read it
 	cd deploy/acceptance/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	TEST_CLIENTS=1 go test -count=1 ./deploy/acceptance/clients
 
+.PHONY: examples
+examples: ## the programs in examples, as devices of Telltale while it is started again
+	cd examples/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd deploy/acceptance/examples && python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	TEST_EXAMPLES=1 go test -count=1 ./deploy/acceptance/examples
+
 # SCREENSHOTS=absolute path of a folder
 .PHONY: browser
 browser: ## the pages, as Chromium shows them

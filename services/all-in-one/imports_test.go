@@ -143,7 +143,7 @@ func forbidden(folder, imported string) string {
 		return "embedded servers are for tests and all-in-one"
 	}
 	for _, d := range drivers {
-		if in(imported, d.driver) && !slices.ContainsFunc(d.folders, func(f string) bool { return in(folder, f) }) && !in(folder, "deploy/acceptance") {
+		if in(imported, d.driver) && !slices.ContainsFunc(d.folders, func(f string) bool { return in(folder, f) }) && !in(folder, "deploy/acceptance") && !in(folder, "examples") {
 			return "only " + strings.Join(d.folders, " and ") + " may"
 		}
 	}

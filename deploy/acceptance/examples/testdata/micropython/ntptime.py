@@ -1,0 +1,3 @@
+# The clock of this machine is set.
+def settime():
+    pass
