@@ -47,8 +47,8 @@ func TestLimits(t *testing.T) {
 		reason               iot.Reason
 		omitted              int
 	}{
-		{"almost a million bytes are read", "x/d", note(999_999), 1, "", 0},
-		{"more are too large", "x/d", note(1_000_001), 0, iot.ReasonTooLarge, 0},
+		{"almost 1 MiB is read", "x/d", note(1<<20 - 1), 1, "", 0},
+		{"more are too large", "x/d", note(1<<20 + 1), 0, iot.ReasonTooLarge, 0},
 		{"10,000 readings in a batch are read", "x/d", batch(10_000), 10_000, "", 0},
 		{"more are too large", "x/d", batch(10_001), 0, iot.ReasonTooLarge, 0},
 		{"10,000 devices are read", "each", devices(10_000), 10_000, "", 0},

@@ -25,7 +25,7 @@
 // A fault costs only its element of a batch as long as it is certain where that element ends; its neighbours are
 // read. Any other costs the whole message, and then there are no readings from it at all.
 //
-//	the message: too_large                  over 1,000,000 bytes, or over 10,000 elements
+//	the message: too_large                  over 1 MiB, or over 10,000 elements
 //	             invalid_device_id          the topic's
 //	             invalid_json               a syntax error, the end inside a value, no value, a BOM
 //	             trailing_bytes             anything but white space behind the value

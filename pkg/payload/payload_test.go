@@ -80,8 +80,8 @@ func TestLimits(t *testing.T) {
 		readings int
 		reason   iot.Reason
 	}{
-		{"a million bytes are read", note(1_000_000), 1, ""},
-		{"more are too large", note(1_000_001), 0, iot.ReasonTooLarge},
+		{"1 MiB is read", note(1 << 20), 1, ""},
+		{"more are too large", note(1<<20 + 1), 0, iot.ReasonTooLarge},
 		{"10,000 readings in a batch are read", batch(10_000), 10_000, ""},
 		{"more are too large", batch(10_001), 0, iot.ReasonTooLarge},
 		{"1,000 members are read", members(1000), 1, ""},

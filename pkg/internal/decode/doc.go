@@ -10,10 +10,10 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// A message is read within these bounds. The first lets everything made of it, readings and dead letters,
-// fit into a Kafka record of the default size, 1 MiB.
+// A message is read within these bounds. Everything made of one that keeps to the first, readings and dead letters, fits
+// into a record of topics as package kafka makes them.
 const (
-	MaxBytes    = 1_000_000
+	MaxBytes    = 1 << 20
 	MaxElements = 10_000 // of a batch
 	MaxMembers  = 1_000  // of a reading
 	MaxDepth    = 16
