@@ -66,8 +66,8 @@ func TestDecodeLegacyJSON(t *testing.T) {
 			t.Errorf("readings %+v", out)
 		}
 		want := []iot.Rejection{
-			{Reason: iot.ReasonNoMetrics, Device: 2, Bytes: []byte(`{"device_id":2}`)},
-			{Reason: iot.ReasonMissingDeviceID, Device: 42, Bytes: []byte(`{"x":4}`)}, // 42 is the record's key
+			{Reason: iot.ReasonNoMetrics, Device: 2, Index: 1, Bytes: []byte(`{"device_id":2}`)},
+			{Reason: iot.ReasonMissingDeviceID, Device: 42, Index: 3, Bytes: []byte(`{"x":4}`)}, // 42 is the record's key
 		}
 		for i := range rejected {
 			rejected[i].Detail = ""

@@ -99,11 +99,11 @@ func batch() []kafka.Record {
 // readingValues is the reading of batch as a dead letter shows it.
 const readingValues = `{"device_id":42,"timestamp":"2026-01-02T12:00:00.678Z","humidity":40.25,"temperature":21.5}`
 
-// deadLetters is what remains of dead letters without their details, which are for people.
+// deadLetters is what remains of dead letters without what is for people.
 func deadLetters(in []event.DeadLetter) []event.DeadLetter {
 	out := slices.Clone(in)
 	for i := range out {
-		out[i].Detail = ""
+		out[i].Detail, out[i].Index = "", 0
 	}
 	return out
 }

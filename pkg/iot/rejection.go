@@ -58,6 +58,7 @@ type Rejection struct {
 	Reason Reason
 	Detail string   // for people: what exactly, and where; at most 200 bytes
 	Device DeviceID // whose it is, where that is known; else 0
+	Index  int      // of the element of a batch that it is, from 0
 	Bytes  []byte   // the rejected input, unchanged: the whole message, or one element of a batch
 }
 

@@ -190,11 +190,11 @@ func (r *reader) conclude(f decode.Fault) {
 			f.Detail = "none of its values is a number"
 		}
 	}
-	what := r.message.Payload
+	rejection := f.Rejection(id, r.message.Payload)
 	if r.depth > 0 {
-		what = r.part()
+		rejection.Bytes, rejection.Index = r.part(), r.count-1
 	}
-	r.out.Rejected = append(r.out.Rejected, f.Rejection(id, what))
+	r.out.Rejected = append(r.out.Rejected, rejection)
 }
 
 // value reads the value that is next, within depth objects and arrays. n is what the rule says of it, and among whether

@@ -113,7 +113,9 @@ func (d *jsonDecoder) batch() (more bool) {
 		d.count++
 		d.Start = d.Pos
 		if f := d.element(); f.Reason != "" {
-			d.out.Rejected = append(d.out.Rejected, f.Rejection(d.Owner(), d.Text[d.Start:d.Pos]))
+			r := f.Rejection(d.Owner(), d.Text[d.Start:d.Pos])
+			r.Index = d.count - 1
+			d.out.Rejected = append(d.out.Rejected, r)
 		}
 		if d.Broken.Reason != "" {
 			return false

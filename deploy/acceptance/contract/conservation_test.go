@@ -19,7 +19,7 @@ func TestConservation(t *testing.T) {
 	}
 	device := newDevice()
 	before := quiet(t)
-	const stored, merged, duplicates, conflicts, rejected = 4, 1, 2, 1, 3
+	const stored, merged, duplicates, conflicts, rejected = 4, 1, 3, 1, 4
 	publish(t, topicOf(device),
 		fmt.Sprintf(`[{"temperature": 1, "timestamp": %q}, {"temperature": 2, "timestamp": %q}, 5]`, at(1), at(2)),
 		fmt.Sprintf(`{"temperature": 3, "timestamp": %q}`, at(3)),
@@ -28,8 +28,12 @@ func TestConservation(t *testing.T) {
 		fmt.Sprintf(`{"humidity": 30, "timestamp": %q}`, at(3)),
 		fmt.Sprintf(`[{"temperature": 1, "timestamp": %q}, {"temperature": 5, "timestamp": %q}, {}]`, at(1), at(5)),
 		`{`)
+	// The same two again by the other way in: a duplicate and a dead letter.
+	path := devicePath(device) + "readings/"
+	call(t, "POST", path, fmt.Sprintf(`[{"temperature": 1, "timestamp": %q}, 5]`, at(1)))
 	produced(t, device, stored+merged+duplicates+conflicts)
-	waitForDeadLetters(t, topicOf(device), conflicts+rejected)
+	waitForDeadLetters(t, topicOf(device), conflicts+rejected-1)
+	waitForDeadLetters(t, path, 1)
 	after := quiet(t)
 	t.Run("received = stored + merged + duplicates + dead letters", func(t *testing.T) {
 		received := after.received - before.received
@@ -69,7 +73,9 @@ func count(t *testing.T) (c counters) {
 	for _, ops := range sut.ops {
 		families := scrape(t, ops)
 		c.received += sum(families["telltale_bridge_readings_received_total"], "")
+		c.received += sum(families["telltale_http_readings_received_total"], "")
 		c.rejected += sum(families["telltale_bridge_readings_total"], "dead_letter")
+		c.rejected += sum(families["telltale_http_readings_total"], "dead_letter")
 		c.stored += sum(families["telltale_writer_readings_total"], "stored")
 		c.merged += sum(families["telltale_writer_readings_total"], "merged")
 		c.duplicates += sum(families["telltale_writer_readings_total"], "duplicate")

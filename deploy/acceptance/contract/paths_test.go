@@ -15,9 +15,9 @@ var paths = map[string][]string{
 	"/api/users/U/":             {"GET", "PUT", "PATCH", "DELETE"},
 	"/api/devices/":             {"GET", "POST"},
 	"/api/devices/D/":           {"GET", "PUT", "PATCH", "DELETE"},
-	"/api/devices/D/readings/":  {"GET"},
+	"/api/devices/D/readings/":  {"GET", "POST"},
 	"/api/devices/D/latest/":    {"GET"},
-	"/api/readings/":            {"GET"},
+	"/api/readings/":            {"GET", "POST"},
 	"/api/readings/latest_all/": {"GET"},
 	"/api/readings/stats/":      {"GET"},
 	"/api/latest/D/":            {"GET"},
@@ -34,6 +34,8 @@ func TestPaths(t *testing.T) {
 					owner, id := newUser(t), deviceWithReadings(t, 1)
 					body, want := "", http.StatusOK
 					switch device := map[string]any{"name": "d", "user": owner.ID}; {
+					case method == "POST" && strings.HasSuffix(path, "/readings/"):
+						body, want = object(map[string]any{"device_id": id, "x": 1}), http.StatusAccepted
 					case method == "POST" && path == "/api/devices/":
 						device["id"] = newDevice()
 						body, want = object(device), http.StatusCreated

@@ -17,6 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
@@ -32,6 +33,7 @@ type Stores struct {
 type API struct {
 	Stores
 	Replayer *replay.Replayer // of dead letters
+	Ingester *ingest.Ingester // of readings
 	Rules    *mapping.Set     // for what devices publish
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer

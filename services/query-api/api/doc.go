@@ -18,7 +18,9 @@
 //	connections                            2,000, each with up to 32 KiB of headers; beyond, an idle one is closed (package httpguard)
 //	requests to one store                  500; the store answers one within 5 s (TestRequestLimit)
 //	bodies of requests                     16 MiB, 1 MiB each, 10 s to arrive: before all else (TestBodiesInMemory,
-//	                                       TestBodyLimit, TestSlowBodies)
+//	                                       TestBodyLimit, TestSlowBodies); those in gzip count twice while they are
+//	                                       decompressed (TestGzipBodies)
+//	readings on their way to Kafka         what package ingest says
 //	pages of readings being fetched        50,000 readings, or 11 pages of 4 MiB; others wait, small ones not behind
 //	                                       large ones (TestRequestLimit, TestSmallPagesDoNotWait)
 //	lists of users and devices             50,000 rows; others wait, as for pages (TestRequestLimit,
@@ -32,5 +34,6 @@
 //	answers of MongoDB to these            16 MiB each
 //	all latest readings, all counts        fetched once for all who ask at the same time (TestSharedAnswers)
 //	compressors                            4, of about 1 MB; answers wait for one (TestGzip)
+//	decompressors                          4, of about 40 kB; bodies wait for one
 //	answers that clients have not taken    48 MiB, but for those under 64 KiB; 20 s to take one (TestSlowReaders)
 package api

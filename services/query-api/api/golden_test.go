@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	-- cached --
 //	readings in the cache, one per line
 //	-- dead letters --
-//	dead letters in the store, one per line
+//	dead letters in the store, one per line; there is a Kafka then, as with an empty file `kafka`
 //	-- what is asked, in a few words --
 //	POST /api/users/
 //	Some-Header: of the request
@@ -69,7 +69,7 @@ func runCase(t *testing.T, file string, s stores) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if slices.ContainsFunc(archive.Files, func(f txtar.File) bool { return f.Name == "dead letters" }) {
+	if slices.ContainsFunc(archive.Files, func(f txtar.File) bool { return f.Name == "dead letters" || f.Name == "kafka" }) {
 		s.startKafka(t)
 	}
 	server, spec := httptest.NewServer(s.handler(t)), loadSpec(t)

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -42,6 +45,33 @@ type appendWriter []byte
 func (w *appendWriter) Write(p []byte) (int, error) {
 	*w = append(*w, p...)
 	return len(p), nil
+}
+
+// decompressors are the gzip.Readers of an API, for bodies.
+type decompressors chan *gzip.Reader
+
+func newDecompressors() decompressors {
+	d := make(decompressors, maxDecompressors)
+	for range maxDecompressors {
+		d <- new(gzip.Reader)
+	}
+	return d
+}
+
+var errNoGzip = &problem{status: http.StatusBadRequest, detail: "The request body is not gzip, as its Content-Encoding says."}
+
+// decompress returns the body of a request that is compressed, which takes room as receive says.
+func (a *API) decompress(compressed []byte) ([]byte, error) {
+	z := <-a.limits.decompressors
+	defer func() { a.limits.decompressors <- z }()
+	if z.Reset(bytes.NewReader(compressed)) != nil {
+		return nil, errNoGzip
+	}
+	body, err := a.read(io.NopCloser(z), nil)
+	if errors.Is(err, errUnreadable) {
+		return nil, errNoGzip
+	}
+	return body, err
 }
 
 // acceptsGzip reports whether a client takes gzip (RFC 9110, section 12.5.3): where it is named, or all codings are, and

@@ -131,3 +131,45 @@ func TestGzipWithoutRoom(t *testing.T) {
 		t.Error("an answer that was sent still takes room")
 	}
 }
+
+func TestGzipBodies(t *testing.T) {
+	zip := func(text string) string {
+		var b strings.Builder
+		w := gzip.NewWriter(&b)
+		_, _ = io.WriteString(w, text)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	whole := zip(ada)
+	for _, tt := range []struct {
+		name, body string
+		status     int
+	}{
+		{"a body in gzip is as good as another", whole, http.StatusCreated},
+		{"the longest", zip(ada + strings.Repeat(" ", maxBody-len(ada))), http.StatusCreated},
+		{"one that is too long when it is decompressed", zip(ada + strings.Repeat(" ", maxBody-len(ada)+1)), http.StatusRequestEntityTooLarge},
+		{"one that ends early", whole[:len(whole)-1], http.StatusBadRequest},
+		{"one that is another when it is decompressed", whole[:len(whole)-8] + "\x00" + whole[len(whole)-7:], http.StatusBadRequest},
+		{"one that is none", ada, http.StatusBadRequest},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := embedded(t).api(t, nil)
+			handler := a.Handler()
+			for range 2 * maxDecompressors {
+				r := httptest.NewRequest(http.MethodPost, "/api/users/", strings.NewReader(tt.body))
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set("Content-Encoding", "GZip")
+				w := httptest.NewRecorder()
+				if handler.ServeHTTP(w, r); w.Code != tt.status {
+					t.Errorf("%d %s, want %d", w.Code, w.Body, tt.status)
+				}
+				tt.status = max(tt.status, http.StatusBadRequest) // the user exists
+			}
+			if !a.limits.bodies.TryAcquire(maxBodies) {
+				t.Error("an answered request still takes room")
+			}
+		})
+	}
+}

@@ -26,10 +26,11 @@ const (
 	maxReplayRequests  = 4        // that replay dead letters: 4 MB each
 	maxMappingTests    = 4        // that test rules: 8 MB each
 	maxSending         = 48 << 20 // bytes of the answers being sent, but for small ones
-	maxBodies          = 16 << 20 // bytes of the bodies of all requests
+	maxBodies          = 16 << 20 // bytes of the bodies of all requests, as they come and decompressed
 	maxBody            = 1 << 20  // bytes of a request's body
 
-	maxCompressors = 4 // about 1 MB each
+	maxCompressors   = 4 // about 1 MB each
+	maxDecompressors = 4 // about 40 kB each; a body takes one for some milliseconds
 
 	minCompressed = 1 << 10                // bytes; a shorter answer is one packet either way
 	smallAnswer   = 64 << 10               // bytes
@@ -45,7 +46,7 @@ const (
 // limits bound what all requests together may use while they are answered. A request that would exceed one waits until
 // others end, for timeouts.StoreRequest at most, or is answered 503 at once where the comment says so.
 type limits struct {
-	metadata, readings, latest, deadLetters limiter // requests to one store; beyond: 503
+	metadata, readings, latest, deadLetters, kafka limiter // requests to one store; beyond: 503
 
 	bodies          *semaphore.Weighted // bytes of the bodies of requests; beyond: 503
 	pages           pageRoom            // readings of the pages being fetched
@@ -56,6 +57,7 @@ type limits struct {
 	mappingTests    *semaphore.Weighted // requests that test rules
 	sending         *semaphore.Weighted // bytes of the answers being sent; beyond: 503
 	compressors     compressors         // of answers
+	decompressors   decompressors       // of bodies
 }
 
 func newLimits() limits {
@@ -68,6 +70,7 @@ func newLimits() limits {
 		mappingTests:    semaphore.NewWeighted(maxMappingTests),
 		sending:         semaphore.NewWeighted(maxSending),
 		compressors:     newCompressors(),
+		decompressors:   newDecompressors(),
 	}
 }
 

@@ -49,25 +49,41 @@ func (a *API) serve(store *limiter, h handler) echo.HandlerFunc {
 // receive reads the body of a request, which takes room until the caller gives it back.
 func (a *API) receive(c echo.Context) ([]byte, error) {
 	r := c.Request()
-	switch coding := r.Header.Get(echo.HeaderContentEncoding); {
+	coding := r.Header.Get(echo.HeaderContentEncoding)
+	zipped := strings.EqualFold(coding, "gzip")
+	switch {
 	case r.ContentLength == 0:
 		return nil, nil
 	case r.ContentLength > maxBody:
 		return nil, errTooLarge
-	case coding != "" && !strings.EqualFold(coding, "identity"):
-		c.Response().Header().Set(echo.HeaderAcceptEncoding, "identity") // RFC 9110, section 15.5.16
-		return nil, &problem{status: http.StatusUnsupportedMediaType, detail: fmt.Sprintf("Unsupported content encoding \"%.100s\" in request. Send the body as it is.", coding)}
+	case coding != "" && !zipped && !strings.EqualFold(coding, "identity"):
+		c.Response().Header().Set(echo.HeaderAcceptEncoding, "gzip") // RFC 9110, section 15.5.16
+		return nil, &problem{status: http.StatusUnsupportedMediaType, detail: fmt.Sprintf("Unsupported content encoding \"%.100s\" in request. Send the body as it is, or in gzip.", coding)}
 	}
 	// It replaces the server's deadline, where there is a server.
 	deadline := http.NewResponseController(c.Response())
 	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout))
-	arriving := &metered{body: http.MaxBytesReader(c.Response(), r.Body, maxBody), room: a.limits.bodies}
+	body, err := a.read(r.Body, c.Response())
+	if err != nil {
+		return nil, err
+	}
+	_ = deadline.SetReadDeadline(time.Time{}) // else its end would look like the client's leaving
+	if zipped {
+		defer a.limits.bodies.Release(int64(len(body)))
+		return a.decompress(body)
+	}
+	return body, nil
+}
+
+// read reads a body of at most maxBody bytes, which takes room. Of a longer one w, if there is one, closes the
+// connection.
+func (a *API) read(r io.ReadCloser, w http.ResponseWriter) ([]byte, error) {
+	arriving := &metered{body: http.MaxBytesReader(w, r, maxBody), room: a.limits.bodies}
 	body, err := io.ReadAll(arriving)
 	if err != nil {
 		a.limits.bodies.Release(arriving.bytes)
 		return nil, bodyProblem(err)
 	}
-	_ = deadline.SetReadDeadline(time.Time{}) // else its end would look like the client's leaving
 	return body, nil
 }
 
@@ -87,7 +103,10 @@ func (m *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var errTooLarge = &problem{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("The request body is over %d bytes.", maxBody)}
+var (
+	errTooLarge   = &problem{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("The request body is over %d bytes.", maxBody)}
+	errUnreadable = &problem{status: http.StatusBadRequest, detail: "The request body could not be read."}
+)
 
 // bodyProblem says what is wrong with a body that could not be read.
 func bodyProblem(err error) error {
@@ -100,6 +119,6 @@ func bodyProblem(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &problem{status: http.StatusRequestTimeout, detail: "The request body did not arrive in time."}
 	default:
-		return &problem{status: http.StatusBadRequest, detail: "The request body could not be read."}
+		return errUnreadable
 	}
 }

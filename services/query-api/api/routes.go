@@ -18,7 +18,7 @@ type route struct {
 // routes is everything that the API answers to. openapi.yaml lists the same paths and methods.
 func (a *API) routes() []route {
 	docs := echo.WrapHandler(web.Docs())
-	metadata, readings, latest, deadLetters := &a.limits.metadata, &a.limits.readings, &a.limits.latest, &a.limits.deadLetters
+	metadata, readings, latest, deadLetters, kafka := &a.limits.metadata, &a.limits.readings, &a.limits.latest, &a.limits.deadLetters, &a.limits.kafka
 	return []route{
 		{http.MethodGet, "/api/users/", a.serve(metadata, a.listUsers)},
 		{http.MethodPost, "/api/users/", a.serve(metadata, a.createUser)},
@@ -34,9 +34,11 @@ func (a *API) routes() []route {
 		{http.MethodPatch, "/api/devices/:id/", a.serve(metadata, a.updateDevice)},
 		{http.MethodDelete, "/api/devices/:id/", a.serve(metadata, a.deleteDevice)},
 		{http.MethodGet, "/api/devices/:id/readings/", a.serve(readings, a.listDeviceReadings)},
+		{http.MethodPost, "/api/devices/:id/readings/", a.serve(kafka, a.postDeviceReadings)},
 		{http.MethodGet, "/api/devices/:id/latest/", a.serve(latest, a.getLatest)},
 
 		{http.MethodGet, "/api/readings/", a.serve(readings, a.listReadings)},
+		{http.MethodPost, "/api/readings/", a.serve(kafka, a.postReadings)},
 		{http.MethodGet, "/api/readings/latest_all/", a.serve(latest, a.listLatest)},
 		{http.MethodGet, "/api/readings/stats/", a.serve(readings, a.getStats)},
 		{http.MethodGet, "/api/latest/:id/", a.serve(readings, a.getLastReading)},

@@ -28,6 +28,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
@@ -159,7 +160,8 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 	return &API{
 		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
 		Rules: presets(t), Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
-		Guard: httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
+		Ingester: ingest.New(sender, s.kafka, metrics),
+		Guard:    httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 	}
 }
 

@@ -1,0 +1,93 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/payload"
+)
+
+// delivery is a message in flight to Kafka.
+type delivery struct {
+	*Ingester
+	Message
+	received time.Time
+	pending  atomic.Int32 // records that Kafka has not answered for, and one while the message is decoded
+}
+
+// answer is what Kafka says of a record.
+type answer struct {
+	rejection iot.Rejection // of a dead letter
+	err       error
+}
+
+// send sends the readings and the dead letters of a step, and returns when Kafka has all of them.
+func (d *delivery) send(ctx context.Context, step payload.Result, result *Result) error {
+	n := len(step.Readings) + len(step.Rejected)
+	d.readings.Receive(n)
+	d.pending.Add(int32(n))
+	answers := make(chan answer, n)
+	from := event.NewSource(d.Source, d.Client)
+	for _, r := range step.Readings {
+		d.stamps.Stamp(&r)
+		device := r.Device
+		d.producer.Produce(event.RecordFrom(d.topic, r, from), func(err error) {
+			if errors.Is(err, producer.ErrTooLarge) {
+				d.reject(iot.Rejection{
+					Reason: iot.ReasonTooLarge, Detail: "the record of a reading in it is larger than Kafka takes", Device: device, Bytes: d.Payload,
+				}, answers)
+				return
+			}
+			d.answer(produced, answer{err: err}, answers)
+		})
+	}
+	for _, r := range step.Rejected {
+		d.reject(r, answers)
+	}
+	for range n {
+		select {
+		case a := <-answers:
+			switch {
+			case a.err != nil:
+				return a.err
+			case a.rejection.Reason != "":
+				result.Rejected = append(result.Rejected, a.rejection)
+			default:
+				result.Accepted++
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// reject sends r, which is all or a part of d, to the dead-letter topic.
+func (d *delivery) reject(r iot.Rejection, answers chan<- answer) {
+	dead := event.DeadLetter{DeadLetter: iot.DeadLetter{
+		Rejection: r, Source: d.Source, Client: d.Client, Received: d.received, TopicDevice: d.Device,
+	}}
+	dead.Produce(d.producer, d.deadLetters, func(err error) { d.answer(deadLetter, answer{r, err}, answers) })
+}
+
+// answer counts what became of a record.
+func (d *delivery) answer(outcome int, a answer, answers chan<- answer) {
+	if a.err != nil {
+		outcome = failed
+	}
+	d.readings.FinishOne(outcome)
+	answers <- a
+	d.resolve()
+}
+
+// resolve gives back what d takes when neither Kafka nor the decoding needs it any more.
+func (d *delivery) resolve() {
+	if d.pending.Add(-1) == 0 {
+		d.inFlight.Release(cost(d.Payload))
+	}
+}

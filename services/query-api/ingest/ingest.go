@@ -1,0 +1,121 @@
+// Package ingest takes the readings in HTTP requests to Kafka. It does for them what mqtt-bridge does for messages over
+// MQTT, and knows nothing of HTTP.
+//
+// The readings of a message are produced to Kafka's topic, and what is rejected in it to the dead-letter topic. Ingest
+// returns when Kafka has acknowledged all of them. A reading that is too large for Kafka becomes a dead letter. While
+// Kafka takes nothing Ingest fails: at once where that is known already, and otherwise when its context ends. Any part
+// of the message may be in Kafka then, or get there later; whoever sent it sends all of it again, and what has a
+// timestamp is stored once.
+//
+// # What is in memory
+//
+// For all calls together (TestMemory):
+//
+//	messages in flight      32 MiB, also when nobody waits for them any more. A batch is decoded and sent step by step,
+//	                        and counts with what one step of it can become, and with all that may be rejected in it
+//	stamps of devices       what package stamp says
+package ingest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/telltale-iot/telltale/pkg/accounting"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/payload"
+	"github.com/telltale-iot/telltale/pkg/stamp"
+)
+
+const (
+	maxInFlight  = 32 << 20 // bytes of the messages in flight, as cost counts them
+	maxElements  = 10_000   // of a batch: package payload rejects longer ones
+	stepElements = 1000     // of a batch that are in flight at a time: it decodes no more in a step
+	recordCost   = 1536     // about what a reading or dead letter takes, beside its text, until Kafka has it
+	resultCost   = 320      // about what a rejection takes until Ingest returns and it is shown
+)
+
+// Message is what one request holds.
+type Message struct {
+	Source  string // where it came in, for people who look at dead letters
+	Client  string // who sent it, for the same
+	Device  string // the device's id or key that its address names; "" where it names none
+	Payload []byte // not changed any more, also when Ingest has returned
+}
+
+// Result is what became of a message that Kafka has all of.
+type Result struct {
+	Accepted int             // readings that are in Kafka
+	Rejected []iot.Rejection // what is dead letters instead, in the order of the message
+}
+
+// Ingester takes messages to Kafka. It is safe for concurrent use.
+type Ingester struct {
+	producer    *producer.Producer
+	topic       string
+	deadLetters string
+	stamps      stamp.Stamper
+	inFlight    *semaphore.Weighted
+	readings    *accounting.Account
+}
+
+// What becomes of readings, rejected ones included.
+const (
+	produced = iota
+	deadLetter
+	failed // Kafka does not have it: its request is answered with an error
+)
+
+// New returns an Ingester that sends to cfg's topics with producer.
+func New(producer *producer.Producer, cfg kafka.Config, metrics prometheus.Registerer) *Ingester {
+	return &Ingester{
+		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(),
+		inFlight: semaphore.NewWeighted(maxInFlight),
+		readings: accounting.New(metrics, "telltale_http_readings", "Readings in HTTP requests, rejected ones included,",
+			"produced", "dead_letter", "failed"),
+	}
+}
+
+// cost is what a message with that payload takes at most.
+func cost(payload []byte) int64 {
+	elements := bytes.Count(payload, []byte{','}) + 1 // no fewer than there are
+	return int64(3*len(payload) + recordCost*min(elements, stepElements) + resultCost*min(elements, maxElements))
+}
+
+// Ingest returns when all of m is in Kafka, as readings or as dead letters. After an error any part may be there, now or
+// later.
+func (g *Ingester) Ingest(ctx context.Context, m Message) (Result, error) {
+	if err := g.producer.Check(ctx); err != nil {
+		return Result{}, fmt.Errorf("send readings: %w", err)
+	}
+	if g.inFlight.Acquire(ctx, cost(m.Payload)) != nil {
+		return Result{}, fmt.Errorf("wait until kafka has earlier readings: %w", ctx.Err())
+	}
+	d := &delivery{Ingester: g, Message: m, received: time.Now().UTC().Truncate(time.Millisecond)}
+	d.pending.Store(1) // for the decoding
+	defer d.resolve()
+
+	var (
+		decoder payload.Decoder
+		step    payload.Result
+		result  Result
+	)
+	decoder.Start(payload.Message{DeviceID: m.Device, Payload: m.Payload, Received: d.received})
+	for decoder.More() {
+		step.Readings, step.Rejected, step.Omitted = step.Readings[:0], step.Rejected[:0], step.Omitted[:0]
+		decoder.Next(&step)
+		if err := d.send(ctx, step, &result); err != nil {
+			return Result{}, fmt.Errorf("send readings: %w", err)
+		}
+	}
+	slices.SortStableFunc(result.Rejected, func(a, b iot.Rejection) int { return cmp.Compare(a.Index, b.Index) })
+	return result, nil
+}
