@@ -62,7 +62,7 @@ type Rejection struct {
 	Bytes  []byte   // the rejected input, unchanged: the whole message, or one element of a batch
 }
 
-// Omitted is a member that a reading was kept without, and why.
+// Omitted is a member that a reading was kept without, or not with the metric that it looks like, and why.
 type Omitted struct {
 	Member  string // its name, at most MaxShownBytes
 	Why     string

@@ -120,7 +120,5 @@ func writeDecoded(b *bytes.Buffer, set *mapping.Set, topic string, m mapping.Mes
 		fmt.Fprintf(b, "\t%s", r.Reason)
 		decodetest.WriteRejection(b, r, m.Payload)
 	}
-	for _, o := range result.Omitted {
-		fmt.Fprintf(b, "\twithout %s: %s: %s\n", decodetest.Printable(o.Member, special), o.Why, o.Example)
-	}
+	decodetest.WriteOmitted(b, result.Omitted, special)
 }

@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata"
 
 	"github.com/telltale-iot/telltale/pkg/internal/decode/decodetest"
 	"github.com/telltale-iot/telltale/pkg/payload"
 )
 
 // TestGolden decodes the messages in testdata/*.txtar, as package decodetest says. The section's name is how the messages
-// arrived: "device=42 retained". The device may be a Go string literal too.
+// arrived: "device=42 retained zone=Europe/Berlin". The device may be a Go string literal too.
 func TestGolden(t *testing.T) {
 	decodetest.Golden(t, func(*testing.T) func(*testing.T, decodetest.Section) []byte { return decodeSection })
 }
@@ -29,6 +30,11 @@ func decodeSection(t *testing.T, section decodetest.Section) []byte {
 			}
 		case "retained":
 			m.Retained = true
+		case "zone":
+			var err error
+			if m.Zone, err = time.LoadLocation(value); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return section.Decode(t, func(b *bytes.Buffer, message []byte) {
@@ -38,6 +44,7 @@ func decodeSection(t *testing.T, section decodetest.Section) []byte {
 }
 
 func writeDecoded(b *bytes.Buffer, m payload.Message) {
+	const special = " =:"
 	var out payload.Result
 	payload.Decode(m, &out)
 	for _, r := range out.Readings {
@@ -50,7 +57,7 @@ func writeDecoded(b *bytes.Buffer, m payload.Message) {
 			fmt.Fprintf(b, " for %q", r.Said)
 		}
 		fmt.Fprint(b, ":")
-		decodetest.WriteMembers(b, r, " =:")
+		decodetest.WriteMembers(b, r, special)
 	}
 	for _, r := range out.Rejected {
 		fmt.Fprintf(b, "\t%s", r.Reason)
@@ -59,4 +66,5 @@ func writeDecoded(b *bytes.Buffer, m payload.Message) {
 		}
 		decodetest.WriteRejection(b, r, m.Payload)
 	}
+	decodetest.WriteOmitted(b, out.Omitted, special)
 }

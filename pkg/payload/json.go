@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,14 +13,21 @@ import (
 type jsonDecoder struct {
 	decode.Scanner
 	decode.Draft
+	message []byte  // as it came; Text is what counts of it
 	out     *Result // of the step
-	ts      tsMember
-	values  bool // whether there is an object called values
 	zone    *time.Location
 	names   nameCache
 	isBatch bool // the message is an array
 	count   int  // of its elements that were read
 	checked bool // that no element to come costs the whole message
+
+	// of the current element
+	fault   decode.Fault // why it can be no reading
+	first   decode.Fault // what is wrong with the first of the members that it is read without
+	stamped bool         // whether there is a timestamp
+	values  bool         // whether there is an object called values
+	aliased bool         // whether there are aliases
+	aliases aliases
 }
 
 // jsonDecoders keeps the memory of decoders that are done.
@@ -29,29 +37,40 @@ var jsonDecoders = sync.Pool{New: func() any {
 	return d
 }}
 
-// startJSON begins to read m.
-func startJSON(m Message, topic iot.DeviceID, topicKey string) reader {
+// start begins to read m, or says why it is rejected as a whole.
+func start(m *Message) (*jsonDecoder, decode.Fault) {
+	if len(m.Payload) > decode.MaxBytes {
+		return nil, decode.Fault{Reason: iot.ReasonTooLarge, Detail: fmt.Sprintf("%d bytes, over %d", len(m.Payload), decode.MaxBytes)}
+	}
+	var topic iot.DeviceID
+	var topicKey string
+	if m.DeviceID != "" {
+		var err error
+		if topic, topicKey, err = iot.ParseDevice(m.DeviceID); err != nil {
+			return nil, decode.Fault{Reason: iot.ReasonInvalidDeviceID, Detail: fmt.Sprintf("topic: %.32q is "+notADevice, m.DeviceID)}
+		}
+	}
 	d := jsonDecoders.Get().(*jsonDecoder)
-	d.Text, d.Pos, d.Start = m.Payload, 0, 0
-	d.Topic, d.TopicKey, d.Received, d.Retained = topic, topicKey, m.Received.UnixMilli(), m.Retained
+	d.message, d.Text, d.Pos, d.Start = m.Payload, decode.Trim(m.Payload), 0, 0
 	if d.zone = m.Zone; d.zone == nil {
 		d.zone = time.UTC
 	}
+	d.Topic, d.TopicKey, d.Received, d.Retained = topic, topicKey, m.Received.UnixMilli(), m.Retained
 	d.Space()
 	if d.isBatch, d.count, d.checked = d.Peek() == '[', 0, false; d.isBatch {
 		d.Pos++
 	}
-	return d
+	return d, decode.Fault{}
 }
 
-// step implements reader. After the last one d is free.
+// step is Decoder.Next, and reports whether there are more. After the last one d is free.
 func (d *jsonDecoder) step(out *Result) (more bool) {
-	readings, rejected := len(out.Readings), len(out.Rejected)
+	readings, rejected, omitted := len(out.Readings), len(out.Rejected), len(out.Omitted)
 	d.out = out
 	if d.isBatch {
 		more = d.batch()
 	} else if f := d.element(); f.Reason != "" {
-		out.Rejected = append(out.Rejected, f.Rejection(d.Owner(), d.Text))
+		out.Rejected = append(out.Rejected, f.Rejection(d.Owner(), d.message))
 	}
 	if more {
 		d.check()
@@ -60,8 +79,8 @@ func (d *jsonDecoder) step(out *Result) (more bool) {
 	}
 	if d.Broken.Reason != "" {
 		clear(out.Readings[readings:])
-		out.Readings = out.Readings[:readings]
-		out.Rejected, more = append(out.Rejected[:rejected], d.Broken.Rejection(d.Topic, d.Text)), false
+		out.Readings, out.Omitted = out.Readings[:readings], out.Omitted[:omitted]
+		out.Rejected, more = append(out.Rejected[:rejected], d.Broken.Rejection(d.Topic, d.message)), false
 	}
 	if !more {
 		d.free()
@@ -71,7 +90,7 @@ func (d *jsonDecoder) step(out *Result) (more bool) {
 
 // free gives d back, without what it knows of its message.
 func (d *jsonDecoder) free() {
-	d.Text, d.TopicKey, d.Broken, d.out = nil, "", decode.Fault{}, nil
+	d.message, d.Text, d.TopicKey, d.Broken, d.out = nil, nil, "", decode.Fault{}, nil
 	d.Reset()
 	jsonDecoders.Put(d)
 }
@@ -80,7 +99,7 @@ func (d *jsonDecoder) free() {
 // the message: the objects in a batch, and otherwise the payload. They are slices of it.
 func Objects(payload []byte) [][]byte {
 	var objects [][]byte
-	s := decode.Scanner{Text: payload}
+	s := decode.Scanner{Text: decode.Trim(payload)}
 	if s.Space(); s.Peek() == '[' {
 		s.Pos++
 		for first := true; s.Next(first, ']'); first = false {
@@ -88,12 +107,12 @@ func Objects(payload []byte) [][]byte {
 			if !s.Skip(0) {
 				break
 			}
-			if payload[start] == '{' {
-				objects = append(objects, payload[start:s.Pos])
+			if s.Text[start] == '{' {
+				objects = append(objects, s.Text[start:s.Pos])
 			}
 		}
 	}
-	if s.Space(); len(objects) == 0 || s.Broken.Reason != "" || s.Pos < len(payload) {
+	if s.Space(); len(objects) == 0 || s.Broken.Reason != "" || s.Pos < len(s.Text) {
 		return [][]byte{payload}
 	}
 	return objects
@@ -106,7 +125,7 @@ func (d *jsonDecoder) batch() (more bool) {
 		if !d.NextElement(d.count) {
 			if d.count == 0 && d.Broken.Reason == "" {
 				f := decode.Fault{Reason: iot.ReasonNoMetrics, Detail: "an empty batch"}
-				d.out.Rejected = append(d.out.Rejected, f.Rejection(d.Topic, d.Text))
+				d.out.Rejected = append(d.out.Rejected, f.Rejection(d.Topic, d.message))
 			}
 			return false
 		}
@@ -140,7 +159,11 @@ func (d *jsonDecoder) check() {
 // element appends a reading, or says why it does not. It does neither when the text is broken.
 func (d *jsonDecoder) element() (f decode.Fault) {
 	d.Reset()
-	d.Flaw, d.ts, d.values = decode.Fault{}, tsMember{}, false
+	d.Flaw, d.stamped, d.values = decode.Fault{}, false, false
+	if d.fault.Reason != "" || d.first.Reason != "" || d.aliased { // clearing takes as long as a member
+		d.fault, d.first, d.aliases, d.aliased = decode.Fault{}, decode.Fault{}, aliases{}, false
+	}
+	omitted := len(d.out.Omitted)
 	if d.Peek() != '{' {
 		at := d.Pos
 		if !d.Skip(0) {
@@ -152,12 +175,17 @@ func (d *jsonDecoder) element() (f decode.Fault) {
 	if !d.object(1, true) {
 		return decode.Fault{}
 	}
-	if d.ts.value > 0 {
-		d.takeTS(1)
+	if d.aliased {
+		d.takeAliases(1)
 	}
-	if d.Flaw.Reason != "" {
-		return d.Flaw
+	if f = d.fault; f.Reason == "" {
+		d.out.Readings, f = d.Reading(d.out.Readings)
 	}
-	d.out.Readings, f = d.Reading(d.out.Readings)
+	if f.Reason == iot.ReasonNoMetrics && d.first.Reason != "" {
+		f = d.first
+	}
+	if f.Reason != "" {
+		d.out.Omitted = d.out.Omitted[:omitted]
+	}
 	return f
 }

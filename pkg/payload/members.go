@@ -1,17 +1,10 @@
 package payload
 
 import (
+	"bytes"
+
 	"github.com/telltale-iot/telltale/pkg/internal/decode"
 	"github.com/telltale-iot/telltale/pkg/iot"
-)
-
-// The names with a meaning of their own.
-const (
-	keyDeviceID  = "device_id"
-	keyTimestamp = "timestamp"
-	keyMetrics   = "metrics"
-	keyTS        = "ts"     // ThingsBoard's timestamp
-	keyValues    = "values" // ThingsBoard's metrics
 )
 
 // object reads an object, whose bracket is next and whose members stand within depth objects. Some names
@@ -25,29 +18,38 @@ func (d *jsonDecoder) object(depth int, own bool) bool {
 			return false
 		}
 		name, err := d.names.intern(key)
-		if err != nil {
-			d.Reject(at, iot.ReasonInvalidMember, "%v", err)
+		if err != nil || d.Flaw.Reason != "" {
+			if !d.unnamed(name, err, at, depth) {
+				return false
+			}
+			continue
 		}
-		m := d.add(name, at)
+		m, value := d.add(name, at), d.Pos
 		m.Nested = !own
 		switch {
 		case !own:
 			ok = d.value(m, depth)
-		case name == keyDeviceID:
+		case name == "device_id":
 			ok = d.deviceID(depth)
-		case name == keyTimestamp:
-			ok = d.time(depth)
-		case name == keyTS:
-			d.ts = tsMember{value: d.Pos, index: len(d.Members) - 1}
-			ok = d.Skip(depth)
-		case (name == keyMetrics || name == keyValues) && d.Peek() == '{':
-			d.values = d.values || name == keyValues
+		case name == "timestamp":
+			var said []byte
+			said, ok = d.timestamp(depth)
+			d.stamped = d.stamped || said != nil
+		case (name == "metrics" || name == "values") && d.Peek() == '{': // values is ThingsBoard's name
+			d.values = d.values || name == "values"
 			ok = d.object(depth+1, false)
 		default:
-			ok = d.value(m, depth)
+			if i := aliasIndex(name); i >= 0 {
+				ok = d.alias(i, depth)
+			} else {
+				ok = d.value(m, depth)
+			}
 		}
 		if !ok {
 			return false
+		}
+		if d.Flaw.Reason != "" {
+			d.leaveOut(m, value)
 		}
 	}
 	return d.Broken.Reason == ""
@@ -58,6 +60,7 @@ func (d *jsonDecoder) add(name string, at int) *decode.Member {
 	n := len(d.Members)
 	if n == decode.MaxMembers {
 		d.Reject(at, iot.ReasonTooLarge, "over %d members", decode.MaxMembers)
+		d.fail()
 		n--
 	}
 	d.Members = d.Members[:n+1]
@@ -66,7 +69,60 @@ func (d *jsonDecoder) add(name string, at int) *decode.Member {
 	return m
 }
 
-// value reads the value of m, which stands within depth arrays and objects.
+// fail makes the flaw of a member the element's, which can be no reading then, whatever else is in it.
+func (d *jsonDecoder) fail() {
+	if d.fault.Reason == "" {
+		d.fault = d.Flaw
+	}
+	d.Flaw = decode.Fault{}
+}
+
+// forgive makes the flaw of a member cost no more than that. It returns false for bytes that are no characters: text with
+// these is no JSON.
+func (d *jsonDecoder) forgive() bool {
+	if d.Flaw.Reason == iot.ReasonInvalidUTF8 {
+		d.fail()
+		return false
+	}
+	d.Flaw = decode.Fault{}
+	return true
+}
+
+// omit makes do without a member, for what its flaw is.
+func (d *jsonDecoder) omit(name, why string, value []byte) {
+	flaw := d.Flaw
+	if !d.forgive() {
+		return
+	}
+	if d.first.Reason == "" {
+		d.first = flaw
+	}
+	d.out.Omitted = d.Omit(d.out.Omitted, []byte(name), why, value)
+}
+
+// unnamed passes over a member whose name at an offset nothing can have.
+func (d *jsonDecoder) unnamed(name string, err error, at, depth int) bool {
+	d.Reject(at, iot.ReasonInvalidMember, "%v", err)
+	value := d.Pos
+	ok := d.Skip(depth)
+	d.omit(name, "no metric can be called so: a name has 1 to 255 bytes, and no NUL", d.Text[value:d.Pos])
+	return ok
+}
+
+// leaveOut makes do without m, whose value at an offset is none that a member can have.
+func (d *jsonDecoder) leaveOut(m *decode.Member, at int) {
+	why := "it is not a number"
+	switch c := d.Text[at]; {
+	case c == '{' || c == '[':
+		why = "it is an array or an object"
+	case d.Flaw.Reason == iot.ReasonNumberOutOfRange:
+		why = "the number is out of range"
+	}
+	m.Kind = decode.Null
+	d.omit(m.Name, why, d.Text[at:d.Pos])
+}
+
+// value reads the value of m, and rejects one that is neither a number nor a text nor null.
 func (d *jsonDecoder) value(m *decode.Member, depth int) bool {
 	at := d.Pos
 	switch c := d.Peek(); {
@@ -74,6 +130,7 @@ func (d *jsonDecoder) value(m *decode.Member, depth int) bool {
 		text, ok := d.Quoted()
 		m.Kind, m.Text = decode.Attribute, string(text)
 		d.checkOther(m, at)
+		d.checkText(m, text, at)
 		return ok
 	case c == '-' || decode.IsDigit(c):
 		number, ok := d.Number()
@@ -114,6 +171,24 @@ func (d *jsonDecoder) checkOther(m *decode.Member, at int) {
 	}
 }
 
+// checkText rejects a text that says that there is no number, and tells of one that is a number: it stays an attribute,
+// as it always was in this form.
+func (d *jsonDecoder) checkText(m *decode.Member, text []byte, at int) {
+	text = bytes.TrimSpace(text)
+	word := bytes.TrimLeft(text, "+-")
+	switch {
+	case len(word) == 0:
+	case !decode.IsDigit(word[0]):
+		if decode.IsNotANumber(word) {
+			d.Reject(at, iot.ReasonNotANumber, "%.32q is not a number", text)
+		}
+	case d.Flaw.Reason == "":
+		if _, ok := decode.ParseNumber(text); ok {
+			d.out.Omitted = d.Omit(d.out.Omitted, []byte(m.Name), "a number in a text is an attribute, and no metric", text)
+		}
+	}
+}
+
 // deviceID reads the value of device_id.
 func (d *jsonDecoder) deviceID(depth int) bool {
 	at, valid := d.Pos, false
@@ -137,53 +212,12 @@ func (d *jsonDecoder) deviceID(depth int) bool {
 		}
 		valid = d.Text[at] == 'n'
 	}
-	if !valid {
+	if !valid || d.Flaw.Reason != "" {
 		d.Device = 0
 		d.Reject(at, iot.ReasonInvalidDeviceID, "%.32s is "+notADevice, d.Text[at:d.Pos])
+		d.fail()
 	}
 	return true
-}
-
-// time reads a timestamp. One that cannot be read is as good as none, but for what the device said.
-func (d *jsonDecoder) time(depth int) bool {
-	at := d.Pos
-	switch c := d.Peek(); {
-	case c == '"':
-		text, ok := d.Quoted()
-		millis, isTime := decode.ParseTime(text, d.zone, d.Received)
-		d.SetTime(millis, isTime, text)
-		return ok
-	case c == '-' || decode.IsDigit(c):
-		number, ok := d.Number()
-		millis, isTime := number.EpochMillis()
-		d.SetTime(millis, isTime, number.Text)
-		return ok
-	case !d.Skip(depth):
-		return false
-	case c != 'n': // it is no null
-		d.SetTime(0, false, d.Text[at:d.Pos])
-	}
-	return true
-}
-
-// tsMember is where ThingsBoard's timestamp stands, until it is known whether it is one.
-type tsMember struct {
-	value int // its offset; 0: there is none
-	index int // among the members
-}
-
-// takeTS makes ts the timestamp of a reading with values, unless that has another one, and a member like
-// any other of a reading without.
-func (d *jsonDecoder) takeTS(depth int) {
-	end := d.Pos
-	d.Pos = d.ts.value
-	switch {
-	case !d.values:
-		d.value(&d.Members[d.ts.index], depth)
-	case !d.Timed:
-		d.time(depth)
-	}
-	d.Pos = end
 }
 
 // nameCache remembers the strings of names that it saw before: devices send the same few again and again.

@@ -1,8 +1,6 @@
 package payload
 
 import (
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/internal/decode"
@@ -14,8 +12,8 @@ type Message struct {
 	DeviceID string         // the device's id or key, as it stands in the topic; "" where none does
 	Payload  []byte         // not kept
 	Received time.Time      // from 1970 to 9999; the time of measurement where the message has none that can be used
-	Zone     *time.Location // of times that say none; nil is UTC
 	Retained bool           // a broker's copy of an earlier message: without a timestamp it is no new reading
+	Zone     *time.Location // of times that do not say theirs; nil is UTC
 }
 
 // Result is what messages became.
@@ -23,24 +21,6 @@ type Result struct {
 	Readings []iot.Reading
 	Rejected []iot.Rejection
 	Omitted  []iot.Omitted
-}
-
-// format is a way in which devices write readings.
-type format struct {
-	recognises func(payload []byte) bool
-	start      func(m Message, topic iot.DeviceID, topicKey string) reader
-}
-
-// reader is on the way through one message.
-type reader interface {
-	// step is Decoder.Next. It is not called again when there is no more.
-	step(out *Result) (more bool)
-}
-
-// formats has a line for each format. The first that recognises a payload reads it; the last takes all that
-// is left, and says what is wrong with it.
-var formats = []format{
-	{recognises: func([]byte) bool { return true }, start: startJSON},
 }
 
 // Decode appends what m became to out, in the order in which it stands there. The readings share no memory with m.Payload. Each is valid by iot.Reading.Validate. The Bytes
@@ -58,7 +38,7 @@ func Decode(m Message, out *Result) {
 // zero Decoder has no message. A Decoder is not safe for concurrent use.
 type Decoder struct {
 	m    Message
-	rest reader // nil before the first step
+	rest *jsonDecoder // nil before the first step
 	more bool
 }
 
@@ -73,7 +53,7 @@ func (d *Decoder) More() bool { return d.more }
 func (d *Decoder) Next(out *Result) {
 	if d.rest == nil {
 		var f decode.Fault
-		if d.rest, f = start(d.m); f.Reason != "" {
+		if d.rest, f = start(&d.m); f.Reason != "" {
 			d.more = false
 			out.Rejected = append(out.Rejected, f.Rejection(0, d.m.Payload))
 			return
@@ -82,23 +62,6 @@ func (d *Decoder) Next(out *Result) {
 	if d.more = d.rest.step(out); !d.more {
 		d.rest = nil
 	}
-}
-
-// start finds the format of m.
-func start(m Message) (reader, decode.Fault) {
-	if len(m.Payload) > decode.MaxBytes {
-		return nil, decode.Fault{Reason: iot.ReasonTooLarge, Detail: fmt.Sprintf("%d bytes, over %d", len(m.Payload), decode.MaxBytes)}
-	}
-	var topic iot.DeviceID
-	var topicKey string
-	if m.DeviceID != "" {
-		var err error
-		if topic, topicKey, err = iot.ParseDevice(m.DeviceID); err != nil {
-			return nil, decode.Fault{Reason: iot.ReasonInvalidDeviceID, Detail: fmt.Sprintf("topic: %.32q is "+notADevice, m.DeviceID)}
-		}
-	}
-	i := slices.IndexFunc(formats, func(f format) bool { return f.recognises(m.Payload) })
-	return formats[i].start(m, topic, topicKey), decode.Fault{}
 }
 
 const notADevice = "neither an id from 1 to 2^53-1 nor a key"

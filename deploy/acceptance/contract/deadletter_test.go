@@ -15,9 +15,10 @@ func TestDeadLetters(t *testing.T) {
 		{"the end inside a value", `{"temperature": 1`, "invalid_json"},
 		{"a comma too many", `{"temperature": 1,}`, "invalid_json"},
 		{"a leading zero", `{"temperature": 01}`, "invalid_json"},
-		{"a byte order mark", "\ufeff" + `{"temperature": 1}`, "invalid_json"},
+		{"a byte order mark behind a space", " \ufeff" + `{"temperature": 1}`, "invalid_json"},
 		{"bytes of zero", "\x00\x00", "invalid_json"},
 		{"bytes behind the value", `{"temperature": 1} x`, "trailing_bytes"},
+		{"a byte of zero, and more, behind the value", `{"temperature": 1}` + "\x00x", "trailing_bytes"},
 		{"two objects", `{"temperature": 1}{"temperature": 2}`, "trailing_bytes"},
 		{"bytes that are not UTF-8", "{\"temperature\": 1, \"site\": \"Z\xfcrich\"}", "invalid_utf8"},
 		{"half a surrogate pair", `{"temperature": 1, "site": "\ud83c"}`, "invalid_utf8"},
@@ -27,12 +28,14 @@ func TestDeadLetters(t *testing.T) {
 		{"a deep object", strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000), "too_deep"},
 		{"NaN", `{"temperature": NaN}`, "not_a_number"},
 		{"Infinity", `{"temperature": -Infinity}`, "not_a_number"},
+		{"Infinity as text, and nothing else that is a number", `{"pressure": "Infinity", "site": "x"}`, "not_a_number"},
 		{"a number beyond floats", `{"temperature": 1e400}`, "number_out_of_range"},
 		{"a number", `21.5`, "not_an_object"},
 		{"a string", `"21.5"`, "not_an_object"},
 		{"null", `null`, "not_an_object"},
-		{"an array in a member", `{"temperature": 1, "position": [1, 2]}`, "invalid_member"},
-		{"an object in a member", `{"temperature": 1, "position": {"x": 1}}`, "invalid_member"},
+		{"an array in a member, and no metric", `{"position": [1, 2]}`, "invalid_member"},
+		{"an object in a member, and no metric", `{"position": {"x": 1}, "site": "x"}`, "invalid_member"},
+		{"an empty name alone", `{"": 1}`, "invalid_member"},
 		{"a temperature that is a string", `{"temperature": "warm"}`, "invalid_member"},
 		{"a temperature that is an array", `{"temperature": [21]}`, "invalid_member"},
 		{"a device id of 0", `{"device_id": 0, "temperature": 1}`, "invalid_device_id"},
@@ -48,6 +51,7 @@ func TestDeadLetters(t *testing.T) {
 		{"attributes alone", `{"firmware": "1.2"}`, "no_metrics"},
 		{"nulls alone", `{"temperature": null, "humidity": null}`, "no_metrics"},
 		{"empty metrics", `{"metrics": {}}`, "no_metrics"},
+		{"a time alone", `{"time": 1709164801}`, "no_metrics"},
 		{"ThingsBoard form with no values", `{"ts": 1709164801000, "values": {}}`, "no_metrics"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -80,7 +84,7 @@ func TestDeadLetters(t *testing.T) {
 	t.Run("the key is the source's, where known", func(t *testing.T) {
 		t.Parallel()
 		device := newDevice()
-		publish(t, "sensors/data", fmt.Sprintf(`{"device_id": %d, "position": [1]}`, device), fmt.Sprintf(`{"device_id": %d}`, device))
+		publish(t, "sensors/data", fmt.Sprintf(`{"device_id": %d, "site": "x"}`, device), fmt.Sprintf(`{"device_id": %d}`, device))
 		eventually(t, func() error {
 			key := strconv.FormatInt(device, 10)
 			if n := len(sut.tail.find(sut.topic+".dlq", func(r record) bool { return string(r.Key) == key })); n != 2 {
@@ -130,7 +134,7 @@ func TestBatchIsolation(t *testing.T) {
 		{"one without a metric", `{ "firmware" : "1.2" }`, "no_metrics"},
 		{"one with a wrong device id", `{"device_id": -1,  "temperature": 1}`, "invalid_device_id"},
 		{"one of another device", `{"device_id": 7, "temperature": 1}`, "device_id_mismatch"},
-		{"one with an array in a member", `{"temperature": 1, "position": [1, 2]}`, "invalid_member"},
+		{"one with nothing but an array in a member", `{"position": [1, 2]}`, "invalid_member"},
 		{"one with a number beyond floats", `{"temperature": 1e400}`, "number_out_of_range"},
 		{"one with a name twice", `{"temperature": 1, "temperature": 1}`, "duplicate_key"},
 	} {

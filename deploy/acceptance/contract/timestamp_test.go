@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,37 @@ func TestTimestamps(t *testing.T) {
 	})
 }
 
+// TestOtherTimestamps gives a time under the other names that are read as timestamp where there is none.
+func TestOtherTimestamps(t *testing.T) {
+	const early, late = "2024-02-29T12:34:56.000Z", "2024-02-29T12:34:57.000Z"
+	for _, test := range []struct {
+		name, members, want string
+		metrics             map[string]float64
+	}{
+		{"time", `, "time": "2024-02-29T12:34:56Z"`, early, nil},
+		{"Time", `, "Time": "2024-02-29T12:34:56"`, early, nil},
+		{"ts", `, "ts": 1709210096000`, early, nil},
+		{"datetime", `, "datetime": "2024-02-29 12:34:56"`, early, nil},
+		{"last_seen", `, "last_seen": 1709210096`, early, nil},
+		{"a number as text", `, "time": "1709210096"`, early, nil},
+		{"beside a null", `, "timestamp": null, "time": 1709210096`, early, nil},
+		{"beside a timestamp", `, "time": 1709210096, "timestamp": 1709210097`, late, map[string]float64{"time": 1709210096}},
+		{"the first of two", `, "last_seen": 1709210097, "time": 1709210096`, early, map[string]float64{"last_seen": 1709210097}},
+		{"what does not look like a time", `, "time": 17, "last_seen": 1709210096`, early, map[string]float64{"time": 17}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := stamped(t, test.members)
+			if got.Time != test.want || got.Source != "device" {
+				t.Errorf("timestamp %s of the %s, want %s of the device", got.Time, got.Source, test.want)
+			}
+			if !maps.Equal(got.Metrics, test.metrics) || got.Attributes != nil {
+				t.Errorf("metrics %v and attributes %v, want metrics %v", got.Metrics, got.Attributes, test.metrics)
+			}
+		})
+	}
+}
+
 func TestTimestampsThatCannotBeUsed(t *testing.T) {
 	ahead := time.Now().Add(7 * time.Minute)
 	for _, test := range []struct{ name, members string }{
@@ -61,6 +93,8 @@ func TestTimestampsThatCannotBeUsed(t *testing.T) {
 		{"an hour that does not exist", `, "timestamp": "2023-02-28T25:34:56Z"`},
 		{"a boolean", `, "timestamp": true`},
 		{"an array", `, "timestamp": [2024, 2, 29]`},
+		{"NaN", `, "timestamp": NaN`},
+		{"a clock that was never set, by another name", `, "time": "1970-01-01T00:00:12"`},
 		{"an object", `, "timestamp": {"$date": 1709210096123}`},
 		{"zero", `, "timestamp": 0`},
 		{"a negative number", `, "timestamp": -1709210096`},

@@ -51,10 +51,12 @@ func (s *Scanner) Peek() byte {
 
 // Space passes over white space.
 func (s *Scanner) Space() {
-	for s.Pos < len(s.Text) && (s.Text[s.Pos] == ' ' || s.Text[s.Pos] == '\n' || s.Text[s.Pos] == '\r' || s.Text[s.Pos] == '\t') {
+	for s.Pos < len(s.Text) && isSpace(s.Text[s.Pos]) {
 		s.Pos++
 	}
 }
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
 // Next moves to the next part of an object or array that is closed by end. It returns false when there is
 // none, past the end, and when something else follows.
@@ -183,12 +185,11 @@ func (s *Scanner) Word() byte {
 
 // IsNotANumber knows the spellings of Python and JavaScript, and of C.
 func IsNotANumber(word []byte) bool {
-	for _, w := range []string{"nan", "inf", "infinity"} {
-		if strings.EqualFold(string(word), w) {
-			return true
-		}
+	if len(word) != len("nan") && len(word) != len("infinity") {
+		return false // nearly always
 	}
-	return false
+	w := string(word)
+	return strings.EqualFold(w, "nan") || strings.EqualFold(w, "inf") || strings.EqualFold(w, "infinity")
 }
 
 // Quoted reads a string. The result is valid until the next string is read.

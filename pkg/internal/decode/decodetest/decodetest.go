@@ -112,6 +112,13 @@ func WriteRejection(b *bytes.Buffer, r iot.Rejection, message []byte) {
 	fmt.Fprintln(b)
 }
 
+// WriteOmitted writes what readings are kept without.
+func WriteOmitted(b *bytes.Buffer, omitted []iot.Omitted, special string) {
+	for _, o := range omitted {
+		fmt.Fprintf(b, "\twithout %s: %s: %s\n", Printable(o.Member, special), o.Why, o.Example)
+	}
+}
+
 // Printable quotes a name that would be hard to read: one with a byte in special, too.
 func Printable(name, special string) string {
 	if quoted := strconv.Quote(name); quoted != `"`+name+`"` || name == "" || strings.ContainsAny(name, special) {
