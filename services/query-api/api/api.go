@@ -17,6 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
@@ -35,6 +36,7 @@ type API struct {
 	Replayer *replay.Replayer // of dead letters
 	Ingester *ingest.Ingester // of readings
 	Rules    *mapping.Set     // for what devices publish
+	Ignored  *ignored.List
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard

@@ -31,6 +31,7 @@
 //	                                       replay says
 //	tests of rules                         4 requests: a body, the rule and a step of its readings, about 8 MB each; others
 //	                                       wait (TestRequestLimit)
+//	what is ignored                        what package ignored says
 //	answers of MongoDB to these            16 MiB each
 //	all latest readings, all counts        fetched once for all who ask at the same time (TestSharedAnswers)
 //	compressors                            4, of about 1 MB; answers wait for one (TestGzip)

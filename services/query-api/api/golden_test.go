@@ -30,6 +30,8 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	readings in the cache, one per line
 //	-- dead letters --
 //	dead letters in the store, one per line; there is a Kafka then, as with an empty file `kafka`
+//	-- ignored --
+//	what bridges ignored, one per line
 //	-- what is asked, in a few words --
 //	POST /api/users/
 //	Some-Header: of the request
@@ -41,7 +43,7 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //
 //	the body, with <time> for when a row was created or a dead letter replayed
 //
-// stored, cached and dead letters may be missing, and any number of requests may follow one another, each with its
+// stored, cached, dead letters and ignored may be missing, and any number of requests may follow one another, each with its
 // answer. `go test ./api -run TestCases -update` writes the answers.
 func TestCases(t *testing.T) {
 	for _, b := range backends {
@@ -69,7 +71,9 @@ func runCase(t *testing.T, file string, s stores) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if slices.ContainsFunc(archive.Files, func(f txtar.File) bool { return f.Name == "dead letters" || f.Name == "kafka" }) {
+	if slices.ContainsFunc(archive.Files, func(f txtar.File) bool {
+		return f.Name == "dead letters" || f.Name == "ignored" || f.Name == "kafka"
+	}) {
 		s.startKafka(t)
 	}
 	server, spec := httptest.NewServer(s.handler(t)), loadSpec(t)
@@ -82,6 +86,8 @@ func runCase(t *testing.T, file string, s stores) {
 			s.put(t, parseReadings(t, f.Data)...)
 		case "dead letters":
 			s.keep(t, parseDeadLetters(t, f.Data)...)
+		case "ignored":
+			s.ignore(t, f.Data)
 		case "answer":
 			request := archive.Files[i-1]
 			answer := ask(t, server, request.Data)

@@ -51,6 +51,8 @@ func (a *API) routes() []route {
 		{http.MethodDelete, "/api/dead-letters/:id/", a.serve(deadLetters, a.deleteDeadLetter)},
 		{http.MethodPost, "/api/dead-letters/:id/replay/", a.serve(deadLetters, a.replayDeadLetter)},
 
+		{http.MethodGet, "/api/ignored/", a.serve(kafka, a.listIgnored)},
+		{http.MethodDelete, "/api/ignored/", a.serve(kafka, a.deleteIgnored)},
 		{http.MethodPost, "/api/mappings/test/", a.serve(&a.limits.rules, a.testMapping)},
 
 		{http.MethodGet, "/api/openapi.json", a.serveOpenAPI()},

@@ -10,6 +10,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
+	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
@@ -23,7 +24,10 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, rules *mappin
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	p.Health.Register(ctx, "kafka ("+Name+")", sender)
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
-	a := &API{Stores: stores, Replayer: replayer, Ingester: ingest.New(sender, cfg, p.Metrics), Rules: rules, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard}
+	a := &API{
+		Stores: stores, Replayer: replayer, Ingester: ingest.New(sender, cfg, p.Metrics), Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
+		Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })
 	g.Go(func() error { return a.Run(ctx, l) })

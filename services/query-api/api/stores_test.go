@@ -16,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
 	broker "github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -28,6 +29,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
@@ -160,8 +162,8 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 	return &API{
 		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
 		Rules: presets(t), Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
-		Ingester: ingest.New(sender, s.kafka, metrics),
-		Guard:    httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
+		Ingester: ingest.New(sender, s.kafka, metrics), Ignored: ignored.New(s.kafka, sender, log),
+		Guard: httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 	}
 }
 
@@ -187,6 +189,28 @@ func (s *stores) startKafka(t testing.TB) {
 	s.kafka = kafka.Config{Brokers: []string{server.Addr()}, Topic: "raw-data", Partitions: 1, ClientID: "query-api"}
 	if err := kafka.EnsureTopics(t.Context(), s.kafka, quiet); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// ignore produces what bridges say that they ignored: one thing per line.
+func (s stores) ignore(t testing.TB, lines []byte) {
+	t.Helper()
+	sender := producer.New(s.kafka, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	background(t, sender.Run)
+	for line := range bytes.Lines(lines) {
+		var i event.Ignored
+		if err := json.Unmarshal(line, &i); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		rec, err := i.Record(s.kafka.IgnoredTopic())
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := make(chan error, 1)
+		sender.Produce(rec, func(err error) { answer <- err })
+		if err := <-answer; err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
