@@ -39,7 +39,7 @@ type example struct {
 	waits bool // it measures nothing until the reading before is acknowledged
 }
 
-func examples(t *testing.T, mqtt string) []example {
+func examples(t *testing.T, url, mqtt string) []example {
 	host, port, _ := strings.Cut(mqtt, ":")
 	venv := absolute(t, ".venv/bin")
 	return []example{
@@ -59,6 +59,9 @@ func examples(t *testing.T, mqtt string) []example {
 		{"shell-1", "shell/mosquitto_pub.sh", []string{"sh", "mosquitto_pub.sh"}, nil, map[string]string{
 			"host=localhost port=1883": fmt.Sprintf("host=%s port=%s", host, port), "interval=10 ": "interval=0.2 ",
 		}, true},
+		{"curl-1", "shell/curl.sh", []string{"sh", "curl.sh"}, nil, map[string]string{
+			"http://localhost:8000": url, "interval=10 ": "interval=0.2 ",
+		}, true},
 	}
 }
 
@@ -77,7 +80,7 @@ func TestExamples(t *testing.T) {
 	url, mqtt := "http://"+addrs[0], addrs[1]
 	site := startSite(t, dir, addrs)
 	var running []*run
-	for _, e := range examples(t, mqtt) {
+	for _, e := range examples(t, url, mqtt) {
 		running = append(running, e.start(t))
 	}
 	for _, r := range running {
