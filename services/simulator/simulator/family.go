@@ -31,6 +31,7 @@ var families = []family{
 	{"chirpstack", chirpstackTopics, chirpstackMessage, time.Millisecond, false},
 	{"esphome", esphomeTopics, esphomeMessage, 0, true},
 	{"openmqttgateway", openmqttgatewayTopics, openmqttgatewayMessage, 0, false},
+	{"senml", senmlTopics, senmlMessage, time.Millisecond, false},
 }
 
 // familyOf returns the family that has a name, and whether there is one.
@@ -218,4 +219,11 @@ func openmqttgatewayMessage(dst []byte, id uint64, _ int, m measurement) []byte 
 	return fmt.Appendf(dst[:len(dst)-1], `","mac_type":0,"adv_type":0,"name":"LYWSD03MMC","rssi":%d,"brand":"Xiaomi","model":"LYWSD03MMC","model_id":"LYWSD03MMC_PVVX",`+
 		`"type":"THB","cidc":false,"tempc":%.2f,"tempf":%.2f,"hum":%.2f,"batt":%.0f,"volt":%.3f}`,
 		m.rssi, m.temperature, m.fahrenheit(), m.humidity, m.battery, m.volts())
+}
+
+func senmlTopics(uint64) []string { return []string{"senml"} }
+
+func senmlMessage(dst []byte, id uint64, _ int, m measurement) []byte {
+	return fmt.Appendf(dst, `[{"bn":"urn:dev:mac:0024befffe%06x/","bt":%.3f,"n":"temp","u":"Cel","v":%.2f},{"n":"hum","u":"%%RH","v":%.1f},{"n":"batt","u":"%%EL","v":%.0f}]`,
+		id&0xffffff, float64(m.ms)/1000, m.temperature, m.humidity, m.battery)
 }

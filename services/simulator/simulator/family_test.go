@@ -97,9 +97,16 @@ func TestFamilies(t *testing.T) {
 			}
 		})
 	}
+	t.Run("there is one for each preset that reads a message by itself", func(t *testing.T) {
+		stateful := []string{"sparkplug", "homeassistant-discovery"} // what comes before tells how to read a message
+		want := slices.DeleteFunc(slices.Clone(mapping.Presets), func(name string) bool { return slices.Contains(stateful, name) })
+		if diff := cmp.Diff(sorted(want), sorted(familyNames())); diff != "" {
+			t.Errorf("families (-presets +simulator):\n%s", diff)
+		}
+	})
 	t.Run("devices are called what such devices are", func(t *testing.T) {
 		want := []string{"900001", "Room 900001", "tasmota_0DBBA1", "room_900001/climate", "shellyplusht-0000000dbba1", "eui-00000000000dbba1",
-			"00000000000dbba1", "room-900001", "A4C1380DBBA1"}
+			"00000000000dbba1", "room-900001", "A4C1380DBBA1", "urn:dev:mac:0024befffe0dbba1"}
 		var got []string
 		for _, f := range families {
 			sent, _ := drain(t, Config{Families: []string{f.name}, FirstDevice: 900_001, Devices: 1, Count: 1}, time.Second, nil)
