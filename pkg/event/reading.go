@@ -132,7 +132,9 @@ func (d *Decoder) StartReplay(deadLetter iot.DeadLetter, rules *mapping.Set) {
 	if deadLetter.ContentType != "" {
 		return
 	}
+	var zone *time.Location
 	if rules != nil {
+		zone = rules.Zone()
 		if route, ok := rules.Match(deadLetter.Source); ok {
 			d.mapped = new(mapping.Decoder)
 			d.mapped.Start(route, mapping.Message{Payload: deadLetter.Bytes, Received: deadLetter.Received, Retained: deadLetter.Retained})
@@ -140,7 +142,7 @@ func (d *Decoder) StartReplay(deadLetter iot.DeadLetter, rules *mapping.Set) {
 		}
 	}
 	d.legacy.Start(payload.Message{
-		DeviceID: deadLetter.TopicDevice, Payload: deadLetter.Bytes, Received: deadLetter.Received, Retained: deadLetter.Retained,
+		DeviceID: deadLetter.TopicDevice, Payload: deadLetter.Bytes, Received: deadLetter.Received, Zone: zone, Retained: deadLetter.Retained,
 	})
 }
 

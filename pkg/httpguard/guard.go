@@ -75,6 +75,19 @@ func (g *Guard) Handler(port string, next http.Handler) http.Handler {
 	})
 }
 
+// MayBePage reports whether r may be sent by a browser on behalf of a page of another origin. It is for what changes
+// something by GET, which Handler lets through: a page can have it sent by showing it as a picture, and a browser does
+// not say so of every such request, but says on each which languages its user reads.
+func MayBePage(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	case "":
+		return r.Header.Get("Accept-Language") != "" || r.Header.Get("Referer") != "" || r.Header.Get("Origin") != ""
+	}
+	return true
+}
+
 // refusals counts and logs what is refused on a port for a reason.
 type refusals struct {
 	counter prometheus.Counter

@@ -91,6 +91,31 @@ func TestHandler(t *testing.T) {
 	}
 }
 
+func TestMayBePage(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		header map[string]string
+		want   bool
+	}{
+		{"a device", map[string]string{"User-Agent": "Shelly/1.4"}, false},
+		{"what a user has typed into a browser", map[string]string{"Sec-Fetch-Site": "none", "Accept-Language": "en"}, false},
+		{"a page of ours", map[string]string{"Sec-Fetch-Site": "same-origin", "Referer": "http://localhost:8000/"}, false},
+		{"a picture on a foreign page", map[string]string{"Sec-Fetch-Site": "cross-site"}, true},
+		{"a picture on a neighbour's page", map[string]string{"Sec-Fetch-Site": "same-site"}, true},
+		{"a browser that does not say", map[string]string{"Accept-Language": "en"}, true},
+		{"one that says where it was", map[string]string{"Referer": "http://evil.example/"}, true},
+		{"a script", map[string]string{"Origin": "null"}, true},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		for name, value := range tt.header {
+			r.Header.Set(name, value)
+		}
+		if got := MayBePage(r); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
 func TestValidate(t *testing.T) {
 	if err := (Config{AllowedHosts: []string{"query-api", "telltale.example.com", "a_b.", "10.0.0.1"}}).Validate(); err != nil {
 		t.Error(err)

@@ -106,7 +106,7 @@ func TestFiltersOfPresets(t *testing.T) {
 		"+/events/rpc", "+/status/+", "shellies/+/sensor/+", "shellies/+/+/+/+", "shellies/+/relay/+", "shellies/+/light/+",
 		"shellies/+/input/+", "shellies/+/ext_temperature/+", "shellies/+/ext_humidity/+", "shellies/+/ext_switch/+", "shellies/+/adc/+", "shellies/+/temperature",
 		"v3/+/devices/+/up",
-		"application/+/device/+/event/up", "application/+/device/+/event/status",
+		"application/+/device/+/event/up", "application/+/device/+/event/status", "chirpstack/event/+",
 		"+/sensor/+/state", "+/number/+/state", "+/binary_sensor/+/state", "+/switch/+/state",
 		"home/+/BTtoMQTT/+", "home/+/RTL_433toMQTT/#", "senml/#",
 	}

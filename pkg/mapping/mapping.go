@@ -124,6 +124,9 @@ func (s *Set) Filters() []string {
 	return filters(s.patterns)
 }
 
+// Zone returns the zone of times that say none.
+func (s *Set) Zone() *time.Location { return s.zone }
+
 // Match returns the way that messages on a topic take, and whether there is one.
 func (s *Set) Match(topic string) (Route, bool) {
 	if s.selected != nil && s.selected.find(topic, -1) == nil {

@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -28,7 +30,7 @@ type rejected struct {
 
 // postReadings takes readings that say themselves which device they are of.
 func (a *API) postReadings(ctx context.Context, r *request) (*answer, error) {
-	return a.ingest(ctx, r, ingest.Message{Source: "/api/readings/"})
+	return a.takeReadings(ctx, r, "", "/api/readings/")
 }
 
 // postDeviceReadings takes readings of the device that the path names.
@@ -41,16 +43,38 @@ func (a *API) postDeviceReadings(ctx context.Context, r *request) (*answer, erro
 	if name == "" {
 		name = device.ID.String()
 	}
-	return a.ingest(ctx, r, ingest.Message{Source: "/api/devices/" + url.PathEscape(name) + "/readings/", Device: name})
+	return a.takeReadings(ctx, r, name, "/api/devices/"+url.PathEscape(name)+"/readings/")
 }
 
-// ingest takes the readings in the body of r to Kafka, and answers when they are there. It is the one way in for
-// everything that devices send over HTTP.
-func (a *API) ingest(ctx context.Context, r *request, m ingest.Message) (*answer, error) {
-	if err := checkMediaType(r.Request().Header.Get(echo.HeaderContentType)); err != nil {
+// takeReadings takes the readings in the body of r: in Telltale's own form, or in SenML, by the rule for that.
+func (a *API) takeReadings(ctx context.Context, r *request, device, source string) (*answer, error) {
+	contentType := r.Request().Header.Get(echo.HeaderContentType)
+	if mediaType, _, _ := mime.ParseMediaType(contentType); mediaType == senMLJSON || mediaType == senMLCBOR {
+		topic := strings.TrimSuffix("senml/"+device, "/")
+		route, ok := a.Rules.Match(topic)
+		if !ok {
+			return nil, errNoSenML
+		}
+		return a.ingest(ctx, r, ingest.Message{Source: topic, Route: &route, Payload: r.body})
+	}
+	if err := checkMediaType(contentType); err != nil {
 		return nil, err
 	}
-	m.Payload, m.Client = r.body, r.client()
+	return a.ingest(ctx, r, ingest.Message{Source: source, Device: device, Payload: r.body})
+}
+
+// The media types of SenML (RFC 8428, section 12.3).
+const (
+	senMLJSON = "application/senml+json"
+	senMLCBOR = "application/senml+cbor"
+)
+
+var errNoSenML = &problem{status: http.StatusUnsupportedMediaType, detail: "SenML is read by the rules of the preset senml, which MAPPINGS does not name."}
+
+// ingest takes m to Kafka, and answers when it is there. It is the one way in for everything that devices send over
+// HTTP.
+func (a *API) ingest(ctx context.Context, r *request, m ingest.Message) (*answer, error) {
+	m.Client = r.client()
 	result, err := a.Ingester.Ingest(ctx, m)
 	if err != nil {
 		return nil, err

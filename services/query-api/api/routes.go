@@ -43,6 +43,9 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/readings/stats/", a.serve(readings, a.getStats)},
 		{http.MethodGet, "/api/latest/:id/", a.serve(readings, a.getLastReading)},
 
+		{http.MethodGet, webhookPrefix + "*", a.serve(kafka, a.getWebhook)},
+		{http.MethodPost, webhookPrefix + "*", a.serve(kafka, a.postWebhook)},
+
 		{http.MethodGet, "/api/dead-letters/", a.serve(deadLetters, a.listDeadLetters)},
 		{http.MethodDelete, "/api/dead-letters/", a.serve(deadLetters, a.deleteDeadLetters)},
 		{http.MethodGet, "/api/dead-letters/stats/", a.serve(deadLetters, a.getDeadLetterStats)},
@@ -63,10 +66,14 @@ func (a *API) routes() []route {
 	}
 }
 
-// addRoutes serves each route with and without a slash at its end, and HEAD wherever there is GET. Echo
+// addRoutes serves each route with and without a slash at its end, and HEAD wherever there is GET that changes nothing. Echo
 // answers OPTIONS, and any other method with 405, with the header Allow.
 func (a *API) addRoutes(e *echo.Echo) {
 	for _, r := range a.routes() {
+		if strings.HasSuffix(r.path, "*") { // a webhook
+			e.Add(r.method, r.path, r.handle)
+			continue
+		}
 		path := strings.TrimSuffix(r.path, "/")
 		methods := []string{r.method}
 		if r.method == http.MethodGet {

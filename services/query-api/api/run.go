@@ -25,7 +25,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, rules *mappin
 	p.Health.Register(ctx, "kafka ("+Name+")", sender)
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
 	a := &API{
-		Stores: stores, Replayer: replayer, Ingester: ingest.New(sender, cfg, p.Metrics), Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
+		Stores: stores, Replayer: replayer, Ingester: ingest.New(sender, cfg, rules.Zone(), p.Metrics), Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
 		Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -9,6 +9,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/payload"
 )
 
@@ -18,6 +19,25 @@ type delivery struct {
 	Message
 	received time.Time
 	pending  atomic.Int32 // records that Kafka has not answered for, and one while the message is decoded
+}
+
+// decoder decodes a message in steps.
+type decoder interface {
+	More() bool
+	Next(*payload.Result)
+}
+
+// decoder begins to decode d, and finds out which device the address names.
+func (d *delivery) decoder() decoder {
+	if d.Route != nil {
+		d.Device = d.Route.Device()
+		mapped := new(mapping.Decoder)
+		mapped.Start(*d.Route, mapping.Message{Payload: d.Payload, Received: d.received})
+		return mapped
+	}
+	own := new(payload.Decoder)
+	own.Start(payload.Message{DeviceID: d.Device, Payload: d.Payload, Received: d.received, Zone: d.zone})
+	return own
 }
 
 // answer is what Kafka says of a record.

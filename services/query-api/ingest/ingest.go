@@ -1,5 +1,5 @@
 // Package ingest takes the readings in HTTP requests to Kafka. It does for them what mqtt-bridge does for messages over
-// MQTT, and knows nothing of HTTP.
+// MQTT, by the same rules, and knows nothing of HTTP.
 //
 // The readings of a message are produced to Kafka's topic, and what is rejected in it to the dead-letter topic. Ingest
 // returns when Kafka has acknowledged all of them. A reading that is too large for Kafka becomes a dead letter. While
@@ -31,6 +31,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/payload"
 	"github.com/telltale-iot/telltale/pkg/stamp"
 )
@@ -47,8 +48,11 @@ const (
 type Message struct {
 	Source  string // where it came in, for people who look at dead letters
 	Client  string // who sent it, for the same
-	Device  string // the device's id or key that its address names; "" where it names none
 	Payload []byte // not changed any more, also when Ingest has returned
+
+	// How it is decoded: by a rule, or without one in Telltale's own form.
+	Route  *mapping.Route
+	Device string // without a rule, the device's id or key that the address names; "" where it names none
 }
 
 // Result is what became of a message that Kafka has all of.
@@ -62,6 +66,7 @@ type Ingester struct {
 	producer    *producer.Producer
 	topic       string
 	deadLetters string
+	zone        *time.Location
 	stamps      stamp.Stamper
 	inFlight    *semaphore.Weighted
 	readings    *accounting.Account
@@ -74,10 +79,10 @@ const (
 	failed // Kafka does not have it: its request is answered with an error
 )
 
-// New returns an Ingester that sends to cfg's topics with producer.
-func New(producer *producer.Producer, cfg kafka.Config, metrics prometheus.Registerer) *Ingester {
+// New returns an Ingester that sends to cfg's topics with producer. Times that say no zone are in the given one.
+func New(producer *producer.Producer, cfg kafka.Config, zone *time.Location, metrics prometheus.Registerer) *Ingester {
 	return &Ingester{
-		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(),
+		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(), zone: zone,
 		inFlight: semaphore.NewWeighted(maxInFlight),
 		readings: accounting.New(metrics, "telltale_http_readings", "Readings in HTTP requests, rejected ones included,",
 			"produced", "dead_letter", "failed"),
@@ -104,12 +109,10 @@ func (g *Ingester) Ingest(ctx context.Context, m Message) (Result, error) {
 	defer d.resolve()
 
 	var (
-		decoder payload.Decoder
-		step    payload.Result
-		result  Result
+		step   payload.Result
+		result Result
 	)
-	decoder.Start(payload.Message{DeviceID: m.Device, Payload: m.Payload, Received: d.received})
-	for decoder.More() {
+	for decoder := d.decoder(); decoder.More(); {
 		step.Readings, step.Rejected, step.Omitted = step.Readings[:0], step.Rejected[:0], step.Omitted[:0]
 		decoder.Next(&step)
 		if err := d.send(ctx, step, &result); err != nil {

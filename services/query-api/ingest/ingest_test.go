@@ -40,7 +40,7 @@ func newWorld(t *testing.T, brokers []string) *world {
 	w.producer = producer.New(w.kafka, kafkatest.Discard(), prometheus.NewRegistry())
 	kafkatest.Start(t, w.producer.Run)
 	kafkatest.WantWell(t, w.producer.Check)
-	w.Ingester = ingest.New(w.producer, w.kafka, w.metrics)
+	w.Ingester = ingest.New(w.producer, w.kafka, time.UTC, w.metrics)
 	return w
 }
 

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/telltale-iot/telltale/pkg/httpguard"
+	"github.com/telltale-iot/telltale/services/query-api/ingest"
+)
+
+const (
+	webhookPrefix = "/api/webhooks/"
+
+	msgText = "Not valid text."
+)
+
+var errPage = &problem{status: http.StatusForbidden, detail: "A browser may not do this with GET, since any page could have it do so. Use POST."}
+
+// postWebhook takes what a service sends that knows nothing of Telltale, as if it had been published over MQTT to the
+// topic that stands behind /api/webhooks/: the rule for that says what the body has to be.
+func (a *API) postWebhook(ctx context.Context, r *request) (*answer, error) {
+	topic := r.webhookTopic()
+	if event := r.query.get("event"); event != "" { // ChirpStack has one address for all that happens, and puts there what it is
+		topic += "/event/" + event
+	}
+	return a.takeWebhook(ctx, r, topic, r.body)
+}
+
+// getWebhook takes the values in the query of a request, from devices that can do no more: as the JSON object that
+// another device would send.
+func (a *API) getWebhook(ctx context.Context, r *request) (*answer, error) {
+	if httpguard.MayBePage(r.Request()) {
+		return nil, errPage
+	}
+	object, err := r.query.object()
+	if err != nil {
+		return nil, err
+	}
+	return a.takeWebhook(ctx, r, r.webhookTopic(), object)
+}
+
+func (a *API) takeWebhook(ctx context.Context, r *request, topic string, payload []byte) (*answer, error) {
+	route, ok := a.Rules.Match(topic)
+	if !ok || !utf8.ValidString(topic) || strings.ContainsRune(topic, 0) {
+		return nil, &problem{status: http.StatusNotFound, detail: fmt.Sprintf("No rule of MAPPINGS is for %.100q.", topic)}
+	}
+	return a.ingest(ctx, r, ingest.Message{Source: topic, Route: &route, Payload: payload})
+}
+
+// webhookTopic is what stands behind the path of webhooks.
+func (r *request) webhookTopic() string {
+	return strings.TrimSuffix(strings.TrimPrefix(r.Request().URL.Path, webhookPrefix), "/")
+}
+
+// object returns the parameters as a JSON object: what is written as a JSON number is one, and all else a text.
+func (p *params) object() ([]byte, error) {
+	members := make(map[string]json.RawMessage, len(p.pairs))
+	for _, q := range p.pairs {
+		p.asked = append(p.asked, q.name)
+		switch {
+		case !utf8.ValidString(q.name) || !utf8.ValidString(q.value):
+			p.fail(strings.ToValidUTF8(q.name, "\uFFFD"), msgText)
+		case isNumber(q.value):
+			members[q.name] = json.RawMessage(q.value)
+		case q.value == "":
+			delete(members, q.name) // as not given
+		default:
+			text, err := marshal(q.value)
+			if err != nil {
+				return nil, err
+			}
+			members[q.name] = text
+		}
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return marshal(members)
+}
+
+func isNumber(s string) bool {
+	return s != "" && (s[0] == '-' || '0' <= s[0] && s[0] <= '9') && json.Valid([]byte(s))
+}
