@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"slices"
 	"strings"
+
+	"github.com/telltale-iot/telltale/pkg/internal/typo"
 )
 
 // variables are those of all programs, one a line: what is meant for another program is no mistake here. A test
@@ -18,10 +20,7 @@ type Stray struct {
 	Meant    string // the one that it looks like; "" where there is none
 }
 
-const (
-	prefix  = "TELLTALE" // that no variable has, though many expect it
-	letters = 2          // that a mistyped name has wrong, at most
-)
+const prefix = "TELLTALE" // that no variable has, though many expect it
 
 // Strays returns the strays among environ, which is as os.Environ returns it. A variable that is empty counts as
 // not set.
@@ -33,7 +32,7 @@ func Strays(environ []string) (strays []Stray) {
 			continue
 		}
 		first, rest, _ := strings.Cut(strings.ToUpper(name), "_")
-		prefixed := distance(first, prefix) <= letters && !ofKubernetes(rest)
+		prefixed := typo.Distance(first, prefix) <= typo.Most && !ofKubernetes(rest)
 		if prefixed {
 			if meant := nearest(known, rest); meant != "" || first == prefix {
 				strays = append(strays, Stray{name, meant})
@@ -57,10 +56,10 @@ func ofKubernetes(rest string) bool {
 
 // nearest returns the variable that name is, or is a slip of the fingers away from; "" where there is none.
 func nearest(known []string, name string) string {
-	best, least := "", letters+1
+	best, least := "", typo.Most+1
 	for _, variable := range known {
 		for _, v := range []string{variable, variable + "_FILE"} {
-			if d := distance(name, v); d < least && alike(name, v) {
+			if d := typo.Distance(name, v); d < least && alike(name, v) {
 				best, least = v, d
 			}
 		}
@@ -75,36 +74,9 @@ func alike(name, variable string) bool {
 		return true // a line between two words is missing, or too many
 	}
 	for i := range want {
-		if 2*distance(words[i], want[i]) > len(want[i]) {
+		if 2*typo.Distance(words[i], want[i]) > len(want[i]) {
 			return false
 		}
 	}
 	return true
-}
-
-// distance is how many letters are to be typed, left out, changed or swapped with their neighbour to make b of a.
-func distance(a, b string) int {
-	if max(len(a), len(b))-min(len(a), len(b)) > letters {
-		return letters + 1 // or more
-	}
-	before, above := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range above {
-		above[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := above[j-1]
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			row[j] = min(above[j]+1, row[j-1]+1, change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, above = above, row
-	}
-	return above[len(b)]
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/ignored"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
@@ -89,7 +90,12 @@ func (b *Bridge) Run(ctx context.Context) error {
 	limits := budget.New()
 	limits.Register(b.Metrics)
 	producer := producer.New(b.Kafka, b.Log, b.Metrics)
-	pipe := pipeline.New(b.Kafka, producer, mappings, limits.InFlight, b.Log, b.Metrics)
+	replica, err := b.Config.Broker.Session()
+	if err != nil {
+		return err
+	}
+	ignored := ignored.New(b.Kafka, replica, mappings.Hint, b.Log)
+	pipe := pipeline.New(b.Kafka, producer, mappings, ignored, limits.InFlight, b.Log, b.Metrics)
 	if b.Now != nil {
 		pipe.Now = b.Now
 	}
@@ -108,6 +114,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		}
 		return err
 	})
+	group.Go(func() error { return ignored.Run(ctx) })
 	group.Go(func() error { return producer.Run(ctx) }) // it drains as long as the source does
 	group.Go(func() error {
 		defer b.setStatus(errors.New("stopped"))

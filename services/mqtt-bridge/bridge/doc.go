@@ -4,6 +4,7 @@
 //     sources;
 //   - session, the in-flight window of an MQTT session: the order of acknowledgements, redeliveries, QoS 2;
 //   - pipeline, the way of a message to Kafka: decode, produce, done;
+//   - ignored, which lists what becomes no part of a reading;
 //   - packet, paced and budget below them: MQTT's packets, connections that share wake-ups, and the bound of memory.
 //
 // Sources know session and pipeline, which do not know each other or them: a source hands pipeline a Message and the
@@ -52,6 +53,8 @@
 //	messages for a subscriber              1 MiB; 8 MiB for all                   listen: TestSubscriberThatDoesNotRead
 //	answers to a client                    4 KiB, then it is not read from; 10 s  listen: TestAnswersThatNobodyReads
 //	stamps                                 131,072 devices                        stamp: TestBound
+//	what is ignored                        200 topics and members of 1.2 KiB,     ignored: TestBounds
+//	                                       and as many records; 180 a minute
 //
 // In the subscribed mode paho reads one packet at a time, of any size that the broker sends.
 package bridge

@@ -24,6 +24,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/ignored"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
 )
@@ -39,7 +40,7 @@ func testEndpoint(t testing.TB) *Endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), mappings, limits.InFlight, log, registry)
+	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), mappings, ignored.New(cfg, "", mappings.Hint, log), limits.InFlight, log, registry)
 	e, err := New(Config{MaxConnections: 10_000, MaxPacketBytes: 1114112}, pipe, limits, log, registry)
 	if err != nil {
 		t.Fatal(err)

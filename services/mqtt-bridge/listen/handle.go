@@ -54,16 +54,18 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 	}
 	pipe := c.endpoint.pipe
 	pipe.Metrics.Receive(h.QoS())
+	m := pipe.Message(topic, c.client.id, p.Payload, false) // RETAIN makes it no copy of an earlier message
 	sent := session.Publish{ID: p.ID, QoS: h.QoS(), Dup: h.Dup()}
 	if sent.QoS > 0 {
 		sent.Hash = session.Hash(topic, p.Payload)
+	}
+	if m.Ignored() && c.version == packet.V5 {
+		sent.Code = byte(packet.NoMatchingSubscribers)
 	}
 	if c.client.Redelivered(c.Conn, sent) {
 		pipe.Metrics.CountOutcome(pipeline.Redelivered)
 		return nil
 	}
-
-	m := pipe.Message(topic, c.client.id, p.Payload, false) // RETAIN makes it no copy of an earlier message
 	done, err := c.accept(m, sent)
 	if err != nil {
 		pipe.Metrics.CountOutcome(pipeline.Refused)

@@ -7,6 +7,7 @@ type Code byte
 const (
 	Success                 Code = 0x00
 	DisconnectWithWill      Code = 0x04
+	NoMatchingSubscribers   Code = 0x10
 	NoSubscription          Code = 0x11
 	Malformed               Code = 0x81
 	ProtocolError           Code = 0x82

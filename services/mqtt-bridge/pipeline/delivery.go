@@ -52,6 +52,10 @@ func (d *delivery) produce(step *mapping.Result, more bool) {
 		}
 		d.pipe.producer.Produce(rec, done)
 	}
+	for _, o := range step.Omitted {
+		d.pipe.Metrics.incomplete.Inc()
+		d.pipe.ignored.Member(d.Topic, d.Client, o)
+	}
 	for _, r := range step.Rejected {
 		size := len(r.Bytes)
 		if size == len(d.Payload) {

@@ -16,6 +16,7 @@ type Metrics struct {
 	ackSeconds prometheus.Histogram
 
 	deadLetters *prometheus.CounterVec // by reason
+	incomplete  prometheus.Counter
 
 	// For the sources.
 	Acknowledged prometheus.Counter
@@ -68,6 +69,7 @@ func newMetrics(r prometheus.Registerer, inFlightBytes func() float64) *Metrics 
 			Name: "telltale_bridge_dead_letters_total",
 			Help: "Rejected readings that Kafka acknowledged in the dead-letter topic.",
 		}, []string{"reason"}),
+		incomplete:  counter("incomplete_total", "Members that messages were read without, since they cannot be values. At most 16 of a reading count."),
 		Connections: gauge("connections", "Open MQTT connections."),
 		Connects:    counter("connects_total", "MQTT connections made."),
 		Stalls:      counter("stalls_total", "Times that no more was taken from a connection until Kafka had caught up."),

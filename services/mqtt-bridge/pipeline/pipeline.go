@@ -11,11 +11,11 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
-	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/stamp"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/ignored"
 )
 
 // What a message takes beside its own bytes, until Kafka has all of it.
@@ -66,18 +66,18 @@ type Pipeline struct {
 	share       *budget.Share
 	stamps      stamp.Stamper
 	log         *slog.Logger
-	ignored     lograte.Limiter
+	ignored     *ignored.List
 	closed      atomic.Bool // nothing new is taken
 }
 
 // New returns a pipeline for messages on topics that mappings read. What waits for Kafka takes of share.
-func New(cfg kafka.Config, producer *producer.Producer, mappings *mapping.Set, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
+func New(cfg kafka.Config, producer *producer.Producer, mappings *mapping.Set, ignored *ignored.List, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
 	return &Pipeline{
 		Metrics: newMetrics(metrics, func() float64 { return float64(share.Used()) }),
 		Now:     time.Now,
 
 		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(),
-		mappings: mappings, share: share, log: log,
+		mappings: mappings, ignored: ignored, share: share, log: log,
 	}
 }
 
@@ -112,9 +112,7 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 	switch {
 	case m.Ignored():
 		p.Metrics.messages.FinishOne(Ignored)
-		if n := p.ignored.Event(); n > 0 {
-			p.log.Warn("a message is ignored: nobody reads its topic", "topic", m.Topic, "client_id", m.Client, "count", n)
-		}
+		p.ignored.Message(m.Topic, m.Client, m.Payload)
 		done(nil)
 		return
 	case p.closed.Load():

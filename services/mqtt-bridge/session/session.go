@@ -22,6 +22,7 @@ type Publish struct {
 	QoS  byte
 	Dup  bool
 	Hash uint64 // of its content, see Hash
+	Code byte   // the reason code of its acknowledgement, which MQTT 5 alone has; 0: success
 }
 
 // Session is the state of one MQTT session.
@@ -50,6 +51,7 @@ type message struct {
 	hash       uint64
 	id         uint16
 	qos        byte
+	code       byte // of its acknowledgement
 	state      state
 	inFlight   bool // it is in the session's window
 	charged    bool // with messageBytes
@@ -113,7 +115,7 @@ func (s *Session) Accept(c Conn, p Publish) (done func(error), err error) {
 		s.Window.Release(WindowCost(p.QoS))
 		return nil, ErrDetached
 	}
-	m := &message{id: p.ID, qos: p.QoS, hash: p.Hash}
+	m := &message{id: p.ID, qos: p.QoS, code: p.Code, hash: p.Hash}
 	if m.qos == 2 {
 		if err := s.rememberID(m); err != nil {
 			s.Window.Release(1)
@@ -150,6 +152,7 @@ func (s *Session) Redelivered(c Conn, p Publish) bool {
 		if was.qos == 1 {
 			s.forget(was)
 		}
+		was.code = p.Code
 		s.enqueue(was)
 	}
 	return true

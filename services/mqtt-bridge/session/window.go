@@ -52,7 +52,11 @@ func (s *Session) acknowledge() {
 		if m.qos == 2 {
 			kind = pubrec
 		}
-		acks = append(acks, kind, 2, byte(m.id>>8), byte(m.id))
+		if m.code == 0 {
+			acks = append(acks, kind, 2, byte(m.id>>8), byte(m.id))
+		} else {
+			acks = append(acks, kind, 3, byte(m.id>>8), byte(m.id), m.code)
+		}
 	}
 	if n == 0 {
 		return

@@ -80,15 +80,15 @@ func parseBroker(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// clientID is the name of the session on the broker. A host's name is stable where it has to be: on a
+// Session is the name of the session on the broker, and of the replica where there is no broker. A host's name is stable where it has to be: on a
 // machine, and in a pod of a StatefulSet.
-func (c Config) clientID() (string, error) {
+func (c Config) Session() (string, error) {
 	if c.ClientID != "" {
 		return c.ClientID, nil
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return "", fmt.Errorf("name the session on the broker: %w", err)
+		return "", fmt.Errorf("name the session: %w", err)
 	}
 	return "telltale-bridge-" + host, nil
 }

@@ -50,7 +50,7 @@ func New(cfg Config, filters []string, pipe *pipeline.Pipeline, b *budget.Budget
 	if err != nil {
 		return nil, configError("MQTT_URL", cfg.URL, err)
 	}
-	id, err := cfg.clientID()
+	id, err := cfg.Session()
 	if err != nil {
 		return nil, err
 	}
