@@ -31,7 +31,7 @@ func measure() reading {
 
 func main() {
 	options := mqtt.NewClientOptions().AddBroker(url).SetClientID(device).SetCleanSession(false)
-	options.SetKeepAlive(30 * time.Second).SetMaxReconnectInterval(30 * time.Second)
+	options.SetKeepAlive(30 * time.Second).SetMaxReconnectInterval(5 * time.Second)
 	options.SetConnectRetry(true).SetConnectRetryInterval(2 * time.Second) // the first connection, too
 	options.SetOnConnectHandler(func(mqtt.Client) { fmt.Println("connected") })
 	options.SetConnectionLostHandler(func(_ mqtt.Client, err error) { fmt.Println("connection lost:", err) })

@@ -34,7 +34,7 @@ client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=DEVICE, clean_s
 client.on_connect, client.on_disconnect = on_connect, on_disconnect
 # client.username_pw_set("device", "password")
 client.max_queued_messages_set(KEPT)
-client.reconnect_delay_set(min_delay=1, max_delay=30)
+client.reconnect_delay_set(min_delay=1, max_delay=5)
 client.connect_async(HOST, PORT, keepalive=30)
 client.loop_start()  # connects, and connects again, in a thread of its own
 
