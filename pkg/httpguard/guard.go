@@ -47,7 +47,7 @@ func New(cfg Config, log *slog.Logger, metrics prometheus.Registerer) *Guard {
 		log:     log,
 		refused: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "telltale_http_refused_total",
-			Help: "HTTP requests and connections refused, by port (api, operations) and reason (host, origin, connections).",
+			Help: "HTTP requests and connections refused, by port (api, operations, mqtt-websocket) and reason (host, origin, connections).",
 		}, []string{"port", "reason"}),
 	}
 	for _, host := range cfg.AllowedHosts {

@@ -44,6 +44,7 @@ type components struct {
 	metadata    metadata.Store
 	latest      latest.Cache
 	mqtt        net.Listener // nil when the bridge subscribes to a broker
+	webSocket   net.Listener // nil without MQTT over WebSocket
 	http        net.Listener
 
 	opened []component
@@ -77,6 +78,11 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *components, e
 	// Listeners first: the most frequent error should come before anything is written.
 	if c.MQTTURL == "" {
 		if components.mqtt, err = components.listen("MQTT_LISTEN_ADDR", c.MQTTListenAddr); err != nil {
+			return nil, err
+		}
+	}
+	if c.MQTTWSListenAddr != "" {
+		if components.webSocket, err = components.listen("MQTT_WS_LISTEN_ADDR", c.MQTTWSListenAddr); err != nil {
 			return nil, err
 		}
 	}

@@ -25,6 +25,7 @@ import (
 type command struct {
 	DataDir           string   `env:"DATA_DIR" default:"./data" help:"Folder for all data that is not on a server."`
 	MQTTListenAddr    string   `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
+	MQTTWSListenAddr  string   `env:"MQTT_WS_LISTEN_ADDR" help:"Where devices connect by MQTT over WebSocket: nowhere without it. Pages of another origin are refused."`
 	MQTTTopics        []string `env:"MQTT_TOPICS" help:"Filters of the topics to read, separated by commas. A topic that no rule is for is read in Telltale's own form, and the first + stands for its device. Default: the topics that the rules of MAPPINGS are for."`
 	Mapping           mapping.Config
 	KafkaListenAddr   string        `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
@@ -74,6 +75,9 @@ func (c *command) Validate() error {
 	}
 	if err := c.bridgeConfig().Validate(); err != nil {
 		return err
+	}
+	if c.MQTTWSListenAddr != "" && c.MQTTURL != "" {
+		return &daemon.ConfigError{Variable: "MQTT_WS_LISTEN_ADDR", Value: c.MQTTWSListenAddr, Err: errors.New("is of no use with MQTT_URL")}
 	}
 	if err := c.kafkaConfig().Validate(); err != nil {
 		return err

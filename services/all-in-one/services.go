@@ -64,6 +64,9 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 		b := &bridge.Bridge{
 			Config: c.bridgeConfig(), Kafka: cfg, Listener: components.mqtt, Log: p.Log, Metrics: p.Metrics, Health: p.Health,
 		}
+		if components.webSocket != nil {
+			b.WebSocket = &listen.WebSocket{Listener: components.webSocket, Guard: p.Guard}
+		}
 		return b.Run(ctx)
 	})
 	run(writer.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 )
 
 type command struct {
@@ -38,6 +39,13 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		if b.Listener, err = daemon.Listen("MQTT_LISTEN_ADDR", c.MQTT.Listen.Addr); err != nil {
 			return err
 		}
+	}
+	if c.MQTT.Listen.WebSocketAddr != "" {
+		l, err := daemon.Listen("MQTT_WS_LISTEN_ADDR", c.MQTT.Listen.WebSocketAddr)
+		if err != nil {
+			return err
+		}
+		b.WebSocket = &listen.WebSocket{Listener: l, Guard: p.Guard}
 	}
 	if c.ReplicaDir != "" && c.MQTT.Listen.Addr == "" {
 		id, taken, err := takeSession(c.ReplicaDir, cmp.Or(c.MQTT.Broker.ClientID, "telltale-bridge"), c.MQTT.Broker.Shared)

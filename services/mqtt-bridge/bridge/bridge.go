@@ -65,13 +65,14 @@ func (c Config) mappings() (*mapping.Set, error) {
 
 // Bridge takes readings from MQTT to Kafka.
 type Bridge struct {
-	Config   Config
-	Kafka    kafka.Config
-	Listener net.Listener // where devices connect; nil to subscribe to Config.Broker. Run closes it
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer
-	Health   *daemon.Health
-	Now      func() time.Time // the clock of a test; nil is time.Now
+	Config    Config
+	Kafka     kafka.Config
+	Listener  net.Listener      // where devices connect; nil to subscribe to Config.Broker. Run closes it
+	WebSocket *listen.WebSocket // where devices connect by MQTT over WebSocket, beside Listener; nil for nowhere. Run closes it
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer
+	Health    *daemon.Health
+	Now       func() time.Time // the clock of a test; nil is time.Now
 
 	status atomic.Pointer[error]
 }
@@ -136,9 +137,12 @@ func (b *Bridge) source(filters []string, pipe *pipeline.Pipeline, limits *budge
 	e, err := listen.New(b.Config.Listen, pipe, limits, b.Log, b.Metrics)
 	if err != nil {
 		_ = b.Listener.Close()
+		if b.WebSocket != nil {
+			_ = b.WebSocket.Close()
+		}
 		return nil, err
 	}
-	return func(ctx context.Context) error { return e.Serve(ctx, b.Listener, b.setStatus) }, nil
+	return func(ctx context.Context) error { return e.Serve(ctx, b.Listener, b.WebSocket, b.setStatus) }, nil
 }
 
 // Check is nil while devices can publish: in subscribe mode, while the broker has confirmed the

@@ -41,6 +41,9 @@
 //	packets that are not complete          4 KiB a connection; 8 MiB for longer   listen: TestSlowPackets
 //	                                       ones; 30 s
 //	TLS handshakes                         64 at a time; 10 s                     listen: TestHandshakes
+//	requests for a WebSocket               256 at a time, of 8 KiB; 10 s          listen: TestSlowWebSockets
+//	frames of a WebSocket                  1 KiB a connection, to read through;   listen: TestLimitsOfWebSocket
+//	                                       none is kept whole
 //	connections                            MQTT_MAX_CONNECTIONS; as many that     listen: TestPendingConnections
 //	                                       have not sent their CONNECT for 10 s,
 //	                                       of which 200 of an address are read

@@ -13,6 +13,7 @@ import (
 // Config are the settings of the endpoint. The tags are for package settings.
 type Config struct {
 	Addr           string `env:"MQTT_LISTEN_ADDR" help:"Be the MQTT endpoint itself, on this host:port, instead of subscribing to a broker."`
+	WebSocketAddr  string `env:"MQTT_WS_LISTEN_ADDR" help:"Take MQTT over WebSocket, too, on this host:port, on the same terms as MQTT. Pages of another origin are refused."`
 	Cert           string `env:"MQTT_LISTEN_CERT_FILE" help:"PEM file of the certificate to show to devices, which connect with TLS then."`
 	Key            string `env:"MQTT_LISTEN_KEY_FILE" help:"PEM file of that certificate's private key."`
 	ClientCA       string `env:"MQTT_LISTEN_CLIENT_CA_FILE" help:"PEM file of the authorities that may have signed the devices' certificates; a device without such a certificate is refused then."`
@@ -30,6 +31,14 @@ const (
 func (c Config) Validate() error {
 	if c.Addr != "" {
 		if err := daemon.CheckAddr("MQTT_LISTEN_ADDR", c.Addr); err != nil {
+			return err
+		}
+	}
+	if c.WebSocketAddr != "" {
+		if c.Addr == "" {
+			return configError("MQTT_WS_LISTEN_ADDR", c.WebSocketAddr, errors.New("is of no use without MQTT_LISTEN_ADDR"))
+		}
+		if err := daemon.CheckAddr("MQTT_WS_LISTEN_ADDR", c.WebSocketAddr); err != nil {
 			return err
 		}
 	}

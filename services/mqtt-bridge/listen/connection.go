@@ -95,18 +95,32 @@ func (c *connection) connect() error {
 	return c.endPacket(h)
 }
 
-// handshake establishes TLS, where the client has to use it.
+// handshake establishes TLS and a WebSocket, where the client has to use them.
 func (c *connection) handshake() error {
-	secured, ok := c.Conn.Conn.(*tls.Conn)
-	if !ok {
-		return nil
+	inner := c.Conn.Conn
+	web, _ := inner.(*webSocket)
+	if web != nil {
+		inner = web.Conn
 	}
-	release, err := c.endpoint.handshakes.take(c, handshakeBytes)
+	if secured, ok := inner.(*tls.Conn); ok {
+		if err := c.inHandshake(handshakeBytes, secured.Handshake); err != nil {
+			return err
+		}
+	}
+	if web != nil {
+		return c.timedOut(c.inHandshake(upgradeBytes, web.handshake))
+	}
+	return nil
+}
+
+// inHandshake calls f, which takes n bytes meanwhile.
+func (c *connection) inHandshake(n int, f func() error) error {
+	release, err := c.endpoint.handshakes.take(c, n)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return secured.Handshake()
+	return f()
 }
 
 // leavePending ends the time in which the connection waits for its CONNECT.

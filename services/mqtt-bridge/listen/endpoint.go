@@ -9,11 +9,13 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
@@ -60,18 +62,24 @@ func New(cfg Config, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger
 	return e, e.secure()
 }
 
-// Serve serves the clients that connect to l until ctx ends. Then it acknowledges what it took, disconnects
-// the clients, and returns nil. It closes l, and calls status with nil while clients can connect.
-func (e *Endpoint) Serve(ctx context.Context, l net.Listener, status func(error)) error {
-	defer func() { _ = l.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+// Serve serves the clients that connect to l and, unless it is nil, to web until ctx ends. Then it acknowledges what it
+// took, disconnects the clients, and returns nil. It closes both, and calls status with nil while clients can connect.
+func (e *Endpoint) Serve(ctx context.Context, l net.Listener, web *WebSocket, status func(error)) error {
 	e.stop = ctx.Done()
 	status(nil)
-	e.log.Info("listening for MQTT", "addr", l.Addr().String(), "tls", e.tls != nil)
-
+	accepting, closing := errgroup.WithContext(ctx)
+	accept := func(l net.Listener, upgrade http.Handler) {
+		e.log.Info("listening for MQTT", "addr", l.Addr().String(), "tls", e.tls != nil, "websocket", upgrade != nil)
+		context.AfterFunc(closing, func() { _ = l.Close() })
+		accepting.Go(func() error { return e.accept(l, upgrade, status) })
+	}
+	accept(l, nil)
+	if web != nil {
+		accept(web, web.upgrader())
+	}
 	var expiring sync.WaitGroup
 	expiring.Go(func() { e.expireUntil(ctx.Done()) })
-	err := e.accept(l, status)
+	err := accepting.Wait()
 	if ctx.Err() != nil {
 		err = nil
 	}
@@ -82,8 +90,9 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener, status func(error)
 	return err
 }
 
-// accept serves the connections that l accepts until l is closed. It calls status with an error when none can be accepted.
-func (e *Endpoint) accept(l net.Listener, status func(error)) error {
+// accept serves the connections that l accepts until l is closed, with WebSockets that upgrade begins unless it is nil.
+// It calls status with an error when none can be accepted.
+func (e *Endpoint) accept(l net.Listener, upgrade http.Handler, status func(error)) error {
 	for {
 		nc, err := l.Accept()
 		if err != nil {
@@ -101,13 +110,13 @@ func (e *Endpoint) accept(l net.Listener, status func(error)) error {
 			status(nil)
 			continue
 		}
-		e.admit(nc)
+		e.admit(nc, upgrade)
 	}
 }
 
 // admit begins to serve a connection.
-func (e *Endpoint) admit(nc net.Conn) {
-	c := e.newConnection(nc)
+func (e *Endpoint) admit(nc net.Conn, upgrade http.Handler) {
+	c := e.newConnection(nc, upgrade)
 	if tooMany := e.addresses.enter(c); tooMany != nil {
 		e.reportRefusal(tooMany.RemoteAddr(), "", byPending, "too many connections that have not sent their CONNECT")
 		_ = tooMany.Close()
@@ -126,12 +135,15 @@ func (e *Endpoint) reportRefusal(from net.Addr, client, reason, what string) {
 	}
 }
 
-func (e *Endpoint) newConnection(nc net.Conn) *connection {
+func (e *Endpoint) newConnection(nc net.Conn, upgrade http.Handler) *connection {
 	nc = paced.Quiet(nc)
 	if e.tls == nil {
 		nc = paced.Reads(nc, 0, 0)
 	} else {
 		nc = tls.Server(paced.Reads(nc, readBuffer, 0), e.tls) // a TLS record may hold no more than a message
+	}
+	if upgrade != nil {
+		nc = &webSocket{Conn: nc, upgrade: upgrade, most: int64(e.cfg.MaxPacketBytes) + maxHeaderBytes}
 	}
 	return newConnection(e, paced.NewConn(nc))
 }

@@ -73,7 +73,7 @@ func (c addrConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.from} }
 func (e *Endpoint) dial(t testing.TB, from string) *peer {
 	ours, theirs := net.Pipe()
 	p := &peer{Conn: theirs, t: t, r: bufio.NewReader(theirs), e: e}
-	e.admit(addrConn{ours, net.ParseIP(from)})
+	e.admit(addrConn{ours, net.ParseIP(from)}, nil)
 	t.Cleanup(func() {
 		_ = theirs.Close()
 		e.serving.Wait()
@@ -277,7 +277,7 @@ func TestHalfClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testEndpoint(t)
 		l := newPipe()
-		e.admit(l.ours)
+		e.admit(l.ours, nil)
 		p := &peer{Conn: l.theirs, t: t, r: bufio.NewReader(l.theirs), e: e}
 		p.send(hello(packet.V31, "a", 60))
 		p.want(packet.KindConnack)
@@ -338,7 +338,7 @@ func TestAcceptFails(t *testing.T) {
 		results := make(chan error)
 		l := scripted(func() (net.Conn, error) { return nil, <-results })
 		var accepting sync.WaitGroup
-		accepting.Go(func() { _ = e.accept(l, func(err error) { status.Store(&err) }) })
+		accepting.Go(func() { _ = e.accept(l, nil, func(err error) { status.Store(&err) }) })
 		check := func(want string) {
 			t.Helper()
 			synctest.Wait()
@@ -377,7 +377,7 @@ func TestAcceptEntersConnections(t *testing.T) {
 		given = append(given, theirs)
 		return ours, nil
 	})
-	if err := e.accept(l, func(error) {}); !errors.Is(err, net.ErrClosed) {
+	if err := e.accept(l, nil, func(error) {}); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 	for _, c := range given {

@@ -1,7 +1,6 @@
 package paced
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -197,15 +196,19 @@ func (c *Conn) CloseWrite() {
 // Closed is closed when the connection is.
 func (c *Conn) Closed() <-chan struct{} { return c.closed }
 
-// Close closes the connection. What was not written by then is dropped, TLS's close alert too: it could block.
+// layer is a connection over another, as *tls.Conn is.
+type layer interface{ NetConn() net.Conn }
+
+// Close closes the connection. What was not written by then is dropped, what TLS and WebSockets say at the end too: it
+// could block.
 func (c *Conn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
 		close(c.closed)
 		c.timer.Stop()
 		socket := c.Conn
-		if secured, ok := socket.(*tls.Conn); ok {
-			socket = secured.NetConn()
+		for over, ok := socket.(layer); ok; over, ok = socket.(layer) {
+			socket = over.NetConn()
 		}
 		err = socket.Close()
 		c.mu.Lock()
