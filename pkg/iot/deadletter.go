@@ -71,6 +71,9 @@ type DeadLetterStore interface {
 	FindDeadLetters(ctx context.Context, q DeadLetterQuery) (DeadLetterPage, error)
 	// CountDeadLetters counts those that q, whatever its Limit, selects: by reason, ascending.
 	CountDeadLetters(ctx context.Context, q DeadLetterQuery) ([]ReasonCount, error)
+	// CountDeadLetterSources counts the newest of those that q, whatever its Limit, selects, MaxDeadLettersBySource at
+	// most: by the first MaxSourceLength characters of Source, the most frequent first.
+	CountDeadLetterSources(ctx context.Context, q DeadLetterQuery) ([]SourceCount, error)
 	// MarkReplayed sets the Replay of the dead letters with these ids; those that are gone are passed over.
 	MarkReplayed(ctx context.Context, replays map[DeadLetterID]Replay) error
 	// DeleteDeadLetter removes one. ErrNotFound: there is none (any more).
@@ -107,6 +110,20 @@ type ReasonCount struct {
 	Count    int64
 	Replayed int64 // of them
 }
+
+// SourceCount is the number of dead letters from one source.
+type SourceCount struct {
+	Source   string
+	Count    int64
+	Replayed int64        // of them
+	Newest   DeadLetterID // of them
+}
+
+// What CountDeadLetterSources looks at, so that it takes no longer, and no more memory, the more dead letters there are.
+const (
+	MaxDeadLettersBySource = 10_000
+	MaxSourceLength        = 256
+)
 
 // DeadLetterCursor is a place in a listing of dead letters, as Cursor is in one of readings: right behind the
 // dead letter that it names. The zero DeadLetterCursor is the start.

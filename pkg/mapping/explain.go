@@ -3,7 +3,9 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,32 +94,62 @@ func (e *Explanation) show(out Result) {
 	}
 }
 
-// presetSets are the presets, each by itself, beside Presets.
-var presetSets = sync.OnceValue(func() (sets []*Set) {
-	for _, name := range Presets {
-		s, err := Load([]string{name}, time.UTC)
-		if err != nil {
-			panic(err) // they are part of the program
-		}
-		sets = append(sets, s)
-	}
-	return sets
-})
-
 // LooksLike returns the first preset that makes readings of m, as if it were published to topic; "" for none.
-func LooksLike(topic string, m Message) string {
-	for i, s := range presetSets() {
+func LooksLike(topic string, m Message) string { return firstToRead(presetSets(), topic, m) }
+
+// FormOf returns a form that makes readings of m, whatever its topic; "" for none.
+func FormOf(m Message) string { return firstToRead(formSets(), "topic", m) }
+
+// namedSet is a set with the name that people know it by.
+type namedSet struct {
+	name string
+	*Set
+}
+
+// firstToRead returns the name of the first of sets that makes readings of m.
+func firstToRead(sets []namedSet, topic string, m Message) string {
+	for _, s := range sets {
 		route, ok := s.Match(topic)
 		if !ok {
 			continue
 		}
 		var d Decoder
 		var out Result
-		if d.Start(route, m); d.More() {
-			d.Next(&out) // the first step knows what the message is
+		d.Start(route, m)
+		if d.Next(&out); len(out.Readings) > 0 { // the first step knows what the message is
+			return s.name
 		}
-		if len(out.Readings) > 0 {
-			return Presets[i]
+	}
+	return ""
+}
+
+// presetSets are the presets, each by itself, in their order.
+var presetSets = sync.OnceValue(func() (sets []namedSet) {
+	for _, name := range Presets {
+		s, err := Load([]string{name}, time.UTC)
+		if err != nil {
+			panic(err) // they are part of the program
+		}
+		sets = append(sets, namedSet{name, s})
+	}
+	return sets
+})
+
+// formSets are the forms that read messages whose topic says nothing, each by itself.
+var formSets = sync.OnceValue(func() (sets []namedSet) {
+	for _, name := range slices.Sorted(maps.Keys(forms)) {
+		if s, err := Parse(name, []byte("[{name: form, topic: topic, form: "+name+"}]"), time.UTC); err == nil {
+			sets = append(sets, namedSet{name, s})
+		}
+	}
+	return sets
+})
+
+// FilterFor returns the MQTT filter of the first rule of s, or else of a preset, that is for topic; "" where none is.
+func (s *Set) FilterFor(topic string) string {
+	for _, s := range append([]namedSet{{"", s}}, presetSets()...) {
+		if route, ok := s.Match(topic); ok {
+			return route.pattern.filter()
 		}
 	}
 	return ""

@@ -124,6 +124,31 @@ func TestLooksLike(t *testing.T) {
 	}
 }
 
+func TestFormOf(t *testing.T) {
+	for _, tt := range []struct{ payload, want string }{
+		{`[{"bn":"urn:dev:ow:10e2073a01080063","n":"temp","u":"Cel","v":23.1}]`, "senml"},
+		{`{"device_id":42,"x":1}`, "telltale"},
+		{`{"x":1}`, ""},
+		{`on`, ""},
+	} {
+		if got := mapping.FormOf(mapping.Message{Payload: []byte(tt.payload), Received: noon}); got != tt.want {
+			t.Errorf("%s is of form %q, want %q", tt.payload, got, tt.want)
+		}
+	}
+}
+
+func TestFilterFor(t *testing.T) {
+	mine, err := mapping.Parse("mine.yaml", []byte(`[{name: mine, topic: "plant/{device}/state"}]`), time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for topic, want := range map[string]string{"plant/pump/state": "plant/+/state", "tele/plug/SENSOR": "tele/+/SENSOR", "nobodys": ""} {
+		if got := mine.FilterFor(topic); got != want {
+			t.Errorf("%s is of %q, want %q", topic, got, want)
+		}
+	}
+}
+
 // TestClone: a clone reads what the set reads.
 func TestClone(t *testing.T) {
 	set := presets(t)

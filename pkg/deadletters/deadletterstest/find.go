@@ -132,6 +132,38 @@ var findTests = []test{
 			iot.ReasonCount{Reason: "", Count: 1}, iot.ReasonCount{Reason: iot.ReasonConflict, Count: 1}, iot.ReasonCount{Reason: iot.ReasonNoMetrics, Count: 2, Replayed: 1})
 		wantCounts(t, store, iot.DeadLetterQuery{Device: 2}, iot.ReasonCount{Reason: iot.ReasonNoMetrics, Count: 1})
 	}},
+	{"counts are by source too, the most frequent first, with those that were replayed and the newest", func(t *testing.T, store deadletters.Store) {
+		wantSources(t, store, iot.DeadLetterQuery{})
+		of := func(n int, source string, ms int) iot.DeadLetter {
+			d := deadLetter(n, iot.ReasonNoMetrics, 1, ms)
+			d.Source = source
+			return d
+		}
+		long := strings.Repeat("ü", iot.MaxSourceLength)
+		conflict := of(7, "b", 9)
+		conflict.Reason = iot.ReasonConflict
+		insert(t, store, of(1, "a", 3), of(2, "b", 1), of(9, "b", 2), of(3, "b", 2), of(4, "c", 0), of(5, long+"x", 0), of(6, long+"y", 1), conflict)
+		mark(t, store, start, 1, idOf(2), idOf(3))
+		wantSources(t, store, iot.DeadLetterQuery{Reason: iot.ReasonNoMetrics},
+			iot.SourceCount{Source: "b", Count: 3, Replayed: 2, Newest: idOf(9)},
+			iot.SourceCount{Source: long, Count: 2, Newest: idOf(6)},
+			iot.SourceCount{Source: "a", Count: 1, Newest: idOf(1)},
+			iot.SourceCount{Source: "c", Count: 1, Newest: idOf(4)})
+		wantSources(t, store, iot.DeadLetterQuery{Reason: iot.ReasonConflict}, iot.SourceCount{Source: "b", Count: 1, Newest: idOf(7)})
+	}},
+	{"of very many the newest are counted by source", func(t *testing.T, store deadletters.Store) {
+		all := make([]iot.DeadLetter, iot.MaxDeadLettersBySource+5)
+		for i := range all {
+			all[i] = deadLetter(i, iot.ReasonNoMetrics, 1, i)
+			if i < 10 {
+				all[i].Source = "old"
+			}
+		}
+		insert(t, store, all...)
+		wantSources(t, store, iot.DeadLetterQuery{},
+			iot.SourceCount{Source: "sensors/data", Count: iot.MaxDeadLettersBySource - 5, Newest: all[len(all)-1].ID},
+			iot.SourceCount{Source: "old", Count: 5, Newest: all[9].ID})
+	}},
 }
 
 // selects says what q selects, in plain words.
@@ -154,6 +186,19 @@ func wantCounts(t *testing.T, store deadletters.Store, q iot.DeadLetterQuery, wa
 	if len(counts)+len(want) > 0 {
 		if diff := cmp.Diff(want, counts); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func wantSources(t *testing.T, store deadletters.Store, q iot.DeadLetterQuery, want ...iot.SourceCount) {
+	t.Helper()
+	counts, err := store.CountDeadLetterSources(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(counts)+len(want) > 0 {
+		if diff := cmp.Diff(want, counts); diff != "" {
+			t.Errorf("sources (-want +got):\n%s", diff)
 		}
 	}
 }

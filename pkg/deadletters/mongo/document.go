@@ -13,6 +13,7 @@ const (
 	fieldID       = "_id"
 	fieldReason   = "reason"
 	fieldDevice   = "device_id"
+	fieldSource   = "source"
 	fieldReceived = "received_at"
 	fieldStored   = "stored_at"
 	fieldReplayed = "replayed_at"

@@ -62,10 +62,7 @@ func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) ([]
 		{{Key: "$group", Value: bson.D{
 			{Key: "_id", Value: "$" + fieldReason},
 			{Key: "n", Value: bson.D{{Key: "$sum", Value: int64(1)}}},
-			// A date is greater than null, which stands for one that is not there.
-			{Key: "replayed", Value: bson.D{{Key: "$sum", Value: bson.D{{Key: "$cond", Value: bson.A{
-				bson.D{{Key: "$gt", Value: bson.A{"$" + fieldReplayed, nil}}}, int64(1), int64(0),
-			}}}}}},
+			{Key: "replayed", Value: countReplayed},
 		}}},
 		{{Key: "$sort", Value: bson.D{{Key: "_id", Value: 1}}}},
 	})
@@ -77,4 +74,53 @@ func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) ([]
 		counts[i] = iot.ReasonCount{Reason: iot.Reason(row.Reason), Count: row.Count, Replayed: row.Replayed}
 	}
 	return counts, nil
+}
+
+// countReplayed counts, of a group, those that were replayed. A date is greater than null, which stands for one that is
+// not there.
+var countReplayed = bson.D{{Key: "$sum", Value: bson.D{{Key: "$cond", Value: bson.A{
+	bson.D{{Key: "$gt", Value: bson.A{"$" + fieldReplayed, nil}}}, int64(1), int64(0),
+}}}}}
+
+// CountDeadLetterSources implements iot.DeadLetterStore.
+func (s *Store) CountDeadLetterSources(ctx context.Context, q iot.DeadLetterQuery) ([]iot.SourceCount, error) {
+	type row struct {
+		Source   string `bson:"_id"`
+		Count    int64  `bson:"n"`
+		Replayed int64  `bson:"replayed"`
+		Newest   string `bson:"newest"`
+	}
+	rows, err := mongodb.Aggregate[row](ctx, s.Collection, s.DB.Timeout, mongo.Pipeline{
+		{{Key: "$match", Value: filterOf(q)}},
+		{{Key: "$sort", Value: newest}},
+		{{Key: "$limit", Value: int64(iot.MaxDeadLettersBySource)}},
+		{{Key: "$project", Value: bson.D{
+			{Key: fieldSource, Value: bson.D{{Key: "$substrCP", Value: bson.A{text(fieldSource), 0, iot.MaxSourceLength}}}},
+			{Key: fieldReplayed, Value: 1},
+		}}},
+		{{Key: "$group", Value: bson.D{
+			{Key: "_id", Value: "$" + fieldSource},
+			{Key: "n", Value: bson.D{{Key: "$sum", Value: int64(1)}}},
+			{Key: "replayed", Value: countReplayed},
+			{Key: "newest", Value: bson.D{{Key: "$first", Value: text(fieldID)}}},
+		}}},
+		{{Key: "$sort", Value: bson.D{{Key: "n", Value: -1}, {Key: "_id", Value: 1}}}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count the sources of dead letters: %w", err)
+	}
+	var counts []iot.SourceCount
+	for _, row := range rows {
+		if id, err := iot.ParseDeadLetterID(row.Newest); err == nil { // else somebody else wrote it
+			counts = append(counts, iot.SourceCount{Source: row.Source, Count: row.Count, Replayed: row.Replayed, Newest: id})
+		}
+	}
+	return counts, nil
+}
+
+// text is a field as a text, which that of a document that somebody else wrote may not be.
+func text(field string) bson.D {
+	return bson.D{{Key: "$convert", Value: bson.D{
+		{Key: "input", Value: "$" + field}, {Key: "to", Value: "string"}, {Key: "onError", Value: ""}, {Key: "onNull", Value: ""},
+	}}}
 }

@@ -91,6 +91,13 @@ func TestForeignDocuments(t *testing.T) {
 			}
 		}
 	}
+	odd := bson.D{{Key: "_id", Value: "odd"}, {Key: "received_at", Value: at}, {Key: "source", Value: bson.A{1}}}
+	if _, err := db.Collection("dead_letters").InsertOne(t.Context(), odd); err != nil {
+		t.Fatal(err)
+	}
+	if counts, err := store.CountDeadLetterSources(t.Context(), iot.DeadLetterQuery{To: at.Add(time.Hour)}); err != nil || len(counts) > 1 {
+		t.Errorf("sources %+v, %v", counts, err)
+	}
 	for _, limit := range []int{1, 2, 3, 8, 9} {
 		n := 0
 		for q := (iot.DeadLetterQuery{Limit: limit}); ; {

@@ -61,6 +61,30 @@ func (s *Store) CountDeadLetters(ctx context.Context, q iot.DeadLetterQuery) (co
 	return counts, nil
 }
 
+// CountDeadLetterSources implements iot.DeadLetterStore.
+func (s *Store) CountDeadLetterSources(ctx context.Context, q iot.DeadLetterQuery) (counts []iot.SourceCount, err error) {
+	where, args := conditions(q)
+	// Of the columns that it neither groups by nor counts, SQLite gives those of the row with the least place.
+	rows, err := s.db.Read.QueryContext(ctx, `SELECT source, count(*), sum(replayed), id, min(place) FROM (
+			SELECT substr(source, 1, ?) AS source, replayed_at > 0 AS replayed, id, row_number() OVER (ORDER BY received_at DESC, id DESC) AS place
+			FROM dead_letters `+where+` ORDER BY place LIMIT ?
+		) GROUP BY source ORDER BY count(*) DESC, source`, append(append([]any{iot.MaxSourceLength}, args...), iot.MaxDeadLettersBySource)...)
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
+		var c iot.SourceCount
+		var id []byte
+		var place int64
+		if err = rows.Scan(&c.Source, &c.Count, &c.Replayed, &id, &place); err == nil {
+			c.Newest = iot.DeadLetterID(id)
+			counts = append(counts, c)
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count the sources of dead letters in %s: %w", s.db.Path, err)
+	}
+	return counts, nil
+}
+
 // conditions returns a WHERE clause for what q, whatever its Limit, selects, and its arguments.
 func conditions(q iot.DeadLetterQuery) (where string, args []any) {
 	var all []string

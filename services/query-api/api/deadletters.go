@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -35,6 +37,9 @@ func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
 		dst = append(dst, "null"...)
 	} else {
 		dst = strconv.AppendInt(dst, int64(d.Device), 10)
+	}
+	if key := keyOf(d); key != "" {
+		member(`,"device_key":`, key)
 	}
 	member(`,"source":`, d.Source)
 	if d.Client == "" {
@@ -69,6 +74,32 @@ func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
 	dst = append(dst, `,"replayed_readings":`...)
 	dst = strconv.AppendInt(dst, int64(d.Replay.Readings), 10)
 	return append(dst, '}')
+}
+
+// keyOf returns the key of d's device where it stands in the topic, or as device_id in the bytes; "" where it does not,
+// or the device has none. It is no guess: the id is made of the key.
+func keyOf(d iot.DeadLetter) string {
+	const firstOfKeys, maxLevels = 1 << 52, 16
+	if d.Device < firstOfKeys {
+		return ""
+	}
+	candidates := []string{d.TopicDevice}
+	levels := strings.SplitN(d.Source, "/", maxLevels)
+	for i := range levels {
+		candidates = append(candidates, levels[i], strings.Join(levels[i:], "/"))
+	}
+	var named struct {
+		Device any `json:"device_id"`
+	}
+	if json.Unmarshal(d.Bytes, &named) == nil {
+		candidates = append(candidates, fmt.Sprint(named.Device))
+	}
+	for _, key := range candidates {
+		if id, key, err := iot.ParseDevice(key); err == nil && id == d.Device {
+			return key
+		}
+	}
+	return ""
 }
 
 // encodedSize is about how long dead letters are in JSON, where a byte that cannot be shown takes six. A buffer that is
@@ -133,37 +164,6 @@ func (a *API) getDeadLetter(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	return encode(http.StatusOK, d, appendDeadLetter), nil
-}
-
-// deadLetterStats is the answer of getDeadLetterStats.
-type deadLetterStats struct {
-	Total    int64         `json:"total"`
-	Replayed int64         `json:"replayed"`
-	Reasons  []reasonCount `json:"by_reason"`
-}
-
-type reasonCount struct {
-	Reason   iot.Reason `json:"reason"`
-	Count    int64      `json:"count"`
-	Replayed int64      `json:"replayed"`
-}
-
-func (a *API) getDeadLetterStats(ctx context.Context, r *request) (*answer, error) {
-	q := r.query.deadLetterQuery()
-	if err := r.query.err(); err != nil {
-		return nil, err
-	}
-	counts, err := a.DeadLetters.CountDeadLetters(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	s := deadLetterStats{Reasons: make([]reasonCount, len(counts))}
-	for i, n := range counts {
-		s.Reasons[i] = reasonCount(n)
-		s.Total += n.Count
-		s.Replayed += n.Replayed
-	}
-	return encodeAny(http.StatusOK, s)
 }
 
 func (a *API) deleteDeadLetter(ctx context.Context, r *request) (*answer, error) {

@@ -226,15 +226,18 @@ func (r *Replayer) send(ctx context.Context, d iot.DeadLetter) (n int, err error
 // start begins to decode d, where it is of an MQTT message by the rules of today.
 func (r *Replayer) start(decoder *event.Decoder, d iot.DeadLetter) {
 	rules := r.rules
-	if r.record.MatchString(d.Source) {
+	if r.OfRecord(d) {
 		rules = nil
 	}
 	decoder.StartReplay(d, rules)
 }
 
+// OfRecord reports whether d is of a Kafka record, and no topic of MQTT is known.
+func (r *Replayer) OfRecord(d iot.DeadLetter) bool { return r.record.MatchString(d.Source) }
+
 // source returns where the readings of d came from: from MQTT, or from a record that does not say.
 func (r *Replayer) source(d iot.DeadLetter) event.Source {
-	if r.record.MatchString(d.Source) {
+	if r.OfRecord(d) {
 		d.Source = ""
 	}
 	return event.NewSource(d.Source, d.Client)
