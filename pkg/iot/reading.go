@@ -73,6 +73,16 @@ type Reading struct {
 	Origin     uint64      // where a server stamped it: the one message that it is from; 0: not known
 	Metrics    []Metric    // at least one; ascending by name, each name once
 	Attributes []Attribute // ascending by name, each name once
+
+	// Times is for latest values, which are made of several readings: it names the metrics and attributes
+	// that are from an older one than At says, ascending by name. No store of readings keeps it.
+	Times []MemberTime
+}
+
+// MemberTime says when a metric or an attribute was measured.
+type MemberTime struct {
+	Name string
+	At   time.Time
 }
 
 // MaxSaidBytes bounds what is kept of a time that a device gave and nobody could use.

@@ -116,21 +116,24 @@ func ParseCursor(s string) (Cursor, error) {
 	return Cursor{At: time.UnixMilli(ms).UTC(), Device: id}, nil
 }
 
-// LatestCache keeps each device's newest reading for as long as the device counts as online. It may be
-// emptied at any time: what is lost comes back with the next reading of each device, or before that when its
+// LatestCache keeps each device's latest value for as long as the device counts as online. It may be
+// emptied at any time: what is lost comes back with the next readings of each device, or before that when its
 // owner notices (package latest). One that is full may keep nothing of devices that are new.
+//
+// A latest value is made of the readings of the device that arrived within the time to live before its newest
+// arrival: it has the greatest At of them, and each metric and attribute from the one with the greatest At that
+// has it; of several with one At, from the one that arrived first. Times says which are older than At. It depends
+// neither on the order in which readings are offered nor on repetitions, unless a device sends hundreds of
+// members in messages of their own: then the oldest may be missing.
 //
 // Received and Origin are zero in the readings that it returns; they are shared and must not be changed.
 type LatestCache interface {
-	// PutLatest offers batch: per device the reading with the greatest At is kept for its time, which
-	// is over ttl after its Received, and never later than ttl from now. In that time no older one
-	// replaces it. An older one that was received later keeps it for longer, until its own time is
-	// over: the device is online. A reading whose time is over already is not kept, nor is one that
-	// is more than MaxAhead ahead of now. accepted is the number of devices of which one was kept. Repeating a
-	// batch is harmless. batch is not kept.
+	// PutLatest offers batch. A value is kept until ttl after the newest arrival of its device; a Received
+	// that is later than now is now. A reading that is more than MaxAhead ahead of now is not taken. accepted
+	// is of how many devices one whose own ttl is not over was. batch is not kept.
 	PutLatest(ctx context.Context, batch []Reading, ttl time.Duration) (accepted int, err error)
-	// Latest returns the kept reading of a device. ErrNotFound: there is none (any more).
+	// Latest returns the latest value of a device. ErrNotFound: there is none (any more).
 	Latest(ctx context.Context, id DeviceID) (Reading, error)
-	// AllLatest returns all kept readings, ascending by device.
+	// AllLatest returns all latest values, ascending by device.
 	AllLatest(ctx context.Context) ([]Reading, error)
 }

@@ -1,4 +1,4 @@
-// Package latest opens the cache of each device's newest reading.
+// Package latest opens the cache of each device's latest value: the newest of each metric and attribute.
 package latest
 
 import (

@@ -57,6 +57,13 @@ func parseCanonical(text []byte) (r iot.Reading, ok bool) {
 	if p.skip(`,"device_timestamp":`) {
 		r.Said = string(p.text())
 	}
+	if p.skip(`,"times":`) {
+		p.members(func(name string) {
+			p.expect(`"`)
+			r.Times = append(r.Times, iot.MemberTime{Name: name, At: p.time()})
+			p.expect(`"`)
+		})
+	}
 	p.skip(`,"status":"online"`)
 	p.expect(`}`)
 	return r, !p.failed && len(p.rest) == 0

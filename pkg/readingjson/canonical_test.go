@@ -22,6 +22,10 @@ var canonical = []iot.Reading{
 		Device: iot.KeyID("Küche"), Key: "Küche", Stamped: iot.StampServer, Said: "gestern",
 		Metrics: []iot.Metric{{Name: "humidity", Value: 45.2}, {Name: "temperature", Value: 21.5}},
 	},
+	{
+		Device: 3, Metrics: []iot.Metric{{Name: "a", Value: 1}, {Name: "humidity", Value: 45.2}, {Name: "temperature", Value: 21.5}},
+		Times: []iot.MemberTime{{Name: "a", At: time.Unix(1, 0).UTC()}, {Name: "humidity", At: time.Unix(2, 1e6).UTC()}},
+	},
 }
 
 // TestCanonicalForm: what Append and AppendOnline write is read without the general parser.
@@ -53,6 +57,8 @@ func FuzzCanonicalForm(f *testing.F) {
 		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","metrics":{"a":null}}`,
 		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","metrics":{}}`,
 		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","device_key":"a"}`,
+		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","times":{"temperature":"2026-02-28T11:00:00.000Z"}}`,
+		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","times":{"b":"2026-02-28T11:00:00.000Z","a":"2026-02-30T11:00:00.000Z"}}`,
 		`{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-02-28T12:00:00.000Z","device_key":"","device_timestamp":""}`,
 		"{\"device_id\":1,\"temperature\":1,\"humidity\":null,\"timestamp\":\"2026-02-28T12:00:00.000Z\",\"attributes\":{\"a\":\"\xff\"}}",
 	} {

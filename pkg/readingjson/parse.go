@@ -12,15 +12,16 @@ import (
 
 // object is the form as encoding/json reads it. Members that it does not name are passed over.
 type object struct {
-	Device      iot.DeviceID        `json:"device_id"`
-	Temperature *float64            `json:"temperature"`
-	Humidity    *float64            `json:"humidity"`
-	Timestamp   time.Time           `json:"timestamp"`
-	Metrics     map[string]*float64 `json:"metrics"`
-	Attributes  map[string]string   `json:"attributes"`
-	Source      string              `json:"timestamp_source"`
-	Key         string              `json:"device_key"`
-	Said        string              `json:"device_timestamp"`
+	Device      iot.DeviceID         `json:"device_id"`
+	Temperature *float64             `json:"temperature"`
+	Humidity    *float64             `json:"humidity"`
+	Timestamp   time.Time            `json:"timestamp"`
+	Metrics     map[string]*float64  `json:"metrics"`
+	Attributes  map[string]string    `json:"attributes"`
+	Source      string               `json:"timestamp_source"`
+	Key         string               `json:"device_key"`
+	Said        string               `json:"device_timestamp"`
+	Times       map[string]time.Time `json:"times"`
 }
 
 // Parse reads what Append and AppendOnline write. The result is valid but for Received, which is zero.
@@ -63,14 +64,27 @@ func parseAny(data []byte) (iot.Reading, error) {
 	}
 	slices.SortFunc(r.Attributes, func(a, b iot.Attribute) int { return cmp.Compare(a.Name, b.Name) })
 
+	for name, at := range o.Times {
+		r.Times = append(r.Times, iot.MemberTime{Name: name, At: at.UTC().Truncate(time.Millisecond)})
+	}
+	slices.SortFunc(r.Times, func(a, b iot.MemberTime) int { return cmp.Compare(a.Name, b.Name) })
+
 	if err := validate(r); err != nil {
 		return iot.Reading{}, fmt.Errorf("parse reading: %w", err)
 	}
 	return r, nil
 }
 
-// validate is that of a reading whose Received is not known.
+// validate is that of a reading whose Received is not known, and whose Times are.
 func validate(r iot.Reading) error {
+	for i, t := range r.Times {
+		if err := iot.ValidateName(t.Name); err != nil {
+			return err
+		}
+		if i > 0 && t.Name <= r.Times[i-1].Name {
+			return fmt.Errorf("time of %q out of order: %w", t.Name, iot.ErrInvalid)
+		}
+	}
 	r.Received = r.At // any time that is valid
 	return r.Validate()
 }

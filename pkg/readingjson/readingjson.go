@@ -3,7 +3,8 @@
 //
 //	{"device_id":7380597148161619,"temperature":21.5,"humidity":null,"timestamp":"2026-03-01T12:00:00.000Z",
 //	 "metrics":{"pressure":1013},"attributes":{"firmware":"1.2"},"timestamp_source":"server",
-//	 "device_key":"kitchen-1","device_timestamp":"31.12.1999"}
+//	 "device_key":"kitchen-1","device_timestamp":"31.12.1999",
+//	 "times":{"pressure":"2026-03-01T11:59:00.000Z"}}
 //
 // The first four members are always there, in this order, null where the device did not send the value.
 // The others are left out where there is nothing to say. Names are sorted, times have exactly three
@@ -80,6 +81,18 @@ func appendMembers(dst []byte, r iot.Reading) []byte {
 	}
 	if r.Said != "" {
 		dst = AppendString(append(dst, `,"device_timestamp":`...), r.Said)
+	}
+	if len(r.Times) > 0 {
+		open = `,"times":{`
+		for _, t := range r.Times {
+			dst = append(dst, open...)
+			dst = AppendString(dst, t.Name)
+			dst = append(dst, ':', '"')
+			dst = AppendTime(dst, t.At)
+			dst = append(dst, '"')
+			open = ","
+		}
+		dst = append(dst, '}')
 	}
 	return dst
 }

@@ -53,6 +53,13 @@ func TestAppend(t *testing.T) {
 				`"timestamp_source":"server","device_key":"a \"key\"","device_timestamp":"noon\u000a"}`,
 		},
 		{
+			"the times of what is older are last",
+			iot.Reading{Device: 1, At: at, Metrics: []iot.Metric{{Name: "humidity", Value: 1}, {Name: "a\"", Value: 2}},
+				Times: []iot.MemberTime{{Name: "a\"", At: at.Add(-time.Second)}, {Name: "humidity", At: at.Add(-time.Minute)}}},
+			`{"device_id":1,"temperature":null,"humidity":1,"timestamp":"2026-03-01T12:00:00.000Z","metrics":{"a\"":2},` +
+				`"times":{"a\"":"2026-03-01T11:59:59.000Z","humidity":"2026-03-01T11:59:00.000Z"}}`,
+		},
+		{
 			"a time in another zone is written in UTC",
 			iot.Reading{Device: 1, At: at.In(time.FixedZone("", 3600)), Metrics: []iot.Metric{{Name: "humidity", Value: 1}}},
 			`{"device_id":1,"temperature":null,"humidity":1,"timestamp":"2026-03-01T12:00:00.000Z"}`,

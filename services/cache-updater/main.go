@@ -1,4 +1,4 @@
-// Command cache-updater keeps each device's newest reading in Redis.
+// Command cache-updater keeps each device's latest value in Redis: the newest of each metric and attribute.
 package main
 
 import (
@@ -21,7 +21,7 @@ type command struct {
 }
 
 func main() {
-	daemon.Main("cache-updater", "Keeps each device's newest reading in Redis.", new(command))
+	daemon.Main("cache-updater", "Keeps each device's latest value in Redis.", new(command))
 }
 
 // Validate is called when the settings are read.

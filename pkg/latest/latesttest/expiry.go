@@ -17,7 +17,7 @@ var expiryTests = []test{
 		checkAll(t, c)
 
 		older := reading(1, base.Add(-time.Hour), 2)
-		put(t, c, long, older)
+		put(t, c, ttl, older)
 		check(t, c, older)
 		checkAll(t, c, older)
 	}},
@@ -52,7 +52,7 @@ var expiryTests = []test{
 		awaitExpiry(t, c, 1, r.Received.Add(ttl))
 	}},
 
-	{"older readings that come later keep a device online, and are shown when the time of the newer one is over", func(t *testing.T, c latest.Cache) {
+	{"older readings that come later keep a device online, and the newest of them is shown when the time of the newer one is over", func(t *testing.T, c latest.Cache) {
 		const ttl = 2 * time.Second // long enough for the second put to come in time
 		newer := reading(1, base, 1)
 		put(t, c, ttl, newer)
@@ -64,8 +64,8 @@ var expiryTests = []test{
 		check(t, c, newer) // nothing has come since
 		last := reading(1, base.Add(-time.Hour), 4)
 		put(t, c, ttl, last)
-		check(t, c, last)
-		checkAll(t, c, last)
+		check(t, c, older)
+		checkAll(t, c, older)
 		awaitExpiry(t, c, 1, last.Received.Add(ttl))
 	}},
 
@@ -115,7 +115,7 @@ var expiryTests = []test{
 		put(t, c, ttl, reading(1, now(), 2))
 		awaitExpiry(t, c, 1, ahead.Received.Add(ttl))
 		want := reading(1, now(), 3)
-		put(t, c, long, want)
+		put(t, c, ttl, want)
 		check(t, c, want)
 	}},
 }

@@ -24,11 +24,14 @@ type Suite struct {
 
 // Run runs the suite, each test on an empty cache.
 func (s Suite) Run(t *testing.T) {
-	for _, tt := range slices.Concat(keepingTests, expiryTests, completeTests) {
+	for _, tt := range slices.Concat(keepingTests, memberTests, expiryTests, completeTests) {
 		t.Run(tt.promise, func(t *testing.T) {
 			s.Body(t, func(t *testing.T) { tt.run(t, s.Open(t)) })
 		})
 	}
+	t.Run("an empty cache that takes the place of another comes to the same values", func(t *testing.T) {
+		s.Body(t, func(t *testing.T) { replace(t, s.Open) })
+	})
 }
 
 type test struct {

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/latest/internal/window"
 )
 
-// sweepInterval is how often expired readings of devices that fell silent are removed, so that memory
+// sweepInterval is how often what is kept of devices that fell silent is removed, so that memory
 // follows the number of devices that are online, whatever ids were ever seen.
 const sweepInterval = time.Minute
 
@@ -33,14 +34,16 @@ type Cache struct {
 	mu       sync.RWMutex
 	entries  map[iot.DeviceID]entry
 	bytes    int       // of all entries, at most maxBytes
-	swept    time.Time // when expired entries were last removed
+	swept    time.Time // when what nobody needs was last removed
+	madeRoom time.Time // when what is not shown any more was
 	complete bool
 }
 
 type entry struct {
-	reading iot.Reading
-	over    time.Time // when its own time is over
-	expires time.Time // that, or later where older readings came after it
+	window  window.Window
+	latest  iot.Reading // what it comes to
+	expires time.Time   // until then it is the latest value; the window is kept for as long again
+	forgets time.Time
 	bytes   int
 }
 
@@ -54,49 +57,61 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sweep(now, sweepInterval)
-
-	var accepted []iot.DeviceID // may name a device twice
-	for _, r := range batch {
-		expires := r.Received.Add(ttl)
-		if r.Received.After(now) {
-			expires = now.Add(ttl)
-		}
-		if !now.Before(expires) || r.At.Sub(now) > iot.MaxAhead {
-			continue
-		}
-		if old, ok := c.entries[r.Device]; ok && now.Before(old.over) && !r.At.After(old.reading.At) {
-			if expires.After(old.expires) {
-				old.expires = expires
-				c.entries[r.Device] = old
-			}
-			continue
-		}
-		r.Received, r.Origin = time.Time{}, 0
-		if c.put(now, r, expires) {
-			accepted = append(accepted, r.Device)
-		}
+	if now.Sub(c.swept) >= sweepInterval {
+		c.swept = now
+		c.sweep(now, func(e entry) time.Time { return e.forgets })
 	}
 
-	slices.Sort(accepted)
-	return len(slices.Compact(accepted)), nil
+	accepted := map[iot.DeviceID]bool{}
+	for _, r := range batch {
+		if r.Received.After(now) {
+			r.Received = now
+		}
+		if !r.Received.After(now.Add(-2*ttl)) || r.At.Sub(now) > iot.MaxAhead {
+			continue
+		}
+		if c.add(now, r, ttl) && r.Received.After(now.Add(-ttl)) {
+			accepted[r.Device] = true
+		}
+	}
+	return len(accepted), nil
 }
 
-// put keeps r instead of what is kept of its device, and reports whether there was room for it. Without, nothing
+// add adds r to what is kept of its device, and reports whether that has changed. Where there is no room for it, nothing
 // of the device is kept: what was there is not the latest any more. c.mu is held.
-func (c *Cache) put(now time.Time, r iot.Reading, expires time.Time) bool {
-	c.remove(r.Device)
-	n := entryBytes + len(r.Key) + len(r.Said) + r.ContentBytes() + memberBytes*(len(r.Metrics)+len(r.Attributes))
-	if c.bytes+n > maxBytes {
-		c.sweep(now, fullSweepInterval)
-	}
-	if c.bytes+n > maxBytes {
-		return false
+func (c *Cache) add(now time.Time, r iot.Reading, ttl time.Duration) bool {
+	e := c.entries[r.Device]
+	if !e.window.Newest.Before(now.Add(ttl)) { // the clock was set back: nothing would count until then
+		e.window = window.Window{}
 	}
 	r.Metrics, r.Attributes = slices.Clone(r.Metrics), slices.Clone(r.Attributes) // the batch is the caller's
-	c.entries[r.Device] = entry{r, expires, expires, n}
-	c.bytes += n
+	if !e.window.Add(r, ttl) {
+		return false
+	}
+	c.remove(r.Device)
+	e.latest = e.window.Latest()
+	e.expires, e.forgets = e.window.Newest.Add(ttl), e.window.Newest.Add(2*ttl)
+	e.bytes = entryBytes + sizeOf(&e.latest)
+	if len(e.window.Readings) > 1 { // else it shares its members
+		for i := range e.window.Readings {
+			e.bytes += entryBytes + sizeOf(&e.window.Readings[i])
+		}
+	}
+	if c.bytes+e.bytes > maxBytes && now.Sub(c.madeRoom) >= fullSweepInterval {
+		c.madeRoom = now
+		c.sweep(now, func(e entry) time.Time { return e.expires })
+	}
+	if c.bytes+e.bytes > maxBytes {
+		return false
+	}
+	c.entries[r.Device] = e
+	c.bytes += e.bytes
 	return true
+}
+
+// sizeOf is about what the members of r take.
+func sizeOf(r *iot.Reading) int {
+	return r.ContentBytes() + memberBytes*(len(r.Metrics)+len(r.Attributes)+len(r.Times))
 }
 
 func (c *Cache) remove(id iot.DeviceID) {
@@ -112,7 +127,7 @@ func (c *Cache) Latest(_ context.Context, id iot.DeviceID) (iot.Reading, error) 
 	if !ok || !time.Now().Before(e.expires) {
 		return iot.Reading{}, iot.ErrNotFound
 	}
-	return e.reading, nil
+	return e.latest, nil
 }
 
 // AllLatest implements iot.LatestCache.
@@ -122,7 +137,7 @@ func (c *Cache) AllLatest(context.Context) ([]iot.Reading, error) {
 	all := make([]iot.Reading, 0, len(c.entries))
 	for _, e := range c.entries {
 		if now.Before(e.expires) {
-			all = append(all, e.reading)
+			all = append(all, e.latest)
 		}
 	}
 	c.mu.RUnlock()
@@ -154,15 +169,11 @@ func (c *Cache) Check(context.Context) error { return nil }
 // Close implements latest.Cache.
 func (c *Cache) Close() error { return nil }
 
-// sweep removes what has expired, unless it did so within the interval before. c.mu is held.
-func (c *Cache) sweep(now time.Time, interval time.Duration) {
-	if now.Sub(c.swept) < interval {
-		return
-	}
+// sweep removes the entries whose end has come. c.mu is held.
+func (c *Cache) sweep(now time.Time, end func(entry) time.Time) {
 	for id, e := range c.entries {
-		if !now.Before(e.expires) {
+		if !now.Before(end(e)) {
 			c.remove(id)
 		}
 	}
-	c.swept = now
 }

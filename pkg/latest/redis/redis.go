@@ -1,13 +1,14 @@
 // Package redis keeps latest readings in Redis, where other programs may read them too:
 //
-//	latest:device42     the newest reading of device 42, as package readingjson writes it, until it expires
-//	latest:online       sorted set of the keys of the devices that are online, by when the time of their newest
-//	                    reading is over (ms since 1970); a key expires later where older readings came after it
-//	latest:complete     "yes" and the server's run_id when nothing was lost since it was set; see complete.go
+//	latest:device42     the latest value of device 42, as package readingjson writes it, until it expires
+//	latest:window42     the readings that it is made of (window.go), until none of them can count any more
+//	latest:online       sorted set of the keys of the devices that are online, by when they expire (ms since 1970)
+//	latest:windows      "yes" and the server's run_id when nothing was lost since it was set; see complete.go
 //
-// That the newest reading of a device wins is decided in a script, which the server runs as one step, so
-// any number of processes may write. A value that Telltale did not write counts as missing and is
-// overwritten.
+// Readings are merged here, and written by a script, which the server runs as one step: only where nobody else has
+// written in between. So any number of processes may write. A value that Telltale did not write counts as missing and
+// is overwritten. One that a Telltale without windows wrote, which kept the newest reading alone, is taken in as a reading.
+// That version has its own latest:complete, so that in a rolling update each of the two knows what it has to restore.
 //
 // The URL names one Redis server, version 6 or newer (behind its address, a provider may fail over). Redis
 // Cluster is not supported: the script writes many devices at once. While the server is away or hangs,
@@ -34,7 +35,7 @@ import (
 const (
 	keyPrefix   = "latest:device"
 	indexKey    = "latest:online"
-	completeKey = "latest:complete"
+	completeKey = "latest:windows"
 )
 
 // Form says what a URL looks like, to follow "the URL". It has no @, which Redact of package settings would take

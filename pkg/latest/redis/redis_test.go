@@ -241,12 +241,12 @@ func TestServerThatCameBackOld(t *testing.T) {
 	restore := func(fill func(context.Context) error) error { return c.Restore(t.Context(), fill) }
 	crash := func() {
 		t.Helper()
-		value, err := do(t, client, "GET", "latest:complete").ToString()
+		value, err := do(t, client, "GET", "latest:windows").ToString()
 		runID := value[strings.LastIndexByte(value, ' ')+1:]
 		if info, _ := do(t, client, "INFO", "server").ToString(); err != nil || !strings.Contains(info, "run_id:"+runID+"\r\n") {
-			t.Fatalf("latest:complete is %q, %v; want the run_id at its end", value, err)
+			t.Fatalf("latest:windows is %q, %v; want the run_id at its end", value, err)
 		}
-		do(t, client, "SET", "latest:complete", strings.Replace(value, runID, strings.Repeat("0", len(runID)), 1))
+		do(t, client, "SET", "latest:windows", strings.Replace(value, runID, strings.Repeat("0", len(runID)), 1))
 	}
 	complete := func() bool {
 		t.Helper()
@@ -266,12 +266,12 @@ func TestServerThatCameBackOld(t *testing.T) {
 	if err := restore(func(context.Context) error { return nil }); err != nil || !complete() {
 		t.Errorf("not complete after it was restored again: %v", err)
 	}
-	do(t, client, "DEL", "latest:complete")
+	do(t, client, "DEL", "latest:windows")
 	err := restore(func(context.Context) error { crash(); return nil })
 	if err == nil || complete() {
 		t.Errorf("complete though it came back old while it was filled: %v", err)
 	}
-	do(t, client, "SET", "latest:complete", "yes")
+	do(t, client, "SET", "latest:windows", "yes")
 	if complete() {
 		t.Error("complete by a word that does not say whose it is")
 	}

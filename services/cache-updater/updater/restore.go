@@ -25,8 +25,9 @@ func (u *updater) keepComplete(ctx context.Context) error {
 	return nil
 }
 
-// restoreIfLost offers the cache again what arrived within the time to live, which is all that it can have
-// lost. It may run beside the consumer, in any order: the newest reading wins.
+// restoreIfLost offers the cache again what arrived within twice the time to live. That is all that it can have lost: a
+// value that is shown has members that arrived up to the time to live before the latest arrival of their device. It may
+// run beside the consumer, in any order.
 func (u *updater) restoreIfLost(ctx context.Context) error {
 	if complete, err := u.cache.Complete(ctx); complete || err != nil {
 		return err
@@ -34,7 +35,7 @@ func (u *updater) restoreIfLost(ctx context.Context) error {
 	start := time.Now()
 	var restored atomic.Int64
 	again := &kafka.RangeReader{
-		Config: u.kafka, From: start.Add(-u.ttl), MaxBatch: batchSize, Log: u.log,
+		Config: u.kafka, From: start.Add(-2 * u.ttl), MaxBatch: batchSize, Log: u.log,
 		Handle: func(ctx context.Context, batch []kafka.Record) error {
 			for readings := range event.Slices(batch) {
 				n, err := u.put(ctx, readings)

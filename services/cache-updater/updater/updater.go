@@ -1,10 +1,10 @@
-// Package updater is the cache-updater: it takes readings from Kafka and keeps the newest of each device
-// in the latest cache.
+// Package updater is the cache-updater: it takes readings from Kafka and keeps the latest value of each device
+// in the latest cache: the newest of each metric and attribute.
 //
 // The cache decides what is newest, so order, repetition and the number of updaters do not matter. A batch
 // is committed to Kafka when the cache has taken it; while the cache is away, the updater stops at the
-// batch that failed and repeats it. A cache that was emptied or replaced is filled again from the topic,
-// within seconds. Records that hold no reading are passed over: ingest-writer sends them to the dead-letter
+// batch that failed and repeats it. A cache that was emptied or replaced is filled again from the topic, from twice the
+// time to live on, within seconds. Records that hold no reading are passed over: ingest-writer sends them to the dead-letter
 // topic.
 //
 // # What is in memory
@@ -13,7 +13,8 @@
 //
 //	records                           what package kafka says of a partition
 //	readings                          what package event says of a batch
-//	a script for Redis                the newest readings of 200 devices
+//	a script for Redis                what has come of 200 devices, 1 MiB or one device of what is kept of them, and
+//	                                  both merged
 package updater
 
 import (

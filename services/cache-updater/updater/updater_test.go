@@ -190,13 +190,28 @@ func cacheLost(t *testing.T, s servers) {
 	cache.Store(new(s.openCache(t)))
 	recent, expired := reading(one, 0, 1), reading(one+1, 0, 2)
 	expired.Received = expired.Received.Add(-ttl)
+	// A member of it arrived less than the time to live before the newest, and the other before that.
+	first, second, third := reading(one+2, -2*ttl, 3), reading(one+2, -2*ttl+time.Second, 4), reading(one+2, -2*ttl+2*time.Second, 5)
+	first.Metrics[0].Name, second.Metrics[0].Name = "too_old", iot.Humidity
+	first.Received, second.Received = first.Received.Add(-2*ttl+ttl/4), second.Received.Add(-2*ttl+ttl/2)
+	third.Received = third.Received.Add(-ttl + ttl/3)
+	merged := third
+	merged.Metrics = []iot.Metric{second.Metrics[0], third.Metrics[0]}
+	merged.Times = []iot.MemberTime{{Name: iot.Humidity, At: second.At}}
+	for _, r := range []iot.Reading{first, second, third} { // in batches of their own, by whose times the log is searched
+		rec := event.RecordAgain(cfg.Topic, r, event.Source{})
+		rec.Timestamp = r.Received
+		produce(t, cfg, rec)
+	}
 	produce(t, cfg, event.Record(cfg.Topic, recent), event.RecordAgain(cfg.Topic, expired, event.Source{}))
 	start(t, cfg, cache)
 	await(t, cache, recent)
+	await(t, cache, merged)
 
 	for range 3 {
 		s.lose(t, cache)
 		await(t, cache, recent)
+		await(t, cache, merged)
 	}
 	if got, err := cache.Latest(t.Context(), expired.Device); !errors.Is(err, iot.ErrNotFound) {
 		t.Errorf("expired reading: %+v, %v", got, err)
