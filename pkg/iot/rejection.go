@@ -26,6 +26,7 @@ const (
 	ReasonIDCollision              Reason = "id_collision"
 	ReasonNoRule                   Reason = "no_rule"
 	ReasonInvalidCBOR              Reason = "invalid_cbor"
+	ReasonUnknownAlias             Reason = "unknown_alias"
 )
 
 // Reasons are all that there are.
@@ -51,6 +52,7 @@ var Reasons = []Reason{
 	ReasonIDCollision,
 	ReasonNoRule,
 	ReasonInvalidCBOR,
+	ReasonUnknownAlias,
 }
 
 // Rejection is a piece of input that can never become a reading, and why.

@@ -35,7 +35,12 @@ func TestACL(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", access, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
-	for _, access := range []string{"device read", "device readwrite", "bridge write", "bridge readwrite"} {
+	for _, access := range []string{"device read", "bridge write"} { // the requests of mapping.Result
+		if got := topics[access]; !slices.Equal(got, []string{"spBv1.0/+/NCMD/+"}) {
+			t.Errorf("%s: %v", access, got)
+		}
+	}
+	for _, access := range []string{"device readwrite", "bridge readwrite"} {
 		if got := topics[access]; len(got) > 0 {
 			t.Errorf("%s: %v", access, got)
 		}

@@ -14,10 +14,14 @@ type Message struct {
 	Payload  []byte    // not kept
 	Received time.Time // from 1970 to 9999; the time of measurement where the message has none that can be used
 	Retained bool      // a broker's copy of an earlier message
+	Ordered  bool      // it is in the order in which they were published, so that what earlier ones of the set said holds
 }
 
 // Result is what messages became.
 type Result = payload.Result
+
+// Request is a message that devices are to get.
+type Request = payload.Request
 
 // Decoder decodes a message in steps, so that what becomes of a long one never has to exist all at once. The zero
 // Decoder has no message. A Decoder is not safe for concurrent use.

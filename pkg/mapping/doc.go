@@ -48,8 +48,8 @@
 //	attributes  patterns for the texts that are kept, whatever they look like; without it, all that are no numbers
 //	retained    live: a broker's retained message without a time is a reading of now; old (default): it is none
 //	ignore      true: what the rule is for is no reading
-//	form        how messages are read that rules have no words for: telltale, or senml. One of senml may also say rename,
-//	            scale and attributes
+//	form        how messages are read that rules have no words for: telltale, senml or sparkplug. With the latter two a
+//	            rule may also say rename, scale and attributes
 //
 // What names the device or the time is no value. A true is 1, a false 0, null is nothing. A member that can be no value
 // (NaN, text for a temperature, a name of no letters or over 255 bytes, a second one of a name) is left out and told, and
@@ -67,6 +67,16 @@
 // unknown they are left out. What costs a whole pack says package senml. What is rejected of a pack otherwise is a pack of
 // its own, in JSON.
 //
+// # Sparkplug B
+//
+// An edge node and each of its devices is a device. The names and types of their metrics are those of the last BIRTH, as long
+// as no message of the node was missed since: its messages are numbered, and whoever knows of a gap calls Missed. What has no
+// name or type then is rejected as unknown_alias, and Result.Requests has a request for a rebirth, one a minute and node.
+// Each metric has a time; those of one time are a reading. A DateTime is a text. Node Control/…, Device Control/… and
+// bdSeq are no values, and neither are data sets, templates, arrays and bytes. A BIRTH adds the metric online, 1, and a
+// DEATH is a reading of it, 0: of the device at the time that it says, of a node and all its devices at the receipt. Messages
+// that are not Ordered are read by themselves.
+//
 // # On failure
 //
 // Load returns a mistake as one line with file, line and member. A Decoder rejects the message, or the element of an
@@ -79,5 +89,5 @@
 // most 255 bytes. Readers are used again, so there are about as many as goroutines that decode. A step appends what 64 kB of a message
 // become, and since names are repeated for what is nested, at most 256 kB of names and texts and a reading more.
 // A pack of SenML is taken apart before its first reading: some 200 bytes for each of at most decode.MaxElements records,
-// and their names, 512 bytes each.
+// and their names, 512 bytes each. A set remembers of Sparkplug at most 4096 nodes of 1000 devices, and 32 MB.
 package mapping

@@ -159,7 +159,7 @@ func (s *Set) FilterFor(topic string) string {
 func (s *Set) Clone() *Set {
 	c := new(Set)
 	*c = *s
-	c.patterns, c.topics = nil, topics{}
+	c.patterns, c.topics, c.memory = nil, topics{}, new(memory)
 	clones := make(map[*rule]*rule)
 	for _, p := range s.patterns {
 		r := clones[p.rule]
@@ -168,7 +168,7 @@ func (s *Set) Clone() *Set {
 			*r = *p.rule
 			r.patterns = nil
 			if r.newForm != nil {
-				r.form = r.newForm(r)
+				r.form = r.newForm(c, r)
 			}
 			clones[p.rule] = r
 		}
@@ -205,6 +205,6 @@ func (s *Set) ParseRule(text []byte) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	one := &Set{zone: s.zone}
+	one := &Set{zone: s.zone, memory: new(memory)}
 	return one, one.add(r)
 }

@@ -1,15 +1,17 @@
 package mapping
 
 import (
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/mapping/internal/sparkplug"
 	"github.com/telltale-iot/telltale/pkg/payload"
 )
 
 // form reads messages that the language of rules has no words for: those that are not JSON, or that make sense only
 // together with earlier ones. A form is made for each rule of each set that names it, keeps what it has to remember
-// for as long as the set, within a bound of its own, and is safe for concurrent use.
+// in the set's memory, within a bound of its own, and is safe for concurrent use.
 type form interface {
 	// start begins to read m, which came by route. The steps append no more than an array of decode.MaxElements
 	// readings would, each of them valid, and say of all of m what became of it.
@@ -18,12 +20,27 @@ type form interface {
 
 // forms has a line for each form. A rule of one with names may also say rename, scale and attributes.
 var forms = map[string]struct {
-	make  func(*rule) form
+	make  func(*Set, *rule) form
 	names bool
 }{
-	"telltale": {make: func(r *rule) form { return telltale{r.clock.zone} }},
-	"senml":    {make: func(r *rule) form { return senMLForm{r} }, names: true},
+	"telltale":  {make: func(_ *Set, r *rule) form { return telltale{r.clock.zone} }},
+	"senml":     {make: func(_ *Set, r *rule) form { return senMLForm{r} }, names: true},
+	"sparkplug": {make: func(s *Set, r *rule) form { return sparkplugForm{r, s.memory} }, names: true},
 }
+
+// memory is what forms have to remember from one message to another. It is one for all rules of a set.
+type memory struct {
+	nodes sparkplug.Nodes
+}
+
+// Missed tells that a message on a topic was missed: what earlier ones said need not hold for those to come.
+func (s *Set) Missed(topic string) {
+	_, levels, _ := strings.Cut(topic, "/")
+	s.memory.nodes.Missed(levels)
+}
+
+// MissedAny is Missed for all topics.
+func (s *Set) MissedAny() { s.memory.nodes.MissedAny() }
 
 // telltale is Telltale's own form, which package payload reads.
 type telltale struct{ zone *time.Location }

@@ -109,6 +109,8 @@ func TestFiltersOfPresets(t *testing.T) {
 		"application/+/device/+/event/up", "application/+/device/+/event/status", "chirpstack/event/+",
 		"+/sensor/+/state", "+/number/+/state", "+/binary_sensor/+/state", "+/switch/+/state",
 		"home/+/BTtoMQTT/+", "home/+/RTL_433toMQTT/#", "senml/#",
+		"spBv1.0/+/NBIRTH/+", "spBv1.0/+/NDATA/+", "spBv1.0/+/NDEATH/+",
+		"spBv1.0/+/DBIRTH/+/+", "spBv1.0/+/DDATA/+/+", "spBv1.0/+/DDEATH/+/+",
 	}
 	if diff := cmp.Diff(want, load(t).Filters()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -15,7 +15,7 @@ import (
 // Presets are the names of the files of rules that are part of the program, in the order in which all are loaded.
 var Presets = []string{
 	"telltale", "thingsboard", "tasmota", "zigbee2mqtt", "shelly", "ttn", "chirpstack", "esphome", "openmqttgateway",
-	"senml",
+	"senml", "sparkplug",
 }
 
 //go:embed presets/*.yaml
@@ -30,6 +30,7 @@ type Set struct {
 	topics   topics
 	patterns []*pattern
 	selected *selection // nil: all topics that there are rules for
+	memory   *memory
 }
 
 // Load returns the rules of presets, and of files, whose names end with .yaml or .yml, in this order; no names mean
@@ -39,7 +40,7 @@ func Load(names []string, zone *time.Location) (*Set, error) {
 	if len(names) == 0 {
 		names = Presets
 	}
-	s := &Set{zone: zone}
+	s := &Set{zone: zone, memory: new(memory)}
 	for _, name := range names {
 		f := &file{name: name}
 		text, err := f.read()
@@ -55,7 +56,7 @@ func Load(names []string, zone *time.Location) (*Set, error) {
 
 // Parse returns the rules in a text, which errors call by a name.
 func Parse(name string, text []byte, zone *time.Location) (*Set, error) {
-	s := &Set{zone: zone}
+	s := &Set{zone: zone, memory: new(memory)}
 	if err := s.addFile(&file{name: name}, text); err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (f *file) read() ([]byte, error) {
 // replaced by rules in front of it.
 func (s *Set) add(r *rule) error {
 	if r.newForm != nil {
-		r.form = r.newForm(r)
+		r.form = r.newForm(s, r)
 	}
 	for _, p := range r.patterns {
 		for _, earlier := range s.patterns {

@@ -17,11 +17,11 @@ type rule struct {
 	line      int
 	parts     []string // the names in its topics
 	patterns  []*pattern
-	newForm   func(*rule) form // of a rule that says so; nil: the rest of this says how messages are read
-	formNames bool             // of a form whose members are called what the rule makes of their names
-	form      form             // of a set
-	ignore    bool             // what the rule is for is no reading
-	live      bool             // a broker's retained message is one of now
+	newForm   func(*Set, *rule) form // of a rule that says so; nil: the rest of this says how messages are read
+	formNames bool                   // of a form whose members are called what the rule makes of their names
+	form      form                   // of a set
+	ignore    bool                   // what the rule is for is no reading
+	live      bool                   // a broker's retained message is one of now
 
 	when       conditions
 	needles    [][]byte // what stands in every message that the rule is for

@@ -33,7 +33,7 @@ func (s *Set) Select(list []string) (*Set, error) {
 	if len(selected.filters) == 0 {
 		return nil, errors.New("names no topic")
 	}
-	return &Set{zone: s.zone, topics: s.topics, patterns: s.patterns, selected: selected}, nil
+	return &Set{zone: s.zone, topics: s.topics, patterns: s.patterns, selected: selected, memory: s.memory}, nil
 }
 
 // parseFilter parses an MQTT filter, whose first + is the first part of r.

@@ -21,6 +21,13 @@ type Result struct {
 	Readings []iot.Reading
 	Rejected []iot.Rejection
 	Omitted  []iot.Omitted
+	Requests []Request
+}
+
+// Request is a message that devices are to get.
+type Request struct {
+	Topic   string
+	Payload []byte
 }
 
 // Decode appends what m became to out, in the order in which it stands there. The readings share no memory with m.Payload. Each is valid by iot.Reading.Validate. The Bytes

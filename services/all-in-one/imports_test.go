@@ -38,7 +38,7 @@ var drivers = []struct {
 	{"github.com/fxamacker/cbor/v2", []string{"pkg/mapping/internal/senml"}},
 	{"github.com/twmb/franz-go", []string{"pkg/embedded", "pkg/kafka/kafkatest"}},
 	{"go.yaml.in/yaml/v3", []string{"pkg/mapping", "services/query-api/api"}},
-	{"google.golang.org/protobuf", []string{"pkg/event", "proto"}},
+	{"google.golang.org/protobuf", []string{"pkg/event", "pkg/mapping/internal/sparkplug", "proto"}},
 	{root + "proto", []string{"pkg/event"}},
 }
 

@@ -116,7 +116,7 @@ const (
 	DeadLetterReason_DEAD_LETTER_REASON_RETAINED_WITHOUT_TIMESTAMP DeadLetterReason = 15
 	// A Kafka record with a content type that is neither protobuf nor JSON.
 	DeadLetterReason_DEAD_LETTER_REASON_UNKNOWN_CONTENT_TYPE DeadLetterReason = 16
-	// A Kafka record that is not a telltale.v1.Reading though its content type says so.
+	// A Kafka record that is not a telltale.v1.Reading though its content type says so, or a message that has to be protobuf.
 	DeadLetterReason_DEAD_LETTER_REASON_INVALID_PROTOBUF DeadLetterReason = 17
 	// The device dated other values with the same millisecond before; those are kept. The record's value is what was
 	// measured as JSON, like devices send it, with the content type of that.
@@ -128,6 +128,8 @@ const (
 	DeadLetterReason_DEAD_LETTER_REASON_NO_RULE DeadLetterReason = 20
 	// Not CBOR, where the first byte says that it is.
 	DeadLetterReason_DEAD_LETTER_REASON_INVALID_CBOR DeadLetterReason = 21
+	// A metric of Sparkplug B whose name or type only the device's BIRTH says, which was not seen.
+	DeadLetterReason_DEAD_LETTER_REASON_UNKNOWN_ALIAS DeadLetterReason = 22
 )
 
 // Enum value maps for DeadLetterReason.
@@ -155,6 +157,7 @@ var (
 		19: "DEAD_LETTER_REASON_ID_COLLISION",
 		20: "DEAD_LETTER_REASON_NO_RULE",
 		21: "DEAD_LETTER_REASON_INVALID_CBOR",
+		22: "DEAD_LETTER_REASON_UNKNOWN_ALIAS",
 	}
 	DeadLetterReason_value = map[string]int32{
 		"DEAD_LETTER_REASON_UNSPECIFIED":                0,
@@ -179,6 +182,7 @@ var (
 		"DEAD_LETTER_REASON_ID_COLLISION":               19,
 		"DEAD_LETTER_REASON_NO_RULE":                    20,
 		"DEAD_LETTER_REASON_INVALID_CBOR":               21,
+		"DEAD_LETTER_REASON_UNKNOWN_ALIAS":              22,
 	}
 )
 
@@ -491,7 +495,7 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x0fTimestampSource\x12 \n" +
 	"\x1cTIMESTAMP_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TIMESTAMP_SOURCE_DEVICE\x10\x01\x12\x1b\n" +
-	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xe4\x06\n" +
+	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\x8a\a\n" +
 	"\x10DeadLetterReason\x12\"\n" +
 	"\x1eDEAD_LETTER_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_INVALID_JSON\x10\x01\x12%\n" +
@@ -515,7 +519,8 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x1bDEAD_LETTER_REASON_CONFLICT\x10\x12\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_ID_COLLISION\x10\x13\x12\x1e\n" +
 	"\x1aDEAD_LETTER_REASON_NO_RULE\x10\x14\x12#\n" +
-	"\x1fDEAD_LETTER_REASON_INVALID_CBOR\x10\x15B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
+	"\x1fDEAD_LETTER_REASON_INVALID_CBOR\x10\x15\x12$\n" +
+	" DEAD_LETTER_REASON_UNKNOWN_ALIAS\x10\x16B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
 
 var (
 	file_telltale_v1_reading_proto_rawDescOnce sync.Once

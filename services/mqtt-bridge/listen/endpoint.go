@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/lograte"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
@@ -59,6 +60,9 @@ func New(cfg Config, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger
 	}
 	e.addresses = newAddresses(cfg.MaxConnections)
 	e.hub.init(b.Subscribers, e.metrics.dropped)
+	pipe.Send = func(r mapping.Request) {
+		e.hub.forward(nil, r.Topic, packet.Publish{Topic: []byte(r.Topic), Payload: r.Payload})
+	}
 	return e, e.secure()
 }
 

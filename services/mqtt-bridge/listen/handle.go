@@ -67,13 +67,10 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 		return nil
 	}
 	done, err := c.accept(m, sent)
-	if err != nil {
+	if done == nil { // refused, by an error or by an acknowledgement with a reason code
 		pipe.Metrics.CountOutcome(pipeline.Refused)
+		pipe.Missed(topic)
 		return err
-	}
-	if done == nil { // refused by an acknowledgement with a reason code
-		pipe.Metrics.CountOutcome(pipeline.Refused)
-		return nil
 	}
 	switch {
 	case m.Ignored(): // then the pipeline does not keep the payload

@@ -56,6 +56,8 @@ type Pipeline struct {
 	Metrics *Metrics
 	// MayBlock lets Handle block on a long batch, for as long as Kafka takes. Set it before the first message.
 	MayBlock bool
+	// Send publishes what devices are to get, and does not block. The source sets it before the first message.
+	Send func(mapping.Request)
 	// Now is the clock. A test may set another one before the first message.
 	Now func() time.Time
 
@@ -74,6 +76,7 @@ type Pipeline struct {
 func New(cfg kafka.Config, producer *producer.Producer, mappings *mapping.Set, ignored *ignored.List, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
 	return &Pipeline{
 		Metrics: newMetrics(metrics, func() float64 { return float64(share.Used()) }),
+		Send:    func(mapping.Request) {},
 		Now:     time.Now,
 
 		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(),
@@ -94,6 +97,12 @@ func (p *Pipeline) Reserve(m Message) (room <-chan struct{}, ok bool) { return p
 
 // Cancel gives back what Reserve took for m.
 func (p *Pipeline) Cancel(m Message) { p.share.Release(m.cost()) }
+
+// Missed tells that a message on a topic is not handed to Handle, and will not be.
+func (p *Pipeline) Missed(topic string) { p.mappings.Missed(topic) }
+
+// MissedAny tells that any message may have been missed.
+func (p *Pipeline) MissedAny() { p.mappings.MissedAny() }
 
 // cost is what m takes while it is decoded: an estimate, since what it becomes is not known yet.
 func (m *Message) cost() int {
@@ -124,10 +133,13 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 	d := &delivery{Message: m, pipe: p, done: done, cost: m.cost(), from: event.NewSource(m.Topic, m.Client)}
 	d.waiting.Store(1) // for the decoding
 	dec := decodings.Get().(*decoding)
-	dec.Start(m.route, mapping.Message{Payload: m.Payload, Received: m.Received, Retained: m.Retained})
+	dec.Start(m.route, mapping.Message{Payload: m.Payload, Received: m.Received, Retained: m.Retained, Ordered: true})
 	for dec.More() {
 		dec.Next(&dec.result)
 		d.produce(&dec.result, dec.More())
+		for _, r := range dec.result.Requests {
+			p.Send(r)
+		}
 		dec.clear()
 	}
 	dec.Decoder = mapping.Decoder{}
@@ -147,7 +159,8 @@ func (d *decoding) clear() {
 	clear(r.Readings)
 	clear(r.Rejected)
 	clear(r.Omitted)
-	r.Readings, r.Rejected, r.Omitted = r.Readings[:0], r.Rejected[:0], r.Omitted[:0]
+	clear(r.Requests)
+	r.Readings, r.Rejected, r.Omitted, r.Requests = r.Readings[:0], r.Rejected[:0], r.Omitted[:0], r.Requests[:0]
 }
 
 // decodings keeps the memory of those that are done.

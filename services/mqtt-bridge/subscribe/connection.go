@@ -105,6 +105,8 @@ func (c *connection) dial(ctx context.Context) (net.Conn, error) {
 	c.conn = paced.NewConn(nc)
 	c.connected = context.AfterFunc(ctx, func() { _ = c.conn.Close() })
 	c.session.Attach(c.conn)
+	c.pipe.MissedAny() // at QoS 0, since the last connection
+	c.current.Store(c)
 	return c.conn, nil
 }
 
@@ -268,7 +270,7 @@ func (c *activityConn) Read(p []byte) (int, error) {
 }
 
 // noStore keeps nothing for paho: the broker's session is the store of what is not acknowledged, and the
-// bridge publishes nothing.
+// bridge publishes at QoS 0 alone.
 type noStore struct{}
 
 func (noStore) Open()                             {}

@@ -7,13 +7,16 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/session"
 )
@@ -40,6 +43,8 @@ type Subscriber struct {
 	files              tlsfiles.Files
 	dialer             func(ctx context.Context, network, addr string) (net.Conn, error)
 
+	current atomic.Pointer[connection] // the latest; nil before the first
+
 	wanted []string // the subscriptions to have, and
 	other  []string // those that a differently configured bridge would have
 }
@@ -63,10 +68,18 @@ func New(cfg Config, filters []string, pipe *pipeline.Pipeline, b *budget.Budget
 	for _, f := range filters {
 		s.wanted, s.other = append(s.wanted, f), append(s.other, sharePrefix+f)
 	}
+	pipe.Send = s.send
 	if cfg.Shared {
 		s.wanted, s.other = s.other, s.wanted
 	}
 	return s, nil
+}
+
+// send publishes r at QoS 0, where there is a connection.
+func (s *Subscriber) send(r mapping.Request) {
+	if c := s.current.Load(); c != nil {
+		c.conn.Queue(packet.AppendPublish(nil, packet.V31, r.Topic, packet.Publish{Payload: r.Payload}))
+	}
 }
 
 // Run takes messages until ctx ends. Then it acknowledges what it took, and returns. It calls status with nil when the
