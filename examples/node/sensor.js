@@ -6,7 +6,7 @@
 
 import mqtt from "mqtt";
 
-const url = "mqtt://localhost:1883"; // or mqtt://device:password@host:1883
+const url = "mqtt://localhost:1883"; // or mqtt://device:password@host:1883, or ws://host:9001
 const device = "node-1"; // any text; also the client id, so each device needs its own
 const interval = 10_000; // milliseconds
 const kept = 10_000; // readings, while Telltale cannot be reached

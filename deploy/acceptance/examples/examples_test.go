@@ -39,7 +39,7 @@ type example struct {
 	waits bool // it measures nothing until the reading before is acknowledged
 }
 
-func examples(t *testing.T, url, mqtt string) []example {
+func examples(t *testing.T, url, mqtt, websocket string) []example {
 	host, port, _ := strings.Cut(mqtt, ":")
 	venv := absolute(t, ".venv/bin")
 	return []example{
@@ -52,6 +52,9 @@ func examples(t *testing.T, url, mqtt string) []example {
 			}, false},
 		{"node-1", "node/sensor.js", []string{"node", "sensor.js"}, nil, map[string]string{
 			"mqtt://localhost:1883": "mqtt://" + mqtt, "interval = 10_000": "interval = 200",
+		}, false},
+		{"node-2", "node/sensor.js", []string{"node", "sensor.js"}, nil, map[string]string{
+			"mqtt://localhost:1883": "ws://" + websocket, "node-1": "node-2", "interval = 10_000": "interval = 200",
 		}, false},
 		{"go-1", "go/main.go", []string{"go", "run", "."}, []string{"GOWORK=off", "GOFLAGS=-mod=readonly"}, map[string]string{
 			"tcp://localhost:1883": "tcp://" + mqtt, "10 * time.Second": "200 * time.Millisecond",
@@ -73,14 +76,14 @@ func TestExamples(t *testing.T) {
 	if err := process.Build(t.Context(), dir, "all-in-one"); err != nil {
 		t.Fatal(err)
 	}
-	addrs, err := proxytest.FreeAddrs(2)
+	addrs, err := proxytest.FreeAddrs(3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, mqtt := "http://"+addrs[0], addrs[1]
+	url := "http://" + addrs[0]
 	site := startSite(t, dir, addrs)
 	var running []*run
-	for _, e := range examples(t, url, mqtt) {
+	for _, e := range examples(t, url, addrs[1], addrs[2]) {
 		running = append(running, e.start(t))
 	}
 	for _, r := range running {
@@ -119,7 +122,7 @@ func startSite(t *testing.T, dir string, addrs []string) *process.Process {
 	t.Helper()
 	p, err := process.Start(process.Spec{
 		Binary:   filepath.Join(dir, "all-in-one"),
-		Settings: []string{"DATA_DIR=" + filepath.Join(dir, "data"), "HTTP_ADDR=" + addrs[0], "MQTT_LISTEN_ADDR=" + addrs[1], "KAFKA_LISTEN_ADDR=127.0.0.1:0"},
+		Settings: []string{"DATA_DIR=" + filepath.Join(dir, "data"), "HTTP_ADDR=" + addrs[0], "MQTT_LISTEN_ADDR=" + addrs[1], "MQTT_WS_LISTEN_ADDR=" + addrs[2], "KAFKA_LISTEN_ADDR=127.0.0.1:0"},
 		Log:      filepath.Join(dir, "log"),
 	})
 	if err != nil {
