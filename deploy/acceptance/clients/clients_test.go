@@ -18,6 +18,7 @@ import (
 
 const (
 	description = "../../../services/query-api/api/openapi.yaml"
+	messages    = "../../../services/query-api/api/asyncapi.yaml"
 	// commandTimeout is how long one linter, generator or compiler may take, with what it downloads.
 	commandTimeout = 3 * time.Minute
 	// storedTimeout is how long a reading may take until it can be read.
@@ -59,8 +60,8 @@ func absolute(t *testing.T, path string) string {
 	return absolute
 }
 
-// TestLint: Redocly and Spectral find nothing in the description, and no example that its schema does not allow.
-// What they must not look for stands with its reason in redocly.yaml and .spectral.yaml.
+// TestLint: Redocly and Spectral find nothing in the descriptions, and no example that its schema does not allow.
+// What they must not look for stands with its reason in redocly.yaml, .spectral.yaml and .spectral-asyncapi.yaml.
 func TestLint(t *testing.T) {
 	requireTools(t)
 	t.Run("redocly", func(t *testing.T) {
@@ -70,6 +71,10 @@ func TestLint(t *testing.T) {
 	t.Run("spectral", func(t *testing.T) {
 		t.Parallel()
 		run(t, ".", nil, tool(t, "spectral"), "lint", "--fail-severity", "hint", "--ruleset", ".spectral.yaml", description)
+	})
+	t.Run("spectral, of the messages", func(t *testing.T) {
+		t.Parallel()
+		run(t, ".", nil, tool(t, "spectral"), "lint", "--fail-severity", "hint", "--ruleset", ".spectral-asyncapi.yaml", messages)
 	})
 }
 

@@ -22,6 +22,7 @@ var paths = map[string][]string{
 	"/api/readings/stats/":      {"GET"},
 	"/api/latest/D/":            {"GET"},
 	"/api/openapi.json":         {"GET"},
+	"/api/asyncapi.json":        {"GET"},
 	"/api/docs/":                {"GET"},
 }
 

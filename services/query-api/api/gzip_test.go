@@ -72,7 +72,7 @@ func TestGzip(t *testing.T) {
 		}
 		return string(body)
 	}
-	for _, path := range []string{"/api/readings/?limit=1000", "/api/devices/1/readings/?limit=10", "/api/openapi.json"} {
+	for _, path := range []string{"/api/readings/?limit=1000", "/api/devices/1/readings/?limit=10", "/api/openapi.json", "/api/asyncapi.json"} {
 		t.Run("who asks for gzip gets the same in gzip, whole and with its length: "+path, func(t *testing.T) {
 			plain, want := ask(t, http.MethodGet, path, "identity")
 			if plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Vary") != "Accept-Encoding" {

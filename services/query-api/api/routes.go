@@ -58,7 +58,8 @@ func (a *API) routes() []route {
 		{http.MethodDelete, "/api/ignored/", a.serve(kafka, a.deleteIgnored)},
 		{http.MethodPost, "/api/mappings/test/", a.serve(&a.limits.rules, a.testMapping)},
 
-		{http.MethodGet, "/api/openapi.json", a.serveOpenAPI()},
+		{http.MethodGet, "/api/openapi.json", a.serveYAML(openAPIYAML)},
+		{http.MethodGet, "/api/asyncapi.json", a.serveYAML(asyncAPIYAML)},
 		{http.MethodGet, "/", toDocs},
 		{http.MethodGet, "/api/", toDocs},
 		{http.MethodGet, "/api/docs/", docs},

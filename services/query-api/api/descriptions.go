@@ -2,7 +2,6 @@ package api
 
 import (
 	_ "embed"
-	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -12,15 +11,19 @@ import (
 //go:embed openapi.yaml
 var openAPIYAML []byte
 
-// serveOpenAPI answers with openapi.yaml as JSON.
-func (a *API) serveOpenAPI() echo.HandlerFunc {
+//go:embed asyncapi.yaml
+var asyncAPIYAML []byte
+
+// serveYAML answers with a text that is part of the program, as JSON.
+func (a *API) serveYAML(text []byte) echo.HandlerFunc {
 	var spec yaml.Node
-	if err := yaml.Unmarshal(openAPIYAML, &spec); err != nil {
-		panic(fmt.Sprint("openapi.yaml: ", err)) // it is part of the program
+	err := yaml.Unmarshal(text, &spec)
+	if err != nil {
+		panic(err)
 	}
 	body, err := appendNode(nil, spec.Content[0])
 	if err != nil {
-		panic(fmt.Sprint("openapi.yaml: ", err))
+		panic(err)
 	}
 	return func(c echo.Context) error { return a.send(c, &answer{status: http.StatusOK, body: body}) }
 }
