@@ -39,6 +39,10 @@ var rows = []row{
 	{name: "mutated", what: "20,000 mutated packets", on: bridge, attack: mutated, probe: connects},
 	{name: "tls-handshakes", what: "2,000 TLS handshakes but for their end", on: secured, secured: true, attack: handshakes(10)},
 	{name: "tls-handshakes-one-host", what: "the same from one host, while others connect", on: secured, secured: true, attack: handshakes(1), probe: securely},
+	{name: "websocket-requests", what: "2,000 requests for a WebSocket but for their end", on: bridge, attack: webRequests, probe: connects},
+	{name: "websocket-publishes", what: "1,000 frames with PUBLISHes of 1 MB but for the last byte", on: bridge, attack: webPublishes, probe: webConnects},
+	{name: "websocket-frames", what: "frames of up to 2^63 bytes announced", on: bridge, attack: webLengths, probe: webConnects, refused: []string{"packet_size"}},
+	{name: "websocket-pings", what: "pings and empty messages as fast as they go", on: bridge, attack: webPings, probe: webConnects},
 
 	{name: "kafka-unknown-key", what: "requests to Kafka that are none", on: allInOne, attack: unknownKey},
 	{name: "kafka-2GB", what: "frames of 2 GB announced to Kafka", on: allInOne, attack: announced},

@@ -21,11 +21,11 @@ type site struct {
 	device iot.DeviceID // the last one of the fleets so far
 }
 
-// target is a running process, and its addresses (host:port). A bridge has no http and no kafka of its own:
-// these are what stands behind it.
+// target is a running process, and its addresses (host:port); web is that of MQTT over WebSocket, which only a bridge has.
+// A bridge has no http and no kafka of its own: these are what stands behind it.
 type target struct {
 	*process.Process
-	mqtt, http, kafka string
+	mqtt, web, http, kafka string
 }
 
 // memoryLimit is that of the services in k8s/base and docker-compose.yml, and goMemoryLimit what the same files
@@ -63,12 +63,12 @@ func (s *site) bridge(ctx context.Context, settings ...string) (t *target, err e
 			return nil, err
 		}
 	}
-	addrs, err := proxytest.FreeAddrs(1)
+	addrs, err := proxytest.FreeAddrs(2)
 	if err != nil {
 		return nil, err
 	}
-	t = &target{mqtt: addrs[0], http: s.behind.http, kafka: s.behind.kafka}
-	usual := []string{"MQTT_LISTEN_ADDR=" + t.mqtt, "KAFKA_BROKERS=" + t.kafka, goMemoryLimit}
+	t = &target{mqtt: addrs[0], web: addrs[1], http: s.behind.http, kafka: s.behind.kafka}
+	usual := []string{"MQTT_LISTEN_ADDR=" + t.mqtt, "MQTT_WS_LISTEN_ADDR=" + t.web, "KAFKA_BROKERS=" + t.kafka, goMemoryLimit}
 	return t, s.start(ctx, t, "mqtt-bridge", append(usual, settings...))
 }
 

@@ -7,6 +7,7 @@
 //
 //	ACCEPT_HTTP_URL       the HTTP API, such as http://localhost:8000
 //	ACCEPT_MQTT_URL       where devices publish, such as tcp://localhost:1883
+//	ACCEPT_MQTT_WS_URL    MQTT over WebSocket, such as ws://localhost:9001/mqtt; without it, that is not tested
 //	ACCEPT_MQTT_MODE      listen: mqtt-bridge is that endpoint itself; subscribe: it is a broker; shared: it
 //	                      is a broker, and replicas of mqtt-bridge share its messages
 //	ACCEPT_KAFKA_BROKERS  bootstrap servers, separated by commas

@@ -11,9 +11,11 @@ import (
 )
 
 // connect returns an MQTT 3.1.1 client.
-func connect(t *testing.T) mqtt.Client {
+func connect(t *testing.T) mqtt.Client { t.Helper(); return connectTo(t, sut.mqtt) }
+
+func connectTo(t *testing.T, address string) mqtt.Client {
 	t.Helper()
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(sut.mqtt).SetProtocolVersion(4).
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(address).SetProtocolVersion(4).
 		SetClientID(fmt.Sprintf("contract-%x", newDevice())).SetAutoReconnect(false).SetConnectTimeout(testTimeout).SetOrderMatters(false))
 	wait(t, c.Connect())
 	t.Cleanup(func() { c.Disconnect(100) })

@@ -35,11 +35,11 @@ func start(dir string, settings ...string) (*process.Process, error) {
 
 // startAllInOne runs all-in-one until it is ready, in dir.
 func startAllInOne(dir string) (p *process.Process, s *system, brokers []string, err error) {
-	addrs, err := proxytest.FreeAddrs(3)
+	addrs, err := proxytest.FreeAddrs(4)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p, err = start(dir, "HTTP_ADDR="+addrs[0], "MQTT_LISTEN_ADDR="+addrs[1], "KAFKA_LISTEN_ADDR="+addrs[2], "KAFKA_LISTEN_WRITES=true", "LATEST_TTL="+ttlOfAllInOne.String())
+	p, err = start(dir, "HTTP_ADDR="+addrs[0], "MQTT_LISTEN_ADDR="+addrs[1], "MQTT_WS_LISTEN_ADDR="+addrs[3], "KAFKA_LISTEN_ADDR="+addrs[2], "KAFKA_LISTEN_WRITES=true", "LATEST_TTL="+ttlOfAllInOne.String())
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -47,7 +47,7 @@ func startAllInOne(dir string) (p *process.Process, s *system, brokers []string,
 		return nil, nil, nil, errors.Join(err, p.Stop())
 	}
 	return p, &system{
-		http: "http://" + addrs[0], mqtt: "tcp://" + addrs[1], ops: []string{"http://" + p.OpsAddr()},
+		http: "http://" + addrs[0], mqtt: "tcp://" + addrs[1], web: "ws://" + addrs[3] + "/mqtt", ops: []string{"http://" + p.OpsAddr()},
 		listen: true, topic: "raw-data", latestTTL: ttlOfAllInOne,
-	}, addrs[2:], nil
+	}, addrs[2:3], nil
 }

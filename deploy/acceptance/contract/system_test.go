@@ -25,8 +25,9 @@ const testTimeout = 30 * time.Second
 // system is a deployment of Telltale.
 type system struct {
 	http, mqtt string
-	listen     bool // mqtt-bridge is the MQTT endpoint itself
-	shared     bool // it is replicas that share what a broker has
+	web        string // MQTT over WebSocket; "" where there is none
+	listen     bool   // mqtt-bridge is the MQTT endpoint itself
+	shared     bool   // it is replicas that share what a broker has
 	ops        []string
 	topic      string
 	latestTTL  time.Duration // 0: not known
@@ -100,6 +101,7 @@ func fromEnvironment() (s *system, brokers []string) {
 	s = &system{
 		http:   strings.TrimSuffix(os.Getenv("ACCEPT_HTTP_URL"), "/"),
 		mqtt:   os.Getenv("ACCEPT_MQTT_URL"),
+		web:    os.Getenv("ACCEPT_MQTT_WS_URL"),
 		listen: os.Getenv("ACCEPT_MQTT_MODE") == "listen",
 		shared: os.Getenv("ACCEPT_MQTT_MODE") == "shared",
 		topic:  cmp.Or(os.Getenv("ACCEPT_KAFKA_TOPIC"), "raw-data"),
