@@ -45,12 +45,14 @@ func TestFamilies(t *testing.T) {
 			"4C33A6603C79", "", map[string]float64{"temperature": 19.2, "humidity": 52.6, "battery": 87, "rssi": -61}},
 		{"telltale", "sensors/7/data", true, `{"temperature":21.5}`, "7", "", map[string]float64{"temperature": 21.5}},
 		{"telltale", "sensors/8/data", false, `{"temperature":21.5}`, "8", "", map[string]float64{"temperature": 21.5}},
+		{"telltale", "sensors/10/data", false, `{"temperature":21.5,"env":{"x":1}}`, "10", "", map[string]float64{"temperature": 21.5}},
 		{"telltale", "sensors/kitchen/humidity", false, `40`, "kitchen", "", map[string]float64{"humidity": 40}},
 		{"telltale", "sensors/9/data", false, `{"timestamp":1795742000,"env":{"temperature":21.5}}`, "9", "", nil}, // no metric of it is left
 
 		{"no family", "plant/7/temperature", false, `21.3`, "", "", nil},
 		{"no family", "N/c0619ab1c2d3/battery/512/Dc/0/Voltage", true, `{"value":26.4}`, "", "", nil},
 		{"no family", "ruuvi/C8:25:2D:8E:9C:2D/D4:12:34:66:14:75", false, `{"gw_mac":"C8:25:2D:8E:9C:2D","rssi":-62}`, "", "", nil},
+		{"no family", "/sensors/7/data", false, `{"temperature":21.5}`, "", "", nil},
 		{"no family", "wled/desk/v", false, `<?xml version="1.0" ?><vs><ac>128</ac></vs>`, "", "", nil},
 	}
 	s := freeAddrs(t)
@@ -105,6 +107,27 @@ func TestFamilies(t *testing.T) {
 	}
 	if metric := fmt.Sprintf(`telltale_bridge_messages_total{outcome="ignored"} %d`+"\n", ignored); !strings.Contains(metricsOf(t, s["OPS_ADDR"]), metric) {
 		t.Errorf("no metric %s", metric)
+	}
+	var listed []struct {
+		Topic, Hint string
+		Client      string `json:"client_id"`
+		Member      string
+	}
+	eventually(t, 30*time.Second, "what nobody reads", func() bool {
+		_, err := p.get("/api/ignored/", &listed)
+		return err == nil && len(listed) > ignored
+	})
+	for _, l := range listed {
+		hint := ""
+		switch l.Topic {
+		case "/sensors/7/data":
+			hint = "did you mean sensors/7/data?"
+		case "sensors/10/data":
+			hint = l.Hint // why the member is left out
+		}
+		if l.Client != "families" || l.Hint != hint || (l.Member != "") != (l.Topic == "sensors/10/data") {
+			t.Errorf("listed %+v", l)
+		}
 	}
 }
 

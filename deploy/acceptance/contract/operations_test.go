@@ -89,7 +89,7 @@ func TestProcess(t *testing.T) {
 	for _, setting := range []string{
 		"LOG_LEVEL=loud", "LATEST_TTL=soon", "LATEST_TTL=-1s", "LATEST_TTL=0s",
 		"HTTP_ADDR=nowhere", "OPS_ADDR=127.0.0.1:70000",
-		"MQTT_LISTEN_ADDR=127.0.0.1", "MQTT_TOPICS=sensors/#/data", "MQTT_TOPICS=,", "MQTT_URL=nonsense",
+		"MQTT_LISTEN_ADDR=127.0.0.1", "MQTT_TOPICS=sensors/#/data", "MQTT_TOPICS=,", "MAPPINGS=tasmata", "MAPPINGS=none.yaml", "DEVICE_TIME_ZONE=Mars", "MQTT_URL=nonsense",
 		"KAFKA_LISTEN_ADDR=127.0.0.1:x", "KAFKA_BROKERS=,", "KAFKA_BROKERS=localhost", "KAFKA_TOPIC=raw data",
 		"MONGODB_URI=nonsense", "REDIS_URL=nonsense", "DATABASE_URL=oracle://localhost/iot",
 	} {

@@ -73,6 +73,28 @@ func TestMQTT5(t *testing.T) {
 	})
 }
 
+// TestIgnored: what nobody reads is acknowledged, and MQTT 5 says that.
+func TestIgnored(t *testing.T) {
+	if !sut.listen {
+		t.Log("a broker acknowledges by itself")
+		return
+	}
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			t.Parallel()
+			topic := fmt.Sprintf("/sensors/%d/data", newDevice())
+			response, err := connect5(t).Publish(t.Context(), &paho.Publish{Topic: topic, QoS: qos, Payload: []byte(`{"temperature": 1}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			const noMatchingSubscribers = 0x10
+			if qos == 1 && response.ReasonCode != noMatchingSubscribers { // the client library does not tell that of QoS 2
+				t.Errorf("reason code %#x, want %#x", response.ReasonCode, noMatchingSubscribers)
+			}
+		})
+	}
+}
+
 // connect5 returns an MQTT 5 client.
 func connect5(t *testing.T) *paho.Client {
 	t.Helper()

@@ -49,6 +49,24 @@ func TestSubscribe(t *testing.T) {
 		})
 	}
 
+	t.Run("to what the rules name, and no longer to what was the default before there were any", func(t *testing.T) {
+		t.Parallel()
+		broker := newBroker(t)
+		broker.subscribe(newKafka(t), func(c *bridge.Config) { c.Topics, c.Mapping.Mappings = nil, []string{"telltale", "ttn"} })
+		d, _ := broker.accept()
+		d.connack(packets.Accepted, true)
+		if diff := cmp.Diff(map[string]byte{"sensors/data": 1, "sensors/+/+": 1, "v3/+/devices/+/up": 1}, d.subscribed(1)); diff != "" {
+			t.Errorf("subscriptions (-want +got):\n%s", diff)
+		}
+		want := []string{
+			"$share/telltale/sensors/+/+", "$share/telltale/sensors/+/data", "$share/telltale/sensors/data",
+			"$share/telltale/v3/+/devices/+/up", "sensors/+/data",
+		}
+		if got := d.unsubscribed(); !slices.Equal(got, want) {
+			t.Errorf("unsubscribes from %v, want %v", got, want)
+		}
+	})
+
 	t.Run("a refused subscription is reported, and tried again", func(t *testing.T) {
 		t.Parallel()
 		broker := newBroker(t)

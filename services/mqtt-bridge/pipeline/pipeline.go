@@ -22,7 +22,7 @@ import (
 const (
 	// readingBytes is about what the record of a reading takes beside its key and value, and deadLetterBytes that of a dead
 	// letter beside bytes that are not the message's own.
-	readingBytes    = 512
+	readingBytes    = 384
 	deadLetterBytes = 1536
 	// growth is about how many times as long as a message its records are: names are repeated for what is nested.
 	growth = 40

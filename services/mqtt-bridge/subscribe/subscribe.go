@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -46,8 +47,12 @@ type Subscriber struct {
 	current atomic.Pointer[connection] // the latest; nil before the first
 
 	wanted []string // the subscriptions to have, and
-	other  []string // those that a differently configured bridge would have
+	other  []string // those that a differently configured bridge would have, or an earlier one had
 }
+
+// earlier are the filters that were the default before there were rules. A session that still has them beside wider ones
+// could be sent messages twice.
+var earlier = []string{"sensors/data", "sensors/+/data"}
 
 // New returns a subscriber to the topics that filters select, whose messages go to pipe.
 func New(cfg Config, filters []string, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger) (*Subscriber, error) {
@@ -71,6 +76,13 @@ func New(cfg Config, filters []string, pipe *pipeline.Pipeline, b *budget.Budget
 	pipe.Send = s.send
 	if cfg.Shared {
 		s.wanted, s.other = s.other, s.wanted
+	}
+	for _, f := range earlier {
+		for _, f := range []string{f, sharePrefix + f} {
+			if !slices.Contains(s.wanted, f) && !slices.Contains(s.other, f) {
+				s.other = append(s.other, f)
+			}
+		}
 	}
 	return s, nil
 }
