@@ -3,7 +3,7 @@
 // which query-api shows them; the log has a line with each record of a topic.
 //
 // It is a help, and nothing waits for it. While Kafka is away, records of what is known are as many as are kept: the last
-// 200. What is ignored more rarely than others is forgotten, and counted anew; so is all when the bridge starts.
+// 200. What is ignored more rarely than others is forgotten, and counted anew; so is all when the process starts.
 package ignored
 
 import (
@@ -64,7 +64,7 @@ type entry struct {
 	next time.Time // when it may be told again
 }
 
-// New returns a list. replica names the bridge among others, and hint says what may be wrong with a topic.
+// New returns a list. replica names the process among others, and hint says what may be wrong with a topic.
 func New(cfg kafka.Config, replica string, hint func(topic string) string, log *slog.Logger) *List {
 	return &List{
 		cfg: cfg, replica: replica, hint: hint, log: log, wake: make(chan struct{}, 1), entries: make(map[key]*list.Element),
