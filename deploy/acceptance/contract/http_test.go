@@ -145,6 +145,7 @@ type reading struct {
 	Said        string             `json:"device_timestamp"`
 	Status      string             `json:"status"`
 	Key         string             `json:"device_key"`
+	Times       map[string]string  `json:"times"`
 }
 
 var timeForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`)

@@ -57,3 +57,20 @@ func TestInventedDevicesTakeNoOthersPlace(t *testing.T) {
 		}
 	})
 }
+
+// TestClockThatWasSetBack: what arrived in the future does not keep out what arrives now.
+func TestClockThatWasSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		put(t, c, 1, 1)
+		e := c.entries[1]
+		e.window.Newest = e.window.Newest.AddDate(0, 0, 1)
+		c.entries[1] = e
+		time.Sleep(30 * time.Second)
+		put(t, c, 1, 1)
+		time.Sleep(40 * time.Second)
+		if _, err := c.Latest(t.Context(), 1); err != nil {
+			t.Errorf("the device is offline 40 s after it reported: %v", err)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -17,19 +18,35 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkPutLatest writes batches in which each reading is of another device, so that none is saved.
+// BenchmarkPutLatest writes batches in which each reading is of another device, so that none is saved, and batches of
+// devices that send each of 20 values by itself.
 func BenchmarkPutLatest(b *testing.B) {
+	b.Run("same members", func(b *testing.B) { benchmarkPut(b, 1000, 1) })
+	b.Run("one value at a time", func(b *testing.B) { benchmarkPut(b, 50, 20) })
+	b.Run("one value of each device", func(b *testing.B) { benchmarkPut(b, 1000, 20) })
+}
+
+func benchmarkPut(b *testing.B, devices, metrics int) {
 	c := open(b, realServerURL(b))
 	batch := make([]iot.Reading, 1000)
+	name := 0
+	next := func() {
+		for i := range batch {
+			if i%devices == 0 {
+				name++
+			}
+			r := &batch[i]
+			r.Metrics[0].Name = fmt.Sprintf("m%d", name%metrics)
+			r.At = r.At.Add(time.Millisecond)
+		}
+	}
 	for i := range batch {
-		batch[i] = reading(iot.DeviceID(i+1), 21.5)
+		batch[i] = reading(iot.DeviceID(1_000_000*metrics+i%devices), 21.5)
 		batch[i].Stamped = iot.StampDevice
 	}
 	before := cpu()
 	for b.Loop() {
-		for i := range batch {
-			batch[i].At = batch[i].At.Add(time.Millisecond)
-		}
+		next()
 		if _, err := c.PutLatest(b.Context(), batch, time.Hour); err != nil {
 			b.Fatal(err)
 		}
