@@ -59,11 +59,14 @@ func TestDevicesPage(t *testing.T) {
 			t.Errorf("no rule reads %s", topic)
 			continue
 		}
-		preset, _, _ := strings.Cut(route.Rule(), "-")
-		tried[preset] = true
+		for _, name := range mapping.Presets {
+			if strings.HasPrefix(route.Rule(), name) {
+				tried[name] = true
+			}
+		}
 		section := decodetest.Section{Name: topic, Text: []byte(messages)}
 		got := section.Decode(t, func(b *bytes.Buffer, message []byte) {
-			writeDecoded(b, set, topic, mapping.Message{Payload: message, Received: received})
+			writeDecoded(b, set, topic, mapping.Message{Payload: message, Received: received, Ordered: true})
 		})
 		if diff := cmp.Diff(messages, string(got)); diff != "" {
 			t.Errorf("%s (-page +program):\n%s", topic, diff)

@@ -48,8 +48,8 @@
 //	attributes  patterns for the texts that are kept, whatever they look like; without it, all that are no numbers
 //	retained    live: a broker's retained message without a time is a reading of now; old (default): it is none
 //	ignore      true: what the rule is for is no reading
-//	form        how messages are read that rules have no words for: telltale, senml or sparkplug. With the latter two a
-//	            rule may also say rename, scale and attributes
+//	form        how messages are read that rules have no words for: telltale, senml, sparkplug or
+//	            homeassistant-discovery. But for the first, a rule may also say rename, scale and attributes
 //
 // What names the device or the time is no value. A true is 1, a false 0, null is nothing. A member that can be no value
 // (NaN, text for a temperature, a name of no letters or over 255 bytes, a second one of a name) is left out and told, and
@@ -77,6 +77,14 @@
 // DEATH is a reading of it, 0: of the device at the time that it says, of a node and all its devices at the receipt. Messages
 // that are not Ordered are read by themselves.
 //
+// # Home Assistant's discovery
+//
+// A config is no reading: it makes a rule for its state topic, which counts where no other one is for the topic. Its device is the
+// first of identifiers or connections, its metric the path in value_template with _ between, or the config's {object}. Of
+// templates those are read that name the message or a member of it, with or without float, int and round, which say no more of
+// a number than it does itself. Everything else is left out, and told. Configs that are not Ordered are looked at, and change
+// nothing.
+//
 // # On failure
 //
 // Load returns a mistake as one line with file, line and member. A Decoder rejects the message, or the element of an
@@ -89,5 +97,6 @@
 // most 255 bytes. Readers are used again, so there are about as many as goroutines that decode. A step appends what 64 kB of a message
 // become, and since names are repeated for what is nested, at most 256 kB of names and texts and a reading more.
 // A pack of SenML is taken apart before its first reading: some 200 bytes for each of at most decode.MaxElements records,
-// and their names, 512 bytes each. A set remembers of Sparkplug at most 4096 nodes of 1000 devices, and 32 MB.
+// and their names, 512 bytes each. A set remembers of Sparkplug at most 4096 nodes of 1000 devices, and 32 MB,
+// and of discovery 10,000 values and 16 MB.
 package mapping

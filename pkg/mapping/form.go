@@ -23,14 +23,16 @@ var forms = map[string]struct {
 	make  func(*Set, *rule) form
 	names bool
 }{
-	"telltale":  {make: func(_ *Set, r *rule) form { return telltale{r.clock.zone} }},
-	"senml":     {make: func(_ *Set, r *rule) form { return senMLForm{r} }, names: true},
-	"sparkplug": {make: func(s *Set, r *rule) form { return sparkplugForm{r, s.memory} }, names: true},
+	"telltale":                {make: func(_ *Set, r *rule) form { return telltale{r.clock.zone} }},
+	"senml":                   {make: func(_ *Set, r *rule) form { return senMLForm{r} }, names: true},
+	"sparkplug":               {make: func(s *Set, r *rule) form { return sparkplugForm{r, s.memory} }, names: true},
+	"homeassistant-discovery": {make: func(s *Set, r *rule) form { return discoveryForm{s, r} }, names: true},
 }
 
 // memory is what forms have to remember from one message to another. It is one for all rules of a set.
 type memory struct {
-	nodes sparkplug.Nodes
+	nodes      sparkplug.Nodes
+	discovered discovered
 }
 
 // Missed tells that a message on a topic was missed: what earlier ones said need not hold for those to come.

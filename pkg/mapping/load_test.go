@@ -111,6 +111,7 @@ func TestFiltersOfPresets(t *testing.T) {
 		"home/+/BTtoMQTT/+", "home/+/RTL_433toMQTT/#", "senml/#",
 		"spBv1.0/+/NBIRTH/+", "spBv1.0/+/NDATA/+", "spBv1.0/+/NDEATH/+",
 		"spBv1.0/+/DBIRTH/+/+", "spBv1.0/+/DDATA/+/+", "spBv1.0/+/DDEATH/+/+",
+		"homeassistant/+/+/config", "homeassistant/+/+/+/config",
 	}
 	if diff := cmp.Diff(want, load(t).Filters()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -15,7 +15,7 @@ import (
 // Presets are the names of the files of rules that are part of the program, in the order in which all are loaded.
 var Presets = []string{
 	"telltale", "thingsboard", "tasmota", "zigbee2mqtt", "shelly", "ttn", "chirpstack", "esphome", "openmqttgateway",
-	"senml", "sparkplug",
+	"senml", "sparkplug", "homeassistant-discovery",
 }
 
 //go:embed presets/*.yaml
@@ -134,6 +134,9 @@ func (s *Set) Match(topic string) (Route, bool) {
 		return Route{}, false
 	}
 	p := s.topics.find(topic, true, 0, -1)
+	if p == nil {
+		p = s.memory.discovered.pattern(topic)
+	}
 	if p == nil && s.selected != nil {
 		return s.selected.route(s, topic), true
 	}

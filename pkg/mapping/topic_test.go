@@ -46,7 +46,7 @@ func TestTopics(t *testing.T) {
 	}
 	found := 0
 	for range 2000 {
-		var s Set
+		s := &Set{memory: new(memory)}
 		for range 1 + r.IntN(8) {
 			one := new(rule)
 			if p, err := parsePattern(pick(len(words)), one); err == nil {
@@ -55,7 +55,7 @@ func TestTopics(t *testing.T) {
 				s.topics.add(p, 0)
 			}
 		}
-		plain := &Set{}
+		plain := &Set{memory: new(memory)}
 		for i, f := range s.Filters() {
 			p, err := parsePattern(f, new(rule))
 			if err != nil {
