@@ -8,7 +8,7 @@
 //
 // MQTT over WebSocket has a port of its own, and is the same behind its handshake: a connection whose bytes are those of
 // binary messages, wherever frames begin and end. TLS is that of the other port. A request has to name the subprotocol
-// mqtt, and by Host what package httpguard allows; a browser's page is refused unless it has the same origin.
+// mqtt (or mqttv3.1), and by Host what package httpguard allows; a browser's page is refused unless it has the same origin.
 //
 // Whatever a client sends, what it takes of memory and time is bounded before it is allocated, and before
 // anybody has proved who he is: limits.go has the limits. A client that goes beyond one gets a reason

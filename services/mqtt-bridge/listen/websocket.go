@@ -20,9 +20,10 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 )
 
+// subprotocols are what MQTT calls itself: section 6 of the standard, and clients of MQTT 3.1.
+var subprotocols = []string{"mqtt", "mqttv3.1"}
+
 const (
-	// subprotocol is what MQTT calls itself, section 6 of the standard.
-	subprotocol = "mqtt"
 	// webSocketPort names the port to the Guard.
 	webSocketPort = "mqtt-websocket"
 	// maxRequestBytes is the length of the request that a WebSocket begins with, and upgradeBytes about what it takes.
@@ -60,7 +61,7 @@ type webSocket struct {
 // upgrader returns the handler of the requests that a WebSocket begins with. The connection is its ResponseWriter.
 func (w *WebSocket) upgrader() http.Handler {
 	u := websocket.Upgrader{
-		Subprotocols:    []string{subprotocol},
+		Subprotocols:    subprotocols,
 		ReadBufferSize:  webSocketBuffer,
 		WriteBufferPool: new(sync.Pool),
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
@@ -68,8 +69,8 @@ func (w *WebSocket) upgrader() http.Handler {
 		},
 	}
 	return w.Guard.Handler(webSocketPort, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(websocket.Subprotocols(r), subprotocol) {
-			http.Error(w, "this is MQTT over WebSocket: the request has to say Sec-WebSocket-Protocol: "+subprotocol, http.StatusBadRequest)
+		if !slices.ContainsFunc(websocket.Subprotocols(r), func(s string) bool { return slices.Contains(subprotocols, s) }) {
+			http.Error(w, "this is MQTT over WebSocket: the request has to say Sec-WebSocket-Protocol: mqtt", http.StatusBadRequest)
 			return
 		}
 		if frames, err := u.Upgrade(w, r, nil); err == nil {

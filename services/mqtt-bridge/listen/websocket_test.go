@@ -77,7 +77,8 @@ func TestWebSocketHandshake(t *testing.T) {
 		status  int // 0: the connection ends
 	}{
 		"a WebSocket of MQTT":               {get(host + upgrade + mqtt), 101},
-		"with other subprotocols":           {get(host + upgrade + "Sec-WebSocket-Protocol: mqttv3.1, mqtt\r\n"), 101},
+		"with other subprotocols":           {get(host + upgrade + "Sec-WebSocket-Protocol: wamp, mqtt\r\n"), 101},
+		"of MQTT 3.1":                       {get(host + upgrade + "Sec-WebSocket-Protocol: mqttv3.1\r\n"), 101},
 		"by another path":                   {"GET / HTTP/1.1\r\n" + host + upgrade + mqtt + "\r\n", 101},
 		"by a page of the same origin":      {get(host + upgrade + mqtt + "Origin: http://127.0.0.1:9001\r\n"), 101},
 		"by a name that is allowed":         {get("Host: telltale.example\r\n" + upgrade + mqtt), 101},
