@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"os"
@@ -53,7 +52,7 @@ type webSocket struct {
 	upgrade  http.Handler
 	frames   *websocket.Conn // nil before the handshake
 	most     int64           // bytes of a message
-	message  io.Reader       // the rest of the message that is being read; nil for none
+	message  io.Reader       // the message that is being read, or was; nil before the first
 	failed   bool            // no frame can be read any more
 	ponged   time.Time       // when the last ping was answered
 }
@@ -82,9 +81,9 @@ func (w *WebSocket) upgrader() http.Handler {
 // handshake makes the connection a WebSocket. A client that asks for anything else gets an answer that says why not.
 func (w *webSocket) handshake() error {
 	_ = w.SetWriteDeadline(time.Now().Add(controlTimeout))
-	in := &io.LimitedReader{R: w.Conn, N: maxRequestBytes}
-	u := &upgrade{conn: w, in: bufio.NewReaderSize(in, webSocketBuffer), header: make(http.Header)}
-	r, err := http.ReadRequest(u.in)
+	in := bufio.NewReaderSize(io.LimitReader(w.Conn, maxRequestBytes), webSocketBuffer)
+	u := &upgrade{conn: w, in: in, header: make(http.Header)}
+	r, err := http.ReadRequest(in)
 	var failed net.Error
 	switch {
 	case errors.As(err, &failed):
@@ -94,11 +93,10 @@ func (w *webSocket) handshake() error {
 	}
 	u.method, r.RemoteAddr = r.Method, w.RemoteAddr().String()
 	w.upgrade.ServeHTTP(u, r)
-	if w.frames != nil {
-		in.N = math.MaxInt64
-		return nil
+	if w.frames == nil {
+		return u.answer()
 	}
-	return u.answer()
+	return nil
 }
 
 // begin takes frames.
@@ -130,7 +128,6 @@ func (w *webSocket) Read(p []byte) (int, error) {
 			case !errors.Is(err, io.EOF):
 				return 0, w.fail(err)
 			}
-			w.message = nil
 		}
 		kind, message, err := w.frames.NextReader()
 		switch {
@@ -193,8 +190,8 @@ func (w *webSocket) NetConn() net.Conn { return w.Conn }
 // upgrade is the answer to the request of a webSocket.
 type upgrade struct {
 	conn   *webSocket
-	in     *bufio.Reader
-	method string // of the request
+	in     *bufio.Reader // what the request was read through, and nothing behind it
+	method string        // of the request
 	header http.Header
 	status int
 	body   bytes.Buffer
