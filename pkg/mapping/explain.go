@@ -52,7 +52,9 @@ func (s *Set) Explain(topic string, m Message) Explanation {
 	route, ok := s.Match(topic)
 	if !ok {
 		why := "no rule is for this topic"
-		if preset := LooksLike(topic, m); preset != "" {
+		if hint := s.Hint(topic); hint != "" {
+			why += "; " + hint
+		} else if preset := LooksLike(topic, m); preset != "" {
 			why += "; it looks like " + preset + ", which MAPPINGS does not name"
 		}
 		e.Detail = &why

@@ -45,6 +45,7 @@ func TestExplain(t *testing.T) {
 		{"members that are left out are named", presets(t), "tele/plug/SENSOR", `{"A":{"x":1,"y":NaN}}`,
 			`…"omitted":[{"member":"A_y","reason":"…","example":"NaN"}],"complete":true}`},
 		{"a topic that is nobody's", presets(t), "nobodys", `{"x":1}`, `{"rule":null,"file":null,"detail":"no rule is for this topic","readings":[],"rejected":[],"omitted":[],"complete":true}`},
+		{"or is nearly one", presets(t), "sensor/42/data", `{"x":1}`, `…"detail":"no rule is for this topic; did you mean sensors/42/data?",…`},
 		{"or a preset's that is not named", mine, "tele/plug/SENSOR", `{"SI7021":{"Temperature":21.5}}`, `…"detail":"no rule is for this topic; it looks like tasmota, which MAPPINGS does not name",…`},
 		{"conditions that do not hold", mine, "some/42", `{"x":1}`, `{"rule":null,"file":null,"detail":null,…"reason":"no_rule",…`},
 		{"what a rule leaves out", mine, "noise/1", `{"x":1}`, `{"rule":"noise","file":"mine.yaml","detail":"the rule says that it is no reading",…`},
