@@ -76,6 +76,7 @@ func (d *delivery) send(ctx context.Context, step payload.Result, result *Result
 			case a.err != nil:
 				return a.err
 			case a.rejection.Reason != "":
+				a.rejection.Bytes = nil // Kafka has them
 				result.Rejected = append(result.Rejected, a.rejection)
 			default:
 				result.Accepted++

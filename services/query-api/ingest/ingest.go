@@ -42,6 +42,7 @@ const (
 	stepElements = 1000     // of a batch that are in flight at a time: it decodes no more in a step
 	recordCost   = 1536     // about what a reading or dead letter takes, beside its text, until Kafka has it
 	resultCost   = 320      // about what a rejection takes until Ingest returns and it is shown
+	minElement   = 4        // bytes of an element where it is not JSON: of a record of SenML in CBOR
 )
 
 // Message is what one request holds.
@@ -92,6 +93,9 @@ func New(producer *producer.Producer, cfg kafka.Config, zone *time.Location, met
 // cost is what a message with that payload takes at most.
 func cost(payload []byte) int64 {
 	elements := bytes.Count(payload, []byte{','}) + 1 // no fewer than there are
+	if text := bytes.TrimLeft(payload, " \t\r\n\ufeff"); len(text) > 0 && text[0] != '[' && text[0] != '{' {
+		elements = max(elements, len(text)/minElement) // there are no commas between them
+	}
 	return int64(3*len(payload) + recordCost*min(elements, stepElements) + resultCost*min(elements, maxElements))
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
+	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 )
 
@@ -208,13 +209,24 @@ func TestKafkaAway(t *testing.T) {
 
 // TestMemory bounds what calls at the same time take beside their messages.
 func TestMemory(t *testing.T) {
+	rules, err := mapping.Load([]string{"senml"}, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	route, _ := rules.Match("senml")
+	cbor := []byte("\x99\x03\xe8") // an array of 1,000 records, each with a name, a time before now, and a value
+	for i := range 1000 {
+		cbor = append(binary.BigEndian.AppendUint16(append(cbor, "\xa3\x00\x62a/\x06\x39"...), uint16(i)), "\x02\x01"...)
+	}
 	for _, tt := range []struct {
 		name, payload string
 		calls         int
+		route         *mapping.Route
 	}{
-		{"batches", "[" + strings.Repeat(`{"x":1},`, 999) + `{}]`, 200}, // as many as are in flight of a longer one
-		{"rejections", "[" + strings.Repeat("1,", 999) + `1]`, 200},
-		{"long readings", `{"x":1,"text":"` + strings.Repeat("t", 900_000) + `"}`, 100},
+		{"packs in CBOR", string(cbor), 200, &route},
+		{"batches", "[" + strings.Repeat(`{"x":1},`, 999) + `{}]`, 200, nil}, // as many as are in flight of a longer one
+		{"rejections", "[" + strings.Repeat("1,", 999) + `1]`, 200, nil},
+		{"long readings", `{"x":1,"text":"` + strings.Repeat("t", 900_000) + `"}`, 100, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Dir: t.TempDir(), Log: kafkatest.Discard()})
@@ -228,7 +240,7 @@ func TestMemory(t *testing.T) {
 			var wait sync.WaitGroup
 			for i := range tt.calls {
 				wait.Go(func() { // some of it may come too late
-					_, _ = w.Ingest(t.Context(), ingest.Message{Device: fmt.Sprint(i + 1), Payload: payload})
+					_, _ = w.Ingest(t.Context(), ingest.Message{Route: tt.route, Device: fmt.Sprint(i + 1), Payload: payload})
 				})
 			}
 			wait.Wait()
