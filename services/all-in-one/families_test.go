@@ -38,6 +38,8 @@ func TestFamilies(t *testing.T) {
 			"0101010101010102", "2026-11-27T01:30:00.775Z", map[string]float64{"temperature": -18.2, "rssi": -36, "snr": 10.5}},
 		{"senml", "senml", false, `[{"bn":"urn:dev:mac:0024befffe804ff1/","bt":1795742000,"n":"temp","u":"Cel","v":22.5},{"n":"hum","u":"%RH","v":41}]`,
 			"urn:dev:mac:0024befffe804ff1", "2026-11-27T01:13:20Z", map[string]float64{"temperature": 22.5, "humidity": 41}},
+		{"sparkplug", "spBv1.0/plant/NBIRTH/press", false, "\x12\x1a\x0a\x0bTemperature\x10\x01\x20\x0a\x69\x00\x00\x00\x00\x00\x80\x35\x40\x18\x00",
+			"plant/press", "", map[string]float64{"temperature": 21.5, "online": 1}},
 		{"thingsboard", "v1/gateway/telemetry", false, `{"Device A":[{"ts":1795742000000,"values":{"temperature":42.1}}]}`,
 			"Device A", "2026-11-27T01:13:20Z", map[string]float64{"temperature": 42.1}},
 		{"esphome", "livingroom/sensor/temperature/state", true, `21.3`, "livingroom", "", map[string]float64{"temperature": 21.3}},
