@@ -86,6 +86,29 @@ func TestReadingsOverHTTP(t *testing.T) {
 		produced(t, device, 2)
 		wantDetail(t, call(t, "POST", path, batch+" "), http.StatusRequestEntityTooLarge)
 	})
+	t.Run("SenML is read as on its topics", func(t *testing.T) {
+		t.Parallel()
+		device := newDevice()
+		for path, pack := range map[string]string{
+			"/api/readings/":                 fmt.Sprintf(`[{"bn":"%d/","n":"temperature","v":21.5}]`, device),
+			devicePath(device) + "readings/": `[{"n":"temperature","v":21.5}]`,
+		} {
+			if got := decode[ingested](t, call(t, "POST", path, pack, "Content-Type", "application/senml+json"), http.StatusAccepted); got.Accepted != 1 {
+				t.Errorf("%s: %+v", path, got)
+			}
+		}
+		produced(t, device, 2)
+	})
+	t.Run("a webhook is read by the rule for the topic that stands behind", func(t *testing.T) {
+		t.Parallel()
+		device := newDevice()
+		posted, asked := fmt.Sprintf("/api/webhooks/v3/farm/devices/%d/up", device), fmt.Sprintf("/api/webhooks/sensors/%d/data?temperature=21.5", device)
+		decode[ingested](t, call(t, "POST", posted, `{"uplink_message":{"decoded_payload":{"temperature":7.5}}}`), http.StatusAccepted)
+		decode[ingested](t, call(t, "GET", asked, ""), http.StatusAccepted)
+		produced(t, device, 2)
+		wantDetail(t, call(t, "GET", asked, "", "Accept-Language", "en"), http.StatusForbidden)
+		wantDetail(t, call(t, "POST", "/api/webhooks/of/nobody", `{"x": 1}`), http.StatusNotFound)
+	})
 	t.Run("another media type is a 415", func(t *testing.T) {
 		t.Parallel()
 		for _, kind := range []string{"text/plain", "application/x-www-form-urlencoded", ""} {

@@ -55,12 +55,12 @@ func (a *API) takeReadings(ctx context.Context, r *request, device, source strin
 		if !ok {
 			return nil, errNoSenML
 		}
-		return a.ingest(ctx, r, ingest.Message{Source: topic, Route: &route, Payload: r.body})
+		return a.ingest(ctx, ingest.Message{Source: topic, Client: r.client(), Route: &route, Payload: r.body})
 	}
 	if err := checkMediaType(contentType); err != nil {
 		return nil, err
 	}
-	return a.ingest(ctx, r, ingest.Message{Source: source, Device: device, Payload: r.body})
+	return a.ingest(ctx, ingest.Message{Source: source, Client: r.client(), Device: device, Payload: r.body})
 }
 
 // The media types of SenML (RFC 8428, section 12.3).
@@ -73,8 +73,7 @@ var errNoSenML = &problem{status: http.StatusUnsupportedMediaType, detail: "SenM
 
 // ingest takes m to Kafka, and answers when it is there. It is the one way in for everything that devices send over
 // HTTP.
-func (a *API) ingest(ctx context.Context, r *request, m ingest.Message) (*answer, error) {
-	m.Client = r.client()
+func (a *API) ingest(ctx context.Context, m ingest.Message) (*answer, error) {
 	result, err := a.Ingester.Ingest(ctx, m)
 	if err != nil {
 		return nil, err

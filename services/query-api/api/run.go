@@ -24,12 +24,14 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, rules *mappin
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	p.Health.Register(ctx, "kafka ("+Name+")", sender)
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
+	ingester := ingest.New(sender, cfg, rules, p.Log, p.Metrics)
 	a := &API{
-		Stores: stores, Replayer: replayer, Ingester: ingest.New(sender, cfg, rules.Zone(), p.Metrics), Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
+		Stores: stores, Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
 		Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })
+	g.Go(func() error { return ingester.Run(ctx) })
 	g.Go(func() error { return a.Run(ctx, l) })
 	return g.Wait()
 }

@@ -162,7 +162,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 	return &API{
 		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
 		Rules: presets(t), Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
-		Ingester: ingest.New(sender, s.kafka, time.UTC, metrics), Ignored: ignored.New(s.kafka, sender, log),
+		Ingester: ingest.New(sender, s.kafka, presets(t), log, metrics), Ignored: ignored.New(s.kafka, sender, log),
 		Guard: httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 	}
 }

@@ -44,11 +44,21 @@ func (a *API) getWebhook(ctx context.Context, r *request) (*answer, error) {
 }
 
 func (a *API) takeWebhook(ctx context.Context, r *request, topic string, payload []byte) (*answer, error) {
+	m := ingest.Message{Source: topic, Client: r.client(), Payload: payload}
 	route, ok := a.Rules.Match(topic)
-	if !ok || !utf8.ValidString(topic) || strings.ContainsRune(topic, 0) {
-		return nil, &problem{status: http.StatusNotFound, detail: fmt.Sprintf("No rule of MAPPINGS is for %.100q.", topic)}
+	switch {
+	case topic == "" || !utf8.ValidString(topic) || strings.ContainsRune(topic, 0):
+		return nil, errNotFound
+	case !ok:
+		a.Ingester.Ignore(m)
+		detail := fmt.Sprintf("No rule of MAPPINGS is for %.100q.", topic)
+		if hint := a.Rules.Hint(topic); hint != "" {
+			detail += " Hint: " + hint
+		}
+		return nil, &problem{status: http.StatusNotFound, detail: detail}
 	}
-	return a.ingest(ctx, r, ingest.Message{Source: topic, Route: &route, Payload: payload})
+	m.Route = &route
+	return a.ingest(ctx, m)
 }
 
 // webhookTopic is what stands behind the path of webhooks.

@@ -69,6 +69,10 @@ func (d *delivery) send(ctx context.Context, step payload.Result, result *Result
 	for _, r := range step.Rejected {
 		d.reject(r, answers)
 	}
+	for _, o := range step.Omitted {
+		d.incomplete.Inc()
+		d.ignored.Member(d.Source, d.Client, o)
+	}
 	for range n {
 		select {
 		case a := <-answers:

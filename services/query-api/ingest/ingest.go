@@ -2,9 +2,11 @@
 // MQTT, by the same rules, and knows nothing of HTTP.
 //
 // The readings of a message are produced to Kafka's topic, and what is rejected in it to the dead-letter topic. Ingest
-// returns when Kafka has acknowledged all of them. A reading that is too large for Kafka becomes a dead letter. While
-// Kafka takes nothing Ingest fails: at once where that is known already, and otherwise when its context ends. Any part
-// of the message may be in Kafka then, or get there later; whoever sent it sends all of it again, and what has a
+// returns when Kafka has acknowledged all of them. A reading that is too large for Kafka becomes a dead letter. Members
+// that a reading is kept without are counted, and listed with what is ignored.
+//
+// While Kafka takes nothing Ingest fails: at once where that is known already, and otherwise when its context ends. Any
+// part of the message may be in Kafka then, or get there later; whoever sent it sends all of it again, and what has a
 // timestamp is stored once.
 //
 // # What is in memory
@@ -14,6 +16,7 @@
 //	messages in flight      32 MiB, also when nobody waits for them any more. A batch is decoded and sent step by step,
 //	                        and counts with what one step of it can become, and with all that may be rejected in it
 //	stamps of devices       what package stamp says
+//	what is ignored         what package ignored says
 package ingest
 
 import (
@@ -21,13 +24,17 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/telltale-iot/telltale/pkg/accounting"
+	"github.com/telltale-iot/telltale/pkg/ignored"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
@@ -69,8 +76,10 @@ type Ingester struct {
 	deadLetters string
 	zone        *time.Location
 	stamps      stamp.Stamper
+	ignored     *ignored.List
 	inFlight    *semaphore.Weighted
 	readings    *accounting.Account
+	incomplete  prometheus.Counter
 }
 
 // What becomes of readings, rejected ones included.
@@ -80,15 +89,27 @@ const (
 	failed // Kafka does not have it: its request is answered with an error
 )
 
-// New returns an Ingester that sends to cfg's topics with producer. Times that say no zone are in the given one.
-func New(producer *producer.Producer, cfg kafka.Config, zone *time.Location, metrics prometheus.Registerer) *Ingester {
+// New returns an Ingester that sends to cfg's topics with producer. Times that say no zone are in that of rules.
+func New(producer *producer.Producer, cfg kafka.Config, rules *mapping.Set, log *slog.Logger, metrics prometheus.Registerer) *Ingester {
+	host, _ := os.Hostname() // "" where the machine has no name
 	return &Ingester{
-		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(), zone: zone,
+		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(), zone: rules.Zone(),
+		ignored:  ignored.New(cfg, cfg.ClientID+"-"+host, rules.Hint, log),
 		inFlight: semaphore.NewWeighted(maxInFlight),
 		readings: accounting.New(metrics, "telltale_http_readings", "Readings in HTTP requests, rejected ones included,",
 			"produced", "dead_letter", "failed"),
+		incomplete: promauto.With(metrics).NewCounter(prometheus.CounterOpts{
+			Name: "telltale_http_incomplete_total",
+			Help: "Members that messages were read without, since they cannot be values. At most 16 of a reading count.",
+		}),
 	}
 }
+
+// Run tells, until ctx ends, of what is ignored.
+func (g *Ingester) Run(ctx context.Context) error { return g.ignored.Run(ctx) }
+
+// Ignore takes note of m, which nobody reads.
+func (g *Ingester) Ignore(m Message) { g.ignored.Message(m.Source, m.Client, m.Payload) }
 
 // cost is what a message with that payload takes at most.
 func cost(payload []byte) int64 {
@@ -117,7 +138,7 @@ func (g *Ingester) Ingest(ctx context.Context, m Message) (Result, error) {
 		result Result
 	)
 	for decoder := d.decoder(); decoder.More(); {
-		step.Readings, step.Rejected, step.Omitted = step.Readings[:0], step.Rejected[:0], step.Omitted[:0]
+		step = payload.Result{Readings: step.Readings[:0], Rejected: step.Rejected[:0], Omitted: step.Omitted[:0]}
 		decoder.Next(&step)
 		if err := d.send(ctx, step, &result); err != nil {
 			return Result{}, fmt.Errorf("send readings: %w", err)

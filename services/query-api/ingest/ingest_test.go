@@ -41,7 +41,11 @@ func newWorld(t *testing.T, brokers []string) *world {
 	w.producer = producer.New(w.kafka, kafkatest.Discard(), prometheus.NewRegistry())
 	kafkatest.Start(t, w.producer.Run)
 	kafkatest.WantWell(t, w.producer.Check)
-	w.Ingester = ingest.New(w.producer, w.kafka, time.UTC, w.metrics)
+	rules, err := mapping.Load(nil, time.FixedZone("", 3600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Ingester = ingest.New(w.producer, w.kafka, rules, kafkatest.Discard(), w.metrics)
 	return w
 }
 
@@ -153,6 +157,35 @@ func TestIngest(t *testing.T) {
 			t.Errorf("dead letters (-want +got):\n%s", d)
 		}
 		w.wantCounts(t, 4, 0, 4)
+	})
+	t.Run("a time without a zone is in the zone of the rules", func(t *testing.T) {
+		w := newWorld(t, kafkatest.Brokers(t))
+		w.ingest(t, ingest.Message{Payload: []byte(`{"device_id": 42, "timestamp": "2026-03-01T12:00:00", "x": 1}`)})
+		if got := w.readings(t); len(got) != 1 || got[0].At.Hour() != 11 {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("what nobody reads, and the members that a reading is kept without, are listed as ignored", func(t *testing.T) {
+		w := newWorld(t, kafkatest.Brokers(t))
+		kafkatest.Start(t, w.Run)
+		w.Ignore(ingest.Message{Source: "of/nobody", Client: "http:192.0.2.7", Payload: []byte("{}")})
+		w.ingest(t, ingest.Message{Source: "/api/readings/", Payload: []byte(`{"device_id": 42, "x": 1, "y": NaN}`)})
+		var listed []string
+		kafkatest.Eventually(t, kafkatest.Timeout, "both are on the topic", func() bool {
+			listed = nil
+			for _, rec := range kafkatest.ReadAll(t, w.kafka.Brokers, w.kafka.IgnoredTopic()) {
+				i, _, err := event.ReadIgnored(&rec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				listed = append(listed, i.Topic+" "+i.Member)
+			}
+			return len(listed) == 2
+		})
+		slices.Sort(listed)
+		if !slices.Equal(listed, []string{"/api/readings/ y", "of/nobody "}) || kafkatest.Metric(t, w.metrics, "telltale_http_incomplete_total") != 1 {
+			t.Errorf("%q", listed)
+		}
 	})
 	t.Run("a long batch is all there", func(t *testing.T) {
 		w := newWorld(t, kafkatest.Brokers(t))
