@@ -100,7 +100,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	if b.Now != nil {
 		pipe.Now = b.Now
 	}
-	source, err := b.source(mappings.Filters(), pipe, limits)
+	source, err := b.source(mappings, pipe, limits)
 	if err != nil {
 		return err
 	}
@@ -125,12 +125,13 @@ func (b *Bridge) Run(ctx context.Context) error {
 }
 
 // source is where messages come from.
-func (b *Bridge) source(filters []string, pipe *pipeline.Pipeline, limits *budget.Budget) (run func(context.Context) error, err error) {
+func (b *Bridge) source(mappings *mapping.Set, pipe *pipeline.Pipeline, limits *budget.Budget) (run func(context.Context) error, err error) {
 	if b.Listener == nil {
-		s, err := subscribe.New(b.Config.Broker, filters, pipe, limits, b.Log)
+		s, err := subscribe.New(b.Config.Broker, mappings.Filters(), pipe, limits, b.Log)
 		if err != nil {
 			return nil, err
 		}
+		mappings.OnState(s.Follow)
 		return func(ctx context.Context) error { s.Run(ctx, b.setStatus); return nil }, nil
 	}
 	pipe.MayBlock = true // a device that sends much is not read from meanwhile

@@ -43,6 +43,7 @@ type connection struct {
 	connected func() bool            // makes conn outlive the context of connect
 	lost      chan error             // gets the reason when the connection has ended
 	room      chan (<-chan struct{}) // gets, once there is no room, a channel that is closed when there is room again
+	following int                    // topics of followed that it was told
 	full      bool                   // there was no room: no more messages are taken; only the handler uses it
 }
 
@@ -153,8 +154,11 @@ var errFull = errors.New("too much waited for Kafka, and was left to the broker 
 func (c *connection) wait(ctx context.Context, status func(error)) error {
 	checks := time.NewTicker(timeouts.MQTTCheckEvery)
 	defer checks.Stop()
+	c.followed.signal()
 	for room := (<-chan struct{})(nil); ; {
 		select {
+		case <-c.followed.more:
+			c.follow()
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-c.lost:

@@ -48,6 +48,9 @@ type Subscriber struct {
 
 	wanted []string // the subscriptions to have, and
 	other  []string // those that a differently configured bridge would have, or an earlier one had
+	shared bool     // the wanted ones are
+
+	followed followed
 }
 
 // earlier are the filters that were the default before there were rules. A session that still has them beside wider ones
@@ -67,6 +70,7 @@ func New(cfg Config, filters []string, pipe *pipeline.Pipeline, b *budget.Budget
 	s := &Subscriber{
 		pipe: pipe, session: session.New(b, pipe.Metrics.Acknowledged, nil), log: log,
 		broker: broker, id: id, files: cfg.Security.Files, dialer: new(net.Dialer).DialContext,
+		shared: cfg.Shared, followed: followed{more: make(chan struct{}, 1)},
 	}
 	s.username, s.password = cfg.Security.login(broker)
 	broker.User = nil
