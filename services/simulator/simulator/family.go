@@ -32,6 +32,7 @@ var families = []family{
 	{"esphome", esphomeTopics, esphomeMessage, 0, true},
 	{"openmqttgateway", openmqttgatewayTopics, openmqttgatewayMessage, 0, false},
 	{"senml", senmlTopics, senmlMessage, time.Millisecond, false},
+	{"sparkplug", sparkplugTopics, sparkplugMessage, time.Millisecond, false},
 }
 
 // familyOf returns the family that has a name, and whether there is one.

@@ -35,7 +35,7 @@ func decodeAll(t *testing.T, sent []sentAt) (readings []decoded) {
 		}
 		var d mapping.Decoder
 		var r mapping.Result
-		for d.Start(route, mapping.Message{Payload: m.payload, Received: m.due}); d.More(); {
+		for d.Start(route, mapping.Message{Payload: m.payload, Received: m.due, Ordered: true}); d.More(); {
 			d.Next(&r)
 		}
 		if len(r.Readings) == 0 || len(r.Rejected) > 0 || len(r.Omitted) > 0 {
@@ -97,16 +97,15 @@ func TestFamilies(t *testing.T) {
 			}
 		})
 	}
-	t.Run("there is one for each preset that reads a message by itself", func(t *testing.T) {
-		stateful := []string{"sparkplug", "homeassistant-discovery"} // what comes before tells how to read a message
-		want := slices.DeleteFunc(slices.Clone(mapping.Presets), func(name string) bool { return slices.Contains(stateful, name) })
+	t.Run("there is one for each preset", func(t *testing.T) {
+		want := slices.DeleteFunc(slices.Clone(mapping.Presets), func(name string) bool { return name == "homeassistant-discovery" })
 		if diff := cmp.Diff(sorted(want), sorted(familyNames())); diff != "" {
 			t.Errorf("families (-presets +simulator):\n%s", diff)
 		}
 	})
 	t.Run("devices are called what such devices are", func(t *testing.T) {
 		want := []string{"900001", "Room 900001", "tasmota_0DBBA1", "room_900001/climate", "shellyplusht-0000000dbba1", "eui-00000000000dbba1",
-			"00000000000dbba1", "room-900001", "A4C1380DBBA1", "urn:dev:mac:0024befffe0dbba1"}
+			"00000000000dbba1", "room-900001", "A4C1380DBBA1", "urn:dev:mac:0024befffe0dbba1", "plant/room-900001"}
 		var got []string
 		for _, f := range families {
 			sent, _ := drain(t, Config{Families: []string{f.name}, FirstDevice: 900_001, Devices: 1, Count: 1}, time.Second, nil)
