@@ -46,7 +46,8 @@ type Omitted struct {
 	Example string `json:"example"`
 }
 
-// Explain decodes m as if it were published to topic. Of a long batch it shows the beginning.
+// Explain decodes m, which is not Ordered, as if it were published to topic: no form remembers it. Of a long batch it
+// shows the beginning.
 func (s *Set) Explain(topic string, m Message) Explanation {
 	e := Explanation{Readings: []json.RawMessage{}, Rejected: []Rejected{}, Omitted: []Omitted{}, Complete: true}
 	route, ok := s.Match(topic)
@@ -155,32 +156,6 @@ func (s *Set) FilterFor(topic string) string {
 		}
 	}
 	return ""
-}
-
-// Clone returns the same rules, with forms that remember nothing yet.
-func (s *Set) Clone() *Set {
-	c := new(Set)
-	*c = *s
-	c.patterns, c.topics, c.memory = nil, topics{}, new(memory)
-	clones := make(map[*rule]*rule)
-	for _, p := range s.patterns {
-		r := clones[p.rule]
-		if r == nil {
-			r = new(rule)
-			*r = *p.rule
-			r.patterns = nil
-			if r.newForm != nil {
-				r.form = r.newForm(c, r)
-			}
-			clones[p.rule] = r
-		}
-		q := *p
-		q.rule = r
-		r.patterns = append(r.patterns, &q)
-		c.patterns = append(c.patterns, &q)
-		c.topics.add(&q, 0)
-	}
-	return c
 }
 
 // MaxRuleBytes bounds the text of a rule that ParseRule takes.

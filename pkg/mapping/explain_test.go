@@ -2,7 +2,6 @@ package mapping_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -147,21 +146,5 @@ func TestFilterFor(t *testing.T) {
 		if got := mine.FilterFor(topic); got != want {
 			t.Errorf("%s is of %q, want %q", topic, got, want)
 		}
-	}
-}
-
-// TestClone: a clone reads what the set reads.
-func TestClone(t *testing.T) {
-	set := presets(t)
-	clone := set.Clone()
-	for _, topic := range []string{"tele/plug/SENSOR", "sensors/42/data", "zigbee2mqtt/kitchen", "nobodys"} {
-		m := mapping.Message{Payload: []byte(`{"temperature":21.5,"SI7021":{"Temperature":21.5}}`), Received: noon}
-		want, _ := json.Marshal(set.Explain(topic, m))
-		if got, _ := json.Marshal(clone.Explain(topic, m)); string(got) != string(want) {
-			t.Errorf("%s: %s, want %s", topic, got, want)
-		}
-	}
-	if want, got := fmt.Sprint(set.Filters()), fmt.Sprint(clone.Filters()); got != want {
-		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -41,15 +41,13 @@ type API struct {
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard
 
-	running context.Context // ends with Run: what is made for several requests ends with it
-	stop    context.CancelFunc
-	limits  limits
-	// testRules are Rules without what these remember: a test does not change what replays become.
-	testRules *mapping.Set
-	online    flight           // of all latest readings
-	stats     flight           // of the counts of all readings
-	failures  lograte.Limiters // lines about them, by route
-	refusals  lograte.Limiters // by status
+	running  context.Context // ends with Run: what is made for several requests ends with it
+	stop     context.CancelFunc
+	limits   limits
+	online   flight           // of all latest readings
+	stats    flight           // of the counts of all readings
+	failures lograte.Limiters // lines about them, by route
+	refusals lograte.Limiters // by status
 }
 
 // port names the API to its Guard.
@@ -93,7 +91,6 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 func (a *API) Handler() http.Handler {
 	a.running, a.stop = context.WithCancel(context.Background())
 	a.limits = newLimits()
-	a.testRules = a.Rules.Clone()
 	e := echo.New()
 	e.HTTPErrorHandler = a.answerError
 	e.Use(a.observe(), recoverPanic)

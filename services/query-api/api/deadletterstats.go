@@ -117,7 +117,7 @@ func (a *API) explain(ctx context.Context, n *topicCount) error {
 		return err
 	}
 	m := mapping.Message{Payload: d.Bytes, Received: d.Received, Retained: d.Retained}
-	switch e := a.testRules.Explain(d.Source, m); {
+	switch e := a.Rules.Explain(d.Source, m); {
 	case len(e.Readings) > 0:
 		n.LooksLike = e.Rule
 		n.Hint = new(fmt.Sprintf("The rule %s reads it now: replay it.", *e.Rule))

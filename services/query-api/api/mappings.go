@@ -33,7 +33,7 @@ func (a *API) testMapping(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	defer release()
-	rules := a.testRules
+	rules := a.Rules
 	if rule != nil {
 		if rules, err = a.Rules.ParseRule(rule); err != nil {
 			return nil, fieldErrors{"rule": {err.Error()}}
