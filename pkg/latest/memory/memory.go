@@ -1,4 +1,4 @@
-// Package memory keeps latest readings in this process: for the all-in-one binary and for tests. A restart
+// Package memory keeps latest values in this process: for the all-in-one binary and for tests. A restart
 // forgets them. Their memory is bounded (maxBytes), however many devices there are.
 package memory
 
@@ -18,8 +18,9 @@ import (
 const sweepInterval = time.Minute
 
 const (
-	// maxBytes bounds what the readings take: some 50,000 of a few metrics. When it is full, devices that are
-	// new are not kept until others have fallen silent: whoever invents devices takes no other's place.
+	// maxBytes bounds what windows take: some 50,000 of devices that send their values together, 2,000 of those that
+	// send each of 20 by itself. When it is full, devices that are new are not kept until others have fallen silent:
+	// whoever invents devices takes no other's place.
 	maxBytes = 16 << 20
 	// entryBytes and memberBytes are about what an entry, and a metric or an attribute of it, take beside the
 	// bytes of their names and texts.
@@ -32,7 +33,7 @@ const (
 // Cache is an iot.LatestCache. Nothing but its methods' arguments can make it fail.
 type Cache struct {
 	mu       sync.RWMutex
-	entries  map[iot.DeviceID]entry
+	entries  map[iot.DeviceID]*entry
 	bytes    int       // of all entries, at most maxBytes
 	swept    time.Time // when what nobody needs was last removed
 	madeRoom time.Time // when what is not shown any more was
@@ -49,7 +50,7 @@ type entry struct {
 
 // New returns an empty cache.
 func New() *Cache {
-	return &Cache{entries: make(map[iot.DeviceID]entry)}
+	return &Cache{entries: make(map[iot.DeviceID]*entry)}
 }
 
 // PutLatest implements iot.LatestCache.
@@ -59,7 +60,7 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 	defer c.mu.Unlock()
 	if now.Sub(c.swept) >= sweepInterval {
 		c.swept = now
-		c.sweep(now, func(e entry) time.Time { return e.forgets })
+		c.sweep(now, func(e *entry) time.Time { return e.forgets })
 	}
 
 	accepted := map[iot.DeviceID]bool{}
@@ -81,6 +82,9 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 // of the device is kept: what was there is not the latest any more. c.mu is held.
 func (c *Cache) add(now time.Time, r iot.Reading, ttl time.Duration) bool {
 	e := c.entries[r.Device]
+	if e == nil {
+		e = new(entry)
+	}
 	if !e.window.Newest.Before(now.Add(ttl)) { // the clock was set back: nothing would count until then
 		e.window = window.Window{}
 	}
@@ -88,9 +92,9 @@ func (c *Cache) add(now time.Time, r iot.Reading, ttl time.Duration) bool {
 	if !e.window.Add(r, ttl) {
 		return false
 	}
-	c.remove(r.Device)
 	e.latest = e.window.Latest()
 	e.expires, e.forgets = e.window.Newest.Add(ttl), e.window.Newest.Add(2*ttl)
+	c.remove(r.Device)
 	e.bytes = entryBytes + sizeOf(&e.latest)
 	if len(e.window.Readings) > 1 { // else it shares its members
 		for i := range e.window.Readings {
@@ -99,7 +103,7 @@ func (c *Cache) add(now time.Time, r iot.Reading, ttl time.Duration) bool {
 	}
 	if c.bytes+e.bytes > maxBytes && now.Sub(c.madeRoom) >= fullSweepInterval {
 		c.madeRoom = now
-		c.sweep(now, func(e entry) time.Time { return e.expires })
+		c.sweep(now, func(e *entry) time.Time { return e.expires })
 	}
 	if c.bytes+e.bytes > maxBytes {
 		return false
@@ -115,15 +119,17 @@ func sizeOf(r *iot.Reading) int {
 }
 
 func (c *Cache) remove(id iot.DeviceID) {
-	c.bytes -= c.entries[id].bytes
-	delete(c.entries, id)
+	if e := c.entries[id]; e != nil {
+		c.bytes -= e.bytes
+		delete(c.entries, id)
+	}
 }
 
 // Latest implements iot.LatestCache.
 func (c *Cache) Latest(_ context.Context, id iot.DeviceID) (iot.Reading, error) {
 	c.mu.RLock()
+	defer c.mu.RUnlock()
 	e, ok := c.entries[id]
-	c.mu.RUnlock()
 	if !ok || !time.Now().Before(e.expires) {
 		return iot.Reading{}, iot.ErrNotFound
 	}
@@ -170,7 +176,7 @@ func (c *Cache) Check(context.Context) error { return nil }
 func (c *Cache) Close() error { return nil }
 
 // sweep removes the entries whose end has come. c.mu is held.
-func (c *Cache) sweep(now time.Time, end func(entry) time.Time) {
+func (c *Cache) sweep(now time.Time, end func(*entry) time.Time) {
 	for id, e := range c.entries {
 		if !now.Before(end(e)) {
 			c.remove(id)

@@ -63,9 +63,8 @@ func TestClockThatWasSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New()
 		put(t, c, 1, 1)
-		e := c.entries[1]
-		e.window.Newest = e.window.Newest.AddDate(0, 0, 1)
-		c.entries[1] = e
+		w := &c.entries[1].window
+		w.Newest = w.Newest.AddDate(0, 0, 1)
 		time.Sleep(30 * time.Second)
 		put(t, c, 1, 1)
 		time.Sleep(40 * time.Second)

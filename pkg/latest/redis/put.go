@@ -88,14 +88,18 @@ func parseKept(reply rueidis.RedisMessage, now time.Time) (k kept, err error) {
 	if err != nil {
 		return kept{}, err
 	}
-	var texts [3]string
-	for i := range texts {
-		if texts[i], err = members[i].ToString(); err != nil {
-			return kept{}, err
-		}
+	if k.state, err = members[0].ToString(); err != nil {
+		return kept{}, err
+	}
+	if k.window, err = members[1].AsBytes(); err != nil {
+		return kept{}, err
+	}
+	if k.value, err = members[2].AsBytes(); err != nil {
+		return kept{}, err
 	}
 	ms, err := members[3].AsInt64()
-	return kept{texts[0], []byte(texts[1]), []byte(texts[2]), now.Add(time.Duration(ms) * time.Millisecond)}, err
+	k.expires = now.Add(time.Duration(ms) * time.Millisecond)
+	return k, err
 }
 
 // offer is what is to be kept of a device.
@@ -172,8 +176,11 @@ func (o *offer) merge(k kept, now time.Time, ttl time.Duration) (changed bool) {
 // scriptInput returns what put.lua takes to write offers.
 func scriptInput(offers []offer, now time.Time, ttl time.Duration) (keys, args []string) {
 	var text strings.Builder // holds all strings in a few pieces of memory
-	text.Grow(320 * len(offers))
 	keep := func(b []byte) string {
+		if text.Cap()-text.Len() < len(b) {
+			text = strings.Builder{} // the strings in the one before stay
+			text.Grow(max(len(b), 256*len(offers)))
+		}
 		start := text.Len()
 		text.Write(b)
 		return text.String()[start:]

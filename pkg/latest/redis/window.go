@@ -77,6 +77,7 @@ func parseWindow(text []byte) (w window.Window, value []byte) {
 	if !several {
 		rest = slices.Concat(fields[1], []byte(" "), value)
 	}
+	w.Readings = make([]iot.Reading, 0, 2+bytes.Count(rest, []byte("\n"))) // and one that is added
 	for line := range bytes.Lines(rest) {
 		received, reading, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
 		r, err := readingjson.Parse(reading)

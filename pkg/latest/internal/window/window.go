@@ -112,13 +112,21 @@ func shareMember(a, b *iot.Reading) bool {
 		slices.ContainsFunc(a.Attributes, func(m iot.Attribute) bool { return hasAttribute(b, m.Name) })
 }
 
+func findMetric(metrics []iot.Metric, name string) (place int, there bool) {
+	return slices.BinarySearchFunc(metrics, name, func(m iot.Metric, name string) int { return strings.Compare(m.Name, name) })
+}
+
+func findAttribute(attributes []iot.Attribute, name string) (place int, there bool) {
+	return slices.BinarySearchFunc(attributes, name, func(a iot.Attribute, name string) int { return strings.Compare(a.Name, name) })
+}
+
 func hasMetric(r *iot.Reading, name string) bool {
-	_, there := slices.BinarySearchFunc(r.Metrics, name, func(m iot.Metric, name string) int { return strings.Compare(m.Name, name) })
+	_, there := findMetric(r.Metrics, name)
 	return there
 }
 
 func hasAttribute(r *iot.Reading, name string) bool {
-	_, there := slices.BinarySearchFunc(r.Attributes, name, func(a iot.Attribute, name string) int { return strings.Compare(a.Name, name) })
+	_, there := findAttribute(r.Attributes, name)
 	return there
 }
 
@@ -129,36 +137,35 @@ func (w *Window) Latest() iot.Reading {
 	if len(w.Readings) == 1 {
 		return latest
 	}
-	var metrics, attributes []iot.MemberTime
-	latest.Metrics, latest.Attributes = nil, nil
-	for i := range w.Readings {
-		r := &w.Readings[i]
-		latest.Metrics = append(latest.Metrics, r.Metrics...)
-		latest.Attributes = append(latest.Attributes, r.Attributes...)
+	latest.Metrics, latest.Attributes = slices.Clone(latest.Metrics), slices.Clone(latest.Attributes)
+	for i := range w.Readings[1:] {
+		r := &w.Readings[1+i]
 		for _, m := range r.Metrics {
-			metrics = append(metrics, iot.MemberTime{Name: m.Name, At: r.At})
+			if place, there := findMetric(latest.Metrics, m.Name); !there {
+				latest.Metrics = slices.Insert(latest.Metrics, place, m)
+				noteTime(&latest, m.Name, r.At)
+			}
 		}
 		for _, a := range r.Attributes {
-			attributes = append(attributes, iot.MemberTime{Name: a.Name, At: r.At})
+			if place, there := findAttribute(latest.Attributes, a.Name); !there {
+				latest.Attributes = slices.Insert(latest.Attributes, place, a)
+				noteTime(&latest, a.Name, r.At)
+			}
 		}
-	}
-	latest.Metrics = firstOfName(latest.Metrics, func(m iot.Metric) string { return m.Name })
-	latest.Attributes = firstOfName(latest.Attributes, func(a iot.Attribute) string { return a.Name })
-
-	name := func(t iot.MemberTime) string { return t.Name }
-	times := slices.Concat(firstOfName(metrics, name), firstOfName(attributes, name))
-	times = slices.DeleteFunc(times, func(t iot.MemberTime) bool { return t.At.Equal(latest.At) })
-	// A metric and an attribute may have one name: the older time is shown.
-	slices.SortFunc(times, func(a, b iot.MemberTime) int { return a.At.Compare(b.At) })
-	latest.Times = firstOfName(times, name)
-	if len(latest.Times) == 0 {
-		latest.Times = nil
 	}
 	return latest
 }
 
-// firstOfName returns the first of each name, ascending by name. It uses the memory of members.
-func firstOfName[T any](members []T, name func(T) string) []T {
-	slices.SortStableFunc(members, func(a, b T) int { return strings.Compare(name(a), name(b)) })
-	return slices.CompactFunc(members, func(a, b T) bool { return name(a) == name(b) })
+// noteTime says in latest's Times that a member is from at. A metric and an attribute may have one name: the older time is
+// shown, which is noted last.
+func noteTime(latest *iot.Reading, name string, at time.Time) {
+	if at.Equal(latest.At) {
+		return
+	}
+	place, there := slices.BinarySearchFunc(latest.Times, name, func(t iot.MemberTime, name string) int { return strings.Compare(t.Name, name) })
+	if there {
+		latest.Times[place].At = at
+	} else {
+		latest.Times = slices.Insert(latest.Times, place, iot.MemberTime{Name: name, At: at})
+	}
 }
