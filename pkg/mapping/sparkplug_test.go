@@ -270,15 +270,15 @@ func TestSparkplugIsNeverMisread(t *testing.T) {
 			at = at.Add(time.Second)
 			var m sparkplugMessage
 			value := func(name int) float64 { return float64(name*1000 + r.IntN(1000)) }
-			switch n := r.IntN(40); {
-			case n == 0: // the node begins anew
+			switch r.IntN(40) {
+			case 0: // the node begins anew
 				seq, names, bdSeq = 0, r.Perm(5), bdSeq+1
 				var metrics []wire
 				for alias, name := range names {
 					metrics = append(metrics, metric(fmt.Sprint("m", name), uint64(alias+1), 10).double(13, value(name)))
 				}
 				m = sparkplugMessage{topic: "NBIRTH/press", payload: nbirth(bdSeq, metrics...)}
-			case n == 1:
+			case 1:
 				m = sparkplugMessage{topic: "NDEATH/press", payload: sparkplug(-1, metric("bdSeq", 0, 8).varint(11, bdSeq))}
 			default:
 				alias := r.IntN(5)
