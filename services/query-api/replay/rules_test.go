@@ -20,7 +20,7 @@ import (
 // messages have or arrived at.
 func TestReplayByANewRule(t *testing.T) {
 	const (
-		deadLetters = 10_000
+		deadLetters = 2_000
 		devices     = 100
 		perCall     = 1000 // what one request replays
 	)
