@@ -22,7 +22,7 @@ type Config struct {
 	TopicStyle  string `group:"Connection" name:"topic-style" env:"SIM_TOPIC_STYLE" default:"device" help:"Of family telltale. device: sensors/{id}/data; shared: sensors/data."`
 	TopicPrefix string `group:"Connection" name:"topic-prefix" env:"SIM_TOPIC_PREFIX" default:"sensors" help:"First levels of the topics of family telltale."`
 
-	Families    []string      `group:"Load" name:"family" env:"SIM_FAMILY" default:"telltale" help:"How the devices publish, in turns: telltale (its own form), thingsboard, tasmota, zigbee2mqtt, shelly, ttn, chirpstack, esphome, openmqttgateway, senml, sparkplug."`
+	Families    []string      `group:"Load" name:"family" env:"SIM_FAMILY" default:"telltale" help:"How the devices publish, in turns: telltale (its own form), thingsboard, tasmota, zigbee2mqtt, shelly, ttn, chirpstack, esphome, openmqttgateway, senml, sparkplug, homeassistant-discovery."`
 	Devices     int           `group:"Load" name:"devices" env:"SIM_DEVICES" default:"10" help:"Number of devices."`
 	FirstDevice iot.DeviceID  `group:"Load" name:"first-device" env:"SIM_FIRST_DEVICE" default:"1" help:"Id of the first device; the others follow."`
 	Rate        float64       `group:"Load" name:"rate" env:"SIM_RATE" default:"1" help:"Readings per second of each device; 0 is as fast as they are acknowledged."`

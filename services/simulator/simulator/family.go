@@ -18,21 +18,22 @@ type family struct {
 	// message appends the message to topics[turn].
 	message func(dst []byte, id uint64, turn int, m measurement) []byte
 	clock   time.Duration // what its times are exact to; 0: it sends none
-	retain  bool          // its devices set RETAIN
+	retain  int           // its devices set RETAIN on the messages of so many turns, from the first on
 }
 
 var families = []family{
 	{name: "telltale", message: telltaleMessage, clock: time.Millisecond}, // topics: Config.topic
-	{"thingsboard", thingsboardTopics, thingsboardMessage, time.Millisecond, false},
-	{"tasmota", tasmotaTopics, tasmotaMessage, time.Second, false},
-	{"zigbee2mqtt", zigbee2mqttTopics, zigbee2mqttMessage, 0, false},
-	{"shelly", shellyTopics, shellyMessage, 10 * time.Millisecond, false},
-	{"ttn", ttnTopics, ttnMessage, time.Millisecond, false},
-	{"chirpstack", chirpstackTopics, chirpstackMessage, time.Millisecond, false},
-	{"esphome", esphomeTopics, esphomeMessage, 0, true},
-	{"openmqttgateway", openmqttgatewayTopics, openmqttgatewayMessage, 0, false},
-	{"senml", senmlTopics, senmlMessage, time.Millisecond, false},
-	{"sparkplug", sparkplugTopics, sparkplugMessage, time.Millisecond, false},
+	{"thingsboard", thingsboardTopics, thingsboardMessage, time.Millisecond, 0},
+	{"tasmota", tasmotaTopics, tasmotaMessage, time.Second, 0},
+	{"zigbee2mqtt", zigbee2mqttTopics, zigbee2mqttMessage, 0, 0},
+	{"shelly", shellyTopics, shellyMessage, 10 * time.Millisecond, 0},
+	{"ttn", ttnTopics, ttnMessage, time.Millisecond, 0},
+	{"chirpstack", chirpstackTopics, chirpstackMessage, time.Millisecond, 0},
+	{"esphome", esphomeTopics, esphomeMessage, 0, 3},
+	{"openmqttgateway", openmqttgatewayTopics, openmqttgatewayMessage, 0, 0},
+	{"senml", senmlTopics, senmlMessage, time.Millisecond, 0},
+	{"sparkplug", sparkplugTopics, sparkplugMessage, time.Millisecond, 0},
+	{"homeassistant-discovery", homeassistantTopics, homeassistantMessage, 0, 2},
 }
 
 // familyOf returns the family that has a name, and whether there is one.
@@ -227,4 +228,28 @@ func senmlTopics(uint64) []string { return []string{"senml"} }
 func senmlMessage(dst []byte, id uint64, _ int, m measurement) []byte {
 	return fmt.Appendf(dst, `[{"bn":"urn:dev:mac:0024befffe%06x/","bt":%.3f,"n":"temp","u":"Cel","v":%.2f},{"n":"hum","u":"%%RH","v":%.1f},{"n":"batt","u":"%%EL","v":%.0f}]`,
 		id&0xffffff, float64(m.ms)/1000, m.temperature, m.humidity, m.battery)
+}
+
+// homeassistantTopics: a device announces its two values to Home Assistant, and then sends both.
+func homeassistantTopics(id uint64) []string {
+	config := func(object string) string { return fmt.Sprintf("homeassistant/sensor/room-%d/%s/config", id, object) }
+	return append([]string{config("temperature"), config("humidity")}, slices.Repeat([]string{homeassistantState(id)}, 18)...)
+}
+
+func homeassistantState(id uint64) string { return fmt.Sprintf("rooms/room-%d", id) }
+
+func homeassistantMessage(dst []byte, id uint64, turn int, m measurement) []byte {
+	config := func(object, unit string) []byte {
+		return fmt.Appendf(dst, `{"name":"%s","unique_id":"room-%d-%s","device_class":"%s","state_class":"measurement","unit_of_measurement":"%s",`+
+			`"state_topic":"%s","value_template":"{{ value_json.%s }}","device":{"identifiers":["room-%d-ha"],"name":"Room %d","manufacturer":"Telltale"}}`,
+			object, id, object, object, unit, homeassistantState(id), object, id, id)
+	}
+	switch turn {
+	case 0:
+		return config("temperature", "°C")
+	case 1:
+		return config("humidity", "%")
+	default:
+		return fmt.Appendf(dst, `{"temperature":%.1f,"humidity":%.1f}`, m.temperature, m.humidity)
+	}
 }

@@ -115,7 +115,7 @@ func (s *stream) publish(d *device, ms int64, p *publication) (twice bool) {
 	m := d.measure(ms, s.random)
 	turn := d.turn
 	d.turn = (turn + 1) % len(d.topics)
-	p.topic, p.payload, p.retain, p.due, p.ledger = d.topics[turn], p.payload[:0], d.family.retain, s.due, true
+	p.topic, p.payload, p.retain, p.due, p.ledger = d.topics[turn], p.payload[:0], turn < d.family.retain, s.due, true
 
 	switch {
 	case s.happens(s.cfg.Junk, &s.counters.junk):
