@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -50,7 +49,10 @@ func (a *API) postDeviceReadings(ctx context.Context, r *request) (*answer, erro
 func (a *API) takeReadings(ctx context.Context, r *request, device, source string) (*answer, error) {
 	contentType := r.Request().Header.Get(echo.HeaderContentType)
 	if mediaType, _, _ := mime.ParseMediaType(contentType); mediaType == senMLJSON || mediaType == senMLCBOR {
-		topic := strings.TrimSuffix("senml/"+device, "/")
+		topic := "senml"
+		if device != "" {
+			topic += "/" + device
+		}
 		route, ok := a.Rules.Match(topic)
 		if !ok {
 			return nil, errNoSenML
