@@ -55,6 +55,16 @@ func start(t *testing.T, dir string, s settings, flags ...string) *program {
 // get decodes the answer to GET path into v, and returns its status.
 func (p *program) get(path string, v any) (int, error) {
 	res, err := http.Get(p.api + path)
+	return decode(res, err, v)
+}
+
+// post decodes the answer to POST path, without a body, into v, and returns its status.
+func (p *program) post(path string, v any) (int, error) {
+	res, err := http.Post(p.api+path, "", nil)
+	return decode(res, err, v)
+}
+
+func decode(res *http.Response, err error, v any) (int, error) {
 	if err != nil {
 		return 0, err
 	}
@@ -64,7 +74,7 @@ func (p *program) get(path string, v any) (int, error) {
 		return 0, err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return 0, fmt.Errorf("GET %s: %d %.200q: %w", path, res.StatusCode, body, err)
+		return 0, fmt.Errorf("%s: %d %.200q: %w", res.Request.URL, res.StatusCode, body, err)
 	}
 	return res.StatusCode, nil
 }

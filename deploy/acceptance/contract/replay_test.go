@@ -14,6 +14,7 @@ type deadLetter struct {
 	Reason      string  `json:"reason"`
 	Detail      string  `json:"detail"`
 	Device      *int64  `json:"device_id"`
+	Key         string  `json:"device_key"`
 	Source      string  `json:"source"`
 	Client      *string `json:"client_id"`
 	Received    string  `json:"received_at"`
@@ -209,12 +210,25 @@ func TestDeadLetterAPI(t *testing.T) {
 			Count    int    `json:"count"`
 			Replayed int    `json:"replayed"`
 		}
+		type topic struct {
+			Topic     string  `json:"topic"`
+			Count     int     `json:"count"`
+			Replayed  int     `json:"replayed"`
+			Example   string  `json:"example"`
+			LooksLike *string `json:"looks_like"`
+			Hint      *string `json:"hint"`
+		}
 		type stats struct {
 			Total    int      `json:"total"`
 			Replayed int      `json:"replayed"`
 			Reasons  []reason `json:"by_reason"`
+			Topics   []topic  `json:"by_topic"`
 		}
-		if got := get[stats](t, "/api/dead-letters/stats/?"+of); fmt.Sprint(got) != "{4 0 [{invalid_json 1 0} {no_metrics 2 0} {not_an_object 1 0}]}" {
+		got := get[stats](t, "/api/dead-letters/stats/?"+of)
+		if len(got.Topics) != 1 || got.Topics[0].Topic != "sensors/+/data" || got.Topics[0].Count != 4 {
+			t.Errorf("by topic %+v", got.Topics)
+		}
+		if got.Topics = nil; fmt.Sprint(got) != "{4 0 [{invalid_json 1 0} {no_metrics 2 0} {not_an_object 1 0}] []}" {
 			t.Errorf("stats %v", got)
 		}
 		wantJSON(t, call(t, http.MethodDelete, "/api/dead-letters/?reason=no_metrics&"+of, ""), `{"deleted": 2}`)
