@@ -10,11 +10,12 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 )
 
-// What edge nodes of Sparkplug publish, as bytes of the specification: a BIRTH that gives a temperature the alias 1, and one by
+// What edge nodes of Sparkplug publish, as bytes of the specification: a BIRTH that gives a temperature the alias 1, and two by
 // that alias.
 const (
 	nodeBirth = "\x12\x1a\x0a\x0bTemperature\x10\x01\x20\x0a\x69\x00\x00\x00\x00\x00\x80\x35\x40\x18\x00"
 	nodeData  = "\x12\x0b\x10\x01\x69\x00\x00\x00\x00\x00\x00\x36\x40\x18\x01"
+	nextData  = "\x12\x0b\x10\x01\x69\x00\x00\x00\x00\x00\x00\x36\x40\x18\x02"
 	rebirth   = "Node Control/Rebirth"
 )
 
@@ -65,7 +66,7 @@ func TestSparkplug(t *testing.T) {
 		values(k, 2, 22)
 		_ = d.conn.Close()
 		d = broker.session()
-		d.publish(0, 0, "spBv1.0/plant/NDATA/press", nodeData)
+		d.publish(0, 0, "spBv1.0/plant/NDATA/press", nextData)
 		asked(d)
 	})
 }
