@@ -6,6 +6,8 @@
 // one of it (DNS rebinding); a write has to come from a page of the same origin, or from no page; and no page can frame an
 // answer, or be made to run what is not ours.
 //
+// A GET is no write for these rules. What changes something by one asks MayBePage.
+//
 // It is no authentication: whoever reaches a port without a browser says what he wants. What is refused is answered 421
 // or 403 with {"detail": "…"}, over the limit of connections one without a request is closed, and all are counted in
 // telltale_http_refused_total by port and reason, and logged at most once a minute for each.

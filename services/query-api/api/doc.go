@@ -1,4 +1,4 @@
-// Package api is Telltale's HTTP interface: users and devices, stored readings, and latest values.
+// Package api is Telltale's HTTP interface: users and devices, readings on their way in, stored readings, and latest values.
 //
 // openapi.yaml is the contract, and routes.go the list of what is served. Each handler parses its request, asks
 // a store, and encodes the answer. Reading the body before that and sending the answer
