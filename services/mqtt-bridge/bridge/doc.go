@@ -55,6 +55,7 @@
 //	                                       bytes and 16 levels
 //	messages for a subscriber              1 MiB; 8 MiB for all                   listen: TestSubscriberThatDoesNotRead
 //	answers to a client                    4 KiB, then it is not read from; 10 s  listen: TestAnswersThatNobodyReads
+//	topics that devices announce           4 MiB, when subscribed                 subscribe: TestFollowed
 //	stamps                                 131,072 devices                        stamp: TestBound
 //	what is ignored                        200 topics and members of 1.2 KiB,     ignored: TestBounds
 //	                                       and as many records; 180 a minute

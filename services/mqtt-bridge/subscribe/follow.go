@@ -4,25 +4,57 @@ import (
 	"sync"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/telltale-iot/telltale/pkg/lograte"
 )
 
-// followed are topics that messages name, to be subscribed to beside what is wanted. Package mapping bounds them. One that the
-// broker refuses is left out: its ACL need not admit what devices say.
+// followed are topics that messages name, to be subscribed to beside what is wanted, also when nothing names them any more.
+// One that the broker refuses is left out: its ACL need not admit what devices say.
 type followed struct {
 	mu     sync.Mutex
 	topics []string
-	more   chan struct{} // there are topics that the connection was not told yet
+	known  map[string]bool // those in topics
+	bytes  int             // that they take
+	more   chan struct{}   // there are topics that the connection was not told yet
+	full   lograte.Limiter
 }
 
-// maxFollowed bounds the topics of a SUBSCRIBE.
-const maxFollowed = 100
+const (
+	// maxFollowed bounds the topics of a SUBSCRIBE.
+	maxFollowed = 100
+	// maxFollowedBytes bounds what followed topics take, each of them topicBytes beside its text: 10,000 of usual length.
+	// A device may announce ever new ones in place of those before.
+	maxFollowedBytes = 4 << 20
+	topicBytes       = 128
+)
 
 // Follow subscribes to a topic, too, from now on. It does not block.
 func (s *Subscriber) Follow(topic string) {
-	s.followed.mu.Lock()
-	defer s.followed.mu.Unlock()
-	s.followed.topics = append(s.followed.topics, topic)
-	s.followed.signal()
+	if !s.followed.add(topic) {
+		if n := s.followed.full.Event(); n > 0 {
+			s.log.Warn("too many topics are announced; new ones are not subscribed to until the bridge starts anew", "topic", topic, "count", n)
+		}
+	}
+}
+
+// add adds a topic, and reports whether it is there.
+func (f *followed) add(topic string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	size := topicBytes + len(topic)
+	switch {
+	case f.known[topic]:
+		return true
+	case f.bytes+size > maxFollowedBytes:
+		return false
+	case f.known == nil:
+		f.known = make(map[string]bool)
+	}
+	f.bytes += size
+	f.known[topic] = true
+	f.topics = append(f.topics, topic)
+	f.signal()
+	return true
 }
 
 func (f *followed) signal() {
