@@ -15,7 +15,7 @@ type candidate struct {
 	draft  decode.Draft
 	scales []scales // of the draft's members, by their At
 	size   int      // of the draft's names and texts
-	held   conditions
+	met    conditions
 }
 
 // scales says what may become of a member once all of its reading is known.
@@ -28,7 +28,7 @@ type scales struct {
 func (c *candidate) reset() {
 	c.draft.Reset()
 	clear(c.scales)
-	c.scales, c.size, c.held = c.scales[:0], 0, 0
+	c.scales, c.size, c.met = c.scales[:0], 0, 0
 }
 
 // add adds a member that is called what t says, unless there are too many.
@@ -51,14 +51,14 @@ func (c *candidate) omit(name []byte, why string, value []byte) {
 	c.out.Omitted = c.draft.Omit(c.out.Omitted, name, why, value)
 }
 
-// finish does what can only be done when all of a reading is known: it scales, and settles which of several members
+// finish does what can only be done when all of a reading is known: it scales, and decides which of several members
 // has a name.
 func (c *candidate) finish() {
 	members := c.draft.Members
 	for i := range members {
 		m := &members[i]
 		for j := range c.scales[i].options {
-			if s := &c.scales[i].options[j]; m.Kind == decode.Metric && s.when&c.held == s.when {
+			if s := &c.scales[i].options[j]; m.Kind == decode.Metric && s.when&c.met == s.when {
 				m.Number = s.apply(m.Number)
 				break
 			}
@@ -68,15 +68,15 @@ func (c *candidate) finish() {
 			m.Kind = decode.Null
 		}
 	}
-	for !c.settle() { //nolint:revive // each time more of them have the name that they have in the message
+	for !c.resolveNames() { //nolint:revive // each time more of them have the name that they have in the message
 	}
 }
 
-// settle leaves each name to the first that has it. Others go back to the name that they have in the message, and then
+// resolveNames leaves each name to the first that has it. Others go back to the name that they have in the message, and then
 // it returns false; those that have no other one are left out.
-func (c *candidate) settle() bool {
+func (c *candidate) resolveNames() bool {
 	decode.SortMembers(c.draft.Members)
-	settled, first := true, 0
+	resolved, first := true, 0
 	for i := range c.draft.Members {
 		m := &c.draft.Members[i]
 		if i == 0 || m.Name != c.draft.Members[first].Name {
@@ -85,7 +85,7 @@ func (c *candidate) settle() bool {
 		}
 		if raw := c.scales[m.At].raw; raw != m.Name && iot.ValidateName(raw) == nil {
 			c.draft.Members[i].Name = raw
-			settled = false
+			resolved = false
 			continue
 		}
 		if m.Kind != decode.Null {
@@ -94,7 +94,7 @@ func (c *candidate) settle() bool {
 		m.Name = ""
 	}
 	c.draft.Members = slices.DeleteFunc(c.draft.Members, func(m decode.Member) bool { return m.Name == "" })
-	return settled
+	return resolved
 }
 
 // identity is a device that was named before: most messages of a batch are of one.

@@ -130,7 +130,7 @@ func (r *reader) readings() outcome {
 		switch {
 		case r.Broken.Reason != "":
 			return done
-		case r.held&r.rule.when != r.rule.when:
+		case r.met&r.rule.when != r.rule.when:
 			if r.count == 1 {
 				return unwanted
 			}
@@ -210,7 +210,7 @@ func (r *reader) value(n *node, among bool, depth int) bool {
 		return r.pass()
 	}
 	if n != nil {
-		r.hold(n, "")
+		r.check(n, "")
 		if n.pairs != nil && what == '[' {
 			return r.pairs(n.pairs, depth)
 		}
@@ -298,11 +298,11 @@ func (r *reader) extend(name []byte) {
 // target returns what becomes of what the path names.
 func (r *reader) target() *target { return r.names.target(r.rule, r.path[r.base:]) }
 
-// hold notes the conditions at n that hold for a text; "" is that of an object or array.
-func (r *reader) hold(n *node, text string) {
+// check notes the conditions at n that hold for a text; "" is that of an object or array.
+func (r *reader) check(n *node, text string) {
 	for i := range n.conditions {
 		if c := &n.conditions[i]; c.want.match(text) {
-			r.held |= c.bit
+			r.met |= c.bit
 		}
 	}
 }

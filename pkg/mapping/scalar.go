@@ -65,7 +65,7 @@ func (r *reader) scalar(n *node, among bool) bool {
 func (r *reader) use(n *node, s *scalar) {
 	for i := range n.conditions {
 		if c := &n.conditions[i]; c.want.match(string(s.text)) {
-			r.held |= c.bit
+			r.met |= c.bit
 		}
 	}
 	if n.device > 0 {
