@@ -145,6 +145,13 @@ func (s *Sink) end(batch []kafka.Record, p *progress) {
 	s.buffers.Put(p)
 }
 
+// TooLarge is the rejection of b, with a reading in it of which the record is larger than Kafka takes.
+func TooLarge(device iot.DeviceID, b []byte) iot.Rejection {
+	return iot.Rejection{
+		Reason: iot.ReasonTooLarge, Detail: "the record of a reading in it is larger than Kafka takes", Device: device, Bytes: b,
+	}
+}
+
 // Conflict is the rejection, without its bytes, of a reading that cannot be merged into the one that is stored: that has
 // other values, or together they would be more than a reading may have.
 func Conflict(r iot.Reading) iot.Rejection {

@@ -7,6 +7,12 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
+// What a message is read within, for those who bound what they decode.
+const (
+	MaxElements  = decode.MaxElements  // of a batch: a longer one is rejected
+	StepElements = decode.StepElements // that a Decoder reads in a step, at most
+)
+
 // Message is what a device sent.
 type Message struct {
 	DeviceID string         // the device's id or key, as it stands in the topic; "" where none does
@@ -30,8 +36,8 @@ type Request struct {
 	Payload []byte
 }
 
-// Decode appends what m became to out, in the order in which it stands there. The readings share no memory with m.Payload. Each is valid by iot.Reading.Validate. The Bytes
-// of a rejection are m.Payload or, of a batch, one element in it.
+// Decode appends what m became to out, in the order in which it stands there. The readings share no memory with m.Payload.
+// Each is valid by iot.Reading.Validate. The Bytes of a rejection are m.Payload or, of a batch, one element in it.
 //
 // A megabyte can become many times as much: where messages may be long, use a Decoder.
 func Decode(m Message, out *Result) {

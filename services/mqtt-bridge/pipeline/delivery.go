@@ -96,11 +96,7 @@ func (d *delivery) decoded() {
 // readingDone is the producer's answer for one of d's readings, which had places in the window.
 func (d *delivery) readingDone(err error, places int) {
 	if errors.Is(err, producer.ErrTooLarge) {
-		d.reject(iot.Rejection{
-			Reason: iot.ReasonTooLarge,
-			Detail: "the record of a reading in it is larger than Kafka takes",
-			Bytes:  d.Payload,
-		}, places)
+		d.reject(event.TooLarge(0, d.Payload), places)
 		return
 	}
 	d.recordDone(&d.produced, err, places)

@@ -58,9 +58,7 @@ func (d *delivery) send(ctx context.Context, step payload.Result, result *Result
 		device := r.Device
 		d.producer.Produce(event.RecordFrom(d.topic, r, from), func(err error) {
 			if errors.Is(err, producer.ErrTooLarge) {
-				d.reject(iot.Rejection{
-					Reason: iot.ReasonTooLarge, Detail: "the record of a reading in it is larger than Kafka takes", Device: device, Bytes: d.Payload,
-				}, answers)
+				d.reject(event.TooLarge(device, d.Payload), answers)
 				return
 			}
 			d.answer(produced, answer{err: err}, answers)

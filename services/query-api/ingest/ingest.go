@@ -44,12 +44,10 @@ import (
 )
 
 const (
-	maxInFlight  = 32 << 20 // bytes of the messages in flight, as cost counts them
-	maxElements  = 10_000   // of a batch: package payload rejects longer ones
-	stepElements = 1000     // of a batch that are in flight at a time: it decodes no more in a step
-	recordCost   = 1536     // about what a reading or dead letter takes, beside its text, until Kafka has it
-	resultCost   = 320      // about what a rejection takes until Ingest returns and it is shown
-	minElement   = 4        // bytes of an element where it is not JSON: of a record of SenML in CBOR
+	maxInFlight = 32 << 20 // bytes of the messages in flight, as cost counts them
+	recordCost  = 1536     // about what a reading or dead letter takes, beside its text, until Kafka has it
+	resultCost  = 320      // about what a rejection takes until Ingest returns and it is shown
+	minElement  = 4        // bytes of an element where it is not JSON: of a record of SenML in CBOR
 )
 
 // Message is what one request holds.
@@ -111,13 +109,13 @@ func (g *Ingester) Run(ctx context.Context) error { return g.ignored.Run(ctx) }
 // Ignore takes note of m, which nobody reads.
 func (g *Ingester) Ignore(m Message) { g.ignored.Message(m.Source, m.Client, m.Payload) }
 
-// cost is what a message with that payload takes at most.
-func cost(payload []byte) int64 {
-	elements := bytes.Count(payload, []byte{','}) + 1 // no fewer than there are
-	if text := bytes.TrimLeft(payload, " \t\r\n\ufeff"); len(text) > 0 && text[0] != '[' && text[0] != '{' {
+// cost is what a message takes at most.
+func cost(message []byte) int64 {
+	elements := bytes.Count(message, []byte{','}) + 1 // no fewer than there are
+	if text := bytes.TrimLeft(message, " \t\r\n\ufeff"); len(text) > 0 && text[0] != '[' && text[0] != '{' {
 		elements = max(elements, len(text)/minElement) // there are no commas between them
 	}
-	return int64(3*len(payload) + recordCost*min(elements, stepElements) + resultCost*min(elements, maxElements))
+	return int64(3*len(message) + recordCost*min(elements, payload.StepElements) + resultCost*min(elements, payload.MaxElements))
 }
 
 // Ingest returns when all of m is in Kafka, as readings or as dead letters. After an error any part may be there, now or

@@ -162,7 +162,7 @@ func (r *Replayer) replay(ctx context.Context, d iot.DeadLetter) (Outcome, error
 	n, err := r.send(ctx, d)
 	switch {
 	case errors.Is(err, producer.ErrTooLarge):
-		return Outcome{ID: d.ID, Result: Rejected, Rejection: iot.Rejection{Reason: iot.ReasonTooLarge, Detail: "a reading in it is larger than Kafka takes"}}, nil
+		return Outcome{ID: d.ID, Result: Rejected, Rejection: event.TooLarge(0, nil)}, nil
 	case err != nil:
 		return Outcome{ID: d.ID, Result: Unavailable}, nil
 	}
