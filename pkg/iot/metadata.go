@@ -37,6 +37,19 @@ type Identity struct {
 	Key string // "" where it is the decimal form of ID
 }
 
+// Description is what a device says of itself.
+type Description struct {
+	ID       DeviceID
+	Name     string // "" where it does not say
+	Location string // likewise
+}
+
+// Attributes of a reading in which its device says what it is called, and where it is.
+const (
+	DeviceNameAttribute     = "device_name"
+	DeviceLocationAttribute = "device_location"
+)
+
 // UserChange names the fields of a user to set; nil leaves a field as it is.
 type UserChange struct {
 	Username *string
@@ -102,6 +115,10 @@ type MetadataStore interface {
 	// that exists without a key gets the one that was seen. Repeating it, and running it at the same
 	// time elsewhere, is harmless. ErrInvalid: an id is out of range, or not that of its key.
 	EnsureDevices(ctx context.Context, seen []Identity) (Ensured, error)
+	// DescribeDevices gives devices the name that they say, where they have the one from EnsureDevices, and the
+	// location, where they have none. Devices that do not exist, and what none may be called, are passed over.
+	// Each device is in described once.
+	DescribeDevices(ctx context.Context, described []Description) error
 }
 
 // Ensured is what became of devices that were seen.

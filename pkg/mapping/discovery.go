@@ -141,7 +141,7 @@ func (d *discovered) learn(f discoveryForm, config string, entities []entity, om
 
 // size is about what e takes.
 func (e *entity) size() int {
-	n := 512 + len(e.config) + len(e.device) + len(e.state) + len(e.name) + len(e.unit) + len(e.on) + len(e.off)
+	n := 512 + len(e.config) + len(e.device) + len(e.state) + len(e.name) + len(e.unit) + len(e.on) + len(e.off) + len(e.deviceName) + len(e.location)
 	for _, step := range e.path {
 		n += 16 + len(step)
 	}
@@ -188,13 +188,27 @@ func (d *discovered) build(base *rule, state string, omit func(name, why, exampl
 			}
 		}
 		r.words[e.on], r.words[e.off] = 1, 0
-		if celsius, ok := toCelsius[e.unit]; ok && base.resolve(e.name).name == iot.Temperature {
+		name, unit := base.resolve(e.name).name, e.unit
+		if celsius, ok := toCelsius[unit]; ok && name == iot.Temperature {
 			r.scalings = append([]scalings{{name: glob{e.name}, options: []scaling{celsius}}}, r.scalings...)
+			unit = "°C"
 		}
+		r.say(name+"_unit", unit)
+		r.say(iot.DeviceNameAttribute, e.deviceName)
+		r.say(iot.DeviceLocationAttribute, e.location)
 	}
 	d.any.Store(true)
 	_, known := d.states.Swap(state, &pattern{rule: r, order: math.MaxInt})
 	if !known && d.notify != nil {
 		d.notify(state)
 	}
+}
+
+// say gives all readings of the rule an attribute, unless they have it, or it cannot be one.
+func (r *rule) say(name, value string) {
+	known := slices.ContainsFunc(r.constants, func(a iot.Attribute) bool { return a.Name == name })
+	if value == "" || known || iot.ValidateName(name) != nil || iot.ValidateName(value) != nil {
+		return
+	}
+	r.constants = append(r.constants, iot.Attribute{Name: name, Value: value})
 }

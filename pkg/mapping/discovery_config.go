@@ -20,6 +20,8 @@ type entity struct {
 	name    string
 	unit    string
 	on, off string // words for 1 and 0
+
+	deviceName, location string // that the config says; "" where it does not
 }
 
 // components are those whose state is a value.
@@ -53,7 +55,8 @@ func readConfig(topic, component, object string, payload []byte, omit func(name,
 	if err := json.Unmarshal(payload, &root); err != nil {
 		return nil, err
 	}
-	device := deviceOf(root.object("device", "dev"))
+	described := root.object("device", "dev")
+	device := deviceOf(described)
 	base := root.text("~", "~")
 	var all []entity
 	add := func(component, object string, f configFields) {
@@ -67,6 +70,7 @@ func readConfig(topic, component, object string, payload []byte, omit func(name,
 		e := entity{
 			config: topic, device: device, state: withBase(state, base), name: object,
 			unit: f.text("unit_of_measurement", "unit_of_meas"), on: "ON", off: "OFF",
+			deviceName: described.text("name", "name"), location: described.text("suggested_area", "sa"),
 		}
 		switch component {
 		case "binary_sensor":

@@ -46,10 +46,17 @@ func TestDiscovery(t *testing.T) {
 		{"a message that is a value", []discoveryStep{
 			{"homeassistant/sensor/temp/config", `{"dev":{"cns":[["mac","02:5b:26:a8:dc:12"]]},"unit_of_meas":"°F","stat_t":"my/temp"}`, "no reading"},
 			{"homeassistant/switch/pump/relay/config", `{"dev":{"ids":"pump"},"stat_t":"my/pump","val_tpl":"{{ value }}","pl_on":"1on","stat_off":"0off"}`, "no reading"},
-			{"my/temp", "70.7", "02:5b:26:a8:dc:12" + at + "temperature=21.5"},
+			{"my/temp", "70.7", "02:5b:26:a8:dc:12" + at + `temperature=21.5 temperature_unit="°C"`},
 			{"my/pump", "1on", "pump" + at + "relay=1"},
 			{"my/pump", "0off", "pump" + at + "relay=0"},
 			{"my/pump", "unavailable", "no_metrics: none of its values is a number"},
+		}},
+		{"what a config says of the device, and of what its values are measured in", []discoveryStep{
+			{"homeassistant/sensor/a/t/config", `{"dev":{"ids":"a","name":"Attic","sa":"Upstairs"},"unit_of_meas":"K","stat_t":"my/a","val_tpl":"{{ value_json.temp }}"}`, "no reading"},
+			{"homeassistant/sensor/a/p/config", `{"device":{"identifiers":"a","name":"Attic, again","suggested_area":"` + strings.Repeat("x", 256) + `"},"unit_of_measurement":"hPa","stat_t":"my/a","val_tpl":"{{ value_json.p }}"}`, "no reading"},
+			{"my/a", `{"temp":295.15,"p":1013}`, "a" + at + `p=1013 temperature=22 device_location="Upstairs" device_name="Attic, again" p_unit="hPa" temperature_unit="°C"`},
+			{"homeassistant/sensor/b/config", `{"dev":{"ids":"b","name":"B"},"stat_t":"my/b","val_tpl":"{{ value_json.device_name }}"}`, "no reading"},
+			{"my/b", `{"device_name":5}`, "b" + at + "device_name=5"},
 		}},
 		{"a device with all that it has", []discoveryStep{
 			{"homeassistant/device/x/config", `{"dev":{"ids":"x"},"stat_t":"my/x","cmps":{"a":{"p":"sensor","val_tpl":"{{ value_json.a }}"},"b":{"p":"sensor","stat_t":"my/x/b"},"l":{"p":"light"}}}`, "no reading"},

@@ -82,7 +82,8 @@
 // A config is no reading: it makes a rule for its state topic, which counts where no other one is for the topic. Its device is the
 // first of identifiers or connections, its metric the path in value_template with _ between, or the config's {object}. Of
 // templates those are read that name the message or a member of it, with or without float, int and round, which say no more of
-// a number than it does itself. Everything else is left out, and told. Configs that are not Ordered are looked at, and change
+// a number than it does itself. Readings have what the config says of the device and of units as attributes: device_name,
+// device_location, {metric}_unit. Everything else is left out, and told. Configs that are not Ordered are looked at, and change
 // nothing.
 //
 // # On failure

@@ -46,6 +46,15 @@ func (c *candidate) add(t *target, m decode.Member) decode.Fault {
 	return decode.Fault{}
 }
 
+// addConstants adds the attributes that a rule gives every reading, where there is room, and no member of the name.
+func (c *candidate) addConstants(constants []iot.Attribute) {
+	for _, a := range constants {
+		if !slices.ContainsFunc(c.draft.Members, func(m decode.Member) bool { return m.Name == a.Name }) {
+			c.add(&target{raw: a.Name}, decode.Member{Name: a.Name, Text: a.Value, Kind: decode.Attribute})
+		}
+	}
+}
+
 // omit tells that a member was left out.
 func (c *candidate) omit(name []byte, why string, value []byte) {
 	c.out.Omitted = c.draft.Omit(c.out.Omitted, name, why, value)

@@ -181,6 +181,7 @@ func (r *reader) conclude(f decode.Fault) {
 	}
 	if f.Reason == "" {
 		r.draft.Device, r.draft.DeviceKey = id, key
+		r.addConstants(r.rule.constants)
 		r.finish()
 		switch r.out.Readings, f = r.draft.Reading(r.out.Readings); f.Reason {
 		case "":

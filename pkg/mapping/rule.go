@@ -43,7 +43,8 @@ type rule struct {
 	words      map[string]float64
 	renamings  []renaming
 	scalings   []scalings
-	attributes globs // which texts are kept; nil: all
+	attributes globs           // which texts are kept; nil: all
+	constants  []iot.Attribute // of every reading that has none of the name
 }
 
 // node is what a rule says of a value in a message: a tree of the paths in the rule.

@@ -43,6 +43,7 @@ func TestFamilies(t *testing.T) {
 		{"thingsboard", "v1/gateway/telemetry", false, `{"Device A":[{"ts":1795742000000,"values":{"temperature":42.1}}]}`,
 			"Device A", "2026-11-27T01:13:20Z", map[string]float64{"temperature": 42.1}},
 		{"esphome", "livingroom/sensor/temperature/state", true, `21.3`, "livingroom", "", map[string]float64{"temperature": 21.3}},
+		{"homeassistant-discovery", "greenhouse/a1/state", false, `{"temp":295.15,"soil":"33"}`, "greenhouse-a1", "", map[string]float64{"temperature": 22, "soil": 33}},
 		{"openmqttgateway", "home/OpenMQTTGateway/BTtoMQTT/4C33A6603C79", false, `{"id":"4C:33:A6:60:3C:79","rssi":-61,"tempc":19.2,"hum":"52.6","batt":87}`,
 			"4C33A6603C79", "", map[string]float64{"temperature": 19.2, "humidity": 52.6, "battery": 87, "rssi": -61}},
 		{"telltale", "sensors/7/data", true, `{"temperature":21.5}`, "7", "", map[string]float64{"temperature": 21.5}},
@@ -61,6 +62,14 @@ func TestFamilies(t *testing.T) {
 	p := start(t, t.TempDir(), s)
 	c := connect(t, s["MQTT_LISTEN_ADDR"], "families")
 	defer c.Disconnect(100)
+	for object, config := range map[string]string{
+		"temp": `{"device":{"identifiers":["greenhouse-a1"],"name":"Tomatoes","suggested_area":"Greenhouse"},"state_topic":"greenhouse/a1/state","unit_of_measurement":"K","value_template":"{{ value_json.temp }}"}`,
+		"soil": `{"dev":{"ids":["greenhouse-a1"],"name":"Tomatoes","sa":"Greenhouse"},"stat_t":"greenhouse/a1/state","unit_of_meas":"%","val_tpl":"{{ value_json.soil | float }}"}`,
+	} {
+		if token := c.Publish("homeassistant/sensor/a1/"+object+"/config", 1, true, config); !token.WaitTimeout(30*time.Second) || token.Error() != nil {
+			t.Fatalf("no PUBACK on a config: %v", token.Error())
+		}
+	}
 	for _, sample := range samples {
 		if token := c.Publish(sample.topic, 1, sample.retain, sample.payload); !token.WaitTimeout(30*time.Second) || token.Error() != nil {
 			t.Fatalf("no PUBACK on %s: %v", sample.topic, token.Error())
@@ -97,6 +106,11 @@ func TestFamilies(t *testing.T) {
 	for family, n := range given {
 		t.Logf("%-16s %d of %d samples are read", family, read[family], n)
 	}
+	var named struct{ Name, Location string }
+	eventually(t, 30*time.Second, "the device that a config describes has its name and location", func() bool {
+		_, err := p.get("/api/devices/greenhouse-a1/", &named)
+		return err == nil && named.Name == "Tomatoes" && named.Location == "Greenhouse"
+	})
 	var letters []struct {
 		Source string `json:"source"`
 	}

@@ -46,6 +46,7 @@ func Run(t *testing.T, empty func(testing.TB) Database) {
 		{"generated ids", generatedIDs()},
 		{"registration", registration()},
 		{"keys", keys()},
+		{"descriptions", descriptions()},
 		{"preparation", preparation()},
 		{"before keys", before()},
 		{"dropped tables", dropped()},

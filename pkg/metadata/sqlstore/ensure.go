@@ -158,12 +158,17 @@ func insertDevices(ctx context.Context, tx bun.Tx, missing []iot.Identity) error
 	rows, createdAt := make([]deviceRow, len(missing)), now()
 	for i, device := range missing {
 		rows[i] = deviceRow{
-			ID: int64(device.ID), Name: cmp.Or(device.Key, "Device "+device.ID.String()), UserID: owner.ID,
+			ID: int64(device.ID), Name: defaultName(device), UserID: owner.ID,
 			CreatedAt: createdAt, Key: nullable(device.Key),
 		}
 	}
 	_, err = tx.NewInsert().Model(&rows).Exec(ctx)
 	return err
+}
+
+// defaultName is what a device is called that nobody has named.
+func defaultName(device iot.Identity) string {
+	return cmp.Or(device.Key, "Device "+device.ID.String())
 }
 
 // defaultUser returns the user that owns what nobody else does, and creates it when it is missing.

@@ -5,6 +5,9 @@
 // back with its next reading, whoever deleted it. While the store is away it waits at the batch that
 // failed. What is wrong on the topic it passes over: the ingest-writer sends that to the dead letters.
 //
+// Where readings say what their device is called and where it is (iot.DeviceNameAttribute, iot.DeviceLocationAttribute),
+// that fills in what nobody has said: a name that is not only the key or the number stays, and so does a location.
+//
 // A device whose key has the id of another key is not registered: each of its readings is a dead letter, which says
 // so, though it is stored. All others go on.
 //
@@ -58,6 +61,9 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
 			ensured, err := store.EnsureDevices(ctx, devices(batch))
 			registered.Add(float64(ensured.Created))
+			if err == nil {
+				err = store.DescribeDevices(ctx, descriptions(batch))
+			}
 			refused := readingsOf(ensured.Collisions, batch)
 			return event.Stored{Outcomes: []int{len(batch) - len(refused), len(refused)}, Conflicts: refused}, err
 		},
@@ -97,6 +103,34 @@ func readingsOf(devices []iot.Identity, batch []iot.Reading) (indexes []int) {
 		}
 	}
 	return indexes
+}
+
+// descriptions returns what the readings of batch say of their devices, the newest of each.
+func descriptions(batch []iot.Reading) []iot.Description {
+	var all []iot.Description
+	at := make(map[iot.DeviceID]int)
+	for _, reading := range batch {
+		said := iot.Description{ID: reading.Device}
+		for _, a := range reading.Attributes {
+			switch a.Name {
+			case iot.DeviceNameAttribute:
+				said.Name = a.Value
+			case iot.DeviceLocationAttribute:
+				said.Location = a.Value
+			}
+		}
+		if said.Name == "" && said.Location == "" {
+			continue
+		}
+		i, seen := at[said.ID]
+		if !seen {
+			at[said.ID] = len(all)
+			all = append(all, said)
+			continue
+		}
+		all[i] = said
+	}
+	return all
 }
 
 // devices returns whom the readings of batch are of.

@@ -87,6 +87,22 @@ func TestRegistrar(t *testing.T) {
 				t.Errorf("its name is now %q", d.Name)
 			}
 		}},
+		{"a device is called what its readings say, and is where they say, unless somebody has named it", func(t *testing.T, w *world) {
+			w.start(t, w.store)
+			w.publish(t, 7)
+			w.awaitDevice(t, 7)
+			name := "Greenhouse"
+			if _, err := w.store.UpdateDevice(t.Context(), 7, iot.DeviceChange{Name: &name}); err != nil {
+				t.Fatal(err)
+			}
+			w.describe(t, 7, "Attic", "Upstairs")
+			w.describe(t, 8, "Attic", "Upstairs")
+			w.awaitDevice(t, 8)
+			kafkatest.Eventually(t, 30*time.Second, "they are described", func() bool {
+				first, second := w.awaitDevice(t, 7), w.awaitDevice(t, 8)
+				return first.Name == name && first.Location == "Upstairs" && second.Name == "Attic" && second.Location == "Upstairs"
+			})
+		}},
 		{"what is wrong on the topic is passed over", func(t *testing.T, w *world) {
 			w.start(t, w.store)
 			junk := []kafka.Record{
@@ -259,6 +275,16 @@ func (w *world) publish(t *testing.T, ids ...iot.DeviceID) {
 			Device: id, At: now, Received: now, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}},
 		}))
 	}
+}
+
+// describe sends a reading that says what its device is called, and where it is.
+func (w *world) describe(t *testing.T, id iot.DeviceID, name, location string) {
+	t.Helper()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	w.send(t, event.Record(w.kafka.Topic, iot.Reading{
+		Device: id, At: now, Received: now, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}},
+		Attributes: []iot.Attribute{{Name: iot.DeviceLocationAttribute, Value: location}, {Name: iot.DeviceNameAttribute, Value: name}},
+	}))
 }
 
 // publishKeys sends a reading of the device with each of keys, and returns them.
