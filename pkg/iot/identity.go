@@ -70,11 +70,14 @@ func ValidateKey(key string) error {
 // keyDomain is hashed in front of a key. It must never change: stored readings have ids that were made with it.
 const keyDomain = "telltale-key-v1\x00"
 
+// FirstKeyID is the least id that is made of a key: others are below.
+const FirstKeyID DeviceID = 1 << 52
+
 // KeyID returns the id of the device with a key: 2^52 plus the first 52 bits of a SHA-256 of the key. It is the same
 // on every replica and in every replay without a look-up, and exact as a number in JSON. Ids that devices count
 // up to themselves are far below; that two of 100,000 keys have one id has a chance of 10^-6.
 func KeyID(key string) DeviceID {
 	var room [len(keyDomain) + MaxKeyBytes]byte
 	hash := sha256.Sum256(append(append(room[:0], keyDomain...), key...))
-	return DeviceID(1<<52 + binary.BigEndian.Uint64(hash[:])>>12)
+	return FirstKeyID + DeviceID(binary.BigEndian.Uint64(hash[:])>>12)
 }

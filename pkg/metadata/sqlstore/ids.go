@@ -24,7 +24,7 @@ type idState struct {
 
 // maxGenerated is the greatest id that is generated. Those above it are the ids of keys (iot.KeyID): some
 // device with a key may come to have any of them.
-const maxGenerated iot.DeviceID = 1<<52 - 1
+const maxGenerated = iot.FirstKeyID - 1
 
 var errNoIDState = errors.New("the row of table device_ids is missing")
 

@@ -29,7 +29,7 @@ type Metrics struct {
 const (
 	Handled     = iota // Kafka has all of it
 	Failed             // Kafka does not have all of it: it is not acknowledged, and redelivered
-	Ignored            // on a topic that is not of readings
+	Ignored            // on a topic that nobody reads
 	Redelivered        // while the first copy waited for Kafka, and not produced twice: "resent" in the metrics
 	Dropped            // at QoS 0, of a broker, and there was no room
 	Refused            // not taken, and redelivered; at QoS 0 its connection is closed

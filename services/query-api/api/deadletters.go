@@ -79,8 +79,8 @@ func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
 // keyOf returns the key of d's device where it stands in the topic, or as device_id in the bytes; "" where it does not,
 // or the device has none. It is no guess: the id is made of the key.
 func keyOf(d iot.DeadLetter) string {
-	const firstOfKeys, maxLevels = 1 << 52, 16
-	if d.Device < firstOfKeys {
+	const maxLevels = 16
+	if d.Device < iot.FirstKeyID {
 		return ""
 	}
 	candidates := []string{d.TopicDevice}
