@@ -195,7 +195,7 @@ func (m member) key(name string) member {
 }
 
 func (r *rule) compileEach(m member) (err error) {
-	r.fans = true
+	r.hasEach = true
 	r.each, err = m.steps()
 	r.level = int8(len(r.each)) + 1
 	for _, name := range r.each {
@@ -253,7 +253,7 @@ func (r *rule) compileSegment(m member, name string, device bool) (s segment, er
 			n.device = r.deviceMax
 		}
 		return segment{kind: segmentMember, index: n.device - 1, text: fmt.Sprintf("%.64q", path)}, nil
-	case device && name == "key" && r.fans:
+	case device && name == "key" && r.hasEach:
 		return segment{kind: segmentKey, text: "member"}, nil
 	}
 	return s, m.wrong("{%s} is no part of the topic", name)

@@ -96,7 +96,7 @@ func (r *rule) compileValues(m member) error {
 		}),
 		from("pairs", r.compilePairs),
 		from("scalar", func(m member) (err error) {
-			if r.scalar, err = r.compileTemplate(m, false); err == nil && (sources > 1 || r.known > 0 || r.fans || r.deviceMax > 0) {
+			if r.scalar, err = r.compileTemplate(m, false); err == nil && (sources > 1 || r.known > 0 || r.hasEach || r.deviceMax > 0) {
 				err = m.wrong("a message that is a value has no members: scalar stands alone")
 			}
 			return err

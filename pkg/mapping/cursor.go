@@ -138,7 +138,7 @@ func (c *cursor) part() []byte {
 	in, reading := c.open[c.depth-1], c.Text[c.Start:c.Pos]
 	path := c.rule.quoted[:min(int(in.level), len(c.rule.quoted))]
 	open, close := "", ""
-	if c.rule.fans && !c.astray {
+	if c.rule.hasEach && !c.astray {
 		if c.key.to == 0 { // in an array, and perhaps in one of those that are its elements
 			open, close = "[", "]"
 		}

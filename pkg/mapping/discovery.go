@@ -193,9 +193,9 @@ func (d *discovered) build(base *rule, state string, omit func(name, why, exampl
 			r.scalings = append([]scalings{{name: glob{e.name}, options: []scaling{celsius}}}, r.scalings...)
 			unit = "°C"
 		}
-		r.say(name+"_unit", unit)
-		r.say(iot.DeviceNameAttribute, e.deviceName)
-		r.say(iot.DeviceLocationAttribute, e.location)
+		r.addConstant(name+"_unit", unit)
+		r.addConstant(iot.DeviceNameAttribute, e.deviceName)
+		r.addConstant(iot.DeviceLocationAttribute, e.location)
 	}
 	d.any.Store(true)
 	_, known := d.states.Swap(state, &pattern{rule: r, order: math.MaxInt})
@@ -204,8 +204,8 @@ func (d *discovered) build(base *rule, state string, omit func(name, why, exampl
 	}
 }
 
-// say gives all readings of the rule an attribute, unless they have it, or it cannot be one.
-func (r *rule) say(name, value string) {
+// addConstant gives all readings of the rule an attribute, unless they have it, or it cannot be one.
+func (r *rule) addConstant(name, value string) {
 	known := slices.ContainsFunc(r.constants, func(a iot.Attribute) bool { return a.Name == name })
 	if value == "" || known || iot.ValidateName(name) != nil || iot.ValidateName(value) != nil {
 		return

@@ -113,8 +113,8 @@ type identity struct {
 	key  string
 }
 
-// who returns the device that the reading is of, or what is wrong with what names it.
-func (r *reader) who() (iot.DeviceID, string, decode.Fault) {
+// identify returns the device that the reading is of, or what is wrong with what names it.
+func (r *reader) identify() (iot.DeviceID, string, decode.Fault) {
 	var name string
 	if t := r.rule.device; len(t) == 1 && t[0].kind == segmentTopic {
 		name = r.topic[t[0].index]

@@ -88,7 +88,7 @@ func (r *reader) step(out *Result) outcome {
 	if r.Broken.Reason != "" {
 		r.reset()
 		r.key = span{}
-		id, _, _ := r.who() // 0 where the topic alone does not name it
+		id, _, _ := r.identify() // 0 where the topic alone does not name it
 		out.Rejected = append(out.Rejected, r.Broken.Rejection(id, r.message.Payload))
 		what = done
 	}
@@ -175,7 +175,7 @@ func (r *reader) reading() decode.Fault {
 
 // conclude appends what was read as a reading, or f as what is wrong with it.
 func (r *reader) conclude(f decode.Fault) {
-	id, key, wrong := r.who()
+	id, key, wrong := r.identify()
 	if f.Reason == "" {
 		f = wrong
 	}

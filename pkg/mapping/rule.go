@@ -27,7 +27,7 @@ type rule struct {
 	needles    [][]byte // what stands in every message that the rule is for
 	known      int      // how many conditions there are
 	each       []string // the path to an object or array whose parts each are a reading
-	fans       bool     // whether there is one
+	hasEach    bool     // whether there is one
 	level      int8     // of readings in the message: 0, or behind the path and what it leads to
 	quoted     [][]byte // each, as it stands in a message, with colons
 	device     template

@@ -169,7 +169,7 @@ func (p *pack) field(label string, f field) {
 	switch label {
 	case "bver":
 		if version := p.number("bver", f, nil, 0); version > maxVersion && version != secondUnitsVersion {
-			p.lose("bver %v: a version that is not known", version)
+			p.reject("bver %v: a version that is not known", version)
 		}
 	case "bn":
 		p.base.text(p, "bn", f, &p.base.name, hasName)
@@ -193,7 +193,7 @@ func (p *pack) field(label string, f field) {
 		p.value(label, f)
 	default:
 		if strings.HasSuffix(label, "_") {
-			p.lose("%.32q has to be understood, and is not", label)
+			p.reject("%.32q has to be understood, and is not", label)
 		}
 	}
 }
@@ -251,14 +251,14 @@ func (p *pack) number(label string, f field, fs *fields, is set) float64 {
 // wrong notes that a field is not what it has to be.
 func (p *pack) wrong(label string) {
 	if label[0] == 'b' {
-		p.lose("%s is not of the type that it has to be", label)
+		p.reject("%s is not of the type that it has to be", label)
 	} else if p.record.Wrong == "" {
 		p.record.Wrong = label + " is not of the type that it has to be"
 	}
 }
 
-// lose notes what costs the whole pack.
-func (p *pack) lose(format string, args ...any) {
+// reject notes what costs the whole pack.
+func (p *pack) reject(format string, args ...any) {
 	if p.fault.Reason == "" {
 		p.fault = decode.Fault{Reason: iot.ReasonInvalidMember, Detail: fmt.Sprintf(format, args...)}
 	}
