@@ -16,7 +16,8 @@
 // Of each partition, and no more whatever is on the topic (TestMemory):
 //
 //	records                           what package kafka says of a partition
-//	readings and dead letters         what package event says of a batch; whom they are of
+//	readings and dead letters         what package event says of a batch; whom they are of, and what they say
+//	                                  of these
 package registrar
 
 import (
@@ -41,7 +42,8 @@ import (
 const Group = "device-registry"
 
 // A batch is at most batchSize records of one partition. The broker waits up to batchWait for more of them. It costs one
-// query of the store, so it waits for longer than a reading on its way to being stored.
+// query of the store, and another one where readings say what their devices are called, so it waits for longer than a
+// reading on its way to being stored.
 const (
 	batchSize = 5000
 	batchWait = 250 * time.Millisecond
