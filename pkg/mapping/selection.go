@@ -16,7 +16,7 @@ type selection struct {
 // Select returns a set that reads the topics which MQTT filters select, and no others.
 func (s *Set) Select(list []string) (*Set, error) {
 	own := &rule{
-		name: "filter", form: telltale{s.zone}, clock: clock{zone: s.zone},
+		name: "filter", file: &file{name: "MQTT_TOPICS"}, form: telltale{s.zone}, clock: clock{zone: s.zone},
 		parts: []string{"device"}, device: template{{kind: segmentTopic}},
 	}
 	selected := new(selection)

@@ -2,8 +2,8 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -26,36 +26,42 @@ func (s *Store) DescribeDevices(ctx context.Context, described []iot.Description
 	if err != nil {
 		return s.wrap("find described devices", err)
 	}
+	changes := make([]change, 0, len(devices))
 	for _, device := range devices {
-		if err := s.describe(ctx, device, said[device.ID]); err != nil {
-			return s.wrap("describe device", err)
+		changes = appendChanges(changes, device, said[device.ID])
+	}
+	for chunk := range slices.Chunk(changes, ensureChunk) {
+		err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+			for _, c := range chunk {
+				// The old value in the condition leaves what somebody wrote meanwhile as it is.
+				query := fmt.Sprintf("UPDATE devices SET %s = ? WHERE id = ? AND COALESCE(%[1]s, '') = ?", c.column)
+				if _, err := tx.ExecContext(ctx, query, c.to, int64(c.device), c.from); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return s.wrap("describe devices", err)
 		}
 	}
 	return nil
 }
 
-// describe fills in what device, as it was read, lacks of said.
-func (s *Store) describe(ctx context.Context, device iot.Device, said iot.Description) error {
+// change is of one column of a device.
+type change struct {
+	device           iot.DeviceID
+	column, from, to string
+}
+
+// appendChanges appends what device, as it was read, lacks of said.
+func appendChanges(all []change, device iot.Device, said iot.Description) []change {
 	nameless := device.Name == defaultName(iot.Identity{ID: device.ID, Key: device.Key})
-	for _, f := range []struct {
-		column, is, said string
-		fill             bool
-		change           iot.DeviceChange
-	}{
-		{"name", device.Name, said.Name, nameless, iot.DeviceChange{Name: &said.Name}},
-		{"location", device.Location, said.Location, device.Location == "", iot.DeviceChange{Location: &said.Location}},
-	} {
-		if !f.fill || f.said == "" || f.said == f.is || checkDevice(f.change) != nil {
-			continue
-		}
-		// The old value in the condition leaves what somebody wrote meanwhile as it is.
-		query := fmt.Sprintf("UPDATE devices SET %s = ? WHERE id = ? AND COALESCE(%[1]s, '') = ?", f.column)
-		err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
-			return changed(tx.ExecContext(ctx, query, f.said, int64(device.ID), f.is))
-		})
-		if err != nil && !errors.Is(err, iot.ErrNotFound) {
-			return err
-		}
+	if nameless && said.Name != "" && said.Name != device.Name && checkDevice(iot.DeviceChange{Name: &said.Name}) == nil {
+		all = append(all, change{device.ID, "name", device.Name, said.Name})
 	}
-	return nil
+	if device.Location == "" && said.Location != "" && checkDevice(iot.DeviceChange{Location: &said.Location}) == nil {
+		all = append(all, change{device.ID, "location", "", said.Location})
+	}
+	return all
 }

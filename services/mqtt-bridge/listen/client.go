@@ -277,6 +277,7 @@ func (e *Endpoint) publishWill(w *packet.Will) {
 	m := e.pipe.Message(topic, "", w.Payload, false)
 	if _, ok := e.pipe.Reserve(m); !ok {
 		e.pipe.Metrics.CountOutcome(pipeline.Dropped)
+		e.pipe.Missed(topic)
 		return
 	}
 	e.pipe.Handle(m, func(error) {})

@@ -21,6 +21,7 @@
 package registrar
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -107,24 +108,27 @@ func readingsOf(devices []iot.Identity, batch []iot.Reading) (indexes []int) {
 	return indexes
 }
 
-// descriptions returns what the readings of batch say of their devices, the newest of each.
+// descriptions returns what the readings of batch say of their devices: of each, what was said last.
 func descriptions(batch []iot.Reading) []iot.Description {
 	var all []iot.Description
 	at := make(map[iot.DeviceID]int)
 	for _, reading := range batch {
+		i, seen := at[reading.Device]
 		said := iot.Description{ID: reading.Device}
+		if seen {
+			said = all[i]
+		}
 		for _, a := range reading.Attributes {
 			switch a.Name {
 			case iot.DeviceNameAttribute:
-				said.Name = a.Value
+				said.Name = cmp.Or(a.Value, said.Name)
 			case iot.DeviceLocationAttribute:
-				said.Location = a.Value
+				said.Location = cmp.Or(a.Value, said.Location)
 			}
 		}
 		if said.Name == "" && said.Location == "" {
 			continue
 		}
-		i, seen := at[said.ID]
 		if !seen {
 			at[said.ID] = len(all)
 			all = append(all, said)

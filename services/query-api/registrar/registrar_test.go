@@ -96,7 +96,8 @@ func TestRegistrar(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.describe(t, 7, "Attic", "Upstairs")
-			w.describe(t, 8, "Attic", "Upstairs")
+			w.describe(t, 8, "Attic", "")
+			w.describe(t, 8, "", "Upstairs")
 			w.awaitDevice(t, 8)
 			kafkatest.Eventually(t, 30*time.Second, "they are described", func() bool {
 				first, second := w.awaitDevice(t, 7), w.awaitDevice(t, 8)
