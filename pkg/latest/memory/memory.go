@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unsafe" // for what types take
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest/internal/window"
@@ -18,14 +19,14 @@ import (
 const sweepInterval = time.Minute
 
 const (
-	// maxBytes bounds what windows take: some 50,000 of devices that send their values together, 2,000 of those that
+	// maxBytes bounds what windows take: some 33,000 of devices that send their values together, 1,500 of those that
 	// send each of 20 by itself. When it is full, devices that are new are not kept until others have fallen silent:
 	// whoever invents devices takes no other's place.
-	maxBytes = 16 << 20
-	// entryBytes and memberBytes are about what an entry, and a metric or an attribute of it, take beside the
-	// bytes of their names and texts.
-	entryBytes  = 256
-	memberBytes = 32
+	maxBytes = 12 << 20
+	// What an entry, a reading, and a metric or an attribute of it take, beside the bytes of their names and texts.
+	entryBytes   = int(unsafe.Sizeof(entry{})) + 32 // with its place in the map
+	readingBytes = int(unsafe.Sizeof(iot.Reading{}))
+	memberBytes  = 32
 	// fullSweepInterval is how often room is looked for when there is none.
 	fullSweepInterval = time.Second
 )
@@ -41,11 +42,21 @@ type Cache struct {
 }
 
 type entry struct {
-	window  window.Window
-	latest  iot.Reading // what it comes to
-	expires time.Time   // until then it is the latest value; the window is kept for as long again
-	forgets time.Time
-	bytes   int
+	window window.Window
+	merged *iot.Reading  // what it comes to, where it has several readings
+	ttl    time.Duration // how long after the newest arrival it is the latest value; it is kept for as long again
+	bytes  int
+}
+
+func (e *entry) expires() time.Time { return e.window.Newest.Add(e.ttl) }
+func (e *entry) forgets() time.Time { return e.window.Newest.Add(2 * e.ttl) }
+
+// latest returns what e comes to.
+func (e *entry) latest() iot.Reading {
+	if e.merged != nil {
+		return *e.merged
+	}
+	return e.window.Latest()
 }
 
 // New returns an empty cache.
@@ -60,7 +71,7 @@ func (c *Cache) PutLatest(_ context.Context, batch []iot.Reading, ttl time.Durat
 	defer c.mu.Unlock()
 	if now.Sub(c.swept) >= sweepInterval {
 		c.swept = now
-		c.sweep(now, func(e *entry) time.Time { return e.forgets })
+		c.sweep(now, (*entry).forgets)
 	}
 
 	accepted := map[iot.DeviceID]bool{}
@@ -92,18 +103,19 @@ func (c *Cache) add(now time.Time, r iot.Reading, ttl time.Duration) bool {
 	if !e.window.Add(r, ttl) {
 		return false
 	}
-	e.latest = e.window.Latest()
-	e.expires, e.forgets = e.window.Newest.Add(ttl), e.window.Newest.Add(2*ttl)
 	c.remove(r.Device)
-	e.bytes = entryBytes + sizeOf(&e.latest)
-	if len(e.window.Readings) > 1 { // else it shares its members
-		for i := range e.window.Readings {
-			e.bytes += entryBytes + sizeOf(&e.window.Readings[i])
-		}
+	e.merged, e.ttl, e.bytes = nil, ttl, entryBytes
+	for i := range e.window.Readings {
+		e.bytes += sizeOf(&e.window.Readings[i])
+	}
+	e.bytes += readingBytes * (cap(e.window.Readings) - len(e.window.Readings))
+	if len(e.window.Readings) > 1 {
+		e.merged = new(e.window.Latest())
+		e.bytes += sizeOf(e.merged)
 	}
 	if c.bytes+e.bytes > maxBytes && now.Sub(c.madeRoom) >= fullSweepInterval {
 		c.madeRoom = now
-		c.sweep(now, func(e *entry) time.Time { return e.expires })
+		c.sweep(now, (*entry).expires)
 	}
 	if c.bytes+e.bytes > maxBytes {
 		return false
@@ -113,9 +125,9 @@ func (c *Cache) add(now time.Time, r iot.Reading, ttl time.Duration) bool {
 	return true
 }
 
-// sizeOf is about what the members of r take.
+// sizeOf is about what r takes.
 func sizeOf(r *iot.Reading) int {
-	return r.ContentBytes() + memberBytes*(len(r.Metrics)+len(r.Attributes)+len(r.Times))
+	return readingBytes + len(r.Key) + len(r.Said) + r.ContentBytes() + memberBytes*(len(r.Metrics)+len(r.Attributes)+len(r.Times))
 }
 
 func (c *Cache) remove(id iot.DeviceID) {
@@ -130,10 +142,10 @@ func (c *Cache) Latest(_ context.Context, id iot.DeviceID) (iot.Reading, error) 
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	e, ok := c.entries[id]
-	if !ok || !time.Now().Before(e.expires) {
+	if !ok || !time.Now().Before(e.expires()) {
 		return iot.Reading{}, iot.ErrNotFound
 	}
-	return e.latest, nil
+	return e.latest(), nil
 }
 
 // AllLatest implements iot.LatestCache.
@@ -142,8 +154,8 @@ func (c *Cache) AllLatest(context.Context) ([]iot.Reading, error) {
 	c.mu.RLock()
 	all := make([]iot.Reading, 0, len(c.entries))
 	for _, e := range c.entries {
-		if now.Before(e.expires) {
-			all = append(all, e.latest)
+		if now.Before(e.expires()) {
+			all = append(all, e.latest())
 		}
 	}
 	c.mu.RUnlock()

@@ -38,10 +38,10 @@ func TestDevicesThatFellSilentTakeNoMemory(t *testing.T) {
 
 func TestInventedDevicesTakeNoOthersPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const invented = 2 * maxBytes / entryBytes
+		const invented = 2 * maxBytes / (entryBytes + readingBytes)
 		c := New()
 		put(t, c, 1, 10)
-		if n := put(t, c, 11, 10+invented); n == 0 || n >= invented || c.bytes > maxBytes {
+		if n := put(t, c, 11, iot.DeviceID(10+invented)); n == 0 || n >= invented || c.bytes > maxBytes {
 			t.Errorf("of %d invented devices %d are kept, in %d bytes", invented, n, c.bytes)
 		}
 		time.Sleep(time.Millisecond)
@@ -52,7 +52,7 @@ func TestInventedDevicesTakeNoOthersPlace(t *testing.T) {
 			t.Error("a new device found room where there is none")
 		}
 		time.Sleep(time.Minute)
-		if n := put(t, c, 1<<40, 1<<40); n != 1 || len(c.entries) != 1 || c.bytes > 2*entryBytes {
+		if n := put(t, c, 1<<40, 1<<40); n != 1 || len(c.entries) != 1 || c.bytes > 2*(entryBytes+readingBytes) {
 			t.Errorf("when the others have fallen silent %d is kept, of %d in %d bytes", n, len(c.entries), c.bytes)
 		}
 	})
