@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	_ "time/tzdata" // rules name time zones, also where the system has none
 )
 
 // Presets are the names of the files of rules that are part of the program, in the order in which all are loaded.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"time"
+	_ "time/tzdata" // rules name time zones, also where the system has none
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/httpguard"

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	_ "time/tzdata" // rules name time zones, also where the system has none
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
