@@ -31,6 +31,13 @@ func (c *candidate) reset() {
 	c.scales, c.size, c.met = c.scales[:0], 0, 0
 }
 
+// begin makes c ready for a reading of a device in m.
+func (c *candidate) begin(id iot.DeviceID, key string, m *Message) {
+	c.reset()
+	c.draft.Device, c.draft.DeviceKey = id, key
+	c.draft.Received, c.draft.Retained = m.Received.UnixMilli(), m.Retained
+}
+
 // add adds a member that is called what t says, unless there are too many.
 func (c *candidate) add(t *target, m decode.Member) decode.Fault {
 	c.size += len(m.Name) + len(m.Text)
@@ -60,9 +67,9 @@ func (c *candidate) omit(name []byte, why string, value []byte) {
 	c.out.Omitted = c.draft.Omit(c.out.Omitted, name, why, value)
 }
 
-// finish does what can only be done when all of a reading is known: it scales, and decides which of several members
-// has a name.
-func (c *candidate) finish() {
+// finish appends c as a reading, or says why it is none. It does what can only be done when all of a reading is known: it
+// scales, and decides which of several members has a name.
+func (c *candidate) finish() (f decode.Fault) {
 	members := c.draft.Members
 	for i := range members {
 		m := &members[i]
@@ -79,6 +86,10 @@ func (c *candidate) finish() {
 	}
 	for !c.resolveNames() { //nolint:revive // each time more of them have the name that they have in the message
 	}
+	if c.out.Readings, f = c.draft.Reading(c.out.Readings); f.Reason == iot.ReasonNoMetrics {
+		f.Detail = "none of its values is a number"
+	}
+	return f
 }
 
 // resolveNames leaves each name to the first that has it. Others go back to the name that they have in the message, and then

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/internal/decode"
 	"github.com/telltale-iot/telltale/pkg/mapping/internal/sparkplug"
 	"github.com/telltale-iot/telltale/pkg/payload"
 )
@@ -27,6 +28,21 @@ var forms = map[string]struct {
 	"senml":                   {make: func(_ *Set, r *rule) form { return senMLForm{r} }, names: true},
 	"sparkplug":               {make: func(s *Set, r *rule) form { return sparkplugForm{r, s.memory} }, names: true},
 	"homeassistant-discovery": {make: func(s *Set, r *rule) form { return discoveryForm{s, r} }, names: true},
+}
+
+// handOut calls read with the parts of rest, of which each is one reading, until a step has handed out its share of the
+// message, and returns what is left. Two neighbours are of one reading where same says so.
+func handOut[T any](rest []T, same func(a, b *T) bool, read func(part []T)) []T {
+	for n := 0; n < decode.StepElements && len(rest) > 0; {
+		end := 1
+		for end < len(rest) && same(&rest[0], &rest[end]) {
+			end++
+		}
+		read(rest[:end])
+		rest = rest[end:]
+		n += end
+	}
+	return rest
 }
 
 // memory is what forms have to remember from one message to another. It is one for all rules of a set.

@@ -182,13 +182,9 @@ func (r *reader) conclude(f decode.Fault) {
 	if f.Reason == "" {
 		r.draft.Device, r.draft.DeviceKey = id, key
 		r.addConstants(r.rule.constants)
-		r.finish()
-		switch r.out.Readings, f = r.draft.Reading(r.out.Readings); f.Reason {
-		case "":
+		if f = r.finish(); f.Reason == "" {
 			r.appended += r.size
 			return
-		case iot.ReasonNoMetrics:
-			f.Detail = "none of its values is a number"
 		}
 	}
 	rejection := f.Rejection(id, r.message.Payload)

@@ -84,15 +84,7 @@ func (s *senMLSteps) step(out *Result) outcome {
 		}
 		slices.SortStableFunc(s.rest, func(a, b senMLRecord) int { return int(a.group - b.group) })
 	}
-	for n := 0; n < decode.StepElements && len(s.rest) > 0; {
-		end := 1
-		for end < len(s.rest) && s.rest[end].group == s.rest[0].group {
-			end++
-		}
-		s.reading(s.rest[:end])
-		s.rest = s.rest[end:]
-		n += end
-	}
+	s.rest = handOut(s.rest, func(a, b *senMLRecord) bool { return a.group == b.group }, s.reading)
 	if len(s.rest) > 0 {
 		return more
 	}
@@ -203,13 +195,11 @@ func senMLMetric(unit string) string {
 
 // reading appends what records of one device and time become.
 func (s *senMLSteps) reading(records []senMLRecord) {
-	s.reset()
 	if s.draft.Members == nil {
 		s.draft.Members = make([]decode.Member, 0, min(2*len(s.names), decode.MaxMembers))
 	}
 	of := records[0].of
-	s.draft.Device, s.draft.DeviceKey = of.device, of.key
-	s.draft.Received, s.draft.Retained = s.m.Received.UnixMilli(), s.m.Retained
+	s.begin(of.device, of.key, &s.m)
 	if t := records[0].Time; t != 0 {
 		s.draft.SetTime(of.millis, of.timed, strconv.AppendFloat(nil, t, 'f', -1, 64))
 	}
@@ -223,11 +213,7 @@ func (s *senMLSteps) reading(records []senMLRecord) {
 		}
 	}
 	if fault.Reason == "" {
-		s.finish()
-		s.out.Readings, fault = s.draft.Reading(s.out.Readings)
-	}
-	if fault.Reason == iot.ReasonNoMetrics {
-		fault.Detail = "none of its values is a number"
+		fault = s.finish()
 	}
 	if fault.Reason != "" {
 		s.reject(fault, of.device, records...)

@@ -60,21 +60,13 @@ func (s *sparkplugSteps) step(out *Result) outcome {
 	s.out = out
 	if !s.begun {
 		s.begun = true
-		if fault := s.begin(); fault.Reason != "" {
+		if fault := s.open(); fault.Reason != "" {
 			out.Rejected = append(out.Rejected, fault.Rejection(s.device.id, s.m.Payload))
 			s.free()
 			return done
 		}
 	}
-	for n := 0; n < decode.StepElements && len(s.rest) > 0; {
-		end := 1
-		for end < len(s.rest) && s.rest[end].Millis == s.rest[0].Millis {
-			end++
-		}
-		s.reading(s.rest[:end])
-		s.rest = s.rest[end:]
-		n += end
-	}
+	s.rest = handOut(s.rest, func(a, b *sparkplug.Metric) bool { return a.Millis == b.Millis }, s.reading)
 	if len(s.rest) > 0 {
 		return more
 	}
@@ -91,8 +83,8 @@ func (s *sparkplugSteps) free() {
 	sparkplugDecoders.Put(s)
 }
 
-// begin reads the message, and returns what costs all of it.
-func (s *sparkplugSteps) begin() decode.Fault {
+// open reads the message, and returns what costs all of it.
+func (s *sparkplugSteps) open() decode.Fault {
 	var err error
 	s.device.name = s.route.Device()
 	if s.device.id, s.device.key, err = iot.ParseDevice(s.device.name); err != nil {
@@ -165,12 +157,8 @@ func (s *sparkplugSteps) sort() decode.Fault {
 
 // reading appends what metrics of one time become.
 func (s *sparkplugSteps) reading(metrics []sparkplug.Metric) {
-	s.reset()
-	s.draft.Device, s.draft.DeviceKey = s.device.id, s.device.key
-	s.draft.Received, s.draft.Retained = s.m.Received.UnixMilli(), s.m.Retained
-	if millis := metrics[0].Millis; millis != 0 {
-		s.draft.SetTime(int64(min(millis, maxMillis)), true, strconv.AppendUint(nil, millis, 10))
-	}
+	s.begin(s.device.id, s.device.key, &s.m)
+	s.setTime(metrics[0].Millis)
 	var fault decode.Fault
 	for i := range metrics {
 		if fault.Reason == "" {
@@ -178,11 +166,7 @@ func (s *sparkplugSteps) reading(metrics []sparkplug.Metric) {
 		}
 	}
 	if fault.Reason == "" {
-		s.finish()
-		s.out.Readings, fault = s.draft.Reading(s.out.Readings)
-	}
-	if fault.Reason == iot.ReasonNoMetrics {
-		fault.Detail = "none of its values is a number"
+		fault = s.finish()
 	}
 	if fault.Reason != "" {
 		bytes := s.m.Payload
@@ -233,11 +217,9 @@ func (s *sparkplugSteps) deaths() {
 		if err != nil {
 			continue // it had no readings either
 		}
-		s.reset()
-		s.draft.Device, s.draft.DeviceKey = id, key
-		s.draft.Received, s.draft.Retained = s.m.Received.UnixMilli(), s.m.Retained
-		if millis := s.payload.Millis; s.kind == "DDEATH" && millis != 0 {
-			s.draft.SetTime(int64(min(millis, maxMillis)), true, strconv.AppendUint(nil, millis, 10))
+		s.begin(id, key, &s.m)
+		if s.kind == "DDEATH" {
+			s.setTime(s.payload.Millis)
 		}
 		s.draft.Members = append(s.draft.Members, decode.Member{Name: online, Kind: decode.Metric})
 		var fault decode.Fault
@@ -245,6 +227,13 @@ func (s *sparkplugSteps) deaths() {
 			s.out.Rejected = append(s.out.Rejected, fault.Rejection(id, s.m.Payload))
 			return
 		}
+	}
+}
+
+// setTime sets when the reading was measured, in milliseconds since 1970, if that was said: 0 is not.
+func (s *sparkplugSteps) setTime(millis uint64) {
+	if millis != 0 {
+		s.draft.SetTime(int64(min(millis, maxMillis)), true, strconv.AppendUint(nil, millis, 10))
 	}
 }
 
