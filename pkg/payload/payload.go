@@ -30,6 +30,15 @@ type Result struct {
 	Requests []Request
 }
 
+// Reset lets go of all in r, and keeps its memory.
+func (r *Result) Reset() {
+	clear(r.Readings)
+	clear(r.Rejected)
+	clear(r.Omitted)
+	clear(r.Requests)
+	r.Readings, r.Rejected, r.Omitted, r.Requests = r.Readings[:0], r.Rejected[:0], r.Omitted[:0], r.Requests[:0]
+}
+
 // Request is a message that devices are to get.
 type Request struct {
 	Topic   string

@@ -140,7 +140,7 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 		for _, r := range dec.result.Requests {
 			p.Send(r)
 		}
-		dec.clear()
+		dec.result.Reset()
 	}
 	dec.Decoder = mapping.Decoder{}
 	decodings.Put(dec)
@@ -151,16 +151,6 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 type decoding struct {
 	mapping.Decoder
 	result mapping.Result // of a step
-}
-
-// clear lets go of what a step appended.
-func (d *decoding) clear() {
-	r := &d.result
-	clear(r.Readings)
-	clear(r.Rejected)
-	clear(r.Omitted)
-	clear(r.Requests)
-	r.Readings, r.Rejected, r.Omitted, r.Requests = r.Readings[:0], r.Rejected[:0], r.Omitted[:0], r.Requests[:0]
 }
 
 // decodings keeps the memory of those that are done.

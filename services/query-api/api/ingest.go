@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"mime"
@@ -38,10 +39,7 @@ func (a *API) postDeviceReadings(ctx context.Context, r *request) (*answer, erro
 	if err != nil {
 		return nil, err
 	}
-	name := device.Key
-	if name == "" {
-		name = device.ID.String()
-	}
+	name := cmp.Or(device.Key, device.ID.String())
 	return a.takeReadings(ctx, r, name, "/api/devices/"+url.PathEscape(name)+"/readings/")
 }
 

@@ -136,7 +136,7 @@ func (g *Ingester) Ingest(ctx context.Context, m Message) (Result, error) {
 		result Result
 	)
 	for decoder := d.decoder(); decoder.More(); {
-		step = payload.Result{Readings: step.Readings[:0], Rejected: step.Rejected[:0], Omitted: step.Omitted[:0]}
+		step.Reset()
 		decoder.Next(&step)
 		if err := d.send(ctx, step, &result); err != nil {
 			return Result{}, fmt.Errorf("send readings: %w", err)
