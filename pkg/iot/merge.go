@@ -36,6 +36,7 @@ func (i *Inserted) Add(o Inserted) {
 	i.Merged += o.Merged
 	i.Duplicates += o.Duplicates
 	i.Conflicts = append(i.Conflicts, o.Conflicts...)
+	i.TooOld = append(i.TooOld, o.TooOld...)
 }
 
 // MaxMergedMembers bounds the metrics and attributes of a reading that others were merged into. With each of these all

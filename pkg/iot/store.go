@@ -11,7 +11,7 @@ import (
 // ReadingWriter stores readings. Its one user is ingest-writer.
 type ReadingWriter interface {
 	// InsertReadings stores batch (valid readings, in any order). nil error: each reading is durable, by itself,
-	// merged with others, or because it was there already (a duplicate), or is listed as a conflict. After an
+	// merged with others, or because it was there already (a duplicate), or is listed as a conflict or as too old. After an
 	// error any part may be stored, and the caller repeats the whole batch. batch is not kept.
 	//
 	// Readings with an Origin are never conflicts, and never merged. Where another one has its time such a reading
@@ -29,12 +29,13 @@ type ReadingWriter interface {
 	InsertReadings(ctx context.Context, batch []Reading) (Inserted, error)
 }
 
-// Inserted is what became of a batch: New + Merged + Duplicates + len(Conflicts) is its length.
+// Inserted is what became of a batch: New + Merged + Duplicates + len(Conflicts) + len(TooOld) is its length.
 type Inserted struct {
 	New        int
 	Merged     int   // added members to a stored reading, also to one that the same batch has stored
 	Duplicates int   // were there already, all members of theirs
 	Conflicts  []int // ascending indexes into the batch; each lost to a reading stored before it
+	TooOld     []int // ascending indexes into the batch; those of their time are not kept any more
 }
 
 // ReadingReader finds stored readings.
@@ -56,11 +57,11 @@ const MaxPageBytes = 4 << 20
 
 // ReadingQuery selects readings. Its zero values select everything but Limit's, which must be set.
 type ReadingQuery struct {
-	Device DeviceID  // only this device's
-	From   time.Time // only with From <= At
-	To     time.Time // only with At < To
-	Limit  int       // 1 to MaxPage
-	After  Cursor    // only what comes after it in the order of the listing
+	Devices []DeviceID // only theirs; nil: of all
+	From    time.Time  // only with From <= At
+	To      time.Time  // only with At < To
+	Limit   int        // 1 to MaxPage
+	After   Cursor     // only what comes after it in the order of the listing
 }
 
 // Page is a part of a listing, newest first.

@@ -17,11 +17,17 @@ import (
 type Store interface {
 	iot.ReadingWriter
 	iot.ReadingReader
+	iot.HistoryReader
 	// Prepare creates what the store needs (tables, indexes) where it is missing. The owner of the
 	// store calls it before the first insert, and repeats it while it fails, or Check does.
 	Prepare(ctx context.Context) error
 	// Check is nil when the store answers and, once Prepare was called, nothing of that is missing.
 	Check(ctx context.Context) error
+	// Maintain does what is to be done beside inserts (seal, roll up, remove what is too old) until ctx ends. The owner
+	// of the store runs it, after Prepare. An outage it waits out.
+	Maintain(ctx context.Context) error
+	// Usage says what the store takes.
+	Usage(ctx context.Context) (iot.Usage, error)
 	Close() error
 }
 

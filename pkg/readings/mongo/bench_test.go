@@ -53,7 +53,7 @@ func BenchmarkFind(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	ours := perCall(func() (int, error) {
-		page, err := store.FindReadings(b.Context(), iot.ReadingQuery{Device: 7, Limit: found})
+		page, err := store.FindReadings(b.Context(), iot.ReadingQuery{Devices: []iot.DeviceID{7}, Limit: found})
 		return len(page.Readings), err
 	})
 	b.ReportMetric(ours/1e3, "cpu-µs/op")

@@ -16,7 +16,7 @@ import (
 // FindReadings implements iot.ReadingReader.
 func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page, error) {
 	p, err := mongodb.FindPage(ctx, s.Collection, mongodb.Listing{
-		Filter: filterOf(q.Device, timerange.Of(q)), Sort: newest.Keys, Limit: q.Limit, MaxBytes: iot.MaxPageBytes,
+		Filter: filterOf(q.Devices, timerange.OfPage(q)), Sort: newest.Keys, Limit: q.Limit, MaxBytes: iot.MaxPageBytes,
 	}, readDocument)
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
@@ -24,26 +24,39 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 	return iot.Page{Readings: p.Items, Next: p.Next}, nil
 }
 
-// filterOf returns the filter for what is in times, of device alone where it is not 0.
-func filterOf(device iot.DeviceID, times timerange.Range) bson.D {
-	from := bson.E{Key: "$gte", Value: bson.DateTime(times.From)}
-	if device != 0 {
-		end := bson.E{Key: "$lt", Value: bson.DateTime(times.EndFor(device))}
-		return bson.D{{Key: fieldDevice, Value: int64(device)}, {Key: fieldAt, Value: bson.D{from, end}}}
+// filterOf returns the filter for what is in times, of devices alone where there are any.
+func filterOf(devices []iot.DeviceID, times timerange.Range) bson.D {
+	if len(devices) == 1 {
+		from, end := bson.DateTime(times.FromFor(devices[0])), bson.DateTime(times.EndFor(devices[0]))
+		return bson.D{{Key: fieldDevice, Value: int64(devices[0])}, {Key: fieldAt, Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: end}}}}
 	}
-	anyDevice := bson.E{Key: fieldDevice, Value: bson.D{{Key: "$gte", Value: int64(1)}, {Key: "$lte", Value: int64(iot.MaxDeviceID)}}}
-	end := bson.DateTime(times.End)
+	of := bson.D{{Key: "$gte", Value: int64(1)}, {Key: "$lte", Value: int64(iot.MaxDeviceID)}}
+	if devices != nil {
+		of = bson.D{{Key: "$in", Value: devices}}
+	}
+	at, ends := bson.D{{Key: "$gte", Value: bson.DateTime(times.From)}}, bson.A{}
+	if times.FromDevice != 0 {
+		ends = append(ends, outside("$gt", times.From, times.FromDevice))
+	}
 	if times.EndDevice == 0 {
-		return bson.D{{Key: fieldAt, Value: bson.D{from, {Key: "$lt", Value: end}}}, anyDevice}
+		at = append(at, bson.E{Key: "$lt", Value: bson.DateTime(times.End)})
+	} else {
+		at = append(at, bson.E{Key: "$lte", Value: bson.DateTime(times.End)})
+		ends = append(ends, outside("$lt", times.End, times.EndDevice))
 	}
-	return bson.D{
-		{Key: fieldAt, Value: bson.D{from, {Key: "$lte", Value: end}}},
-		anyDevice,
-		{Key: "$or", Value: bson.A{
-			bson.D{{Key: fieldAt, Value: bson.D{{Key: "$lt", Value: end}}}},
-			bson.D{{Key: fieldDevice, Value: bson.D{{Key: "$lt", Value: int64(times.EndDevice)}}}},
-		}},
+	filter := bson.D{{Key: fieldAt, Value: at}, {Key: fieldDevice, Value: of}}
+	if len(ends) > 0 {
+		filter = append(filter, bson.E{Key: "$and", Value: ends})
 	}
+	return filter
+}
+
+// outside returns the filter for what compares so to the time at, and where it has that time, to device.
+func outside(compares string, at int64, device iot.DeviceID) bson.D {
+	return bson.D{{Key: "$or", Value: bson.A{
+		bson.D{{Key: fieldAt, Value: bson.D{{Key: compares, Value: bson.DateTime(at)}}}},
+		bson.D{{Key: fieldDevice, Value: bson.D{{Key: compares, Value: int64(device)}}}},
+	}}}
 }
 
 // CountReadings implements iot.ReadingReader.

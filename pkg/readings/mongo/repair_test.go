@@ -177,7 +177,7 @@ func TestRepair(t *testing.T) {
 		if err != nil || done.Duplicates != repairs.Duplicates+2 {
 			t.Fatalf("it came to %v, %v", done, err)
 		}
-		page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Device: 9, Limit: 10})
+		page, err := store.FindReadings(t.Context(), iot.ReadingQuery{Devices: []iot.DeviceID{9}, Limit: 10})
 		if err != nil || len(page.Readings) != 1 || !page.Readings[0].At.Equal(reading(9, 1, 0).At) {
 			t.Errorf("%+v, %v", page, err)
 		}

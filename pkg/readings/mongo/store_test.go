@@ -116,7 +116,7 @@ func TestLegacy(t *testing.T) {
 		if diff := cmp.Diff(stored, page.Readings); diff != "" {
 			t.Errorf("readings (-want +got):\n%s", diff)
 		}
-		page, err = store.FindReadings(t.Context(), iot.ReadingQuery{Device: 1, Limit: 10})
+		page, err = store.FindReadings(t.Context(), iot.ReadingQuery{Devices: []iot.DeviceID{1}, Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}

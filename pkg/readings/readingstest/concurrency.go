@@ -85,7 +85,7 @@ var concurrencyTests = []test{
 				reading = false
 			default:
 			}
-			wantReadings(t, find(t, store, iot.ReadingQuery{Device: 1, Limit: 10}).Readings, []iot.Reading{r})
+			wantReadings(t, find(t, store, iot.ReadingQuery{Devices: []iot.DeviceID{1}, Limit: 10}).Readings, []iot.Reading{r})
 			for _, r := range find(t, store, iot.ReadingQuery{Limit: 100}).Readings {
 				if len(r.Metrics) != 2 || r.Received.IsZero() {
 					t.Errorf("a part of a reading: %+v", r)

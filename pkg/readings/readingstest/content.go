@@ -99,7 +99,7 @@ var contentTests = []test{
 				}
 				wantInserted(t, insert(t, store, r), iot.Inserted{New: 1})
 				wantInserted(t, insert(t, store, r), iot.Inserted{Duplicates: 1})
-				found := find(t, store, iot.ReadingQuery{Device: r.Device, From: r.At, To: r.At.Add(time.Millisecond), Limit: 10})
+				found := find(t, store, iot.ReadingQuery{Devices: []iot.DeviceID{r.Device}, From: r.At, To: r.At.Add(time.Millisecond), Limit: 10})
 				wantReadings(t, found.Readings, []iot.Reading{r})
 			})
 		}

@@ -48,18 +48,18 @@ var findTests = []test{
 					one = append(one, reading(1, ms, 0))
 					all = append(all, reading(2, ms, 0), reading(1, ms, 0))
 				}
-				wantReadings(t, find(t, store, iot.ReadingQuery{Device: 1, From: c.from, To: c.to, Limit: 100}).Readings, one)
+				wantReadings(t, find(t, store, iot.ReadingQuery{Devices: []iot.DeviceID{1}, From: c.from, To: c.to, Limit: 100}).Readings, one)
 				wantReadings(t, find(t, store, iot.ReadingQuery{From: c.from, To: c.to, Limit: 100}).Readings, all)
 			})
 		}
 	}},
 	{"a device's readings are its own", func(t *testing.T, store readings.Store) {
 		insert(t, store, reading(1, 1, 1), reading(11, 2, 2), reading(1, 3, 3), reading(iot.MaxDeviceID, 4, 4))
-		wantReadings(t, find(t, store, iot.ReadingQuery{Device: 1, Limit: 10}).Readings,
+		wantReadings(t, find(t, store, iot.ReadingQuery{Devices: []iot.DeviceID{1}, Limit: 10}).Readings,
 			[]iot.Reading{reading(1, 3, 3), reading(1, 1, 1)})
-		wantReadings(t, find(t, store, iot.ReadingQuery{Device: iot.MaxDeviceID, Limit: 10}).Readings,
+		wantReadings(t, find(t, store, iot.ReadingQuery{Devices: []iot.DeviceID{iot.MaxDeviceID}, Limit: 10}).Readings,
 			[]iot.Reading{reading(iot.MaxDeviceID, 4, 4)})
-		wantReadings(t, find(t, store, iot.ReadingQuery{Device: 2, Limit: 10}).Readings, nil)
+		wantReadings(t, find(t, store, iot.ReadingQuery{Devices: []iot.DeviceID{2}, Limit: 10}).Readings, nil)
 	}},
 	{"a page has at most Limit readings, and Next only where there are more", func(t *testing.T, store readings.Store) {
 		insert(t, store, series(1, 5)...)
@@ -67,11 +67,11 @@ var findTests = []test{
 			limit, length int
 			more          bool
 		}{{1, 1, true}, {4, 4, true}, {5, 5, false}, {6, 5, false}, {iot.MaxPage, 5, false}} {
-			for _, device := range []iot.DeviceID{0, 1} {
-				page := find(t, store, iot.ReadingQuery{Device: device, Limit: c.limit})
+			for _, devices := range [][]iot.DeviceID{nil, {1}, {1, 2}} {
+				page := find(t, store, iot.ReadingQuery{Devices: devices, Limit: c.limit})
 				if len(page.Readings) != c.length || page.Next.IsZero() == c.more {
-					t.Errorf("device %v, limit %d: %d readings, next %+v; want %d, more: %v",
-						device, c.limit, len(page.Readings), page.Next, c.length, c.more)
+					t.Errorf("devices %v, limit %d: %d readings, next %+v; want %d, more: %v",
+						devices, c.limit, len(page.Readings), page.Next, c.length, c.more)
 				}
 			}
 		}

@@ -61,7 +61,7 @@ var pageTests = []test{
 			if met := listAll(t, store, iot.ReadingQuery{Limit: limit}, func(iot.Cursor) {}); len(met) != len(all) {
 				t.Errorf("limit %d: met %d of %d readings", limit, len(met), len(all))
 			}
-			if met := listAll(t, store, iot.ReadingQuery{Device: 5, Limit: limit}, func(iot.Cursor) {}); len(met) != 250 {
+			if met := listAll(t, store, iot.ReadingQuery{Devices: []iot.DeviceID{5}, Limit: limit}, func(iot.Cursor) {}); len(met) != 250 {
 				t.Errorf("limit %d: met %d of 250 readings of device 5", limit, len(met))
 			}
 		}
@@ -114,7 +114,7 @@ var pageTests = []test{
 			{"a place behind all", iot.Cursor{At: start, Device: 1}, nil},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				wantReadings(t, find(t, store, iot.ReadingQuery{Device: 5, After: c.after, Limit: 10}).Readings, c.want)
+				wantReadings(t, find(t, store, iot.ReadingQuery{Devices: []iot.DeviceID{5}, After: c.after, Limit: 10}).Readings, c.want)
 			})
 		}
 	}},

@@ -54,7 +54,11 @@ func openDamaged(t *testing.T, path string, content []byte) (store *sqlite.Store
 // find returns the readings of a device, or of all devices for 0, in pages of limit.
 func find(t *testing.T, store *sqlite.Store, device iot.DeviceID, limit int) (found []iot.Reading) {
 	t.Helper()
-	for q := (iot.ReadingQuery{Device: device, Limit: limit}); ; {
+	q := iot.ReadingQuery{Limit: limit}
+	if device != 0 {
+		q.Devices = []iot.DeviceID{device}
+	}
+	for {
 		page, err := store.FindReadings(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)

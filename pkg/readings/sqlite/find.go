@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"github.com/telltale-iot/telltale/pkg/internal/page"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -16,6 +17,9 @@ const (
 	selectOfDevice = `SELECT ` + columns + ` FROM readings
 		WHERE device_id = ? AND timestamp >= ? AND timestamp < ?
 		ORDER BY timestamp DESC`
+	selectOfSome = `SELECT ` + columns + ` FROM readings
+		WHERE timestamp >= ? AND (timestamp, device_id) < (?, ?) AND device_id IN (SELECT value FROM json_each(?))
+		ORDER BY timestamp DESC, device_id DESC`
 	selectOfAll = `SELECT ` + columns + ` FROM readings
 		WHERE timestamp >= ? AND (timestamp, device_id) < (?, ?)
 		ORDER BY timestamp DESC, device_id DESC`
@@ -28,12 +32,15 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
-	times := timerange.Of(q)
+	times := timerange.OfPage(q)
 	order := inOrder{last: position{times.End, int64(times.EndDevice)}, misplaced: func(v *row) { s.report(v, errMisplaced) }}
 	var rows *sql.Rows
-	if q.Device != 0 {
-		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Device, times.From, times.EndFor(q.Device))
-	} else {
+	switch len(q.Devices) {
+	case 1:
+		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Devices[0], times.From, times.EndFor(q.Devices[0]))
+	default:
+		rows, err = s.db.Read.QueryContext(ctx, selectOfSome, times.From, times.End, times.EndDevice, list(q.Devices))
+	case 0:
 		rows, err = s.db.Read.QueryContext(ctx, selectOfAll, times.From, times.End, times.EndDevice)
 	}
 	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
@@ -42,7 +49,7 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 			return false, err
 		}
 		r, err := v.reading()
-		if err == nil && (r.At.UnixMilli() < times.From || q.Device != 0 && r.Device != q.Device) {
+		if err == nil && (r.At.UnixMilli() < times.From || q.Devices != nil && !slices.Contains(q.Devices, r.Device)) {
 			err = errMisplaced
 		}
 		if err != nil {

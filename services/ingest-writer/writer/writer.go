@@ -21,6 +21,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/telltale-iot/telltale/pkg/consumer"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
@@ -82,6 +84,11 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 		Handle:    sink.Handle,
 		Store:     store,
 		StoreName: "readings store",
-		Beside:    sender.Run,
+		Beside: func(ctx context.Context) error {
+			g, ctx := errgroup.WithContext(ctx)
+			g.Go(func() error { return sender.Run(ctx) })
+			g.Go(func() error { return store.Maintain(ctx) })
+			return g.Wait()
+		},
 	}.Run(ctx, p)
 }

@@ -53,7 +53,7 @@ func (a *API) getLastReading(ctx context.Context, r *request) (*answer, error) {
 	if err == nil {
 		return encode(http.StatusOK, reading, readingjson.Append), nil
 	}
-	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Device: device.ID, Limit: 1})
+	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Devices: []iot.DeviceID{device.ID}, Limit: 1})
 	if err != nil {
 		return nil, err
 	}

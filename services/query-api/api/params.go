@@ -24,6 +24,7 @@ const (
 	msgChoice = "Select a valid choice. %s is not one of the available choices."
 
 	msgUnknown = "Unknown parameter."
+	msgTooMany = "Ensure this field has no more than %d elements."
 )
 
 // device reads the id or the key in the path. What is neither names nothing, so it is not found.
@@ -151,6 +152,45 @@ func (p *params) device(name string) iot.DeviceID {
 		p.fail(name, msgDevice)
 	}
 	return id
+}
+
+// maxDevices bounds the devices that a query names.
+const maxDevices = 1000
+
+// devices reads the ids or keys of devices, separated by commas or in several parameters of that name; nil where none
+// is given.
+func (p *params) devices(name string) (devices []iot.DeviceID) {
+	for _, s := range p.all(name) {
+		id, _, err := iot.ParseDevice(s)
+		if err != nil {
+			p.fail(name, msgDevice)
+			return nil
+		}
+		if !slices.Contains(devices, id) {
+			devices = append(devices, id)
+		}
+		if len(devices) > maxDevices {
+			p.fail(name, fmt.Sprintf(msgTooMany, maxDevices))
+			return nil
+		}
+	}
+	return devices
+}
+
+// all reads what stands in all parameters of that name, also separated by commas there. What is empty counts as not given.
+func (p *params) all(name string) (values []string) {
+	p.asked = append(p.asked, name)
+	for _, q := range p.pairs {
+		if q.name != name {
+			continue
+		}
+		for value := range strings.SplitSeq(q.value, ",") {
+			if value != "" {
+				values = append(values, value)
+			}
+		}
+	}
+	return values
 }
 
 func (p *params) limit(otherwise int64) int { return int(p.integer("limit", iot.MaxPage, otherwise)) }

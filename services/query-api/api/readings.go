@@ -12,7 +12,7 @@ import (
 const defaultReadings = 100 // in a list, where the client sets no limit
 
 func (a *API) listReadings(ctx context.Context, r *request) (*answer, error) {
-	return a.findReadings(ctx, r, r.query.device("device_id"))
+	return a.findReadings(ctx, r, r.query.devices("device_id"))
 }
 
 // listDeviceReadings does not ask whether the device is registered: its readings outlive it.
@@ -21,17 +21,17 @@ func (a *API) listDeviceReadings(ctx context.Context, r *request) (*answer, erro
 	if err != nil {
 		return nil, err
 	}
-	return a.findReadings(ctx, r, device.ID)
+	return a.findReadings(ctx, r, []iot.DeviceID{device.ID})
 }
 
-// findReadings answers with the readings that r selects, of one device or, with 0, of all.
-func (a *API) findReadings(ctx context.Context, r *request, device iot.DeviceID) (*answer, error) {
+// findReadings answers with the readings that r selects, of devices or, with none, of all.
+func (a *API) findReadings(ctx context.Context, r *request, devices []iot.DeviceID) (*answer, error) {
 	q := iot.ReadingQuery{
-		Device: device,
-		From:   r.query.time("since"),
-		To:     r.query.time("until"),
-		Limit:  r.query.limit(defaultReadings),
-		After:  r.query.cursor(),
+		Devices: devices,
+		From:    r.query.time("since"),
+		To:      r.query.time("until"),
+		Limit:   r.query.limit(defaultReadings),
+		After:   r.query.cursor(),
 	}
 	if err := r.query.err(); err != nil {
 		return nil, err

@@ -191,7 +191,7 @@ func (r *Replayer) check(ctx context.Context, d iot.DeadLetter) (rejection iot.R
 func (r *Replayer) conflict(ctx context.Context, readings []iot.Reading) (iot.Rejection, error) {
 	for _, reading := range readings {
 		page, err := r.readings.FindReadings(ctx, iot.ReadingQuery{
-			Device: reading.Device, From: reading.At, To: reading.At.Add(time.Millisecond), Limit: 1,
+			Devices: []iot.DeviceID{reading.Device}, From: reading.At, To: reading.At.Add(time.Millisecond), Limit: 1,
 		})
 		if err != nil {
 			return iot.Rejection{}, fmt.Errorf("look for a conflict: %w", err)

@@ -82,7 +82,7 @@ func TestReplayByANewRule(t *testing.T) {
 		t.Errorf("%d readings, then %d; the store says: %+v", first, again, inserted)
 	}
 	for i := range devices {
-		page, err := w.readings.FindReadings(t.Context(), iot.ReadingQuery{Device: iot.KeyID(fmt.Sprintf("device-%d", i)), Limit: 2 * deadLetters / devices})
+		page, err := w.readings.FindReadings(t.Context(), iot.ReadingQuery{Devices: []iot.DeviceID{iot.KeyID(fmt.Sprintf("device-%d", i))}, Limit: 2 * deadLetters / devices})
 		if err != nil || len(page.Readings) != deadLetters/devices {
 			t.Fatalf("device %d has %d readings, %v", i, len(page.Readings), err)
 		}

@@ -8,11 +8,12 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// Range is what a query selects, in milliseconds since 1970: the readings with From <= at and
+// Range is what a query selects, in milliseconds since 1970: the readings with (From, FromDevice) < (at, device) and
 // (at, device) < (End, EndDevice).
 type Range struct {
-	From, End int64
-	EndDevice iot.DeviceID // 0 where all of the millisecond End is outside
+	From, End  int64
+	FromDevice iot.DeviceID // 0 where all of the millisecond From is inside
+	EndDevice  iot.DeviceID // 0 where all of the millisecond End is outside
 }
 
 // What a cursor can name: the years 1 to 9999, which no reading of Telltale's is outside.
@@ -21,8 +22,8 @@ var (
 	end  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 )
 
-// Of returns the range of q, whatever its Device.
-func Of(q iot.ReadingQuery) Range {
+// Of returns the range of q, whatever its Devices.
+func Of(q iot.ScanQuery) Range {
 	r := Range{From: from, End: end}
 	if !q.From.IsZero() {
 		r.From = max(from, iot.CeilMillis(q.From).UnixMilli())
@@ -30,13 +31,30 @@ func Of(q iot.ReadingQuery) Range {
 	if !q.To.IsZero() {
 		r.End = min(end, iot.CeilMillis(q.To).UnixMilli())
 	}
-	if at := q.After.At.UnixMilli(); !q.After.IsZero() && at < r.End {
+	switch at := q.After.At.UnixMilli(); {
+	case q.After.IsZero():
+	case q.Newest && at < r.End:
 		r.End, r.EndDevice = at, q.After.Device
+	case !q.Newest && at >= r.From:
+		r.From, r.FromDevice = at, q.After.Device
 	}
 	return r
 }
 
-// EndFor returns the end of r for a single device: its readings in r are those with From <= at < EndFor.
+// OfPage returns the range of q, whatever its Devices.
+func OfPage(q iot.ReadingQuery) Range {
+	return Of(iot.ScanQuery{From: q.From, To: q.To, After: q.After, Newest: true})
+}
+
+// FromFor returns the beginning of r for a single device: its readings in r are those with FromFor <= at < EndFor.
+func (r Range) FromFor(device iot.DeviceID) int64 {
+	if device <= r.FromDevice {
+		return r.From + 1
+	}
+	return r.From
+}
+
+// EndFor returns the end of r for a single device: its readings in r are those with FromFor <= at < EndFor.
 func (r Range) EndFor(device iot.DeviceID) int64 {
 	if device < r.EndDevice {
 		return r.End + 1

@@ -1,0 +1,114 @@
+package iot
+
+import (
+	"context"
+	"time"
+)
+
+// HistoryReader reads stored readings in the order of time, for charts, exports and searches. Whatever it returns is
+// exact at that moment: readings that arrive meanwhile may be in it or not, and no others are missing or there twice.
+type HistoryReader interface {
+	// ScanReadings calls take with the readings that q selects, in its order, until take wants no more or fails. The
+	// reading, and what it refers to, is take's only during the call.
+	ScanReadings(ctx context.Context, q ScanQuery, take func(*Reading) (more bool, err error)) error
+	// ReadSamples calls take with the values that q selects, a chunk at a time: of each device and metric they ascend in
+	// time. The slices are take's only during the call.
+	ReadSamples(ctx context.Context, q SampleQuery, take func(Samples) error) error
+	// ReadBuckets calls take with what the values that q selects come to, a chunk at a time: of each device and metric
+	// the buckets ascend, and none is empty or comes twice. The slices are take's only during the call.
+	ReadBuckets(ctx context.Context, q BucketQuery, take func(Buckets) error) error
+}
+
+// ScanQuery selects readings in the order of time. Its zero value selects all, oldest first: by At, then by device,
+// ascending both.
+type ScanQuery struct {
+	Devices []DeviceID // only theirs; nil: of all
+	From    time.Time  // only with From <= At
+	To      time.Time  // only with At < To
+	Newest  bool       // newest first: both descending
+	After   Cursor     // only what comes after it in that order
+	// May reports whether readings that a summary is of may be of interest: where it says no, the store may leave them
+	// out. nil: all are.
+	May func(Summary) bool
+}
+
+// Summary is what a store knows of some readings of one device without reading them.
+type Summary struct {
+	Device  DeviceID
+	Count   int
+	From    time.Time     // of the first one
+	To      time.Time     // of the last one
+	Metrics []MetricRange // of all metrics that any of them has, ascending by name
+	Text    bool          // whether any of them has attributes
+}
+
+// MetricRange is the least and the greatest value of a metric.
+type MetricRange struct {
+	Name     string
+	Min, Max float64
+}
+
+// SampleQuery selects values. Its zero value selects all.
+type SampleQuery struct {
+	Devices []DeviceID // only theirs; nil: of all
+	Metrics []string   // only of these; nil: of all
+	From    time.Time  // only with From <= At
+	To      time.Time  // only with At < To
+}
+
+// Samples are values of one metric of one device.
+type Samples struct {
+	Device DeviceID
+	Metric string
+	Times  []int64 // ms since 1970, ascending
+	Values []float64
+}
+
+// Quarter is the width of the finest buckets that stores keep: at all times since 2000 every zone's offset from UTC is a
+// multiple of it.
+const Quarter = 15 * time.Minute
+
+// Day is the width of the widest ones, which are days of UTC.
+const Day = 24 * time.Hour
+
+// BucketQuery selects values, and the width of the buckets that they are put in: Quarter or Day. From and To are
+// multiples of it, in UTC; where they are zero there is no bound.
+type BucketQuery struct {
+	SampleQuery
+	Width time.Duration
+}
+
+// Buckets are what the values of one metric of one device come to.
+type Buckets struct {
+	Device  DeviceID
+	Metric  string
+	Buckets []Bucket // ascending
+}
+
+// Bucket is what the values of one metric of one device come to in a span of time.
+type Bucket struct {
+	Start    int64   // of the span; ms since 1970, as the other times are
+	Count    int64   // of values, at least 1
+	Sum      float64 // infinite where it is out of range
+	Min, Max float64
+	First    float64
+	Last     float64
+	FirstAt  int64
+	LastAt   int64
+}
+
+// Retention is how long readings are kept.
+type Retention struct {
+	Readings time.Duration // by At; 0: for ever
+	Rollups  time.Duration // what charts over long times are made of; 0: for ever
+	MaxBytes int64         // that readings take on the disk, for a store in files: the oldest go first; 0: as many as fit
+}
+
+// Usage is what a store takes on its disk, in bytes.
+type Usage struct {
+	Readings int64 // with their indexes
+	Rollups  int64 // 0 where they are not kept apart
+	Free     int64 // that the disk has left; -1: not known
+	PerDay   int64 // by how much Readings grew in the last day; -1: not known
+	Oldest   time.Time
+}
