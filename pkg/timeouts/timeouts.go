@@ -24,6 +24,7 @@
 //
 //	a store hangs, and a request to the API needs it
 //	 2 s   a health check of the store returns why it fails                 MongoCheck, RedisAnswer
+//	 2 s   a search ends with what it has found                             Search
 //	 3 s   a replay no longer waits for Kafka                               ReplaySend
 //	 5 s   the request is answered with 503                                 StoreRequest
 //	 5 s   a call to MongoDB that is not a request's fails                  MongoCall
@@ -76,6 +77,8 @@ const (
 	StoreRequest = 5 * time.Second
 	// CountRequest is how long counting all readings may take for a request.
 	CountRequest = 30 * time.Second
+	// Search is how long a request looks for readings; then it says how far it has come.
+	Search = 2 * time.Second
 	// ReplaySend is how long Kafka may take to take the readings of a request.
 	ReplaySend = 3 * time.Second
 

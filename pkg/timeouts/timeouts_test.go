@@ -35,6 +35,7 @@ func TestTimeoutsFit(t *testing.T) {
 		{"a look at Redis says why it fails", RedisAnswer + second, CheckTimeout},
 		{"a look at MongoDB says why it fails", MongoCheck + second, CheckTimeout},
 		{"the last requests are answered within their drain", StoreRequest + second, HTTPDrain},
+		{"a search ends within its request", Search + second, StoreRequest},
 		{"a replay leaves its request time to mark what was replayed", ReplaySend + second, StoreRequest},
 		{"a request has its answer before the call to an SQL database ends", StoreRequest + second, SQLCall},
 		{"a request has its answer when the call to MongoDB ends", StoreRequest, MongoCall},

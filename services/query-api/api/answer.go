@@ -42,15 +42,20 @@ func encode[T any](status int, v T, appendJSON func([]byte, T) []byte) *answer {
 // encodeList answers with an array of all, each of which appendJSON appends. size is about how long it becomes, or 0.
 func encodeList[T any](all []T, size int, appendJSON func([]byte, T) []byte) *answer {
 	return encode(http.StatusOK, all, func(dst []byte, all []T) []byte {
-		dst = append(slices.Grow(dst, size), '[')
-		for i, v := range all {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendJSON(dst, v)
-		}
-		return append(dst, ']')
+		return appendList(slices.Grow(dst, size), all, appendJSON)
 	})
+}
+
+// appendList appends an array of all.
+func appendList[T any](dst []byte, all []T, appendJSON func([]byte, T) []byte) []byte {
+	dst = append(dst, '[')
+	for i, v := range all {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendJSON(dst, v)
+	}
+	return append(dst, ']')
 }
 
 // encodeAny answers with v, for what is small or rare enough for encoding/json.

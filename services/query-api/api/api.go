@@ -25,9 +25,15 @@ import (
 // Stores are what an API answers from.
 type Stores struct {
 	Metadata    iot.MetadataStore
-	Readings    iot.ReadingReader
+	Readings    ReadingStore
 	Latest      iot.LatestCache
 	DeadLetters iot.DeadLetterStore
+}
+
+// ReadingStore is what an API asks of the stored readings.
+type ReadingStore interface {
+	iot.ReadingReader
+	iot.HistoryReader
 }
 
 // API serves HTTP. Set the fields, then call Run or Handler, once.

@@ -23,6 +23,7 @@
 //	readings on their way to Kafka         what package ingest says
 //	pages of readings being fetched        50,000 readings, or 11 pages of 4 MiB; others wait, small ones not behind
 //	                                       large ones (TestRequestLimit, TestSmallPagesDoNotWait)
+//	searches                               4, each with a page of 10,000 readings or 4 MiB; others wait (TestRequestLimit)
 //	lists of users and devices             50,000 rows; others wait, as for pages (TestRequestLimit,
 //	                                       TestSmallPagesDoNotWait)
 //	pages of dead letters                  3, each of 4 MiB and up to six times as much as JSON; others wait

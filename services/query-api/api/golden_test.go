@@ -41,7 +41,7 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	201 Created
 //	Some-Header: of the answer
 //
-//	the body, with <time> for when a row was created or a dead letter replayed
+//	the body, with <time> for when a row was created or a dead letter replayed, and <ms> for how long it took
 //
 // stored, cached, dead letters and ignored may be missing, and any number of requests may follow one another, each with its
 // answer. `go test ./api -run TestCases -update` writes the answers.
@@ -153,7 +153,10 @@ func parseRequest(t *testing.T, text []byte) *http.Request {
 // shown are the headers of an answer that a case shows.
 var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Location", "Retry-After", "X-Unknown-Parameters"}
 
-var atSomeTime = regexp.MustCompile(`"(created_at|replayed_at)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
+var (
+	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
+	tookSome   = regexp.MustCompile(`"took_ms":\d+`)
+)
 
 // show writes an answer as it stands in a case.
 func show(t *testing.T, answer *http.Response) []byte {
@@ -172,7 +175,7 @@ func show(t *testing.T, answer *http.Response) []byte {
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body)) // for the next reader
 	if len(body) > 0 {
-		fmt.Fprintf(&b, "\n%s\n", atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`)))
+		fmt.Fprintf(&b, "\n%s\n", tookSome.ReplaceAll(atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`)), []byte(`"took_ms":"<ms>"`)))
 	}
 	return b.Bytes()
 }

@@ -24,6 +24,7 @@ const (
 	maxSmallLists      = 10_000   // users and devices of the others, which do not wait for them: about 3 MB
 	maxDeadLetterPages = 3        // requests that fetch dead letters: 4 MB each, and more as JSON
 	maxReplayRequests  = 4        // that replay dead letters: 4 MB each
+	maxSearches        = 4        // at the same time: 10 MB each, and as much CPU as they get for timeouts.Search
 	maxMappingTests    = 4        // that test rules: 8 MB each
 	maxSending         = 48 << 20 // bytes of the answers being sent, but for small ones
 	maxBodies          = 16 << 20 // bytes of the bodies of all requests, as they come and decompressed
@@ -53,6 +54,7 @@ type limits struct {
 	lists           pageRoom            // users and devices of the lists being fetched
 	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
 	replays         *semaphore.Weighted // requests that replay dead letters
+	searches        *semaphore.Weighted // searches for readings
 	rules           limiter             // requests that need no store; beyond: 503
 	mappingTests    *semaphore.Weighted // requests that test rules
 	sending         *semaphore.Weighted // bytes of the answers being sent; beyond: 503
@@ -67,6 +69,7 @@ func newLimits() limits {
 		lists:           pageRoom{semaphore.NewWeighted(maxLargeLists), semaphore.NewWeighted(maxSmallLists), 1},
 		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
 		replays:         semaphore.NewWeighted(maxReplayRequests),
+		searches:        semaphore.NewWeighted(maxSearches),
 		mappingTests:    semaphore.NewWeighted(maxMappingTests),
 		sending:         semaphore.NewWeighted(maxSending),
 		compressors:     newCompressors(),

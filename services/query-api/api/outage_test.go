@@ -79,6 +79,7 @@ var requests = []struct{ method, path, body string }{
 	{"GET", "/api/devices/1/latest/", ""},
 	{"GET", "/api/readings/", ""},
 	{"GET", "/api/readings/latest_all/", ""},
+	{"GET", "/api/readings/search/", ""},
 	{"GET", "/api/readings/stats/", ""},
 	{"GET", "/api/latest/1/", ""},
 	{"GET", "/api/dead-letters/", ""},
