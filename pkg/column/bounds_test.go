@@ -1,0 +1,78 @@
+package column_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"runtime"
+	"testing"
+
+	"github.com/telltale-iot/telltale/pkg/column"
+)
+
+// maxBlockBytes is what a Block may take: see Memory in the package's comment.
+const maxBlockBytes = 96 << 20
+
+// TestHostileBlocks has the blocks that take the most memory, and those that claim it.
+func TestHostileBlocks(t *testing.T) {
+	claim := func(rows, metrics, attributes int, lengths ...int) []byte {
+		b := []byte{1, 0, 0, 0, 0, 1}
+		for _, n := range append([]int{rows, metrics, attributes}, lengths...) {
+			b = binary.AppendUvarint(b, uint64(n))
+		}
+		return b[:len(b):len(b)]
+	}
+	padding := make([]byte, 1<<16)
+	// As many rows as there can be, with as many attributes, each a text of its own in every row.
+	const attributes = column.MaxCells / column.MaxRows
+	times := append([]byte{2, 2}, make([]byte, column.MaxRows)...) // ascending by 1
+	text := binary.AppendUvarint(nil, column.MaxRows)
+	text = append(text, bytes.Repeat([]byte{4}, column.MaxRows)...) // their lengths
+	text = append(text, make([]byte, 4*column.MaxRows)...)
+	text = append(text, bytes.Repeat([]byte{1}, 2*column.MaxRows)...) // a run each
+	full := claim(column.MaxRows, 0, attributes, 2*attributes, len(times), 0, 0, 0, 0, 0, 0)
+	for range attributes {
+		full = binary.AppendUvarint(full, uint64(len(text)))
+	}
+	full = append(full, 8+attributes, 0)
+	for i := range attributes {
+		full = append(full, 2, byte('a'+i))
+	}
+	full = append(append(full, times...), bytes.Repeat(text, attributes)...)
+	for name, tt := range map[string]struct {
+		data []byte
+		want error
+	}{
+		"as much as there can be":    {full, nil},
+		"many rows":                  {claim(1<<40, 0, 0), column.ErrDamaged},
+		"one row too many":           {claim(column.MaxRows+1, 0, 0), column.ErrDamaged},
+		"many metrics":               {claim(1, 1<<40, 0), column.ErrDamaged},
+		"many attributes":            {claim(1, 0, 1<<40), column.ErrDamaged},
+		"many cells":                 {claim(column.MaxRows, 10, 10), column.ErrDamaged},
+		"all members":                {claim(1, column.MaxMembers, column.MaxMembers), column.ErrDamaged},
+		"a long column":              {claim(column.MaxRows, 1, 0, 0, 1<<40), column.ErrDamaged},
+		"a column that is not there": {claim(column.MaxRows, 1, 0, 0, column.MaxColumnBytes, 0, 0, 0, 0, 0, 0, 0, 9, len(padding)), column.ErrDamaged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tt.want != nil {
+				tt.data = append(tt.data, padding...)
+			}
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			block, err := column.Decode(fixed(tt.data))
+			if err == nil {
+				err = block.All()
+			}
+			runtime.ReadMemStats(&after)
+			t.Logf("%d kB were allocated", (after.TotalAlloc-before.TotalAlloc)>>10)
+			if got := after.TotalAlloc - before.TotalAlloc; got > maxBlockBytes {
+				t.Errorf("%d bytes were allocated", got)
+			}
+			if !errors.Is(err, tt.want) {
+				t.Errorf("%v, want %v", err, tt.want)
+			}
+			runtime.KeepAlive(block)
+		})
+	}
+}

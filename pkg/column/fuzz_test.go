@@ -1,0 +1,306 @@
+package column_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/column"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// FuzzDecode has bytes with a checksum that fits. They are damaged, or a block that can be encoded again.
+func FuzzDecode(f *testing.F) {
+	random := rand.New(rand.NewPCG(13, 14))
+	for i := range 40 {
+		data, err := column.Encode(nil, randomRows(random, 1+i))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+		f.Add(column.Stored(data))
+	}
+	for _, rows := range [][]column.Row{ordinary(30, time.Second), ordinary(600, time.Second), noisy(10)} {
+		data, err := column.Encode(nil, rows)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+		f.Add(column.Stored(data))
+	}
+	var block column.Block // in memory that had other blocks before
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) < 6 {
+			return
+		}
+		data[0] = 1
+		if err := block.Reset(fixed(data)); err != nil {
+			if !errors.Is(err, column.ErrDamaged) {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, name := range block.Metrics() {
+			times, values, err := block.Metric(name)
+			if err != nil && !errors.Is(err, column.ErrDamaged) || len(times) != len(values) {
+				t.Fatalf("%d values at %d times, %v", len(values), len(times), err)
+			}
+		}
+		if err := block.All(); err != nil {
+			if !errors.Is(err, column.ErrDamaged) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if block.Len() > 1000 { // the mutator finds constant columns of any length
+			return
+		}
+		rows := make([]column.Row, block.Len())
+		for i := range rows {
+			if err := block.Row(i, &rows[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check(t, rows)
+	})
+}
+
+// FuzzParseSummary has bytes with a checksum that fits.
+func FuzzParseSummary(f *testing.F) {
+	random := rand.New(rand.NewPCG(15, 16))
+	for i := range 20 {
+		f.Add(column.AppendSummary(nil, randomRows(random, 1+i)))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) < 6 {
+			return
+		}
+		data[0] = 1
+		if _, err := column.ParseSummary(fixed(data)); err != nil && !errors.Is(err, column.ErrDamaged) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzRoundTrip makes readings of bytes: what they say is in them comes back, to the bit.
+func FuzzRoundTrip(f *testing.F) {
+	random := rand.New(rand.NewPCG(17, 18))
+	for n := range 8 {
+		seed := make([]byte, 20<<n)
+		for i := range seed {
+			seed[i] = byte(random.Uint32())
+		}
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rows := (&source{data}).rows()
+		block := check(t, rows)
+		check(t, rows[len(rows)/2:])
+		summary, err := column.ParseSummary(column.AppendSummary(nil, rows))
+		if err != nil || summary.Count != len(rows) || !summary.To.Equal(rows[len(rows)-1].At) {
+			t.Fatalf("summary %+v, %v", summary, err)
+		}
+		if len(rows) > 1 {
+			for _, m := range summary.Metrics {
+				b, err := column.Decode(block)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, values, err := b.Metric(m.Name)
+				if err != nil || len(values) == 0 {
+					t.Fatalf("%d values of %q, %v", len(values), m.Name, err)
+				}
+				for _, v := range values {
+					if v < m.Min || v > m.Max {
+						t.Fatalf("%v of %q is not between %v and %v", v, m.Name, m.Min, m.Max)
+					}
+				}
+			}
+		}
+	})
+}
+
+// source decides by the bytes of a fuzzer's input; behind its end all are 0.
+type source struct{ data []byte }
+
+func (s *source) byte() byte {
+	if len(s.data) == 0 {
+		return 0
+	}
+	b := s.data[0]
+	s.data = s.data[1:]
+	return b
+}
+
+func (s *source) uint64() (v uint64) {
+	var b [8]byte
+	s.data = s.data[copy(b[:], s.data):]
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// integer returns one of few bits or of many.
+func (s *source) integer() int64 {
+	switch b := s.byte(); {
+	case b < 200:
+		return int64(b) - 100
+	case b < 240:
+		return int64(s.byte())<<8 | int64(s.byte())
+	default:
+		return int64(s.uint64())
+	}
+}
+
+func (s *source) value() float64 {
+	switch b := s.byte(); {
+	case b < 100:
+		return float64(b) / 10
+	case b < 160:
+		return float64(int16(s.uint64())) / math.Pow10(int(b%20))
+	case b < 200:
+		return float64(float32(int16(s.uint64())) / float32(math.Pow10(int(b%8))))
+	case b < 220:
+		return awkward[int(b)%len(awkward)]
+	default:
+		return finite(s.uint64())
+	}
+}
+
+// text returns one of few texts, or any bytes.
+func (s *source) text() string {
+	texts := [...]string{"", "lab", "a.b", "😀", "$set", "temperature"}
+	b := int(s.byte())
+	if b < 200 {
+		return texts[b%len(texts)]
+	}
+	n := min(b-200, len(s.data))
+	text := string(s.data[:n])
+	s.data = s.data[n:]
+	return text
+}
+
+func (s *source) rows() []column.Row {
+	at := s.integer()
+	device := iot.DeviceID(uint64(s.integer()))
+	rows := make([]column.Row, 0, 64)
+	var names []string
+	flags := s.byte()
+	for len(rows) == 0 || len(s.data) > 0 && len(rows) < 5000 {
+		if len(rows) > 0 {
+			at += 1 + s.integer()&math.MaxUint32
+		}
+		r := column.Row{Reading: iot.Reading{Device: device, At: time.UnixMilli(at).UTC(), Received: time.UnixMilli(at + s.integer()).UTC()}}
+		if flags&1 != 0 {
+			r.Stamped = iot.Stamp(s.byte())
+		}
+		if flags&2 != 0 {
+			r.Key, r.Said = s.text(), s.text()
+		}
+		if flags&4 != 0 {
+			r.Origin, r.MovedFrom = uint64(s.integer()), at-s.integer()
+		}
+		if flags&8 != 0 && s.byte() < 16 || len(names) == 0 { // other names from now on
+			names = names[:0]
+			for range 1 + s.byte()%80 {
+				if name := s.text() + s.text(); name != "" && (len(names) == 0 || name > names[len(names)-1]) {
+					names = append(names, name)
+				}
+			}
+			if len(names) == 0 {
+				names = append(names, "temperature")
+			}
+		}
+		for _, name := range names {
+			if flags&16 == 0 || s.byte() < 128 {
+				r.Metrics = append(r.Metrics, iot.Metric{Name: name, Value: s.value()})
+			}
+			if flags&32 != 0 && s.byte() < 128 {
+				r.Attributes = append(r.Attributes, iot.Attribute{Name: name, Value: s.text()})
+			}
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// TestGolden reads a block and a summary of version 1, which will always be to be read. They were written by
+// TestGolden with WRITE_GOLDEN=1, and are never to be written again.
+func TestGolden(t *testing.T) {
+	rows := goldenRows()
+	path, summaryPath := filepath.Join("testdata", "v1.block"), filepath.Join("testdata", "v1.summary")
+	if os.Getenv("WRITE_GOLDEN") != "" {
+		if err := os.WriteFile(path, check(t, rows), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(summaryPath, column.AppendSummary(nil, rows), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := column.Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if block.Len() != len(rows) {
+		t.Fatalf("%d rows, want %d", block.Len(), len(rows))
+	}
+	var row column.Row
+	for i, want := range rows {
+		if err := block.Row(i, &row); err != nil || !same(row, want) {
+			t.Fatalf("row %d is %+v, %v, want %+v", i, row, err, want)
+		}
+	}
+	data, err = os.ReadFile(summaryPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := column.ParseSummary(data); err != nil || s.Device != 4503599627370497 || s.Count != len(rows) || !s.Text || len(s.Metrics) != 6 {
+		t.Errorf("summary %+v, %v", s, err)
+	}
+}
+
+// goldenRows are made without anything whose algorithm might change.
+func goldenRows() []column.Row {
+	rows := make([]column.Row, 3000)
+	at := time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
+	state := uint64(1)
+	random := func(n uint64) uint64 {
+		state = state*6364136223846793005 + 1442695040888963407
+		return state >> 33 % n
+	}
+	temperature := int64(2150)
+	for i := range rows {
+		at = at.Add(time.Duration(990+random(20)) * time.Millisecond)
+		temperature += int64(random(11)) - 5
+		r := &rows[i]
+		r.Reading = iot.Reading{
+			Device: 4503599627370497, Key: "cellar/é", At: at, Received: at.Add(time.Duration(random(60)) * time.Millisecond), Stamped: iot.StampDevice,
+			Metrics: []iot.Metric{
+				{Name: "awkward", Value: awkward[random(uint64(len(awkward)))]},
+				{Name: "float32", Value: float64(float32(random(1000)) / 8)},
+				{Name: "noise", Value: math.Float64frombits(random(1<<31)<<31 | 0x3ff<<52)},
+				{Name: "temperature", Value: float64(temperature) / 100},
+			},
+			Attributes: []iot.Attribute{{Name: "room", Value: "lab"}},
+		}
+		if i%7 == 3 {
+			r.Metrics = append(r.Metrics, iot.Metric{Name: "uptime", Value: float64(i)})
+			r.Stamped, r.Said, r.Origin = iot.StampServer, "1970-01-01", state
+		}
+		if i%11 == 5 {
+			r.MovedFrom = at.UnixMilli() - 1
+			r.Attributes = append(r.Attributes, iot.Attribute{Name: "😀", Value: at.Format(time.RFC3339)})
+		}
+		if i%100 == 99 {
+			r.Metrics = append(r.Metrics, iot.Metric{Name: "very.rare", Value: -float64(i) / 1000})
+		}
+	}
+	return rows
+}
