@@ -83,9 +83,9 @@ func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inser
 		return next, err
 	}
 	next.ordered = true
-	inserted := map[key]identity{}     // by next
-	moments := map[key]*moment{}       // of next.merge
-	latest := map[iot.DeviceID]int64{} // where the latest moved reading goes
+	inserted := map[key]identity{} // by next
+	moments := map[key]*moment{}   // of next.merge
+	runs := map[iot.DeviceID]run{} // of the latest moved reading
 	duplicate := func(p insertion) {
 		if p.displaced() {
 			next.release = append(next.release, p.from)
@@ -114,14 +114,18 @@ func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inser
 		switch {
 		case !isStored && !isInserted:
 			insert(p, k.at)
-		case r.Origin != 0 && (isInserted && identity == identify(r) || isStored && (sameReading(&there, r) || r.Restores(there)) || moved[identify(r)]):
+		case r.Origin != 0 && (isInserted && identity == identify(r) || isStored && sameReading(&there, r) || moved[identify(r)]):
 			duplicate(p)
 		case r.Origin != 0:
-			at, err := s.nextFree(ctx, r.Device, max(k.at, latest[r.Device])+1, inserted)
+			from, last := k.at, k.at
+			if there := runs[r.Device]; there.from <= k.at && k.at <= there.last {
+				from, last = there.from, there.last
+			}
+			at, err := s.nextFree(ctx, r.Device, last+1, inserted)
 			if err != nil {
 				return next, err
 			}
-			latest[r.Device] = at
+			runs[r.Device] = run{from, at}
 			insert(p, at)
 		case isInserted:
 			next.later = append(next.later, p)
@@ -137,6 +141,10 @@ func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inser
 	}
 	return next, nil
 }
+
+// run is a range of milliseconds that are all occupied, with those of the round: who comes there goes behind it. Without
+// it, each of many that meet at one millisecond would look at all before it.
+type run struct{ from, last int64 }
 
 // nextFree returns the first millisecond from at on at which device has no reading, neither stored nor among inserted.
 func (s *Store) nextFree(ctx context.Context, device iot.DeviceID, at int64, inserted map[key]identity) (int64, error) {
