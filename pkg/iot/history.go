@@ -7,6 +7,7 @@ import (
 
 // HistoryReader reads stored readings in the order of time, for charts, exports and searches. Whatever it returns is
 // exact at that moment: readings that arrive meanwhile may be in it or not, and no others are missing or there twice.
+// Once ctx has ended take is not called any more, and the call fails.
 type HistoryReader interface {
 	// ScanReadings calls take with the readings that q selects, in its order, until take wants no more or fails. The
 	// reading, and what it refers to, is take's only during the call.

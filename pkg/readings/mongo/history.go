@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -30,7 +31,7 @@ func (s *Store) ScanReadings(ctx context.Context, q iot.ScanQuery, take func(*io
 		return fmt.Errorf("scan readings: %w", err)
 	}
 	defer cursor.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the server closes it too, later
-	for cursor.Next(ctx) {
+	for ctx.Err() == nil && cursor.Next(ctx) {
 		r, ok := readDocument(cursor.Current)
 		if !ok {
 			continue
@@ -39,7 +40,7 @@ func (s *Store) ScanReadings(ctx context.Context, q iot.ScanQuery, take func(*io
 			return err
 		}
 	}
-	if err := cursor.Err(); err != nil {
+	if err := cmp.Or(ctx.Err(), cursor.Err()); err != nil {
 		return fmt.Errorf("scan readings: %w", err)
 	}
 	return nil

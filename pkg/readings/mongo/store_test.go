@@ -48,6 +48,26 @@ func open(t testing.TB) readings.Store {
 
 func TestStore(t *testing.T) { readingstest.Run(t, open) }
 
+func TestHistory(t *testing.T) {
+	readingstest.RunHistory(t, func(t testing.TB) readingstest.Database {
+		_, uri := mongodbtest.Database(t)
+		return readingstest.Database{
+			Open: func(t testing.TB) readings.Store {
+				t.Helper()
+				store, err := readings.Open(uri, tlsfiles.Files{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := store.Prepare(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return store
+			},
+			Maintain: func(testing.TB, readings.Store) {},
+		}
+	})
+}
+
 func BenchmarkStore(b *testing.B) { readingstest.Benchmark(b, open) }
 
 func reading(device iot.DeviceID, second int, temperature float64) iot.Reading {

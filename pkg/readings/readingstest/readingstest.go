@@ -28,7 +28,7 @@ func Run(t *testing.T, open Open) {
 		{"insert", insertTests},
 		{"content", contentTests},
 		{"merge", mergeTests},
-		{"conflicts", conflictTests},
+		{"conflicts", slices.Concat(conflictTests, crowdTests)},
 		{"concurrency", concurrencyTests},
 		{"find", findTests},
 		{"pages", pageTests},
@@ -38,7 +38,9 @@ func Run(t *testing.T, open Open) {
 }
 
 // RunConflicts runs the part of the suite that is about readings of one device and time.
-func RunConflicts(t *testing.T, open Open) { runAll(t, open, slices.Concat(mergeTests, conflictTests)) }
+func RunConflicts(t *testing.T, open Open) {
+	runAll(t, open, slices.Concat(mergeTests, conflictTests, crowdTests))
+}
 
 func runAll(t *testing.T, open Open, tests []test) {
 	for _, test := range tests {

@@ -28,6 +28,9 @@ func (s *Store) ScanReadings(ctx context.Context, q iot.ScanQuery, take func(*io
 	}
 	rows, err := s.db.Read.QueryContext(ctx, query, times.From, times.FromDevice, times.End, times.EndDevice, list(q.Devices))
 	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
 		v, err := scan(rows)
 		if err != nil {
 			return false, err

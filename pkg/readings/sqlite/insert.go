@@ -237,8 +237,7 @@ func (s *Store) resolve(tx *sql.Tx, r *iot.Reading) (place int64, there iot.Read
 		return at, there, err
 	}
 	// Readings of earlier versions have no origin.
-	if there.Origin == r.Origin && v[movedFromColumn] == nil || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) ||
-		r.Restores(there) {
+	if there.Origin == r.Origin && v[movedFromColumn] == nil || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) {
 		return 0, there, errDuplicate
 	}
 	var moved int

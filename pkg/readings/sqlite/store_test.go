@@ -29,6 +29,26 @@ func openFile(t testing.TB, path string) readings.Store {
 
 func TestStore(t *testing.T) { readingstest.Run(t, open) }
 
+func TestHistory(t *testing.T) {
+	readingstest.RunHistory(t, func(t testing.TB) readingstest.Database {
+		path := filepath.Join(t.TempDir(), "readings.db")
+		return readingstest.Database{
+			Open: func(t testing.TB) readings.Store {
+				t.Helper()
+				store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(t.Output(), nil)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := store.Prepare(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return store
+			},
+			Maintain: func(testing.TB, readings.Store) {},
+		}
+	})
+}
+
 func BenchmarkStore(b *testing.B) { readingstest.Benchmark(b, open) }
 
 // execute writes to a file as an earlier version did.

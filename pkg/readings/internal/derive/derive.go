@@ -28,6 +28,9 @@ func ReadSamples(ctx context.Context, s Scanner, q iot.SampleQuery, take func(io
 	all, kept := map[series]*iot.Samples{}, 0
 	flush := func() error {
 		for _, samples := range all {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			if err := take(*samples); err != nil {
 				return err
 			}
@@ -63,6 +66,9 @@ func ReadBuckets(ctx context.Context, s Scanner, q iot.BucketQuery, take func(io
 	all, width, start := map[series]*iot.Bucket{}, q.Width.Milliseconds(), int64(math.MinInt64)
 	flush := func() error {
 		for of, b := range all {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			if err := take(iot.Buckets{Device: of.device, Metric: of.metric, Buckets: []iot.Bucket{*b}}); err != nil {
 				return err
 			}
