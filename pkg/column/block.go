@@ -1,6 +1,7 @@
 package column
 
 import (
+	"cmp"
 	"errors"
 	"math/bits"
 	"slices"
@@ -40,9 +41,9 @@ type Block struct {
 type span struct{ frame, from, to int }
 
 type packedFrame struct {
-	data       []byte
-	size       int // of its columns
-	compressed bool
+	data   []byte
+	size   int // of its columns
+	packed int // the length of data where that is compressed, or 0
 }
 
 // metric is the column of a metric.
@@ -144,17 +145,12 @@ func (b *Block) layout(r *reader, columns int) error {
 			*c = span{frame: len(b.frames), from: size, to: size + c.to}
 			size = c.to
 		}
-		b.frames = append(b.frames, packedFrame{size: size, compressed: packed > 0})
-		b.frames[len(b.frames)-1].data = r.rest[:packed] // for its length
+		b.frames = append(b.frames, packedFrame{size: size, packed: packed})
 		column += count
 	}
 	for i := range b.frames {
 		f := &b.frames[i]
-		length := f.size
-		if f.compressed {
-			length = len(f.data)
-		}
-		f.data = r.bytes(length)
+		f.data = r.bytes(cmp.Or(f.packed, f.size))
 	}
 	return r.end()
 }
@@ -164,7 +160,7 @@ func (b *Block) column(index int, read func(*reader)) error {
 	c := b.columns[index]
 	f := b.frames[c.frame]
 	raw := f.data
-	if f.compressed {
+	if f.packed > 0 {
 		if b.current != c.frame {
 			b.current = -1
 			room, err := decompress(b.room, f.data, f.size)

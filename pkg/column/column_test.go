@@ -84,7 +84,7 @@ func same(a, b column.Row) bool {
 			return false
 		}
 	}
-	return a.Device == b.Device && a.Key == b.Key && a.At == b.At && a.Received == b.Received && a.Stamped == b.Stamped &&
+	return a.Device == b.Device && a.Key == b.Key && a.At.Equal(b.At) && a.Received.Equal(b.Received) && a.Stamped == b.Stamped &&
 		a.Said == b.Said && a.Origin == b.Origin && a.MovedFrom == b.MovedFrom
 }
 

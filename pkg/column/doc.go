@@ -63,5 +63,5 @@
 // A block has at most MaxRows rows, maxMembers metrics and attributes, maxCells cells (rows times these) and maxColumnBytes
 // bytes in its columns. No bytes make a Block take more than 96 MiB (TestHostileBlocks). An ordinary one of an
 // hour at 1 Hz takes 0.2 MiB. Encoders that are not in use are kept until the next garbage collection; zstd keeps one
-// encoder of up to 2 MiB, and at most four decoders of up to 0.5 MiB.
+// encoder of 0.7 MiB, and at most four decoders of 0.2 MiB.
 package column

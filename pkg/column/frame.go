@@ -30,10 +30,12 @@ var (
 
 // compress appends raw to dst, compressed, and says whether it is: what does not become shorter is not.
 func compress(dst, raw []byte) (_ []byte, compressed bool) {
+	const worthTrying = 64
 	start := len(dst)
-	dst = zstdEncoder().EncodeAll(raw, dst)
-	if len(dst)-start < len(raw) {
-		return dst, true
+	if len(raw) >= worthTrying {
+		if dst = zstdEncoder().EncodeAll(raw, dst); len(dst)-start < len(raw) {
+			return dst, true
+		}
 	}
 	return append(dst[:start], raw...), false
 }
@@ -48,13 +50,14 @@ func decompress(room, packed []byte, size int) ([]byte, error) {
 	return room, nil
 }
 
-// appendFrame appends raw alone, compressed where that is shorter: its length or 0, and the bytes.
+// appendFrame appends raw alone: its length, or 0 where it is not compressed, and the bytes.
 func appendFrame(dst, raw []byte) []byte {
-	packed, compressed := compress(nil, raw)
-	if !compressed {
-		return append(append(dst, 0), raw...)
+	start := len(dst)
+	dst, compressed := compress(binary.AppendUvarint(dst, uint64(len(raw))), raw)
+	if compressed {
+		return dst
 	}
-	return append(binary.AppendUvarint(dst, uint64(len(raw))), packed...)
+	return append(append(dst[:start], 0), raw...)
 }
 
 // frame reads what appendFrame appended, which is all that there is.
