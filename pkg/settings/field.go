@@ -72,12 +72,9 @@ func (s *setting) set(text string) error {
 	case encoding.TextUnmarshaler:
 		return p.UnmarshalText([]byte(text))
 	case *time.Duration:
-		d, err := time.ParseDuration(text)
-		if err != nil {
-			return errors.New("must be a duration such as 90s or 168h")
-		}
+		d, err := parseDuration(text)
 		*p = d
-		return nil
+		return err
 	case *[]string:
 		*p = nil
 		for item := range strings.SplitSeq(text, ",") {
@@ -124,6 +121,29 @@ func wholeNumber[N int64 | uint64](err error, least, most N) error {
 	}
 	return nil
 }
+
+// parseDuration takes what time.ParseDuration does, and whole days before that: 90d, 1d12h.
+func parseDuration(text string) (time.Duration, error) {
+	errDuration := errors.New("must be a duration such as 90s, 168h or 90d")
+	days, rest, ok := strings.Cut(text, "d")
+	if !ok {
+		days, rest = "0", text
+	} else if rest == "" {
+		rest = "0"
+	}
+	const most = int64(math.MaxInt64 / day)
+	n, err := strconv.ParseInt(days, 10, 64)
+	if err != nil || n < 0 || n > most {
+		return 0, errDuration
+	}
+	d, err := time.ParseDuration(rest)
+	if sum := time.Duration(n)*day + d; err == nil && (n == 0 || d >= 0 && sum >= d) {
+		return sum, nil
+	}
+	return 0, errDuration
+}
+
+const day = 24 * time.Hour
 
 func parseBool(text string) (bool, error) {
 	switch strings.ToLower(text) {

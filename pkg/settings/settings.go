@@ -8,7 +8,7 @@
 //	placeholder:"N"     what --help shows for the value of a setting without a default
 //	group:"…"           the heading in --help; that of a struct is its fields'
 //
-// A field is a string, a number, a bool, a time.Duration, a []string (separated by commas) or an
+// A field is a string, a number, a bool, a time.Duration (90d is 90 days), a []string (separated by commas) or an
 // encoding.TextUnmarshaler. The settings of a struct in a field are settings too, with envprefix:"…" of that
 // field before their variables, and where the struct has a method Validate() error, that is called.
 //
