@@ -23,8 +23,6 @@ type Sink struct {
 	DeadLetter func(ctx context.Context, batch []DeadLetter) error
 	// ReadingsOnly has DeadLetter take none of what is no reading, since another group takes care of it.
 	ReadingsOnly bool
-	// Refusal is why Store lists a reading as a conflict, without its bytes. nil stands for Conflict.
-	Refusal func(iot.Reading) iot.Rejection
 	// Account counts the readings and what became of them. See NewAccount.
 	Account *accounting.Account
 
@@ -39,8 +37,14 @@ type Sink struct {
 type Stored struct {
 	// Outcomes says how many readings became what, in the order of NewAccount's outcomes.
 	Outcomes []int
-	// Conflicts are ascending indexes of readings that can never be stored, because their place is taken.
-	Conflicts []int
+	// Refused are the readings that can never be stored, ascending by their index.
+	Refused []Refused
+}
+
+// Refused is a reading of a batch that can never be stored, and why, without its bytes.
+type Refused struct {
+	Index int
+	iot.Rejection
 }
 
 // NewAccount counts the readings of a Sink, as telltale_<part>_readings. What Store can make of one is named by
@@ -63,7 +67,7 @@ type progress struct {
 // needs, each takes about 1 KiB.
 const sendAtOnce = 1000
 
-// Handle decodes batch, stores its readings, and sends rejections and conflicts to the dead-letter topic, one slice
+// Handle decodes batch, stores its readings, and sends what is rejected or refused to the dead-letter topic, one slice
 // after the other. It returns nil when all of that is durable. Called again with the batch after an error, it goes on
 // at what failed. A slice's dead letters go last, so that an outage of the store does not
 // repeat them.
@@ -94,7 +98,7 @@ func (s *Sink) resolve(ctx context.Context, p *progress) error {
 		}
 		p.stored, p.isStored = stored, true
 		if s.DeadLetter != nil {
-			p.addConflicts(stored.Conflicts, s.Refusal)
+			p.addRefused(stored.Refused)
 		}
 	}
 	for p.sent < len(p.deadLetters) {
@@ -158,6 +162,16 @@ func Conflict(r iot.Reading) iot.Rejection {
 	return iot.Rejection{
 		Reason: iot.ReasonConflict,
 		Detail: "other values are stored for " + r.At.Format(timeFormat) + ", or too many",
+		Device: r.Device,
+	}
+}
+
+// TooOld is the rejection, without its bytes, of a reading of a time of which none are kept any more: nobody can tell
+// whether it was stored before.
+func TooOld(r iot.Reading) iot.Rejection {
+	return iot.Rejection{
+		Reason: iot.ReasonTooOld,
+		Detail: "readings of " + r.At.Format(timeFormat) + " are not kept any more (RETENTION_READINGS, DATA_MAX_BYTES)",
 		Device: r.Device,
 	}
 }

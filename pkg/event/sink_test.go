@@ -43,8 +43,8 @@ func (b *backend) sink() *event.Sink {
 				b.stored = append(b.stored, batch...)
 			}
 			return event.Stored{
-				Outcomes:  []int{len(batch) - len(b.conflicts), len(b.conflicts)},
-				Conflicts: b.conflicts,
+				Outcomes: []int{len(batch) - len(b.conflicts), len(b.conflicts)},
+				Refused:  refused(batch, b.conflicts...),
 			}, b.storeErr
 		},
 		DeadLetter: func(_ context.Context, deadLetters []event.DeadLetter) error {
@@ -56,6 +56,14 @@ func (b *backend) sink() *event.Sink {
 			return b.deadLetterErr
 		},
 	}
+}
+
+// refused returns those of batch that are at indexes, as conflicts.
+func refused(batch []iot.Reading, indexes ...int) (all []event.Refused) {
+	for _, i := range indexes {
+		all = append(all, event.Refused{Index: i, Rejection: event.Conflict(batch[i])})
+	}
+	return all
 }
 
 // counts is what a sink says of the readings that it was given.
@@ -161,12 +169,13 @@ func TestSink(t *testing.T) {
 		}
 	})
 
-	t.Run("a conflict may have another reason, and those who look at readings only have no other dead letters", func(t *testing.T) {
-		b := backend{conflicts: []int{0}}
+	t.Run("a store may refuse a reading for any reason, and those who look at readings only have no other dead letters", func(t *testing.T) {
+		b := backend{}
 		s := b.sink()
 		s.ReadingsOnly = true
-		s.Refusal = func(r iot.Reading) iot.Rejection {
-			return iot.Rejection{Reason: iot.ReasonIDCollision, Device: r.Device}
+		s.Store = func(_ context.Context, batch []iot.Reading) (event.Stored, error) {
+			why := iot.Rejection{Reason: iot.ReasonIDCollision, Device: batch[0].Device}
+			return event.Stored{Outcomes: []int{len(batch) - 1, 1}, Refused: []event.Refused{{Rejection: why}}}, nil
 		}
 		if err := s.Handle(t.Context(), batch()); err != nil {
 			t.Fatal(err)

@@ -118,15 +118,12 @@ func deadLetterOf(rec *kafka.Record) (d DeadLetter, where string) {
 	return d, where
 }
 
-// addConflicts adds the dead letters for readings that cannot be stored; their indexes ascend. refusal says why, and
-// without it Conflict.
-func (s *slice) addConflicts(conflicts []int, refusal func(iot.Reading) iot.Rejection) {
-	if refusal == nil {
-		refusal = Conflict
-	}
+// addRefused adds the dead letters for readings that cannot be stored; their indexes ascend.
+func (s *slice) addRefused(refused []Refused) {
 	record, first := -1, 0
 	var bytes [][]byte // of the record, one for each of its readings, which begin at first
-	for _, i := range conflicts {
+	for _, r := range refused {
+		i, rejection := r.Index, r.Rejection
 		if s.records[i] != record {
 			record = s.records[i]
 			first, _ = slices.BinarySearch(s.records, record)
@@ -134,7 +131,7 @@ func (s *slice) addConflicts(conflicts []int, refusal func(iot.Reading) iot.Reje
 				first -= s.skipped
 			}
 		}
-		rec, rejection := &s.batch[record], refusal(s.readings[i])
+		rec := &s.batch[record]
 		d, where := deadLetterOf(rec)
 		rejection.Bytes = bytes[i-first]
 		if mediaType(rec.Header(headerContentType)) == typeProtobuf {

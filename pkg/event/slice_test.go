@@ -152,10 +152,10 @@ func TestSlicesGoOnAtWhatFailed(t *testing.T) {
 			gotStored = append(gotStored, batch...)
 			for i, r := range batch {
 				if lost(r) {
-					stored.Conflicts = append(stored.Conflicts, i)
+					stored.Refused = append(stored.Refused, refused(batch, i)...)
 				}
 			}
-			stored.Outcomes = []int{len(batch) - len(stored.Conflicts), len(stored.Conflicts)}
+			stored.Outcomes = []int{len(batch) - len(stored.Refused), len(stored.Refused)}
 			return stored, nil
 		},
 		DeadLetter: func(_ context.Context, deadLetters []event.DeadLetter) error {

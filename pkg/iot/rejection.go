@@ -27,6 +27,7 @@ const (
 	ReasonNoRule                   Reason = "no_rule"
 	ReasonInvalidCBOR              Reason = "invalid_cbor"
 	ReasonUnknownAlias             Reason = "unknown_alias"
+	ReasonTooOld                   Reason = "too_old"
 )
 
 // Reasons are all that there are.
@@ -53,6 +54,7 @@ var Reasons = []Reason{
 	ReasonNoRule,
 	ReasonInvalidCBOR,
 	ReasonUnknownAlias,
+	ReasonTooOld,
 }
 
 // Rejection is a piece of input that can never become a reading, and why.

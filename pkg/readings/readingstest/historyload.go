@@ -81,7 +81,7 @@ func (l *load) message() iot.Reading {
 // valueOf returns what messages of one moment agree upon.
 func valueOf(r iot.Reading, metric string) float64 {
 	hash := fnv.New32a()
-	fmt.Fprint(hash, r.Device, r.At.UnixMilli(), metric)
+	_, _ = fmt.Fprint(hash, r.Device, r.At.UnixMilli(), metric)
 	n := int(hash.Sum32())
 	if metric == loadMetrics[0] {
 		return extremes[n%len(extremes)]

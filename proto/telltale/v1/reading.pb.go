@@ -130,6 +130,9 @@ const (
 	DeadLetterReason_DEAD_LETTER_REASON_INVALID_CBOR DeadLetterReason = 21
 	// A metric of Sparkplug B whose name or type only the device's BIRTH says, which was not seen.
 	DeadLetterReason_DEAD_LETTER_REASON_UNKNOWN_ALIAS DeadLetterReason = 22
+	// Of a time of which no readings are kept any more, so that nobody can tell whether it was stored before. The record's
+	// value is as with a conflict.
+	DeadLetterReason_DEAD_LETTER_REASON_TOO_OLD DeadLetterReason = 23
 )
 
 // Enum value maps for DeadLetterReason.
@@ -158,6 +161,7 @@ var (
 		20: "DEAD_LETTER_REASON_NO_RULE",
 		21: "DEAD_LETTER_REASON_INVALID_CBOR",
 		22: "DEAD_LETTER_REASON_UNKNOWN_ALIAS",
+		23: "DEAD_LETTER_REASON_TOO_OLD",
 	}
 	DeadLetterReason_value = map[string]int32{
 		"DEAD_LETTER_REASON_UNSPECIFIED":                0,
@@ -183,6 +187,7 @@ var (
 		"DEAD_LETTER_REASON_NO_RULE":                    20,
 		"DEAD_LETTER_REASON_INVALID_CBOR":               21,
 		"DEAD_LETTER_REASON_UNKNOWN_ALIAS":              22,
+		"DEAD_LETTER_REASON_TOO_OLD":                    23,
 	}
 )
 
@@ -495,7 +500,7 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x0fTimestampSource\x12 \n" +
 	"\x1cTIMESTAMP_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TIMESTAMP_SOURCE_DEVICE\x10\x01\x12\x1b\n" +
-	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\x8a\a\n" +
+	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xaa\a\n" +
 	"\x10DeadLetterReason\x12\"\n" +
 	"\x1eDEAD_LETTER_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_INVALID_JSON\x10\x01\x12%\n" +
@@ -520,7 +525,8 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x1fDEAD_LETTER_REASON_ID_COLLISION\x10\x13\x12\x1e\n" +
 	"\x1aDEAD_LETTER_REASON_NO_RULE\x10\x14\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_INVALID_CBOR\x10\x15\x12$\n" +
-	" DEAD_LETTER_REASON_UNKNOWN_ALIAS\x10\x16B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
+	" DEAD_LETTER_REASON_UNKNOWN_ALIAS\x10\x16\x12\x1e\n" +
+	"\x1aDEAD_LETTER_REASON_TOO_OLD\x10\x17B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
 
 var (
 	file_telltale_v1_reading_proto_rawDescOnce sync.Once

@@ -20,7 +20,7 @@ const progressEvery = 5 * time.Second
 // Backfill stores again what is on the topic from a time on, for a store that has lost some of it. It may run
 // beside Run, and as often as one likes: what is stored already is a duplicate.
 //
-// Conflicts and what is no reading are counted and passed over. Run sends them to the dead-letter
+// Conflicts, what is too old and what is no reading are counted and passed over. Run sends them to the dead-letter
 // topic, where a backfill would only repeat them.
 type Backfill struct {
 	Kafka    kafka.Config
@@ -36,12 +36,13 @@ type Backfilled struct {
 	Merged     int // readings of which some members were
 	Duplicates int // readings that were there
 	Conflicts  int // readings that lost to another one of the same device and time
+	TooOld     int // readings of times of which none are kept any more
 	Rejected   int // parts of records that are no readings
 }
 
 func (b Backfilled) String() string {
-	return fmt.Sprintf("%d records read: %d readings stored, %d merged, %d were there already, %d conflicts, %d rejected",
-		b.Records, b.Stored, b.Merged, b.Duplicates, b.Conflicts, b.Rejected)
+	return fmt.Sprintf("%d records read: %d readings stored, %d merged, %d were there already, %d conflicts, %d too old, %d rejected",
+		b.Records, b.Stored, b.Merged, b.Duplicates, b.Conflicts, b.TooOld, b.Rejected)
 }
 
 // Run stores what is on the topic, and waits while the store is away. It returns what became of that, also when it
@@ -65,6 +66,7 @@ func (b *Backfill) Run(ctx context.Context) (total Backfilled, err error) {
 			total.Merged += n.Merged
 			total.Duplicates += n.Duplicates
 			total.Conflicts += n.Conflicts
+			total.TooOld += n.TooOld
 			total.Rejected += n.Rejected
 			return nil
 		},
@@ -106,6 +108,7 @@ func (b *Backfill) store(ctx context.Context, batch []kafka.Record) (n Backfille
 		n.Merged += inserted.Merged
 		n.Duplicates += inserted.Duplicates
 		n.Conflicts += len(inserted.Conflicts)
+		n.TooOld += len(inserted.TooOld)
 	}
 	return n, nil
 }

@@ -19,6 +19,7 @@ package writer
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,8 +63,8 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
 			inserted, err := store.InsertReadings(ctx, batch)
 			return event.Stored{
-				Outcomes:  []int{inserted.New, inserted.Merged, inserted.Duplicates, len(inserted.Conflicts)},
-				Conflicts: inserted.Conflicts,
+				Outcomes: []int{inserted.New, inserted.Merged, inserted.Duplicates, len(inserted.Conflicts), len(inserted.TooOld)},
+				Refused:  refused(inserted, batch),
 			}, err
 		},
 		DeadLetter: func(ctx context.Context, deadLetters []event.DeadLetter) error {
@@ -75,7 +76,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 			}
 			return nil
 		},
-		Account: event.NewAccount(p.Metrics, "writer", "stored", "merged", "duplicate", "conflict"),
+		Account: event.NewAccount(p.Metrics, "writer", "stored", "merged", "duplicate", "conflict", "too_old"),
 	}
 	return consumer.Service{
 		GroupConfig: kafka.GroupConfig{
@@ -91,4 +92,17 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 			return g.Wait()
 		},
 	}.Run(ctx, p)
+}
+
+// refused returns those of batch that are not stored, and why.
+func refused(inserted iot.Inserted, batch []iot.Reading) []event.Refused {
+	all := make([]event.Refused, 0, len(inserted.Conflicts)+len(inserted.TooOld))
+	for _, i := range inserted.Conflicts {
+		all = append(all, event.Refused{Index: i, Rejection: event.Conflict(batch[i])})
+	}
+	for _, i := range inserted.TooOld {
+		all = append(all, event.Refused{Index: i, Rejection: event.TooOld(batch[i])})
+	}
+	slices.SortFunc(all, func(a, b event.Refused) int { return a.Index - b.Index })
+	return all
 }

@@ -67,14 +67,13 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 			if err == nil {
 				err = store.DescribeDevices(ctx, descriptions(batch))
 			}
-			refused := readingsOf(ensured.Collisions, batch)
-			return event.Stored{Outcomes: []int{len(batch) - len(refused), len(refused)}, Conflicts: refused}, err
+			refused := collisions(ensured.Collisions, batch)
+			return event.Stored{Outcomes: []int{len(batch) - len(refused), len(refused)}, Refused: refused}, err
 		},
 		DeadLetter: func(ctx context.Context, deadLetters []event.DeadLetter) error {
 			return event.SendDeadLetters(ctx, sender, cfg.DeadLetterTopic(), deadLetters)
 		},
 		ReadingsOnly: true,
-		Refusal:      collision,
 		Account:      event.NewAccount(p.Metrics, "registrar", "registered", "collision"),
 	}
 	return consumer.Service{
@@ -95,17 +94,17 @@ func collision(r iot.Reading) iot.Rejection {
 	}
 }
 
-// readingsOf returns the indexes of the readings in batch that are of some of devices.
-func readingsOf(devices []iot.Identity, batch []iot.Reading) (indexes []int) {
+// collisions returns the readings in batch that are of some of devices.
+func collisions(devices []iot.Identity, batch []iot.Reading) (refused []event.Refused) {
 	if len(devices) == 0 {
 		return nil
 	}
 	for i, r := range batch {
 		if slices.Contains(devices, iot.Identity{ID: r.Device, Key: r.Key}) {
-			indexes = append(indexes, i)
+			refused = append(refused, event.Refused{Index: i, Rejection: collision(r)})
 		}
 	}
-	return indexes
+	return refused
 }
 
 // descriptions returns what the readings of batch say of their devices: of each, what was said last.
