@@ -70,6 +70,7 @@ func Open(path string) (*DB, error) {
 func open(path string, connections int, options url.Values) (*sql.DB, error) {
 	options.Set("_busy_timeout", strconv.FormatInt(timeouts.SQLiteBusy.Milliseconds(), 10))
 	options.Set("_foreign_keys", "1")
+	options.Set("_auto_vacuum", "2") // incremental: pages that are free can be given back. It holds for new files
 	options.Set("_journal_mode", "WAL")
 	options.Set("_synchronous", "FULL") // with WAL, NORMAL would lose the last commits in a power cut
 	options["_pragma"] = []string{

@@ -139,8 +139,10 @@ func (c *command) openStores(ctx context.Context, components *components, dir st
 			components.deadLetters, err = openServer(components, deadletters.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		}
 	} else {
-		open := func(path string) (*sqlitereadings.Store, error) { return sqlitereadings.Open(path, log) }
-		components.readings, err = openFile(ctx, components, open, dir, "readings.db")
+		open := func(path string) (*sqlitereadings.Store, error) {
+			return sqlitereadings.Open(path, sqlitereadings.Options{Log: log})
+		}
+		components.readings, err = openFile(ctx, components, open, dir, "readings")
 		if err == nil {
 			components.deadLetters, err = openFile(ctx, components, sqlitedeadletters.Open, dir, "readings.db")
 		}
@@ -195,8 +197,8 @@ func openServer[S store](components *components, open func(string, tlsfiles.File
 	return s, nil
 }
 
-// openFile opens the store in a SQLite file in dir. The file is prepared here: unlike a server, it cannot be
-// waited for.
+// openFile opens the store in a SQLite file, or a folder of them, in dir. It is prepared here: unlike a server, it cannot
+// be waited for.
 func openFile[S store](ctx context.Context, components *components, open func(string) (S, error), dir, file string) (S, error) {
 	s, err := open(filepath.Join(dir, file))
 	if err != nil {

@@ -40,9 +40,17 @@ func TestFewTransactions(t *testing.T) {
 
 func walBytes(t *testing.T, dir string) int64 {
 	t.Helper()
-	wal, err := os.Stat(filepath.Join(dir, "readings.db-wal"))
+	wals, err := filepath.Glob(filepath.Join(dir, "readings", "*.db-wal"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wal.Size()
+	var sum int64
+	for _, path := range wals {
+		wal, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += wal.Size()
+	}
+	return sum
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -68,6 +69,23 @@ func filesUnder(data, in string) ([]string, error) {
 		return err
 	})
 	return files, err
+}
+
+// months is the beginning of the names of the readings' files: a year.
+const months = "readings/2"
+
+// newestMonth returns the file of the readings that come in.
+func (t *trial) newestMonth() (string, error) {
+	files, err := filesUnder(t.data, months) // ascending
+	if err != nil {
+		return "", err
+	}
+	for _, file := range slices.Backward(files) {
+		if strings.HasSuffix(file, ".db") {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("nothing is in the files %s*.db", months)
 }
 
 // needDisk is nil where there is a disk for all-in-one's data.

@@ -221,7 +221,11 @@ func value(t *trial) (damage, error) {
 	if err != nil {
 		return damage{}, err
 	}
-	return t.in("readings.db", binary.BigEndian.AppendUint64(nil, math.Float64bits(temperature)))
+	file, err := t.newestMonth()
+	if err != nil {
+		return damage{}, err
+	}
+	return t.in(nameIn(t.data, file), binary.BigEndian.AppendUint64(nil, math.Float64bits(temperature)))
 }
 
 // in is a random byte of a value in a database. SQLite leaves behind copies of rows that it has moved.

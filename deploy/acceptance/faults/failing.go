@@ -19,7 +19,7 @@ type target struct {
 var (
 	everything  = target{in: "", log: true}
 	segmentOnce = target{in: "kafka/partitions/" + topic, log: true, once: true}
-	database    = target{in: "readings.db"}
+	database    = target{in: months}
 )
 
 // failing has calls of all-in-one fail, each time on the next of targets, and checks that it owns up to it: the log

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -75,12 +74,15 @@ func atRoll(ctx context.Context, t *trial) error {
 
 // atCheckpoint is while SQLite writes what is in the WAL to the file of the readings.
 func atCheckpoint(ctx context.Context, t *trial) error {
-	file := filepath.Join(t.data, "readings.db")
+	file, err := t.newestMonth()
+	if err != nil {
+		return err
+	}
 	old, err := os.Stat(file)
 	if err != nil {
 		return err
 	}
-	return t.shortlyAfter(ctx, "readings.db is not written", func() (bool, error) {
+	return t.shortlyAfter(ctx, "the month's file is not written", func() (bool, error) {
 		info, err := os.Stat(file)
 		return err == nil && info.ModTime().After(old.ModTime()), err
 	})

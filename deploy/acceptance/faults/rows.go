@@ -89,7 +89,7 @@ var rows = slices.Concat(
 		{name: "write-eio", times: 2, inject: failing(writes, "error=EIO", everything, database), onAllInOne: true},
 		{name: "slow-fsync", inject: slowDisk, onAllInOne: true},
 		{name: "bit-flip-log", times: 3, inject: bitFlip(segment, index, groups), onAllInOne: true},
-		{name: "bit-flip-database", times: 3, inject: bitFlip(value, page("readings.db"), page("metadata.db")), onAllInOne: true,
+		{name: "bit-flip-database", times: 3, inject: bitFlip(value, page(months), page("metadata.db")), onAllInOne: true,
 			note: "a bit in an index of SQLite may hide a reading from the list of its device without a word"},
 	},
 )

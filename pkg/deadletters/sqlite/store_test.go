@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,8 +50,8 @@ func TestFile(t *testing.T) {
 		return ids
 	}
 
-	t.Run("the readings may be in the same file", func(t *testing.T) {
-		beside, err := sqlitereadings.Open(path, slog.New(slog.DiscardHandler))
+	t.Run("the readings may be in the same directory", func(t *testing.T) {
+		beside, err := sqlitereadings.Open(strings.TrimSuffix(path, ".db"), sqlitereadings.Options{Log: slog.New(slog.DiscardHandler)})
 		sqlitetest.Prepared(t, beside, err)
 		at := time.UnixMilli(1).UTC()
 		if _, err := beside.InsertReadings(t.Context(), []iot.Reading{{Device: 1, At: at, Received: at, Metrics: []iot.Metric{{Name: "x"}}}}); err != nil {

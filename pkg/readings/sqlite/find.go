@@ -2,128 +2,139 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/internal/page"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
-	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
-// No query has a LIMIT: rows are read until the page is full.
-const (
-	selectOfDevice = `SELECT ` + columns + ` FROM readings
-		WHERE device_id = ? AND timestamp >= ? AND timestamp < ?
-		ORDER BY timestamp DESC`
-	selectOfSome = `SELECT ` + columns + ` FROM readings
-		WHERE timestamp >= ? AND (timestamp, device_id) < (?, ?) AND device_id IN (SELECT value FROM json_each(?))
-		ORDER BY timestamp DESC, device_id DESC`
-	selectOfAll = `SELECT ` + columns + ` FROM readings
-		WHERE timestamp >= ? AND (timestamp, device_id) < (?, ?)
-		ORDER BY timestamp DESC, device_id DESC`
-	selectCounts = `SELECT device_id, count(*) FROM readings GROUP BY device_id ORDER BY device_id`
-)
-
-// FindReadings implements iot.ReadingReader. Damaged rows are left out, and reported.
+// FindReadings implements iot.ReadingReader. Damaged readings are left out, and reported.
 func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page, error) {
 	p, err := page.New[iot.Reading](q.Limit, iot.MaxPageBytes)
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
 	}
-	times := timerange.OfPage(q)
-	order := inOrder{last: position{times.End, int64(times.EndDevice)}, misplaced: func(v *row) { s.report(v, errMisplaced) }}
-	var rows *sql.Rows
-	switch len(q.Devices) {
-	case 1:
-		rows, err = s.db.Read.QueryContext(ctx, selectOfDevice, q.Devices[0], times.From, times.EndFor(q.Devices[0]))
-	default:
-		rows, err = s.db.Read.QueryContext(ctx, selectOfSome, times.From, times.End, times.EndDevice, list(q.Devices))
-	case 0:
-		rows, err = s.db.Read.QueryContext(ctx, selectOfAll, times.From, times.End, times.EndDevice)
-	}
-	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
-		v, err := scan(rows)
-		if err != nil {
-			return false, err
-		}
-		r, err := v.reading()
-		if err == nil && (r.At.UnixMilli() < times.From || q.Devices != nil && !slices.Contains(q.Devices, r.Device)) {
-			err = errMisplaced
-		}
-		if err != nil {
-			s.report(&v, err)
-			return true, nil
-		}
-		before, ok := order.next(found{v, r})
-		return !ok || p.Add(before), nil
+	scan := iot.ScanQuery{Devices: q.Devices, From: q.From, To: q.To, After: q.After, Newest: true}
+	err = s.ScanReadings(ctx, scan, func(r *iot.Reading) (more bool, err error) {
+		found := *r
+		found.Metrics, found.Attributes = slices.Clone(r.Metrics), slices.Clone(r.Attributes)
+		return p.Add(found), nil
 	})
 	if err != nil {
-		return iot.Page{}, fmt.Errorf("find readings in %s: %w", s.db.Path, err)
-	}
-	if order.hasPrevious && p.Next == (iot.Cursor{}) {
-		p.Add(order.previous.reading)
+		return iot.Page{}, err
 	}
 	return iot.Page{Readings: p.Items, Next: p.Next}, nil
 }
 
-// position is where a row is in the order of the table.
-type position struct{ timestamp, device int64 }
-
-func (p position) precedes(other position) bool {
-	return p.timestamp < other.timestamp || p.timestamp == other.timestamp && p.device < other.device
-}
-
-// found is a row and its reading.
-type found struct {
-	row     row
-	reading iot.Reading
-}
-
-func (f *found) position() position {
-	return position{f.reading.At.UnixMilli(), int64(f.reading.Device)}
-}
-
-// inOrder leaves out the rows that are out of order, newest first. It keeps one row back: only the next row shows which
-// of the two is misplaced.
-type inOrder struct {
-	last        position // of the reading that next returned, or where the listing begins
-	previous    found    // where hasPrevious
-	hasPrevious bool
-	misplaced   func(*row) // is called with what is left out
-}
-
-// next takes the next row, and returns the reading of the one before it, if that was in its place.
-func (o *inOrder) next(f found) (before iot.Reading, ok bool) {
-	at := f.position()
-	switch {
-	case !at.precedes(o.last):
-		o.misplaced(&f.row)
-		return before, false
-	case !o.hasPrevious:
-		o.hasPrevious = true
-	case !at.precedes(o.previous.position()): // between the last and the previous one, which is from further on
-		o.misplaced(&o.previous.row)
-	default:
-		before, ok = o.previous.reading, true
-		o.last = o.previous.position()
+// ScanReadings implements iot.HistoryReader. Damaged readings are left out, and reported.
+func (s *Store) ScanReadings(ctx context.Context, q iot.ScanQuery, take func(*iot.Reading) (more bool, err error)) error {
+	sc := &scanning{order: order{q.Newest}, devices: unique(q.Devices), rest: timerange.Of(q), take: take}
+	for more := q.Devices == nil || len(q.Devices) > 0; more; {
+		sn, err := s.snapshot(ctx, sc.devices, sc.rest.From, sc.until(), q.Newest)
+		if err == nil && sn == nil {
+			return nil
+		}
+		if err == nil {
+			more, err = sc.scan(sn)
+			err = errors.Join(err, sn.end())
+		}
+		if err != nil {
+			return fmt.Errorf("find readings: %w", err)
+		}
 	}
-	o.previous = f
-	return before, ok
+	return nil
 }
 
-// CountReadings implements iot.ReadingReader.
-func (s *Store) CountReadings(ctx context.Context) (counts []iot.DeviceCount, err error) {
-	rows, err := s.db.Read.QueryContext(ctx, selectCounts)
-	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
-		var c iot.DeviceCount
-		err = rows.Scan(&c.Device, &c.Count)
-		counts = append(counts, c)
-		return true, err
-	})
+// unique returns devices ascending, each once; nil, which is all, for nil.
+func unique(devices []iot.DeviceID) []iot.DeviceID {
+	devices = slices.Clone(devices)
+	slices.Sort(devices)
+	return slices.Compact(devices)
+}
+
+// maxSnapshot is how long a scan reads one snapshot, from which on the WAL grows.
+const maxSnapshot = time.Second
+
+// scanning is a call of ScanReadings.
+type scanning struct {
+	order
+	devices []iot.DeviceID // ascending; nil: all
+	rest    timerange.Range
+	take    func(*iot.Reading) (more bool, err error)
+}
+
+// until returns the end of the milliseconds of which anything is left.
+func (sc *scanning) until() int64 {
+	if sc.rest.EndDevice != 0 {
+		return sc.rest.End + 1
+	}
+	return sc.rest.End
+}
+
+// scan takes what sn has, and reports whether more is wanted.
+func (sc *scanning) scan(sn *snapshot) (more bool, err error) {
+	c, err := sc.open(sn)
 	if err != nil {
-		return nil, fmt.Errorf("count readings in %s: %w", s.db.Path, err)
+		return false, fmt.Errorf("%s: %w", sn.path, err)
 	}
-	return counts, nil
+	began := time.Now()
+	for {
+		r, err := c.next()
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", sn.path, errors.Join(err, c.close()))
+		}
+		if r == nil {
+			break
+		}
+		if sc.newest {
+			sc.rest.End, sc.rest.EndDevice = r.At.UnixMilli(), r.Device
+		} else {
+			sc.rest.From, sc.rest.FromDevice = r.At.UnixMilli(), r.Device
+		}
+		if err := sn.ctx.Err(); err != nil {
+			return false, errors.Join(err, c.close())
+		}
+		more, err := sc.take(r)
+		if err != nil || !more || time.Since(began) > maxSnapshot {
+			return more && err == nil, errors.Join(err, c.close())
+		}
+	}
+	if sc.newest {
+		sc.rest.End, sc.rest.EndDevice = sn.from, 0
+	} else {
+		sc.rest.From, sc.rest.FromDevice = sn.until, 0
+	}
+	return true, c.close()
+}
+
+// open returns a cursor over what is left of sn.
+func (sc *scanning) open(sn *snapshot) (cursor, error) {
+	times := sc.rest
+	if times.From < sn.from {
+		times.From, times.FromDevice = sn.from, 0
+	}
+	if times.End >= sn.until {
+		times.End, times.EndDevice = sn.until, 0
+	}
+	if sc.devices == nil {
+		return sn.all(sc.order, times)
+	}
+	var cursors []cursor
+	for _, device := range sc.devices {
+		from, until := times.FromFor(device), times.EndFor(device)
+		if !sn.old {
+			cursors = append(cursors, sn.hotOf(sc.order, device, from, until))
+			continue
+		}
+		c, err := sn.indexed(sc.order, device, from, until)
+		if err != nil {
+			return nil, errors.Join(err, merge2(sc.order, cursors).close())
+		}
+		cursors = append(cursors, c)
+	}
+	return merge2(sc.order, cursors), nil
 }

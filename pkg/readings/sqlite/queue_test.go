@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	db "github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
-func openStore(t *testing.T, path string) *Store {
+func openStore(t testing.TB, path string) *Store {
 	t.Helper()
-	store, err := Open(path, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	store, err := Open(path, Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +28,7 @@ func openStore(t *testing.T, path string) *Store {
 	return store
 }
 
-func readings(device iot.DeviceID) []iot.Reading {
+func oneOf(device iot.DeviceID) []iot.Reading {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	return []iot.Reading{{Device: device, At: at, Received: at, Metrics: []iot.Metric{{Name: iot.Temperature, Value: 20}}}}
 }
@@ -38,7 +39,7 @@ type answer struct {
 }
 
 func TestQueue(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "readings.db")
+	path := filepath.Join(t.TempDir(), "readings")
 	store := openStore(t, path)
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
@@ -63,19 +64,24 @@ func TestQueue(t *testing.T) {
 		}
 	}
 	// Another program writes the file, so that the first call stays at it and others have to wait.
-	other, err := openStore(t, path).db.Write.BeginTx(t.Context(), nil)
+	file, err := db.Open(filepath.Join(path, "2026-03.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := insert(t.Context(), readings(1))
+	t.Cleanup(func() { _ = file.Close() })
+	other, err := file.Write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := insert(t.Context(), oneOf(1))
 	waiting(0)
 	ctx, cancel := context.WithCancel(t.Context())
-	batch := readings(2)
+	batch := oneOf(2)
 	leaver := insert(ctx, batch)
 	waiting(1)
 	var stayers []<-chan answer
 	for device := range iot.DeviceID(3) {
-		stayers = append(stayers, insert(t.Context(), readings(10+device)))
+		stayers = append(stayers, insert(t.Context(), oneOf(10+device)))
 		waiting(2 + int(device))
 	}
 	cancel()
@@ -105,8 +111,8 @@ func TestQueue(t *testing.T) {
 }
 
 func TestUnprepared(t *testing.T) {
-	store := openStore(t, filepath.Join(t.TempDir(), "readings.db"))
-	if _, err := store.InsertReadings(t.Context(), readings(1)); err == nil {
+	store := openStore(t, filepath.Join(t.TempDir(), "readings"))
+	if _, err := store.InsertReadings(t.Context(), oneOf(1)); err == nil {
 		t.Error("an insert without a table succeeded")
 	}
 	if _, err := store.FindReadings(t.Context(), iot.ReadingQuery{Limit: 1}); err == nil {
@@ -115,35 +121,63 @@ func TestUnprepared(t *testing.T) {
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if inserted, err := store.InsertReadings(t.Context(), readings(1)); err != nil || inserted.New != 1 {
+	if inserted, err := store.InsertReadings(t.Context(), oneOf(1)); err != nil || inserted.New != 1 {
 		t.Errorf("after Prepare: %+v, %v", inserted, err)
 	}
 }
 
 func TestQueriesUseTheIndexes(t *testing.T) {
-	store := openStore(t, filepath.Join(t.TempDir(), "readings.db"))
-	if err := store.Prepare(t.Context()); err != nil {
+	path := filepath.Join(t.TempDir(), "readings")
+	file, err := db.Open(path + ".db")
+	if err != nil {
 		t.Fatal(err)
 	}
-	for query, want := range map[string]string{
-		selectMoved:    "SEARCH readings USING COVERING INDEX readings_moved_from (device_id=? AND origin=? AND moved_from=?)",
-		selectOccupied: "SEARCH readings USING COVERING INDEX readings_by_device (device_id=? AND timestamp>?)",
-		selectRow:      "SEARCH readings USING PRIMARY KEY (timestamp=? AND device_id=?)",
-		selectOfDevice: "SEARCH readings USING INDEX readings_by_device (device_id=? AND timestamp>? AND timestamp<?)",
-		selectOfAll:    "SEARCH readings USING PRIMARY KEY (timestamp>? AND (timestamp,device_id)<(?,?))",
-		selectCounts:   "SCAN readings USING COVERING INDEX readings_by_device",
+	t.Cleanup(func() { _ = file.Close() })
+	for _, statement := range []string{monthSchema, firstSchema, additions[0].schema, additions[1].schema, additions[2].schema, movedIndex} {
+		if _, err := file.Write.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, old := statementsOf("rows"), statementsOf(oldTable)
+	for _, c := range []struct{ query, want string }{
+		{rows.countMoved, "SEARCH rows USING COVERING INDEX rows_moved_from (device_id=? AND origin=? AND moved_from=?)"},
+		{rows.selectRow, "SEARCH rows USING PRIMARY KEY (timestamp=? AND device_id=?)"},
+		{rows.countRow, "SEARCH rows USING PRIMARY KEY (timestamp=? AND device_id=?)"},
+		{rows.selectRows, "SEARCH rows USING PRIMARY KEY (timestamp=? AND device_id=?)\nLIST SUBQUERY 1\nSCAN json_each VIRTUAL TABLE INDEX 1:"},
+		{rows.selectRows + " DESC", "SEARCH rows USING PRIMARY KEY (timestamp=? AND device_id=?)\nLIST SUBQUERY 1\nSCAN json_each VIRTUAL TABLE INDEX 1:"},
+		{rows.scanOldest, "SEARCH rows USING PRIMARY KEY ((timestamp,device_id)>(?,?) AND (timestamp,device_id)<(?,?))"},
+		{rows.scanNewest, "SEARCH rows USING PRIMARY KEY ((timestamp,device_id)>(?,?) AND (timestamp,device_id)<(?,?))"},
+		{old.countMoved, "SEARCH readings USING COVERING INDEX readings_moved_from (device_id=? AND origin=? AND moved_from=?)"},
+		{old.scanNewest, "SEARCH readings USING PRIMARY KEY ((timestamp,device_id)>(?,?) AND (timestamp,device_id)<(?,?))"},
+		{oldOfDevice, "SEARCH readings USING INDEX readings_by_device (device_id=? AND timestamp>? AND timestamp<?)"},
+		{oldOfDevice + " DESC", "SEARCH readings USING INDEX readings_by_device (device_id=? AND timestamp>? AND timestamp<?)"},
+		{oldCounts, "SCAN readings USING COVERING INDEX readings_by_device"},
 	} {
-		if plan := plan(t, store, query); plan != want {
-			t.Errorf("the plan for %s is\n%s, want\n%s", query, plan, want)
+		if plan := plan(t, file, c.query); plan != c.want {
+			t.Errorf("the plan for %s is\n%s, want\n%s", c.query, plan, c.want)
 		}
 	}
 }
 
+// firstSchema is that of the first version.
+const firstSchema = `CREATE TABLE IF NOT EXISTS readings (
+		timestamp        INTEGER NOT NULL,
+		device_id        INTEGER NOT NULL,
+		received_at      INTEGER NOT NULL,
+		timestamp_source INTEGER NOT NULL,
+		temperature      ANY,
+		humidity         ANY,
+		metrics          TEXT,
+		attributes       TEXT,
+		PRIMARY KEY (timestamp, device_id)
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX IF NOT EXISTS readings_by_device ON readings (device_id, timestamp);`
+
 // plan returns how SQLite carries query out, a step per line.
-func plan(t *testing.T, store *Store, query string) string {
+func plan(t *testing.T, file *db.DB, query string) string {
 	t.Helper()
 	arguments := make([]any, strings.Count(query, "?"))
-	rows, err := store.db.Read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, arguments...)
+	rows, err := file.Read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, arguments...)
 	if err != nil {
 		t.Fatal(err)
 	}

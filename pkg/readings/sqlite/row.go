@@ -18,9 +18,36 @@ import (
 const columns = "timestamp, device_id, received_at, timestamp_source, temperature, humidity, metrics, attributes, origin, moved_from, checksum, " +
 	"device_key, device_timestamp"
 
+// statements are those on a table of rows.
+type statements struct {
+	table                                                             string
+	insertRow, replaceRow, selectRow, countRow, countMoved, deleteRow string
+	// These are of readers. What they select is to be checked: no query has a LIMIT, rows are read until there are enough.
+	selectRows, scanOldest, scanNewest string
+}
+
+func statementsOf(table string) statements {
+	const values = `(` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	const atPlace = ` WHERE timestamp = ? AND device_id = ?`
+	const between = ` WHERE (timestamp, device_id) > (?, ?) AND (timestamp, device_id) < (?, ?) ORDER BY `
+	return statements{
+		table:      table,
+		insertRow:  `INSERT INTO ` + table + values + ` ON CONFLICT DO NOTHING`,
+		replaceRow: `REPLACE INTO ` + table + values,
+		selectRow:  `SELECT ` + columns + ` FROM ` + table + atPlace,
+		countRow:   `SELECT count(*) FROM ` + table + atPlace,
+		countMoved: `SELECT count(*) FROM ` + table + ` WHERE device_id = ? AND origin = ? AND moved_from = ?`,
+		deleteRow:  `DELETE FROM ` + table + atPlace,
+		selectRows: `SELECT ` + columns + ` FROM ` + table + ` WHERE timestamp IN (SELECT value FROM json_each(?)) AND device_id = ? ORDER BY timestamp`,
+		scanOldest: `SELECT ` + columns + ` FROM ` + table + between + `timestamp, device_id`,
+		scanNewest: `SELECT ` + columns + ` FROM ` + table + between + `timestamp DESC, device_id DESC`,
+	}
+}
+
 // Their places, where they have to be known.
 const (
 	timestampColumn = 0
+	deviceColumn    = 1
 	movedFromColumn = 9
 	checksumColumn  = 10
 	keyColumn       = 11
@@ -29,6 +56,13 @@ const (
 
 // row is the values of the columns as the driver has them: int64, float64, string or nil.
 type row [saidColumn + 1]any
+
+// place returns the place of v.
+func (v *row) place() place {
+	at, _ := v[timestampColumn].(int64)
+	device, _ := v[deviceColumn].(int64)
+	return place{iot.DeviceID(device), at}
+}
 
 // fill makes v the row of r, stored at the millisecond at.
 func (v *row) fill(r *iot.Reading, at int64) error {

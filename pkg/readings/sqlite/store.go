@@ -1,122 +1,158 @@
-// Package sqlite keeps readings in an SQLite file: for one machine, and for tests. Writers take turns, one
-// transaction per batch; readers go on beside them.
+// Package sqlite keeps readings in SQLite files: for one machine, and for tests. Writers take turns, one transaction per
+// batch and file; readers go on beside them.
 //
-// A batch is on the disk when InsertReadings returns, and an error leaves nothing of it. While the disk is
-// full or the file cannot be written calls fail and may be repeated.
+// A batch is on the disk when InsertReadings returns. While the disk is full or a file cannot be written calls fail and
+// may be repeated.
+//
+// # Files
+//
+// Each month of UTC has a file of its own, which is created by its first reading. Earlier versions had one file for all:
+// it owns the times up to its last reading, and the months what is behind that. So each time has one owner, and a change
+// one transaction in one file. Only a reading that has to move into the next month is in two; there the later file is
+// written first.
+//
+// # Damage
 //
 // Every row has a checksum. One that is not as it was written is never shown: it is left out, logged once, and
 // replaced when its reading comes again. So is one that the file's tree leads to from the place of another one: what
 // is found is in order, and nothing twice. SQLite itself reports a damaged page as an error of whatever reads it.
-// A count, and a look-up of a row through the index, do not notice an entry that leads to a wrong row.
+// A count, and a look-up of a row, do not notice an entry that leads to a wrong row.
+//
+// # What is in memory
+//
+//	the time of each row       8 bytes (and up to as many to grow)
+//	the count of each device   some 50 bytes
+//	open files                 16, and those in use, with the page caches of up to five connections each, 2 MiB at most
 package sqlite
 
 import (
 	"context"
-	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/occupied"
-	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 // Store is a readings.Store.
 type Store struct {
-	db   *sqlite.DB
+	months  string // the directory of their files
+	oldPath string // of the file of earlier versions
+	files   files
+
 	turn chan struct{} // filled by the call that writes
 	// For the call that writes.
 	occupied occupied.Ranges
+
+	// state guards what follows. Only the call that has the turn changes it, and may read it without.
+	state     sync.RWMutex
+	prepared  bool
+	allMonths []*part // ascending
+	old       *span   // nil where there is none
+	layout    layout  // of these
+	hot       hot
+	counts    map[iot.DeviceID]int64 // of the readings in months
 
 	mu      sync.Mutex
 	waiting []*insertion
 
 	log      *slog.Logger
 	logging  sync.Mutex
-	reported map[string]struct{} // damaged rows, by timestamp and device
+	reported map[string]struct{} // damaged rows, by file, timestamp and device
 }
 
 var (
 	_ iot.ReadingWriter = (*Store)(nil)
 	_ iot.ReadingReader = (*Store)(nil)
+	_ iot.HistoryReader = (*Store)(nil)
 )
 
-// Open opens the file at path, and creates it when it is missing; its directory must exist.
-func Open(path string, log *slog.Logger) (*Store, error) {
-	db, err := sqlite.Open(path)
+// Options are what a store is opened with.
+type Options struct {
+	Log *slog.Logger
+}
+
+// Open returns the store in the directory at path, which is created when it is missing; the one that it is in must exist.
+// What an earlier version has stored is in the file beside it, of the same name with the suffix .db. Files are opened when
+// they are needed, from Prepare on.
+func Open(path string, o Options) (*Store, error) {
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, turn: make(chan struct{}, 1), log: log, reported: map[string]struct{}{}}, nil
+	return &Store{
+		months: path, oldPath: path + ".db", turn: make(chan struct{}, 1),
+		hot: hot{}, counts: map[iot.DeviceID]int64{}, log: o.Log, reported: map[string]struct{}{},
+	}, nil
 }
 
-// The table is sorted by time, since readings come in nearly in that order: rows are appended, and only the
-// narrow index takes its entries all over. That halves the cost of an insert against a table sorted by
-// device. The measured columns are ANY because REAL would keep -0 as the integer 0.
-const schema = `
-CREATE TABLE IF NOT EXISTS readings (
-	timestamp        INTEGER NOT NULL, -- ms since 1970, UTC
-	device_id        INTEGER NOT NULL,
-	received_at      INTEGER NOT NULL, -- ms since 1970, UTC
-	timestamp_source INTEGER NOT NULL, -- 1: the device's clock, 2: the server's, 0: unknown
-	temperature      ANY,
-	humidity         ANY,
-	metrics          TEXT,             -- the others, as a JSON object
-	attributes       TEXT,             -- a JSON object
-	PRIMARY KEY (timestamp, device_id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS readings_by_device ON readings (device_id, timestamp);`
-
-// additions are what came later, by the first of the columns.
-var additions = []struct{ column, schema string }{
-	{"origin", `
-ALTER TABLE readings ADD COLUMN origin INTEGER;     -- iot.Reading's; NULL where there is none
-ALTER TABLE readings ADD COLUMN moved_from INTEGER; -- the time it was stamped with, where another one has that`},
-	{"checksum", `ALTER TABLE readings ADD COLUMN checksum INTEGER; -- of the others; NULL in the rows that were there`},
-	{"device_key", `
-ALTER TABLE readings ADD COLUMN device_key TEXT;       -- NULL where device_id is the device's own
-ALTER TABLE readings ADD COLUMN device_timestamp TEXT; -- what the device gave as its time, where the server replaced it`},
-}
-
-// movedIndex prevents that a reading which was moved is stored twice. An earlier version's index took readings with
-// one origin for the same whatever their times: it is replaced.
-const movedIndex = `
-DROP INDEX IF EXISTS readings_moved;
-CREATE UNIQUE INDEX IF NOT EXISTS readings_moved_from ON readings (device_id, origin, moved_from) WHERE moved_from IS NOT NULL;`
-
-// Prepare creates the table and its indexes where they are missing, and brings those of an earlier version up to date.
+// Prepare brings the files up to date, and lists the rows in them. It may be repeated, and does all of it anew.
 func (s *Store) Prepare(ctx context.Context) error {
-	err := s.db.Transact(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, schema); err != nil {
-			return err
-		}
-		for _, a := range additions {
-			var there bool
-			row := tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM pragma_table_info('readings') WHERE name = ?`, a.column)
-			if err := row.Scan(&there); err != nil {
-				return err
-			}
-			if there {
-				continue
-			}
-			if _, err := tx.ExecContext(ctx, a.schema); err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, movedIndex)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("create table readings in %s: %w", s.db.Path, err)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("prepare the readings: %w", err)
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("prepare the readings: %w", ctx.Err())
+	}
+	defer func() { <-s.turn }()
+	if err := s.prepare(ctx); err != nil {
+		return fmt.Errorf("prepare the readings: %w", err)
 	}
 	return nil
 }
 
+func (s *Store) prepare(ctx context.Context) error {
+	if err := os.Mkdir(s.months, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	old, err := s.prepareOld(ctx)
+	if err != nil {
+		return err
+	}
+	months, err := s.listMonths()
+	if err != nil {
+		return err
+	}
+	all, counts := hot{}, map[iot.DeviceID]int64{}
+	for _, m := range months {
+		places, err := s.prepareMonth(ctx, m)
+		if err != nil {
+			return err
+		}
+		for _, p := range places {
+			counts[p.device]++
+		}
+		all.add(places)
+	}
+	s.setLayout(months, old)
+	s.state.Lock()
+	defer s.state.Unlock()
+	s.hot, s.counts, s.prepared = all, counts, true
+	return nil
+}
+
+// setLayout is for when there is another month, or the old file owns something else.
+func (s *Store) setLayout(months []*part, old *span) {
+	slices.SortFunc(months, func(a, b *part) int { return int(a.start - b.start) })
+	s.state.Lock()
+	defer s.state.Unlock()
+	s.allMonths, s.old, s.layout = months, old, layoutOf(months, old)
+}
+
+// errUnprepared is for calls before Prepare.
+var errUnprepared = errors.New("the store is not prepared")
+
 // report logs that v is damaged, if it has not yet.
-func (s *Store) report(v *row, damage error) {
+func (s *Store) report(p *part, v *row, damage error) {
 	const most = 1000 // that it remembers
-	key := fmt.Sprint(v[0], v[1])
+	key := fmt.Sprint(p.path, v[0], v[1])
 	s.logging.Lock()
 	defer s.logging.Unlock()
 	if _, before := s.reported[key]; before {
@@ -126,11 +162,32 @@ func (s *Store) report(v *row, damage error) {
 		clear(s.reported)
 	}
 	s.reported[key] = struct{}{}
-	s.log.Error("a stored reading is damaged, and left out", "file", s.db.Path, "timestamp", v[0], "device_id", v[1], "err", damage)
+	s.log.Error("a stored reading is damaged, and left out", "file", p.path, "timestamp", v[0], "device_id", v[1], "err", damage)
 }
 
-// Check is nil when the file can be read, and has the table.
-func (s *Store) Check(ctx context.Context) error { return s.db.Check(ctx, "readings") }
+// Check is nil when the newest file can be read, and has the table.
+func (s *Store) Check(ctx context.Context) error {
+	s.state.RLock()
+	prepared, l := s.prepared, s.layout
+	s.state.RUnlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !prepared {
+		return errUnprepared
+	}
+	if len(l) == 0 {
+		_, err := os.Stat(s.months)
+		return err
+	}
+	newest := l[len(l)-1].part
+	db, release, err := s.files.use(newest)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return db.Check(ctx, newest.table)
+}
 
-// Close closes the file. It waits for the calls that are running.
-func (s *Store) Close() error { return s.db.Close() }
+// Close closes the files. It waits for the calls that are running.
+func (s *Store) Close() error { return s.files.close() }

@@ -18,12 +18,12 @@ import (
 
 func open(t testing.TB) readings.Store {
 	t.Helper()
-	return openFile(t, filepath.Join(t.TempDir(), "readings.db"))
+	return openAt(t, filepath.Join(t.TempDir(), "readings"))
 }
 
-func openFile(t testing.TB, path string) readings.Store {
+func openAt(t testing.TB, path string) readings.Store {
 	t.Helper()
-	store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	store, err := sqlite.Open(path, sqlite.Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	return sqlitetest.Prepared(t, store, err)
 }
 
@@ -31,11 +31,11 @@ func TestStore(t *testing.T) { readingstest.Run(t, open) }
 
 func TestHistory(t *testing.T) {
 	readingstest.RunHistory(t, func(t testing.TB) readingstest.Database {
-		path := filepath.Join(t.TempDir(), "readings.db")
+		path := filepath.Join(t.TempDir(), "readings")
 		return readingstest.Database{
 			Open: func(t testing.TB) readings.Store {
 				t.Helper()
-				store, err := sqlite.Open(path, slog.New(slog.NewTextHandler(t.Output(), nil)))
+				store, err := sqlite.Open(path, sqlite.Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -84,8 +84,8 @@ const firstTable = `CREATE TABLE IF NOT EXISTS readings (
 
 // TestEarlierFile: a file that an earlier version wrote is brought up to date, with what is in it.
 func TestEarlierFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "readings.db")
-	execute(t, path, firstTable, `INSERT INTO readings VALUES (1000, 1, 1007, 2, 20.5, NULL, '{"x":1}', '{"site":"roof"}')`)
+	path := filepath.Join(t.TempDir(), "readings")
+	execute(t, path+".db", firstTable, `INSERT INTO readings VALUES (1000, 1, 1007, 2, 20.5, NULL, '{"x":1}', '{"site":"roof"}')`)
 	old := iot.Reading{
 		Device: 1, At: time.UnixMilli(1000).UTC(), Received: time.UnixMilli(1007).UTC(), Stamped: iot.StampServer,
 		Metrics:    []iot.Metric{{Name: iot.Temperature, Value: 20.5}, {Name: "x", Value: 1}},
@@ -95,7 +95,7 @@ func TestEarlierFile(t *testing.T) {
 	again.Origin, other.Origin = 1, 2
 	other.Attributes = nil
 	for range 2 { // the second start finds it up to date
-		store := openFile(t, path)
+		store := openAt(t, path)
 		if _, err := store.InsertReadings(t.Context(), []iot.Reading{old, again, other}); err != nil {
 			t.Fatal(err)
 		}
@@ -113,8 +113,8 @@ func TestEarlierFile(t *testing.T) {
 
 // TestFileFromBeforeKeys: a row whose checksum is of fewer columns is as it was, and there is room for the new ones.
 func TestFileFromBeforeKeys(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "readings.db")
-	execute(t, path, firstTable,
+	path := filepath.Join(t.TempDir(), "readings")
+	execute(t, path+".db", firstTable,
 		`ALTER TABLE readings ADD COLUMN origin INTEGER`, `ALTER TABLE readings ADD COLUMN moved_from INTEGER`, `ALTER TABLE readings ADD COLUMN checksum INTEGER`,
 		`CREATE UNIQUE INDEX readings_moved_from ON readings (device_id, origin, moved_from) WHERE moved_from IS NOT NULL`,
 		`INSERT INTO readings VALUES (1000, 1, 1007, 2, 20.5, NULL, '{"x":1}', '{"site":"roof"}', 5, NULL, 1091710252)`)
@@ -126,7 +126,7 @@ func TestFileFromBeforeKeys(t *testing.T) {
 	keyed := old
 	keyed.Key, keyed.Device, keyed.Said = "kitchen-1", iot.KeyID("kitchen-1"), "noon"
 	for range 2 { // the second start finds it up to date
-		store := openFile(t, path)
+		store := openAt(t, path)
 		if _, err := store.InsertReadings(t.Context(), []iot.Reading{keyed}); err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +143,7 @@ func TestFileFromBeforeKeys(t *testing.T) {
 // TestEarlierIndex: the index of an earlier version, to which readings of one origin that were moved are the same
 // whatever their times, is replaced.
 func TestEarlierIndex(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "readings.db")
+	path := filepath.Join(t.TempDir(), "readings")
 	reading := func(ms int64, origin uint64) iot.Reading {
 		return iot.Reading{
 			Device: 1, At: time.UnixMilli(ms).UTC(), Received: time.UnixMilli(ms).UTC(), Stamped: iot.StampServer, Origin: origin,
@@ -151,15 +151,16 @@ func TestEarlierIndex(t *testing.T) {
 		}
 	}
 	there := []iot.Reading{reading(1000, 1), reading(1000, 2), reading(2000, 3)}
-	if _, err := openFile(t, path).InsertReadings(t.Context(), there); err != nil {
+	execute(t, path+".db", firstTable, `INSERT INTO readings VALUES (3000, 2, 3000, 2, 20.5, NULL, NULL, NULL)`)
+	if _, err := openAt(t, path).InsertReadings(t.Context(), there); err != nil {
 		t.Fatal(err)
 	}
-	execute(t, path,
+	execute(t, path+".db",
 		`DROP INDEX readings_moved_from`,
 		`CREATE UNIQUE INDEX readings_moved ON readings (device_id, origin) WHERE moved_from IS NOT NULL`)
 	all := append(there, reading(2000, 2))
 	for _, want := range []iot.Inserted{{New: 1, Duplicates: 3}, {Duplicates: 4}} { // the second start finds it replaced
-		inserted, err := openFile(t, path).InsertReadings(t.Context(), all)
+		inserted, err := openAt(t, path).InsertReadings(t.Context(), all)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -122,7 +122,7 @@ func dropDatabase(t *testing.T, uri, name string) {
 func emptyStore(t *testing.T) readings.Store {
 	t.Helper()
 	open := func() (readings.Store, error) {
-		return sqlite.Open(filepath.Join(t.TempDir(), "readings.db"), slog.New(slog.DiscardHandler))
+		return sqlite.Open(filepath.Join(t.TempDir(), "readings"), sqlite.Options{Log: slog.New(slog.DiscardHandler)})
 	}
 	if server := os.Getenv("TEST_MONGODB_URI"); server != "" {
 		u, err := url.Parse(server)

@@ -112,12 +112,16 @@ func TestTableThatWasDropped(t *testing.T) {
 	first, second := measured(1, 0, 20), measured(1, 1, 20)
 	e.produce(event.Record(e.kafka.Topic, first))
 	e.eventually("the first reading is stored", func() bool { return len(e.stored()) == 1 })
-	db, err := files.Open(e.file)
+	months, err := filepath.Glob(filepath.Join(e.dir, "*.db"))
+	if err != nil || len(months) != 1 {
+		t.Fatalf("files %v, %v", months, err)
+	}
+	db, err := files.Open(months[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close() //nolint:errcheck // it is to be thrown away
-	if _, err := db.Write.ExecContext(t.Context(), "DROP TABLE readings"); err != nil {
+	if _, err := db.Write.ExecContext(t.Context(), "DROP TABLE rows"); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.store.Check(t.Context()); err == nil {
@@ -165,7 +169,7 @@ type environment struct {
 	kafka    kafka.Config
 	producer *producer.Producer
 	store    *store
-	file     string // of the store
+	dir      string // of the store
 	metrics  *prometheus.Registry
 	stop     func()
 }
@@ -206,8 +210,8 @@ func newEnvironmentOf(t *testing.T, partitions int32) *environment {
 		t.Cleanup(func() { _ = broker.Close(context.Background()) })
 		e.kafka.Brokers = []string{broker.Addr()}
 	}
-	e.file = filepath.Join(t.TempDir(), "readings.db")
-	opened, err := sqlite.Open(e.file, slog.New(slog.DiscardHandler))
+	e.dir = filepath.Join(t.TempDir(), "readings")
+	opened, err := sqlite.Open(e.dir, sqlite.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

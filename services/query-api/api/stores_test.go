@@ -97,7 +97,7 @@ func embedded(t testing.TB) stores {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = devices.Close() })
-	stored, err := sqlitereadings.Open(filepath.Join(dir, "readings.db"), slog.New(slog.DiscardHandler))
+	stored, err := sqlitereadings.Open(filepath.Join(dir, "readings"), sqlitereadings.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

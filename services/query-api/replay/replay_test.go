@@ -191,14 +191,14 @@ func (noMarks) MarkReplayed(context.Context, map[iot.DeadLetterID]iot.Replay) er
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "readings.db")
+	path := filepath.Join(t.TempDir(), "readings")
 	w := &world{dir: t.TempDir(), kafka: kafka.Config{Topic: "raw-data", Partitions: 1, ClientID: "query-api"}}
 	var err error
-	if w.deadLetters, err = sqlitedeadletters.Open(path); err != nil {
+	if w.deadLetters, err = sqlitedeadletters.Open(path + ".db"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.deadLetters.Close() })
-	if w.readings, err = sqlitereadings.Open(path, quiet); err != nil {
+	if w.readings, err = sqlitereadings.Open(path, sqlitereadings.Options{Log: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.readings.Close() })

@@ -1,0 +1,119 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
+)
+
+// The rows are sorted by time, since readings come in nearly in that order: they are appended. By device they are
+// indexed in memory. The measured columns are ANY because REAL would keep -0 as the integer 0.
+const monthSchema = `
+CREATE TABLE IF NOT EXISTS rows (
+	timestamp        INTEGER NOT NULL, -- ms since 1970, UTC
+	device_id        INTEGER NOT NULL,
+	received_at      INTEGER NOT NULL, -- ms since 1970, UTC
+	timestamp_source INTEGER NOT NULL, -- 1: the device's clock, 2: the server's, 0: unknown
+	temperature      ANY,
+	humidity         ANY,
+	metrics          TEXT,             -- the others, as a JSON object
+	attributes       TEXT,             -- a JSON object
+	origin           INTEGER,          -- iot.Reading's; NULL where there is none
+	moved_from       INTEGER,          -- the time it was stamped with, where another one has that
+	checksum         INTEGER NOT NULL, -- of the others
+	device_key       TEXT,             -- NULL where device_id is the device's own
+	device_timestamp TEXT,             -- what the device gave as its time, where the server replaced it
+	PRIMARY KEY (timestamp, device_id)
+) STRICT, WITHOUT ROWID;
+-- It prevents that a reading which was moved is stored twice.
+CREATE UNIQUE INDEX IF NOT EXISTS rows_moved_from ON rows (device_id, origin, moved_from) WHERE moved_from IS NOT NULL;`
+
+const selectPlaces = `SELECT timestamp, device_id FROM rows ORDER BY timestamp, device_id`
+
+// month returns the part for the month that starts at start. Its file may not exist.
+func (s *Store) month(start, end int64) *part {
+	name := time.UnixMilli(start).UTC().Format(monthFormat) + monthSuffix
+	return &part{path: filepath.Join(s.months, name), statements: statementsOf("rows"), start: start, end: end}
+}
+
+const (
+	monthFormat = "2006-01"
+	monthSuffix = ".db"
+)
+
+// listMonths returns the parts that there are files of, ascending.
+func (s *Store) listMonths() (months []*part, err error) {
+	entries, err := os.ReadDir(s.months) // ascending by name
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		name, ok := strings.CutSuffix(entry.Name(), monthSuffix)
+		if !ok {
+			continue // a WAL
+		}
+		first, err := time.Parse(monthFormat, name)
+		if err != nil {
+			return nil, fmt.Errorf("%s is not a file of this directory: it has no month's name", filepath.Join(s.months, entry.Name()))
+		}
+		months = append(months, s.month(monthOf(first.UnixMilli())))
+	}
+	return months, nil
+}
+
+// prepareMonth brings the file of m up to date, creates it where it is missing, and returns the places of its rows.
+func (s *Store) prepareMonth(ctx context.Context, m *part) (places []place, err error) {
+	db, release, err := s.files.use(m)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	err = db.Transact(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, monthSchema)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create the tables of %s: %w", m.path, err)
+	}
+	last := position{m.start - 1, 0}
+	rows, err := db.Read.QueryContext(ctx, selectPlaces)
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
+		var at position
+		if err := rows.Scan(&at.timestamp, &at.device); err != nil {
+			return false, err
+		}
+		if at.timestamp < m.start || at.timestamp >= m.end || !last.precedes(at) {
+			s.report(m, &row{at.timestamp, at.device}, errMisplaced)
+			return true, nil
+		}
+		last = at
+		places = append(places, place{iot.DeviceID(at.device), at.timestamp})
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the rows of %s: %w", m.path, err)
+	}
+	return places, nil
+}
+
+// addMonth creates the file for the month of at. Only the call that has the turn calls it.
+func (s *Store) addMonth(ctx context.Context, at int64) (span, error) {
+	m := s.month(monthOf(at))
+	if _, err := s.prepareMonth(ctx, m); err != nil {
+		return span{}, err
+	}
+	s.setLayout(append(s.allMonths, m), s.old)
+	owner, ok := s.layout.owner(at)
+	if !ok {
+		return span{}, errors.New("no part owns " + time.UnixMilli(at).UTC().String())
+	}
+	return owner, nil
+}

@@ -1,0 +1,104 @@
+package sqlite
+
+import (
+	"errors"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+var (
+	errDuplicate = errors.New("stored before")
+	errMerge     = errors.New("to be merged into what is stored")
+)
+
+// resolve is for r whose millisecond, which t owns, is occupied. It returns the one at which r can be stored all the same:
+// another one, or its own, from which it has moved a reading that a server stamped, or removed a damaged row. Else it is
+// errDuplicate, or errMerge with the reading that is there.
+func (w *writing) resolve(t *transaction, r *iot.Reading) (at int64, there iot.Reading, err error) {
+	at = r.At.UnixMilli()
+	v, err := scan(t.tx.QueryRow(t.selectRow, at, int64(r.Device)))
+	if err != nil {
+		return 0, there, err
+	}
+	there, err = v.reading()
+	if err != nil {
+		w.store.report(t.part, &v, err)
+		return at, there, t.remove(r.Device, at)
+	}
+	if r.Origin == 0 {
+		if there.Origin == 0 {
+			return 0, there, errMerge
+		}
+		return at, there, w.move(t, &v)
+	}
+	// Readings of earlier versions have no origin.
+	if there.Origin == r.Origin && v[movedFromColumn] == nil || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) {
+		return 0, there, errDuplicate
+	}
+	free, err := w.nextFree(r.Device, at)
+	if err != nil {
+		return 0, there, err
+	}
+	moved, err := w.hasMoved(r, free)
+	if err == nil && moved {
+		err = errDuplicate
+	}
+	return free, there, err
+}
+
+// hasMoved reports whether r has been moved already. Then it lies where all is occupied from its own millisecond on: before
+// free, the first that is not.
+func (w *writing) hasMoved(r *iot.Reading, free int64) (bool, error) {
+	stamped := r.At.UnixMilli()
+	for at := stamped; at < free; {
+		t, err := w.at(at)
+		if err != nil {
+			return false, err
+		}
+		if moved, err := t.hasMoved(r.Device, r.Origin, stamped); err != nil || moved {
+			return moved, err
+		}
+		at = t.until
+	}
+	return false, nil
+}
+
+// move moves v, a row of t, to the next free millisecond.
+func (w *writing) move(t *transaction, v *row) error {
+	from := v.place()
+	free, err := w.nextFree(from.device, from.at)
+	if err != nil {
+		return err
+	}
+	if err := t.remove(from.device, from.at); err != nil {
+		return err
+	}
+	to, err := w.at(free)
+	if err != nil {
+		return err
+	}
+	v.move(free)
+	ok, err := to.add(v)
+	if err == nil && !ok && to.part == t.part {
+		err = errOccupied
+	}
+	// Where it is in the next part already, a call before this one has failed between the two parts.
+	return err
+}
+
+// nextFree returns the first millisecond from at on at which device has no reading.
+func (w *writing) nextFree(device iot.DeviceID, at int64) (int64, error) {
+	return w.store.occupied.NextFree(device, at, func(from int64, limit int) (times []int64, err error) {
+		for at := from; len(times) < limit; at++ {
+			t, err := w.at(at)
+			if err != nil {
+				return nil, err
+			}
+			if occupied, err := t.isOccupied(device, at); err != nil || !occupied {
+				return times, err
+			}
+			times = append(times, at)
+		}
+		return times, nil
+	})
+}

@@ -1,0 +1,179 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
+)
+
+// writing is what the call that has the turn writes: a transaction in each part that it touches.
+type writing struct {
+	ctx   context.Context
+	store *Store
+	parts []*transaction
+	last  *transaction // that was asked for
+}
+
+// transaction is one in a part.
+type transaction struct {
+	span
+	store   *Store
+	db      *sqlite.DB
+	tx      *sql.Tx
+	insert  *sql.Stmt
+	release func()
+	places  []place                // of rows that it adds
+	changes map[iot.DeviceID]int64 // of the counts
+}
+
+func (s *Store) write(ctx context.Context) *writing { return &writing{ctx: ctx, store: s} }
+
+// at returns the transaction in the part that owns the millisecond at. It creates the part where there is none.
+func (w *writing) at(at int64) (*transaction, error) {
+	if t := w.last; t != nil && t.from <= at && at < t.until {
+		return t, nil
+	}
+	owner, ok := w.store.layout.owner(at)
+	if !ok {
+		var err error
+		if owner, err = w.store.addMonth(w.ctx, at); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range w.parts {
+		if t.part == owner.part {
+			t.span = owner // of the two that a month may have
+			w.last = t
+			return t, nil
+		}
+	}
+	t, err := w.store.begin(w.ctx, owner)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", owner.path, err)
+	}
+	w.parts = append(w.parts, t)
+	w.last = t
+	return t, nil
+}
+
+func (s *Store) begin(ctx context.Context, owner span) (*transaction, error) {
+	db, release, err := s.files.use(owner.part)
+	if err != nil {
+		return nil, err
+	}
+	t := &transaction{span: owner, store: s, db: db, release: release, changes: map[iot.DeviceID]int64{}}
+	if t.tx, err = db.Write.BeginTx(ctx, nil); err != nil {
+		release()
+		return nil, err
+	}
+	if t.insert, err = t.tx.PrepareContext(ctx, t.insertRow); err != nil {
+		t.end()
+		return nil, err
+	}
+	return t, nil
+}
+
+// commit commits the later parts first: a reading that moves is stored before it is removed.
+func (w *writing) commit() error {
+	slices.SortFunc(w.parts, func(a, b *transaction) int { return cmp.Compare(b.from, a.from) })
+	for _, t := range w.parts {
+		if err := t.commit(); err != nil {
+			return fmt.Errorf("%s: %w", t.path, err)
+		}
+	}
+	return nil
+}
+
+// end ends what was not committed, and bounds the WAL of what was.
+func (w *writing) end() {
+	for _, t := range w.parts {
+		t.end()
+		t.db.BoundWAL()
+	}
+}
+
+func (t *transaction) commit() error {
+	s := t.store
+	if !t.old {
+		s.state.Lock()
+		s.hot.add(t.places)
+		s.state.Unlock()
+	}
+	if err := t.tx.Commit(); err != nil {
+		return err
+	}
+	if !t.old {
+		s.state.Lock()
+		for device, n := range t.changes {
+			s.counts[device] += n
+		}
+		s.state.Unlock()
+	}
+	return nil
+}
+
+func (t *transaction) end() {
+	_ = t.tx.Rollback() // where it was committed it is none any more
+	t.release()
+}
+
+// insertAt inserts r, as v, at the millisecond at. It reports false where that is occupied.
+func (t *transaction) insertAt(v *row, r *iot.Reading, at int64) (ok bool, err error) {
+	if err := v.fill(r, at); err != nil {
+		return false, err
+	}
+	return t.add(v)
+}
+
+// add adds v, unless its place is occupied.
+func (t *transaction) add(v *row) (ok bool, err error) {
+	result, err := t.insert.Exec(v[:]...)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	if err != nil || n == 0 {
+		return false, err
+	}
+	at := v.place()
+	t.places = append(t.places, at)
+	t.changes[at.device]++
+	return true, nil
+}
+
+// replace stores r, as v, instead of the row at its millisecond.
+func (t *transaction) replace(v *row, r *iot.Reading) error {
+	if err := v.fill(r, r.At.UnixMilli()); err != nil {
+		return err
+	}
+	_, err := t.tx.Exec(t.replaceRow, v[:]...)
+	return err
+}
+
+// remove removes the row of device at the millisecond at.
+func (t *transaction) remove(device iot.DeviceID, at int64) error {
+	_, err := t.tx.Exec(t.deleteRow, at, int64(device))
+	t.changes[device]--
+	return err
+}
+
+// isOccupied reports whether device has a reading at the millisecond at.
+func (t *transaction) isOccupied(device iot.DeviceID, at int64) (occupied bool, err error) {
+	err = t.tx.QueryRow(t.countRow, at, int64(device)).Scan(&occupied)
+	return occupied, err
+}
+
+// hasMoved reports whether the reading of device that was stamped with the millisecond from has been moved.
+func (t *transaction) hasMoved(device iot.DeviceID, origin uint64, from int64) (moved bool, err error) {
+	err = t.tx.QueryRow(t.countMoved, int64(device), int64(origin), from).Scan(&moved)
+	return moved, err
+}
+
+// errOccupied is a fault of the store's.
+var errOccupied = errors.New("a place that was free is not")
