@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"math/bits"
+	"reflect"
 	"slices"
 	"time"
 
@@ -306,6 +307,29 @@ func (b *Block) All() error {
 	b.all = true
 	return nil
 }
+
+// Size returns how many bytes b takes by now, with the data that it is of.
+func (b *Block) Size() int {
+	size := sizeOf(b.times) + sizeOf(b.columns) + sizeOf(b.frames) + sizeOf(b.room) + sizeOf(b.names) + sizeOf(b.metrics) +
+		sizeOf(b.received) + sizeOf(b.stamped) + sizeOf(b.moved) + sizeOf(b.origin) + sizeOf(b.attributeNames) +
+		sizeOf(b.attributes) + sizeOf(b.integers) + b.key.size() + b.said.size()
+	for _, f := range b.frames {
+		size += len(f.data)
+	}
+	for _, name := range slices.Concat(b.names, b.attributeNames) {
+		size += len(name)
+	}
+	for i := range b.metrics {
+		m := &b.metrics[i]
+		size += sizeOf(m.values) + sizeOf(m.times) + sizeOf(m.present) + sizeOf(m.ranks)
+	}
+	for i := range b.attributes {
+		size += b.attributes[i].size()
+	}
+	return size
+}
+
+func sizeOf[T any](s []T) int { return cap(s) * int(reflect.TypeFor[T]().Size()) }
 
 // Row sets r to the row at index i, in the memory that its slices have.
 func (b *Block) Row(i int, r *Row) error {

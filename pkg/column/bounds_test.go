@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/column"
 )
@@ -75,4 +76,44 @@ func TestHostileBlocks(t *testing.T) {
 			runtime.KeepAlive(block)
 		})
 	}
+}
+
+// TestBlockSize compares what a block says of itself with the heap.
+func TestBlockSize(t *testing.T) {
+	for name, rows := range map[string][]column.Row{"ordinary": ordinary(3600, time.Second), "much in it": goldenHour()} {
+		t.Run(name, func(t *testing.T) {
+			data, err := column.Encode(nil, rows)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, rows) // makes zstd's decoder, which stays
+			heap()         // what encoders had is gone after two collections
+			before := heap()
+			blocks := make([]*column.Block, 20) // so that they count, and nothing else does
+			size := 0.
+			for i := range blocks {
+				if blocks[i], err = column.Decode(bytes.Clone(data)); err != nil {
+					t.Fatal(err)
+				}
+				if err := blocks[i].All(); err != nil {
+					t.Fatal(err)
+				}
+				size += float64(blocks[i].Size())
+			}
+			took := float64(heap() - before)
+			runtime.KeepAlive(blocks)
+			runtime.KeepAlive(rows)
+			runtime.KeepAlive(data)
+			if size < 0.8*took || size > 1.2*took {
+				t.Errorf("blocks that take %.0f bytes say that they take %.0f", took, size)
+			}
+		})
+	}
+}
+
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }

@@ -86,7 +86,10 @@ func (t *textBuilder) append(dst []byte, rows int) []byte {
 type texts struct {
 	texts []string
 	runs  []textRun
+	bytes int // in all texts
 }
+
+func (t *texts) size() int { return sizeOf(t.texts) + sizeOf(t.runs) + t.bytes }
 
 // textRun are the rows before until that do not belong to the run before.
 type textRun struct {
@@ -108,7 +111,7 @@ func (t *texts) at(row int) (string, bool) {
 
 // texts reads a column of texts of rows.
 func (r *reader) texts(t *texts, rows int) {
-	t.texts, t.runs = t.texts[:0], t.runs[:0]
+	t.texts, t.runs, t.bytes = t.texts[:0], t.runs[:0], 0
 	if len(r.rest) == 0 {
 		return
 	}
@@ -122,7 +125,7 @@ func (r *reader) texts(t *texts, rows int) {
 	if r.err != nil {
 		return
 	}
-	t.texts = resize(t.texts, count)[:0]
+	t.texts, t.bytes = resize(t.texts, count)[:0], total
 	for range count {
 		length := lengths.unsigned()
 		t.texts = append(t.texts, all[:length])
