@@ -7,6 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/telltale-iot/telltale/pkg/internal/page"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
@@ -15,11 +16,29 @@ import (
 
 // FindReadings implements iot.ReadingReader.
 func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page, error) {
+	if len(q.Devices) > 1 {
+		return s.findOfDevices(ctx, q)
+	}
 	p, err := mongodb.FindPage(ctx, s.Collection, mongodb.Listing{
 		Filter: filterOf(q.Devices, timerange.OfPage(q)), Sort: newest.Keys, Limit: q.Limit, MaxBytes: iot.MaxPageBytes,
 	}, readDocument)
 	if err != nil {
 		return iot.Page{}, fmt.Errorf("find readings: %w", err)
+	}
+	return iot.Page{Readings: p.Items, Next: p.Next}, nil
+}
+
+// findOfDevices finds the readings of several devices, as a scan reads them.
+func (s *Store) findOfDevices(ctx context.Context, q iot.ReadingQuery) (iot.Page, error) {
+	p, err := page.New[iot.Reading](q.Limit, iot.MaxPageBytes)
+	if err != nil {
+		return iot.Page{}, fmt.Errorf("find readings: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.DB.Timeout)
+	defer cancel()
+	scan := iot.ScanQuery{Devices: q.Devices, From: q.From, To: q.To, After: q.After, Newest: true}
+	if err := s.ScanReadings(ctx, scan, func(r *iot.Reading) (more bool, err error) { return p.Add(*r), nil }); err != nil {
+		return iot.Page{}, err
 	}
 	return iot.Page{Readings: p.Items, Next: p.Next}, nil
 }
