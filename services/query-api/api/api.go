@@ -49,6 +49,8 @@ type API struct {
 
 	running  context.Context // ends with Run: what is made for several requests ends with it
 	stop     context.CancelFunc
+	closing  context.Context // ends when Run begins to stop: what takes long is cut off then, to be gone on with
+	endLong  context.CancelFunc
 	limits   limits
 	online   flight           // of all latest readings
 	stats    flight           // of the counts of all readings
@@ -71,6 +73,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
+	server.RegisterOnShutdown(a.endLong)
 	a.Log.Info("http api is listening", "addr", l.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- a.Guard.Serve(port, server, l) }()
@@ -96,6 +99,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 // Handler returns the whole API as an http.Handler, without the timeouts of a server.
 func (a *API) Handler() http.Handler {
 	a.running, a.stop = context.WithCancel(context.Background())
+	a.closing, a.endLong = context.WithCancel(a.running)
 	a.limits = newLimits()
 	e := echo.New()
 	e.HTTPErrorHandler = a.answerError

@@ -123,6 +123,9 @@ func ask(t *testing.T, server *httptest.Server, request []byte) *http.Response {
 		t.Fatal(err)
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))
+	for name, values := range answer.Trailer {
+		answer.Header[name] = values
+	}
 	return answer
 }
 
@@ -151,7 +154,8 @@ func parseRequest(t *testing.T, text []byte) *http.Request {
 }
 
 // shown are the headers of an answer that a case shows.
-var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Location", "Retry-After", "X-Unknown-Parameters"}
+var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Location", "Retry-After", "X-Unknown-Parameters",
+	"Content-Disposition", "X-Readings-Count", "X-Body-Sha256", "X-Next-Cursor"}
 
 var (
 	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
@@ -175,6 +179,7 @@ func show(t *testing.T, answer *http.Response) []byte {
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body)) // for the next reader
 	if len(body) > 0 {
+		body = bytes.ReplaceAll(body, []byte("\r"), []byte("␍")) // which git would not keep
 		fmt.Fprintf(&b, "\n%s\n", tookSome.ReplaceAll(atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`)), []byte(`"took_ms":"<ms>"`)))
 	}
 	return b.Bytes()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"strconv"
 	"strings"
@@ -74,28 +75,44 @@ func (a *API) decompress(compressed []byte) ([]byte, error) {
 	return body, err
 }
 
-// acceptsGzip reports whether a client takes gzip (RFC 9110, section 12.5.3): where it is named, or all codings are, and
+// acceptsGzip reports whether a client takes gzip.
+func acceptsGzip(header http.Header) bool { return accepts(header, "gzip") }
+
+// accepts reports whether a client takes a coding (RFC 9110, section 12.5.3): where it is named, or all codings are, and
 // not with a weight of 0.
-func acceptsGzip(header http.Header) bool {
+func accepts(header http.Header, coding string) bool {
 	named, others := false, false
-	for _, value := range header["Accept-Encoding"] {
-		for element := range strings.SplitSeq(value, ",") {
-			coding, parameter, _ := strings.Cut(element, ";")
-			takes := true
-			if name, weight, _ := strings.Cut(strings.TrimSpace(parameter), "="); strings.EqualFold(name, "q") {
-				q, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
-				takes = err == nil && q > 0
+	for name, weight := range accepted(header["Accept-Encoding"]) {
+		switch {
+		case strings.EqualFold(name, coding):
+			if weight == 0 {
+				return false
 			}
-			switch coding = strings.TrimSpace(coding); {
-			case strings.EqualFold(coding, "gzip"):
-				if !takes {
-					return false
-				}
-				named = true
-			case coding == "*":
-				others = takes
-			}
+			named = true
+		case name == "*":
+			others = weight > 0
 		}
 	}
 	return named || others
+}
+
+// accepted returns what the values of a header name, with their weights: 0 of those that the client does not take.
+func accepted(values []string) iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		for _, value := range values {
+			for element := range strings.SplitSeq(value, ",") {
+				name, parameter, _ := strings.Cut(element, ";")
+				weight := 1.0
+				if q, text, _ := strings.Cut(strings.TrimSpace(parameter), "="); strings.EqualFold(q, "q") {
+					var err error
+					if weight, err = strconv.ParseFloat(strings.TrimSpace(text), 64); err != nil || weight < 0 {
+						weight = 0
+					}
+				}
+				if !yield(strings.TrimSpace(name), weight) {
+					return
+				}
+			}
+		}
+	}
 }

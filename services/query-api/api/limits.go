@@ -52,6 +52,7 @@ type limits struct {
 	bodies          *semaphore.Weighted // bytes of the bodies of requests; beyond: 503
 	pages           pageRoom            // readings of the pages being fetched
 	lists           pageRoom            // users and devices of the lists being fetched
+	exports         *semaphore.Weighted // requests that fetch files; beyond: 503
 	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
 	replays         *semaphore.Weighted // requests that replay dead letters
 	searches        *semaphore.Weighted // searches for readings
@@ -67,6 +68,7 @@ func newLimits() limits {
 		bodies:          semaphore.NewWeighted(maxBodies),
 		pages:           pageRoom{semaphore.NewWeighted(maxLargePages), semaphore.NewWeighted(maxSmallPages), minPage},
 		lists:           pageRoom{semaphore.NewWeighted(maxLargeLists), semaphore.NewWeighted(maxSmallLists), 1},
+		exports:         semaphore.NewWeighted(maxExports),
 		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
 		replays:         semaphore.NewWeighted(maxReplayRequests),
 		searches:        semaphore.NewWeighted(maxSearches),

@@ -48,16 +48,17 @@ func (a *API) observe() echo.MiddlewareFunc {
 			}
 			header[requestIDHeader] = []string{id}
 
+			defer func() { // also when a file is cut off, which is a panic
+				took, status, route := time.Since(start), c.Response().Status, routeLabel(c)
+				requests.WithLabelValues(route, methodLabel(r.Method), strconv.Itoa(status)).Inc()
+				duration.WithLabelValues(route).Observe(took.Seconds())
+				if a.Log.Enabled(r.Context(), slog.LevelDebug) {
+					a.Log.Debug("request answered", "request_id", id, "method", r.Method, "path", r.URL.Path,
+						"status", status, "bytes", c.Response().Size, "took", took, "remote", r.RemoteAddr)
+				}
+			}()
 			if err := next(c); err != nil {
 				c.Error(err)
-			}
-
-			took, status, route := time.Since(start), c.Response().Status, routeLabel(c)
-			requests.WithLabelValues(route, methodLabel(r.Method), strconv.Itoa(status)).Inc()
-			duration.WithLabelValues(route).Observe(took.Seconds())
-			if a.Log.Enabled(r.Context(), slog.LevelDebug) {
-				a.Log.Debug("request answered", "request_id", id, "method", r.Method, "path", r.URL.Path,
-					"status", status, "bytes", c.Response().Size, "took", took, "remote", r.RemoteAddr)
 			}
 			return nil
 		}

@@ -177,14 +177,21 @@ func (p *params) devices(name string) (devices []iot.DeviceID) {
 	return devices
 }
 
-// all reads what stands in all parameters of that name, also separated by commas there. What is empty counts as not given.
-func (p *params) all(name string) (values []string) {
+// each reads all parameters of that name. What is empty counts as not given.
+func (p *params) each(name string) (values []string) {
 	p.asked = append(p.asked, name)
 	for _, q := range p.pairs {
-		if q.name != name {
-			continue
+		if q.name == name && q.value != "" {
+			values = append(values, q.value)
 		}
-		for value := range strings.SplitSeq(q.value, ",") {
+	}
+	return values
+}
+
+// all reads what stands in all parameters of that name, also separated by commas there. What is empty counts as not given.
+func (p *params) all(name string) (values []string) {
+	for _, list := range p.each(name) {
+		for value := range strings.SplitSeq(list, ",") {
 			if value != "" {
 				values = append(values, value)
 			}

@@ -33,6 +33,7 @@ func (a *API) findReadings(ctx context.Context, r *request, devices []iot.Device
 		Limit:   r.query.limit(defaultReadings),
 		After:   r.query.cursor(),
 	}
+	r.format() // which is that of a list here
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
