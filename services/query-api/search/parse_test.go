@@ -28,7 +28,7 @@ func TestMatch(t *testing.T) {
 		"temperature:!=20..25": true, "door:!=0..2": false, "door:*": true, "room:*": true, "window:*": false, "door:*..*": true, "room:*..*": false,
 		"door:true": true, "door:FALSE": false, "zero:false": true, "zero:-0": true,
 
-		`room:"living room"`: true, "room:living*": true, "room:*ROOM": true, "room:l*v*g*m": true, "room:living": false, "room:l*x*m": false, `room:"living*"`: false,
+		`room:"living room"`: true, "room:living*": true, "room:*ROOM": true, "room:l*v*g*m": true, "room:living": false, "room:living*x": false, "room:l*x*m": false, `room:"living*"`: false,
 		"room:>living": true, `room:>"living room"`: false, `room:>="living room"`: true, "room:k..m": true, "room:m..*": false,
 		`firmware:>"1.0"`: true, `firmware:>"1.2"`: false, "firmware:>1.0": false, "firmware:1.10": true, "firmware:1.1": false,
 		"room:!=attic": true, "room:!=LIV*": false,

@@ -197,7 +197,7 @@ func TestMay(t *testing.T) {
 		}
 	}
 	s.Text = true
-	for query, want := range map[string]bool{"temperature:>20": false, "temperature:21": true, "room:lab": true, "room:!=lab": true, `room:>"lab"`: true} {
+	for query, want := range map[string]bool{"temperature:>20": false, "temperature:21": true, "temperature:!=-10..20": true, "room:lab": true, "room:!=lab": true, `room:>"lab"`: true} {
 		q, err := Parse(query)
 		if err != nil {
 			t.Fatal(err)
