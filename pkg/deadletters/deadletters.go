@@ -3,7 +3,8 @@
 // Package sqlite beside it, which keeps them in a file, is no part of that.
 //
 // ingest-writer owns the store: it prepares it and inserts. query-api shows, replays and deletes what is in it.
-// A dead letter is kept for 30 days (iot.DeadLetterRetention) unless somebody deletes it.
+// A dead letter is kept for 30 days (iot.DeadLetterRetention) unless somebody deletes it, or all together take more than 1 GiB
+// (iot.DeadLetterCapacity): then the oldest go.
 package deadletters
 
 import (

@@ -49,8 +49,16 @@ func ParseDeadLetterID(s string) (id DeadLetterID, err error) {
 	return DeadLetterID(b), nil
 }
 
-// DeadLetterRetention is how long a dead letter is kept at least, from when it was stored on.
+// DeadLetterRetention is how long a dead letter is kept, from when it was stored on, unless all take too much.
 const DeadLetterRetention = 30 * 24 * time.Hour
+
+// DeadLetterCapacity is how many bytes all stored dead letters may take, as their store counts them: what somebody may
+// still look through, and a small disk has room for. A device that sends 200 bytes of nonsense a second, for 30 days,
+// takes as much.
+const DeadLetterCapacity = 1 << 30
+
+// MaxDeadLettersTrimmed is how many dead letters a call of TrimDeadLetters removes at most.
+const MaxDeadLettersTrimmed = 1000
 
 // DeadLetterWriter stores dead letters. Its one user is ingest-writer.
 type DeadLetterWriter interface {
@@ -59,6 +67,10 @@ type DeadLetterWriter interface {
 	// repeats the whole batch. batch is not kept. What was stored longer than DeadLetterRetention ago is
 	// removed, some time.
 	InsertDeadLetters(ctx context.Context, batch []DeadLetter) (stored int, err error)
+	// TrimDeadLetters removes those that were stored first while all together take more than DeadLetterCapacity,
+	// MaxDeadLettersTrimmed at most, and returns how many. It is called after each insert of fewer. After an error some may
+	// be gone.
+	TrimDeadLetters(ctx context.Context) (removed int, err error)
 }
 
 // DeadLetterStore is for those who work with the stored dead letters.

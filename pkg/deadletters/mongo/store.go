@@ -15,7 +15,10 @@ import (
 )
 
 // Store is a deadletters.Store.
-type Store struct{ *mongodb.Collection }
+type Store struct {
+	*mongodb.Collection
+	Capacity int64 // iot.DeadLetterCapacity, but in tests
+}
 
 // Open returns the store in the database that uri, as MongoDB defines connection strings, names in its
 // path. With tls=true the connections are secured by files. Open does not wait for the server.
@@ -24,7 +27,7 @@ func Open(uri string, files tlsfiles.Files) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{&mongodb.Collection{DB: db, Name: "dead_letters", Indexes: []mongodb.Index{
+	return &Store{Capacity: iot.DeadLetterCapacity, Collection: &mongodb.Collection{DB: db, Name: "dead_letters", Indexes: []mongodb.Index{
 		{Keys: newest},
 		{Keys: append(bson.D{{Key: fieldReason, Value: 1}}, newest...)},
 		{Keys: append(bson.D{{Key: fieldDevice, Value: 1}}, newest...)},

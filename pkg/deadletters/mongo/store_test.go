@@ -11,6 +11,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/deadletters/deadletterstest"
+	"github.com/telltale-iot/telltale/pkg/deadletters/mongo"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
@@ -37,6 +38,31 @@ func TestStore(t *testing.T) {
 		if err := store.Prepare(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		return store
+	})
+}
+
+func TestCapacity(t *testing.T) {
+	deadletterstest.RunCapacity(t, func(t testing.TB, capacity int64) deadletters.Store {
+		db, uri := mongodbtest.Database(t)
+		store, err := mongo.Open(uri, tlsfiles.Files{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		store.Capacity = capacity
+		if err := store.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		foreign := bson.D{{Key: "_id", Value: "of another program"}}
+		if _, err := db.Collection("dead_letters").InsertOne(t.Context(), foreign); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := db.Collection("dead_letters").FindOne(context.WithoutCancel(t.Context()), foreign).Err(); err != nil {
+				t.Errorf("another program's document: %v", err)
+			}
+		})
 		return store
 	})
 }
@@ -142,6 +168,7 @@ func TestOutage(t *testing.T) {
 				return store.MarkReplayed(ctx, map[iot.DeadLetterID]iot.Replay{{}: {}})
 			},
 			"DeleteDeadLetter":  func(ctx context.Context) error { return store.DeleteDeadLetter(ctx, iot.DeadLetterID{}) },
+			"TrimDeadLetters":   func(ctx context.Context) error { _, err := store.TrimDeadLetters(ctx); return err },
 			"DeleteDeadLetters": func(ctx context.Context) error { _, err := store.DeleteDeadLetters(ctx, q); return err },
 		} {
 			began := time.Now()

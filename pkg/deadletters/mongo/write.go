@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -35,6 +36,60 @@ func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (
 		return 0, fmt.Errorf("insert dead letters: %w", err)
 	}
 	return len(batch) - there, nil
+}
+
+// TrimDeadLetters implements iot.DeadLetterWriter. It counts the documents as they are without compression, and not their
+// indexes. Several that run at once delete the same ones.
+func (s *Store) TrimDeadLetters(ctx context.Context) (removed int, err error) {
+	n, err := s.excess(ctx)
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	collection, err := s.Driver(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("trim dead letters: %w", err)
+	}
+	ours := bson.D{{Key: fieldStored, Value: bson.D{{Key: "$gt", Value: time.Time{}}}}} // other programs' documents have no such time
+	oldest := options.Find().SetSort(bson.D{{Key: fieldStored, Value: 1}}).SetLimit(n).SetProjection(bson.D{{Key: fieldID, Value: 1}})
+	var ids []struct {
+		ID bson.RawValue `bson:"_id"`
+	}
+	found, err := collection.Find(ctx, ours, oldest)
+	if err == nil {
+		err = found.All(ctx, &ids)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the oldest dead letters: %w", err)
+	}
+	first := make(bson.A, len(ids))
+	for i := range ids {
+		first[i] = ids[i].ID
+	}
+	result, err := collection.DeleteMany(ctx, bson.D{{Key: fieldID, Value: bson.D{{Key: "$in", Value: first}}}})
+	if err != nil {
+		return 0, fmt.Errorf("trim dead letters: %w", err)
+	}
+	return int(result.DeletedCount), nil
+}
+
+// excess returns how many dead letters are too many, by what one takes on average, iot.MaxDeadLettersTrimmed at most.
+func (s *Store) excess(ctx context.Context) (int64, error) {
+	database, err := s.DB.Database(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("look at the size of the dead letters: %w", err)
+	}
+	var stats struct {
+		Size  int64 `bson:"size"`
+		Count int64 `bson:"count"`
+	}
+	if err := database.RunCommand(ctx, bson.D{{Key: "collStats", Value: s.Name}}).Decode(&stats); err != nil {
+		return 0, fmt.Errorf("look at the size of the dead letters: %w", err)
+	}
+	if stats.Size <= s.Capacity {
+		return 0, nil
+	}
+	excess := float64(stats.Size-s.Capacity) / float64(stats.Size) * float64(stats.Count)
+	return int64(min(math.Ceil(excess), iot.MaxDeadLettersTrimmed)), nil
 }
 
 // duplicates returns how many documents were refused since they are stored already, and err if it says

@@ -10,11 +10,15 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 // Store is a deadletters.Store.
-type Store struct{ db *sqlite.DB }
+type Store struct {
+	Capacity int64 // iot.DeadLetterCapacity, but in tests
+	db       *sqlite.DB
+}
 
 // Open opens the file at path, and creates it when it is missing; its directory must exist.
 func Open(path string) (*Store, error) {
@@ -22,7 +26,7 @@ func Open(path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db}, nil
+	return &Store{iot.DeadLetterCapacity, db}, nil
 }
 
 // The bytes stand last, so that whoever counts does not read past them.
@@ -56,18 +60,47 @@ const (
 	addClient = `ALTER TABLE dead_letters ADD COLUMN client_id TEXT NOT NULL DEFAULT ''`
 )
 
-// Prepare creates the table and its indexes where they are missing, and brings those of an earlier version up to date.
+// bytesOf is what a row takes in the file: about 300 bytes without its texts, most of them in indexes (TestRowBytes).
+func bytesOf(row string) string {
+	sum := "300"
+	for _, column := range []string{"reason", "detail", "source", "topic_device_id", "content_type", "client_id", "bytes"} {
+		sum += " + octet_length(" + row + "." + column + ")"
+	}
+	return sum
+}
+
+// What all rows take is counted as they come and go, whoever inserts and deletes them. Tables of earlier versions are
+// counted once.
+const hasBytes = `SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'dead_letters_bytes'`
+
+var countBytes = `
+CREATE TABLE dead_letters_bytes (bytes INTEGER NOT NULL) STRICT;
+INSERT INTO dead_letters_bytes SELECT coalesce(sum(` + bytesOf("d") + `), 0) FROM dead_letters d;
+CREATE TRIGGER dead_letters_inserted AFTER INSERT ON dead_letters BEGIN
+	UPDATE dead_letters_bytes SET bytes = bytes + ` + bytesOf("NEW") + `;
+END;
+CREATE TRIGGER dead_letters_deleted AFTER DELETE ON dead_letters BEGIN
+	UPDATE dead_letters_bytes SET bytes = bytes - (` + bytesOf("OLD") + `);
+END;`
+
+// Prepare creates the tables and indexes where they are missing, and brings those of an earlier version up to date.
 func (s *Store) Prepare(ctx context.Context) error {
 	err := s.db.Transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
 			return err
 		}
-		var there bool
-		if err := tx.QueryRowContext(ctx, hasClient).Scan(&there); err != nil || there {
-			return err
+		for _, step := range []struct{ done, do string }{{hasClient, addClient}, {hasBytes, countBytes}} {
+			var done bool
+			if err := tx.QueryRowContext(ctx, step.done).Scan(&done); err != nil {
+				return err
+			} else if done {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, step.do); err != nil {
+				return err
+			}
 		}
-		_, err := tx.ExecContext(ctx, addClient)
-		return err
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("create table dead_letters in %s: %w", s.db.Path, err)

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,45 @@ func openFile(t testing.TB, path string) deadletters.Store {
 }
 
 func TestStore(t *testing.T) { deadletterstest.Run(t, open) }
+
+func TestCapacity(t *testing.T) {
+	deadletterstest.RunCapacity(t, func(t testing.TB, capacity int64) deadletters.Store {
+		store, err := sqlitedeadletters.Open(filepath.Join(t.TempDir(), "readings.db"))
+		store.Capacity = capacity
+		return sqlitetest.Prepared(t, store, err)
+	})
+}
+
+// TestRowBytes: what dead letters count is about what they take in the file.
+func TestRowBytes(t *testing.T) {
+	for _, size := range []int{20, 3000} {
+		path := filepath.Join(t.TempDir(), "readings.db")
+		store := openFile(t, path)
+		batch := make([]iot.DeadLetter, 1000)
+		for i := range batch {
+			batch[i] = iot.DeadLetter{
+				Rejection: iot.Rejection{Reason: iot.ReasonInvalidJSON, Detail: "byte 17: a value", Device: iot.DeviceID(i%20 + 1), Bytes: make([]byte, size)},
+				Source:    "sensors/42/data", Client: "a client", Received: time.UnixMilli(int64(i)).UTC(),
+			}
+			_, _ = rand.Read(batch[i].ID[:])
+		}
+		if _, err := store.InsertDeadLetters(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sqlite.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var counted, taken int64
+		if err := db.Read.QueryRowContext(t.Context(), `SELECT bytes, (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()) FROM dead_letters_bytes`).Scan(&counted, &taken); err != nil {
+			t.Fatal(err)
+		}
+		_ = db.Close()
+		if counted < taken*2/3 || counted > taken*3/2 {
+			t.Errorf("%d dead letters of %d bytes count %d and take %d", len(batch), size, counted, taken)
+		}
+	}
+}
 
 func TestFile(t *testing.T) {
 	deadLetter := iot.DeadLetter{ID: iot.DeadLetterID{1}, Rejection: iot.Rejection{Bytes: []byte("junk")}, Received: time.UnixMilli(1).UTC()}
@@ -121,7 +161,9 @@ func TestEarlierFile(t *testing.T) {
 	added := old
 	added.ID, added.Client = iot.DeadLetterID{2}, "a client"
 	for range 2 { // the second start finds it up to date
-		store := openFile(t, path)
+		store, err := sqlitedeadletters.Open(path)
+		store.Capacity = 800 // for both
+		sqlitetest.Prepared(t, store, err)
 		if _, err := store.InsertDeadLetters(t.Context(), []iot.DeadLetter{added}); err != nil {
 			t.Fatal(err)
 		}
@@ -132,6 +174,18 @@ func TestEarlierFile(t *testing.T) {
 		if diff := cmp.Diff([]iot.DeadLetter{added, old}, page.DeadLetters); diff != "" {
 			t.Errorf("dead letters (-want +got):\n%s", diff)
 		}
+		if n, err := store.TrimDeadLetters(t.Context()); err != nil || n != 0 {
+			t.Errorf("%d removed, %v", n, err)
+		}
+	}
+	store, err := sqlitedeadletters.Open(path)
+	store.Capacity = 600 // not for both: what was in the file counts
+	sqlitetest.Prepared(t, store, err)
+	if n, err := store.TrimDeadLetters(t.Context()); err != nil || n != 1 {
+		t.Errorf("%d removed, %v", n, err)
+	}
+	if _, err := store.DeadLetter(t.Context(), old.ID); err != nil { // it was stored in the far future
+		t.Error(err)
 	}
 }
 
@@ -149,6 +203,7 @@ func TestPlans(t *testing.T) {
 		"SELECT bytes FROM dead_letters WHERE (replayed_at > 0) = 0 ORDER BY received_at DESC, id DESC LIMIT 10":              "SEARCH dead_letters USING INDEX dead_letters_by_replay (<expr>=?)",
 		"SELECT bytes FROM dead_letters WHERE reason = 'conflict' ORDER BY received_at DESC, id DESC LIMIT 10":                "SEARCH dead_letters USING INDEX dead_letters_by_reason (reason=?)",
 		"SELECT bytes FROM dead_letters WHERE device_id = 1 AND received_at >= 5 ORDER BY received_at DESC, id DESC LIMIT 10": "SEARCH dead_letters USING INDEX dead_letters_by_device (device_id=? AND received_at>?)",
+		"SELECT rowid, octet_length(bytes) FROM dead_letters ORDER BY stored_at, rowid LIMIT 100":                             "SCAN dead_letters USING INDEX dead_letters_oldest",
 		"SELECT bytes FROM dead_letters WHERE (received_at, id) < (5, x'00') ORDER BY received_at DESC, id DESC LIMIT 10":     "SEARCH dead_letters USING INDEX dead_letters_newest ((received_at,id)<(?,?))",
 	} {
 		var id, parent, unused int
@@ -170,6 +225,10 @@ func TestDamage(t *testing.T) {
 		},
 		"FindDeadLetters": func(ctx context.Context, s *sqlitedeadletters.Store) error {
 			_, err := s.FindDeadLetters(ctx, iot.DeadLetterQuery{Limit: 1})
+			return err
+		},
+		"TrimDeadLetters": func(ctx context.Context, s *sqlitedeadletters.Store) error {
+			_, err := s.TrimDeadLetters(ctx)
 			return err
 		},
 	})

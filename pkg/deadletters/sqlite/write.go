@@ -20,6 +20,14 @@ const (
 	deleteRow = `DELETE FROM dead_letters WHERE id = ?`
 )
 
+// deleteFirst deletes those that were stored first while all take more than a capacity: a portion, at most. Several that run
+// at once do not delete for one another.
+var deleteFirst = `DELETE FROM dead_letters WHERE rowid IN (
+	SELECT id FROM (
+		SELECT id, sum(bytes) OVER (ORDER BY stored_at, id) - bytes AS before FROM (
+			SELECT rowid AS id, stored_at, ` + bytesOf("d") + ` AS bytes FROM dead_letters d ORDER BY stored_at, rowid LIMIT ?))
+	WHERE before < (SELECT bytes - ? FROM dead_letters_bytes))`
+
 // InsertDeadLetters implements iot.DeadLetterWriter. After an error nothing of batch is stored. It is here
 // that old dead letters are removed, so they stay while no new ones arrive.
 func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (stored int, err error) {
@@ -43,6 +51,28 @@ func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (
 	}
 	s.db.BoundWAL()
 	return stored, nil
+}
+
+// TrimDeadLetters implements iot.DeadLetterWriter.
+func (s *Store) TrimDeadLetters(ctx context.Context) (removed int, err error) {
+	const portion = 100 // other writers of the file wait meanwhile
+	for removed < iot.MaxDeadLettersTrimmed {
+		var full bool
+		if err := s.db.Read.QueryRowContext(ctx, `SELECT bytes > ? FROM dead_letters_bytes`, s.Capacity).Scan(&full); err != nil {
+			return removed, fmt.Errorf("look at the size of the dead letters in %s: %w", s.db.Path, err)
+		} else if !full {
+			return removed, nil
+		}
+		n, err := affected(s.db.Write.ExecContext(ctx, deleteFirst, portion, s.Capacity))
+		if err != nil {
+			return removed, fmt.Errorf("trim dead letters in %s: %w", s.db.Path, err)
+		} else if n == 0 { // somebody else has
+			return removed, nil
+		}
+		s.db.BoundWAL()
+		removed += n
+	}
+	return removed, nil
 }
 
 func replayedAt(r iot.Replay) int64 {

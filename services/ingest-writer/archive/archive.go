@@ -52,6 +52,10 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store deadlet
 		Help: "Dead letters taken from Kafka, by what became of them: stored or duplicate.",
 	}, []string{"outcome"})
 	stored, duplicate := consumed.WithLabelValues("stored"), consumed.WithLabelValues("duplicate")
+	removed := promauto.With(p.Metrics).NewCounter(prometheus.CounterOpts{
+		Name: "telltale_keeper_removed_dead_letters_total",
+		Help: "Dead letters removed before their time, the oldest first, since all together took too much.",
+	})
 	inserts := semaphore.NewWeighted(maxInserts)
 	handle := func(ctx context.Context, batch []kafka.Record) error {
 		if err := inserts.Acquire(ctx, 1); err != nil {
@@ -59,6 +63,11 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store deadlet
 		}
 		defer inserts.Release(1)
 		n, err := store.InsertDeadLetters(ctx, read(batch))
+		if err != nil {
+			return err
+		}
+		trimmed, err := store.TrimDeadLetters(ctx)
+		removed.Add(float64(trimmed))
 		if err != nil {
 			return err
 		}

@@ -90,6 +90,49 @@ func TestArchive(t *testing.T) {
 	})
 }
 
+// TestCapacity has a store that is full, and away now and then.
+func TestCapacity(t *testing.T) {
+	const n, each = 40, 500 // bytes, about
+	w := newWorld(t)
+	w.sqlite.Capacity = 10 * each
+	w.store.untrimmed.Store(3)
+	for i := range n {
+		w.send(t, dead(i).Record(w.topic()))
+	}
+	stop := w.start(t)
+	defer stop()
+	counts := func() (taken, removed float64) {
+		families, err := w.metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				switch f.GetName() {
+				case "telltale_keeper_dead_letters_total":
+					taken += m.Counter.GetValue()
+				case "telltale_keeper_removed_dead_letters_total":
+					removed = m.Counter.GetValue()
+				}
+			}
+		}
+		return taken, removed
+	}
+	for deadline := time.Now().Add(testTimeout); ; time.Sleep(5 * time.Millisecond) {
+		taken, removed := counts()
+		if page, err := w.store.FindDeadLetters(t.Context(), iot.DeadLetterQuery{Limit: 100}); err == nil && taken == n &&
+			len(page.DeadLetters) >= 10 && len(page.DeadLetters) < 16 && int(removed) >= n-len(page.DeadLetters) {
+			break // more, if some were removed before they came again
+		}
+		if taken > n || time.Now().After(deadline) {
+			t.Fatalf("%v taken and %v removed of %d", taken, removed, n)
+		}
+	}
+	if w.store.untrimmed.Load() > 0 {
+		t.Error("no call has failed")
+	}
+}
+
 // TestInsertsAtOnce has a store that hangs, and dead letters in many partitions.
 func TestInsertsAtOnce(t *testing.T) {
 	w := newWorld(t)
@@ -135,6 +178,8 @@ type world struct {
 	kafka    kafka.Config
 	producer *producer.Producer
 	store    *flaky
+	sqlite   *sqlite.Store // below it
+	metrics  *prometheus.Registry
 }
 
 // flaky is a store that can be away.
@@ -142,6 +187,7 @@ type flaky struct {
 	deadletters.Store
 	away, forget atomic.Bool
 	refused      atomic.Int64
+	untrimmed    atomic.Int64  // calls of TrimDeadLetters that fail
 	hangs        chan struct{} // until it is closed; nil for a store that does not
 	hanging      atomic.Int64
 }
@@ -163,6 +209,13 @@ func (f *flaky) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (
 	return stored, err
 }
 
+func (f *flaky) TrimDeadLetters(ctx context.Context) (int, error) {
+	if f.untrimmed.Add(-1) >= 0 {
+		return 0, errors.New("connection refused")
+	}
+	return f.Store.TrimDeadLetters(ctx)
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: quiet})
@@ -176,7 +229,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = opened.Close() })
-	w.store = &flaky{Store: opened}
+	w.store, w.sqlite = &flaky{Store: opened}, opened
 	if err := kafka.EnsureTopics(t.Context(), w.kafka, quiet); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +242,8 @@ func (w *world) topic() string { return w.kafka.DeadLetterTopic() }
 
 // start runs the archive, until stop is called or t ends.
 func (w *world) start(t *testing.T) (stop func()) {
-	p := &daemon.Process{Log: quiet, Metrics: prometheus.NewRegistry(), Health: daemon.NewHealth(quiet, prometheus.NewRegistry())}
+	w.metrics = prometheus.NewRegistry()
+	p := &daemon.Process{Log: quiet, Metrics: w.metrics, Health: daemon.NewHealth(quiet, prometheus.NewRegistry())}
 	return background(t, func(ctx context.Context) error { return archive.Run(ctx, p, w.kafka, w.store) })
 }
 
