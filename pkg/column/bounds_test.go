@@ -40,22 +40,33 @@ func TestHostileBlocks(t *testing.T) {
 		full = append(full, 2, byte('a'+i))
 	}
 	full = append(append(full, times...), bytes.Repeat(text, attributes)...)
+	// A few bytes that would be 200 MB of values.
+	const metrics = 100
+	wide := claim(column.MaxRows, metrics, 0, 3*metrics, len(times))
+	wide = append(wide, bytes.Repeat([]byte{4}, metrics)...) // the lengths of the columns
+	wide = append(wide, 0, 0, 0, 0, 0, 0, 8+metrics, 0)
+	for i := range metrics {
+		wide = append(wide, 3, 'a', byte(i)) // names
+	}
+	wide = append(wide, times...)
+	wide = append(wide, bytes.Repeat([]byte{0, 0, 0, 2}, metrics)...) // decimal, constant
 	for name, tt := range map[string]struct {
 		data []byte
 		want error
 	}{
-		"as much as there can be":    {full, nil},
-		"many rows":                  {claim(1<<40, 0, 0), column.ErrDamaged},
-		"one row too many":           {claim(column.MaxRows+1, 0, 0), column.ErrDamaged},
-		"many metrics":               {claim(1, 1<<40, 0), column.ErrDamaged},
-		"many attributes":            {claim(1, 0, 1<<40), column.ErrDamaged},
-		"many cells":                 {claim(column.MaxRows, 10, 10), column.ErrDamaged},
-		"all members":                {claim(1, column.MaxMembers, column.MaxMembers), column.ErrDamaged},
-		"a long column":              {claim(column.MaxRows, 1, 0, 0, 1<<40), column.ErrDamaged},
-		"a column that is not there": {claim(column.MaxRows, 1, 0, 0, column.MaxColumnBytes, 0, 0, 0, 0, 0, 0, 0, 9, len(padding)), column.ErrDamaged},
+		"more cells than there can be": {wide, column.ErrDamaged},
+		"as much as there can be":      {full, nil},
+		"many rows":                    {claim(1<<40, 0, 0), column.ErrDamaged},
+		"one row too many":             {claim(column.MaxRows+1, 0, 0), column.ErrDamaged},
+		"many metrics":                 {claim(1, 1<<40, 0), column.ErrDamaged},
+		"many attributes":              {claim(1, 0, 1<<40), column.ErrDamaged},
+		"many cells":                   {claim(column.MaxRows, 10, 10), column.ErrDamaged},
+		"all members":                  {claim(1, column.MaxMembers, column.MaxMembers), column.ErrDamaged},
+		"a long column":                {claim(column.MaxRows, 1, 0, 0, 1<<40), column.ErrDamaged},
+		"a column that is not there":   {claim(column.MaxRows, 1, 0, 0, column.MaxColumnBytes, 0, 0, 0, 0, 0, 0, 0, 9, len(padding)), column.ErrDamaged},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if tt.want != nil {
+			if tt.want != nil && len(tt.data) < len(padding) {
 				tt.data = append(tt.data, padding...)
 			}
 			var before, after runtime.MemStats
