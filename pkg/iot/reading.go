@@ -1,6 +1,8 @@
 package iot
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -115,6 +117,36 @@ func (r Reading) Metric(name string) (float64, bool) {
 // what became of its time, is no content.
 func (r Reading) SameContent(o Reading) bool {
 	return slices.Equal(r.Metrics, o.Metrics) && slices.Equal(r.Attributes, o.Attributes)
+}
+
+// ContentOrigin returns the origin of a reading that a server stamped and that comes from a copy of what was stored: which
+// message it is from is not known any more, so it is made of what the reading is. It is never 0.
+func (r Reading) ContentOrigin() uint64 {
+	h := sha256.New()
+	var b []byte // a hash never fails
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Device))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.At.UnixMilli()))
+	for _, m := range r.Metrics {
+		b = append(append(b, m.Name...), 0)
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(m.Value))
+	}
+	b = append(b, 0)
+	for _, a := range r.Attributes {
+		b = append(append(b, a.Name...), 0)
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(a.Value))), a.Value...)
+	}
+	_, _ = h.Write(b)
+	return max(1, binary.BigEndian.Uint64(h.Sum(nil)))
+}
+
+// Restores reports whether r and there, which is stored at r's time, are one reading that a server stamped, of which one
+// is from a copy, whichever came first.
+func (r Reading) Restores(there Reading) bool {
+	if r.Origin == 0 || there.Origin == 0 || !r.SameContent(there) {
+		return false
+	}
+	origin := r.ContentOrigin()
+	return r.Origin == origin || there.Origin == origin
 }
 
 // ContentBytes is the length of r's names and values together, with 8 bytes for a number.

@@ -16,8 +16,8 @@ type ReadingWriter interface {
 	//
 	// Readings with an Origin are never conflicts, and never merged. Where another one has its time such a reading
 	// is stored at the next millisecond at which its device has none, and those of a device that ascend in
-	// batch do so in the store. It is a duplicate of one that had the same time and origin, and of one of its time
-	// that has the same content, no origin, and its time not from the device.
+	// batch do so in the store. It is a duplicate of one that had the same time and origin, of one of its time
+	// that has the same content, no origin, and its time not from the device, and of one of its time that it Restores.
 	//
 	// A reading without an origin takes the place of one with an origin, which is moved likewise. With one of
 	// its time that has no origin either it is merged, when no metric and no attribute is in both with another

@@ -114,7 +114,7 @@ func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inser
 		switch {
 		case !isStored && !isInserted:
 			insert(p, k.at)
-		case r.Origin != 0 && (isInserted && identity == identify(r) || isStored && sameReading(&there, r) || moved[identify(r)]):
+		case r.Origin != 0 && (isInserted && identity == identify(r) || isStored && (sameReading(&there, r) || r.Restores(there)) || moved[identify(r)]):
 			duplicate(p)
 		case r.Origin != 0:
 			from, last := k.at, k.at

@@ -85,6 +85,21 @@ var conflictTests = []test{
 		wantInserted(t, insert(t, store, stamped(0, 0, 21)), iot.Inserted{Conflicts: []int{0}})
 		wantStored(t, store, at(other, 1), old)
 	}},
+	{"what is read back from a copy is known by its content, also where it was moved, and whichever comes first", func(t *testing.T, store readings.Store) {
+		copied := func(r iot.Reading) iot.Reading {
+			r.Origin = r.ContentOrigin()
+			return r
+		}
+		own, moved, server := reading(1, 0, 1), stamped(1, 0, 20), stamped(2, 5, 20)
+		insert(t, store, own, moved, server)
+		lost, other := copied(stamped(0, 7, 20)), copied(stamped(0, 5, 21))
+		wantInserted(t, insert(t, store, own, copied(at(moved, 1)), copied(server), lost, other), iot.Inserted{New: 2, Duplicates: 3})
+		for range 2 {
+			wantInserted(t, insert(t, store, other, lost, copied(server), copied(at(moved, 1))), iot.Inserted{Duplicates: 4})
+			wantInserted(t, insert(t, store, stamped(3, 7, 20)), iot.Inserted{Duplicates: 1}) // the message itself
+		}
+		wantStored(t, store, lost, at(other, 6), server, at(moved, 1), own)
+	}},
 	{"devices do not share origins", func(t *testing.T, store readings.Store) {
 		one, two := stamped(1, 0, 20), stamped(1, 0, 20)
 		two.Device = 2

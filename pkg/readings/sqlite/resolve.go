@@ -32,7 +32,8 @@ func (w *writing) resolve(t *transaction, r *iot.Reading) (at int64, there iot.R
 		return at, there, w.move(t, &v)
 	}
 	// Readings of earlier versions have no origin.
-	if there.Origin == r.Origin && v[movedFromColumn] == nil || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) {
+	if there.Origin == r.Origin && v[movedFromColumn] == nil || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) ||
+		r.Restores(there) {
 		return 0, there, errDuplicate
 	}
 	free, err := w.nextFree(r.Device, at)
