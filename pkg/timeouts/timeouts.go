@@ -75,6 +75,8 @@ const (
 const (
 	// StoreRequest is how long the stores may take to answer one request.
 	StoreRequest = 5 * time.Second
+	// HistoryRequest is how long a chart may take: millions of values may have to be read for it.
+	HistoryRequest = 20 * time.Second
 	// CountRequest is how long counting all readings may take for a request.
 	CountRequest = 30 * time.Second
 	// Search is how long a request looks for readings; then it says how far it has come.

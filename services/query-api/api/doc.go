@@ -16,7 +16,8 @@
 // process. All together:
 //
 //	connections                            2,000, each with up to 32 KiB of headers; beyond, an idle one is closed (package httpguard)
-//	requests to one store                  500; the store answers one within 5 s (TestRequestLimit)
+//	requests to one store                  500; the store answers one within 5 s (TestRequestLimit), and one for a chart
+//	                                       within 20 s, in which it never says nothing for 5 s (TestSlowHistory)
 //	bodies of requests                     16 MiB, 1 MiB each, 10 s to arrive: before all else (TestBodiesInMemory,
 //	                                       TestBodyLimit, TestSlowBodies); those in gzip count twice while they are
 //	                                       decompressed (TestGzipBodies)
@@ -24,6 +25,10 @@
 //	pages of readings being fetched        50,000 readings, or 11 pages of 4 MiB; others wait, small ones not behind
 //	                                       large ones (TestRequestLimit, TestSmallPagesDoNotWait)
 //	searches                               4, each with a page of 10,000 readings or 4 MiB; others wait (TestRequestLimit)
+//	charts                                 1,700,000 numbers, and as many of the stored points that they are made of, about 90 MB;
+//	                                       4,000,000 values being read one by one, of which those for percentiles take 8
+//	                                       bytes each; others wait, small ones not behind large ones (TestRequestLimit,
+//	                                       TestSmallPagesDoNotWait)
 //	lists of users and devices             50,000 rows; others wait, as for pages (TestRequestLimit,
 //	                                       TestSmallPagesDoNotWait)
 //	pages of dead letters                  3, each of 4 MiB and up to six times as much as JSON; others wait

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"runtime/debug"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/services/query-api/series"
 )
 
 // What one process does at the same time and what one request may cost. A request beyond a limit is
@@ -30,6 +32,11 @@ const (
 	maxBodies          = 16 << 20 // bytes of the bodies of all requests, as they come and decompressed
 	maxBody            = 1 << 20  // bytes of a request's body
 
+	maxLargeCharts = 3 * series.MaxNumbers // numbers of the charts being made that are large: about 50 MB with their JSON
+	maxSmallCharts = 500_000               // numbers of the others, which do not wait for them: about 20 MB
+	maxManyValues  = series.MaxValues      // that are read one by one for requests which read many: about 24 MB for percentiles
+	maxFewValues   = 1_000_000             // for the others, which do not wait for them: about 8 MB
+
 	maxCompressors   = 4 // about 1 MB each
 	maxDecompressors = 4 // about 40 kB each; a body takes one for some milliseconds
 
@@ -37,6 +44,8 @@ const (
 	smallAnswer   = 64 << 10               // bytes
 	minPage       = iot.MaxPageBytes >> 10 // readings that a page counts as at least, since it may have a few large ones
 	smallPage     = 1000                   // readings, users or devices of a page that is not large, at most
+	smallChart    = 20_000                 // numbers of a chart that is not large, at most: four series of 1,000 points
+	fewValues     = 100_000                // values that are not many, at most: a day at 1 Hz
 
 	headerTimeout = 5 * time.Second  // for a request's header to arrive
 	bodyTimeout   = 10 * time.Second // for its body to arrive; then the stores have timeouts.StoreRequest
@@ -48,11 +57,14 @@ const (
 // others end, for timeouts.StoreRequest at most, or is answered 503 at once where the comment says so.
 type limits struct {
 	metadata, readings, latest, deadLetters, kafka limiter // requests to one store; beyond: 503
+	history                                        limiter // requests to the readings that may take long; beyond: 503
 
 	bodies          *semaphore.Weighted // bytes of the bodies of requests; beyond: 503
 	pages           pageRoom            // readings of the pages being fetched
 	lists           pageRoom            // users and devices of the lists being fetched
 	exports         *semaphore.Weighted // requests that fetch files; beyond: 503
+	charts          pageRoom            // numbers of the charts being made
+	values          pageRoom            // that are being read one by one for charts
 	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
 	replays         *semaphore.Weighted // requests that replay dead letters
 	searches        *semaphore.Weighted // searches for readings
@@ -65,9 +77,12 @@ type limits struct {
 
 func newLimits() limits {
 	return limits{
+		history:         limiter{within: timeouts.HistoryRequest},
 		bodies:          semaphore.NewWeighted(maxBodies),
-		pages:           pageRoom{semaphore.NewWeighted(maxLargePages), semaphore.NewWeighted(maxSmallPages), minPage},
-		lists:           pageRoom{semaphore.NewWeighted(maxLargeLists), semaphore.NewWeighted(maxSmallLists), 1},
+		pages:           newPageRoom(maxLargePages, maxSmallPages, smallPage, minPage),
+		lists:           newPageRoom(maxLargeLists, maxSmallLists, smallPage, 1),
+		charts:          newPageRoom(maxLargeCharts, maxSmallCharts, smallChart, 1),
+		values:          newPageRoom(maxManyValues, maxFewValues, fewValues, 1),
 		exports:         semaphore.NewWeighted(maxExports),
 		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
 		replays:         semaphore.NewWeighted(maxReplayRequests),
@@ -79,19 +94,25 @@ func newLimits() limits {
 	}
 }
 
-// pageRoom is the room for pages of one kind. Large ones wait for one another, and small ones do not wait behind them.
+// pageRoom is the room for pages of one kind, or for charts. Large ones wait for one another, and small ones do not wait behind
+// them.
 type pageRoom struct {
 	large, small *semaphore.Weighted
-	least        int // that a page counts as
+	most         int // of a small one
+	least        int // that one counts as
+}
+
+func newPageRoom(large, small int64, most, least int) pageRoom {
+	return pageRoom{semaphore.NewWeighted(large), semaphore.NewWeighted(small), most, least}
 }
 
 // take takes the room for a page of so many.
-func (p pageRoom) take(ctx context.Context, limit int) (release func(), err error) {
+func (p pageRoom) take(ctx context.Context, n int) (release func(), err error) {
 	room := p.small
-	if limit > smallPage {
+	if n > p.most {
 		room = p.large
 	}
-	return take(ctx, room, int64(max(limit, p.least)))
+	return take(ctx, room, int64(max(n, p.least)))
 }
 
 // take takes n of room until release is called. It waits for that while ctx lasts, and then returns errBusy.
@@ -102,8 +123,11 @@ func take(ctx context.Context, room *semaphore.Weighted, n int64) (release func(
 	return func() { room.Release(n) }, nil
 }
 
-// limiter bounds the number of requests being answered with one store.
-type limiter struct{ requests atomic.Int64 }
+// limiter bounds the number of requests being answered with one store, and the time of each.
+type limiter struct {
+	requests atomic.Int64
+	within   time.Duration // 0: timeouts.StoreRequest
+}
 
 // ask has h answer r, within the bounds of the limiter and of the time that stores may take for a request.
 func (l *limiter) ask(r *request, h handler) (*answer, error) {
@@ -111,7 +135,7 @@ func (l *limiter) ask(r *request, h handler) (*answer, error) {
 	if l.requests.Add(1) > maxPerStore {
 		return nil, errBusy
 	}
-	ctx, cancel := context.WithTimeout(r.Request().Context(), timeouts.StoreRequest)
+	ctx, cancel := context.WithTimeout(r.Request().Context(), cmp.Or(l.within, timeouts.StoreRequest))
 	defer cancel()
 	return h(ctx, r)
 }

@@ -7,11 +7,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/services/query-api/series"
 )
 
 // cacheFunc is a cache whose methods are functions, for what no real cache does on demand.
@@ -81,6 +84,9 @@ func TestRequestLimit(t *testing.T) {
 		{http.MethodGet, "/api/devices/", func(a *API) *semaphore.Weighted { return a.limits.lists.large }, maxLargeLists, iot.MaxPage},
 		{http.MethodGet, "/api/users/?limit=2", func(a *API) *semaphore.Weighted { return a.limits.lists.small }, maxSmallLists, 2},
 		{http.MethodGet, "/api/devices/?limit=2", func(a *API) *semaphore.Weighted { return a.limits.lists.small }, maxSmallLists, 2},
+		{http.MethodGet, "/api/devices/1/series/", func(a *API) *semaphore.Weighted { return a.limits.charts.large }, maxLargeCharts, series.MaxNumbers},
+		{http.MethodGet, "/api/devices/1/series/?metric=m", func(a *API) *semaphore.Weighted { return a.limits.charts.small }, maxSmallCharts, 5 * defaultPoints},
+		{http.MethodGet, "/api/devices/1/series/?metric=m", func(a *API) *semaphore.Weighted { return a.limits.values.small }, maxFewValues, 1},
 		{http.MethodGet, "/api/dead-letters/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
 		{http.MethodGet, "/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
 		{http.MethodGet, "/api/readings/search/", func(a *API) *semaphore.Weighted { return a.limits.searches }, maxSearches, 1},
@@ -120,13 +126,63 @@ func TestRequestLimit(t *testing.T) {
 	}
 }
 
+// slowStore takes its time.
+type slowStore struct {
+	iot.ReadingReader
+	iot.HistoryReader
+	chunks int           // that are read
+	pause  time.Duration // before each
+}
+
+func (s slowStore) ReadBuckets(ctx context.Context, _ iot.BucketQuery, take func(iot.Buckets) error) error {
+	for range s.chunks {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(s.pause):
+		}
+		if err := take(iot.Buckets{Device: 1, Metric: "m"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestSlowHistory: what takes long is answered as long as it goes on, for timeouts.HistoryRequest.
+func TestSlowHistory(t *testing.T) {
+	const path = "/api/devices/1/series/?metric=m&from=2026-03-01&to=2026-03-02&interval=1h"
+	for _, tt := range []struct {
+		what   string
+		store  slowStore
+		status int
+		takes  time.Duration
+		detail string
+	}{
+		{"slow", slowStore{chunks: 9, pause: 2 * time.Second}, http.StatusOK, 18 * time.Second, ""},
+		{"too slow", slowStore{chunks: 100, pause: 2 * time.Second}, http.StatusServiceUnavailable, timeouts.HistoryRequest, errTakesTooLong.detail},
+		{"hanging", slowStore{chunks: 1, pause: time.Hour}, http.StatusServiceUnavailable, timeouts.StoreRequest, errAway.detail},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := embedded(t).api(t, nil)
+				a.Readings = tt.store
+				start, w := time.Now(), get(a.Handler(), path)
+				if took := time.Since(start); w.Code != tt.status || took != tt.takes || !strings.Contains(w.Body.String(), tt.detail) {
+					t.Errorf("%d %s, after %v", w.Code, w.Body, took)
+				}
+			})
+		})
+	}
+}
+
 func TestSmallPagesDoNotWait(t *testing.T) {
 	a := embedded(t).api(t, nil)
 	handler := a.Handler()
-	if !a.limits.pages.large.TryAcquire(maxLargePages) || !a.limits.lists.large.TryAcquire(maxLargeLists) {
+	if !a.limits.pages.large.TryAcquire(maxLargePages) || !a.limits.lists.large.TryAcquire(maxLargeLists) ||
+		!a.limits.charts.large.TryAcquire(maxLargeCharts) || !a.limits.values.large.TryAcquire(maxManyValues) {
 		t.Fatal("some room is taken before any request")
 	}
-	for _, path := range []string{"/api/readings/", "/api/devices/1/readings/?limit=1000", "/api/devices/?limit=1000", "/api/users/?limit=1"} {
+	for _, path := range []string{"/api/readings/", "/api/devices/1/readings/?limit=1000", "/api/devices/?limit=1000", "/api/users/?limit=1", "/api/devices/1/series/?metric=temperature,humidity"} {
 		if w := get(handler, path); w.Code != http.StatusOK {
 			t.Errorf("%s, while large pages are fetched: %d %s", path, w.Code, w.Body)
 		}

@@ -76,6 +76,8 @@ var requests = []struct{ method, path, body string }{
 	{"DELETE", "/api/devices/1/", ""},
 	{"GET", "/api/devices/1/", ""},
 	{"GET", "/api/devices/1/readings/", ""},
+	{"GET", "/api/devices/1/series/", ""},
+	{"GET", "/api/devices/1/series/?metric=temperature", ""},
 	{"GET", "/api/devices/1/latest/", ""},
 	{"GET", "/api/readings/", ""},
 	{"GET", "/api/readings/latest_all/", ""},

@@ -35,6 +35,7 @@ func (a *API) routes() []route {
 		{http.MethodDelete, "/api/devices/:id/", a.serve(metadata, a.deleteDevice)},
 		{http.MethodGet, "/api/devices/:id/readings/", a.listOrExport(a.serve(readings, a.listDeviceReadings))},
 		{http.MethodPost, "/api/devices/:id/readings/", a.serve(kafka, a.postDeviceReadings)},
+		{http.MethodGet, "/api/devices/:id/series/", a.serve(&a.limits.history, a.getDeviceSeries)},
 		{http.MethodGet, "/api/devices/:id/latest/", a.serve(latest, a.getLatest)},
 
 		{http.MethodGet, "/api/readings/", a.listOrExport(a.serve(readings, a.listReadings))},
@@ -44,6 +45,8 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/readings/search/", a.serve(readings, a.searchReadings)},
 		{http.MethodGet, "/api/readings/stats/", a.serve(readings, a.getStats)},
 		{http.MethodGet, "/api/latest/:id/", a.serve(readings, a.getLastReading)},
+
+		{http.MethodGet, "/api/series/", a.serve(&a.limits.history, a.getSeries)},
 
 		{http.MethodGet, webhookPrefix + "*", a.serve(kafka, a.getWebhook)},
 		{http.MethodPost, webhookPrefix + "*", a.serve(kafka, a.postWebhook)},
