@@ -17,6 +17,7 @@ const (
 
 	msgBefore = "It must be before `to`, which is now where it is not given."
 	msgAfter  = "It must be after `from`."
+	msgEither = "Give this or `from`, not both."
 )
 
 // chartForm is what a client asks of a chart, and how it is written.

@@ -159,7 +159,7 @@ var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Locati
 
 var (
 	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
-	tookSome   = regexp.MustCompile(`"took_ms":\d+`)
+	tookSome   = regexp.MustCompile(`"(took_ms|query_time_ms)":\d+`)
 )
 
 // show writes an answer as it stands in a case.
@@ -180,7 +180,7 @@ func show(t *testing.T, answer *http.Response) []byte {
 	answer.Body = io.NopCloser(bytes.NewReader(body)) // for the next reader
 	if len(body) > 0 {
 		body = bytes.ReplaceAll(body, []byte("\r"), []byte("␍")) // which git would not keep
-		fmt.Fprintf(&b, "\n%s\n", tookSome.ReplaceAll(atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`)), []byte(`"took_ms":"<ms>"`)))
+		fmt.Fprintf(&b, "\n%s\n", tookSome.ReplaceAll(atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`)), []byte(`"$1":"<ms>"`)))
 	}
 	return b.Bytes()
 }

@@ -87,6 +87,8 @@ func TestRequestLimit(t *testing.T) {
 		{http.MethodGet, "/api/devices/1/series/", func(a *API) *semaphore.Weighted { return a.limits.charts.large }, maxLargeCharts, series.MaxNumbers},
 		{http.MethodGet, "/api/devices/1/series/?metric=m", func(a *API) *semaphore.Weighted { return a.limits.charts.small }, maxSmallCharts, 5 * defaultPoints},
 		{http.MethodGet, "/api/devices/1/series/?metric=m", func(a *API) *semaphore.Weighted { return a.limits.values.small }, maxFewValues, 1},
+		{http.MethodGet, "/api/readings/aggregations/", func(a *API) *semaphore.Weighted { return a.limits.charts.large }, maxLargeCharts, series.MaxNumbers},
+		{http.MethodGet, "/api/readings/aggregations/", func(a *API) *semaphore.Weighted { return a.limits.values.small }, maxFewValues, 1},
 		{http.MethodGet, "/api/dead-letters/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
 		{http.MethodGet, "/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
 		{http.MethodGet, "/api/readings/search/", func(a *API) *semaphore.Weighted { return a.limits.searches }, maxSearches, 1},

@@ -83,6 +83,7 @@ var requests = []struct{ method, path, body string }{
 	{"GET", "/api/readings/latest_all/", ""},
 	{"GET", "/api/readings/search/", ""},
 	{"GET", "/api/readings/stats/", ""},
+	{"GET", "/api/readings/aggregations/", ""},
 	{"GET", "/api/latest/1/", ""},
 	{"GET", "/api/dead-letters/", ""},
 	{"DELETE", "/api/dead-letters/?reason=conflict", ""},

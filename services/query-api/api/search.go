@@ -54,7 +54,7 @@ func (a *API) searchReadings(ctx context.Context, r *request) (*answer, error) {
 
 const msgRange = "Must not be given together with from_date or to_date."
 
-// ranges are how far back a search looks by name.
+// ranges are how far back one may look by name.
 var ranges = map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}
 
 // search reads a query; one for all readings where none is given.

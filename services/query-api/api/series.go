@@ -41,10 +41,7 @@ func (a *API) chart(ctx context.Context, r *request, devices []iot.DeviceID) (*a
 		return nil, err
 	}
 	defer release()
-	reader := series.Reader{Store: history{a.Readings}, Admit: func(ctx context.Context, values int64) (func(), error) {
-		return a.limits.values.take(ctx, int(values))
-	}}
-	all, err := reader.Read(ctx, form.Query)
+	all, err := a.seriesReader().Read(ctx, form.Query)
 	if err != nil {
 		return nil, historyProblem(ctx, err)
 	}
@@ -52,6 +49,12 @@ func (a *API) chart(ctx context.Context, r *request, devices []iot.DeviceID) (*a
 		return encode(http.StatusOK, all[0], form.append), nil
 	}
 	return encodeList(all, 0, form.append), nil
+}
+
+func (a *API) seriesReader() *series.Reader {
+	return &series.Reader{Store: history{a.Readings}, Admit: func(ctx context.Context, values int64) (func(), error) {
+		return a.limits.values.take(ctx, int(values))
+	}}
 }
 
 // append appends a series as a JSON object, with a list for each column.
