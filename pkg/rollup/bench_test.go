@@ -51,3 +51,92 @@ func BenchmarkGrid(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDay has days of two metrics and the readings, and the year's worth that a chart reads.
+func BenchmarkDay(b *testing.B) {
+	d := seasons(day20)
+	data := d.AppendBinary(nil)
+	b.Run("encode", func(b *testing.B) {
+		for b.Loop() {
+			data = d.AppendBinary(data[:0])
+		}
+		b.ReportMetric(float64(len(data)), "B/day")
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := rollup.Decode(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("replace-an-hour", func(b *testing.B) {
+		hour := rollup.Day{Start: day20}
+		hour.Replace(day20+4*quarter, day20+8*quarter, d.Metrics)
+		for b.Loop() {
+			d, err := rollup.Decode(data)
+			if err != nil {
+				b.Fatal(err)
+			}
+			d.Replace(day20+4*quarter, day20+8*quarter, hour.Metrics)
+			data = d.AppendBinary(data[:0])
+		}
+	})
+	b.Run("totals", func(b *testing.B) {
+		var r rollup.Reader
+		for b.Loop() {
+			if err := r.Reset(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("one-metric", func(b *testing.B) {
+		var r rollup.Reader
+		var dst []iot.Bucket
+		b.ReportAllocs()
+		for b.Loop() {
+			err := r.Reset(data)
+			if err == nil {
+				dst, err = r.Append(dst[:0], 2)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("a-year-of-one-metric-in-12h", func(b *testing.B) {
+		var r rollup.Reader
+		var quarters, dst []iot.Bucket
+		zone := zone(b, "Europe/Berlin")
+		for b.Loop() {
+			g := rollup.Hours12.In(zone)
+			dst = dst[:0]
+			for k := range int64(365) {
+				err := r.Reset(data)
+				if err == nil {
+					quarters, err = r.Append(quarters[:0], 2)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				for i := range quarters {
+					quarters[i].Start += k * dayLong
+				}
+				dst = rollup.AppendBuckets(dst, g, quarters)
+			}
+		}
+	})
+}
+
+func BenchmarkSpan(b *testing.B) {
+	r := iot.Reading{Metrics: []iot.Metric{{Name: iot.Humidity, Value: 45}, {Name: iot.Temperature, Value: 21}}}
+	var s rollup.Span
+	at := day20
+	for b.Loop() {
+		if at += 1000; at >= day20+dayLong {
+			s, at = rollup.Span{}, day20
+		}
+		r.At = time.UnixMilli(at)
+		s.Add(&r)
+	}
+}

@@ -9,7 +9,7 @@
 //   - An Interval is a length of buckets, and its Grid the buckets of a time zone; LoadZone finds that.
 //   - AppendSamples and AppendBuckets make buckets of a Grid, of samples and of finer buckets.
 //   - A Span collects the quarters of the readings of a device.
-//   - A Day has the quarters of one device and UTC day, and an encoding (format.md); Reader reads it metric by metric.
+//   - A Day has the quarters of one device and UTC day, and an encoding (see format.md); Reader reads it metric by metric.
 //
 // # How a stored day is kept right
 //

@@ -256,7 +256,7 @@ func zones(t testing.TB) (names []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer z.Close()
+	t.Cleanup(func() { _ = z.Close() })
 	seen := map[uint32]bool{}
 	for _, f := range z.File {
 		if !f.FileInfo().IsDir() && !seen[f.CRC32] {
