@@ -36,8 +36,9 @@ type cursor interface {
 // merged goes through what several cursors have, none of which has a reading that another has.
 type merged struct {
 	order
-	heads []head // a heap
-	fresh []cursor
+	heads    []head   // a heap
+	fresh    []cursor // that are not in it yet
+	returned bool     // the reading of the first head
 }
 
 type head struct {
@@ -46,7 +47,8 @@ type head struct {
 	at      position
 }
 
-func merge2(o order, cursors []cursor) *merged { return &merged{order: o, fresh: cursors} }
+// add adds a cursor, which m closes from now on.
+func (m *merged) add(c cursor) { m.fresh = append(m.fresh, c) }
 
 func (m *merged) Len() int           { return len(m.heads) }
 func (m *merged) Less(i, j int) bool { return m.precedes(m.heads[i].at, m.heads[j].at) }
@@ -61,48 +63,49 @@ func (m *merged) Pop() any {
 
 // next implements cursor. The cursor whose reading it returned before is moved on only now: the reading was its caller's.
 func (m *merged) next() (*iot.Reading, error) {
-	if len(m.fresh) > 0 {
-		for len(m.fresh) > 0 {
-			c := m.fresh[0]
-			m.fresh = m.fresh[1:]
-			m.heads = append(m.heads, head{cursor: c})
-			if err := m.advance(len(m.heads) - 1); err != nil {
+	if m.returned {
+		m.returned = false
+		ok, err := m.heads[0].advance()
+		switch {
+		case err != nil:
+			return nil, err
+		case ok:
+			heap.Fix(m, 0)
+		default:
+			if err := heap.Pop(m).(head).close(); err != nil {
 				return nil, err
 			}
 		}
-		heap.Init(m)
-	} else if len(m.heads) > 0 {
-		n := len(m.heads)
-		if err := m.advance(0); err != nil {
+	}
+	for len(m.fresh) > 0 {
+		h := head{cursor: m.fresh[0]}
+		ok, err := h.advance()
+		if err == nil && !ok {
+			err = h.close()
+		}
+		if err != nil {
 			return nil, err
 		}
-		if len(m.heads) == n {
-			heap.Fix(m, 0)
-		} else {
-			heap.Init(m)
+		m.fresh = m.fresh[1:]
+		if ok {
+			heap.Push(m, h)
 		}
 	}
 	if len(m.heads) == 0 {
 		return nil, nil
 	}
+	m.returned = true
 	return m.heads[0].reading, nil
 }
 
-// advance moves the head at i on, or removes it.
-func (m *merged) advance(i int) error {
-	h := &m.heads[i]
-	r, err := h.next()
-	if err != nil {
-		return err
+// advance moves h on. It reports false at the end.
+func (h *head) advance() (ok bool, err error) {
+	h.reading, err = h.next()
+	if err != nil || h.reading == nil {
+		return false, err
 	}
-	if r == nil {
-		c := h.cursor
-		m.heads[i] = m.heads[len(m.heads)-1]
-		m.heads = m.heads[:len(m.heads)-1]
-		return c.close()
-	}
-	h.reading, h.at = r, positionOf(r)
-	return nil
+	h.at = positionOf(h.reading)
+	return true, nil
 }
 
 func (m *merged) close() (err error) {

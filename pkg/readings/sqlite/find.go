@@ -32,7 +32,7 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 
 // ScanReadings implements iot.HistoryReader. Damaged readings are left out, and reported.
 func (s *Store) ScanReadings(ctx context.Context, q iot.ScanQuery, take func(*iot.Reading) (more bool, err error)) error {
-	sc := &scanning{order: order{q.Newest}, devices: unique(q.Devices), rest: timerange.Of(q), take: take}
+	sc := &scanning{order: order{q.Newest}, devices: unique(q.Devices), rest: timerange.Of(q), may: q.May, take: take}
 	for more := q.Devices == nil || len(q.Devices) > 0; more; {
 		sn, err := s.snapshot(ctx, sc.devices, sc.rest.From, sc.until(), q.Newest)
 		if err == nil && sn == nil {
@@ -64,7 +64,9 @@ type scanning struct {
 	order
 	devices []iot.DeviceID // ascending; nil: all
 	rest    timerange.Range
+	may     func(iot.Summary) bool // or nil
 	take    func(*iot.Reading) (more bool, err error)
+	whole   bool // scan reads a snapshot to its end, however long that takes
 }
 
 // until returns the end of the milliseconds of which anything is left.
@@ -99,7 +101,7 @@ func (sc *scanning) scan(sn *snapshot) (more bool, err error) {
 			return false, errors.Join(err, c.close())
 		}
 		more, err := sc.take(r)
-		if err != nil || !more || time.Since(began) > maxSnapshot {
+		if err != nil || !more || !sc.whole && time.Since(began) > maxSnapshot {
 			return more && err == nil, errors.Join(err, c.close())
 		}
 	}
@@ -120,21 +122,32 @@ func (sc *scanning) open(sn *snapshot) (cursor, error) {
 	if times.End >= sn.until {
 		times.End, times.EndDevice = sn.until, 0
 	}
+	m := &merged{order: sc.order}
 	if sc.devices == nil {
-		return sn.all(sc.order, times)
+		rows, err := sn.all(sc.order, times)
+		if err != nil || sn.old {
+			return rows, err
+		}
+		m.add(rows)
+		m.add(sn.blocks(sc.order, times, sc.may))
+		return m, nil
 	}
-	var cursors []cursor
 	for _, device := range sc.devices {
 		from, until := times.FromFor(device), times.EndFor(device)
-		if !sn.old {
-			cursors = append(cursors, sn.hotOf(sc.order, device, from, until))
+		if sn.old {
+			rows, err := sn.indexed(sc.order, device, from, until)
+			if err != nil {
+				return nil, errors.Join(err, m.close())
+			}
+			m.add(rows)
 			continue
 		}
-		c, err := sn.indexed(sc.order, device, from, until)
+		m.add(sn.hotOf(sc.order, device, from, until))
+		blocks, err := sn.blocksOf(sc.order, device, from, until, sc.may)
 		if err != nil {
-			return nil, errors.Join(err, merge2(sc.order, cursors).close())
+			return nil, errors.Join(err, m.close())
 		}
-		cursors = append(cursors, c)
+		m.add(blocks)
 	}
-	return merge2(sc.order, cursors), nil
+	return m, nil
 }

@@ -9,11 +9,6 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings/internal/derive"
 )
 
-// ReadSamples implements iot.HistoryReader.
-func (s *Store) ReadSamples(ctx context.Context, q iot.SampleQuery, take func(iot.Samples) error) error {
-	return derive.ReadSamples(ctx, s, q, take)
-}
-
 // ReadBuckets implements iot.HistoryReader.
 func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(iot.Buckets) error) error {
 	return derive.ReadBuckets(ctx, s, q, take)

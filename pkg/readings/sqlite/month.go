@@ -34,7 +34,22 @@ CREATE TABLE IF NOT EXISTS rows (
 	PRIMARY KEY (timestamp, device_id)
 ) STRICT, WITHOUT ROWID;
 -- It prevents that a reading which was moved is stored twice.
-CREATE UNIQUE INDEX IF NOT EXISTS rows_moved_from ON rows (device_id, origin, moved_from) WHERE moved_from IS NOT NULL;`
+CREATE UNIQUE INDEX IF NOT EXISTS rows_moved_from ON rows (device_id, origin, moved_from) WHERE moved_from IS NOT NULL;
+-- The blocks of a device are of one hour each and have no times in common; between their readings there may be rows.
+CREATE TABLE IF NOT EXISTS blocks (
+	device_id INTEGER NOT NULL,
+	start     INTEGER NOT NULL, -- ms since 1970: the first reading's
+	until     INTEGER NOT NULL, -- the last one's
+	n         INTEGER NOT NULL, -- of readings
+	summary   BLOB NOT NULL,    -- package column's, as data is
+	data      BLOB NOT NULL,
+	PRIMARY KEY (device_id, start)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS blocks_by_time ON blocks (start, device_id, until, n);
+CREATE TABLE IF NOT EXISTS devices (
+	device_id INTEGER PRIMARY KEY,
+	n         INTEGER NOT NULL  -- of readings in blocks
+) STRICT;`
 
 const selectPlaces = `SELECT timestamp, device_id FROM rows ORDER BY timestamp, device_id`
 
@@ -116,4 +131,24 @@ func (s *Store) addMonth(ctx context.Context, at int64) (span, error) {
 		return span{}, errors.New("no part owns " + time.UnixMilli(at).UTC().String())
 	}
 	return owner, nil
+}
+
+// countSealed adds to counts what is in blocks.
+func (s *Store) countSealed(ctx context.Context, m *part, counts map[iot.DeviceID]int64) error {
+	db, release, err := s.files.use(m)
+	if err != nil {
+		return err
+	}
+	defer release()
+	rows, err := db.Read.QueryContext(ctx, countSealed)
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
+		var device, n int64
+		err = rows.Scan(&device, &n)
+		counts[iot.DeviceID(device)] += n
+		return true, err
+	})
+	if err != nil {
+		return fmt.Errorf("count what is sealed in %s: %w", m.path, err)
+	}
+	return nil
 }

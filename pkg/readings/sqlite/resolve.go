@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 
+	"github.com/telltale-iot/telltale/pkg/column"
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
@@ -16,23 +17,21 @@ var (
 // errDuplicate, or errMerge with the reading that is there.
 func (w *writing) resolve(t *transaction, r *iot.Reading) (at int64, there iot.Reading, err error) {
 	at = r.At.UnixMilli()
-	v, err := scan(t.tx.QueryRow(t.selectRow, at, int64(r.Device)))
+	there, moved, err := t.reading(r.Device, at)
+	if errors.Is(err, errDamaged) {
+		return at, there, t.remove(r.Device, at)
+	}
 	if err != nil {
 		return 0, there, err
-	}
-	there, err = v.reading()
-	if err != nil {
-		w.store.report(t.part, &v, err)
-		return at, there, t.remove(r.Device, at)
 	}
 	if r.Origin == 0 {
 		if there.Origin == 0 {
 			return 0, there, errMerge
 		}
-		return at, there, w.move(t, &v)
+		return at, there, w.move(t, r.Device, at)
 	}
 	// Readings of earlier versions have no origin.
-	if there.Origin == r.Origin && v[movedFromColumn] == nil || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) ||
+	if there.Origin == r.Origin && !moved || there.Origin == 0 && there.Stamped != iot.StampDevice && there.SameContent(*r) ||
 		r.Restores(there) {
 		return 0, there, errDuplicate
 	}
@@ -40,11 +39,33 @@ func (w *writing) resolve(t *transaction, r *iot.Reading) (at int64, there iot.R
 	if err != nil {
 		return 0, there, err
 	}
-	moved, err := w.hasMoved(r, free)
-	if err == nil && moved {
+	stored, err := w.hasMoved(r, free)
+	if err == nil && stored {
 		err = errDuplicate
 	}
 	return free, there, err
+}
+
+// reading returns the reading of device at the millisecond at, and whether it was moved there.
+func (t *transaction) reading(device iot.DeviceID, at int64) (r iot.Reading, moved bool, err error) {
+	block, i, err := t.sealed(device, at)
+	if err != nil {
+		return r, false, err
+	}
+	if block != nil {
+		var there column.Row
+		err := block.Row(i, &there)
+		return there.Reading, there.MovedFrom != 0, err
+	}
+	v, err := scan(t.tx.QueryRow(t.selectRow, at, int64(device)))
+	if err != nil {
+		return r, false, err
+	}
+	r, err = v.reading()
+	if err != nil {
+		t.store.report(t.part, &v, err)
+	}
+	return r, v[movedFromColumn] != nil, err
 }
 
 // hasMoved reports whether r has been moved already. Then it lies where all is occupied from its own millisecond on: before
@@ -56,7 +77,7 @@ func (w *writing) hasMoved(r *iot.Reading, free int64) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if moved, err := t.hasMoved(r.Device, r.Origin, stamped); err != nil || moved {
+		if moved, err := t.hasMoved(r.Device, r.Origin, stamped, free); err != nil || moved {
 			return moved, err
 		}
 		at = t.until
@@ -64,14 +85,20 @@ func (w *writing) hasMoved(r *iot.Reading, free int64) (bool, error) {
 	return false, nil
 }
 
-// move moves v, a row of t, to the next free millisecond.
-func (w *writing) move(t *transaction, v *row) error {
-	from := v.place()
-	free, err := w.nextFree(from.device, from.at)
+// move moves the reading of device at the millisecond at, which t owns, to the next that is free.
+func (w *writing) move(t *transaction, device iot.DeviceID, at int64) error {
+	free, err := w.nextFree(device, at)
 	if err != nil {
 		return err
 	}
-	if err := t.remove(from.device, from.at); err != nil {
+	if err := t.unseal(device, at); err != nil {
+		return err
+	}
+	v, err := scan(t.tx.QueryRow(t.selectRow, at, int64(device)))
+	if err != nil {
+		return err
+	}
+	if err := t.remove(device, at); err != nil {
 		return err
 	}
 	to, err := w.at(free)
@@ -79,7 +106,7 @@ func (w *writing) move(t *transaction, v *row) error {
 		return err
 	}
 	v.move(free)
-	ok, err := to.add(v)
+	ok, err := to.add(&v)
 	if err == nil && !ok && to.part == t.part {
 		err = errOccupied
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/column"
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
@@ -117,6 +118,17 @@ func (v *row) fill(r *iot.Reading, at int64) error {
 	}
 	v[checksumColumn] = v.sum()
 	return nil
+}
+
+// fillRow makes v the row of r.
+func (v *row) fillRow(r *column.Row) error {
+	at := r.At.UnixMilli()
+	err := v.fill(&r.Reading, at)
+	if r.MovedFrom != 0 {
+		v[movedFromColumn] = r.MovedFrom
+		v[checksumColumn] = v.sum()
+	}
+	return err
 }
 
 // move makes v the row of the same reading at another millisecond.

@@ -130,6 +130,9 @@ func (s *Store) prepare(ctx context.Context) error {
 			counts[p.device]++
 		}
 		all.add(places)
+		if err := s.countSealed(ctx, m, counts); err != nil {
+			return err
+		}
 	}
 	s.setLayout(months, old)
 	s.state.Lock()
@@ -151,8 +154,17 @@ var errUnprepared = errors.New("the store is not prepared")
 
 // report logs that v is damaged, if it has not yet.
 func (s *Store) report(p *part, v *row, damage error) {
+	s.reportOnce("a stored reading is damaged, and left out", p, v[timestampColumn], v[deviceColumn], damage)
+}
+
+// reportBlock does so for a block.
+func (s *Store) reportBlock(p *part, device iot.DeviceID, start int64, damage error) {
+	s.reportOnce("a stored block of readings is damaged, and left out", p, start, int64(device), damage)
+}
+
+func (s *Store) reportOnce(what string, p *part, timestamp, device any, damage error) {
 	const most = 1000 // that it remembers
-	key := fmt.Sprint(p.path, v[0], v[1])
+	key := fmt.Sprint(what, p.path, timestamp, device)
 	s.logging.Lock()
 	defer s.logging.Unlock()
 	if _, before := s.reported[key]; before {
@@ -162,7 +174,7 @@ func (s *Store) report(p *part, v *row, damage error) {
 		clear(s.reported)
 	}
 	s.reported[key] = struct{}{}
-	s.log.Error("a stored reading is damaged, and left out", "file", p.path, "timestamp", v[0], "device_id", v[1], "err", damage)
+	s.log.Error(what, "file", p.path, "timestamp", timestamp, "device_id", device, "err", damage)
 }
 
 // Check is nil when the newest file can be read, and has the table.

@@ -44,7 +44,12 @@ func TestHistory(t *testing.T) {
 				}
 				return store
 			},
-			Maintain: func(testing.TB, readings.Store) {},
+			Maintain: func(t testing.TB, store readings.Store) {
+				t.Helper()
+				if err := store.(*sqlite.Store).SealAll(t.Context()); err != nil {
+					t.Error(err)
+				}
+			},
 		}
 	})
 }

@@ -30,6 +30,10 @@ type transaction struct {
 	release func()
 	places  []place                // of rows that it adds
 	changes map[iot.DeviceID]int64 // of the counts
+
+	sealedUntil int64 // from here on there are no blocks
+	coverings   map[iot.DeviceID]covering
+	decoded     int // of them
 }
 
 func (s *Store) write(ctx context.Context) *writing { return &writing{ctx: ctx, store: s} }
@@ -67,16 +71,30 @@ func (s *Store) begin(ctx context.Context, owner span) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &transaction{span: owner, store: s, db: db, release: release, changes: map[iot.DeviceID]int64{}}
+	t := &transaction{span: owner, store: s, db: db, release: release, changes: map[iot.DeviceID]int64{}, coverings: map[iot.DeviceID]covering{}}
 	if t.tx, err = db.Write.BeginTx(ctx, nil); err != nil {
 		release()
 		return nil, err
 	}
-	if t.insert, err = t.tx.PrepareContext(ctx, t.insertRow); err != nil {
+	if err := t.prepare(ctx); err != nil {
 		t.end()
 		return nil, err
 	}
 	return t, nil
+}
+
+func (t *transaction) prepare(ctx context.Context) (err error) {
+	if t.insert, err = t.tx.PrepareContext(ctx, t.insertRow); err != nil || t.old {
+		return err
+	}
+	var newest sql.NullInt64
+	if err := t.tx.QueryRowContext(ctx, newestBlock).Scan(&newest); err != nil {
+		return err
+	}
+	if newest.Valid {
+		t.sealedUntil = hourOf(newest.Int64) + blockHour
+	}
+	return nil
 }
 
 // commit commits the later parts first: a reading that moves is stored before it is removed.
@@ -125,14 +143,26 @@ func (t *transaction) end() {
 
 // insertAt inserts r, as v, at the millisecond at. It reports false where that is occupied.
 func (t *transaction) insertAt(v *row, r *iot.Reading, at int64) (ok bool, err error) {
+	if block, _, err := t.sealed(r.Device, at); err != nil || block != nil {
+		return false, err
+	}
 	if err := v.fill(r, at); err != nil {
 		return false, err
 	}
 	return t.add(v)
 }
 
-// add adds v, unless its place is occupied.
+// add adds v, a reading that no block has, unless its place is occupied.
 func (t *transaction) add(v *row) (ok bool, err error) {
+	if ok, err := t.addRow(v); err != nil || !ok {
+		return false, err
+	}
+	t.changes[v.place().device]++
+	return true, nil
+}
+
+// addRow adds v, a reading that is new or was in a block, unless its place is occupied.
+func (t *transaction) addRow(v *row) (ok bool, err error) {
 	result, err := t.insert.Exec(v[:]...)
 	if err != nil {
 		return false, err
@@ -141,14 +171,15 @@ func (t *transaction) add(v *row) (ok bool, err error) {
 	if err != nil || n == 0 {
 		return false, err
 	}
-	at := v.place()
-	t.places = append(t.places, at)
-	t.changes[at.device]++
+	t.places = append(t.places, v.place())
 	return true, nil
 }
 
-// replace stores r, as v, instead of the row at its millisecond.
+// replace stores r, as v, instead of the reading at its millisecond.
 func (t *transaction) replace(v *row, r *iot.Reading) error {
+	if err := t.unseal(r.Device, r.At.UnixMilli()); err != nil {
+		return err
+	}
 	if err := v.fill(r, r.At.UnixMilli()); err != nil {
 		return err
 	}
@@ -165,14 +196,20 @@ func (t *transaction) remove(device iot.DeviceID, at int64) error {
 
 // isOccupied reports whether device has a reading at the millisecond at.
 func (t *transaction) isOccupied(device iot.DeviceID, at int64) (occupied bool, err error) {
+	if block, _, err := t.sealed(device, at); err != nil || block != nil {
+		return block != nil, err
+	}
 	err = t.tx.QueryRow(t.countRow, at, int64(device)).Scan(&occupied)
 	return occupied, err
 }
 
-// hasMoved reports whether the reading of device that was stamped with the millisecond from has been moved.
-func (t *transaction) hasMoved(device iot.DeviceID, origin uint64, from int64) (moved bool, err error) {
-	err = t.tx.QueryRow(t.countMoved, int64(device), int64(origin), from).Scan(&moved)
-	return moved, err
+// hasMoved reports whether the reading of device that was stamped with the millisecond from has been moved. It lies before
+// free.
+func (t *transaction) hasMoved(device iot.DeviceID, origin uint64, from, free int64) (moved bool, err error) {
+	if err := t.tx.QueryRow(t.countMoved, int64(device), int64(origin), from).Scan(&moved); err != nil || moved {
+		return moved, err
+	}
+	return t.hasMovedInBlock(device, origin, from, free)
 }
 
 // errOccupied is a fault of the store's.

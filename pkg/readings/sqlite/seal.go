@@ -1,0 +1,283 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/telltale-iot/telltale/pkg/column"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
+)
+
+const (
+	scanSlice   = `SELECT ` + columns + ` FROM rows WHERE timestamp >= ? AND timestamp < ? ORDER BY timestamp, device_id`
+	deleteSlice = `DELETE FROM rows WHERE (timestamp, device_id) > (?, ?) AND (timestamp, device_id) < (?, ?)`
+	firstRow    = `SELECT min(timestamp) FROM rows WHERE timestamp >= ? AND timestamp < ?`
+)
+
+// What bounds the memory of a seal, and the time for which inserts wait for it.
+const (
+	maxSliceRows  = 100_000
+	maxSliceBytes = 16 << 20 // of content
+)
+
+// What bounds a block: more is slow to read where little of it is wanted.
+const (
+	maxBlockRows  = 1 << 14
+	maxBlockBytes = 4 << 20 // of content
+	// Blocks with fewer readings are put together with what comes to their hour later.
+	smallBlock = 1 << 10
+)
+
+// errUnsealable means that an hour has rows out of order: it stays as it is.
+var errUnsealable = errors.New("rows are out of order, and are not sealed")
+
+// sealing makes blocks of rows of an hour, from <= at < until, in a transaction. Each reading is in the one or the other,
+// whatever happens.
+type sealing struct {
+	*transaction
+	ctx         context.Context
+	from, until int64
+	rows        map[iot.DeviceID][]column.Row // ascending in time
+	scanned     int
+	kept        []place // that stay rows: they are damaged, or too large for a block
+	insert      *sql.Stmt
+	buffer      []byte
+}
+
+// seal seals the first rows of t in from <= at < until, of which hour they are. nil: there are none.
+func (t *transaction) seal(ctx context.Context, from, until int64) (*sealing, error) {
+	var first sql.NullInt64
+	if err := t.tx.QueryRowContext(ctx, firstRow, from, until).Scan(&first); err != nil || !first.Valid {
+		return nil, err
+	}
+	hour := hourOf(first.Int64)
+	s := &sealing{transaction: t, ctx: ctx, from: first.Int64, until: min(until, hour+blockHour), rows: map[iot.DeviceID][]column.Row{}}
+	if err := s.read(); err != nil {
+		return nil, err
+	}
+	blocks, err := s.blocksOf(hour)
+	if err != nil {
+		return nil, err
+	}
+	if s.insert, err = t.tx.PrepareContext(ctx, insertBlock); err != nil {
+		return nil, err
+	}
+	for _, device := range slices.Sorted(maps.Keys(s.rows)) {
+		if err := s.sealDevice(device, blocks[device]); err != nil {
+			return nil, fmt.Errorf("device %d: %w", device, err)
+		}
+	}
+	return s, s.deleteRows()
+}
+
+// read reads the rows, and brings the end forward where they are too many.
+func (s *sealing) read() error {
+	bytes := 0
+	last := position{math.MinInt64, 0}
+	rows, err := s.tx.QueryContext(s.ctx, scanSlice, s.from, s.until)
+	return sqlite.ForEach(rows, err, func() (more bool, err error) {
+		v, err := scan(rows)
+		if err != nil {
+			return false, err
+		}
+		at := v.place()
+		p := position{at.at, int64(at.device)}
+		if at.at < s.from || at.at >= s.until || !last.precedes(p) {
+			s.store.report(s.part, &v, errMisplaced)
+			return false, errUnsealable
+		}
+		if (s.scanned >= maxSliceRows || bytes >= maxSliceBytes) && at.at > last.timestamp {
+			s.until = at.at
+			return false, nil
+		}
+		last = p
+		s.scanned++
+		r, err := v.reading()
+		if err != nil {
+			s.store.report(s.part, &v, err)
+			s.kept = append(s.kept, at)
+			return true, nil
+		}
+		moved, _ := v[movedFromColumn].(int64)
+		s.rows[at.device] = append(s.rows[at.device], column.Row{Reading: r, MovedFrom: moved})
+		bytes += r.ContentBytes()
+		return true, nil
+	})
+}
+
+// blocksOf lists the blocks of an hour, by device, ascending.
+func (s *sealing) blocksOf(hour int64) (map[iot.DeviceID][]blockID, error) {
+	blocks := map[iot.DeviceID][]blockID{}
+	rows, err := s.tx.QueryContext(s.ctx, listBlocks, hour, hour+blockHour)
+	return blocks, sqlite.ForEach(rows, err, func() (more bool, err error) {
+		var b blockID
+		err = rows.Scan(&b.start, &b.device, &b.until, &b.n)
+		blocks[b.device] = append(blocks[b.device], b)
+		return true, err
+	})
+}
+
+// sealDevice makes blocks of the rows of a device, and of those of its blocks of the hour that they lie in or that are small.
+func (s *sealing) sealDevice(device iot.DeviceID, blocks []blockID) error {
+	rows := s.rows[device]
+	first, last := rows[0].At.UnixMilli(), rows[len(rows)-1].At.UnixMilli()
+	var replaced []blockID
+	for _, b := range blocks {
+		among := b.start <= last && first <= b.until
+		if !among && b.n >= smallBlock {
+			continue
+		}
+		more, ok, err := s.rowsOf(b)
+		switch {
+		case err != nil:
+			return err
+		case ok:
+			replaced = append(replaced, b)
+			rows = append(rows, more...)
+		case among: // nothing can take the place of a damaged block: the rows stay
+			for _, r := range s.rows[device] {
+				s.kept = append(s.kept, place{device, r.At.UnixMilli()})
+			}
+			return nil
+		}
+	}
+	if len(replaced) > 0 {
+		slices.SortFunc(rows, func(a, b column.Row) int { return a.At.Compare(b.At) })
+	}
+	n := 0
+	for _, b := range replaced {
+		if _, err := s.tx.Exec(deleteBlock, int64(device), b.start); err != nil {
+			return err
+		}
+		n -= b.n
+	}
+	for len(rows) > 0 {
+		added, err := s.addBlock(rows[:prefix(rows)])
+		if err != nil {
+			return err
+		}
+		rows = rows[max(added, 1):]
+		n += added
+	}
+	_, err := s.tx.Exec(changeSealed, int64(device), n)
+	return err
+}
+
+// rowsOf returns what is in b. ok is false where that is damaged.
+func (s *sealing) rowsOf(b blockID) (rows []column.Row, ok bool, err error) {
+	var summary, data []byte
+	if err := s.tx.QueryRow(selectBlock, int64(b.device), b.start).Scan(&summary, &data); err != nil {
+		return nil, false, err
+	}
+	block, err := s.store.decode(s.part, b.device, b.start, data)
+	if err != nil || block == nil {
+		return nil, false, err
+	}
+	rows = make([]column.Row, block.Len())
+	for i := range rows {
+		if err := block.Row(i, &rows[i]); err != nil {
+			return nil, false, err
+		}
+	}
+	return rows, true, nil
+}
+
+// prefix returns how many of rows are enough for a block.
+func prefix(rows []column.Row) int {
+	bytes := 0
+	for i := range rows {
+		if bytes += rows[i].ContentBytes(); i > 0 && (i == maxBlockRows || bytes > maxBlockBytes) {
+			return i
+		}
+	}
+	return len(rows)
+}
+
+// addBlock adds a block of rows, or of the first of them, and returns of how many. 0: the first one is too large, and stays
+// a row.
+func (s *sealing) addBlock(rows []column.Row) (n int, err error) {
+	data, err := column.Encode(s.buffer[:0], rows)
+	if errors.Is(err, column.ErrTooLarge) {
+		if len(rows) > 1 {
+			return s.addBlock(rows[:len(rows)/2])
+		}
+		s.kept = append(s.kept, place{rows[0].Device, rows[0].At.UnixMilli()})
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.buffer = data
+	if err := verify(data, rows); err != nil {
+		return 0, err
+	}
+	first, last := &rows[0], &rows[len(rows)-1]
+	_, err = s.insert.Exec(int64(first.Device), first.At.UnixMilli(), last.At.UnixMilli(), len(rows), column.AppendSummary(nil, rows), data)
+	return len(rows), err
+}
+
+// errUnequal is a fault of package column's.
+var errUnequal = errors.New("a block has not what was put into it")
+
+// verify decodes data and compares it with rows.
+func verify(data []byte, rows []column.Row) error {
+	block, err := column.Decode(data)
+	if err != nil {
+		return err
+	}
+	if block.Len() != len(rows) {
+		return errUnequal
+	}
+	var r column.Row
+	for i := range rows {
+		if err := block.Row(i, &r); err != nil {
+			return err
+		}
+		if !same(&r, &rows[i]) {
+			return fmt.Errorf("%w: %+v, not %+v", errUnequal, r, rows[i])
+		}
+	}
+	return nil
+}
+
+// same reports whether a and b are the same to the last bit.
+func same(a, b *column.Row) bool {
+	return a.Device == b.Device && a.Key == b.Key && a.At.Equal(b.At) && a.Received.Equal(b.Received) && a.Stamped == b.Stamped && a.Said == b.Said &&
+		a.Origin == b.Origin && a.MovedFrom == b.MovedFrom && slices.Equal(a.Attributes, b.Attributes) &&
+		slices.EqualFunc(a.Metrics, b.Metrics, func(a, b iot.Metric) bool {
+			return a.Name == b.Name && math.Float64bits(a.Value) == math.Float64bits(b.Value)
+		})
+}
+
+// deleteRows deletes the rows, but for those that are kept.
+func (s *sealing) deleteRows() error {
+	slices.SortFunc(s.kept, func(a, b place) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.device, b.device)) })
+	after, deleted := position{s.from, 0}, 0
+	for i := range len(s.kept) + 1 {
+		before := position{s.until, 0}
+		if i < len(s.kept) {
+			before = position{s.kept[i].at, int64(s.kept[i].device)}
+		}
+		result, err := s.tx.ExecContext(s.ctx, deleteSlice, after.timestamp, after.device, before.timestamp, before.device)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		deleted += int(n)
+		after = before
+	}
+	if want := s.scanned - len(s.kept); deleted != want {
+		return fmt.Errorf("%w: %d of %d were deleted", errUnsealable, deleted, want)
+	}
+	return nil
+}
