@@ -72,7 +72,7 @@ func (s *setting) set(text string) error {
 	case encoding.TextUnmarshaler:
 		return p.UnmarshalText([]byte(text))
 	case *time.Duration:
-		d, err := parseDuration(text)
+		d, err := ParseDuration(text)
 		*p = d
 		return err
 	case *[]string:
@@ -122,8 +122,8 @@ func wholeNumber[N int64 | uint64](err error, least, most N) error {
 	return nil
 }
 
-// parseDuration takes what time.ParseDuration does, and whole days before that: 90d, 1d12h.
-func parseDuration(text string) (time.Duration, error) {
+// ParseDuration takes what time.ParseDuration does, and whole days before that: 90d, 1d12h.
+func ParseDuration(text string) (time.Duration, error) {
 	errDuration := errors.New("must be a duration such as 90s, 168h or 90d")
 	days, rest, ok := strings.Cut(text, "d")
 	if !ok {

@@ -11,19 +11,21 @@ import (
 
 // paths are those of the contract, with their methods. D is a device, U a user.
 var paths = map[string][]string{
-	"/api/users/":               {"GET", "POST"},
-	"/api/users/U/":             {"GET", "PUT", "PATCH", "DELETE"},
-	"/api/devices/":             {"GET", "POST"},
-	"/api/devices/D/":           {"GET", "PUT", "PATCH", "DELETE"},
-	"/api/devices/D/readings/":  {"GET", "POST"},
-	"/api/devices/D/latest/":    {"GET"},
-	"/api/readings/":            {"GET", "POST"},
-	"/api/readings/latest_all/": {"GET"},
-	"/api/readings/stats/":      {"GET"},
-	"/api/latest/D/":            {"GET"},
-	"/api/openapi.json":         {"GET"},
-	"/api/asyncapi.json":        {"GET"},
-	"/api/docs/":                {"GET"},
+	"/api/users/":                 {"GET", "POST"},
+	"/api/users/U/":               {"GET", "PUT", "PATCH", "DELETE"},
+	"/api/devices/":               {"GET", "POST"},
+	"/api/devices/D/":             {"GET", "PUT", "PATCH", "DELETE"},
+	"/api/devices/D/readings/":    {"GET", "POST"},
+	"/api/devices/D/latest/":      {"GET"},
+	"/api/devices/D/series/":      {"GET"},
+	"/api/readings/":              {"GET", "POST"},
+	"/api/readings/latest_all/":   {"GET"},
+	"/api/readings/stats/":        {"GET"},
+	"/api/readings/aggregations/": {"GET"},
+	"/api/latest/D/":              {"GET"},
+	"/api/openapi.json":           {"GET"},
+	"/api/asyncapi.json":          {"GET"},
+	"/api/docs/":                  {"GET"},
 }
 
 func TestPaths(t *testing.T) {

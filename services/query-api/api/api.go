@@ -34,6 +34,7 @@ type Stores struct {
 type ReadingStore interface {
 	iot.ReadingReader
 	iot.HistoryReader
+	Usage(ctx context.Context) (iot.Usage, error)
 }
 
 // API serves HTTP. Set the fields, then call Run or Handler, once.

@@ -41,7 +41,8 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	201 Created
 //	Some-Header: of the answer
 //
-//	the body, with <time> for when a row was created or a dead letter replayed, and <ms> for how long it took
+//	the body, with <time> for when a row was created or a dead letter replayed, and <ms> for how long it took,
+//	and <some> for what a store takes
 //
 // stored, cached, dead letters and ignored may be missing, and any number of requests may follow one another, each with its
 // answer. `go test ./api -run TestCases -update` writes the answers.
@@ -158,8 +159,9 @@ var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Locati
 	"Content-Disposition", "X-Readings-Count", "X-Body-Sha256", "X-Next-Cursor"}
 
 var (
-	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
+	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at|before)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
 	tookSome   = regexp.MustCompile(`"(took_ms|query_time_ms)":\d+`)
+	someBytes  = regexp.MustCompile(`"(\w*bytes\w*|days_until_full|oldest_reading)":[^,}]+`)
 )
 
 // show writes an answer as it stands in a case.
@@ -180,7 +182,9 @@ func show(t *testing.T, answer *http.Response) []byte {
 	answer.Body = io.NopCloser(bytes.NewReader(body)) // for the next reader
 	if len(body) > 0 {
 		body = bytes.ReplaceAll(body, []byte("\r"), []byte("␍")) // which git would not keep
-		fmt.Fprintf(&b, "\n%s\n", tookSome.ReplaceAll(atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`)), []byte(`"$1":"<ms>"`)))
+		body = atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`))
+		body = someBytes.ReplaceAll(body, []byte(`"$1":"<some>"`))
+		fmt.Fprintf(&b, "\n%s\n", tookSome.ReplaceAll(body, []byte(`"$1":"<ms>"`)))
 	}
 	return b.Bytes()
 }

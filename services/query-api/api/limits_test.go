@@ -130,8 +130,7 @@ func TestRequestLimit(t *testing.T) {
 
 // slowStore takes its time.
 type slowStore struct {
-	iot.ReadingReader
-	iot.HistoryReader
+	ReadingStore
 	chunks int           // that are read
 	pause  time.Duration // before each
 }

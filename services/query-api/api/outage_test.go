@@ -84,6 +84,7 @@ var requests = []struct{ method, path, body string }{
 	{"GET", "/api/readings/search/", ""},
 	{"GET", "/api/readings/stats/", ""},
 	{"GET", "/api/readings/aggregations/", ""},
+	{"GET", "/api/readings/retention/?readings=90d", ""},
 	{"GET", "/api/latest/1/", ""},
 	{"GET", "/api/dead-letters/", ""},
 	{"DELETE", "/api/dead-letters/?reason=conflict", ""},

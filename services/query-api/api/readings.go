@@ -2,11 +2,9 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
-	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 const defaultReadings = 100 // in a list, where the client sets no limit
@@ -50,53 +48,4 @@ func (a *API) findReadings(ctx context.Context, r *request, devices []iot.Device
 		r.linkNext(page.Next.String())
 	}
 	return encodeList(page.Readings, 0, readingjson.Append), nil
-}
-
-// stats is the answer of getStats.
-type stats struct {
-	Total    int64          `json:"total_readings"`
-	Devices  []deviceCount  `json:"readings_by_device"`
-	Active   []iot.DeviceID `json:"active_devices"`
-	ActiveOf int            `json:"active_count"`
-}
-
-type deviceCount struct {
-	Device iot.DeviceID `json:"_id"`
-	Count  int64        `json:"count"`
-}
-
-// getStats counts all readings. That is the one thing here whose cost grows with what is stored, so it gets more
-// time than others.
-func (a *API) getStats(_ context.Context, _ *request) (*answer, error) {
-	return a.share(&a.stats, timeouts.CountRequest, func(ctx context.Context) (*answer, error) {
-		s, err := a.countReadings(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return encodeAny(http.StatusOK, s)
-	})
-}
-
-func (a *API) countReadings(ctx context.Context) (stats, error) {
-	online, err := a.Latest.AllLatest(ctx)
-	if err != nil {
-		return stats{}, err
-	}
-	counts, err := a.Readings.CountReadings(ctx)
-	if err != nil {
-		return stats{}, err
-	}
-	s := stats{
-		Devices:  make([]deviceCount, len(counts)),
-		Active:   make([]iot.DeviceID, len(online)),
-		ActiveOf: len(online),
-	}
-	for i, n := range counts {
-		s.Devices[i] = deviceCount{n.Device, n.Count}
-		s.Total += n.Count
-	}
-	for i, r := range online {
-		s.Active[i] = r.Device
-	}
-	return s, nil
 }

@@ -44,6 +44,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/readings/latest_all/", a.serve(latest, a.listLatest)},
 		{http.MethodGet, "/api/readings/search/", a.serve(readings, a.searchReadings)},
 		{http.MethodGet, "/api/readings/stats/", a.serve(readings, a.getStats)},
+		{http.MethodGet, "/api/readings/retention/", a.serve(&a.limits.history, a.getRetention)},
 		{http.MethodGet, "/api/readings/aggregations/", a.serve(&a.limits.history, a.getAggregations)},
 		{http.MethodGet, "/api/latest/:id/", a.serve(readings, a.getLastReading)},
 
