@@ -8,6 +8,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/column"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/rollup"
 )
 
 const (
@@ -163,7 +164,16 @@ func (t *transaction) unseal(device iot.DeviceID, at int64) error {
 			return errors.Join(err, errOccupied)
 		}
 	}
-	return t.removeBlock(blockID{start: block.Times()[0], device: device, n: block.Len()})
+	times := block.Times()
+	if err := t.removeBlock(blockID{start: times[0], device: device, n: block.Len()}); err != nil {
+		return err
+	}
+	from, until := quartersOf(times[0], times[len(times)-1])
+	var span rollup.Span
+	if err := t.addBlocks(&span, device, from, until); err != nil {
+		return err
+	}
+	return t.replaceQuarters(device, from, until, span.Metrics)
 }
 
 // removeBlock removes a block, whose readings are elsewhere.

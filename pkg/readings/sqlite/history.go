@@ -6,13 +6,7 @@ import (
 	"os"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/readings/internal/derive"
 )
-
-// ReadBuckets implements iot.HistoryReader.
-func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(iot.Buckets) error) error {
-	return derive.ReadBuckets(ctx, s, q, take)
-}
 
 // Maintain implements readings.Store: there is nothing to do.
 func (s *Store) Maintain(ctx context.Context) error {

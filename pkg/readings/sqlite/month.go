@@ -49,7 +49,14 @@ CREATE INDEX IF NOT EXISTS blocks_by_time ON blocks (start, device_id, until, n)
 CREATE TABLE IF NOT EXISTS devices (
 	device_id INTEGER PRIMARY KEY,
 	n         INTEGER NOT NULL  -- of readings in blocks
-) STRICT;`
+) STRICT;
+-- What the readings in blocks come to, a day of UTC at a time: package rollup's.
+CREATE TABLE IF NOT EXISTS days (
+	device_id INTEGER NOT NULL,
+	day       INTEGER NOT NULL, -- ms since 1970: where it starts
+	data      BLOB NOT NULL,
+	PRIMARY KEY (device_id, day)
+) STRICT, WITHOUT ROWID;`
 
 const selectPlaces = `SELECT timestamp, device_id FROM rows ORDER BY timestamp, device_id`
 

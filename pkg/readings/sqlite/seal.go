@@ -12,6 +12,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/column"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/rollup"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
@@ -158,16 +159,28 @@ func (s *sealing) sealDevice(device iot.DeviceID, blocks []blockID) error {
 		}
 		n -= b.n
 	}
+	from, until := quartersOf(rows[0].At.UnixMilli(), rows[len(rows)-1].At.UnixMilli())
+	var span rollup.Span
+	if len(blocks) > len(replaced) { // others may be of the same quarters
+		if err := s.addBlocks(&span, device, from, until); err != nil {
+			return err
+		}
+	}
 	for len(rows) > 0 {
 		added, err := s.addBlock(rows[:prefix(rows)])
 		if err != nil {
 			return err
 		}
+		for i := range added {
+			span.Add(&rows[i].Reading)
+		}
 		rows = rows[max(added, 1):]
 		n += added
 	}
-	_, err := s.tx.Exec(changeSealed, int64(device), n)
-	return err
+	if _, err := s.tx.Exec(changeSealed, int64(device), n); err != nil {
+		return err
+	}
+	return s.replaceQuarters(device, from, until, span.Metrics)
 }
 
 // rowsOf returns what is in b. ok is false where that is damaged.

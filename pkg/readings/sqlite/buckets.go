@@ -1,0 +1,226 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readings/internal/derive"
+	"github.com/telltale-iot/telltale/pkg/rollup"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
+)
+
+const selectDays = `SELECT day, data FROM days WHERE device_id = ? AND day >= ? AND day < ? ORDER BY day`
+
+// ReadBuckets implements iot.HistoryReader: what is in blocks is rolled up already, and rows are added to that.
+func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(iot.Buckets) error) error {
+	if q.Width != iot.Quarter && q.Width != iot.Day {
+		return fmt.Errorf("buckets of %v: %w", q.Width, iot.ErrInvalid)
+	}
+	j := &joined{take: take, open: map[series]iot.Bucket{}}
+	r := &reader{
+		Store: s, ctx: ctx, query: q.SampleQuery,
+		old: func(sn *snapshot, of iot.SampleQuery) error {
+			return derive.ReadBuckets(ctx, scanner{sn}, iot.BucketQuery{SampleQuery: of, Width: q.Width}, func(b iot.Buckets) error {
+				return j.add(sn, b)
+			})
+		},
+		month: func(sn *snapshot, device iot.DeviceID) error {
+			b := &bucketing{snapshot: sn, device: device, query: q, take: func(b iot.Buckets) error { return j.add(sn, b) }}
+			return b.read()
+		},
+	}
+	if err := r.read(); err != nil {
+		return fmt.Errorf("read buckets: %w", err)
+	}
+	return j.flush()
+}
+
+type series struct {
+	device iot.DeviceID
+	metric string
+}
+
+// joined joins the buckets of days of which two parts have something.
+type joined struct {
+	take func(iot.Buckets) error
+	open map[series]iot.Bucket // those that the next part may have more of
+}
+
+// add takes buckets that are of sn.
+func (j *joined) add(sn *snapshot, b iot.Buckets) error {
+	if err := sn.ctx.Err(); err != nil {
+		return err
+	}
+	of := series{b.Device, b.Metric}
+	if open, ok := j.open[of]; ok {
+		delete(j.open, of)
+		if open.Start == b.Buckets[0].Start {
+			rollup.Merge(&open, b.Buckets[0])
+			b.Buckets[0] = open
+		} else if err := j.take(iot.Buckets{Device: b.Device, Metric: b.Metric, Buckets: []iot.Bucket{open}}); err != nil {
+			return err
+		}
+	}
+	last := b.Buckets[len(b.Buckets)-1]
+	if last.Start == rollup.DayOf(sn.until) && last.Start != sn.until { // of the day that is cut
+		j.open[of] = last
+		b.Buckets = b.Buckets[:len(b.Buckets)-1]
+	}
+	if len(b.Buckets) == 0 {
+		return nil
+	}
+	return j.take(b)
+}
+
+// flush takes what is left.
+func (j *joined) flush() error {
+	for of, b := range j.open {
+		if err := j.take(iot.Buckets{Device: of.device, Metric: of.metric, Buckets: []iot.Bucket{b}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bucketing reads the buckets of a device.
+type bucketing struct {
+	*snapshot
+	device iot.DeviceID
+	query  iot.BucketQuery
+	take   func(iot.Buckets) error
+
+	hot    rollup.Span // of the rows
+	reader rollup.Reader
+}
+
+func (b *bucketing) read() error {
+	rows := b.hotOf(order{}, b.device, b.from, b.until)
+	for {
+		r, err := rows.next()
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			break
+		}
+		b.hot.Add(r)
+	}
+	days := b.hotDays()
+	found, err := b.tx.QueryContext(b.ctx, selectDays, int64(b.device), rollup.DayOf(b.from), b.until)
+	err = sqlite.ForEach(found, err, func() (more bool, err error) {
+		var day int64
+		var data []byte
+		if err := found.Scan(&day, &data); err != nil {
+			return false, err
+		}
+		for len(days) > 0 && days[0] < day {
+			if err := b.addDay(rollup.Day{Start: days[0]}); err != nil {
+				return false, err
+			}
+			days = days[1:]
+		}
+		hot := len(days) > 0 && days[0] == day
+		if hot {
+			days = days[1:]
+		}
+		return true, b.addStored(day, data, hot)
+	})
+	for ; err == nil && len(days) > 0; days = days[1:] {
+		err = b.addDay(rollup.Day{Start: days[0]})
+	}
+	return err
+}
+
+// hotDays returns the days that have rows, ascending.
+func (b *bucketing) hotDays() (days []int64) {
+	for _, m := range b.hot.Metrics {
+		if m.Name == rollup.Readings {
+			for _, q := range m.Quarters {
+				if day := rollup.DayOf(q.Start); len(days) == 0 || days[len(days)-1] != day {
+					days = append(days, day)
+				}
+			}
+		}
+	}
+	return days
+}
+
+// addStored adds a day that is stored, and rows of it where there are any.
+func (b *bucketing) addStored(start int64, data []byte, hot bool) error {
+	whole := start >= b.from && start+iot.Day.Milliseconds() <= b.until
+	err := b.reader.Reset(data)
+	if err == nil && b.query.Width == iot.Day && whole && !hot {
+		for _, t := range b.reader.Totals {
+			if err := b.emit(t.Name, []iot.Bucket{t.Bucket}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var day rollup.Day
+	if err == nil {
+		day, err = rollup.Decode(data)
+	}
+	if errors.Is(err, rollup.ErrDamaged) {
+		b.store.reportOnce("a stored rollup is damaged, and made anew", b.part, start, int64(b.device), err)
+		day, err = b.dayOfBlocks(start)
+	}
+	if err != nil {
+		return fmt.Errorf("rollup of device %d: %w", b.device, err)
+	}
+	return b.addDay(day)
+}
+
+// dayOfBlocks returns what the blocks of a day come to.
+func (b *bucketing) dayOfBlocks(start int64) (day rollup.Day, err error) {
+	var span rollup.Span
+	rows, err := b.blocksOf(order{}, b.device, start, start+iot.Day.Milliseconds(), nil)
+	if err != nil {
+		return day, err
+	}
+	for {
+		r, err := rows.next()
+		if r == nil || err != nil {
+			return rollup.Day{Start: start, Metrics: span.Metrics}, errors.Join(err, rows.close())
+		}
+		span.Add(r)
+	}
+}
+
+// addDay adds a day, and the rows of it.
+func (b *bucketing) addDay(day rollup.Day) error {
+	day.Merge(b.hot.Metrics)
+	for _, m := range day.Metrics {
+		quarters := m.Quarters
+		for len(quarters) > 0 && quarters[0].Start < b.from {
+			quarters = quarters[1:]
+		}
+		for len(quarters) > 0 && quarters[len(quarters)-1].Start >= b.until {
+			quarters = quarters[:len(quarters)-1]
+		}
+		if len(quarters) == 0 {
+			continue
+		}
+		if b.query.Width == iot.Day {
+			total := iot.Bucket{Start: day.Start}
+			for _, q := range quarters {
+				rollup.Merge(&total, q)
+			}
+			quarters = []iot.Bucket{total}
+		}
+		if err := b.emit(m.Name, quarters); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bucketing) emit(metric string, buckets []iot.Bucket) error {
+	if metric == rollup.Readings || b.query.Metrics != nil && !slices.Contains(b.query.Metrics, metric) {
+		return nil
+	}
+	return b.take(iot.Buckets{Device: b.device, Metric: metric, Buckets: buckets})
+}

@@ -1,0 +1,100 @@
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/telltale-iot/telltale/pkg/column"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/rollup"
+)
+
+const (
+	selectDay  = `SELECT data FROM days WHERE device_id = ? AND day = ?`
+	replaceDay = `REPLACE INTO days (device_id, day, data) VALUES (?, ?, ?)`
+	deleteDay  = `DELETE FROM days WHERE device_id = ? AND day = ?`
+)
+
+// quarter is in ms.
+var quarter = iot.Quarter.Milliseconds()
+
+// quartersOf returns the whole quarters that the times from first to last lie in.
+func quartersOf(first, last int64) (from, until int64) {
+	floor := func(at int64) int64 { return at - (at%quarter+quarter)%quarter }
+	return floor(first), floor(last) + quarter
+}
+
+// replaceQuarters puts metrics in the place of what a day has of device from the quarter from on and before until. They are
+// of one hour.
+func (t *transaction) replaceQuarters(device iot.DeviceID, from, until int64, metrics []rollup.Metric) error {
+	start := rollup.DayOf(from)
+	day := rollup.Day{Start: start}
+	var data []byte
+	switch err := t.tx.QueryRow(selectDay, int64(device), start).Scan(&data); {
+	case errors.Is(err, sql.ErrNoRows):
+	case err != nil:
+		return err
+	default:
+		day, err = rollup.Decode(data)
+		if errors.Is(err, rollup.ErrDamaged) {
+			t.store.reportOnce("a stored rollup is damaged, and made anew", t.part, start, int64(device), err)
+			day, err = t.dayOfBlocks(device, start)
+		}
+		if err != nil {
+			return fmt.Errorf("rollup of device %d: %w", device, err)
+		}
+	}
+	day.Replace(from, until, metrics)
+	if len(day.Metrics) == 0 {
+		_, err := t.tx.Exec(deleteDay, int64(device), start)
+		return err
+	}
+	_, err := t.tx.Exec(replaceDay, int64(device), start, day.AppendBinary(nil))
+	return err
+}
+
+// dayOfBlocks returns what the blocks of a day come to.
+func (t *transaction) dayOfBlocks(device iot.DeviceID, start int64) (day rollup.Day, err error) {
+	var span rollup.Span
+	err = t.addBlocks(&span, device, start, start+iot.Day.Milliseconds())
+	return rollup.Day{Start: start, Metrics: span.Metrics}, err
+}
+
+// addBlocks adds to span what blocks have of device in from <= at < until.
+func (t *transaction) addBlocks(span *rollup.Span, device iot.DeviceID, from, until int64) error {
+	rows, err := t.tx.Query(blocksOldest, int64(device), hourOf(from), until, from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var start int64
+		var summary, data []byte
+		if err := rows.Scan(&start, &summary, &data); err != nil {
+			return err
+		}
+		block, err := t.store.decode(t.part, device, start, data)
+		if err != nil {
+			return err
+		}
+		if block != nil {
+			if err := addRows(span, block, from, until); err != nil {
+				return err
+			}
+		}
+	}
+	return rows.Err()
+}
+
+// addRows adds to span what block has in from <= at < until.
+func addRows(span *rollup.Span, block *column.Block, from, until int64) error {
+	rows := rowsOfBlock(order{}, block, from, until)
+	for {
+		r, err := rows.next()
+		if r == nil || err != nil {
+			return err
+		}
+		span.Add(r)
+	}
+}
