@@ -84,6 +84,11 @@ func (c *Collection) Check(ctx context.Context) error {
 	if !c.prepared.Load() {
 		return c.DB.Check(ctx)
 	}
+	return c.CheckIndexes(ctx)
+}
+
+// CheckIndexes is nil when all indexes are there, and else ErrNoIndex.
+func (c *Collection) CheckIndexes(ctx context.Context) error {
 	return c.checkIndexes(ctx, timeouts.MongoCheck, func(Index) bool { return true })
 }
 
@@ -105,6 +110,21 @@ func (c *Collection) checkIndexes(ctx context.Context, within time.Duration, nee
 
 // missing asks the primary for the indexes, and returns those that are not there.
 func (c *Collection) missing(ctx context.Context, within time.Duration) ([]Index, error) {
+	listed, err := c.list(ctx, within)
+	if err != nil {
+		return nil, err
+	}
+	var missing []Index
+	for _, index := range c.Indexes {
+		if !index.among(listed) {
+			missing = append(missing, index)
+		}
+	}
+	return missing, nil
+}
+
+// list returns the indexes that the primary has; none where there is no collection.
+func (c *Collection) list(ctx context.Context, within time.Duration) ([]bson.RawValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(c.DB.Timeout, within))
 	defer cancel()
 	database, err := c.DB.Database(ctx)
@@ -117,20 +137,14 @@ func (c *Collection) missing(ctx context.Context, within time.Duration) ([]Index
 	}).Raw()
 	var refused mongo.CommandError
 	if errors.As(err, &refused) && refused.Code == codeNamespaceNotFound {
-		return c.Indexes, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at the indexes of %s.%s: %w", c.DB.Name, c.Name, err)
 	}
 	batch, _ := answer.Lookup("cursor", "firstBatch").ArrayOK() // all of them: a collection has 64 at most
 	listed, _ := batch.Values()
-	var missing []Index
-	for _, index := range c.Indexes {
-		if !index.among(listed) {
-			missing = append(missing, index)
-		}
-	}
-	return missing, nil
+	return listed, nil
 }
 
 // Close closes the database.

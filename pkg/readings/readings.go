@@ -31,12 +31,21 @@ type Store interface {
 	Close() error
 }
 
-// Open returns the store that url names: mongodb:// or mongodb+srv:// (with a database in the path). files are
-// for TLS, where url asks for it. It fails where url makes no sense, and does not wait for the server.
+// Open returns the store that url names, for those who only read or insert: mongodb:// or mongodb+srv:// (with a database
+// in the path). files are for TLS, where url asks for it. It fails where url makes no sense, and does not wait for the
+// server.
 func Open(url string, files tlsfiles.Files) (Store, error) {
+	return OpenOwned(url, files, Options{})
+}
+
+// Options are what its owner opens a store with.
+type Options = mongo.Options
+
+// OpenOwned opens a store for its owner, who maintains it.
+func OpenOwned(url string, files tlsfiles.Files, o Options) (Store, error) {
 	switch scheme, _, _ := strings.Cut(url, "://"); scheme {
 	case "mongodb", "mongodb+srv":
-		store, err := mongo.Open(url, files)
+		store, err := mongo.Open(url, files, o)
 		if err != nil {
 			return nil, err // not store: a nil pointer in an interface is not nil
 		}

@@ -134,7 +134,10 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 
 func (c *command) openStores(ctx context.Context, components *components, dir string, log *slog.Logger) (err error) {
 	if c.MongoDBURI != "" {
-		components.readings, err = openServer(components, readings.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
+		open := func(url string, files tlsfiles.Files) (readings.Store, error) {
+			return readings.OpenOwned(url, files, readings.Options{Log: log})
+		}
+		components.readings, err = openServer(components, open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		if err == nil {
 			components.deadLetters, err = openServer(components, deadletters.Open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		}

@@ -3,13 +3,17 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
@@ -22,6 +26,23 @@ type command struct {
 	kafka.Config
 	MongoDBURI string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings and dead letters are stored."`
 	MongoDBTLS tlsfiles.Files `envprefix:"MONGODB_"`
+
+	RetentionReadings time.Duration `env:"RETENTION_READINGS" default:"0s" help:"How long readings are kept, by their timestamps, such as 365d; what comes later than that is a dead letter. 0s: for ever."`
+	RetentionRollups  time.Duration `env:"RETENTION_ROLLUPS" default:"0s" help:"How long what charts over long times are made of is kept; at least as long as the readings. 0s: for ever."`
+}
+
+// minRetention is the shortest time that readings are kept: what is computed of them takes hours, where a service is away.
+const minRetention = 24 * time.Hour
+
+// Validate is called when the settings are read.
+func (c *command) Validate() error {
+	switch {
+	case c.RetentionReadings != 0 && c.RetentionReadings < minRetention:
+		return &daemon.ConfigError{Variable: "RETENTION_READINGS", Value: c.RetentionReadings.String(), Err: fmt.Errorf("must be %v at least, or 0s", minRetention)}
+	case c.RetentionRollups != 0 && (c.RetentionReadings == 0 || c.RetentionRollups < c.RetentionReadings):
+		return &daemon.ConfigError{Variable: "RETENTION_ROLLUPS", Value: c.RetentionRollups.String(), Err: errors.New("must not be shorter than RETENTION_READINGS, or 0s")}
+	}
+	return nil
 }
 
 func main() {
@@ -34,6 +55,17 @@ func main() {
 			os.Args = slices.Delete(os.Args, 1, 2)
 			daemon.Main("ingest-writer repair", "Makes the unique index of readings, while the service runs and waits for it. Readings that are stored twice it "+
 				"removes, and keeps them as dead letters where their values differ.", new(repair))
+		case "rollups":
+			if len(os.Args) > 2 && (os.Args[2] == "check" || os.Args[2] == "rebuild") {
+				rebuild := os.Args[2] == "rebuild"
+				about := "Compares the rollups, which charts are made of, with the readings, while the service runs."
+				if rebuild {
+					about = "Computes the rollups, which charts are made of, once more from the readings, while the service runs."
+				}
+				name := "ingest-writer rollups " + os.Args[2]
+				os.Args = slices.Delete(os.Args, 1, 3)
+				daemon.Main(name, about, &rollups{rebuild: rebuild})
+			}
 		}
 	}
 	daemon.Main("ingest-writer", "Stores the readings on Kafka, and the dead letters, in MongoDB.\n\n"+
@@ -41,12 +73,18 @@ func main() {
 		"  ingest-writer replay --from=TIME\n"+
 		"      Store again the readings that Kafka still has, while the service runs. See ingest-writer replay --help.\n"+
 		"  ingest-writer repair\n"+
-		"      Repair a collection that holds readings twice, while the service runs. See ingest-writer repair --help.", new(command))
+		"      Repair a collection that holds readings twice, while the service runs. See ingest-writer repair --help.\n"+
+		"  ingest-writer rollups check\n"+
+		"      Compare the rollups with the readings, while the service runs. It exits with 1 where they differ.\n"+
+		"  ingest-writer rollups rebuild\n"+
+		"      Compute the rollups once more, while the service runs.", new(command))
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	c.ClientID = writer.Group
-	store, err := readings.Open(c.MongoDBURI, c.MongoDBTLS)
+	store, err := readings.OpenOwned(c.MongoDBURI, c.MongoDBTLS, readings.Options{
+		Log: p.Log, Retention: iot.Retention{Readings: c.RetentionReadings, Rollups: c.RetentionRollups},
+	})
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}
 	}

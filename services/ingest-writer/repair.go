@@ -29,7 +29,7 @@ func (r *repair) Operations() *daemon.Flags {
 }
 
 func (r *repair) Run(ctx context.Context, p *daemon.Process) error {
-	store, err := mongo.Open(r.MongoDBURI, r.MongoDBTLS)
+	store, err := mongo.Open(r.MongoDBURI, r.MongoDBTLS, mongo.Options{Log: p.Log})
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
 	}

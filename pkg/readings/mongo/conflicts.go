@@ -11,8 +11,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -83,18 +81,23 @@ func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inser
 		return next, err
 	}
 	next.ordered = true
+	for identity, at := range moved {
+		next.elsewhere = append(next.elsewhere, key{identity.device, at})
+	}
 	inserted := map[key]identity{} // by next
 	moments := map[key]*moment{}   // of next.merge
 	runs := map[iot.DeviceID]run{} // of the latest moved reading
 	duplicate := func(p insertion) {
 		if p.displaced() {
 			next.release = append(next.release, p.from)
+			next.elsewhere = append(next.elsewhere, keyOf(p.Reading))
 		} else {
 			result.Duplicates++
 		}
 	}
 	insert := func(p insertion, at int64) {
 		p.at = at
+		next.elsewhere = append(next.elsewhere, key{p.Device, at})
 		inserted[key{p.Device, at}] = identify(p.Reading)
 		next.insert = append(next.insert, p)
 	}
@@ -111,10 +114,11 @@ func (s *Store) resolve(ctx context.Context, rest []insertion, result *iot.Inser
 		document, isStored := stored[k]
 		there := asStamped(document)
 		identity, isInserted := inserted[k]
+		_, isElsewhere := moved[identify(r)]
 		switch {
 		case !isStored && !isInserted:
 			insert(p, k.at)
-		case r.Origin != 0 && (isInserted && identity == identify(r) || isStored && (sameReading(&there, r) || r.Restores(there)) || moved[identify(r)]):
+		case r.Origin != 0 && (isInserted && identity == identify(r) || isStored && (sameReading(&there, r) || r.Restores(there)) || isElsewhere):
 			duplicate(p)
 		case r.Origin != 0:
 			from, last := k.at, k.at
@@ -221,10 +225,10 @@ func (s *Store) findStored(ctx context.Context, readings []insertion) (documents
 	return documents, lastKey, nil
 }
 
-// findMoved returns the identities of those of readings that are stored elsewhere than at their own time, since that
-// is occupied.
-func (s *Store) findMoved(ctx context.Context, readings []insertion, stored map[key]bson.Raw) (map[identity]bool, error) {
-	moved := map[identity]bool{}
+// findMoved returns those of readings that are stored elsewhere than at their own time, since that is occupied, and
+// where.
+func (s *Store) findMoved(ctx context.Context, readings []insertion, stored map[key]bson.Raw) (map[identity]int64, error) {
+	moved := map[identity]int64{}
 	var identities bson.A
 	for _, r := range readings {
 		if document, ok := stored[keyOf(r.Reading)]; ok && r.Origin != 0 {
@@ -242,8 +246,9 @@ func (s *Store) findMoved(ctx context.Context, readings []insertion, stored map[
 	}
 	return moved, s.DB.Find(ctx, collection, bson.D{{Key: fieldMoved, Value: bson.D{{Key: "$in", Value: identities}}}},
 		func(document bson.Raw) (more bool) {
+			_, at, _ := placeOf(document)
 			r := asStamped(document)
-			moved[identify(&r)] = true
+			moved[identify(&r)] = at
 			return true
 		})
 }
@@ -333,12 +338,7 @@ func (s *Store) unsetDisplaced(ctx context.Context, k key) error {
 	return err
 }
 
-// durable is the collection without what may be rolled back, read from the primary and written to a majority,
-// whatever the URI says.
+// durable is the collection of the readings, as collection says.
 func (s *Store) durable(ctx context.Context) (*mongo.Collection, error) {
-	collection, err := s.Driver(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return collection.Clone(options.Collection().SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary())), nil
+	return s.collection(ctx, collectionName)
 }

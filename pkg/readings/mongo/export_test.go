@@ -2,6 +2,10 @@ package mongo
 
 import (
 	"context"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -16,4 +20,80 @@ func (s *Store) StoredBytes(ctx context.Context, readings []iot.Reading) (n int,
 		n += len(document)
 	}
 	return n, err
+}
+
+// MaintainNow does all at once that Maintain does some time, without its pauses.
+func (s *Store) MaintainNow(ctx context.Context) error {
+	m := s.newMaintainer()
+	m.grace = 0
+	defer m.release(context.WithoutCancel(ctx))
+	p, err := m.observe(ctx)
+	for _, step := range []func(context.Context, progress) error{m.drain, m.close, m.retain} {
+		if err == nil {
+			err = step(ctx, p)
+		}
+	}
+	for more := true; more && err == nil; {
+		more, err = m.backfill(ctx)
+	}
+	return err
+}
+
+// ForgetProgress has inserts ask for the progress each time, which they do without while closeGrace is over between
+// what they need to know and when it matters.
+func (s *Store) ForgetProgress() {
+	s.maxProgressAge = 0
+	s.recheckAfter = 0
+}
+
+// Recomputer computes an hour of a device that is marked, as Maintain does, and can be stopped between its steps.
+type Recomputer struct {
+	s       *Store
+	hour    key
+	step    int
+	marks   []mark
+	days    map[iot.DeviceID]*dayDocument
+	changed []*dayDocument
+}
+
+func (s *Store) NewRecomputer(device iot.DeviceID, at time.Time) *Recomputer {
+	return &Recomputer{s: s, hour: key{device, hourOf(at.UnixMilli())}}
+}
+
+// Next takes the next step, the first one again behind the last.
+func (r *Recomputer) Next(ctx context.Context) (err error) {
+	devices, in := []iot.DeviceID{r.hour.device}, interval{r.hour.at, r.hour.at + hour}
+	var again []iot.DeviceID
+	switch r.step++; r.step {
+	case 1:
+		r.marks, err = r.s.marksAfter(ctx, bson.D{})
+		r.marks = slices.DeleteFunc(r.marks, func(m mark) bool { return m.key() != r.hour })
+		if len(r.marks) == 0 {
+			r.step = 0
+		}
+	case 2:
+		r.days, err = r.s.findDays(ctx, devices, dayOf(r.hour.at))
+	case 3:
+		r.changed, err = r.s.computed(ctx, devices, r.days, in)
+	case 4:
+		if again, err = r.s.replaceDays(ctx, r.changed); len(again) > 0 {
+			r.step = 1
+		}
+	case 5:
+		err = r.s.unmark(ctx, r.marks)
+		r.step = 0
+	}
+	return err
+}
+
+// InsertUnmarked does what InsertReadings does before a crash that keeps it from marking hours.
+func (s *Store) InsertUnmarked(ctx context.Context, batch []iot.Reading) error {
+	defer func(p *knownProgress, age time.Duration) {
+		s.known.Store(p)
+		s.maxProgressAge = age
+	}(s.known.Load(), s.maxProgressAge)
+	s.known.Store(&knownProgress{asked: time.Now()})
+	s.maxProgressAge = time.Hour
+	_, err := s.InsertReadings(ctx, batch)
+	return err
 }

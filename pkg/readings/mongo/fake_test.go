@@ -33,6 +33,9 @@ func (a answers) start(t *testing.T) (store readings.Store, writes <-chan bson.R
 			bson.D{{Key: "key", Value: bson.D{{Key: "device_id", Value: 1.0}, {Key: "timestamp", Value: int64(1)}}}, {Key: "unique", Value: true}},
 			bson.D{{Key: "key", Value: bson.D{{Key: "moved", Value: 1}}}, {Key: "unique", Value: true}, {Key: "sparse", Value: true}})
 	}
+	if a["find"] == nil {
+		a["find"] = found() // also of the progress of the rollups
+	}
 	a["hello"], a["isMaster"], a["ismaster"], a["endSessions"] = hello, hello, hello, bson.D{{Key: "ok", Value: 1}}
 	received := make(chan bson.Raw, 20)
 	l := listen(t)

@@ -5,13 +5,11 @@ import (
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/telltale-iot/telltale/pkg/internal/page"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
-	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // FindReadings implements iot.ReadingReader.
@@ -76,29 +74,4 @@ func outside(compares string, at int64, device iot.DeviceID) bson.D {
 		bson.D{{Key: fieldAt, Value: bson.D{{Key: compares, Value: bson.DateTime(at)}}}},
 		bson.D{{Key: fieldDevice, Value: bson.D{{Key: compares, Value: int64(device)}}}},
 	}}}
-}
-
-// CountReadings implements iot.ReadingReader.
-func (s *Store) CountReadings(ctx context.Context) ([]iot.DeviceCount, error) {
-	type row struct {
-		Device int64 `bson:"_id"`
-		Count  int64 `bson:"n"`
-	}
-	rows, err := mongodb.Aggregate[row](ctx, s.Collection, timeouts.MongoCount, mongo.Pipeline{
-		// Device ids are numbers. Naming them lets the server count in the index alone.
-		{{Key: "$match", Value: bson.D{{Key: fieldDevice, Value: bson.D{{Key: "$gte", Value: int64(1)}}}}}},
-		{{Key: "$group", Value: bson.D{
-			{Key: "_id", Value: "$" + fieldDevice},
-			{Key: "n", Value: bson.D{{Key: "$sum", Value: int64(1)}}},
-		}}},
-		{{Key: "$sort", Value: bson.D{{Key: "_id", Value: 1}}}},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count readings: %w", err)
-	}
-	counts := make([]iot.DeviceCount, len(rows))
-	for i, row := range rows {
-		counts[i] = iot.DeviceCount{Device: iot.DeviceID(row.Device), Count: row.Count}
-	}
-	return counts, nil
 }

@@ -11,7 +11,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/readings/internal/derive"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
 )
 
@@ -129,30 +128,4 @@ func (s scans) first(newest bool) (first *scan, err error) {
 // compareReadings compares a and b, which are two, in the order of time.
 func compareReadings(a, b *iot.Reading) int {
 	return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Device, b.Device))
-}
-
-// ReadBuckets implements iot.HistoryReader.
-func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(iot.Buckets) error) error {
-	return derive.ReadBuckets(ctx, s, q, take)
-}
-
-// Maintain implements readings.Store: there is nothing to do.
-func (s *Store) Maintain(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
-}
-
-// Usage implements readings.Store.
-func (s *Store) Usage(ctx context.Context) (iot.Usage, error) {
-	collection, err := s.Driver(ctx)
-	if err != nil {
-		return iot.Usage{}, fmt.Errorf("size of the readings: %w", err)
-	}
-	var stats struct {
-		Size int64 `bson:"totalSize"`
-	}
-	if err := collection.Database().RunCommand(ctx, bson.D{{Key: "collStats", Value: collectionName}}).Decode(&stats); err != nil {
-		return iot.Usage{}, fmt.Errorf("size of the readings: %w", err)
-	}
-	return iot.Usage{Readings: stats.Size, Free: -1, PerDay: -1}, nil
 }

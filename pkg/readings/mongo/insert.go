@@ -68,13 +68,14 @@ type round struct {
 	ordered bool        // whether an insert that the server refuses keeps back those behind it
 	release []key       // whose displaced reading is stored elsewhere
 
-	later []insertion // no command: what is left for the next round
+	later     []insertion // no command: what is left for the next round
+	elsewhere []key       // no command: places that are not those of the batch, with readings that are of it or displaced by it
 }
 
 // InsertReadings implements iot.ReadingWriter. It fails while the collection lacks a unique index.
 func (s *Store) InsertReadings(ctx context.Context, batch []iot.Reading) (result iot.Inserted, err error) {
 	if err = s.guarded(ctx); err == nil {
-		result, err = s.insertAll(ctx, batch)
+		result, err = s.insertTaken(ctx, batch)
 	}
 	if err != nil {
 		s.looked.Store(0) // the server may come back with less
@@ -83,16 +84,34 @@ func (s *Store) InsertReadings(ctx context.Context, batch []iot.Reading) (result
 	return result, nil
 }
 
-// insertAll stores batch in rounds. The first one inserts without a look at what is stored, since it is rare that
-// something is. What the server refuses is looked at in the next one: see conflicts.go.
+// insertTaken stores what is not too old of batch.
+func (s *Store) insertTaken(ctx context.Context, batch []iot.Reading) (iot.Inserted, error) {
+	taken, indexes, tooOld, err := s.taken(ctx, batch)
+	if err != nil {
+		return iot.Inserted{}, err
+	}
+	result, err := s.insertAll(ctx, taken)
+	for i, conflict := range result.Conflicts {
+		if indexes != nil {
+			result.Conflicts[i] = indexes[conflict]
+		}
+	}
+	result.TooOld = tooOld
+	return result, err
+}
+
+// insertAll stores batch in rounds, and marks the closed hours that it may have changed. The first round inserts without
+// a look at what is stored, since it is rare that something is. What the server refuses is looked at in the next one: see
+// conflicts.go.
 func (s *Store) insertAll(ctx context.Context, batch []iot.Reading) (result iot.Inserted, err error) {
 	next := firstRound(batch)
 	done := 0 // readings of batch
+	var elsewhere []key
 	for n := 0; n < maxRounds; n++ {
 		rest, err := s.run(ctx, next, &result)
 		if err == nil && len(rest) == 0 {
 			slices.Sort(result.Conflicts)
-			return result, nil
+			return result, s.mark(ctx, batch, elsewhere)
 		}
 		if err == nil {
 			next, err = s.resolve(ctx, rest, &result)
@@ -100,6 +119,7 @@ func (s *Store) insertAll(ctx context.Context, batch []iot.Reading) (result iot.
 		if err != nil {
 			return result, err
 		}
+		elsewhere = append(elsewhere, next.elsewhere...)
 		if sum := result.New + result.Merged + result.Duplicates + len(result.Conflicts); sum > done {
 			done, n = sum, 0
 		}
@@ -198,6 +218,11 @@ func (s *Store) run(ctx context.Context, r round, result *iot.Inserted) (rest []
 		rest = append(rest, p.each()...)
 	}
 	slices.SortStableFunc(rest, func(a, b insertion) int { return cmp.Compare(a.index, b.index) })
+	if len(r.release) > 0 { // what is removed with it is all that says where the displaced ones have gone
+		if err := s.mark(ctx, nil, r.elsewhere); err != nil {
+			return nil, err
+		}
+	}
 	for _, k := range r.release {
 		if err := s.unsetDisplaced(ctx, k); err != nil {
 			return nil, err

@@ -57,7 +57,7 @@ func (s *Store) Repair(ctx context.Context, log *slog.Logger, reject func(contex
 	r := &repairer{Store: s, collection: collection, log: log, loggedAt: time.Now(), reject: reject}
 	for _, step := range []func(context.Context) error{
 		r.only(newest).Prepare, r.repairMoved, r.only(moved).Prepare, // what the next step needs
-		r.repairPlaces, s.Prepare,
+		r.repairPlaces, s.beginAnew, s.Prepare,
 	} {
 		if err := step(ctx); err != nil {
 			return r.Repaired, fmt.Errorf("repair readings: %w", err)

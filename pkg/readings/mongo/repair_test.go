@@ -62,7 +62,7 @@ func openTwice(t *testing.T) (*mongo.Store, *driver.Collection) {
 			t.Fatal(err)
 		}
 	}
-	store, err := mongo.Open(uri, tlsfiles.Files{})
+	store, err := mongo.Open(uri, tlsfiles.Files{}, mongo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

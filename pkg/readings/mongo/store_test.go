@@ -58,12 +58,13 @@ func TestHistory(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				store.(*mongoreadings.Store).ForgetProgress()
 				if err := store.Prepare(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				return store
 			},
-			Maintain: func(testing.TB, readings.Store) {},
+			Maintain: func(t testing.TB, store readings.Store) { maintain(t, store.(*mongoreadings.Store)) },
 		}
 	})
 }

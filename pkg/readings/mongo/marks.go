@@ -1,0 +1,137 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// maxProgressAge is how old may be what an insert knows of the progress when it has ended: much less than closeGrace.
+const maxProgressAge = time.Minute
+
+// knownProgress is the progress as an insert knows it.
+type knownProgress struct {
+	progress
+	asked time.Time // before the server was
+}
+
+// lately returns the progress of a moment ago.
+func (s *Store) lately(ctx context.Context) (progress, error) {
+	if known := s.known.Load(); known != nil && time.Since(known.asked) < s.maxProgressAge {
+		return known.progress, nil
+	}
+	asked := time.Now()
+	p, err := s.progress(ctx)
+	if err == nil {
+		s.known.Store(&knownProgress{p, asked})
+	}
+	return p, err
+}
+
+// mark marks the closed ones of the hours in which an insert has, or may have, changed something: those of batch, and
+// of the places elsewhere. It comes after the insert, which it asks nothing of.
+func (s *Store) mark(ctx context.Context, batch []iot.Reading, elsewhere []key) error {
+	p, err := s.lately(ctx)
+	if err != nil {
+		return err
+	}
+	var marked map[key]struct{}
+	add := func(k key) {
+		if k.at >= int64(p.Closing) {
+			return
+		}
+		if marked == nil {
+			marked = map[key]struct{}{}
+		}
+		marked[key{k.device, hourOf(k.at)}] = struct{}{}
+	}
+	for i := range batch {
+		add(keyOf(&batch[i]))
+	}
+	for _, k := range elsewhere {
+		add(k)
+	}
+	return s.markHours(ctx, marked)
+}
+
+// markHours has the rollups of hours of devices be computed once more. A mark has a version that is new each time: who
+// has read one, and computed, removes that one alone.
+func (s *Store) markHours(ctx context.Context, hours map[key]struct{}) error {
+	if len(hours) == 0 {
+		return nil
+	}
+	version := bson.D{{Key: "$set", Value: bson.D{{Key: fieldVersion, Value: bson.NewObjectID()}}}}
+	var models []mongo.WriteModel
+	for k := range hours {
+		id := markID{int64(k.device), bson.DateTime(k.at)}
+		models = append(models, mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "_id", Value: id}}).SetUpdate(version).SetUpsert(true))
+	}
+	var err error
+	for range maxRounds {
+		_, err = s.write(ctx, dirtyName, models)
+		if !mongo.IsDuplicateKeyError(err) { // of two that make one mark at the same time the server may refuse one
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("mark hours: %w", err)
+	}
+	return nil
+}
+
+// write writes to a collection, durably and in any order.
+func (s *Store) write(ctx context.Context, name string, models []mongo.WriteModel) (*mongo.BulkWriteResult, error) {
+	collection, err := s.collection(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.DB.Timeout)
+	defer cancel()
+	return collection.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+}
+
+// markID is the _id of a mark.
+type markID struct {
+	Device int64         `bson:"d"`
+	Hour   bson.DateTime `bson:"hour"`
+}
+
+// marksIn returns the hours in a span that are marked, of each device ascending; of all devices, where there are none.
+func (s *Store) marksIn(ctx context.Context, devices []iot.DeviceID, from, to int64) (map[iot.DeviceID][]int64, error) {
+	collection, err := s.collection(ctx, dirtyName)
+	if err != nil {
+		return nil, err
+	}
+	filter := bson.D{{Key: "_id.hour", Value: between(from, to)}}
+	if devices != nil && len(devices) <= maxCursors {
+		ranges := bson.A{}
+		for _, device := range devices {
+			ranges = append(ranges, bson.D{{Key: "_id", Value: bson.D{
+				{Key: "$gte", Value: markID{int64(device), bson.DateTime(from)}},
+				{Key: "$lt", Value: markID{int64(device), bson.DateTime(to)}},
+			}}})
+		}
+		filter = bson.D{{Key: "$or", Value: ranges}}
+	}
+	marks := map[iot.DeviceID][]int64{}
+	err = s.DB.Find(ctx, collection, filter, func(document bson.Raw) (more bool) {
+		device, _ := document.Lookup("_id", "d").AsInt64OK()
+		at, _ := document.Lookup("_id", "hour").DateTimeOK()
+		marks[iot.DeviceID(device)] = append(marks[iot.DeviceID(device)], at)
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read marks: %w", err)
+	}
+	for _, hours := range marks {
+		slices.Sort(hours)
+	}
+	return marks, nil
+}

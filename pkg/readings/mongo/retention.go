@@ -1,0 +1,170 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb"
+)
+
+// grace is how much longer than it takes them the server keeps readings: an hour since a reading may be the last one of
+// its hour, an hour for that to be computed, and one for clocks that differ.
+const grace = 3 * hour
+
+// taken returns what of batch is not too old to be stored, the indexes in batch of that, and of the rest. No indexes:
+// all is taken.
+func (s *Store) taken(ctx context.Context, batch []iot.Reading) (taken []iot.Reading, indexes, tooOld []int, err error) {
+	if s.retention.Readings == 0 {
+		return batch, nil, nil, nil
+	}
+	p, err := s.lately(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	horizon := max(int64(p.Horizon), s.horizon())
+	if !slices.ContainsFunc(batch, func(r iot.Reading) bool { return r.At.UnixMilli() < horizon }) {
+		return batch, nil, nil, nil
+	}
+	for i, r := range batch {
+		if r.At.UnixMilli() < horizon {
+			tooOld = append(tooOld, i)
+		} else {
+			taken, indexes = append(taken, r), append(indexes, i)
+		}
+	}
+	return taken, indexes, tooOld, nil
+}
+
+// horizon is the time before which readings are too old.
+func (s *Store) horizon() int64 { return s.now().Add(-s.retention.Readings).UnixMilli() }
+
+// observeHorizon notes what nobody takes any more, since the server may remove it: for good, whatever becomes of the
+// setting. It removes nothing before all is rolled up, since nothing else has charts of what is gone; but one that does
+// so already, because of an index that somebody else has made, goes on.
+func (m *maintainer) observeHorizon(ctx context.Context, p progress) error {
+	horizon := int64(p.Horizon)
+	if m.retention.Readings > 0 && (horizon != 0 || int64(p.Since) <= beginning) {
+		horizon = max(horizon, m.horizon())
+	}
+	expiry, err := m.Expiry(ctx, fieldAt)
+	if err != nil {
+		return err
+	}
+	if expiry > 0 {
+		horizon = max(horizon, m.now().Add(-expiry).UnixMilli()+grace)
+	}
+	if horizon == int64(p.Horizon) {
+		return nil
+	}
+	_, err = m.advance(ctx, nil, bson.D{{Key: "$max", Value: bson.D{{Key: "horizon", Value: bson.DateTime(horizon)}}}})
+	return err
+}
+
+// retain has the server remove what is older than the retention says.
+func (m *maintainer) retain(ctx context.Context, p progress) error {
+	if m.retention.Readings == 0 {
+		return m.ExpireAfter(ctx, fieldAt, 0)
+	}
+	if int64(p.Horizon) < m.horizon()-hour { // see observeHorizon
+		return nil
+	}
+	if err := m.ExpireAfter(ctx, fieldAt, m.retention.Readings+time.Duration(grace)*time.Millisecond); err != nil {
+		return err
+	}
+	m.returnSpace(ctx)
+	if m.retention.Rollups == 0 {
+		return nil
+	}
+	// What is rolled up goes after the readings, of which it would be missed.
+	keep := max(m.retention.Rollups.Milliseconds(), m.retention.Readings.Milliseconds()+grace+day)
+	before := bson.DateTime(dayOf(m.now().UnixMilli() - keep))
+	_, err := m.write(ctx, daysName, []mongo.WriteModel{
+		mongo.NewDeleteManyModel().SetFilter(bson.D{{Key: "_id.day", Value: bson.D{{Key: "$lt", Value: before}}}}),
+	})
+	if err != nil {
+		return fmt.Errorf("remove old rollups: %w", err)
+	}
+	return nil
+}
+
+// returnSpace has the server give the disk space of what it has removed back, once: else it keeps it for what comes.
+func (m *maintainer) returnSpace(ctx context.Context) {
+	if m.returns {
+		return
+	}
+	m.returns = true
+	database, err := m.DB.Database(ctx)
+	if err == nil {
+		err = database.Client().Database("admin").RunCommand(ctx, bson.D{{Key: "autoCompact", Value: true}}).Err()
+	}
+	switch {
+	case err == nil:
+		m.log.Info("the server gives the disk space of removed readings back")
+	case mongodb.IsCommandNotFound(err):
+		m.log.Info("the server keeps the disk space of removed readings for new ones; MongoDB 8 gives it back, "+
+			"and db.runCommand({compact: \"readings\"}) does once", "error", err)
+	default:
+		m.log.Info("whether the server gives the disk space of removed readings back is not known; db.adminCommand({autoCompact: true}) "+
+			"on each of its members has it do so", "error", err)
+	}
+}
+
+// Usage implements readings.Store.
+func (s *Store) Usage(ctx context.Context) (iot.Usage, error) {
+	u, err := s.usage(ctx)
+	if err != nil {
+		return u, fmt.Errorf("size of the readings: %w", err)
+	}
+	return u, nil
+}
+
+func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
+	for _, c := range []struct {
+		name string
+		size *int64
+	}{{collectionName, &u.Readings}, {daysName, &u.Rollups}} {
+		var stats struct {
+			Size int64 `bson:"totalSize"` // with the indexes
+		}
+		if err := s.ask(ctx, bson.D{{Key: "collStats", Value: c.name}}, &stats); err != nil {
+			return u, err
+		}
+		*c.size = stats.Size
+	}
+	var disk struct {
+		Used  int64 `bson:"fsUsedSize"`
+		Total int64 `bson:"fsTotalSize"`
+	}
+	if err := s.ask(ctx, bson.D{{Key: "dbStats", Value: 1}}, &disk); err != nil {
+		return u, err
+	}
+	u.Free, u.PerDay = -1, -1
+	if disk.Total > 0 {
+		u.Free = disk.Total - disk.Used
+	}
+	collection, err := s.Driver(ctx)
+	if err != nil {
+		return u, err
+	}
+	return u, s.DB.Find(ctx, collection, filterOf(nil, interval{beginning, end}.times()), func(document bson.Raw) (more bool) {
+		_, at, _ := placeOf(document)
+		u.Oldest = time.UnixMilli(at).UTC()
+		return false
+	}, options.Find().SetSort(oldest).SetLimit(1).SetProjection(wantedOf([]string{}).projection))
+}
+
+// ask decodes the answer to a command.
+func (s *Store) ask(ctx context.Context, command bson.D, answer any) error {
+	database, err := s.DB.Database(ctx)
+	if err != nil {
+		return err
+	}
+	return database.RunCommand(ctx, command).Decode(answer)
+}

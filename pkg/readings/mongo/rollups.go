@@ -1,0 +1,160 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// Checked is what CheckRollups and RebuildRollups have looked at.
+type Checked struct {
+	From, To time.Time    // what is rolled up; both zero: nothing is yet
+	Days     int          // of devices
+	Differ   []DeviceHour // whose rollups are not what the readings come to
+}
+
+// DeviceHour is an hour of a device.
+type DeviceHour struct {
+	Device iot.DeviceID
+	Hour   time.Time
+}
+
+// recheckAfter is how long after a difference was seen it is looked at once more: what was inserted at that moment is
+// marked then.
+const recheckAfter = 10 * time.Second
+
+// CheckRollups compares what is rolled up and not marked with the readings, while everything runs.
+func (s *Store) CheckRollups(ctx context.Context, log *slog.Logger) (Checked, error) {
+	var suspects []DeviceHour
+	checked, err := s.eachRolledUp(ctx, log, func(devices []iot.DeviceID, in interval) error {
+		differ, err := s.differing(ctx, devices, in)
+		suspects = append(suspects, differ...)
+		return err
+	})
+	if err != nil || len(suspects) == 0 {
+		return checked, err
+	}
+	select {
+	case <-time.After(s.recheckAfter):
+	case <-ctx.Done():
+		return checked, ctx.Err()
+	}
+	for _, suspect := range suspects {
+		at := suspect.Hour.UnixMilli()
+		differ, err := s.differing(ctx, []iot.DeviceID{suspect.Device}, interval{at, at + hour})
+		if err != nil {
+			return checked, fmt.Errorf("check rollups: %w", err)
+		}
+		checked.Differ = append(checked.Differ, differ...)
+	}
+	return checked, nil
+}
+
+// RebuildRollups computes all that is rolled up once more, while everything runs.
+func (s *Store) RebuildRollups(ctx context.Context, log *slog.Logger) (Checked, error) {
+	return s.eachRolledUp(ctx, log, func(devices []iot.DeviceID, in interval) error {
+		return s.recompute(ctx, devices, in)
+	})
+}
+
+// differing returns the hours that differ from what the readings come to, and are not marked.
+func (s *Store) differing(ctx context.Context, devices []iot.DeviceID, in interval) (hours []DeviceHour, err error) {
+	days, err := s.findDays(ctx, devices, dayOf(in.from))
+	if err != nil {
+		return nil, err
+	}
+	changed, err := s.computed(ctx, devices, days, in)
+	if err != nil || len(changed) == 0 {
+		return nil, err
+	}
+	if in.to-in.from > hour {
+		for _, d := range changed {
+			for at := in.from; at < in.to; at += hour {
+				of, err := s.differing(ctx, []iot.DeviceID{d.device()}, interval{at, at + hour})
+				if err != nil {
+					return nil, err
+				}
+				hours = append(hours, of...)
+			}
+		}
+		return hours, nil
+	}
+	marks, err := s.marksIn(ctx, nil, in.from, in.to) // behind the readings: they may have been inserted since
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range changed {
+		if _, isMarked := marks[d.device()]; !isMarked {
+			hours = append(hours, DeviceHour{d.device(), time.UnixMilli(in.from).UTC()})
+		}
+	}
+	return hours, nil
+}
+
+// eachRolledUp calls do with all that is rolled up, day by day, newest first.
+func (s *Store) eachRolledUp(ctx context.Context, log *slog.Logger, do func([]iot.DeviceID, interval) error) (c Checked, err error) {
+	p, err := s.progress(ctx)
+	if err != nil {
+		return c, err
+	}
+	all := interval{max(int64(p.Since), p.gone()), int64(p.Until)}
+	if p.Generation.IsZero() || all.from >= all.to {
+		return c, nil
+	}
+	c.From, c.To = time.UnixMilli(all.from).UTC(), time.UnixMilli(all.to).UTC()
+	logged := time.Now()
+	for all.from < all.to {
+		at, err := s.lastDay(ctx, all.to)
+		if err != nil || at+day <= all.from {
+			return c, err
+		}
+		in := interval{max(at, all.from), min(at+day, all.to)}
+		devices, err := s.devicesOf(ctx, in)
+		if err != nil {
+			return c, err
+		}
+		for chunk := range slices.Chunk(devices, recomputeDevices) {
+			if err := do(chunk, in); err != nil {
+				return c, err
+			}
+			if c.Days += len(chunk); time.Since(logged) > logEvery {
+				logged = time.Now()
+				log.Info("at work on the rollups", "day", time.UnixMilli(at).UTC().Format(time.DateOnly), "days of devices", c.Days)
+			}
+		}
+		all.to = in.from
+	}
+	return c, nil
+}
+
+// lastDay returns the start of the last day before a time that has readings, or is rolled up.
+func (s *Store) lastDay(ctx context.Context, before int64) (int64, error) {
+	newest, err := s.newestBefore(ctx, before)
+	if err != nil {
+		return 0, err
+	}
+	rolledUp, err := s.newestDayBefore(ctx, before)
+	return max(dayOf(newest), rolledUp), err
+}
+
+// devicesOf returns the devices that have readings in a span of a day, or for which the day is rolled up.
+func (s *Store) devicesOf(ctx context.Context, in interval) ([]iot.DeviceID, error) {
+	devices, err := s.devicesIn(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	all := map[iot.DeviceID]bool{}
+	for _, device := range devices {
+		all[device] = true
+	}
+	err = s.eachDay(ctx, nil, in, idOnly, func(d *dayDocument) error {
+		all[d.device()] = true
+		return nil
+	})
+	return slices.Sorted(maps.Keys(all)), err
+}
