@@ -1,0 +1,295 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+// Plan says what a Load is of.
+type Plan struct {
+	Devices  int
+	Readings int // at different moments, of all devices together
+	From, To time.Time
+	Late     time.Duration // how long before From some of them are
+	Seed     uint64
+}
+
+// Shares of the readings, in percent.
+const (
+	duplicates = 5 // sent again
+	conflicts  = 2 // contradicted by another one of the same moment
+	merges     = 3 // completed by another one of the same moment
+	lates      = 3 // of the time before From
+)
+
+// messageReadings is how many readings a message has.
+const messageReadings = 50
+
+// publishTimeout is how long a message may take to be acknowledged, before it is sent again.
+const publishTimeout = 10 * time.Second
+
+// Load is readings to publish, and what is to be stored of them.
+type Load struct {
+	// Messages are those of each device, in the order in which they have to arrive.
+	Messages map[iot.DeviceID][]string
+	Want     map[Key]Reading
+	// What becomes of the readings where each is published once.
+	New, Merged, Duplicates, Conflicts int
+
+	last map[iot.DeviceID]int64 // the newest moment of a device
+}
+
+// Key is what readings of are stored once.
+type Key struct {
+	Device iot.DeviceID
+	At     int64 // ms since 1970
+}
+
+const (
+	attributed = "firmware"
+	odd        = "odd.metric 😀"
+)
+
+// oddValues are those that a lossy format would spoil. None is negative and large: sums are compared.
+var oddValues = []float64{0.1, math.Copysign(0, -1), math.SmallestNonzeroFloat64, 1.7e308, 1<<53 + 2, 1.0 / 3, -1e-300, 123456789.125}
+
+// NewLoad makes a load by a plan. The last device has a key instead of an id.
+func NewLoad(p Plan) *Load {
+	dice := rand.New(rand.NewPCG(p.Seed, 1)) //nolint:gosec // dice, not secrets
+	l := &Load{Messages: map[iot.DeviceID][]string{}, Want: map[Key]Reading{}, last: map[iot.DeviceID]int64{}}
+	for i := range p.Devices {
+		device, name := iot.DeviceID(700_000+i), any(700_000+i)
+		if i == p.Devices-1 {
+			name = "history/meter " + strconv.FormatUint(p.Seed%1000, 10)
+			device = iot.KeyID(name.(string))
+		}
+		l.addDevice(dice, p, device, name)
+	}
+	return l
+}
+
+// addDevice makes the messages of a device.
+func (l *Load) addDevice(dice *rand.Rand, p Plan, device iot.DeviceID, name any) {
+	var all []sent
+	span := p.To.UnixMilli() - p.From.UnixMilli()
+	value := 20.0
+	taken := map[int64]bool{}
+	for range p.Readings / p.Devices {
+		at := p.From.UnixMilli() + dice.Int64N(span)
+		if dice.IntN(100) < lates {
+			at = p.From.UnixMilli() - dice.Int64N(p.Late.Milliseconds())
+		}
+		if taken[at] {
+			continue
+		}
+		taken[at] = true
+		value += float64(dice.IntN(21)-10) / 100
+		r := sent{at, map[string]any{"temperature": math.Round(value*100) / 100, "humidity": float64(400+dice.IntN(300)) / 10}}
+		switch dice.IntN(10) {
+		case 0:
+			r.members[odd] = oddValues[dice.IntN(len(oddValues))]
+		case 1:
+			r.members["noise"] = dice.NormFloat64()
+			delete(r.members, "humidity")
+		case 2:
+			r.members["room"] = []string{"lab", "attic", "Keller"}[dice.IntN(3)]
+		}
+		if dice.IntN(2) == 0 {
+			r.members[attributed] = fmt.Sprintf("1.%d", dice.IntN(4))
+		}
+		all = append(all, r)
+		switch n := dice.IntN(100); {
+		case n < duplicates:
+			all = append(all, r)
+		case n < duplicates+conflicts:
+			all = append(all, sent{at, map[string]any{"temperature": math.Round(value*100)/100 + 1, "extra": 1.0}})
+		case n < duplicates+conflicts+merges:
+			all = append(all, sent{at, map[string]any{"pressure": float64(990 + dice.IntN(40)), "site": "north"}})
+		}
+	}
+	dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for chunk := range slices.Chunk(all, messageReadings) {
+		l.add(device, name, chunk)
+	}
+}
+
+// sent is a reading as its device sends it.
+type sent struct {
+	at      int64
+	members map[string]any
+}
+
+// add makes a message of readings, and notes what they come to behind those before them.
+func (l *Load) add(device iot.DeviceID, name any, readings []sent) {
+	var list []map[string]any
+	for _, r := range readings {
+		m := maps.Clone(r.members)
+		m["device_id"], m["timestamp"] = name, r.at
+		list = append(list, m)
+		l.note(device, name, r)
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // numbers and texts
+	}
+	l.Messages[device] = append(l.Messages[device], string(text))
+}
+
+func (l *Load) note(device iot.DeviceID, name any, r sent) {
+	l.last[device] = max(l.last[device], r.at)
+	key := Key{device, r.at}
+	stored, ok := l.Want[key]
+	if !ok {
+		stored = Reading{Key: key, Metrics: map[string]float64{}, Attributes: map[string]string{}}
+		stored.DeviceKey, _ = name.(string)
+		l.New++
+	} else if stored.contradicts(r.members) {
+		l.Conflicts++
+		return
+	}
+	more := false
+	for name, v := range r.members {
+		switch v := v.(type) {
+		case float64:
+			_, has := stored.Metrics[name]
+			more = more || !has
+			stored.Metrics[name] = v
+		case string:
+			_, has := stored.Attributes[name]
+			more = more || !has
+			stored.Attributes[name] = v
+		}
+	}
+	switch {
+	case ok && more:
+		l.Merged++
+	case ok:
+		l.Duplicates++
+	}
+	l.Want[key] = stored
+}
+
+func (r Reading) contradicts(members map[string]any) bool {
+	for name, v := range members {
+		switch v := v.(type) {
+		case float64:
+			if has, ok := r.Metrics[name]; ok && has != v {
+				return true
+			}
+		case string:
+			if has, ok := r.Attributes[name]; ok && has != v {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// AddLate adds a reading of the first device to the load, at a moment long before the others, and returns its message.
+func (l *Load) AddLate(at time.Time) string {
+	device := slices.Min(slices.Collect(maps.Keys(l.Messages)))
+	l.add(device, int64(device), []sent{{at.UnixMilli(), map[string]any{"temperature": -273.15, "late": 1.0}}})
+	messages := l.Messages[device]
+	return messages[len(messages)-1]
+}
+
+// Publish publishes all messages to an MQTT endpoint, those of each device one after the other, each until it is
+// acknowledged: also over the end of what listens there.
+func (l *Load) Publish(ctx context.Context, url string) error {
+	errs := make(chan error)
+	for device, messages := range l.Messages {
+		go func() { errs <- publish(ctx, url, "history-"+device.String(), messages) }()
+	}
+	var all []error
+	for range l.Messages {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+// PublishOne publishes one message.
+func PublishOne(ctx context.Context, url, message string) error {
+	return publish(ctx, url, "history-one", []string{message})
+}
+
+func publish(ctx context.Context, url, client string, messages []string) error {
+	var c mqtt.Client
+	defer func() {
+		if c != nil {
+			c.Disconnect(0)
+		}
+	}()
+	for len(messages) > 0 {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%d messages of %s are not acknowledged: %w", len(messages), client, err)
+		}
+		if c == nil {
+			o := mqtt.NewClientOptions().AddBroker(url).SetClientID(client).SetAutoReconnect(false).SetConnectTimeout(publishTimeout)
+			c = mqtt.NewClient(o)
+			if t := c.Connect(); !t.WaitTimeout(publishTimeout) || t.Error() != nil {
+				c = nil
+				pause(ctx)
+				continue
+			}
+		}
+		if t := c.Publish("sensors/data", 1, false, messages[0]); !t.WaitTimeout(publishTimeout) || t.Error() != nil {
+			c.Disconnect(0)
+			c = nil
+			pause(ctx)
+			continue
+		}
+		messages = messages[1:]
+	}
+	return nil
+}
+
+// pause is between two attempts to reach what has ended.
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Millisecond):
+	}
+}
+
+// Check is nil when readings are those that the load wants stored.
+func (l *Load) Check(readings []Reading) error {
+	var wrong []string
+	found := map[Key]bool{}
+	for _, r := range readings {
+		want, ok := l.Want[r.Key]
+		switch {
+		case !ok:
+			wrong = append(wrong, "nobody has published "+r.Line)
+		case !r.equal(want):
+			wrong = append(wrong, fmt.Sprintf("%s, want %v %v", r.Line, want.Metrics, want.Attributes))
+		}
+		found[r.Key] = true
+	}
+	for key, want := range l.Want {
+		if !found[key] {
+			wrong = append(wrong, fmt.Sprintf("missing: device %d, %s, %v", key.Device, time.UnixMilli(key.At).UTC(), want.Metrics))
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%d of %d readings are wrong:\n%s", len(wrong), len(l.Want), strings.Join(wrong[:min(5, len(wrong))], "\n"))
+	}
+	return nil
+}
+
+func (r Reading) equal(o Reading) bool {
+	same := func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }
+	return maps.EqualFunc(r.Metrics, o.Metrics, same) && maps.Equal(r.Attributes, o.Attributes) && r.DeviceKey == o.DeviceKey
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/deploy/acceptance/history"
+)
+
+// historySettings are those of a process that seals readings soon.
+func historySettings(t *testing.T) settings {
+	t.Helper()
+	s := freeAddrs(t)
+	s["SEAL_AFTER"] = "1s"
+	return s
+}
+
+// seed is that of the dice: TELLTALE_SEED, or any.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if s := os.Getenv("TELLTALE_SEED"); s != "" {
+		seed = number[uint64](t, s)
+	}
+	t.Logf("TELLTALE_SEED=%d", seed)
+	return seed
+}
+
+// historyPlan is of readings of the last days, some of them late.
+func historyPlan(readings int, seed uint64) history.Plan {
+	now := time.Now()
+	return history.Plan{Devices: 7, Readings: readings, From: now.Add(-36 * time.Hour), To: now, Late: 40 * 24 * time.Hour, Seed: seed}
+}
+
+// TestHistory: whatever is asked about readings that came in any order, twice, in contradiction or weeks late, is what
+// brute force finds in the list of them; also right after another late one, and after a restart.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	s, data, seed := historySettings(t), t.TempDir(), seed(t)
+	p := start(t, data, s)
+	if err := p.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	load := history.NewLoad(historyPlan(5000, seed))
+	publishLoad(t, load, s)
+	p.awaitStored(t, load)
+	want := map[string]int{"stored": load.New, "merged": load.Merged, "duplicate": load.Duplicates, "conflict": load.Conflicts, "too_old": 0, "rejected": 0, "released": 0}
+	var became map[string]int
+	eventually(t, 30*time.Second, "every reading accounted for", func() bool {
+		became = p.outcomes(t, s)
+		n := 0
+		for _, of := range became {
+			n += of
+		}
+		return n >= load.New+load.Merged+load.Duplicates+load.Conflicts
+	})
+	if !maps.Equal(want, became) {
+		t.Errorf("readings became %v, want %v", became, want)
+	}
+	before := p.checkHistory(t, load, seed)
+
+	begin := time.Now()
+	if err := history.PublishOne(t.Context(), "tcp://"+s["MQTT_LISTEN_ADDR"], load.AddLate(begin.Add(-39*24*time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitStored(t, load)
+	t.Logf("a late reading is counted after %v", time.Since(begin))
+	if after := p.checkHistory(t, load, seed); len(after) != len(before)+1 {
+		t.Errorf("%d readings, and one later %d", len(before), len(after))
+	}
+
+	if err := p.Stop(); err != nil {
+		t.Error(err)
+	}
+	p = start(t, data, s)
+	if err := p.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.checkHistory(t, load, seed)
+	if err := p.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHistoryKill kills the process at random moments while readings arrive and old ones are sealed. In the end all is as if it
+// had run all the time.
+//
+// TELLTALE_KILLS sets how often, TELLTALE_SEED the dice.
+func TestHistoryKill(t *testing.T) {
+	t.Parallel()
+	kills := 4
+	if n := os.Getenv("TELLTALE_KILLS"); n != "" {
+		kills = number[int](t, n)
+	}
+	s, data, seed := historySettings(t), t.TempDir(), seed(t)
+	dice := rand.New(rand.NewPCG(seed, 3))
+	load := history.NewLoad(historyPlan(2500*kills, seed))
+	published := make(chan error, 1)
+	go func() { published <- load.Publish(t.Context(), "tcp://"+s["MQTT_LISTEN_ADDR"]) }()
+	for n := range kills {
+		p := start(t, data, s)
+		before := 0
+		eventually(t, 30*time.Second, "readings after the start", func() bool {
+			total, err := history.Total(t.Context(), p.api)
+			grows := err == nil && before > 0 && total > before
+			if err == nil {
+				before = max(total, 1)
+			}
+			return grows || err == nil && total == len(load.Want)
+		})
+		time.Sleep(time.Duration(dice.Int64N(int64(1800*time.Millisecond))) + 200*time.Millisecond) // the moment of the kill
+		if err := p.Kill(); err != nil {
+			t.Fatalf("kill %d: %v", n, err)
+		}
+	}
+	p := start(t, data, s)
+	if err := p.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	p.awaitStored(t, load)
+	readings := p.checkHistory(t, load, seed)
+	t.Logf("%d kills, %d readings", kills, len(readings))
+	if err := p.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func publishLoad(t *testing.T, load *history.Load, s settings) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := load.Publish(ctx, "tcp://"+s["MQTT_LISTEN_ADDR"]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitStored waits until as many readings are stored as the load wants.
+func (p *program) awaitStored(t *testing.T, load *history.Load) {
+	t.Helper()
+	total := 0
+	eventually(t, time.Minute, fmt.Sprintf("%d readings stored", len(load.Want)), func() bool {
+		var err error
+		total, err = history.Total(t.Context(), p.api)
+		return err == nil && total >= len(load.Want)
+	})
+	if total > len(load.Want) {
+		t.Errorf("%d readings are stored, want %d", total, len(load.Want))
+	}
+}
+
+// checkHistory compares what is stored with what was published, and all that is said about it.
+func (p *program) checkHistory(t *testing.T, load *history.Load, seed uint64) []history.Reading {
+	t.Helper()
+	readings, err := history.Read(t.Context(), p.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := load.Check(readings); err != nil {
+		t.Error(err)
+	}
+	if err := history.Compare(t.Context(), p.api, readings, seed); err != nil {
+		t.Error(err)
+	}
+	return readings
+}
+
+var outcome = regexp.MustCompile(`(?m)^telltale_writer_readings_total\{outcome="(\w+)"\} (\S+)$`)
+
+// outcomes says what became of readings, by the writer's own counters.
+func (p *program) outcomes(t *testing.T, s settings) map[string]int {
+	t.Helper()
+	res, err := http.Get("http://" + s["OPS_ADDR"] + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	became := map[string]int{}
+	for _, m := range outcome.FindAllStringSubmatch(string(text), -1) {
+		n, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		became[m[1]] = int(n)
+	}
+	if len(became) == 0 {
+		t.Fatal("the writer counts nothing")
+	}
+	return became
+}
