@@ -40,7 +40,37 @@ func (db *DB) BoundWAL() {
 var errReaders = errors.New("the WAL still has readers")
 
 // restartWAL copies all of the WAL and waits for its readers, so that the next write begins it anew.
-func (db *DB) restartWAL(ctx context.Context) error {
+func (db *DB) restartWAL(ctx context.Context) error { return db.checkpoint(ctx, "RESTART") }
+
+// givenBackAtOnce is how many free pages are given back in a transaction, which others wait for: 0.1 s.
+const givenBackAtOnce = 2000
+
+// GiveBack gives the pages of the file that are free, and the WAL, back to the disk, and reports whether it got all of them.
+// It does not wait long for readers: while there are some a part is left for the next call. A file from before it could
+// give pages back keeps them.
+func (db *DB) GiveBack(ctx context.Context) (all bool, err error) {
+	for before := -1; ; {
+		var free int
+		if err := db.Read.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
+			return false, fmt.Errorf("count free pages of %s: %w", db.Path, err)
+		}
+		if free == 0 || free == before {
+			break
+		}
+		before = free
+		if _, err := db.Write.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", givenBackAtOnce)); err != nil {
+			return false, fmt.Errorf("give back free pages of %s: %w", db.Path, err)
+		}
+	}
+	err = db.checkpoint(ctx, "TRUNCATE")
+	if err != nil && !errors.Is(err, errReaders) {
+		return false, fmt.Errorf("cut the WAL of %s: %w", db.Path, err)
+	}
+	return err == nil, nil
+}
+
+// checkpoint copies all of the WAL in a mode that waits for its readers.
+func (db *DB) checkpoint(ctx context.Context, mode string) error {
 	conn, err := db.Write.Conn(ctx)
 	if err != nil {
 		return err
@@ -55,7 +85,7 @@ func (db *DB) restartWAL(ctx context.Context) error {
 	}
 	var busy bool
 	var pages, copied int
-	err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(RESTART)").Scan(&busy, &pages, &copied)
+	err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &pages, &copied)
 	if busy {
 		err = errReaders
 	}

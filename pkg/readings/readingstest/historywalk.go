@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -21,33 +22,15 @@ var walkTests = []historyTest{
 		}
 	}},
 	{"what is counted meanwhile never falls", func(t *testing.T, h *history) {
-		var most int64
+		most := map[time.Duration]int64{} // by the width of buckets; 0: readings
 		whileInserting(t, h, func(acknowledged func() map[place]bool) {
-			before := int64(len(acknowledged()))
-			counts, err := h.CountReadings(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			var stored int64
-			for _, c := range counts {
-				stored += c.Count
-			}
-			if stored < max(before, most) {
-				t.Errorf("%d readings are counted, after %d were, and %d were acknowledged", stored, most, before)
-			}
-			most = max(before, stored)
-			for _, width := range []iot.BucketQuery{{Width: iot.Quarter}, {Width: iot.Day}} {
-				width.Metrics = []string{iot.Temperature}
-				var n int64
-				for _, list := range buckets(t, h, width) {
-					for _, b := range list {
-						n += b.Count
-					}
+			for _, width := range []time.Duration{0, iot.Quarter, iot.Day} {
+				before := int64(len(acknowledged()))
+				n := countAll(t, h, width)
+				if n < max(before, most[width]) {
+					t.Errorf("%d are counted in %v, after %d were, and %d were acknowledged", n, width, most[width], before)
 				}
-				if n < most {
-					t.Errorf("buckets of %v have %d values, after %d were counted", width.Width, n, most)
-				}
-				most = n
+				most[width] = n
 			}
 		})
 	}},
@@ -148,4 +131,25 @@ func going(done <-chan struct{}) bool {
 	default:
 		return true
 	}
+}
+
+// countAll counts the readings, or the temperatures in buckets of this width.
+func countAll(t *testing.T, h *history, width time.Duration) (n int64) {
+	t.Helper()
+	if width == 0 {
+		counts, err := h.CountReadings(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range counts {
+			n += c.Count
+		}
+		return n
+	}
+	for _, list := range buckets(t, h, iot.BucketQuery{SampleQuery: iot.SampleQuery{Metrics: []string{iot.Temperature}}, Width: width}) {
+		for _, b := range list {
+			n += b.Count
+		}
+	}
+	return n
 }

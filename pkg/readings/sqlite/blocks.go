@@ -92,7 +92,7 @@ func (t *transaction) covering(device iot.DeviceID, at int64) (covering, error) 
 		}
 		c.from, c.until = c.until, t.part.end
 		if err != nil {
-			c.from = t.part.start
+			c.from = t.start
 		}
 		if next.Valid {
 			c.until = next.Int64
@@ -178,10 +178,14 @@ func (t *transaction) unseal(device iot.DeviceID, at int64) error {
 
 // removeBlock removes a block, whose readings are elsewhere.
 func (t *transaction) removeBlock(b blockID) error {
-	if _, err := t.tx.Exec(deleteBlock, int64(b.device), b.start); err != nil {
+	delete(t.coverings, b.device)
+	return removeBlock(t.tx, b)
+}
+
+func removeBlock(tx *sql.Tx, b blockID) error {
+	if _, err := tx.Exec(deleteBlock, int64(b.device), b.start); err != nil {
 		return err
 	}
-	delete(t.coverings, b.device)
-	_, err := t.tx.Exec(changeSealed, int64(b.device), -b.n)
+	_, err := tx.Exec(changeSealed, int64(b.device), -b.n)
 	return err
 }

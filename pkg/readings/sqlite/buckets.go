@@ -19,7 +19,7 @@ func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(io
 	if q.Width != iot.Quarter && q.Width != iot.Day {
 		return fmt.Errorf("buckets of %v: %w", q.Width, iot.ErrInvalid)
 	}
-	j := &joined{take: take, open: map[series]iot.Bucket{}}
+	j := &joined{width: q.Width.Milliseconds(), take: take, open: map[series]iot.Bucket{}}
 	r := &reader{
 		Store: s, ctx: ctx, query: q.SampleQuery,
 		old: func(sn *snapshot, of iot.SampleQuery) error {
@@ -43,10 +43,11 @@ type series struct {
 	metric string
 }
 
-// joined joins the buckets of days of which two parts have something.
+// joined joins the buckets of which two parts have something.
 type joined struct {
-	take func(iot.Buckets) error
-	open map[series]iot.Bucket // those that the next part may have more of
+	width int64 // of a bucket
+	take  func(iot.Buckets) error
+	open  map[series]iot.Bucket // those that the next part may have more of
 }
 
 // add takes buckets that are of sn.
@@ -65,7 +66,7 @@ func (j *joined) add(sn *snapshot, b iot.Buckets) error {
 		}
 	}
 	last := b.Buckets[len(b.Buckets)-1]
-	if last.Start == rollup.DayOf(sn.until) && last.Start != sn.until { // of the day that is cut
+	if last.Start < sn.until && sn.until < last.Start+j.width { // it is cut
 		j.open[of] = last
 		b.Buckets = b.Buckets[:len(b.Buckets)-1]
 	}

@@ -20,8 +20,9 @@ type files struct {
 
 type file struct {
 	*sqlite.DB
-	users int
-	used  int64 // when it was last, as files counts
+	abandoned bool // closed when nobody uses it
+	users     int
+	used      int64 // when it was last, as files counts
 }
 
 // use returns the file of p, open until it is released.
@@ -29,6 +30,9 @@ func (f *files) use(p *part) (db *sqlite.DB, release func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	opened := f.open[p.path]
+	if p.abandoned {
+		return nil, nil, errAbandoned
+	}
 	if opened == nil {
 		db, err := sqlite.Open(p.path)
 		if err != nil {
@@ -50,6 +54,9 @@ func (f *files) release(released *file) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	released.users--
+	if released.abandoned && released.users == 0 {
+		_ = released.Close()
+	}
 	for len(f.open) > maxOpen {
 		oldest := ""
 		for path, file := range f.open {
@@ -62,6 +69,24 @@ func (f *files) release(released *file) {
 		}
 		_ = f.open[oldest].Close() // nothing is under way; what is in the WAL stays there
 		delete(f.open, oldest)
+	}
+}
+
+// errAbandoned means that a file is removed: what it had is not kept any more.
+var errAbandoned = errors.New("the file is removed")
+
+// abandon is for a file that is to be removed: who uses it goes on, and nobody opens it any more.
+func (f *files) abandon(p *part) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.abandoned = true
+	opened := f.open[p.path]
+	if opened == nil {
+		return
+	}
+	delete(f.open, p.path)
+	if opened.abandoned = true; opened.users == 0 {
+		_ = opened.Close()
 	}
 }
 

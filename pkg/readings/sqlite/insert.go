@@ -96,7 +96,12 @@ func (w *writing) insert(calls []*insertion) (err error) {
 func (w *writing) insertBatch(batch []iot.Reading) (inserted iot.Inserted, err error) {
 	var v row
 	for _, together := range moments(batch) {
-		t, err := w.at(batch[together[0]].At.UnixMilli())
+		at := batch[together[0]].At.UnixMilli()
+		if at < w.store.horizon {
+			inserted.TooOld = append(inserted.TooOld, together...)
+			continue
+		}
+		t, err := w.at(at)
 		if err != nil {
 			return inserted, err
 		}
@@ -105,6 +110,7 @@ func (w *writing) insertBatch(batch []iot.Reading) (inserted iot.Inserted, err e
 		}
 	}
 	slices.Sort(inserted.Conflicts)
+	slices.Sort(inserted.TooOld)
 	return inserted, nil
 }
 

@@ -15,25 +15,31 @@ func (s *Store) sealBefore(ctx context.Context, until int64) error {
 		if owner.old {
 			continue
 		}
-		for from := owner.from; from < min(until, owner.until); {
-			next, err := s.sealSlice(ctx, owner, from, min(until, owner.until))
-			if err != nil {
-				return fmt.Errorf("seal readings in %s: %w", owner.path, err)
-			}
-			from = next
+		if err := s.sealSpan(ctx, owner, min(until, owner.until)); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// sealSpan seals the rows of owner before the millisecond until.
+func (s *Store) sealSpan(ctx context.Context, owner span, until int64) error {
+	for from := owner.from; from < until; {
+		next, err := s.sealSlice(ctx, owner, from, until)
+		if err != nil {
+			return fmt.Errorf("seal readings in %s: %w", owner.path, err)
+		}
+		from = next
 	}
 	return nil
 }
 
 // sealSlice seals the first rows of owner in from <= at < until, and returns where it ended.
 func (s *Store) sealSlice(ctx context.Context, owner span, from, until int64) (next int64, err error) {
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	if err := s.takeTurn(ctx); err != nil {
+		return 0, err
 	}
-	defer func() { <-s.turn }()
+	defer s.endTurn()
 	t, err := s.begin(ctx, owner)
 	if err != nil {
 		return 0, err

@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS rows (
 	device_timestamp TEXT,             -- what the device gave as its time, where the server replaced it
 	PRIMARY KEY (timestamp, device_id)
 ) STRICT, WITHOUT ROWID;
+-- Up to where the readings of earlier versions have been moved into months, while they are: see migrate.go.
+CREATE TABLE IF NOT EXISTS moved (until INTEGER NOT NULL) STRICT; -- ms since 1970, UTC
 -- It prevents that a reading which was moved is stored twice.
 CREATE UNIQUE INDEX IF NOT EXISTS rows_moved_from ON rows (device_id, origin, moved_from) WHERE moved_from IS NOT NULL;
 -- The blocks of a device are of one hour each and have no times in common; between their readings there may be rows.
@@ -91,11 +93,12 @@ func (s *Store) listMonths() (months []*part, err error) {
 	return months, nil
 }
 
-// prepareMonth brings the file of m up to date, creates it where it is missing, and returns the places of its rows.
-func (s *Store) prepareMonth(ctx context.Context, m *part) (places []place, err error) {
+// prepareMonth brings the file of m up to date, creates it where it is missing, and returns the places of its rows, and the
+// line that stands in it.
+func (s *Store) prepareMonth(ctx context.Context, m *part) (places []place, line int64, err error) {
 	db, release, err := s.files.use(m)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer release()
 	err = db.Transact(ctx, func(tx *sql.Tx) error {
@@ -103,7 +106,7 @@ func (s *Store) prepareMonth(ctx context.Context, m *part) (places []place, err 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("create the tables of %s: %w", m.path, err)
+		return nil, 0, fmt.Errorf("create the tables of %s: %w", m.path, err)
 	}
 	last := position{m.start - 1, 0}
 	rows, err := db.Read.QueryContext(ctx, selectPlaces)
@@ -121,18 +124,19 @@ func (s *Store) prepareMonth(ctx context.Context, m *part) (places []place, err 
 		return true, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the rows of %s: %w", m.path, err)
+		return nil, 0, fmt.Errorf("list the rows of %s: %w", m.path, err)
 	}
-	return places, nil
+	if line, err = movedIn(ctx, db); err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", m.path, err)
+	}
+	return places, line, nil
 }
 
 // addMonth creates the file for the month of at. Only the call that has the turn calls it.
 func (s *Store) addMonth(ctx context.Context, at int64) (span, error) {
-	m := s.month(monthOf(at))
-	if _, err := s.prepareMonth(ctx, m); err != nil {
+	if _, err := s.monthAt(ctx, at); err != nil {
 		return span{}, err
 	}
-	s.setLayout(append(s.allMonths, m), s.old)
 	owner, ok := s.layout.owner(at)
 	if !ok {
 		return span{}, errors.New("no part owns " + time.UnixMilli(at).UTC().String())

@@ -12,6 +12,7 @@ type part struct {
 	statements
 	start, end int64 // of a month, ms
 	old        bool
+	abandoned  bool // what files guards
 }
 
 // span is a range of time, from <= at < until in ms, that a part owns.
@@ -58,10 +59,10 @@ func (l layout) first(from, until int64, last bool) (span, bool) {
 }
 
 // layoutOf returns the layout of months, and of old, where there is one: from those of their times that it owns, the
-// months are cut away.
-func layoutOf(months []*part, old *span) (l layout) {
+// months are cut away. What is before the horizon nobody owns.
+func layoutOf(months []*part, old *span, horizon int64) (l layout) {
 	add := func(p *part, from, until int64) {
-		if from < until {
+		if from = max(from, horizon); from < until {
 			l = append(l, span{p, from, until})
 		}
 	}

@@ -32,7 +32,7 @@ type found struct {
 }
 
 // all returns a cursor over all rows in times.
-func (sn *snapshot) all(o order, times timerange.Range) (cursor, error) {
+func (sn *snapshot) all(o order, times timerange.Range) (*rowCursor, error) {
 	query := sn.scanOldest
 	if o.newest {
 		query = sn.scanNewest

@@ -51,6 +51,12 @@ func (s *Store) snapshotOf(ctx context.Context, choose func() (span, bool)) (*sn
 	}
 	for ok {
 		db, release, err := s.files.use(owner.part)
+		if errors.Is(err, errAbandoned) {
+			s.state.RLock()
+			owner, ok = choose()
+			s.state.RUnlock()
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -26,14 +26,17 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/occupied"
@@ -49,11 +52,19 @@ type Store struct {
 	// For the call that writes.
 	occupied occupied.Ranges
 
+	// For Maintain.
+	migrated   bool // nothing is in the old file
+	moveAtOnce int  // maxMoved, and less in tests
+	nearMax    bool // the readings take nearly as many bytes as they may
+	retention  iot.Retention
+	now        func() time.Time
+
 	// state guards what follows. Only the call that has the turn changes it, and may read it without.
 	state     sync.RWMutex
 	prepared  bool
 	allMonths []*part // ascending
 	old       *span   // nil where there is none
+	horizon   int64   // the time before which readings are not kept; ms
 	layout    layout  // of these
 	hot       hot
 	counts    map[iot.DeviceID]int64 // of the readings in months
@@ -74,7 +85,8 @@ var (
 
 // Options are what a store is opened with.
 type Options struct {
-	Log *slog.Logger
+	Log       *slog.Logger
+	Retention iot.Retention
 }
 
 // Open returns the store in the directory at path, which is created when it is missing; the one that it is in must exist.
@@ -87,21 +99,17 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	return &Store{
 		months: path, oldPath: path + ".db", turn: make(chan struct{}, 1),
-		hot: hot{}, counts: map[iot.DeviceID]int64{}, log: o.Log, reported: map[string]struct{}{},
+		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64,
+		moveAtOnce: maxMoved, retention: o.Retention, now: time.Now, log: o.Log, reported: map[string]struct{}{},
 	}, nil
 }
 
 // Prepare brings the files up to date, and lists the rows in them. It may be repeated, and does all of it anew.
 func (s *Store) Prepare(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
+	if err := s.takeTurn(ctx); err != nil {
 		return fmt.Errorf("prepare the readings: %w", err)
 	}
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("prepare the readings: %w", ctx.Err())
-	}
-	defer func() { <-s.turn }()
+	defer s.endTurn()
 	if err := s.prepare(ctx); err != nil {
 		return fmt.Errorf("prepare the readings: %w", err)
 	}
@@ -120,33 +128,52 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	horizon, err := s.readHorizon()
+	if err != nil {
+		return err
+	}
+	line := horizon // before which the old file owns nothing
 	all, counts := hot{}, map[iot.DeviceID]int64{}
 	for _, m := range months {
-		places, err := s.prepareMonth(ctx, m)
+		if m.end <= horizon {
+			continue
+		}
+		places, moved, err := s.prepareMonth(ctx, m)
 		if err != nil {
 			return err
 		}
-		for _, p := range places {
-			counts[p.device]++
+		line = max(line, moved)
+		if m.start < horizon { // some of it is not removed yet
+			places = slices.DeleteFunc(places, func(p place) bool { return p.at < horizon })
+			err = s.countBetween(ctx, m, horizon, m.end, counts)
+		} else {
+			for _, p := range places {
+				counts[p.device]++
+			}
+			err = s.countSealed(ctx, m, counts)
 		}
-		all.add(places)
-		if err := s.countSealed(ctx, m, counts); err != nil {
+		if err != nil {
 			return err
 		}
+		all.add(places)
 	}
-	s.setLayout(months, old)
 	s.state.Lock()
 	defer s.state.Unlock()
-	s.hot, s.counts, s.prepared = all, counts, true
+	s.horizon, s.hot, s.counts, s.prepared = horizon, all, counts, true
+	s.setLayoutLocked(months, old.behind(line))
 	return nil
 }
 
 // setLayout is for when there is another month, or the old file owns something else.
 func (s *Store) setLayout(months []*part, old *span) {
-	slices.SortFunc(months, func(a, b *part) int { return int(a.start - b.start) })
 	s.state.Lock()
 	defer s.state.Unlock()
-	s.allMonths, s.old, s.layout = months, old, layoutOf(months, old)
+	s.setLayoutLocked(months, old)
+}
+
+func (s *Store) setLayoutLocked(months []*part, old *span) {
+	months = slices.SortedFunc(slices.Values(months), func(a, b *part) int { return cmp.Compare(a.start, b.start) })
+	s.allMonths, s.old, s.layout = months, old, layoutOf(months, old, s.horizon)
 }
 
 // errUnprepared is for calls before Prepare.

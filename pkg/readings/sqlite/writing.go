@@ -116,7 +116,10 @@ func (w *writing) end() {
 	}
 }
 
-func (t *transaction) commit() error {
+func (t *transaction) commit() error { return t.commitAnd(func(*Store) {}) }
+
+// commitAnd has then change what state guards at the moment at which what was written counts.
+func (t *transaction) commitAnd(then func(*Store)) error {
 	s := t.store
 	if !t.old {
 		s.state.Lock()
@@ -131,6 +134,7 @@ func (t *transaction) commit() error {
 		for device, n := range t.changes {
 			s.counts[device] += n
 		}
+		then(s)
 		s.state.Unlock()
 	}
 	return nil

@@ -1,0 +1,55 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+)
+
+// maintainEvery is how often the store looks whether there is something to do beside inserts.
+const maintainEvery = 15 * time.Second
+
+// sealAfter is how long after its end an hour is sealed. Some devices send their readings late.
+const sealAfter = 2 * time.Hour
+
+// Maintain implements readings.Store. What fails, such as on a full disk, is logged and tried again.
+func (s *Store) Maintain(ctx context.Context) error {
+	failing := false
+	for ctx.Err() == nil {
+		more, err := s.maintain(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			s.log.Error("readings cannot be maintained; it is tried again", "err", err)
+		}
+		failing = err != nil
+		if more && err == nil {
+			continue
+		}
+		select {
+		case <-time.After(maintainEvery):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// maintain does a step of what there is to do, and reports whether there is more.
+func (s *Store) maintain(ctx context.Context) (more bool, err error) {
+	if more, err = s.migrate(ctx); err != nil || more {
+		return more, err
+	}
+	return false, s.retain(ctx)
+}
+
+// takeTurn waits for the turn to write.
+func (s *Store) takeTurn(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) endTurn() { <-s.turn }

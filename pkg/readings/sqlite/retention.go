@@ -1,0 +1,283 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
+)
+
+// Retention: readings from before the horizon are gone. It is at a full hour, stands in a file, and only moves forward; from
+// that moment on nobody sees them, and what arrives of their time is refused, since nobody can tell any more whether it was
+// stored before. Then they are removed: a month that is wholly before the horizon as a file, and from the month that the
+// horizon is in those of some hours, whose pages are given back.
+
+const (
+	horizonFile   = "horizon" // in the directory of the months
+	horizonFormat = time.RFC3339
+
+	// How many are removed at once: inserts wait for some 0.1 s.
+	maxRemovedRows, maxRemovedBlocks = 20_000, 1000
+
+	// No block goes beyond its hour, so that the horizon is in none.
+	countBetween = `
+		SELECT device_id, count(*) FROM rows WHERE timestamp >= ?1 AND timestamp < ?2 GROUP BY device_id UNION ALL
+		SELECT device_id, sum(n) FROM blocks WHERE start >= ?1 AND start < ?2 GROUP BY device_id`
+	removeRows = `DELETE FROM rows WHERE (timestamp, device_id) IN
+		(SELECT timestamp, device_id FROM rows WHERE timestamp < ? ORDER BY timestamp, device_id LIMIT ?)`
+	expiredBlocks = `SELECT start, device_id, until, n FROM blocks WHERE start < ? ORDER BY start, device_id LIMIT ?`
+)
+
+// retain moves the horizon to where the retention wants it, and removes what is before it.
+func (s *Store) retain(ctx context.Context) error {
+	if s.retention.Readings > 0 {
+		if err := s.advance(ctx, s.now().Add(-s.retention.Readings).UnixMilli()); err != nil {
+			return err
+		}
+	}
+	givenBack, err := s.removeExpired(ctx)
+	if err != nil || s.retention.MaxBytes == 0 || !givenBack {
+		return err
+	}
+	return s.boundBytes(ctx)
+}
+
+// warnAt is the part of the bytes that there may be at which the log says that readings will be removed.
+const warnAt = 0.9
+
+// boundBytes removes the oldest month where the readings take too many bytes, and of the last month its oldest day; it takes
+// several calls where that is not enough.
+func (s *Store) boundBytes(ctx context.Context) error {
+	bytes, err := s.bytes()
+	if err != nil {
+		return err
+	}
+	near := float64(bytes) > warnAt*float64(s.retention.MaxBytes)
+	if near && !s.nearMax {
+		s.log.Warn("readings take nearly as many bytes as they may (DATA_MAX_BYTES): beyond that the oldest are removed",
+			"bytes", bytes, "most", s.retention.MaxBytes)
+	}
+	if s.nearMax = near; bytes <= s.retention.MaxBytes {
+		return nil
+	}
+	oldest, ok, err := s.oldest(ctx)
+	if err != nil || !ok {
+		return err
+	}
+	lastHour := hourOf(s.now().UnixMilli()) - blockHour // what is kept in any case
+	_, next := monthOf(oldest)
+	if next > lastHour {
+		const day = 24 * blockHour
+		next = min(oldest-oldest%day+day, lastHour)
+	}
+	if next <= oldest {
+		return fmt.Errorf("readings take %d bytes, more than the %d they may (DATA_MAX_BYTES), and nothing of them is old", bytes, s.retention.MaxBytes)
+	}
+	s.log.Warn("the oldest readings are removed: all take more bytes than they may (DATA_MAX_BYTES)",
+		"bytes", bytes, "most", s.retention.MaxBytes, "before", time.UnixMilli(next).UTC())
+	if err := s.advance(ctx, next); err != nil {
+		return err
+	}
+	_, err = s.removeExpired(ctx)
+	return err
+}
+
+// advance moves the horizon to the full hour before at, if it is not there yet.
+func (s *Store) advance(ctx context.Context, at int64) error {
+	horizon := hourOf(at)
+	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer s.endTurn()
+	if horizon <= s.horizon {
+		return nil
+	}
+	gone := map[iot.DeviceID]int64{}
+	for _, m := range s.allMonths {
+		if m.end <= s.horizon || m.start >= horizon {
+			continue
+		}
+		if err := s.countBetween(ctx, m, s.horizon, horizon, gone); err != nil {
+			return err
+		}
+	}
+	if err := s.writeHorizon(horizon); err != nil {
+		return err
+	}
+	s.state.Lock()
+	defer s.state.Unlock()
+	for device, n := range gone {
+		s.counts[device] -= n
+		s.hot.remove(device, math.MinInt64, horizon)
+	}
+	s.horizon = horizon
+	s.setLayoutLocked(s.allMonths, s.old.behind(horizon))
+	return nil
+}
+
+// countBetween adds to counts what m has in from <= at < until, which are full hours.
+func (s *Store) countBetween(ctx context.Context, m *part, from, until int64, counts map[iot.DeviceID]int64) error {
+	db, release, err := s.files.use(m)
+	if err != nil {
+		return err
+	}
+	defer release()
+	rows, err := db.Read.QueryContext(ctx, countBetween, from, until)
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
+		var device, n int64
+		err = rows.Scan(&device, &n)
+		counts[iot.DeviceID(device)] += n
+		return true, err
+	})
+	if err != nil {
+		return fmt.Errorf("count readings in %s: %w", m.path, err)
+	}
+	return nil
+}
+
+// readHorizon returns the horizon that the file says. Without one there is none.
+func (s *Store) readHorizon() (int64, error) {
+	path := filepath.Join(s.months, horizonFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return math.MinInt64, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	at, err := time.Parse(horizonFormat, string(bytes.TrimSpace(text)))
+	if err != nil {
+		return 0, fmt.Errorf("%s: must hold a time such as 2026-01-31T12:00:00Z, before which readings are removed: %w", path, err)
+	}
+	return at.UnixMilli(), nil
+}
+
+// writeHorizon replaces the file as a whole, so that it is whole after a power cut.
+func (s *Store) writeHorizon(horizon int64) (err error) {
+	path := filepath.Join(s.months, horizonFile)
+	fresh, err := os.Create(path + ".new")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(fresh, time.UnixMilli(horizon).UTC().Format(horizonFormat))
+	if err = errors.Join(err, fresh.Sync(), fresh.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(s.months)
+}
+
+// syncDir makes durable what was renamed and removed in dir.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// removeExpired removes what is before the horizon, and reports whether the disk has got back all of it.
+func (s *Store) removeExpired(ctx context.Context) (givenBack bool, err error) {
+	givenBack = true
+	s.state.RLock()
+	months, horizon := s.allMonths, s.horizon
+	s.state.RUnlock()
+	for _, m := range months {
+		switch {
+		case m.end <= horizon:
+			if err := s.removeMonth(ctx, m); err != nil {
+				return false, fmt.Errorf("remove %s: %w", m.path, err)
+			}
+		case m.start < horizon:
+			if givenBack, err = s.trimMonth(ctx, m, horizon); err != nil {
+				return false, fmt.Errorf("remove old readings from %s: %w", m.path, err)
+			}
+		}
+	}
+	return givenBack, nil
+}
+
+// removeMonth removes the file of m, which is wholly before the horizon: nobody needs it any more.
+func (s *Store) removeMonth(ctx context.Context, m *part) error {
+	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer s.endTurn()
+	s.files.abandon(m)
+	for _, suffix := range []string{"-wal", "-shm", ""} { // the file last: without it the others would belong to a new one
+		if err := os.Remove(m.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := syncDir(s.months); err != nil {
+		return err
+	}
+	s.setLayout(slices.DeleteFunc(slices.Clone(s.allMonths), func(p *part) bool { return p == m }), s.old)
+	s.log.Info("readings of a month that were too old have been removed", "file", m.path)
+	return nil
+}
+
+// trimMonth removes what m has before the horizon, and reports whether the disk has got back all of it.
+func (s *Store) trimMonth(ctx context.Context, m *part, horizon int64) (givenBack bool, err error) {
+	db, release, err := s.files.use(m)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	for more := true; more; {
+		if more, err = s.removeSome(ctx, db, horizon); err != nil {
+			return false, err
+		}
+	}
+	return db.GiveBack(ctx)
+}
+
+// removeSome removes the first of what is before the horizon, and reports whether there is more.
+func (s *Store) removeSome(ctx context.Context, db *sqlite.DB, horizon int64) (more bool, err error) {
+	if err := s.takeTurn(ctx); err != nil {
+		return false, err
+	}
+	defer s.endTurn()
+	err = db.Transact(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, removeRows, horizon, maxRemovedRows)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		var expired []blockID
+		rows, err := tx.QueryContext(ctx, expiredBlocks, horizon, maxRemovedBlocks)
+		err = sqlite.ForEach(rows, err, func() (more bool, err error) {
+			var b blockID
+			err = rows.Scan(&b.start, &b.device, &b.until, &b.n)
+			expired = append(expired, b)
+			return true, err
+		})
+		if err != nil {
+			return err
+		}
+		for _, b := range expired {
+			if err := removeBlock(tx, b); err != nil {
+				return err
+			}
+		}
+		more = n == maxRemovedRows || len(expired) == maxRemovedBlocks
+		return nil
+	})
+	db.BoundWAL()
+	return more, err
+}

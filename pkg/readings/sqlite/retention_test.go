@@ -1,0 +1,279 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+var now = time.Date(2026, 3, 20, 12, 34, 0, 0, time.UTC)
+
+// kept returns a store, its clock at now, that keeps readings for a time.
+func kept(t testing.TB, dir string, retention iot.Retention) *Store {
+	t.Helper()
+	store := prepared(t, dir)
+	store.retention, store.now = retention, func() time.Time { return now }
+	return store
+}
+
+// history returns readings of devices from January on, oldest first: n of each device and day until now.
+func history(devices, n int) (all []iot.Reading) {
+	for at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC); at.Before(now); at = at.Add(24 * time.Hour / time.Duration(n)) {
+		for device := range devices {
+			r := oneOf(iot.DeviceID(1 + device))[0]
+			r.At, r.Received = at, at
+			r.Metrics = []iot.Metric{{Name: iot.Temperature, Value: float64(at.Unix())}}
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// fill inserts all, and seals them but for those of some days.
+func fill(t testing.TB, store *Store, all []iot.Reading) {
+	t.Helper()
+	insert := func(some []iot.Reading) {
+		t.Helper()
+		for batch := range slices.Chunk(some, 1000) {
+			if _, err := store.InsertReadings(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	isRow := func(r iot.Reading) bool { return r.At.Day()%3 == 0 }
+	insert(slices.DeleteFunc(slices.Clone(all), isRow))
+	if err := store.sealBefore(t.Context(), now.UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	insert(slices.DeleteFunc(slices.Clone(all), func(r iot.Reading) bool { return !isRow(r) }))
+}
+
+// from returns those of all that are not older than at.
+func from(all []iot.Reading, at time.Time) []iot.Reading {
+	i := slices.IndexFunc(all, func(r iot.Reading) bool { return !r.At.Before(at) })
+	return all[i:]
+}
+
+// du returns what the files of dir take.
+func du(t testing.TB, dir string) (n int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		n += info.Size()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func wantTooOld(t *testing.T, store *Store, expired []iot.Reading) {
+	t.Helper()
+	inserted, err := store.InsertReadings(t.Context(), expired)
+	if err != nil || len(inserted.TooOld) != len(expired) || inserted.New+inserted.Merged+inserted.Duplicates+len(inserted.Conflicts) != 0 {
+		t.Fatalf("%d expired readings came to %d new, %d duplicates, %d too old, %v", len(expired), inserted.New, inserted.Duplicates, len(inserted.TooOld), err)
+	}
+}
+
+// TestRetention has readings expire, whole months and a part of one. The process is killed after each step: what is expired is
+// gone at once and for good, what is not is all there, and the disk gets its space back.
+func TestRetention(t *testing.T) {
+	dir := t.TempDir()
+	retention := iot.Retention{Readings: 30 * 24 * time.Hour}
+	horizon := now.Add(-retention.Readings).Truncate(time.Hour)
+	store := kept(t, dir, iot.Retention{})
+	all := history(2, 24)
+	fill(t, store, all)
+	if err := store.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantAll(t, store, all)
+	before := du(t, dir)
+
+	want := from(all, horizon)
+	expired := all[:len(all)-len(want)]
+	check := func(name string) {
+		t.Helper()
+		wantAll(t, store, want)
+		wantTooOld(t, store, expired[len(expired)-100:])
+		killed := copyDir(t, dir)
+		again := kept(t, killed, retention)
+		wantAll(t, again, want)
+		wantTooOld(t, again, expired[:100])
+		if err := again.retain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantAll(t, again, want)
+		share := float64(len(expired)) / float64(len(all))
+		if after := du(t, killed); float64(before-after) < 0.9*share*float64(before) {
+			t.Errorf("%s: %d bytes are left of %d, where %.0f %% of the readings are expired", name, after, before, 100*share)
+		}
+	}
+	store.retention = retention
+	if err := store.advance(t.Context(), horizon.UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	check("before anything is removed")
+	for _, m := range store.allMonths {
+		if m.end <= horizon.UnixMilli() {
+			if err := store.removeMonth(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			check("after a month is removed")
+			continue
+		}
+		db, release, err := store.files.use(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for more := m.start < horizon.UnixMilli(); more; {
+			if more, err = store.removeSome(t.Context(), db, horizon.UnixMilli()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check("after all is removed, before its pages are given back")
+		release()
+	}
+	if err := store.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("at the end")
+	if months, err := filepath.Glob(filepath.Join(dir, "readings", "2026-01*")); err != nil || len(months) != 0 {
+		t.Errorf("January is still there: %v, %v", months, err)
+	}
+
+	t.Run("the horizon stays where it is when less is to be removed, or nothing", func(t *testing.T) {
+		for _, r := range []iot.Retention{{}, {Readings: 60 * 24 * time.Hour}} {
+			again := kept(t, copyDir(t, dir), r)
+			if err := again.retain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantAll(t, again, want)
+			wantTooOld(t, again, expired)
+		}
+	})
+	t.Run("a horizon that cannot be read is an error that names its file", func(t *testing.T) {
+		dir := copyDir(t, dir)
+		path := filepath.Join(dir, "readings", horizonFile)
+		if err := os.WriteFile(path, []byte("yesterday"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := openStore(t, filepath.Join(dir, "readings")).Prepare(t.Context())
+		if err == nil || !errors.As(err, new(*time.ParseError)) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// TestReadWhileRemoving scans while the horizon moves on hour by hour, over the end of a month: nothing fails, and what is not
+// expired at the end of a scan is all in it.
+func TestReadWhileRemoving(t *testing.T) {
+	store := kept(t, t.TempDir(), iot.Retention{})
+	all := history(2, 4)
+	fill(t, store, all)
+	ctx, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for _, q := range []iot.ScanQuery{{}, {Newest: true}, {Devices: []iot.DeviceID{2}}} {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				n := 0
+				err := store.ScanReadings(t.Context(), q, func(*iot.Reading) (bool, error) { n++; return true, nil })
+				store.state.RLock()
+				horizon := store.horizon
+				store.state.RUnlock()
+				least := len(from(all, time.UnixMilli(horizon)))
+				if q.Devices != nil {
+					least /= 2
+				}
+				if err != nil || n < least {
+					t.Errorf("%+v: %d readings, %v, want at least %d", q, n, err, least)
+					return
+				}
+			}
+		})
+	}
+	for at := time.Date(2026, 1, 31, 18, 0, 0, 0, time.UTC); at.Hour() != 6; at = at.Add(time.Hour) {
+		if err := store.advance(t.Context(), at.UnixMilli()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.removeExpired(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantCount(t, store, len(from(all, at)))
+	}
+	stop()
+	readers.Wait()
+}
+
+func wantCount(t *testing.T, store *Store, want int) {
+	t.Helper()
+	counts, err := store.CountReadings(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, c := range counts {
+		n += int(c.Count)
+	}
+	if n != want {
+		t.Errorf("%d readings are counted, want %d", n, want)
+	}
+}
+
+// TestMaxBytes bounds what the files take: the oldest month goes first, then the oldest days, and never what is new.
+func TestMaxBytes(t *testing.T) {
+	dir := t.TempDir()
+	store := kept(t, dir, iot.Retention{})
+	all := history(1, 24)
+	fill(t, store, all)
+	used, err := store.bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	horizons := func(most int64) (all []string) {
+		store.retention.MaxBytes = most
+		for {
+			before := store.horizon
+			if err := store.retain(t.Context()); err != nil {
+				return append(all, "error")
+			}
+			if store.horizon == before {
+				return all
+			}
+			all = append(all, time.UnixMilli(store.horizon).UTC().Format("01-02T15"))
+		}
+	}
+	for _, c := range []struct {
+		most int64
+		want []string
+	}{
+		{used, nil},
+		{used - 1, []string{"02-01T00"}},
+		{1, []string{"03-01T00", "03-02T00"}},
+	} {
+		got := horizons(c.most)
+		if diff := cmp.Diff(c.want, got[:min(len(got), max(len(c.want), 1))]); diff != "" && len(c.want)+len(got) > 0 {
+			t.Errorf("horizons at %d of %d bytes (-want +got):\n%s", c.most, used, diff)
+		}
+		if c.most == 1 && (got[len(got)-1] != "error" || got[len(got)-2] != "03-20T11") {
+			t.Errorf("the horizons are %v", got)
+		}
+	}
+	wantAll(t, store, from(all, now.Truncate(time.Hour).Add(-time.Hour)))
+	if after := du(t, dir); after > used/10 {
+		t.Errorf("%d of %d bytes are left", after, used)
+	}
+}
