@@ -1,6 +1,7 @@
 package readingjson
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -29,6 +30,19 @@ type object struct {
 func Parse(data []byte) (iot.Reading, error) {
 	if r, ok := parseCanonical(data); ok && validate(r) == nil {
 		return r, nil
+	}
+	return parseAny(data)
+}
+
+// ParseWhole is Parse for what must lose nothing: text with members that the form does not have is ErrInvalid.
+func ParseWhole(data []byte) (iot.Reading, error) {
+	if r, ok := parseCanonical(data); ok && validate(r) == nil {
+		return r, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(new(object)); err != nil {
+		return iot.Reading{}, fmt.Errorf("parse reading: %w: %w", iot.ErrInvalid, err)
 	}
 	return parseAny(data)
 }

@@ -65,6 +65,7 @@ type limits struct {
 	exports         *semaphore.Weighted // requests that fetch files; beyond: 503
 	charts          pageRoom            // numbers of the charts being made
 	values          pageRoom            // that are being read one by one for charts
+	imports         *semaphore.Weighted // requests that send files; beyond: 503
 	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
 	replays         *semaphore.Weighted // requests that replay dead letters
 	searches        *semaphore.Weighted // searches for readings
@@ -84,6 +85,7 @@ func newLimits() limits {
 		charts:          newPageRoom(maxLargeCharts, maxSmallCharts, smallChart, 1),
 		values:          newPageRoom(maxManyValues, maxFewValues, fewValues, 1),
 		exports:         semaphore.NewWeighted(maxExports),
+		imports:         semaphore.NewWeighted(maxImports),
 		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
 		replays:         semaphore.NewWeighted(maxReplayRequests),
 		searches:        semaphore.NewWeighted(maxSearches),

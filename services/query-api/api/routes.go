@@ -41,6 +41,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/readings/", a.listOrExport(a.serve(readings, a.listReadings))},
 		{http.MethodPost, "/api/readings/", a.serve(kafka, a.postReadings)},
 		{http.MethodGet, "/api/readings/export/", a.exportReadings},
+		{http.MethodPost, importPath, a.importReadings},
 		{http.MethodGet, "/api/readings/latest_all/", a.serve(latest, a.listLatest)},
 		{http.MethodGet, "/api/readings/search/", a.serve(readings, a.searchReadings)},
 		{http.MethodGet, "/api/readings/stats/", a.serve(readings, a.getStats)},

@@ -24,7 +24,7 @@ type spec struct {
 
 // answers are the schemas that have all members of an answer. Clients have to take more, so openapi.yaml does not
 // say it, but the tests do not.
-var answers = regexp.MustCompile(`(?m)^    (User|Device|Reading|AcceptedReadings|RefusedReadings|RejectedReading|OnlineReading|SearchResult|Series|Removals|RemovedReadings|RemovedRollups|Aggregations|Aggregate|DeviceAggregate|RangeCount|Stats|DeviceCount|DeadLetter|DeadLetterStats|ReasonCount|TopicCount|DeletedDeadLetters|Replay|Replays|Explanation|Ignored|RejectedPart|OmittedMember|ErrorDetail):.*\n`)
+var answers = regexp.MustCompile(`(?m)^    (User|Device|Reading|AcceptedReadings|RefusedReadings|RejectedReading|Import|OnlineReading|SearchResult|Series|Removals|RemovedReadings|RemovedRollups|Aggregations|Aggregate|DeviceAggregate|RangeCount|Stats|DeviceCount|DeadLetter|DeadLetterStats|ReasonCount|TopicCount|DeletedDeadLetters|Replay|Replays|Explanation|Ignored|RejectedPart|OmittedMember|ErrorDetail):.*\n`)
 
 // tolerated are requests of the cases that the spec does not offer, and that are taken for the sake of older clients.
 var tolerated = []string{
@@ -85,13 +85,14 @@ func (s *spec) check(t *testing.T, name string, r *http.Request, answer *http.Re
 		answer.StatusCode == http.StatusFound {
 		return
 	}
-	if answer.StatusCode < 300 && !slices.Contains(tolerated, name) {
+	isLines := r.Header.Get("Content-Type") == "application/x-ndjson" // which the validator takes for one value
+	if answer.StatusCode < 300 && !slices.Contains(tolerated, name) && !isLines {
 		if ok, errs := s.ValidateHttpRequestSync(r); !ok {
 			t.Errorf("%s: the spec refuses the request: %v", name, errs)
 		}
 	}
 	if answer.Header.Get("Content-Type") == "application/x-ndjson" {
-		return // which the validator takes for one value
+		return
 	}
 	ok, errs := s.ValidateHttpResponse(r, answer)
 	if answer.StatusCode == http.StatusNotFound && len(errs) == 1 && errs[0].IsPathMissingError() {

@@ -11,6 +11,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/payload"
+	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
 // delivery is a message in flight to Kafka.
@@ -18,6 +19,8 @@ type delivery struct {
 	*Ingester
 	Message
 	received time.Time
+	retained bool         // without a timestamp it is no new reading
+	cost     int64        // of what is in flight
 	pending  atomic.Int32 // records that Kafka has not answered for, and one while the message is decoded
 }
 
@@ -54,11 +57,12 @@ func (d *delivery) send(ctx context.Context, step payload.Result, result *Result
 	answers := make(chan answer, n)
 	from := event.NewSource(d.Source, d.Client)
 	for _, r := range step.Readings {
-		d.stamps.Stamp(&r)
-		device := r.Device
+		if r.Origin == 0 { // else it has been stamped
+			d.stamps.Stamp(&r)
+		}
 		d.producer.Produce(event.RecordFrom(d.topic, r, from), func(err error) {
 			if errors.Is(err, producer.ErrTooLarge) {
-				d.reject(event.TooLarge(device, d.Payload), answers)
+				d.reject(d.tooLarge(r), answers)
 				return
 			}
 			d.answer(produced, answer{err: err}, answers)
@@ -90,10 +94,18 @@ func (d *delivery) send(ctx context.Context, step payload.Result, result *Result
 	return nil
 }
 
+// tooLarge returns the rejection of r, which Kafka does not take: the message or, of a file, the reading.
+func (d *delivery) tooLarge(r iot.Reading) iot.Rejection {
+	if d.Payload == nil {
+		return event.TooLarge(r.Device, readingjson.Append(nil, r))
+	}
+	return event.TooLarge(r.Device, d.Payload)
+}
+
 // reject sends r, which is all or a part of d, to the dead-letter topic.
 func (d *delivery) reject(r iot.Rejection, answers chan<- answer) {
 	dead := event.DeadLetter{DeadLetter: iot.DeadLetter{
-		Rejection: r, Source: d.Source, Client: d.Client, Received: d.received, TopicDevice: d.Device,
+		Rejection: r, Source: d.Source, Client: d.Client, Received: d.received, TopicDevice: d.Device, Retained: d.retained,
 	}}
 	dead.Produce(d.producer, d.deadLetters, func(err error) { d.answer(deadLetter, answer{r, err}, answers) })
 }
@@ -111,6 +123,6 @@ func (d *delivery) answer(outcome int, a answer, answers chan<- answer) {
 // resolve gives back what d takes when neither Kafka nor the decoding needs it any more.
 func (d *delivery) resolve() {
 	if d.pending.Add(-1) == 0 {
-		d.inFlight.Release(cost(d.Payload))
+		d.inFlight.Release(d.cost)
 	}
 }

@@ -13,7 +13,7 @@
 //
 // For all calls together (TestMemory):
 //
-//	messages in flight      32 MiB, also when nobody waits for them any more. A batch is decoded and sent step by step,
+//	messages in flight      32 MiB, with parts of files, also when nobody waits for them any more. A batch is decoded and sent step by step,
 //	                        and counts with what one step of it can become, and with all that may be rejected in it
 //	stamps of devices       what package stamp says
 //	what is ignored         what package ignored says
@@ -127,7 +127,7 @@ func (g *Ingester) Ingest(ctx context.Context, m Message) (Result, error) {
 	if g.inFlight.Acquire(ctx, cost(m.Payload)) != nil {
 		return Result{}, fmt.Errorf("wait until kafka has earlier readings: %w", ctx.Err())
 	}
-	d := &delivery{Ingester: g, Message: m, received: time.Now().UTC().Truncate(time.Millisecond)}
+	d := &delivery{Ingester: g, Message: m, received: time.Now().UTC().Truncate(time.Millisecond), cost: cost(m.Payload)}
 	d.pending.Store(1) // for the decoding
 	defer d.resolve()
 
@@ -142,6 +142,11 @@ func (g *Ingester) Ingest(ctx context.Context, m Message) (Result, error) {
 			return Result{}, fmt.Errorf("send readings: %w", err)
 		}
 	}
-	slices.SortStableFunc(result.Rejected, func(a, b iot.Rejection) int { return cmp.Compare(a.Index, b.Index) })
+	result.sort()
 	return result, nil
+}
+
+// sort sorts what was rejected, of which Kafka has some before others.
+func (r *Result) sort() {
+	slices.SortStableFunc(r.Rejected, func(a, b iot.Rejection) int { return cmp.Compare(a.Index, b.Index) })
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
-// rows is an Encoder of CSV.
-type rows struct {
+// csvRows is an Encoder.
+type csvRows struct {
 	chunk
 	places map[string]int // of metrics, among the columns
 	cells  []float64      // of the row being written, of the columns of metrics
@@ -20,8 +20,8 @@ type rows struct {
 	text   []byte       // a cell of JSON
 }
 
-func newCSV(w io.Writer, columns []string, goesOn bool) *rows {
-	e := &rows{
+func newCSV(w io.Writer, columns []string, goesOn bool) *csvRows {
+	e := &csvRows{
 		chunk: chunk{w: w}, places: places(columns, 2),
 		cells: make([]float64, len(columns)+2), set: make([]bool, len(columns)+2),
 	}
@@ -37,7 +37,7 @@ func newCSV(w io.Writer, columns []string, goesOn bool) *rows {
 	return e
 }
 
-func (e *rows) Write(r *iot.Reading) error {
+func (e *csvRows) Write(r *iot.Reading) error {
 	clear(e.set)
 	e.other = e.other[:0]
 	for _, m := range r.Metrics {
