@@ -261,6 +261,34 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestNonsense decodes bytes that no encoder wrote, with the checksum that they should have.
+func TestNonsense(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 1))
+	for range 5_000 {
+		d := dayOfAnything(r, 1+r.IntN(2))
+		data := d.AppendBinary(nil)
+		for range 1 + r.IntN(3) {
+			switch i := 1 + r.IntN(len(data)-5); r.IntN(4) {
+			case 0:
+				data[i] = byte(r.Uint64())
+			case 2:
+				data = slices.Insert(data, i, binary.AppendUvarint(nil, r.Uint64()|1<<63)...)
+			case 1:
+				data[i] ^= 0x80
+			default:
+				data = slices.Delete(data, i, min(i+r.IntN(20), len(data)-4))
+			}
+			if len(data) < 6 {
+				break
+			}
+		}
+		if _, err := rollup.Decode(summed(data)); err != nil && !errors.Is(err, rollup.ErrDamaged) {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
+
 // summed gives data the checksum that it should have.
 func summed(data []byte) []byte {
 	body := data[:len(data)-4]

@@ -51,13 +51,16 @@ func TestGrid(t *testing.T) {
 		{"America/St_Johns", "2006-10-29T03:00Z", "1d", "2006-10-29T00:00-02:30 2006-10-30T00:00-03:30"}, // 00:01 is 23:01 of the day before
 		{"Pacific/Apia", "2011-12-30T09:00Z", "1d", "2011-12-29T00:00-10:00 2011-12-31T00:00+14:00"},     // has no 30th
 		{"Pacific/Apia", "2011-12-30T10:00Z", "1d", "2011-12-31T00:00+14:00 2012-01-01T00:00+14:00"},
-		{"Africa/Monrovia", "1971-06-01T00:44Z", "1d", "1971-05-31T00:00-00:45 1971-06-01T00:00-00:45"}, // -00:44:30
+		{"Africa/Monrovia", "1971-06-01T00:44:45Z", "1d", "1971-05-31T00:00-00:45 1971-06-01T00:00-00:45"}, // -00:44:30
 		{"UTC", "1969-12-31T23:59Z", "15m", "1969-12-31T23:45+00:00 1970-01-01T00:00+00:00"},
 		{"UTC", "1969-12-31T23:59Z", "1mo", "1969-12-01T00:00+00:00 1970-01-01T00:00+00:00"},
 		{"Europe/Berlin", "2040-12-31T12:00Z", "1mo", "2040-12-01T00:00+01:00 2041-01-01T00:00+01:00"},
 	} {
 		const minutes = "2006-01-02T15:04Z07:00"
 		at, err := time.Parse(minutes, tt.at)
+		if strings.Count(tt.at, ":") == 2 {
+			at, err = time.Parse(time.RFC3339, tt.at)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,6 +208,8 @@ func TestAuto(t *testing.T) {
 		{from.AddDate(0, 0, 30), 1000, "45m"}, // 719 hours
 		{from.AddDate(1, 0, 0), 1000, "12h"},
 		{from.AddDate(1, 0, 0), 365, "1d"},
+		{from.AddDate(120, 0, 0), 1441, "1mo"}, // most of them longer than 30 days; the last one has the first days of a month
+		{from.AddDate(120, 0, 0), 1440, "1y"},
 		{from.AddDate(100, 0, 0), 10, "1y"}, // shorter than nobody wants it
 		{from, 1, "1s"},
 	} {
