@@ -155,7 +155,7 @@ examples: ## the programs in examples, as devices of Telltale while it is starte
 browser: ## the pages, as Chromium shows them
 	TEST_BROWSER=1 go test -count=1 -timeout 10m ./deploy/acceptance/browser
 
-# BENCH=regular expression of rows, BENCH_READINGS and BENCH_SECONDS: how much load
+# BENCH=regular expression of rows, BENCH_READINGS and BENCH_SECONDS: how much load, BENCH_STORED: how much history
 .PHONY: bench
 bench: servers ## the table of speed and memory beside their floors, on real servers
 	. deploy/test-urls.sh; go run ./deploy/acceptance/load $(BENCH:%=-row '%')

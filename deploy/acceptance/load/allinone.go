@@ -23,12 +23,17 @@ type allInOne struct {
 	mqtt, api, data string
 }
 
+// startAllInOne starts one in an empty folder.
 func (b *bench) startAllInOne(ctx context.Context, start starter) (*allInOne, error) {
-	addrs, err := proxytest.FreeAddrs(3)
+	data, err := os.MkdirTemp(b.dir, "data-")
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.MkdirTemp(b.dir, "data-")
+	return startAllInOneIn(ctx, start, data)
+}
+
+func startAllInOneIn(ctx context.Context, start starter, data string) (*allInOne, error) {
+	addrs, err := proxytest.FreeAddrs(3)
 	if err != nil {
 		return nil, err
 	}

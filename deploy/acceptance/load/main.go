@@ -27,6 +27,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,6 +43,7 @@ type bench struct {
 	dir      string // of binaries, logs and data
 	topics   int    // that were created
 	readings int    // of the rows that move a given number
+	stored   int    // of each of the two large loads of the history table
 	seconds  time.Duration
 	log      *slog.Logger // of what runs inside this process
 }
@@ -61,11 +63,13 @@ func main() {
 	verbose := flag.Bool("v", false, "log what the load generators do, and keep the services' logs")
 	readings := flag.Int("readings", fromEnv("BENCH_READINGS", 300_000), "readings moved by rows that move a given number (BENCH_READINGS)")
 	seconds := flag.Int("seconds", fromEnv("BENCH_SECONDS", 15), "seconds of load in rows that last a given time (BENCH_SECONDS)")
+	stored := flag.Int("stored", fromEnv("BENCH_STORED", 2_000_000), "readings that the history table stores of 20 devices, and of 10,000 (BENCH_STORED)")
 	flag.Parse()
 
 	b := &bench{
 		name:     "bench_" + strconv.FormatUint(uint64(rand.Uint32()), 36),
 		readings: *readings,
+		stored:   *stored,
 		seconds:  time.Duration(*seconds) * time.Second,
 		log:      slog.New(slog.DiscardHandler),
 	}
@@ -76,6 +80,7 @@ func main() {
 		for _, r := range rows {
 			fmt.Printf("%-24s %s\n", r.name, r.what)
 		}
+		fmt.Printf("%-24s %s\n", historyRow, "a table of its own: what stored readings cost, in the embedded store")
 		return
 	}
 	if err := b.run(ctx, *pattern, *verbose); err != nil {
@@ -105,12 +110,13 @@ func (b *bench) run(ctx context.Context, pattern string, keep bool) (err error) 
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	}
-	if err := process.Build(ctx, b.dir, services...); err != nil {
+	if err := process.Build(ctx, b.dir, needed(wanted)...); err != nil {
 		return err
 	}
 
 	var failed []error
 	var done []outcome
+	var lines []line
 	for _, r := range rows {
 		if !wanted.MatchString(r.name) {
 			continue
@@ -130,8 +136,29 @@ func (b *bench) run(ctx context.Context, pattern string, keep bool) (err error) 
 		fmt.Fprintf(os.Stderr, "%s: done after %v\n", r.name, time.Since(start).Round(time.Second))
 		done = append(done, outcome{row: r, figures: f})
 	}
-	printTable(os.Stdout, done)
+	if len(done) > 0 {
+		printTable(os.Stdout, done)
+	}
+	if wanted.MatchString(historyRow) {
+		if err := b.history(ctx, func(l line) { lines = append(lines, l) }); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", historyRow, err))
+		}
+		printHistory(os.Stdout, lines)
+	}
 	return errors.Join(failed...)
+}
+
+// needed are the services of the rows that are wanted.
+func needed(wanted *regexp.Regexp) (names []string) {
+	if wanted.MatchString(historyRow) {
+		names = append(names, "all-in-one")
+	}
+	for _, r := range rows {
+		if r.service != "" && wanted.MatchString(r.name) && !slices.Contains(names, r.service) {
+			names = append(names, r.service)
+		}
+	}
+	return names
 }
 
 // outcome is a row of the table.

@@ -10,9 +10,6 @@ import (
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 )
 
-// services are the binaries that are measured.
-var services = []string{"mqtt-bridge", "ingest-writer", "cache-updater", "query-api", "all-in-one"}
-
 // starter starts what a row measures, with settings (VARIABLE=value), and waits until it is ready.
 type starter func(ctx context.Context, settings ...string) (*process.Process, error)
 
