@@ -165,7 +165,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%d series", n)
 	}
 	q.Devices, q.Columns, q.Zone = []iot.DeviceID{1, 2}, 5, time.UTC
-	if _, err := (&Reader{Store: store, Admit: admit}).Read(t.Context(), q); err != errTooManySeries {
+	if _, err := (&Reader{Store: store, Admit: admit}).Read(t.Context(), q); !errors.Is(err, errTooManySeries) {
 		t.Errorf("of more series than there may be: %v", err)
 	}
 }
