@@ -6,7 +6,7 @@ GOTEST   := go run gotest.tools/gotestsum@v1.13.0 --format pkgname --format-hide
 
 MODULES  := $(shell sed -n 's|^[[:space:]]*\./||p' go.work)
 IMAGES   := mqtt-bridge ingest-writer cache-updater query-api simulator
-SERVICES := $(IMAGES) all-in-one
+SERVICES := $(IMAGES) all-in-one telltale
 ROOT     := github.com/telltale-iot/telltale
 
 SERVER_URLS := TEST_MQTT_URL TEST_KAFKA_BROKERS TEST_MONGODB_URI TEST_REDIS_URL TEST_MYSQL_URL TEST_POSTGRES_URL
