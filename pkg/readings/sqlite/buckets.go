@@ -21,7 +21,7 @@ func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(io
 	}
 	j := &joined{width: q.Width.Milliseconds(), take: take, open: map[series]iot.Bucket{}}
 	r := &reader{
-		Store: s, ctx: ctx, query: q.SampleQuery,
+		Store: s, ctx: ctx, query: q.SampleQuery, in: func() layout { return s.rollups },
 		old: func(sn *snapshot, of iot.SampleQuery) error {
 			return derive.ReadBuckets(ctx, scanner{sn}, iot.BucketQuery{SampleQuery: of, Width: q.Width}, func(b iot.Buckets) error {
 				return j.add(sn, b)

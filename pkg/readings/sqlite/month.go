@@ -71,7 +71,14 @@ func (s *Store) month(start, end int64) *part {
 const (
 	monthFormat = "2006-01"
 	monthSuffix = ".db"
+	daysSuffix  = ".days" + monthSuffix // of a month of which only rollups are kept
 )
+
+// daysOf returns the part for what m leaves when its readings are not kept any more: a file of the same tables, which has
+// days alone.
+func daysOf(m *part) *part {
+	return &part{path: strings.TrimSuffix(m.path, monthSuffix) + daysSuffix, statements: m.statements, start: m.start, end: m.end, daysOnly: true}
+}
 
 // listMonths returns the parts that there are files of, ascending.
 func (s *Store) listMonths() (months []*part, err error) {
@@ -80,15 +87,25 @@ func (s *Store) listMonths() (months []*part, err error) {
 		return nil, err
 	}
 	for _, entry := range entries {
-		name, ok := strings.CutSuffix(entry.Name(), monthSuffix)
-		if !ok {
+		name, daysOnly := strings.CutSuffix(entry.Name(), daysSuffix)
+		name, isFile := strings.CutSuffix(name, monthSuffix)
+		if !daysOnly && !isFile {
 			continue // a WAL
 		}
 		first, err := time.Parse(monthFormat, name)
 		if err != nil {
 			return nil, fmt.Errorf("%s is not a file of this directory: it has no month's name", filepath.Join(s.months, entry.Name()))
 		}
-		months = append(months, s.month(monthOf(first.UnixMilli())))
+		m := s.month(monthOf(first.UnixMilli()))
+		if daysOnly { // it comes before the file that it has replaced
+			m = daysOf(m)
+		} else if n := len(months); n > 0 && months[n-1].start == m.start {
+			if err := s.removeFile(m); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		months = append(months, m)
 	}
 	return months, nil
 }

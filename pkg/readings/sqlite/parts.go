@@ -12,6 +12,7 @@ type part struct {
 	statements
 	start, end int64 // of a month, ms
 	old        bool
+	daysOnly   bool // of a month whose readings are not kept any more
 	abandoned  bool // what files guards
 }
 
@@ -79,6 +80,17 @@ func layoutOf(months []*part, old *span, horizon int64) (l layout) {
 	}
 	slices.SortFunc(l, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	return l
+}
+
+// rollupLayout is l with what months have of rollups from before the horizon.
+func rollupLayout(months []*part, horizon int64, l layout) layout {
+	var all layout
+	for _, m := range months {
+		if m.start < horizon {
+			all = append(all, span{m, m.start, min(m.end, horizon)})
+		}
+	}
+	return append(all, l...)
 }
 
 // monthOf returns the bounds of at's month of UTC.

@@ -19,8 +19,10 @@ import (
 
 // Retention: readings from before the horizon are gone. It is at a full hour, stands in a file, and only moves forward; from
 // that moment on nobody sees them, and what arrives of their time is refused, since nobody can tell any more whether it was
-// stored before. Then they are removed: a month that is wholly before the horizon as a file, and from the month that the
-// horizon is in those of some hours, whose pages are given back.
+// stored before. What they come to stays in the rollups: so all are sealed before. Then they are removed. A month that is
+// wholly before the horizon is replaced by a file with its rollups, of another name: connections to the one before it, which
+// may be open for a while, would take the new one's WAL for theirs. From the month that the horizon is in those of some
+// hours are deleted, and their pages given back.
 
 const (
 	horizonFile   = "horizon" // in the directory of the months
@@ -58,10 +60,11 @@ const warnAt = 0.9
 // boundBytes removes the oldest month where the readings take too many bytes, and of the last month its oldest day; it takes
 // several calls where that is not enough.
 func (s *Store) boundBytes(ctx context.Context) error {
-	bytes, err := s.bytes()
+	bytes, rollups, err := s.bytes()
 	if err != nil {
 		return err
 	}
+	bytes += rollups
 	near := float64(bytes) > warnAt*float64(s.retention.MaxBytes)
 	if near && !s.nearMax {
 		s.log.Warn("readings take nearly as many bytes as they may (DATA_MAX_BYTES): beyond that the oldest are removed",
@@ -95,7 +98,7 @@ func (s *Store) boundBytes(ctx context.Context) error {
 // advance moves the horizon to the full hour before at, if it is not there yet.
 func (s *Store) advance(ctx context.Context, at int64) error {
 	horizon := hourOf(at)
-	if err := s.takeTurn(ctx); err != nil {
+	if err := s.turnWhenSealed(ctx, horizon); err != nil {
 		return err
 	}
 	defer s.endTurn()
@@ -123,6 +126,34 @@ func (s *Store) advance(ctx context.Context, at int64) error {
 	s.horizon = horizon
 	s.setLayoutLocked(s.allMonths, s.old.behind(horizon))
 	return nil
+}
+
+// turnWhenSealed takes the turn when what is before the horizon is sealed, and so in the rollups, which stay.
+func (s *Store) turnWhenSealed(ctx context.Context, horizon int64) error {
+	const attempts = 3 // late readings may come between; rows that cannot be sealed stay, and go with the horizon
+	for attempt := 1; ; attempt++ {
+		if err := s.sealBefore(ctx, horizon); err != nil {
+			return err
+		}
+		if err := s.takeTurn(ctx); err != nil {
+			return err
+		}
+		if attempt == attempts || !s.hasRowsBefore(horizon) {
+			return nil
+		}
+		s.endTurn()
+	}
+}
+
+func (s *Store) hasRowsBefore(at int64) bool {
+	s.state.RLock()
+	defer s.state.RUnlock()
+	for _, times := range s.hot {
+		if len(times) > 0 && times[0] < at {
+			return true
+		}
+	}
+	return false
 }
 
 // countBetween adds to counts what m has in from <= at < until, which are full hours.
@@ -196,9 +227,14 @@ func (s *Store) removeExpired(ctx context.Context) (givenBack bool, err error) {
 	s.state.RUnlock()
 	for _, m := range months {
 		switch {
-		case m.end <= horizon:
-			if err := s.removeMonth(ctx, m); err != nil {
+		case m.daysOnly && s.retention.Rollups > 0 && m.end <= s.now().Add(-s.retention.Rollups).UnixMilli():
+			if err := s.removeDays(ctx, m); err != nil {
 				return false, fmt.Errorf("remove %s: %w", m.path, err)
+			}
+		case m.daysOnly:
+		case m.end <= horizon:
+			if err := s.replaceMonth(ctx, m); err != nil {
+				return false, fmt.Errorf("replace %s by its rollups: %w", m.path, err)
 			}
 		case m.start < horizon:
 			if givenBack, err = s.trimMonth(ctx, m, horizon); err != nil {
@@ -209,23 +245,114 @@ func (s *Store) removeExpired(ctx context.Context) (givenBack bool, err error) {
 	return givenBack, nil
 }
 
-// removeMonth removes the file of m, which is wholly before the horizon: nobody needs it any more.
-func (s *Store) removeMonth(ctx context.Context, m *part) error {
+// replaceMonth puts a file with the rollups of m, which is wholly before the horizon, in the place of its file.
+func (s *Store) replaceMonth(ctx context.Context, m *part) error {
+	days := daysOf(m)
+	if err := s.copyDays(ctx, m, days); err != nil {
+		return err
+	}
 	if err := s.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer s.endTurn()
-	s.files.abandon(m)
-	for _, suffix := range []string{"-wal", "-shm", ""} { // the file last: without it the others would belong to a new one
-		if err := os.Remove(m.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	months := slices.Clone(s.allMonths)
+	months[slices.Index(months, m)] = days
+	s.setLayout(months, s.old)
+	if err := s.removeFile(m); err != nil {
+		return err
+	}
+	s.log.Info("readings of a month that were too old have been removed", "file", m.path)
+	return nil
+}
+
+const (
+	newFile     = ".new" // behind the name of a file that is not complete
+	copyDevices = `SELECT device_id FROM devices`
+	copyDays    = `SELECT device_id, day, data FROM days`
+	insertDay   = `INSERT INTO days (device_id, day, data) VALUES (?, ?, ?)`
+)
+
+// copyDays makes the file of days: what m has of rollups.
+func (s *Store) copyDays(ctx context.Context, m, days *part) (err error) {
+	from, release, err := s.files.use(m)
+	if err != nil {
+		return err
+	}
+	defer release()
+	path := days.path + newFile
+	if err := removeFiles(path); err != nil {
+		return err
+	}
+	to, err := sqlite.Open(path)
+	if err != nil {
+		return err
+	}
+	err = to.Transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, monthSchema); err != nil {
+			return err
+		}
+		devices, err := from.Read.QueryContext(ctx, copyDevices)
+		err = sqlite.ForEach(devices, err, func() (more bool, err error) {
+			var device int64
+			if err := devices.Scan(&device); err != nil {
+				return false, err
+			}
+			_, err = tx.ExecContext(ctx, changeSealed, device, 0)
+			return true, err
+		})
+		if err != nil {
+			return err
+		}
+		rows, err := from.Read.QueryContext(ctx, copyDays)
+		return sqlite.ForEach(rows, err, func() (more bool, err error) {
+			var device, day int64
+			var data []byte
+			if err := rows.Scan(&device, &day, &data); err != nil {
+				return false, err
+			}
+			_, err = tx.ExecContext(ctx, insertDay, device, day, data)
+			return true, err
+		})
+	})
+	if err := errors.Join(err, to.Close()); err != nil { // which brings all into the file, and that to the disk
+		return err
+	}
+	if err := os.Rename(path, days.path); err != nil {
+		return err
+	}
+	return syncDir(s.months)
+}
+
+// removeFile removes the file of p, which nobody needs any more.
+func (s *Store) removeFile(p *part) error {
+	s.files.abandon(p)
+	if err := removeFiles(p.path); err != nil {
+		return err
+	}
+	return syncDir(s.months)
+}
+
+// removeFiles removes the file at path, last: without it the others would belong to a new one.
+func removeFiles(path string) error {
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if err := syncDir(s.months); err != nil {
+	return nil
+}
+
+// removeDays removes the rollups of m.
+func (s *Store) removeDays(ctx context.Context, m *part) error {
+	if err := s.takeTurn(ctx); err != nil {
 		return err
 	}
+	defer s.endTurn()
 	s.setLayout(slices.DeleteFunc(slices.Clone(s.allMonths), func(p *part) bool { return p == m }), s.old)
-	s.log.Info("readings of a month that were too old have been removed", "file", m.path)
+	if err := s.removeFile(m); err != nil {
+		return err
+	}
+	s.log.Info("rollups of a month that were too old have been removed", "file", m.path)
 	return nil
 }
 

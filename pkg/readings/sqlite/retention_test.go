@@ -80,6 +80,38 @@ func du(t testing.TB, dir string) (n int64) {
 	return n
 }
 
+// rolled says which bucket one is.
+type rolled struct {
+	device iot.DeviceID
+	width  time.Duration
+	start  int64
+}
+
+// rolledUp returns all buckets; the readings have one metric.
+func rolledUp(t *testing.T, store *Store) map[rolled]iot.Bucket {
+	t.Helper()
+	all := map[rolled]iot.Bucket{}
+	for _, width := range []time.Duration{iot.Quarter, iot.Day} {
+		err := store.ReadBuckets(t.Context(), iot.BucketQuery{Width: width}, func(b iot.Buckets) error {
+			for _, bucket := range b.Buckets {
+				all[rolled{b.Device, width, bucket.Start}] = bucket
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func wantRolledUp(t *testing.T, store *Store, want map[rolled]iot.Bucket) {
+	t.Helper()
+	if diff := cmp.Diff(want, rolledUp(t, store)); diff != "" {
+		t.Errorf("rollups (-want +got):\n%.2000s", diff)
+	}
+}
+
 func wantTooOld(t *testing.T, store *Store, expired []iot.Reading) {
 	t.Helper()
 	inserted, err := store.InsertReadings(t.Context(), expired)
@@ -101,22 +133,25 @@ func TestRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantAll(t, store, all)
-	before := du(t, dir)
+	before, rollups := du(t, dir), rolledUp(t, store)
 
 	want := from(all, horizon)
 	expired := all[:len(all)-len(want)]
 	check := func(name string) {
 		t.Helper()
 		wantAll(t, store, want)
+		wantRolledUp(t, store, rollups)
 		wantTooOld(t, store, expired[len(expired)-100:])
 		killed := copyDir(t, dir)
 		again := kept(t, killed, retention)
 		wantAll(t, again, want)
+		wantRolledUp(t, again, rollups)
 		wantTooOld(t, again, expired[:100])
 		if err := again.retain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		wantAll(t, again, want)
+		wantRolledUp(t, again, rollups)
 		share := float64(len(expired)) / float64(len(all))
 		if after := du(t, killed); float64(before-after) < 0.9*share*float64(before) {
 			t.Errorf("%s: %d bytes are left of %d, where %.0f %% of the readings are expired", name, after, before, 100*share)
@@ -129,7 +164,7 @@ func TestRetention(t *testing.T) {
 	check("before anything is removed")
 	for _, m := range store.allMonths {
 		if m.end <= horizon.UnixMilli() {
-			if err := store.removeMonth(t.Context(), m); err != nil {
+			if err := store.replaceMonth(t.Context(), m); err != nil {
 				t.Fatal(err)
 			}
 			check("after a month is removed")
@@ -151,7 +186,7 @@ func TestRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("at the end")
-	if months, err := filepath.Glob(filepath.Join(dir, "readings", "2026-01*")); err != nil || len(months) != 0 {
+	if months, err := filepath.Glob(filepath.Join(dir, "readings", "2026-01.db*")); err != nil || len(months) != 0 {
 		t.Errorf("January is still there: %v, %v", months, err)
 	}
 
@@ -163,6 +198,25 @@ func TestRetention(t *testing.T) {
 			}
 			wantAll(t, again, want)
 			wantTooOld(t, again, expired)
+		}
+	})
+	t.Run("rollups go a month at a time when they are too old themselves", func(t *testing.T) {
+		for days, first := range map[time.Duration]time.Month{47: time.February, 49: time.January, 48: time.January, 46: time.February} {
+			dir := copyDir(t, dir)
+			again := kept(t, dir, iot.Retention{Readings: retention.Readings, Rollups: days * 24 * time.Hour})
+			if err := again.retain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantAll(t, again, want)
+			got := rolledUp(t, again)
+			if len(got) >= len(rollups) != (first == time.January) {
+				t.Errorf("kept for %v, %d of %d buckets are left", days*24*time.Hour, len(got), len(rollups))
+			}
+			for of := range got {
+				if start := time.UnixMilli(of.start).UTC(); start.Month() < first {
+					t.Errorf("kept for %v, there is one of %v", days*24*time.Hour, start)
+				}
+			}
 		}
 	})
 	t.Run("a horizon that cannot be read is an error that names its file", func(t *testing.T) {
@@ -239,7 +293,7 @@ func TestMaxBytes(t *testing.T) {
 	store := kept(t, dir, iot.Retention{})
 	all := history(1, 24)
 	fill(t, store, all)
-	used, err := store.bytes()
+	used, _, err := store.bytes()
 	if err != nil {
 		t.Fatal(err)
 	}

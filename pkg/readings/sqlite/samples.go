@@ -17,7 +17,7 @@ import (
 // ReadSamples implements iot.HistoryReader.
 func (s *Store) ReadSamples(ctx context.Context, q iot.SampleQuery, take func(iot.Samples) error) error {
 	r := &reader{
-		Store: s, ctx: ctx, query: q,
+		Store: s, ctx: ctx, query: q, in: func() layout { return s.layout },
 		old: func(sn *snapshot, q iot.SampleQuery) error { return derive.ReadSamples(ctx, scanner{sn}, q, take) },
 		month: func(sn *snapshot, device iot.DeviceID) error {
 			r := &sampling{snapshot: sn, device: device, metrics: q.Metrics, take: take, series: map[string]*iot.Samples{}}
@@ -35,6 +35,7 @@ type reader struct {
 	*Store
 	ctx   context.Context
 	query iot.SampleQuery
+	in    func() layout // which state guards
 	old   func(*snapshot, iot.SampleQuery) error
 	month func(*snapshot, iot.DeviceID) error
 }
@@ -51,7 +52,7 @@ func (r *reader) read() error {
 // readDevices reads what there is of devices in from <= at < until. A snapshot is for as many as can be read within maxSnapshot.
 func (r *reader) readDevices(devices []iot.DeviceID, from, until int64) error {
 	for from < until {
-		sn, err := r.snapshot(r.ctx, devices, from, until, false)
+		sn, err := r.snapshotIn(r.ctx, r.in, devices, from, until, false)
 		if sn == nil || err != nil {
 			return err
 		}

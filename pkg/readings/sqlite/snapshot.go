@@ -22,9 +22,14 @@ type snapshot struct {
 // snapshot returns the first part that owns times in from <= at < until, or with last the last one, cut to these times, at
 // this moment. nil: there is none. It has the times of the rows of devices.
 func (s *Store) snapshot(ctx context.Context, devices []iot.DeviceID, from, until int64, last bool) (*snapshot, error) {
+	return s.snapshotIn(ctx, func() layout { return s.layout }, devices, from, until, last)
+}
+
+// snapshotIn does so in a layout that state guards.
+func (s *Store) snapshotIn(ctx context.Context, in func() layout, devices []iot.DeviceID, from, until int64, last bool) (*snapshot, error) {
 	var times map[iot.DeviceID][]int64
 	sn, err := s.snapshotOf(ctx, func() (span, bool) {
-		owner, ok := s.layout.first(from, until, last)
+		owner, ok := in().first(from, until, last)
 		if ok && !owner.old {
 			times = s.hot.ofDevices(devices, owner.from, owner.until)
 		}

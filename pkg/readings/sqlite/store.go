@@ -66,6 +66,7 @@ type Store struct {
 	old       *span   // nil where there is none
 	horizon   int64   // the time before which readings are not kept; ms
 	layout    layout  // of these
+	rollups   layout  // likewise, with what is before the horizon
 	hot       hot
 	counts    map[iot.DeviceID]int64 // of the readings in months
 
@@ -135,22 +136,28 @@ func (s *Store) prepare(ctx context.Context) error {
 	line := horizon // before which the old file owns nothing
 	all, counts := hot{}, map[iot.DeviceID]int64{}
 	for _, m := range months {
-		if m.end <= horizon {
-			continue
-		}
 		places, moved, err := s.prepareMonth(ctx, m)
 		if err != nil {
 			return err
 		}
 		line = max(line, moved)
+		sealed := map[iot.DeviceID]int64{}
+		if err := s.countSealed(ctx, m, sealed); err != nil {
+			return err
+		}
 		if m.start < horizon { // some of it is not removed yet
 			places = slices.DeleteFunc(places, func(p place) bool { return p.at < horizon })
-			err = s.countBetween(ctx, m, horizon, m.end, counts)
+			for device := range sealed { // which has rollups
+				sealed[device] = 0
+			}
+			err = s.countBetween(ctx, m, horizon, m.end, sealed)
 		} else {
 			for _, p := range places {
-				counts[p.device]++
+				sealed[p.device]++
 			}
-			err = s.countSealed(ctx, m, counts)
+		}
+		for device, n := range sealed {
+			counts[device] += n
 		}
 		if err != nil {
 			return err
@@ -174,6 +181,7 @@ func (s *Store) setLayout(months []*part, old *span) {
 func (s *Store) setLayoutLocked(months []*part, old *span) {
 	months = slices.SortedFunc(slices.Values(months), func(a, b *part) int { return cmp.Compare(a.start, b.start) })
 	s.allMonths, s.old, s.layout = months, old, layoutOf(months, old, s.horizon)
+	s.rollups = rollupLayout(months, s.horizon, s.layout)
 }
 
 // errUnprepared is for calls before Prepare.

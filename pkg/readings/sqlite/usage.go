@@ -22,7 +22,7 @@ func (s *Store) Usage(ctx context.Context) (u iot.Usage, err error) {
 
 func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 	u = iot.Usage{PerDay: -1}
-	if u.Readings, err = s.bytes(); err != nil {
+	if u.Readings, u.Rollups, err = s.bytes(); err != nil {
 		return u, err
 	}
 	if u.Free, err = freeBytes(s.months); err != nil {
@@ -35,8 +35,8 @@ func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 	return u, err
 }
 
-// bytes returns what the files take, with those of readings that are to be removed.
-func (s *Store) bytes() (n int64, err error) {
+// bytes returns what the files take, with those of readings that are to be removed, and those that have rollups alone.
+func (s *Store) bytes() (readings, rollups int64, err error) {
 	s.state.RLock()
 	parts := append([]*part(nil), s.allMonths...)
 	if s.old != nil {
@@ -46,14 +46,18 @@ func (s *Store) bytes() (n int64, err error) {
 	for _, p := range parts {
 		for _, suffix := range []string{"", "-wal"} {
 			file, err := os.Stat(p.path + suffix)
-			if err == nil {
-				n += file.Size()
-			} else if !errors.Is(err, fs.ErrNotExist) {
-				return 0, err
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+			case err != nil:
+				return 0, 0, err
+			case p.daysOnly:
+				rollups += file.Size()
+			default:
+				readings += file.Size()
 			}
 		}
 	}
-	return n, nil
+	return readings, rollups, nil
 }
 
 const (
