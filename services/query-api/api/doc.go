@@ -29,6 +29,7 @@
 //	                                       4,000,000 values being read one by one, of which those for percentiles take 8
 //	                                       bytes each; others wait, small ones not behind large ones (TestRequestLimit,
 //	                                       TestSmallPagesDoNotWait)
+//	queries for Grafana                    4, of what package promql says; others wait (TestRequestLimit)
 //	lists of users and devices             50,000 rows; others wait, as for pages (TestRequestLimit,
 //	                                       TestSmallPagesDoNotWait)
 //	pages of dead letters                  3, each of 4 MiB and up to six times as much as JSON; others wait

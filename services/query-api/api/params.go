@@ -55,16 +55,19 @@ type params struct {
 type param struct{ name, value string }
 
 func readParams(c echo.Context) *params {
-	p := new(params)
-	for raw := c.Request().URL.RawQuery; raw != ""; {
+	return &params{pairs: readPairs(c.Request().URL.RawQuery)}
+}
+
+func readPairs(raw string) (pairs []param) {
+	for raw != "" {
 		var pair string
 		pair, raw, _ = strings.Cut(raw, "&")
 		if pair != "" {
 			name, value, _ := strings.Cut(pair, "=")
-			p.pairs = append(p.pairs, param{unescape(name), unescape(value)})
+			pairs = append(pairs, param{unescape(name), unescape(value)})
 		}
 	}
-	return p
+	return pairs
 }
 
 // unescape makes invalid UTF-8 of what cannot be unescaped: no parameter takes it.

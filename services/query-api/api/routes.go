@@ -66,6 +66,18 @@ func (a *API) routes() []route {
 		{http.MethodDelete, "/api/ignored/", a.serve(kafka, a.deleteIgnored)},
 		{http.MethodPost, "/api/mappings/test/", a.serve(&a.limits.rules, a.testMapping)},
 
+		{http.MethodGet, prometheusPrefix + "query/", a.serve(readings, a.prometheus(a.promQuery))},
+		{http.MethodPost, prometheusPrefix + "query/", a.serve(readings, a.prometheus(a.promQuery))},
+		{http.MethodGet, prometheusPrefix + "query_range/", a.serve(readings, a.prometheus(a.promQueryRange))},
+		{http.MethodPost, prometheusPrefix + "query_range/", a.serve(readings, a.prometheus(a.promQueryRange))},
+		{http.MethodGet, prometheusPrefix + "series/", a.serve(readings, a.prometheus(a.promSeries))},
+		{http.MethodPost, prometheusPrefix + "series/", a.serve(readings, a.prometheus(a.promSeries))},
+		{http.MethodGet, prometheusPrefix + "labels/", a.serve(readings, a.prometheus(a.promLabels))},
+		{http.MethodPost, prometheusPrefix + "labels/", a.serve(readings, a.prometheus(a.promLabels))},
+		{http.MethodGet, prometheusPrefix + "label/:label/values/", a.serve(readings, a.prometheus(a.promLabelValues))},
+		{http.MethodGet, prometheusPrefix + "metadata/", a.serve(readings, a.prometheus(a.promMetadata))},
+		{http.MethodGet, prometheusPrefix + "status/buildinfo/", a.serve(readings, a.prometheus(a.promBuildInfo))},
+
 		{http.MethodGet, "/api/openapi.json", a.serveYAML(openAPIYAML)},
 		{http.MethodGet, "/api/asyncapi.json", a.serveYAML(asyncAPIYAML)},
 		{http.MethodGet, "/", toDocs},

@@ -24,7 +24,7 @@ type spec struct {
 
 // answers are the schemas that have all members of an answer. Clients have to take more, so openapi.yaml does not
 // say it, but the tests do not.
-var answers = regexp.MustCompile(`(?m)^    (User|Device|Reading|AcceptedReadings|RefusedReadings|RejectedReading|Import|OnlineReading|SearchResult|Series|Removals|RemovedReadings|RemovedRollups|Aggregations|Aggregate|DeviceAggregate|RangeCount|Stats|DeviceCount|DeadLetter|DeadLetterStats|ReasonCount|TopicCount|DeletedDeadLetters|Replay|Replays|Explanation|Ignored|RejectedPart|OmittedMember|ErrorDetail):.*\n`)
+var answers = regexp.MustCompile(`(?m)^    (User|Device|Reading|AcceptedReadings|RefusedReadings|RejectedReading|Import|OnlineReading|SearchResult|Series|Removals|RemovedReadings|RemovedRollups|Aggregations|Aggregate|DeviceAggregate|RangeCount|Stats|DeviceCount|DeadLetter|DeadLetterStats|ReasonCount|TopicCount|DeletedDeadLetters|Replay|Replays|Explanation|Ignored|RejectedPart|OmittedMember|PromResult|PromSeries|PromNames|PromMetadata|PromBuildInfo|PromError|ErrorDetail):.*\n`)
 
 // tolerated are requests of the cases that the spec does not offer, and that are taken for the sake of older clients.
 var tolerated = []string{
@@ -111,7 +111,7 @@ func TestSpec(t *testing.T) {
 	}
 	var served []string
 	for _, r := range new(API).routes() {
-		switch path := strings.NewReplacer(":id", "{id}", "*", "{topic}/").Replace(r.path); path {
+		switch path := strings.NewReplacer(":id", "{id}", ":label", "{label}", "*", "{topic}/").Replace(r.path); path {
 		case "/", "/api/", "/api/docs/:asset/": // for browsers
 		default:
 			served = append(served, r.method+" "+path)
