@@ -89,7 +89,7 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *components, e
 	if components.http, err = components.listen("HTTP_ADDR", c.HTTPAddr); err != nil {
 		return nil, err
 	}
-	if err := c.openStores(ctx, components, dir, p.Log); err != nil {
+	if err := c.openStores(ctx, components, dir, p); err != nil {
 		return nil, err
 	}
 	if err := c.openKafka(components, dir, p); err != nil {
@@ -132,10 +132,10 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 	return nil
 }
 
-func (c *command) openStores(ctx context.Context, components *components, dir string, log *slog.Logger) (err error) {
+func (c *command) openStores(ctx context.Context, components *components, dir string, p *daemon.Process) (err error) {
 	if c.MongoDBURI != "" {
 		open := func(url string, files tlsfiles.Files) (readings.Store, error) {
-			return readings.OpenOwned(url, files, readings.Options{Log: log})
+			return readings.OpenOwned(url, files, readings.Options{Log: p.Log})
 		}
 		components.readings, err = openServer(components, open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		if err == nil {
@@ -143,7 +143,7 @@ func (c *command) openStores(ctx context.Context, components *components, dir st
 		}
 	} else {
 		open := func(path string) (*sqlitereadings.Store, error) {
-			return sqlitereadings.Open(path, sqlitereadings.Options{Log: log})
+			return sqlitereadings.Open(path, sqlitereadings.Options{Log: p.Log, SealAfter: c.SealAfter, Metrics: p.Metrics})
 		}
 		components.readings, err = openFile(ctx, components, open, dir, "readings")
 		if err == nil {

@@ -34,6 +34,7 @@ type command struct {
 	KafkaTopic        string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
 	LogRetention      time.Duration `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
 	LogMaxBytes       int64         `env:"LOG_MAX_BYTES" default:"1073741824" help:"Most bytes of readings that the embedded Kafka broker keeps."`
+	SealAfter         time.Duration `env:"SEAL_AFTER" default:"2h" help:"How long after its end an hour of readings is compressed. Readings of such an hour that come later are stored all the same."`
 	LatestTTL         time.Duration `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
 	HTTPAddr          string        `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
 	OpsAddr           string        `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
@@ -85,6 +86,9 @@ func (c *command) Validate() error {
 	}
 	if c.LogMaxBytes <= 0 {
 		return &daemon.ConfigError{Variable: "LOG_MAX_BYTES", Value: strconv.FormatInt(c.LogMaxBytes, 10), Err: errors.New("must be more than 0")}
+	}
+	if c.SealAfter < 0 {
+		return &daemon.ConfigError{Variable: "SEAL_AFTER", Value: c.SealAfter.String(), Err: errors.New("must not be less than 0")}
 	}
 	for variable, addr := range map[string]string{"KAFKA_LISTEN_ADDR": c.KafkaListenAddr, "HTTP_ADDR": c.HTTPAddr} {
 		if err := daemon.CheckAddr(variable, addr); err != nil {

@@ -90,3 +90,11 @@ func (h hot) ofDevices(devices []iot.DeviceID, from, until int64) map[iot.Device
 	}
 	return all
 }
+
+// len returns how many times there are.
+func (h hot) len() (n int) {
+	for _, times := range h {
+		n += len(times)
+	}
+	return n
+}

@@ -4,17 +4,46 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"time"
 )
+
+// sealEvery is how often a block is written anew at most, for readings that come late.
+const sealEvery = time.Minute
+
+// maxHotRows is how many readings may be rows, of which each has 8 bytes in memory and some 60 on the disk. Beyond that
+// they are sealed before their time.
+const maxHotRows = 2_000_000
+
+// sealDue seals the rows of hours that ended long enough ago, and where there are too many rows, those of others.
+func (s *Store) sealDue(ctx context.Context) error {
+	s.state.RLock()
+	due := s.rows > maxHotRows || s.now().Sub(s.sealedAt) >= sealEvery
+	s.state.RUnlock()
+	if !due {
+		return nil
+	}
+	now := s.now().UnixMilli()
+	for i, until := range []int64{
+		hourOf(now - s.sealAfter.Milliseconds()), hourOf(now), now - time.Minute.Milliseconds(), math.MaxInt64,
+	} {
+		s.state.RLock()
+		rows := s.rows
+		s.state.RUnlock()
+		if i > 0 && rows <= maxHotRows {
+			break
+		}
+		if err := s.sealBefore(ctx, until); err != nil {
+			return err
+		}
+	}
+	s.sealedAt = s.now()
+	return nil
+}
 
 // sealBefore seals the rows before the millisecond until, a slice at a time: inserts come between.
 func (s *Store) sealBefore(ctx context.Context, until int64) error {
-	s.state.RLock()
-	l := s.layout
-	s.state.RUnlock()
-	for _, owner := range l {
-		if owner.old {
-			continue
-		}
+	for _, owner := range s.spansWithRows(until) {
 		if err := s.sealSpan(ctx, owner, min(until, owner.until)); err != nil {
 			return err
 		}
@@ -32,6 +61,30 @@ func (s *Store) sealSpan(ctx context.Context, owner span, until int64) error {
 		from = next
 	}
 	return nil
+}
+
+// spansWithRows returns the spans of months that have rows before the millisecond until, ascending.
+func (s *Store) spansWithRows(until int64) (spans []span) {
+	s.state.RLock()
+	defer s.state.RUnlock()
+	found := map[span]bool{}
+	for _, times := range s.hot {
+		for len(times) > 0 && times[0] < until {
+			owner, ok := s.layout.owner(times[0])
+			if !ok || owner.old {
+				break
+			}
+			found[owner] = true
+			n, _ := slices.BinarySearch(times, owner.until)
+			times = times[n:]
+		}
+	}
+	for _, owner := range s.layout {
+		if found[owner] {
+			spans = append(spans, owner)
+		}
+	}
+	return spans
 }
 
 // sealSlice seals the first rows of owner in from <= at < until, and returns where it ended.
@@ -52,11 +105,14 @@ func (s *Store) sealSlice(ctx context.Context, owner span, from, until int64) (n
 	if err := t.tx.Commit(); err != nil {
 		return 0, err
 	}
+	n := sealed.scanned - len(sealed.kept)
+	s.metrics.sealed.Add(float64(n))
 	s.state.Lock()
 	for device := range s.hot {
 		s.hot.remove(device, sealed.from, sealed.until)
 	}
 	s.hot.add(sealed.kept)
+	s.rows = s.hot.len()
 	s.state.Unlock()
 	t.db.BoundWAL()
 	return sealed.until, nil

@@ -8,9 +8,6 @@ import (
 // maintainEvery is how often the store looks whether there is something to do beside inserts.
 const maintainEvery = 15 * time.Second
 
-// sealAfter is how long after its end an hour is sealed. Some devices send their readings late.
-const sealAfter = 2 * time.Hour
-
 // Maintain implements readings.Store. What fails, such as on a full disk, is logged and tried again.
 func (s *Store) Maintain(ctx context.Context) error {
 	failing := false
@@ -25,6 +22,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 		}
 		select {
 		case <-time.After(maintainEvery):
+		case <-s.full:
 		case <-ctx.Done():
 		}
 	}
@@ -33,6 +31,9 @@ func (s *Store) Maintain(ctx context.Context) error {
 
 // maintain does a step of what there is to do, and reports whether there is more.
 func (s *Store) maintain(ctx context.Context) (more bool, err error) {
+	if err := s.sealDue(ctx); err != nil {
+		return false, err
+	}
 	if more, err = s.migrate(ctx); err != nil || more {
 		return more, err
 	}

@@ -47,7 +47,7 @@ func (s *Store) migrate(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	if owns {
-		return true, s.sealSpan(ctx, filled, min(filled.until, s.now().Add(-sealAfter).UnixMilli()))
+		return true, s.sealSpan(ctx, filled, min(filled.until, s.now().Add(-s.sealAfter).UnixMilli()))
 	}
 	if err := s.removeOld(ctx); err != nil {
 		return false, err

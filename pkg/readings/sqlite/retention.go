@@ -123,6 +123,7 @@ func (s *Store) advance(ctx context.Context, at int64) error {
 		s.counts[device] -= n
 		s.hot.remove(device, math.MinInt64, horizon)
 	}
+	s.rows = s.hot.len()
 	s.horizon = horizon
 	s.setLayoutLocked(s.allMonths, s.old.behind(horizon))
 	return nil

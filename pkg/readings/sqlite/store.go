@@ -38,6 +38,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/occupied"
 )
@@ -58,6 +60,10 @@ type Store struct {
 	nearMax    bool // the readings take nearly as many bytes as they may
 	retention  iot.Retention
 	now        func() time.Time
+	full       chan struct{} // filled when there are too many rows
+	sealAfter  time.Duration
+	sealedAt   time.Time // when what was due was sealed last
+	metrics    metrics
 
 	// state guards what follows. Only the call that has the turn changes it, and may read it without.
 	state     sync.RWMutex
@@ -68,6 +74,7 @@ type Store struct {
 	layout    layout  // of these
 	rollups   layout  // likewise, with what is before the horizon
 	hot       hot
+	rows      int                    // of which hot has the times
 	counts    map[iot.DeviceID]int64 // of the readings in months
 
 	mu      sync.Mutex
@@ -88,6 +95,8 @@ var (
 type Options struct {
 	Log       *slog.Logger
 	Retention iot.Retention
+	SealAfter time.Duration         // how long after its end an hour is sealed: some devices send their readings late
+	Metrics   prometheus.Registerer // or nil
 }
 
 // Open returns the store in the directory at path, which is created when it is missing; the one that it is in must exist.
@@ -98,11 +107,13 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{
-		months: path, oldPath: path + ".db", turn: make(chan struct{}, 1),
+	s := &Store{
+		months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64,
-		moveAtOnce: maxMoved, retention: o.Retention, now: time.Now, log: o.Log, reported: map[string]struct{}{},
-	}, nil
+		moveAtOnce: maxMoved, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, log: o.Log, reported: map[string]struct{}{},
+	}
+	s.metrics = newMetrics(o.Metrics, s)
+	return s, nil
 }
 
 // Prepare brings the files up to date, and lists the rows in them. It may be repeated, and does all of it anew.
@@ -166,7 +177,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	s.state.Lock()
 	defer s.state.Unlock()
-	s.horizon, s.hot, s.counts, s.prepared = horizon, all, counts, true
+	s.horizon, s.hot, s.rows, s.counts, s.prepared = horizon, all, all.len(), counts, true
 	s.setLayoutLocked(months, old.behind(line))
 	return nil
 }

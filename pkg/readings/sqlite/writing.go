@@ -123,8 +123,16 @@ func (t *transaction) commitAnd(then func(*Store)) error {
 	s := t.store
 	if !t.old {
 		s.state.Lock()
+		s.rows += len(t.places)
 		s.hot.add(t.places)
+		full := s.rows > maxHotRows
 		s.state.Unlock()
+		if full {
+			select {
+			case s.full <- struct{}{}:
+			default: // it is known
+			}
+		}
 	}
 	if err := t.tx.Commit(); err != nil {
 		return err
