@@ -42,7 +42,7 @@ func watch[T any](ctx context.Context, take func(T) error, read func(context.Con
 		return take(chunk)
 	})
 	if err != nil && errors.Is(context.Cause(ctx), errHangs) {
-		return fmt.Errorf("%w: %v", errHangs, err)
+		return fmt.Errorf("%w: %w", errHangs, err)
 	}
 	return err
 }

@@ -213,7 +213,7 @@ func TestAdmission(t *testing.T) {
 		t.Errorf("%d values were admitted, %v; still reading: %v", asked, err, reading)
 	}
 	r.Admit = func(context.Context, int64) (func(), error) { return nil, full }
-	if _, err := r.Read(t.Context(), q); err != full {
+	if _, err := r.Read(t.Context(), q); !errors.Is(err, full) {
 		t.Errorf("where nothing is admitted: %v", err)
 	}
 }
