@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,7 +118,7 @@ func sum(buckets []iot.Bucket) (n int64) {
 }
 
 // TestBruteForce: whatever is asked for is what the readings come to: to the bit, but for the last digits of sums. One more
-// reading, however late, is in the next answer.
+// reading, however late, is in the next answer, whatever the store does with those of before meanwhile.
 func TestBruteForce(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -139,6 +140,11 @@ func TestBruteForce(t *testing.T) {
 	}
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	store := open(t, all[:len(all)-60]...)
+	maintained, stop := context.WithCancel(t.Context())
+	var maintenance sync.WaitGroup
+	maintenance.Go(func() { _ = store.Maintain(maintained) })
+	defer maintenance.Wait()
+	defer stop()
 	late := all[len(all)-60:]
 	stored := slices.Clone(all[:len(all)-60])
 	zones := []*time.Location{time.UTC, zone(t, "Europe/Berlin"), zone(t, "Australia/Lord_Howe"), zone(t, "Asia/Kathmandu")}
