@@ -49,8 +49,13 @@ func (d *Day) Replace(from, to int64, metrics []Metric) {
 
 // Merge merges the quarters of metrics that begin in d's day with those that d has: of readings that are not in d.
 func (d *Day) Merge(metrics []Metric) {
+	if len(metrics) == 0 {
+		return
+	}
 	d.combine(metrics, func(old, new []iot.Bucket) (all []iot.Bucket) {
-		new = new[until(new, d.Start):until(new, d.Start+dayLong)]
+		if new = new[until(new, d.Start):until(new, d.Start+dayLong)]; len(new) == 0 {
+			return old
+		}
 		for len(old) > 0 && len(new) > 0 {
 			switch b := old[0]; cmp.Compare(b.Start, new[0].Start) {
 			case -1:

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -137,6 +138,7 @@ func (r *Reader) Append(dst []iot.Bucket, i int) ([]iot.Bucket, error) {
 	if data == nil || len(data) != 8 {
 		return dst, ErrDamaged
 	}
+	dst = slices.Grow(dst, c.n)
 	s, before := r.columns[i].scale, int64(0)
 	for k := range c.n {
 		first := before + unzigzag(values[0][k])
@@ -161,7 +163,7 @@ func Decode(data []byte) (Day, error) {
 	}
 	d := Day{Start: r.Start, Metrics: make([]Metric, len(r.Totals))}
 	for i, t := range r.Totals {
-		quarters, err := r.Append(make([]iot.Bucket, 0, perDay), i)
+		quarters, err := r.Append(nil, i)
 		if err != nil {
 			return Day{}, err
 		}
