@@ -161,9 +161,12 @@ func (b *bucketing) addStored(start int64, data []byte, hot bool) error {
 		}
 		return nil
 	}
-	var day rollup.Day
-	if err == nil {
-		day, err = rollup.Decode(data)
+	day := rollup.Day{Start: start}
+	for i := 0; err == nil && i < len(b.reader.Totals); i++ {
+		if m := (rollup.Metric{Name: b.reader.Totals[i].Name}); b.wants(m.Name) {
+			m.Quarters, err = b.reader.Append(nil, i)
+			day.Metrics = append(day.Metrics, m)
+		}
 	}
 	if errors.Is(err, rollup.ErrDamaged) {
 		b.store.reportOnce("a stored rollup is damaged, and made anew", b.part, start, int64(b.device), err)
@@ -220,8 +223,13 @@ func (b *bucketing) addDay(day rollup.Day) error {
 }
 
 func (b *bucketing) emit(metric string, buckets []iot.Bucket) error {
-	if metric == rollup.Readings || b.query.Metrics != nil && !slices.Contains(b.query.Metrics, metric) {
+	if !b.wants(metric) {
 		return nil
 	}
 	return b.take(iot.Buckets{Device: b.device, Metric: metric, Buckets: buckets})
+}
+
+// wants reports whether metric is asked for.
+func (b *bucketing) wants(metric string) bool {
+	return metric != rollup.Readings && (b.query.Metrics == nil || slices.Contains(b.query.Metrics, metric))
 }
