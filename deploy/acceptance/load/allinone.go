@@ -32,12 +32,13 @@ func (b *bench) startAllInOne(ctx context.Context, start starter) (*allInOne, er
 	return startAllInOneIn(ctx, start, data)
 }
 
-func startAllInOneIn(ctx context.Context, start starter, data string) (*allInOne, error) {
+func startAllInOneIn(ctx context.Context, start starter, data string, settings ...string) (*allInOne, error) {
 	addrs, err := proxytest.FreeAddrs(3)
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(ctx, "DATA_DIR="+data, "MQTT_LISTEN_ADDR="+addrs[0], "HTTP_ADDR="+addrs[1], "KAFKA_LISTEN_ADDR="+addrs[2])
+	settings = append(settings, "DATA_DIR="+data, "MQTT_LISTEN_ADDR="+addrs[0], "HTTP_ADDR="+addrs[1], "KAFKA_LISTEN_ADDR="+addrs[2])
+	p, err := start(ctx, settings...)
 	if err != nil {
 		return nil, err
 	}

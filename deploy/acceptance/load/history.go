@@ -61,6 +61,9 @@ func (b *bench) history(ctx context.Context, keep func(line)) error {
 	if err := b.askFew(ctx, folder, end, few.ticks*few.devices+month.ticks+year.ticks, keep); err != nil {
 		return err
 	}
+	if err := b.drop(ctx, folder, keep); err != nil {
+		return err
+	}
 	folder = filepath.Join(b.dir, "fleet")
 	if err := b.fill(ctx, folder, end, keep, fleet); err != nil {
 		return err
@@ -89,7 +92,7 @@ func (b *bench) fill(ctx context.Context, folder string, end time.Time, keep fun
 		}
 		total, cpu = total+l.ticks*l.devices, cpu+used
 	}
-	rows, err := size(folder)
+	asRows, err := size(folder)
 	if err != nil {
 		return err
 	}
@@ -114,32 +117,49 @@ func (b *bench) fill(ctx context.Context, folder string, end time.Time, keep fun
 	keep(line{
 		name: fmt.Sprintf("size-%d", devices), what: "bytes a reading, sealed, with rollups",
 		got: float64(sealed) / float64(total), limit: 6, unit: "B",
-		note: fmt.Sprintf("as rows %.1f", float64(rows)/float64(total)),
+		note: fmt.Sprintf("as rows %.1f", float64(asRows)/float64(total)),
 	})
 	return nil
 }
 
-// seal has store seal what it has, and returns the CPU time. It is over when the folder has not changed for some seconds.
+// seal has store seal all that it has, and returns the CPU time. It is over when no reading is a row any more, and the
+// folder does not change for some seconds; and an error when nothing is sealed for a minute.
 func seal(ctx context.Context, store *sqlitereadings.Store, folder string) (cpu time.Duration, err error) {
-	ctx, stop := context.WithCancel(ctx)
+	maintaining, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	before := ownCPU()
-	go func() { ended <- store.Maintain(ctx) }()
-	const still = 5
-	last, same := int64(-1), 0
+	go func() { ended <- store.Maintain(maintaining) }()
+	last, since := int64(-1), time.Now()
 	err = poll(ctx, time.Second, func() (bool, error) {
+		n, err := hotRows(ctx, folder)
+		if n != last {
+			last, since = n, time.Now()
+		}
+		if err == nil && time.Since(since) > time.Minute {
+			err = fmt.Errorf("%d readings are not sealed", n)
+		}
+		return n == 0, err
+	})
+	if err == nil {
+		err = whenStill(ctx, folder, func(int64) {})
+	}
+	cpu = ownCPU() - before
+	stop()
+	return cpu, errors.Join(err, <-ended)
+}
+
+// whenStill returns when the size of a folder has been the same for some seconds; seen is called with each that it has.
+func whenStill(ctx context.Context, folder string, seen func(int64)) error {
+	const still = 8
+	last, same := int64(-1), 0
+	return poll(ctx, time.Second, func() (bool, error) {
 		n, err := size(folder)
 		if same++; n != last {
 			last, same = n, 0
 		}
+		seen(n)
 		return same >= still, err
 	})
-	cpu = ownCPU() - before
-	stop()
-	if ended := <-ended; ended != nil && !errors.Is(ended, context.Canceled) {
-		err = errors.Join(err, ended)
-	}
-	return cpu, err
 }
 
 // size returns what the files in a folder take on the disk.
@@ -209,6 +229,34 @@ func (b *bench) askFew(ctx context.Context, folder string, end time.Time, total 
 			note: fmt.Sprintf("%.1f s, RSS peak +%s", r.first.Seconds(), mib(peak-rss))})
 	}
 	return nil
+}
+
+// drop has an all-in-one remove what is older than two days: the month and the year of single devices.
+func (b *bench) drop(ctx context.Context, folder string, keep func(line)) (err error) {
+	before, err := size(folder)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	a, err := startAllInOneIn(ctx, b.service("all-in-one"), folder, "RETENTION_READINGS=2d")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Stop()) }()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	after, freed := before, time.Duration(0)
+	if err := whenStill(ctx, folder, func(n int64) {
+		if n < after {
+			after, freed = n, time.Since(start)
+		}
+	}); err != nil {
+		return err
+	}
+	cpu, _, err := a.Usage()
+	keep(line{name: "drop", what: "what is older than 2 days goes, from the start on", got: freed.Seconds(), limit: 60, unit: "s",
+		note: fmt.Sprintf("%s of %s freed, %.2f CPU-s with the start", mib(before-after), mib(before), cpu.Seconds())})
+	return err
 }
 
 // askFleet has what is asked of all devices at once.

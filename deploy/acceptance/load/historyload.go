@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -68,4 +71,18 @@ func ownCPU() time.Duration {
 		panic(err) // it knows this process
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// hotRows returns how many readings in the months of a folder are rows: they are not sealed yet.
+func hotRows(ctx context.Context, folder string) (total int64, err error) {
+	months, err := filepath.Glob(filepath.Join(folder, "readings", "????-??.db"))
+	for _, month := range months {
+		n, counted := int64(0), error(nil)
+		db, opened := sql.Open("sqlite", "file:"+month+"?mode=ro")
+		if opened == nil {
+			counted = errors.Join(db.QueryRowContext(ctx, "SELECT count(*) FROM rows").Scan(&n), db.Close())
+		}
+		total, err = total+n, errors.Join(err, opened, counted)
+	}
+	return total, err
 }
