@@ -154,7 +154,7 @@ func (v *evaluation) aggregate(ctx context.Context, a *aggregate, yield func(Ser
 	var order []*group
 	err := v.each(ctx, a.of, func(s Series) error {
 		s.Labels = slices.DeleteFunc(s.Labels, func(l Label) bool {
-			return l.Name == nameLabel && !(slices.Contains(a.labels, nameLabel) && !a.other) || slices.Contains(a.labels, l.Name) == a.other
+			return a.other && l.Name == nameLabel || slices.Contains(a.labels, l.Name) == a.other
 		})
 		var key strings.Builder
 		for _, l := range s.Labels {
