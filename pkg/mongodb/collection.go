@@ -30,6 +30,7 @@ var ErrNoIndex = errors.New("it is missing")
 type Index struct {
 	Keys    bson.D // fields, ascending (1) or descending (-1)
 	Unique  bool
+	Relaxed bool          // Unique, but one that an operator has made without is taken too: a sharded collection has no other
 	Sparse  bool          // it leaves out documents without the fields
 	Expires time.Duration // a document is removed that long after the time in its field; 0: never
 }
@@ -183,7 +184,7 @@ func (i Index) among(listed []bson.RawValue) bool {
 		unique, _ := l.Lookup("unique").BooleanOK()
 		_, partial := l.Lookup("partialFilterExpression").DocumentOK()
 		expires, _ := l.Lookup("expireAfterSeconds").AsInt64OK()
-		if i.hasKeys(l) && unique == i.Unique && !partial && expires == int64(i.Expires/time.Second) {
+		if i.hasKeys(l) && (unique == i.Unique || i.Relaxed) && !partial && expires == int64(i.Expires/time.Second) {
 			return true
 		}
 	}

@@ -78,7 +78,9 @@ func (s *Store) countReadings(ctx context.Context) ([]iot.DeviceCount, error) {
 	}
 	counts := make([]iot.DeviceCount, 0, len(total))
 	for _, device := range slices.Sorted(maps.Keys(total)) {
-		counts = append(counts, iot.DeviceCount{Device: device, Count: total[device]})
+		if total[device] > 0 {
+			counts = append(counts, iot.DeviceCount{Device: device, Count: total[device]})
+		}
 	}
 	return counts, nil
 }

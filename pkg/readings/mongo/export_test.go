@@ -97,3 +97,28 @@ func (s *Store) InsertUnmarked(ctx context.Context, batch []iot.Reading) error {
 	_, err := s.InsertReadings(ctx, batch)
 	return err
 }
+
+// Maintainer is one that is stopped between the steps of its backfill.
+type Maintainer struct{ m *maintainer }
+
+func (s *Store) NewMaintainer(ctx context.Context) (Maintainer, error) {
+	m := s.newMaintainer()
+	m.grace = 0
+	_, err := m.observe(ctx)
+	return Maintainer{m}, err
+}
+
+// Backfill takes the next step, and reports whether there is more.
+func (m Maintainer) Backfill(ctx context.Context) (more bool, err error) { return m.m.backfill(ctx) }
+
+// RecomputeDevices is of how many devices a step is at most.
+const RecomputeDevices = recomputeDevices
+
+// Retain has the server remove what is too old.
+func (m Maintainer) Retain(ctx context.Context) error {
+	p, err := m.m.progress(ctx)
+	if err != nil {
+		return err
+	}
+	return m.m.retain(ctx, p)
+}

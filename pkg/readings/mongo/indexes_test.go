@@ -93,6 +93,10 @@ func TestLostIndexes(t *testing.T) {
 
 	unique := bson.D{{Key: "key", Value: bson.D{{Key: "device_id", Value: 1}, {Key: "timestamp", Value: 1}}}, {Key: "unique", Value: true}}
 	moved := bson.D{{Key: "key", Value: bson.D{{Key: "moved", Value: 1}}}, {Key: "unique", Value: true}, {Key: "sparse", Value: true}}
+	t.Run("the one of what was moved need not be unique, as in a sharded collection", func(t *testing.T) {
+		store, _ := answers{"listIndexes": indexes(unique, moved[:1]), "insert": {{Key: "ok", Value: 1}, {Key: "n", Value: 1}}}.start(t)
+		wantInserted(t, store, []iot.Reading{reading(1, 0, 20)}, iot.Inserted{New: 1})
+	})
 	for name, listed := range map[string]bson.D{
 		"one that is being built": indexes(bson.D{{Key: "spec", Value: unique}, {Key: "buildUUID", Value: bson.Binary{Subtype: 4, Data: make([]byte, 16)}}}, moved),
 		"one that is not unique":  indexes(unique[:1], moved),

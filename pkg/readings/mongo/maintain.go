@@ -207,18 +207,18 @@ func (m *maintainer) backfill(ctx context.Context) (more bool, err error) {
 		bson.D{{Key: "$set", Value: bson.D{{Key: "since", Value: bson.DateTime(m.filling.from)}}}})
 }
 
-// dayBefore returns the last day before since, and not before gone, of which there are readings; where there is none,
-// all of the past without devices.
+// dayBefore returns the last day before since, and not before gone, of which there is something; where there is none, all
+// of the past without devices.
 func (s *Store) dayBefore(ctx context.Context, since, gone int64) (filling, error) {
-	at, err := s.newestBefore(ctx, since)
+	at, err := s.lastDay(ctx, since)
 	if err != nil {
 		return filling{}, err
 	}
-	if at < gone {
+	if at+day <= gone {
 		return filling{interval: interval{beginning, since}, since: since}, nil
 	}
-	f := filling{interval: interval{max(dayOf(at), gone), min(dayOf(at)+day, since)}, since: since}
-	f.devices, err = s.devicesIn(ctx, f.interval)
+	f := filling{interval: interval{max(at, gone), min(at+day, since)}, since: since}
+	f.devices, err = s.devicesOf(ctx, f.interval)
 	return f, err
 }
 
@@ -237,9 +237,9 @@ func (s *Store) newestBefore(ctx context.Context, at int64) (found int64, err er
 	return found, err
 }
 
-// recomputeAll computes the hours of a day of all devices that have readings in them.
+// recomputeAll computes the hours of a day of all devices.
 func (s *Store) recomputeAll(ctx context.Context, in interval) error {
-	devices, err := s.devicesIn(ctx, in)
+	devices, err := s.devicesOf(ctx, in)
 	if err != nil {
 		return err
 	}

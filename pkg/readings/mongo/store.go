@@ -1,13 +1,3 @@
-// Package mongo keeps readings in a MongoDB collection, readings, which other programs may read too: one
-// document per reading, with the fields that Telltale's contract lists.
-//
-// A reading counts as stored when a majority of the replica set has it in its journal. While the server is
-// away or does not answer a call fails after 5 s, or what timeoutMS in the URI says, and may be repeated: the
-// unique index on device and time keeps readings from being stored twice. The driver reconnects by itself.
-//
-// A collection may lose its indexes while it is in use: dropped, lost with the server's disk, restored without
-// them. Therefore nothing is inserted unless the unique ones were there a moment ago, nor after a failure before
-// they were looked at. Repair is for a collection that holds readings twice, in which they cannot be made.
 package mongo
 
 import (
@@ -87,8 +77,9 @@ func Open(uri string, files tlsfiles.Files, o Options) (*Store, error) {
 // The unique index serves the readings of one device, newest first, the other one those of all.
 var (
 	unique = mongodb.Index{Keys: bson.D{{Key: fieldDevice, Value: 1}, {Key: fieldAt, Value: 1}}, Unique: true}
-	// That a reading which was moved is not stored twice; there are few of them.
-	moved  = mongodb.Index{Keys: bson.D{{Key: fieldMoved, Value: 1}}, Unique: true, Sparse: true}
+	// That a reading which was moved is not stored twice; there are few of them. Where it is not unique, the look that
+	// InsertReadings takes before it moves one is all there is against that.
+	moved  = mongodb.Index{Keys: bson.D{{Key: fieldMoved, Value: 1}}, Unique: true, Relaxed: true, Sparse: true}
 	newest = mongodb.Index{Keys: bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}}
 	// Of the days it serves those of all devices, and with the number of readings counts alone.
 	byDay = mongodb.Index{Keys: bson.D{{Key: "_id.day", Value: 1}, {Key: "_id.d", Value: 1}, {Key: fieldReadings, Value: 1}}}

@@ -1,0 +1,186 @@
+package mongo_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
+	"github.com/telltale-iot/telltale/pkg/readings/mongo"
+)
+
+const daily = 24 * time.Hour
+
+// expiry returns the names of the indexes that have readings removed, and after how many hours.
+func expiry(t *testing.T, db *driver.Database) map[string]int {
+	t.Helper()
+	cursor, err := db.Collection("readings").Indexes().List(t.Context())
+	var all []struct {
+		Name    string `bson:"name"`
+		Seconds int    `bson:"expireAfterSeconds"`
+	}
+	if err == nil {
+		err = cursor.All(t.Context(), &all)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	hours := map[string]int{}
+	for _, index := range all {
+		if index.Seconds != 0 {
+			hours[index.Name] = index.Seconds / 3600
+		}
+	}
+	return hours
+}
+
+func TestRetention(t *testing.T) {
+	db, uri := mongodbtest.Database(t)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	of := func(ago time.Duration) iot.Reading {
+		r := reading(1, 0, 20)
+		r.At = now.Add(-ago)
+		return r
+	}
+	forEver := openStore(t, uri, mongo.Options{})
+	if err := forEver.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old, older, recent := of(40*daily), of(100*daily), of(10*daily)
+	insertAll(t, forEver, []iot.Reading{older, old, recent})
+
+	store := openStore(t, uri, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
+	m, err := store.NewMaintainer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("nothing is removed before it is rolled up", func(t *testing.T) {
+		if err := m.Retain(t.Context()); err != nil || len(expiry(t, db)) > 0 {
+			t.Errorf("%v, %v", expiry(t, db), err)
+		}
+	})
+	maintain(t, store)
+	maintain(t, store)
+	t.Run("then the server removes it", func(t *testing.T) {
+		if diff := cmp.Diff(map[string]int{"telltale_retention": 30*24 + 3}, expiry(t, db)); diff != "" {
+			t.Errorf("expiry (-want +got):\n%s", diff)
+		}
+		// As it does some time.
+		if _, err := db.Collection("readings").DeleteMany(t.Context(), bson.D{{Key: "timestamp", Value: bson.D{{Key: "$lt", Value: now.Add(-30*daily - 3*time.Hour)}}}}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	days := func() (days int64) {
+		t.Helper()
+		err := store.ReadBuckets(t.Context(), iot.BucketQuery{Width: iot.Day, SampleQuery: iot.SampleQuery{Metrics: []string{iot.Temperature}}}, func(b iot.Buckets) error {
+			days += int64(len(b.Buckets))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return days
+	}
+	counted := func() int64 {
+		t.Helper()
+		counts, err := store.CountReadings(t.Context())
+		if err != nil || len(counts) != 1 {
+			t.Fatal(counts, err)
+		}
+		return counts[0].Count
+	}
+	t.Run("charts have it still, and counts do not", func(t *testing.T) {
+		if days() != 3 || counted() != 1 {
+			t.Errorf("%d days in a chart, %d readings counted; want 3, 1", days(), counted())
+		}
+	})
+	t.Run("what comes late is too old, and its neighbours are not", func(t *testing.T) {
+		other := recent
+		other.Metrics = []iot.Metric{{Name: iot.Temperature, Value: 21}}
+		wantInserted(t, store, []iot.Reading{old, recent, older, of(daily), other}, iot.Inserted{New: 1, Duplicates: 1, TooOld: []int{0, 2}, Conflicts: []int{4}})
+		maintain(t, store)
+		if days() != 4 || counted() != 2 {
+			t.Errorf("%d days in a chart, %d readings counted; want 4, 2", days(), counted())
+		}
+	})
+	t.Run("a mark of what is gone costs no rollup", func(t *testing.T) {
+		insertAll(t, forEver, []iot.Reading{of(40*daily + time.Millisecond)})
+		if _, err := db.Collection("readings").DeleteMany(t.Context(), bson.D{{Key: "timestamp", Value: now.Add(-40*daily - time.Millisecond)}}); err != nil {
+			t.Fatal(err)
+		}
+		maintain(t, store)
+		if _, err := store.RebuildRollups(t.Context(), discard); err != nil || days() != 4 {
+			t.Errorf("%d days in a chart, want 4; %v", days(), err)
+		}
+		wantChecked(t, store, 2)
+	})
+	t.Run("a longer one changes the index, and takes nothing again that may be gone", func(t *testing.T) {
+		longer := openStore(t, uri, mongo.Options{Retention: iot.Retention{Readings: 90 * daily, Rollups: 95 * daily}})
+		maintain(t, longer)
+		if diff := cmp.Diff(map[string]int{"telltale_retention": 90*24 + 3}, expiry(t, db)); diff != "" {
+			t.Errorf("expiry (-want +got):\n%s", diff)
+		}
+		wantInserted(t, longer, []iot.Reading{old}, iot.Inserted{TooOld: []int{0}})
+		if days() != 3 {
+			t.Errorf("%d days in a chart, want 3: rollups are kept for 95 days", days())
+		}
+	})
+	t.Run("none removes it", func(t *testing.T) {
+		maintain(t, forEver)
+		if got := expiry(t, db); len(got) > 0 || days() != 3 {
+			t.Errorf("expiry %v, %d days in a chart", got, days())
+		}
+	})
+	t.Run("an index that somebody else has made stays, and is heeded", func(t *testing.T) {
+		gone := of(25 * daily)
+		insertAll(t, forEver, []iot.Reading{gone})
+		maintain(t, forEver)
+		if _, err := db.Collection("readings").Indexes().CreateOne(t.Context(), driver.IndexModel{
+			Keys: bson.D{{Key: "timestamp", Value: 1}}, Options: options.Index().SetName("own").SetExpireAfterSeconds(20 * 24 * 3600),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		maintain(t, forEver)
+		if _, err := db.Collection("readings").DeleteOne(t.Context(), bson.D{{Key: "timestamp", Value: gone.At}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := forEver.RebuildRollups(t.Context(), discard); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]int{"own": 20 * 24}, expiry(t, db)); diff != "" || days() != 4 {
+			t.Errorf("expiry (-want +got):\n%s%d days in a chart, want 4", diff, days())
+		}
+	})
+}
+
+// TestChangeExpiry is how the index changes where the server has the command for it.
+func TestChangeExpiry(t *testing.T) {
+	there := indexes(bson.D{{Key: "key", Value: bson.D{{Key: "timestamp", Value: 1}}}, {Key: "name", Value: "own"}, {Key: "expireAfterSeconds", Value: 100}})
+	opened, writes := answers{"listIndexes": there, "collMod": {{Key: "ok", Value: 1}}}.start(t)
+	store := opened.(*mongo.Store)
+	if err := store.ExpireAfter(t.Context(), "timestamp", 100*time.Second); err != nil || len(writes) > 0 {
+		t.Errorf("it is changed to what it is: %v", err)
+	}
+	if err := store.ExpireAfter(t.Context(), "timestamp", time.Hour); err != nil || len(writes) != 1 {
+		t.Fatal(len(writes), err)
+	}
+	if index := (<-writes).Lookup("index").String(); index != `{"name": "own","expireAfterSeconds": {"$numberLong":"3600"}}` {
+		t.Errorf("collMod: %s", index)
+	}
+}
+
+// TestInsertsMarkNothing: while readings are of this hour an insert is one command, and a look at the progress a minute.
+func TestInsertsMarkNothing(t *testing.T) {
+	store, writes := answers{"insert": {{Key: "ok", Value: 1}, {Key: "n", Value: 1}}}.start(t)
+	for i := range 10 {
+		wantInserted(t, store, []iot.Reading{reading(1, i, 20)}, iot.Inserted{New: 1})
+	}
+	if n := len(writes); n != 10 {
+		t.Errorf("%d commands were sent for 10 batches", n)
+	}
+}
