@@ -1,6 +1,8 @@
 package mongo_test
 
 import (
+	"bytes"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math"
@@ -188,6 +190,71 @@ func TestRollups(t *testing.T) {
 		maintain(t, store)
 		wantExact(t, store)
 		wantChecked(t, store, 9)
+	}
+	t.Run("days of which nothing is rolled up yet", func(t *testing.T) {
+		for _, days := range []int{-10, 10} {
+			r := reading(2, 0, 20)
+			r.At = r.At.AddDate(0, 0, days)
+			insertAll(t, store, []iot.Reading{r})
+			wantExact(t, store)
+		}
+	})
+}
+
+// TestMovedOverTheHour: a reading that moves is in another hour than its batch, and so is one that makes room.
+func TestMovedOverTheHour(t *testing.T) {
+	store, _ := newStore(t, mongo.Options{})
+	end := time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC)
+	of := func(ms int, origin uint64) iot.Reading {
+		r := reading(1, 0, float64(origin))
+		r.At = end.Add(time.Duration(ms) * time.Millisecond)
+		if r.Origin = origin; origin != 0 {
+			r.Stamped = iot.StampServer
+		}
+		return r
+	}
+	insertAll(t, store, []iot.Reading{of(-1, 1), of(3_600_000, 9)})
+	maintain(t, store)
+	for _, r := range []iot.Reading{of(-1, 2), of(-1, 0), of(-1, 2)} {
+		insertAll(t, store, []iot.Reading{r})
+		wantExact(t, store)
+		maintain(t, store)
+		wantExact(t, store)
+	}
+}
+
+// TestCrashBeforeMarks cuts an insert that moves a reading over the hour off behind each of its commands, as a crash does,
+// and repeats it.
+func TestCrashBeforeMarks(t *testing.T) {
+	mongodbtest.Server(t) // or there is nothing to crash
+	const most = 16       // commands
+	for n := range most {
+		t.Run(fmt.Sprintf("after %d commands", n+1), func(t *testing.T) {
+			t.Parallel()
+			opened, proxy := behindProxy(t, "?timeoutMS=1000")
+			store := opened.(*mongo.Store)
+			store.ForgetProgress()
+			before, r := reading(1, 0, 20), reading(1, 0, 20)
+			before.At = before.At.Truncate(time.Hour).Add(time.Hour - time.Millisecond)
+			before.Stamped, before.Origin = iot.StampServer, 1
+			r.At = before.At
+			insertAll(t, store, []iot.Reading{before})
+			maintain(t, store)
+			left := n + 1
+			proxy.HangResponses(func(request []byte) bool {
+				if bytes.Contains(request, []byte("readings")) {
+					left--
+				}
+				return left == 0
+			})
+			_, _ = store.InsertReadings(t.Context(), []iot.Reading{r})
+			proxy.Cut()
+			proxy.Reopen()
+			repeat(t, store, r)
+			wantExact(t, store)
+			maintain(t, store)
+			wantExact(t, store)
+		})
 	}
 }
 
