@@ -126,17 +126,23 @@ func (s *Store) Usage(ctx context.Context) (iot.Usage, error) {
 }
 
 func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
-	for _, c := range []struct {
-		name string
-		size *int64
-	}{{collectionName, &u.Readings}, {daysName, &u.Rollups}} {
-		var stats struct {
-			Size int64 `bson:"totalSize"` // with the indexes
-		}
-		if err := s.ask(ctx, bson.D{{Key: "collStats", Value: c.name}}, &stats); err != nil {
-			return u, err
-		}
-		*c.size = stats.Size
+	var readings, days struct {
+		Size  int64 `bson:"totalSize"` // with the indexes
+		Count int64 `bson:"count"`
+	}
+	if err := s.ask(ctx, bson.D{{Key: "collStats", Value: collectionName}}, &readings); err != nil {
+		return u, err
+	}
+	if err := s.ask(ctx, bson.D{{Key: "collStats", Value: daysName}}, &days); err != nil {
+		return u, err
+	}
+	u.Readings, u.Rollups = readings.Size, days.Size
+	yesterday, err := s.yesterday(ctx)
+	if err != nil {
+		return u, err
+	}
+	if u.PerDay = -1; yesterday >= 0 && readings.Count > 0 {
+		u.PerDay = int64(float64(readings.Size) / float64(readings.Count) * float64(yesterday))
 	}
 	var disk struct {
 		Used  int64 `bson:"fsUsedSize"`
@@ -145,7 +151,7 @@ func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 	if err := s.ask(ctx, bson.D{{Key: "dbStats", Value: 1}}, &disk); err != nil {
 		return u, err
 	}
-	u.Free, u.PerDay = -1, -1
+	u.Free = -1
 	if disk.Total > 0 {
 		u.Free = disk.Total - disk.Used
 	}
@@ -158,6 +164,20 @@ func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 		u.Oldest = time.UnixMilli(at).UTC()
 		return false
 	}, options.Find().SetSort(oldest).SetLimit(1).SetProjection(wantedOf([]string{}).projection))
+}
+
+// yesterday returns how many readings have the time of the last whole day; -1 where that is not rolled up.
+func (s *Store) yesterday(ctx context.Context) (n int64, err error) {
+	p, err := s.progress(ctx)
+	today := dayOf(s.now().UnixMilli())
+	if err != nil || int64(p.Since) > today-day || int64(p.Until) < today {
+		return -1, err
+	}
+	counts, err := s.countDays(ctx, today-day, today, nil)
+	for _, c := range counts {
+		n += c.Count
+	}
+	return n, err
 }
 
 // ask decodes the answer to a command.

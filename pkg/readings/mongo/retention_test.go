@@ -184,3 +184,22 @@ func TestInsertsMarkNothing(t *testing.T) {
 		t.Errorf("%d commands were sent for 10 batches", n)
 	}
 }
+
+func TestUsage(t *testing.T) {
+	ok := bson.E{Key: "ok", Value: 1}
+	rolledUp := bson.D{{Key: "since", Value: bson.DateTime(0)}, {Key: "until", Value: time.Now()}, {Key: "device_id", Value: 1}, {Key: "timestamp", Value: bson.DateTime(7000)}}
+	cursor := func(documents ...any) bson.D {
+		return bson.D{ok, {Key: "cursor", Value: bson.D{{Key: "id", Value: int64(0)}, {Key: "ns", Value: "iot.x"}, {Key: "firstBatch", Value: bson.A(documents)}}}}
+	}
+	store, _ := answers{
+		"collStats": {ok, {Key: "totalSize", Value: 10_000}, {Key: "count", Value: 100}},
+		"dbStats":   {ok, {Key: "fsUsedSize", Value: 3e9}, {Key: "fsTotalSize", Value: 5e9}},
+		"find":      cursor(rolledUp),
+		"aggregate": cursor(bson.D{{Key: "_id", Value: 1}, {Key: "n", Value: 5}}, bson.D{{Key: "_id", Value: 2}, {Key: "n", Value: 2}}),
+	}.start(t)
+	got, err := store.Usage(t.Context())
+	want := iot.Usage{Readings: 10_000, Rollups: 10_000, Free: 2e9, PerDay: 700, Oldest: time.UnixMilli(7000).UTC()}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("usage (-want +got):\n%s%v", diff, err)
+	}
+}
