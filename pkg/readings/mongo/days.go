@@ -31,7 +31,8 @@ type dayID struct {
 }
 
 const (
-	fieldVersion  = "v" // of a mark and of a day
+	fieldVersion  = "v"    // of a mark and of a day
+	fieldOpen     = "open" // of a mark, while an insert may be under way
 	fieldReadings = "n"
 	fieldHours    = "hours"
 	fieldData     = "data"

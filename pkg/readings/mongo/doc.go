@@ -31,7 +31,8 @@
 //     up. An hour without a mark has all in its day that was acknowledged before the marks were read, however often it
 //     is computed meanwhile. So there is nothing to look at once more.
 //
-// What is inserted and not acknowledged yet may be seen and, for a moment, not seen again. Where readings are removed or
+// A batch for closed hours marks them before it is inserted, too, as open: such a mark is not removed, so that what is seen
+// of an insert that is under way is not missing in the next answer. Where readings are removed or
 // changed by hand, ingest-writer rollups rebuild computes all once more; collections that are dropped are noticed. A
 // version before rollups marks nothing: after it has inserted, beside this one or instead of it, the same command helps.
 //

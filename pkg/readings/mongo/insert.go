@@ -90,6 +90,9 @@ func (s *Store) insertTaken(ctx context.Context, batch []iot.Reading) (iot.Inser
 	if err != nil {
 		return iot.Inserted{}, err
 	}
+	if err := s.open(ctx, taken); err != nil {
+		return iot.Inserted{}, err
+	}
 	result, err := s.insertAll(ctx, taken)
 	for i, conflict := range result.Conflicts {
 		if indexes != nil {

@@ -268,6 +268,7 @@ func (s *Store) devicesIn(ctx context.Context, in interval) ([]iot.DeviceID, err
 type mark struct {
 	ID      markID        `bson:"_id"`
 	Version bson.ObjectID `bson:"v"`
+	Open    bool          `bson:"open"`
 }
 
 // maxDrained is how many marks are read at once.
@@ -286,6 +287,11 @@ func (m *maintainer) drain(ctx context.Context, p progress) error {
 		}
 	}
 }
+
+// openFor is how long the mark of an insert stays that does not end, and is not repeated either.
+const openFor = time.Hour
+
+func (m mark) isOpen() bool { return m.Open && time.Since(m.Version.Timestamp()) < openFor }
 
 func (m mark) key() key { return key{iot.DeviceID(m.ID.Device), int64(m.ID.Hour)} }
 
@@ -311,6 +317,7 @@ func (s *Store) marksAfter(ctx context.Context, after any) (marks []mark, err er
 // drainMarks computes the hours that marks name, those of devices that have the same ones together.
 func (m *maintainer) drainMarks(ctx context.Context, marks []mark, gone int64) error {
 	devices := map[interval][]iot.DeviceID{} // by hours of one day
+	marks = slices.DeleteFunc(marks, mark.isOpen)
 	for rest := marks; len(rest) > 0; {
 		first, n := rest[0].key(), 1
 		for n < len(rest) && rest[n].key() == (key{first.device, first.at + int64(n)*hour}) && dayOf(rest[n].key().at) == dayOf(first.at) {
@@ -334,6 +341,9 @@ func (m *maintainer) drainMarks(ctx context.Context, marks []mark, gone int64) e
 
 // unmark removes marks that are as they were read.
 func (s *Store) unmark(ctx context.Context, marks []mark) error {
+	if len(marks) == 0 {
+		return nil
+	}
 	var models []mongo.WriteModel
 	for _, mark := range marks {
 		models = append(models, mongo.NewDeleteOneModel().SetFilter(bson.D{{Key: "_id", Value: mark.ID}, {Key: fieldVersion, Value: mark.Version}}))

@@ -1,6 +1,7 @@
 package mongo_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -124,6 +125,57 @@ func TestDroppedRollups(t *testing.T) {
 		}
 		wantExact(t, store)
 	})
+}
+
+// TestInsertUnderWay: what is seen of an insert that has not ended is not missing later, whoever computes its hour.
+func TestInsertUnderWay(t *testing.T) {
+	opened, proxy := behindProxy(t, "")
+	slow, first := opened.(*mongo.Store), reading(1, 0, 20)
+	slow.ForgetProgress()
+	insertAll(t, slow, []iot.Reading{first})
+	maintain(t, slow)
+	insertAll(t, slow, []iot.Reading{reading(1, 1, 20)})
+	u, err := url.Parse(mongodbtest.Server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + slow.DB.Name
+	store := openStore(t, u.String(), mongo.Options{})
+	recomputer := store.NewRecomputer(1, first.At)
+	steps := func(n int) {
+		t.Helper()
+		for range n {
+			if err := recomputer.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wantCounted := func(want int64) {
+		t.Helper()
+		if counts, err := store.CountReadings(t.Context()); err != nil || counts[0].Count != want {
+			t.Fatalf("%v are counted, %v; want %d", counts, err, want)
+		}
+	}
+	steps(3) // it has read the readings
+	proxy.HangResponses(func(request []byte) bool { return bytes.Contains(request, []byte("\x02insert\x00")) })
+	inserted := make(chan error)
+	go func() {
+		_, err := slow.InsertReadings(t.Context(), []iot.Reading{reading(1, 2, 20)})
+		inserted <- err
+	}()
+	<-proxy.Stalled()
+	wantCounted(3)
+	steps(2)
+	wantCounted(3)
+	maintain(t, store)
+	wantCounted(3)
+	proxy.Resume()
+	if err := <-inserted; err != nil {
+		t.Error(err)
+	}
+	maintain(t, store)
+	wantExact(t, store)
+	wantChecked(t, store, 1)
 }
 
 // TestMaintain: of two that maintain one works, the other one does when that ends, and both end at once.

@@ -35,12 +35,34 @@ func (s *Store) lately(ctx context.Context) (progress, error) {
 	return p, err
 }
 
-// mark marks the closed ones of the hours in which an insert has, or may have, changed something: those of batch, and
-// of the places elsewhere. It comes after the insert, which it asks nothing of.
-func (s *Store) mark(ctx context.Context, batch []iot.Reading, elsewhere []key) error {
-	p, err := s.lately(ctx)
+// open marks the closed hours of batch before it is inserted. Such a mark is not removed before the insert has ended:
+// else what is seen of it in an answer, which reads the hour, could be missing in the next, which does not.
+func (s *Store) open(ctx context.Context, batch []iot.Reading) error {
+	hours, err := s.closedHours(ctx, batch, nil)
 	if err != nil {
 		return err
+	}
+	return s.markHours(ctx, hours, bson.D{{Key: "$set", Value: bson.D{{Key: fieldVersion, Value: bson.NewObjectID()}, {Key: fieldOpen, Value: true}}}})
+}
+
+// mark marks the closed ones of the hours in which an insert has, or may have, changed something: those of batch, and
+// of the places elsewhere. It comes after the insert, which it asks nothing of. A mark has a version that is new each
+// time: who has read one, and computed, removes that one alone.
+func (s *Store) mark(ctx context.Context, batch []iot.Reading, elsewhere []key) error {
+	hours, err := s.closedHours(ctx, batch, elsewhere)
+	if err != nil {
+		return err
+	}
+	return s.markHours(ctx, hours, bson.D{
+		{Key: "$set", Value: bson.D{{Key: fieldVersion, Value: bson.NewObjectID()}}}, {Key: "$unset", Value: bson.D{{Key: fieldOpen, Value: ""}}},
+	})
+}
+
+// closedHours returns those of the hours of batch and elsewhere that are to be marked.
+func (s *Store) closedHours(ctx context.Context, batch []iot.Reading, elsewhere []key) (map[key]struct{}, error) {
+	p, err := s.lately(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var marked map[key]struct{}
 	add := func(k key) {
@@ -58,20 +80,18 @@ func (s *Store) mark(ctx context.Context, batch []iot.Reading, elsewhere []key) 
 	for _, k := range elsewhere {
 		add(k)
 	}
-	return s.markHours(ctx, marked)
+	return marked, nil
 }
 
-// markHours has the rollups of hours of devices be computed once more. A mark has a version that is new each time: who
-// has read one, and computed, removes that one alone.
-func (s *Store) markHours(ctx context.Context, hours map[key]struct{}) error {
+// markHours changes the marks of hours of devices, or makes them.
+func (s *Store) markHours(ctx context.Context, hours map[key]struct{}, change bson.D) error {
 	if len(hours) == 0 {
 		return nil
 	}
-	version := bson.D{{Key: "$set", Value: bson.D{{Key: fieldVersion, Value: bson.NewObjectID()}}}}
 	var models []mongo.WriteModel
 	for k := range hours {
 		id := markID{int64(k.device), bson.DateTime(k.at)}
-		models = append(models, mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "_id", Value: id}}).SetUpdate(version).SetUpsert(true))
+		models = append(models, mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "_id", Value: id}}).SetUpdate(change).SetUpsert(true))
 	}
 	var err error
 	for range maxRounds {
