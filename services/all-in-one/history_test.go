@@ -8,12 +8,14 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/telltale-iot/telltale/deploy/acceptance/history"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 // historySettings are those of a process that seals readings soon.
@@ -38,7 +40,7 @@ func seed(t *testing.T) uint64 {
 // historyPlan is of readings of the last days, some of them late.
 func historyPlan(readings int, seed uint64) history.Plan {
 	now := time.Now()
-	return history.Plan{Devices: 7, Readings: readings, From: now.Add(-36 * time.Hour), To: now, Late: 40 * 24 * time.Hour, Seed: seed}
+	return history.Plan{First: 1, Devices: 7, Readings: readings, From: now.Add(-36 * time.Hour), To: now, Late: 40 * 24 * time.Hour, Seed: seed}
 }
 
 // TestHistory: whatever is asked about readings that came in any order, twice, in contradiction or weeks late, is what
@@ -89,10 +91,14 @@ func TestHistory(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
+	checkSealed(t, data, len(load.Want))
 }
 
-// TestHistoryKill kills the process at random moments while readings arrive and old ones are sealed. In the end all is as if it
-// had run all the time.
+// publishGap has readings arrive for as long as there are kills: 5 messages of a device for each.
+const publishGap = 400 * time.Millisecond
+
+// TestHistoryKill kills the process at random moments while readings arrive, those of an earlier version move to their months,
+// and old ones are sealed. In the end all is as if it had run all the time.
 //
 // TELLTALE_KILLS sets how often, TELLTALE_SEED the dice.
 func TestHistoryKill(t *testing.T) {
@@ -103,9 +109,14 @@ func TestHistoryKill(t *testing.T) {
 	}
 	s, data, seed := historySettings(t), t.TempDir(), seed(t)
 	dice := rand.New(rand.NewPCG(seed, 3))
-	load := history.NewLoad(historyPlan(2500*kills, seed))
+	plan := historyPlan(2500*kills, seed)
+	plan.Old = 40
+	load := history.NewLoad(plan)
+	if err := history.WriteOld(t.Context(), filepath.Join(data, "readings.db"), load.Old); err != nil {
+		t.Fatal(err)
+	}
 	published := make(chan error, 1)
-	go func() { published <- load.Publish(t.Context(), "tcp://"+s["MQTT_LISTEN_ADDR"]) }()
+	go func() { published <- load.Publish(t.Context(), "tcp://"+s["MQTT_LISTEN_ADDR"], publishGap) }()
 	for n := range kills {
 		p := start(t, data, s)
 		before := 0
@@ -135,13 +146,41 @@ func TestHistoryKill(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
+	checkSealed(t, data, len(load.Want))
+}
+
+// checkSealed checks that most of so many readings are in blocks: else the test has shown little.
+func checkSealed(t *testing.T, data string, readings int) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(data, "readings", "*.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := 0
+	for _, file := range files {
+		db, err := sqlite.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := db.Read.QueryRowContext(t.Context(), "SELECT coalesce(sum(n), 0) FROM blocks").Scan(&n); err != nil {
+			t.Error(err)
+		}
+		sealed += n
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if sealed < readings/2 || sealed > readings {
+		t.Errorf("%d of %d readings are sealed", sealed, readings)
+	}
 }
 
 func publishLoad(t *testing.T, load *history.Load, s settings) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := load.Publish(ctx, "tcp://"+s["MQTT_LISTEN_ADDR"]); err != nil {
+	if err := load.Publish(ctx, "tcp://"+s["MQTT_LISTEN_ADDR"], 0); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -39,7 +39,7 @@ func (t *trial) check(ctx context.Context) ([]result, error) {
 	for _, l := range published {
 		_, _ = l.Await(caughtUp, t.api) // the check below says what is missing then
 	}
-	unbalanced := t.conservation(ctx)
+	unbalanced := errors.Join(t.conservation(ctx), t.checkPasts(ctx))
 
 	onKafka, err := t.readTopic(ctx)
 	if err != nil {

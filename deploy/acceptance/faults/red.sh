@@ -23,4 +23,5 @@ lost() { # FAULT, FLAG...: the row must fail, and for readings that are missing
 lost kill-mqtt-bridge-without-kafka -source "$copy"
 lost kill-ingest-writer-without-mongo -source "$copy"
 lost power-cut -unsynced
+lost seal-power-cut -unsynced
 echo "faults-red: the rows fail, as they must"

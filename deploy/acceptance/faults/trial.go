@@ -63,6 +63,7 @@ type trial struct {
 	junk       int                 // records on the topic that are no readings
 	poisoned   strings.Builder     // a ledger of the good neighbours of what is bad
 	retired    []*service          // replicas that ran for a while
+	pasts      []*past             // what is published beside the fleets
 }
 
 // window is a time.

@@ -14,10 +14,10 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// Compare is nil when all answers about the readings are those that brute force finds. readings are what Read returned,
-// and nothing may arrive meanwhile.
-func Compare(ctx context.Context, api string, readings []Reading, seed uint64) error {
-	c := &comparison{ctx: ctx, api: api, readings: readings, dice: rand.New(rand.NewPCG(seed, 2)), byDevice: map[iot.DeviceID][]Reading{}} //nolint:gosec // dice
+// Compare is nil when all answers about the readings of devices (none: of all) are those that brute force finds. readings are
+// what Read returned of these, and nothing of theirs may arrive meanwhile.
+func Compare(ctx context.Context, api string, readings []Reading, seed uint64, devices ...iot.DeviceID) error {
+	c := &comparison{ctx: ctx, api: api, readings: readings, only: only(devices), dice: rand.New(rand.NewPCG(seed, 2)), byDevice: map[iot.DeviceID][]Reading{}} //nolint:gosec // dice
 	for _, r := range readings {
 		c.byDevice[r.Device] = append(c.byDevice[r.Device], r)
 	}
@@ -31,6 +31,7 @@ type comparison struct {
 	ctx      context.Context
 	api      string
 	readings []Reading // oldest first
+	only     string    // the parameter of queries, where they are not of all devices
 	byDevice map[iot.DeviceID][]Reading
 	dice     *rand.Rand
 }
@@ -53,12 +54,16 @@ func (c *comparison) stats() error {
 	if err := c.get("/api/readings/stats/", &got); err != nil {
 		return err
 	}
-	if got.Total != len(c.readings) || len(got.ByDevice) != len(c.byDevice) {
+	if c.only == "" && (got.Total != len(c.readings) || len(got.ByDevice) != len(c.byDevice)) {
 		return fmt.Errorf("stats: %d readings of %d devices, want %d of %d", got.Total, len(got.ByDevice), len(c.readings), len(c.byDevice))
 	}
+	count := map[iot.DeviceID]int{}
 	for _, d := range got.ByDevice {
-		if want := len(c.byDevice[d.ID]); d.Count != want {
-			return fmt.Errorf("stats: device %d has %d, want %d", d.ID, d.Count, want)
+		count[d.ID] = d.Count
+	}
+	for device, readings := range c.byDevice {
+		if count[device] != len(readings) {
+			return fmt.Errorf("stats: device %d has %d, want %d", device, count[device], len(readings))
 		}
 	}
 	return nil
@@ -73,7 +78,7 @@ func linesOf(readings []Reading) []string {
 }
 
 func (c *comparison) export() error {
-	lines, err := Export(c.ctx, c.api, "?format=ndjson")
+	lines, err := Export(c.ctx, c.api, "?format=ndjson"+c.only)
 	if err != nil {
 		return err
 	}

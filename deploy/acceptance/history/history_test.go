@@ -49,7 +49,7 @@ func ms(t *testing.T, s string) int64 {
 // TestCheck: a reading that is missing, changed in one bit or invented is found.
 func TestCheck(t *testing.T) {
 	to := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	l := NewLoad(Plan{Devices: 3, Readings: 3000, From: to.Add(-time.Hour), To: to, Late: time.Hour, Seed: 1})
+	l := NewLoad(Plan{First: 1, Devices: 3, Readings: 3000, From: to.Add(-time.Hour), To: to, Late: time.Hour, Seed: 1})
 	if l.New == 0 || l.Merged == 0 || l.Duplicates == 0 || l.Conflicts == 0 {
 		t.Fatalf("the load is too plain: %+v", l)
 	}

@@ -9,7 +9,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,10 +19,12 @@ import (
 
 // Plan says what a Load is of.
 type Plan struct {
+	First    iot.DeviceID // the id of the first device
 	Devices  int
 	Readings int // at different moments, of all devices together
 	From, To time.Time
 	Late     time.Duration // how long before From some of them are
+	Old      int           // how many percent of them are stored already, by an earlier version
 	Seed     uint64
 }
 
@@ -41,15 +42,17 @@ const messageReadings = 50
 // publishTimeout is how long a message may take to be acknowledged, before it is sent again.
 const publishTimeout = 10 * time.Second
 
+// retryGap is between two attempts to reach what has ended.
+const retryGap = 20 * time.Millisecond
+
 // Load is readings to publish, and what is to be stored of them.
 type Load struct {
 	// Messages are those of each device, in the order in which they have to arrive.
 	Messages map[iot.DeviceID][]string
 	Want     map[Key]Reading
+	Old      map[Key]Reading // those that are stored already
 	// What becomes of the readings where each is published once.
 	New, Merged, Duplicates, Conflicts int
-
-	last map[iot.DeviceID]int64 // the newest moment of a device
 }
 
 // Key is what readings of are stored once.
@@ -69,12 +72,13 @@ var oddValues = []float64{0.1, math.Copysign(0, -1), math.SmallestNonzeroFloat64
 // NewLoad makes a load by a plan. The last device has a key instead of an id.
 func NewLoad(p Plan) *Load {
 	dice := rand.New(rand.NewPCG(p.Seed, 1)) //nolint:gosec // dice, not secrets
-	l := &Load{Messages: map[iot.DeviceID][]string{}, Want: map[Key]Reading{}, last: map[iot.DeviceID]int64{}}
+	l := &Load{Messages: map[iot.DeviceID][]string{}, Want: map[Key]Reading{}, Old: map[Key]Reading{}}
 	for i := range p.Devices {
-		device, name := iot.DeviceID(700_000+i), any(700_000+i)
+		device := p.First + iot.DeviceID(i)
+		name := any(int64(device))
 		if i == p.Devices-1 {
-			name = "history/meter " + strconv.FormatUint(p.Seed%1000, 10)
-			device = iot.KeyID(name.(string))
+			key := "meter/" + device.String()
+			device, name = iot.KeyID(key), key
 		}
 		l.addDevice(dice, p, device, name)
 	}
@@ -121,7 +125,16 @@ func (l *Load) addDevice(dice *rand.Rand, p Plan, device iot.DeviceID, name any)
 		}
 	}
 	dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	for chunk := range slices.Chunk(all, messageReadings) {
+	old := len(all) * p.Old / 100
+	for _, r := range all[:old] {
+		l.note(device, name, r)
+	}
+	for key, r := range l.Want {
+		if key.Device == device {
+			l.Old[key] = Reading{Key: key, DeviceKey: r.DeviceKey, Metrics: maps.Clone(r.Metrics), Attributes: maps.Clone(r.Attributes)}
+		}
+	}
+	for chunk := range slices.Chunk(all[old:], messageReadings) {
 		l.add(device, name, chunk)
 	}
 }
@@ -149,7 +162,6 @@ func (l *Load) add(device iot.DeviceID, name any, readings []sent) {
 }
 
 func (l *Load) note(device iot.DeviceID, name any, r sent) {
-	l.last[device] = max(l.last[device], r.at)
 	key := Key{device, r.at}
 	stored, ok := l.Want[key]
 	if !ok {
@@ -207,11 +219,11 @@ func (l *Load) AddLate(at time.Time) string {
 }
 
 // Publish publishes all messages to an MQTT endpoint, those of each device one after the other, each until it is
-// acknowledged: also over the end of what listens there.
-func (l *Load) Publish(ctx context.Context, url string) error {
+// acknowledged, with a gap between them: also over the end of what listens there.
+func (l *Load) Publish(ctx context.Context, url string, gap time.Duration) error {
 	errs := make(chan error)
 	for device, messages := range l.Messages {
-		go func() { errs <- publish(ctx, url, "history-"+device.String(), messages) }()
+		go func() { errs <- publish(ctx, url, "history-"+device.String(), messages, gap) }()
 	}
 	var all []error
 	for range l.Messages {
@@ -222,10 +234,10 @@ func (l *Load) Publish(ctx context.Context, url string) error {
 
 // PublishOne publishes one message.
 func PublishOne(ctx context.Context, url, message string) error {
-	return publish(ctx, url, "history-one", []string{message})
+	return publish(ctx, url, "history-one", []string{message}, 0)
 }
 
-func publish(ctx context.Context, url, client string, messages []string) error {
+func publish(ctx context.Context, url, client string, messages []string, gap time.Duration) error {
 	var c mqtt.Client
 	defer func() {
 		if c != nil {
@@ -241,26 +253,26 @@ func publish(ctx context.Context, url, client string, messages []string) error {
 			c = mqtt.NewClient(o)
 			if t := c.Connect(); !t.WaitTimeout(publishTimeout) || t.Error() != nil {
 				c = nil
-				pause(ctx)
+				pause(ctx, retryGap)
 				continue
 			}
 		}
 		if t := c.Publish("sensors/data", 1, false, messages[0]); !t.WaitTimeout(publishTimeout) || t.Error() != nil {
 			c.Disconnect(0)
 			c = nil
-			pause(ctx)
+			pause(ctx, retryGap)
 			continue
 		}
 		messages = messages[1:]
+		pause(ctx, gap)
 	}
 	return nil
 }
 
-// pause is between two attempts to reach what has ended.
-func pause(ctx context.Context) {
+func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(20 * time.Millisecond):
+	case <-time.After(d):
 	}
 }
 

@@ -69,10 +69,18 @@ func (k Key) compare(o Key) int {
 	return int(k.Device - o.Device)
 }
 
-// Read reads all stored readings page by page, and returns them oldest first. One that is not behind the one before it,
-// or there twice, is an error.
-func Read(ctx context.Context, api string) ([]Reading, error) {
-	return readPages(ctx, api, "/api/readings/?limit=10000", func(r []Reading) []Reading { return r })
+// Read reads all stored readings of devices (none: of all) page by page, and returns them oldest first. One that is not behind
+// the one before it, or there twice, is an error.
+func Read(ctx context.Context, api string, devices ...iot.DeviceID) ([]Reading, error) {
+	return readPages(ctx, api, "/api/readings/?limit=10000"+only(devices), func(r []Reading) []Reading { return r })
+}
+
+// only is the parameter of a query about devices.
+func only(devices []iot.DeviceID) (parameter string) {
+	for _, d := range devices {
+		parameter += "&device_id=" + d.String()
+	}
+	return parameter
 }
 
 // readPages reads a list from its first page on, newest first.
@@ -153,7 +161,7 @@ func get(ctx context.Context, api, path string, v any) (http.Header, error) {
 	return response.Header, nil
 }
 
-// Export returns the lines of an export of all readings, and checks what its trailers say.
+// Export returns the lines of an export, and checks what its trailers say.
 func Export(ctx context.Context, api, query string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

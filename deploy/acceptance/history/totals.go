@@ -54,7 +54,7 @@ func (c *comparison) aggregated(from, to int64) error {
 		} `json:"temperature_distribution"`
 		Approximate bool
 	}
-	path := fmt.Sprintf("/api/readings/aggregations/?from=%s&to=%s", at(from), at(to))
+	path := fmt.Sprintf("/api/readings/aggregations/?from=%s&to=%s%s", at(from), at(to), c.only)
 	if err := c.get(path, &got); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ type found struct {
 func (c *comparison) search() error {
 	var errs []error
 	for _, s := range searches {
-		got, err := readPages(c.ctx, c.api, "/api/readings/search/?limit=10000&q="+url.QueryEscape(s.query), func(f found) []Reading { return f.Results })
+		got, err := readPages(c.ctx, c.api, "/api/readings/search/?limit=10000&q="+url.QueryEscape(s.query)+c.only, func(f found) []Reading { return f.Results })
 		if err != nil {
 			return err
 		}

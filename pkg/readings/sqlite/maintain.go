@@ -18,7 +18,7 @@ const maxHotRows = 2_000_000
 // sealDue seals the rows of hours that ended long enough ago, and where there are too many rows, those of others.
 func (s *Store) sealDue(ctx context.Context) error {
 	s.state.RLock()
-	due := s.rows > maxHotRows || s.now().Sub(s.sealedAt) >= sealEvery
+	due := s.rows > maxHotRows || s.now().Sub(s.sealedAt) >= s.every(sealEvery)
 	s.state.RUnlock()
 	if !due {
 		return nil

@@ -21,12 +21,17 @@ func (s *Store) Maintain(ctx context.Context) error {
 			continue
 		}
 		select {
-		case <-time.After(maintainEvery):
+		case <-time.After(s.every(maintainEvery)):
 		case <-s.full:
 		case <-ctx.Done():
 		}
 	}
 	return nil
+}
+
+// every is how often to do what is usually done so often: more often where hours are to be sealed sooner than that.
+func (s *Store) every(usual time.Duration) time.Duration {
+	return min(usual, max(s.sealAfter, time.Second))
 }
 
 // maintain does a step of what there is to do, and reports whether there is more.
