@@ -47,8 +47,34 @@ func (s *Store) sealBefore(ctx context.Context, until int64) error {
 		if err := s.sealSpan(ctx, owner, min(until, owner.until)); err != nil {
 			return err
 		}
+		if err := s.shrink(ctx, owner.part); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// minShrunk is how many free pages are worth giving back: 4 MB.
+const minShrunk = 1000
+
+// shrink gives the free pages of m's file back to the disk where most are free, such as after an import. Those of an hour
+// that was sealed are used again by the rows that come.
+func (s *Store) shrink(ctx context.Context, m *part) error {
+	db, release, err := s.files.use(m)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var free, pages int
+	err = db.Read.QueryRowContext(ctx, `SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count`).Scan(&free, &pages)
+	if err != nil {
+		return fmt.Errorf("count free pages of %s: %w", m.path, err)
+	}
+	if free < minShrunk || free <= pages/2 {
+		return nil
+	}
+	_, err = db.GiveBack(ctx)
+	return err
 }
 
 // sealSpan seals the rows of owner before the millisecond until.

@@ -127,6 +127,28 @@ func TestSealDue(t *testing.T) {
 	}
 }
 
+func TestSealingGivesSpaceBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "readings")
+	store, _ := opened(t, path)
+	all := everySecond(5, 6*3600)
+	insertAll(t, store, all, iot.Inserted{New: len(all)})
+	if err := store.SealAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file, err := db.Open(filepath.Join(path, "2026-03.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	var size int
+	if err := file.Read.QueryRow(`SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`).Scan(&size); err != nil {
+		t.Fatal(err)
+	}
+	if perReading := float64(size) / float64(len(all)); perReading > 6 {
+		t.Errorf("%.1f bytes a reading, after all %d were sealed", perReading, len(all))
+	}
+}
+
 // TestPowerCut cuts the WAL at every few bytes while readings are sealed, unsealed by one that is merged, and sealed again:
 // what is there then is what was there before or after, and nothing is twice.
 func TestPowerCut(t *testing.T) {
