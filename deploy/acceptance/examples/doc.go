@@ -1,5 +1,6 @@
 // Package examples runs the programs in the folder examples, as devices of an all-in-one that is stopped and started
-// again: they connect again, and every reading that they have measured is stored once, with its time. Its tests need
+// again: they connect again, and every reading that they have measured is stored once, with its time. Then it exports these
+// as the README says, and has pandas, PyArrow and DuckDB read the files. Its tests need
 // mosquitto_pub, curl, Node.js, Python, and TEST_EXAMPLES=1; `make examples` installs what they import.
 //
 // MicroPython is the real one, built for Linux. What only boards have (network, ntptime) is in testdata, and so is a

@@ -100,6 +100,7 @@ func TestExamples(t *testing.T) {
 		}
 		during = append(during, n)
 	}
+	restarted := time.Now()
 	startSite(t, dir, addrs)
 	for i, r := range running {
 		r.waitStored(t, url, r.waitMeasured(t, during[i]+atLeast))
@@ -115,6 +116,7 @@ func TestExamples(t *testing.T) {
 	if n := len(get[[]any](t, url+"/api/dead-letters/")); n > 0 {
 		t.Errorf("%d dead letters", n)
 	}
+	checkExports(t, url, restarted)
 }
 
 // startSite starts the all-in-one in dir, with the data that is there, and waits until it is ready.

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	maxImports   = 2 // at the same time: 12 MB each at most; beyond: 503
+	maxImports   = 2 // at the same time: 8 MB each at most; beyond: 503
 	maxShown     = 20
 	importPath   = "/api/readings/import/"
 	maxWindow    = 8 << 20          // bytes that zstd may look back

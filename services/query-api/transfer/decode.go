@@ -17,8 +17,8 @@ import (
 const (
 	maxLine   = 1 << 20   // bytes of a line, as of a message of a device
 	keptLine  = 64 << 10  // of one that is longer, for its dead letter
-	partBytes = 256 << 10 // of lines that are decoded together, at least, and
-	partLines = 500       // at most
+	partBytes = 512 << 10 // of lines that are decoded together, at least, and
+	partLines = 2000      // at most: Kafka has one part before the next is read
 )
 
 // Decoder reads a file of readings.
