@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -115,6 +116,14 @@ func (s *Store) spansWithRows(until int64) (spans []span) {
 
 // sealSlice seals the first rows of owner in from <= at < until, and returns where it ended.
 func (s *Store) sealSlice(ctx context.Context, owner span, from, until int64) (next int64, err error) {
+	next, err = s.trySlice(ctx, owner, from, until, false)
+	if errors.Is(err, errTooMuch) {
+		next, err = s.trySlice(ctx, owner, from, until, true)
+	}
+	return next, err
+}
+
+func (s *Store) trySlice(ctx context.Context, owner span, from, until int64, whole bool) (next int64, err error) {
 	if err := s.takeTurn(ctx); err != nil {
 		return 0, err
 	}
@@ -124,7 +133,12 @@ func (s *Store) sealSlice(ctx context.Context, owner span, from, until int64) (n
 		return 0, err
 	}
 	defer t.end()
-	sealed, err := t.seal(ctx, from, until)
+	sealed, err := t.seal(ctx, from, until, whole)
+	if errors.Is(err, errUnsealable) {
+		hour := hourOf(sealed.from)
+		s.reportOnce("an hour of readings is not sealed", owner.part, hour, nil, err)
+		return hour + blockHour, nil
+	}
 	if err != nil || sealed == nil {
 		return math.MaxInt64, err
 	}

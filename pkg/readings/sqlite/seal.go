@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	scanSlice   = `SELECT ` + columns + ` FROM rows WHERE timestamp >= ? AND timestamp < ? ORDER BY timestamp, device_id`
+	scanSlice   = `SELECT ` + columns + ` FROM rows WHERE timestamp >= ? AND timestamp < ? AND device_id BETWEEN ? AND ? ORDER BY timestamp, device_id`
 	deleteSlice = `DELETE FROM rows WHERE (timestamp, device_id) > (?, ?) AND (timestamp, device_id) < (?, ?)`
 	firstRow    = `SELECT min(timestamp) FROM rows WHERE timestamp >= ? AND timestamp < ?`
 )
@@ -26,6 +26,9 @@ const (
 const (
 	maxSliceRows  = 100_000
 	maxSliceBytes = 16 << 20 // of content
+	// An hour with more rows is read several times, each time the rows of some devices: with many devices, an hour that is
+	// cut would be written, with its blocks and days, once for each piece.
+	maxSealedRows = 10 * maxSliceRows
 )
 
 // What bounds a block: more is slow to read where little of it is wanted.
@@ -36,8 +39,8 @@ const (
 	smallBlock = 1 << 10
 )
 
-// errUnsealable means that an hour has rows out of order: it stays as it is.
-var errUnsealable = errors.New("rows are out of order, and are not sealed")
+// errUnsealable means that an hour has rows that are out of order, or that no block can have: it stays as it is.
+var errUnsealable = errors.New("they are not as they should be")
 
 // sealing makes blocks of rows of an hour, from <= at < until, in a transaction. Each reading is in the one or the other,
 // whatever happens.
@@ -52,17 +55,16 @@ type sealing struct {
 	buffer      []byte
 }
 
-// seal seals the first rows of t in from <= at < until, of which hour they are. nil: there are none.
-func (t *transaction) seal(ctx context.Context, from, until int64) (*sealing, error) {
+// seal seals the first rows of t in from <= at < until, all of one hour. nil: there are none.
+//
+// whole: all devices are read at once.
+func (t *transaction) seal(ctx context.Context, from, until int64, whole bool) (*sealing, error) {
 	var first sql.NullInt64
 	if err := t.tx.QueryRowContext(ctx, firstRow, from, until).Scan(&first); err != nil || !first.Valid {
 		return nil, err
 	}
 	hour := hourOf(first.Int64)
 	s := &sealing{transaction: t, ctx: ctx, from: first.Int64, until: min(until, hour+blockHour), rows: map[iot.DeviceID][]column.Row{}}
-	if err := s.read(); err != nil {
-		return nil, err
-	}
 	blocks, err := s.blocksOf(hour)
 	if err != nil {
 		return nil, err
@@ -70,19 +72,52 @@ func (t *transaction) seal(ctx context.Context, from, until int64) (*sealing, er
 	if s.insert, err = t.tx.PrepareContext(ctx, insertBlock); err != nil {
 		return nil, err
 	}
-	for _, device := range slices.Sorted(maps.Keys(s.rows)) {
-		if err := s.sealDevice(device, blocks[device]); err != nil {
-			return nil, fmt.Errorf("device %d: %w", device, err)
+	all := []devices{{1, iot.MaxDeviceID}}
+	if !whole {
+		for all = t.store.divide(s.from, s.until); len(all) > maxSealedRows/maxSliceRows && s.until-s.from > 1; all = t.store.divide(s.from, s.until) {
+			s.until = s.from + (s.until-s.from)/2
+		}
+	}
+	for _, some := range all {
+		clear(s.rows)
+		if err := s.read(some, len(all) > 1); err != nil {
+			return s, err
+		}
+		for _, device := range slices.Sorted(maps.Keys(s.rows)) {
+			if err := s.sealDevice(device, blocks[device]); err != nil {
+				return s, fmt.Errorf("device %d: %w", device, err)
+			}
 		}
 	}
 	return s, s.deleteRows()
 }
 
-// read reads the rows, and brings the end forward where they are too many.
-func (s *sealing) read() error {
+// devices are those from the first to the last.
+type devices struct{ first, last iot.DeviceID }
+
+// divide divides all devices into some that have about maxSliceRows rows together in from <= at < until.
+func (s *Store) divide(from, until int64) (all []devices) {
+	first, rows := iot.DeviceID(1), 0
+	for _, device := range slices.Sorted(maps.Keys(s.hot)) {
+		n := len(s.hot.between(device, from, until))
+		if rows > 0 && rows+n > maxSliceRows {
+			all = append(all, devices{first, device - 1})
+			first, rows = device, 0
+		}
+		rows += n
+	}
+	return append(all, devices{first, iot.MaxDeviceID})
+}
+
+// errTooMuch means that the rows of some devices take too much memory: the slice is cut in time instead.
+var errTooMuch = errors.New("too much content")
+
+// read reads the rows of some devices. Where they are all it brings the end forward if the rows are too many.
+func (s *sealing) read(some devices, divided bool) error {
 	bytes := 0
 	last := position{math.MinInt64, 0}
-	rows, err := s.tx.QueryContext(s.ctx, scanSlice, s.from, s.until)
+	n := 0
+	rows, err := s.tx.QueryContext(s.ctx, scanSlice, s.from, s.until, int64(some.first), int64(some.last))
 	return sqlite.ForEach(rows, err, func() (more bool, err error) {
 		v, err := scan(rows)
 		if err != nil {
@@ -94,11 +129,14 @@ func (s *sealing) read() error {
 			s.store.report(s.part, &v, errMisplaced)
 			return false, errUnsealable
 		}
-		if (s.scanned >= maxSliceRows || bytes >= maxSliceBytes) && at.at > last.timestamp {
+		if full := n >= maxSliceRows || bytes >= maxSliceBytes; full && divided && bytes >= maxSliceBytes {
+			return false, errTooMuch
+		} else if full && !divided && at.at > last.timestamp {
 			s.until = at.at
 			return false, nil
 		}
 		last = p
+		n++
 		s.scanned++
 		r, err := v.reading()
 		if err != nil {
@@ -224,13 +262,13 @@ func (s *sealing) addBlock(rows []column.Row) (n int, err error) {
 		s.kept = append(s.kept, place{rows[0].Device, rows[0].At.UnixMilli()})
 		return 0, nil
 	}
+	if err == nil {
+		err = verify(data, rows)
+	}
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", errUnsealable, err)
 	}
 	s.buffer = data
-	if err := verify(data, rows); err != nil {
-		return 0, err
-	}
 	first, last := &rows[0], &rows[len(rows)-1]
 	_, err = s.insert.Exec(int64(first.Device), first.At.UnixMilli(), last.At.UnixMilli(), len(rows), column.AppendSummary(nil, rows), data)
 	return len(rows), err

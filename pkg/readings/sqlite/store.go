@@ -11,6 +11,9 @@
 // one transaction in one file. Only a reading that has to move into the next month is in two; there the later file is
 // written first.
 //
+// A reading is a row until its hour is sealed: then it is in a block, with the others of its device and hour, and in what
+// they come to in that day. Rows and blocks of one snapshot have no reading in common, and together they are all there are.
+//
 // # Damage
 //
 // Every row has a checksum. One that is not as it was written is never shown: it is left out, logged once, and
@@ -20,7 +23,9 @@
 //
 // # What is in memory
 //
-//	the time of each row       8 bytes (and up to as many to grow)
+//	the time of each row       8 bytes (and up to as many to grow); from 2 million on they are sealed before their time
+//	a seal                     100,000 rows, or 16 MiB of content
+//	a scan of all devices      the blocks that begin before the reading it is at, and end behind it
 //	the count of each device   some 50 bytes
 //	open files                 16, and those in use, with the page caches of up to five connections each, 2 MiB at most
 package sqlite
