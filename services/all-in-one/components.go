@@ -18,6 +18,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
 	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
@@ -133,9 +134,10 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 }
 
 func (c *command) openStores(ctx context.Context, components *components, dir string, p *daemon.Process) (err error) {
+	retention := iot.Retention{Readings: c.Retention.Readings, Rollups: c.Retention.Rollups, MaxBytes: c.DataMaxBytes}
 	if c.MongoDBURI != "" {
 		open := func(url string, files tlsfiles.Files) (readings.Store, error) {
-			return readings.OpenOwned(url, files, readings.Options{Log: p.Log})
+			return readings.OpenOwned(url, files, readings.Options{Log: p.Log, Retention: retention})
 		}
 		components.readings, err = openServer(components, open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		if err == nil {
@@ -143,7 +145,7 @@ func (c *command) openStores(ctx context.Context, components *components, dir st
 		}
 	} else {
 		open := func(path string) (*sqlitereadings.Store, error) {
-			return sqlitereadings.Open(path, sqlitereadings.Options{Log: p.Log, SealAfter: c.SealAfter, Metrics: p.Metrics})
+			return sqlitereadings.Open(path, sqlitereadings.Options{Log: p.Log, Retention: retention, SealAfter: c.SealAfter, Metrics: p.Metrics})
 		}
 		components.readings, err = openFile(ctx, components, open, dir, "readings")
 		if err == nil {

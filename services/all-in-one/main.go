@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/mapping"
+	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
@@ -35,6 +36,8 @@ type command struct {
 	LogRetention      time.Duration `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
 	LogMaxBytes       int64         `env:"LOG_MAX_BYTES" default:"1073741824" help:"Most bytes of readings that the embedded Kafka broker keeps."`
 	SealAfter         time.Duration `env:"SEAL_AFTER" default:"2h" help:"How long after its end an hour of readings is compressed. Readings of such an hour that come later are stored all the same."`
+	Retention         readings.Retention
+	DataMaxBytes      int64         `env:"DATA_MAX_BYTES" default:"0" help:"Most bytes that readings in DATA_DIR take: beyond that the oldest are removed, a month at a time, the newest month by days. A warning in the log comes at nine tenths of it. 0: as many as there are."`
 	LatestTTL         time.Duration `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
 	HTTPAddr          string        `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
 	OpsAddr           string        `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
@@ -89,6 +92,12 @@ func (c *command) Validate() error {
 	}
 	if c.SealAfter < 0 {
 		return &daemon.ConfigError{Variable: "SEAL_AFTER", Value: c.SealAfter.String(), Err: errors.New("must not be less than 0")}
+	}
+	if c.DataMaxBytes < 0 {
+		return &daemon.ConfigError{Variable: "DATA_MAX_BYTES", Value: strconv.FormatInt(c.DataMaxBytes, 10), Err: errors.New("must not be less than 0")}
+	}
+	if c.DataMaxBytes > 0 && c.MongoDBURI != "" {
+		return &daemon.ConfigError{Variable: "DATA_MAX_BYTES", Value: strconv.FormatInt(c.DataMaxBytes, 10), Err: errors.New("is of no use with MONGODB_URI")}
 	}
 	for variable, addr := range map[string]string{"KAFKA_LISTEN_ADDR": c.KafkaListenAddr, "HTTP_ADDR": c.HTTPAddr} {
 		if err := daemon.CheckAddr(variable, addr); err != nil {

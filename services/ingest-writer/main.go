@@ -3,11 +3,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,23 +23,7 @@ type command struct {
 	kafka.Config
 	MongoDBURI string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings and dead letters are stored."`
 	MongoDBTLS tlsfiles.Files `envprefix:"MONGODB_"`
-
-	RetentionReadings time.Duration `env:"RETENTION_READINGS" default:"0s" help:"How long readings are kept, by their timestamps, such as 365d; what comes later than that is a dead letter. 0s: for ever."`
-	RetentionRollups  time.Duration `env:"RETENTION_ROLLUPS" default:"0s" help:"How long what charts over long times are made of is kept; at least as long as the readings. 0s: for ever."`
-}
-
-// minRetention is the shortest time that readings are kept: what is computed of them takes hours, where a service is away.
-const minRetention = 24 * time.Hour
-
-// Validate is called when the settings are read.
-func (c *command) Validate() error {
-	switch {
-	case c.RetentionReadings != 0 && c.RetentionReadings < minRetention:
-		return &daemon.ConfigError{Variable: "RETENTION_READINGS", Value: c.RetentionReadings.String(), Err: fmt.Errorf("must be %v at least, or 0s", minRetention)}
-	case c.RetentionRollups != 0 && (c.RetentionReadings == 0 || c.RetentionRollups < c.RetentionReadings):
-		return &daemon.ConfigError{Variable: "RETENTION_ROLLUPS", Value: c.RetentionRollups.String(), Err: errors.New("must not be shorter than RETENTION_READINGS, or 0s")}
-	}
-	return nil
+	Retention  readings.Retention
 }
 
 func main() {
@@ -83,7 +64,7 @@ func main() {
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	c.ClientID = writer.Group
 	store, err := readings.OpenOwned(c.MongoDBURI, c.MongoDBTLS, readings.Options{
-		Log: p.Log, Retention: iot.Retention{Readings: c.RetentionReadings, Rollups: c.RetentionRollups},
+		Log: p.Log, Retention: iot.Retention{Readings: c.Retention.Readings, Rollups: c.Retention.Rollups},
 	})
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/readings"
 )
 
 func TestRollupsSettingsThatCannotWork(t *testing.T) {
@@ -36,7 +37,7 @@ func TestRetention(t *testing.T) {
 	} {
 		variable := ""
 		var wrong *daemon.ConfigError
-		if err := (&command{RetentionReadings: c.readings, RetentionRollups: c.rollups}).Validate(); errors.As(err, &wrong) {
+		if err := (readings.Retention{Readings: c.readings, Rollups: c.rollups}).Validate(); errors.As(err, &wrong) {
 			variable = wrong.Variable
 		}
 		if variable != c.variable {
