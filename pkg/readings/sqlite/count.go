@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -41,15 +42,22 @@ func (s *Store) count(ctx context.Context) (all map[iot.DeviceID]int64, err erro
 	if err != nil || sn == nil {
 		return months, err
 	}
-	rows, err := sn.tx.QueryContext(ctx, oldCounts, max(sn.from, math.MinInt64+1))
-	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
-		var device, n int64
-		err = rows.Scan(&device, &n)
-		months[iot.DeviceID(device)] += n
-		return true, err
-	})
+	err = addCounts(ctx, months, sn.tx, oldCounts, max(sn.from, math.MinInt64+1))
 	if err := errors.Join(err, sn.end()); err != nil {
 		return nil, fmt.Errorf("%s: %w", sn.path, err)
 	}
 	return months, nil
+}
+
+// addCounts adds what query, of a file or a snapshot of one, says of each device.
+func addCounts(ctx context.Context, counts map[iot.DeviceID]int64, of interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, query string, args ...any) error {
+	rows, err := of.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // ForEach closes them
+	return sqlite.ForEach(rows, err, func() (more bool, err error) {
+		var device, n int64
+		err = rows.Scan(&device, &n)
+		counts[iot.DeviceID(device)] += n
+		return true, err
+	})
 }

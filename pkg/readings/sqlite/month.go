@@ -168,14 +168,7 @@ func (s *Store) countSealed(ctx context.Context, m *part, counts map[iot.DeviceI
 		return err
 	}
 	defer release()
-	rows, err := db.Read.QueryContext(ctx, countSealed)
-	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
-		var device, n int64
-		err = rows.Scan(&device, &n)
-		counts[iot.DeviceID(device)] += n
-		return true, err
-	})
-	if err != nil {
+	if err := addCounts(ctx, counts, db.Read, countSealed); err != nil {
 		return fmt.Errorf("count what is sealed in %s: %w", m.path, err)
 	}
 	return nil

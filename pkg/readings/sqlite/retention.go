@@ -164,14 +164,7 @@ func (s *Store) countBetween(ctx context.Context, m *part, from, until int64, co
 		return err
 	}
 	defer release()
-	rows, err := db.Read.QueryContext(ctx, countBetween, from, until)
-	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
-		var device, n int64
-		err = rows.Scan(&device, &n)
-		counts[iot.DeviceID(device)] += n
-		return true, err
-	})
-	if err != nil {
+	if err := addCounts(ctx, counts, db.Read, countBetween, from, until); err != nil {
 		return fmt.Errorf("count readings in %s: %w", m.path, err)
 	}
 	return nil
@@ -292,7 +285,7 @@ func (s *Store) copyDays(ctx context.Context, m, days *part) (err error) {
 		if _, err := tx.ExecContext(ctx, monthSchema); err != nil {
 			return err
 		}
-		devices, err := from.Read.QueryContext(ctx, copyDevices)
+		devices, err := from.Read.QueryContext(ctx, copyDevices) //nolint:sqlclosecheck // ForEach closes them
 		err = sqlite.ForEach(devices, err, func() (more bool, err error) {
 			var device int64
 			if err := devices.Scan(&device); err != nil {
@@ -304,7 +297,7 @@ func (s *Store) copyDays(ctx context.Context, m, days *part) (err error) {
 		if err != nil {
 			return err
 		}
-		rows, err := from.Read.QueryContext(ctx, copyDays)
+		rows, err := from.Read.QueryContext(ctx, copyDays) //nolint:sqlclosecheck // ForEach closes them
 		return sqlite.ForEach(rows, err, func() (more bool, err error) {
 			var device, day int64
 			var data []byte

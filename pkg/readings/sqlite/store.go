@@ -225,6 +225,7 @@ func (s *Store) reportOnce(what string, p *part, timestamp, device any, damage e
 		clear(s.reported)
 	}
 	s.reported[key] = struct{}{}
+	//nolint:sloglint // a constant of the caller
 	s.log.Error(what, "file", p.path, "timestamp", timestamp, "device_id", device, "err", damage)
 }
 
