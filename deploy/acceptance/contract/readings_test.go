@@ -180,6 +180,13 @@ type stats struct {
 	} `json:"readings_by_device"`
 	Active      []int64 `json:"active_devices"`
 	ActiveCount int     `json:"active_count"`
+
+	Size     int64    `json:"size_bytes"`
+	Rollups  *int64   `json:"rollups_bytes"` // null: not known, as the others
+	Free     *int64   `json:"free_bytes"`
+	PerDay   *int64   `json:"growth_bytes_per_day"`
+	DaysLeft *float64 `json:"days_until_full"`
+	Oldest   *string  `json:"oldest_reading"`
 }
 
 func TestStats(t *testing.T) {

@@ -209,10 +209,14 @@ func TestMigration(t *testing.T) {
 			steps := 0
 			migrateAll(t, store, func() {
 				wantAll(t, store, want)
+				steps++
+				if steps%3 != 0 && version < len(oldVersions)-1 { // the steps are the same, and take long
+					return
+				}
 				killed := copyDir(t, dir)
 				again := prepared(t, killed)
 				wantAll(t, again, want)
-				if steps++; steps%3 == 0 {
+				if steps%3 == 0 {
 					migrateAll(t, again, func() {})
 					wantAll(t, again, want)
 					wantMigrated(t, killed)
