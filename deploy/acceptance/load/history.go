@@ -253,6 +253,9 @@ func (b *bench) drop(ctx context.Context, folder string, keep func(line)) (err e
 	}); err != nil {
 		return err
 	}
+	if freed == 0 {
+		return errors.New("nothing of what is too old was removed")
+	}
 	cpu, _, err := a.Usage()
 	keep(line{name: "drop", what: "what is older than 2 days goes, from the start on", got: freed.Seconds(), limit: 60, unit: "s",
 		note: fmt.Sprintf("%s of %s freed, %.2f CPU-s with the start", mib(before-after), mib(before), cpu.Seconds())})
