@@ -308,8 +308,14 @@ func (s *Store) copyDays(ctx context.Context, m, days *part) (err error) {
 			return true, err
 		})
 	})
-	if err := errors.Join(err, to.Close()); err != nil { // which brings all into the file, and that to the disk
-		return err
+	if err == nil { // all must be in the file before it is renamed: Close would not say that the disk had no room for it
+		var all bool
+		if all, err = to.GiveBack(ctx); err == nil && !all {
+			err = errors.New("its WAL is in use")
+		}
+	}
+	if err := errors.Join(err, to.Close()); err != nil {
+		return errors.Join(err, removeFiles(path))
 	}
 	if err := os.Rename(path, days.path); err != nil {
 		return err

@@ -163,30 +163,51 @@ func (s *sealing) blocksOf(hour int64) (map[iot.DeviceID][]blockID, error) {
 	})
 }
 
-// sealDevice makes blocks of the rows of a device, and of those of its blocks of the hour that they lie in or that are small.
+// sealDevice makes blocks of the rows of a device, and of those of its blocks of the hour that they lie in, or that are small
+// and beside these.
 func (s *sealing) sealDevice(device iot.DeviceID, blocks []blockID) error {
 	rows := s.rows[device]
 	first, last := rows[0].At.UnixMilli(), rows[len(rows)-1].At.UnixMilli()
-	var replaced []blockID
-	for _, b := range blocks {
-		among := b.start <= last && first <= b.until
-		if !among && b.n >= smallBlock {
-			continue
-		}
-		more, ok, err := s.rowsOf(b)
-		switch {
-		case err != nil:
+	from := slices.IndexFunc(blocks, func(b blockID) bool { return b.until >= first })
+	if from < 0 {
+		from = len(blocks)
+	}
+	until := from
+	for ; until < len(blocks) && blocks[until].start <= last; until++ {
+		more, ok, err := s.rowsOf(blocks[until])
+		if err != nil {
 			return err
-		case ok:
-			replaced = append(replaced, b)
-			rows = append(rows, more...)
-		case among: // nothing can take the place of a damaged block: the rows stay
+		}
+		if !ok { // nothing can take the place of a damaged block: the rows stay
 			for _, r := range s.rows[device] {
 				s.kept = append(s.kept, place{device, r.At.UnixMilli()})
 			}
 			return nil
 		}
+		rows = append(rows, more...)
 	}
+	// Small ones beside them, but none behind another block: what is made of them would lie over that.
+	take := func(i int) (ok bool, err error) {
+		if i < 0 || i == len(blocks) || blocks[i].n >= smallBlock {
+			return false, nil
+		}
+		more, ok, err := s.rowsOf(blocks[i])
+		rows = append(rows, more...)
+		return ok, err
+	}
+	for ok, err := take(from - 1); ok || err != nil; ok, err = take(from - 1) {
+		if err != nil {
+			return err
+		}
+		from--
+	}
+	for ok, err := take(until); ok || err != nil; ok, err = take(until) {
+		if err != nil {
+			return err
+		}
+		until++
+	}
+	replaced := blocks[from:until]
 	if len(replaced) > 0 {
 		slices.SortFunc(rows, func(a, b column.Row) int { return a.At.Compare(b.At) })
 	}
@@ -197,10 +218,10 @@ func (s *sealing) sealDevice(device iot.DeviceID, blocks []blockID) error {
 		}
 		n -= b.n
 	}
-	from, until := quartersOf(rows[0].At.UnixMilli(), rows[len(rows)-1].At.UnixMilli())
+	start, end := quartersOf(rows[0].At.UnixMilli(), rows[len(rows)-1].At.UnixMilli())
 	var span rollup.Span
 	if len(blocks) > len(replaced) { // others may be of the same quarters
-		if err := s.addBlocks(&span, device, from, until); err != nil {
+		if err := s.addBlocks(&span, device, start, end); err != nil {
 			return err
 		}
 	}
@@ -218,7 +239,7 @@ func (s *sealing) sealDevice(device iot.DeviceID, blocks []blockID) error {
 	if _, err := s.tx.Exec(changeSealed, int64(device), n); err != nil {
 		return err
 	}
-	return s.replaceQuarters(device, from, until, span.Metrics)
+	return s.replaceQuarters(device, start, end, span.Metrics)
 }
 
 // rowsOf returns what is in b. ok is false where that is damaged.
