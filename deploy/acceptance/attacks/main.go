@@ -7,7 +7,8 @@
 //  3. The attack runs, from raw sockets with bytes made by hand: a client library would not send them. It
 //     says itself whether the answers are those that the protocol asks for.
 //  4. Meanwhile the fleet keeps its connections, gets 99 of 100 PUBACKs within a second, and what the row
-//     probes goes on. The kernel's peak of the resident memory stays under half of the manifests' limit.
+//     probes goes on. The kernel's peak of the resident memory stays under half of the manifests' limit, where a row has none
+//     of its own.
 //  5. When the attackers have gone, no more than 20 MB are in use beyond what was before, and everything that was
 //     acknowledged is stored, once and unchanged.
 //  6. The attack begins again, and amid it a SIGTERM ends the process with exit code 0. Its log has grown by

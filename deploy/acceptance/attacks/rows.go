@@ -16,7 +16,7 @@ var rows = []row{
 	{name: "flood", what: "64,000 readings at once", on: bridge, attack: flooded(1)},
 	{name: "flood-qos0", what: "the same at QoS 0", on: bridge, attack: flooded(0)},
 	{name: "amplified", what: "batches that become much when they are decoded", on: bridge, attack: amplified},
-	{name: "devices", what: "readings of 150,000 devices", on: allInOne, attack: devices, kept: latestValues},
+	{name: "devices", what: "readings of 150,000 devices", on: allInOne, attack: devices, peak: devicesPeak, kept: latestValues + hotDevices},
 	{name: "junk", what: "bad readings as fast as they go", on: bridge, attack: junk},
 	{name: "blind-subscribers", what: "subscribers that do not read", on: bridge, attack: blind("#")},
 	{name: "blind-subscribers-shared", what: "the same with a shared subscription", on: bridge, attack: blind("$share/g/#")},
@@ -67,9 +67,13 @@ var rows = []row{
 
 func writable(ctx context.Context, s *site) (*target, error) { return s.allInOne(ctx, kafkaWrites) }
 
+// devicesPeak is for what 150,000 devices have in a process that is five in one.
+const devicesPeak = 64 << 20
+
 // What is rightly kept when attackers have gone.
 const (
 	latestValues = 32 << 20 // for a minute, with Go's garbage
+	hotDevices   = 48 << 20 // which rows each device has, until they are sealed: some 80 bytes each, with Go's garbage
 	goroutines   = 10 << 20 // of Go's own, to be used again, when there were 10,000
 	backlog      = 16 << 20 // of the log and the consumers, for what attackers have left on Kafka
 )
