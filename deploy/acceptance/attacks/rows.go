@@ -73,7 +73,7 @@ const devicesPeak = 64 << 20
 // What is rightly kept when attackers have gone.
 const (
 	latestValues = 32 << 20 // for a minute, with Go's garbage
-	hotDevices   = 48 << 20 // which rows each device has, until they are sealed: some 80 bytes each, with Go's garbage
+	hotDevices   = 80 << 20 // which rows each device has, until they are sealed, and its count: some 120 bytes each, with Go's garbage
 	goroutines   = 10 << 20 // of Go's own, to be used again, when there were 10,000
 	backlog      = 16 << 20 // of the log and the consumers, for what attackers have left on Kafka
 )
