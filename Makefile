@@ -98,7 +98,7 @@ servers: .env ## the servers of docker-compose.yml, for work on the services
 test-real: servers ## the tests on real servers
 	. deploy/test-urls.sh; export TEST_REQUIRE=1; $(GOTEST) -race -timeout 15m -p 1 $(REAL_PACKAGES) && \
 	$(GOTEST) -race -timeout 5m -run TestSubscribedBacklog ./services/all-in-one
-REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/daemon/... pkg/kafka/... pkg/readings/... pkg/metadata/... pkg/latest/... pkg/deadletters/... \
+REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/daemon/... pkg/kafka/... pkg/readings pkg/readings/mongo pkg/metadata/... pkg/latest/... pkg/deadletters/... \
 	services/mqtt-bridge/... services/ingest-writer/... services/cache-updater/... services/query-api/...)
 
 .PHONY: test-secured
