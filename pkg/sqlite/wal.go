@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// The WAL is copied into the file when it has this many pages of 4 KiB. The default, 1000, copies pages
-	// that change all the time (those of an index) so often that it takes a third of an insert's time.
-	checkpointPages = 4000
+	// The WAL is copied into the file when it has this many pages of 4 KiB, which is the default.
+	checkpointPages = 1000
 	// The size of the WAL above which its readers are waited for, and to which it is cut afterwards.
 	maxWALBytes       = 4 * checkpointPages * 4096
 	readersWaitMillis = 500

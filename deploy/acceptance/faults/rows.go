@@ -82,7 +82,7 @@ var rows = slices.Concat(
 		{name: "disk-full-all-in-one", times: 2, inject: fillDisk, onAllInOne: true},
 		{name: "power-cut", times: 3, inject: powerCut(anyTime), onAllInOne: true, settings: shortLog, trimmed: true},
 		{name: "power-cut-roll", inject: powerCut(atRoll), onAllInOne: true, settings: shortLog, trimmed: true},
-		{name: "power-cut-checkpoint", inject: powerCut(atCheckpoint), onAllInOne: true, settings: shortLog, trimmed: true, fleet: fleetOf{devices: 200, connections: 4, rate: 5}},
+		{name: "power-cut-checkpoint", inject: powerCut(atCheckpoint), onAllInOne: true, settings: shortLog, trimmed: true, fleet: fleetOf{devices: 200, connections: 4, rate: 20}},
 		{name: "power-cut-start", inject: powerCut(atStart), onAllInOne: true, settings: shortLog, trimmed: true},
 		{name: "seal-kill", inject: withPast(kill(allInOne)), onAllInOne: true, settings: sealing,
 			note: "readings of days and weeks ago arrive and are sealed meanwhile; all that is answered about them is checked by brute force"},
