@@ -24,7 +24,7 @@ type Day struct {
 }
 
 // DayOf returns the Start of the Day that at lies in.
-func DayOf(at int64) int64 { return floor(at, dayLong) * dayLong }
+func DayOf(at int64) int64 { return Floor(at, dayLong) }
 
 // Quarters returns those of the metric called name; none where there is no such metric.
 func (d *Day) Quarters(name string) []iot.Bucket {
@@ -127,7 +127,7 @@ func (s *Span) add(i int, name string, at int64, v float64) int {
 		}
 	}
 	m := &s.Metrics[i]
-	start := floor(at, quarter) * quarter
+	start := Floor(at, quarter)
 	k := len(m.Quarters) - 1
 	if k < 0 || m.Quarters[k].Start != start {
 		if k = until(m.Quarters, start); k == len(m.Quarters) || m.Quarters[k].Start != start {

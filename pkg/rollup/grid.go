@@ -67,7 +67,7 @@ func (g *Grid) find(at int64) {
 	case kind.unit != 0:
 		g.start, g.next = kind.unit.find(at, g.zone)
 	case g.interval <= Quarter:
-		g.start = floor(at, length) * length
+		g.start = Floor(at, length)
 		g.next = g.start + length
 	default:
 		if at < g.dayStart || at >= g.dayEnd {
@@ -155,6 +155,9 @@ func moment(clock int64, zone *time.Location) int64 {
 		at = end.Unix()
 	}
 }
+
+// Floor returns the last multiple of width since 1970, both in milliseconds, that is not after at.
+func Floor(at, width int64) int64 { return floor(at, width) * width }
 
 // floor divides, and rounds down.
 func floor(a, b int64) int64 {

@@ -17,6 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
+	"github.com/telltale-iot/telltale/pkg/rollup"
 )
 
 const (
@@ -25,8 +26,8 @@ const (
 )
 
 // hourOf and dayOf return the start of the hour and of the day, of UTC, that at lies in.
-func hourOf(at int64) int64 { return at - (at%hour+hour)%hour }
-func dayOf(at int64) int64  { return at - (at%day+day)%day }
+func hourOf(at int64) int64 { return rollup.Floor(at, hour) }
+func dayOf(at int64) int64  { return rollup.DayOf(at) }
 
 // interval is a span of time: from <= at < to, in ms.
 type interval struct{ from, to int64 }

@@ -27,7 +27,7 @@ const (
 const blockHour = int64(time.Hour / time.Millisecond)
 
 // hourOf returns the beginning of at's hour.
-func hourOf(at int64) int64 { return at - (at%blockHour+blockHour)%blockHour }
+func hourOf(at int64) int64 { return rollup.Floor(at, blockHour) }
 
 // blockID is a block in a list.
 type blockID struct {

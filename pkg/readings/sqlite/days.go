@@ -21,8 +21,7 @@ var quarter = iot.Quarter.Milliseconds()
 
 // quartersOf returns the whole quarters that the times from first to last lie in.
 func quartersOf(first, last int64) (from, until int64) {
-	floor := func(at int64) int64 { return at - (at%quarter+quarter)%quarter }
-	return floor(first), floor(last) + quarter
+	return rollup.Floor(first, quarter), rollup.Floor(last, quarter) + quarter
 }
 
 // replaceQuarters puts metrics in the place of what a day has of device from the quarter from on and before until. They are

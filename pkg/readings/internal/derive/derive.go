@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/rollup"
 )
 
 // Scanner is the part of a store that the rest is derived from.
@@ -81,17 +82,14 @@ func ReadBuckets(ctx context.Context, s Scanner, q iot.BucketQuery, take func(io
 			if err := flush(); err != nil {
 				return err
 			}
-			start = at - (at%width+width)%width
+			start = rollup.Floor(at, width)
 		}
 		b := all[of]
 		if b == nil {
-			all[of] = &iot.Bucket{Start: start, Count: 1, Sum: value, Min: value, Max: value, First: value, Last: value, FirstAt: at, LastAt: at}
-			return nil
+			b = &iot.Bucket{Start: start}
+			all[of] = b
 		}
-		b.Count++
-		b.Sum += value
-		b.Min, b.Max = math.Min(b.Min, value), math.Max(b.Max, value)
-		b.Last, b.LastAt = value, at
+		rollup.Add(b, at, value)
 		return nil
 	})
 	if err != nil {
