@@ -2,6 +2,7 @@ package iot
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -57,6 +58,11 @@ type SampleQuery struct {
 	To      time.Time  // only with At < To
 }
 
+// Wants reports whether q selects values of the metric called name.
+func (q SampleQuery) Wants(name string) bool {
+	return q.Metrics == nil || slices.Contains(q.Metrics, name)
+}
+
 // Samples are values of one metric of one device.
 type Samples struct {
 	Device DeviceID
@@ -97,6 +103,9 @@ type Bucket struct {
 	FirstAt  int64
 	LastAt   int64
 }
+
+// Mean is the mean of the values; no finite number where there are none, or their sum is out of range.
+func (b Bucket) Mean() float64 { return b.Sum / float64(b.Count) }
 
 // Retention is how long readings are kept.
 type Retention struct {

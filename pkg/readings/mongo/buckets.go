@@ -31,7 +31,7 @@ func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(io
 	times := timerange.Of(iot.ScanQuery{From: q.From, To: q.To})
 	devices := [][]iot.DeviceID{nil}
 	if q.Devices != nil {
-		devices = slices.Collect(slices.Chunk(distinct(q.Devices), 1))
+		devices = slices.Collect(slices.Chunk(timerange.Devices(q.Devices), 1))
 	}
 	for _, c.devices = range devices {
 		if err := c.read(ctx, interval{times.From, times.End}); err != nil {
@@ -191,7 +191,7 @@ func (c *bucketer) addStored(d *dayDocument, in interval) error {
 	}
 	of := c.of(d.device())
 	for i, total := range c.reader.Totals {
-		if total.Name == rollup.Readings || c.query.Metrics != nil && !slices.Contains(c.query.Metrics, total.Name) {
+		if total.Name == rollup.Readings || !c.query.Wants(total.Name) {
 			continue
 		}
 		c.buckets = append(c.buckets[:0], total.Bucket)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -27,7 +26,7 @@ var oldest = bson.D{{Key: fieldAt, Value: 1}, {Key: fieldDevice, Value: 1}}
 // ScanReadings implements iot.HistoryReader.
 func (s *Store) ScanReadings(ctx context.Context, q iot.ScanQuery, take func(*iot.Reading) (more bool, err error)) error {
 	times, sort := timerange.Of(q), oldest
-	q.Devices = distinct(q.Devices)
+	q.Devices = timerange.Devices(q.Devices)
 	if q.Newest {
 		sort = newest.Keys
 	}
@@ -71,13 +70,6 @@ func (s *Store) ScanReadings(ctx context.Context, q iot.ScanQuery, take func(*io
 		}
 		scan.next(ctx)
 	}
-}
-
-// distinct returns each of devices once, ascending; nil where there is none.
-func distinct(devices []iot.DeviceID) []iot.DeviceID {
-	devices = slices.Clone(devices)
-	slices.Sort(devices)
-	return slices.Compact(devices)
 }
 
 // find returns a cursor, each step of which may take as long as a call.

@@ -36,7 +36,7 @@ func (s *Store) readSamples(
 	if q.Devices == nil {
 		return c.read(ctx, collection, filterOf(nil, times), oldest)
 	}
-	for _, device := range distinct(q.Devices) {
+	for _, device := range timerange.Devices(q.Devices) {
 		if err := c.read(ctx, collection, filterOf([]iot.DeviceID{device}, times), unique.Keys); err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/derive"
@@ -231,5 +230,5 @@ func (b *bucketing) emit(metric string, buckets []iot.Bucket) error {
 
 // wants reports whether metric is asked for.
 func (b *bucketing) wants(metric string) bool {
-	return metric != rollup.Readings && (b.query.Metrics == nil || slices.Contains(b.query.Metrics, metric))
+	return metric != rollup.Readings && b.query.Wants(metric)
 }

@@ -32,7 +32,7 @@ func (s *Store) FindReadings(ctx context.Context, q iot.ReadingQuery) (iot.Page,
 
 // ScanReadings implements iot.HistoryReader. Damaged readings are left out, and reported.
 func (s *Store) ScanReadings(ctx context.Context, q iot.ScanQuery, take func(*iot.Reading) (more bool, err error)) error {
-	sc := &scanning{order: order{q.Newest}, devices: unique(q.Devices), rest: timerange.Of(q), may: q.May, take: take}
+	sc := &scanning{order: order{q.Newest}, devices: timerange.Devices(q.Devices), rest: timerange.Of(q), may: q.May, take: take}
 	for more := q.Devices == nil || len(q.Devices) > 0; more; {
 		sn, err := s.snapshot(ctx, sc.devices, sc.rest.From, sc.until(), q.Newest)
 		if err == nil && sn == nil {
@@ -47,13 +47,6 @@ func (s *Store) ScanReadings(ctx context.Context, q iot.ScanQuery, take func(*io
 		}
 	}
 	return nil
-}
-
-// unique returns devices ascending, each once; nil, which is all, for nil.
-func unique(devices []iot.DeviceID) []iot.DeviceID {
-	devices = slices.Clone(devices)
-	slices.Sort(devices)
-	return slices.Compact(devices)
 }
 
 // maxSnapshot is how long a scan reads one snapshot, from which on the WAL grows.

@@ -20,7 +20,7 @@ func (s *Store) ReadSamples(ctx context.Context, q iot.SampleQuery, take func(io
 		Store: s, ctx: ctx, query: q, in: func() layout { return s.layout },
 		old: func(sn *snapshot, q iot.SampleQuery) error { return derive.ReadSamples(ctx, scanner{sn}, q, take) },
 		month: func(sn *snapshot, device iot.DeviceID) error {
-			r := &sampling{snapshot: sn, device: device, metrics: q.Metrics, take: take, series: map[string]*iot.Samples{}}
+			r := &sampling{snapshot: sn, device: device, query: q, take: take, series: map[string]*iot.Samples{}}
 			return r.read()
 		},
 	}
@@ -42,7 +42,7 @@ type reader struct {
 
 func (r *reader) read() error {
 	times := timerange.Of(iot.ScanQuery{From: r.query.From, To: r.query.To})
-	devices := unique(r.query.Devices)
+	devices := timerange.Devices(r.query.Devices)
 	if devices == nil {
 		devices = r.devices()
 	}
@@ -104,11 +104,11 @@ const maxSamples = 1 << 16
 // sampling reads the samples of a device.
 type sampling struct {
 	*snapshot
-	device  iot.DeviceID
-	metrics []string // nil: all
-	take    func(iot.Samples) error
-	series  map[string]*iot.Samples
-	n       int // of samples in series
+	device iot.DeviceID
+	query  iot.SampleQuery
+	take   func(iot.Samples) error
+	series map[string]*iot.Samples
+	n      int // of samples in series
 }
 
 func (r *sampling) read() error {
@@ -164,7 +164,7 @@ func (r *sampling) addBlock(block *column.Block, rows *peeked) error {
 // addColumns adds all that block has.
 func (r *sampling) addColumns(block *column.Block) error {
 	for _, name := range block.Metrics() {
-		if !r.wants(name) {
+		if !r.query.Wants(name) {
 			continue
 		}
 		times, values, err := block.Metric(name)
@@ -203,7 +203,7 @@ func (r *sampling) addRows(rows *peeked, until int64) error {
 
 func (r *sampling) add(reading *iot.Reading) error {
 	for _, m := range reading.Metrics {
-		if r.wants(m.Name) {
+		if r.query.Wants(m.Name) {
 			s := r.of(m.Name)
 			s.Times = append(s.Times, reading.At.UnixMilli())
 			s.Values = append(s.Values, m.Value)
@@ -214,10 +214,6 @@ func (r *sampling) add(reading *iot.Reading) error {
 		return r.flush()
 	}
 	return nil
-}
-
-func (r *sampling) wants(name string) bool {
-	return r.metrics == nil || slices.Contains(r.metrics, name)
 }
 
 func (r *sampling) of(name string) *iot.Samples {
@@ -286,7 +282,7 @@ type scanner struct{ *snapshot }
 
 // ScanReadings implements derive.Scanner.
 func (s scanner) ScanReadings(_ context.Context, q iot.ScanQuery, take func(*iot.Reading) (more bool, err error)) error {
-	sc := &scanning{order: order{q.Newest}, devices: unique(q.Devices), rest: timerange.Of(q), take: take, whole: true}
+	sc := &scanning{order: order{q.Newest}, devices: timerange.Devices(q.Devices), rest: timerange.Of(q), take: take, whole: true}
 	_, err := sc.scan(s.snapshot)
 	return err
 }

@@ -90,5 +90,5 @@ func appendAggregate(dst []byte, b iot.Bucket) []byte {
 
 // appendMean appends the mean of values, null where there are none or their sum is out of range.
 func appendMean(dst []byte, b iot.Bucket) []byte {
-	return readingjson.AppendNumber(dst, b.Sum/float64(b.Count)) // which is no number then
+	return readingjson.AppendNumber(dst, b.Mean()) // which is no number then
 }

@@ -38,7 +38,7 @@ type column struct {
 var columns = []column{
 	{name: "count"},
 	{name: "sum", value: func(b iot.Bucket) float64 { return b.Sum }},
-	{name: "avg", value: func(b iot.Bucket) float64 { return b.Sum / float64(b.Count) }},
+	{name: "avg", value: iot.Bucket.Mean},
 	{name: "min", value: func(b iot.Bucket) float64 { return b.Min }},
 	{name: "max", value: func(b iot.Bucket) float64 { return b.Max }},
 	{name: "first", value: func(b iot.Bucket) float64 { return b.First }},

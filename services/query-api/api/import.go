@@ -70,7 +70,7 @@ func (a *API) importReadings(c echo.Context) error {
 	defer cancel(nil)
 	defer context.AfterFunc(a.closing, func() { cancel(errStopping) })()
 
-	answer := &importAnswer{a: a, c: c, told: time.Now(), upload: upload}
+	answer := &importAnswer{imported: imported{First: []rejectedLine{}}, a: a, c: c, told: time.Now(), upload: upload}
 	for mediaType, weight := range accepted(c.Request().Header["Accept"]) {
 		answer.progress = answer.progress || weight > 0 && strings.EqualFold(mediaType, transfer.NDJSON.MediaType)
 	}
@@ -174,9 +174,6 @@ func (i *importAnswer) add(lines int, result ingest.Result) error {
 
 // tell sends how far it is, as a line.
 func (i *importAnswer) tell() error {
-	if i.First == nil {
-		i.First = []rejectedLine{}
-	}
 	line, err := marshal(i.imported)
 	if err != nil {
 		return err
@@ -212,9 +209,6 @@ func (i *importAnswer) end(err error) error {
 	}
 	if i.begun || i.progress && status == http.StatusAccepted {
 		return i.tell()
-	}
-	if i.First == nil {
-		i.First = []rejectedLine{}
 	}
 	answer, err := encodeAny(status, i.imported)
 	if err != nil {

@@ -182,9 +182,14 @@ func (p *params) devices(name string) (devices []iot.DeviceID) {
 
 // each reads all parameters of that name. What is empty counts as not given.
 func (p *params) each(name string) (values []string) {
+	return slices.DeleteFunc(p.every(name), func(value string) bool { return value == "" })
+}
+
+// every reads all parameters of that name, empty ones too.
+func (p *params) every(name string) (values []string) {
 	p.asked = append(p.asked, name)
 	for _, q := range p.pairs {
-		if q.name == name && q.value != "" {
+		if q.name == name {
 			values = append(values, q.value)
 		}
 	}

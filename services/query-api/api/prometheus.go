@@ -269,16 +269,6 @@ type prometheusData struct {
 	Data   any    `json:"data"`
 }
 
-// every returns the values of all parameters of a name.
-func (p *params) every(name string) (values []string) {
-	for _, q := range p.pairs {
-		if q.name == name {
-			values = append(values, q.value)
-		}
-	}
-	return values
-}
-
 // promTime reads a time: seconds since 1970 with a fraction, or as elsewhere.
 func (p *params) promTime(name string, otherwise time.Time) (time.Time, error) {
 	s := p.get(name)

@@ -29,7 +29,7 @@ func refuse(format string, args ...any) error { return &Error{fmt.Sprintf(format
 
 // functions of windows, and what they make of one.
 var functions = map[string]func(*iot.Bucket) float64{
-	"avg_over_time":   func(b *iot.Bucket) float64 { return b.Sum / float64(b.Count) },
+	"avg_over_time":   func(b *iot.Bucket) float64 { return b.Mean() },
 	"sum_over_time":   func(b *iot.Bucket) float64 { return b.Sum },
 	"min_over_time":   func(b *iot.Bucket) float64 { return b.Min },
 	"max_over_time":   func(b *iot.Bucket) float64 { return b.Max },

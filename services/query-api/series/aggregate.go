@@ -32,7 +32,7 @@ type DeviceAggregates struct {
 // Aggregate returns what the readings of devices in a range come to; nil: of all.
 func (r *Reader) Aggregate(ctx context.Context, devices []iot.DeviceID, from, to time.Time) (*Aggregates, error) {
 	var quarters aggregator
-	q := iot.BucketQuery{Width: iot.Quarter, SampleQuery: iot.SampleQuery{Devices: devices, From: floor(from, iot.Quarter), To: ceil(to, iot.Quarter)}}
+	q := iot.BucketQuery{Width: iot.Quarter, SampleQuery: iot.SampleQuery{Devices: devices, From: from.Truncate(iot.Quarter), To: ceil(to, iot.Quarter)}}
 	if err := r.Store.ReadBuckets(ctx, q, quarters.addBuckets); err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (a *aggregator) addBuckets(s iot.Buckets) error {
 			rollup.Merge(into, b)
 		}
 		if s.Metric == iot.Temperature {
-			a.temperatures.add(b.Sum/float64(b.Count), b.Count)
+			a.temperatures.add(b.Mean(), b.Count)
 		}
 	}
 	return nil

@@ -51,7 +51,7 @@ func (c *chart) add(n name) {
 // find lists the series that the devices have in the days that the range touches.
 func (c *chart) find(ctx context.Context) error {
 	metrics, n := map[iot.DeviceID][]string{}, 0
-	days := iot.BucketQuery{Width: iot.Day, SampleQuery: iot.SampleQuery{Devices: c.Devices, From: floor(c.From, iot.Day), To: ceil(c.To, iot.Day)}}
+	days := iot.BucketQuery{Width: iot.Day, SampleQuery: iot.SampleQuery{Devices: c.Devices, From: c.From.Truncate(iot.Day), To: ceil(c.To, iot.Day)}}
 	err := c.Store.ReadBuckets(ctx, days, func(b iot.Buckets) error {
 		if slices.Contains(metrics[b.Device], b.Metric) {
 			return nil
@@ -177,13 +177,13 @@ func (c *chart) readSamples(ctx context.Context, q iot.SampleQuery) error {
 
 // readBuckets makes all series of the store's buckets, and of values where the range begins or ends within one.
 func (c *chart) readBuckets(ctx context.Context, interval rollup.Interval) error {
-	first, last := ceil(c.From, iot.Quarter), floor(c.To, iot.Quarter)
+	first, last := ceil(c.From, iot.Quarter), c.To.Truncate(iot.Quarter)
 	if !first.Before(last) {
 		c.begin(c.all, interval, sourceRaw)
 		return c.readSamples(ctx, c.samples(c.From, c.To))
 	}
 	source, spans := sourceQuarters, []iot.BucketQuery{{Width: iot.Quarter, SampleQuery: c.samples(first, last)}}
-	if day, end := ceil(first, iot.Day), floor(last, iot.Day); day.Before(end) && c.ofWholeDays(interval) {
+	if day, end := ceil(first, iot.Day), last.Truncate(iot.Day); day.Before(end) && c.ofWholeDays(interval) {
 		source, spans = sourceDays, []iot.BucketQuery{
 			{Width: iot.Quarter, SampleQuery: c.samples(first, day)},
 			{Width: iot.Day, SampleQuery: c.samples(day, end)},
@@ -239,12 +239,8 @@ func (c *chart) readFew(ctx context.Context, few []*accumulator) error {
 	return nil
 }
 
-// floor is the last multiple of width in UTC that is not after t, and ceil the first that is not before it.
-func floor(t time.Time, width time.Duration) time.Time {
-	ms := width.Milliseconds()
-	return t.Add(-time.Duration((t.UnixMilli()%ms+ms)%ms) * time.Millisecond)
-}
-
+// ceil is the first multiple of width in UTC that is not before t, as t.Truncate is the last that is not after it. Both are
+// in whole milliseconds.
 func ceil(t time.Time, width time.Duration) time.Time {
-	return floor(t.Add(width-time.Millisecond), width)
+	return t.Add(width - time.Millisecond).Truncate(width)
 }

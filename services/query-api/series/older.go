@@ -19,7 +19,7 @@ type Older struct {
 func (r *Reader) Older(ctx context.Context, readings, rollups time.Time) (Older, error) {
 	var found Older
 	var before aggregator
-	horizon := floor(readings, iot.Quarter)
+	horizon := readings.Truncate(iot.Quarter)
 	days := iot.BucketQuery{Width: iot.Day}
 	err := r.Store.ReadBuckets(ctx, days, func(s iot.Buckets) error {
 		for i, b := range s.Buckets {
@@ -40,7 +40,7 @@ func (r *Reader) Older(ctx context.Context, readings, rollups time.Time) (Older,
 	if err != nil {
 		return found, err
 	}
-	if day := floor(horizon, iot.Day); !readings.IsZero() && day.Before(horizon) {
+	if day := horizon.Truncate(iot.Day); !readings.IsZero() && day.Before(horizon) {
 		q := iot.BucketQuery{Width: iot.Quarter, SampleQuery: iot.SampleQuery{From: day, To: horizon}}
 		err := r.Store.ReadBuckets(ctx, q, func(s iot.Buckets) error {
 			for _, b := range s.Buckets {

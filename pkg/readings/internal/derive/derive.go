@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/rollup"
@@ -103,7 +102,7 @@ func values(ctx context.Context, s Scanner, q iot.SampleQuery, take func(of seri
 	scan := iot.ScanQuery{Devices: q.Devices, From: q.From, To: q.To}
 	return s.ScanReadings(ctx, scan, func(r *iot.Reading) (more bool, err error) {
 		for _, m := range r.Metrics {
-			if q.Metrics == nil || slices.Contains(q.Metrics, m.Name) {
+			if q.Wants(m.Name) {
 				if err := take(series{r.Device, m.Name}, r.At.UnixMilli(), m.Value); err != nil {
 					return false, err
 				}

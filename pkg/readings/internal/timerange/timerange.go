@@ -3,6 +3,7 @@
 package timerange
 
 import (
+	"slices"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -44,6 +45,13 @@ func Of(q iot.ScanQuery) Range {
 // OfPage returns the range of q, whatever its Devices.
 func OfPage(q iot.ReadingQuery) Range {
 	return Of(iot.ScanQuery{From: q.From, To: q.To, After: q.After, Newest: true})
+}
+
+// Devices returns the devices of a query ascending, each once; nil, which is all, for nil.
+func Devices(devices []iot.DeviceID) []iot.DeviceID {
+	devices = slices.Clone(devices)
+	slices.Sort(devices)
+	return slices.Compact(devices)
 }
 
 // FromFor returns the beginning of r for a single device: its readings in r are those with FromFor <= at < EndFor.
