@@ -14,6 +14,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/telltale-iot/telltale/pkg/internal/dirsync"
 )
 
 // disk makes durable what kfake writes. kfake writes to its files and does not sync them; what it answers
@@ -146,7 +148,7 @@ func (d *disk) list() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tails = tails
-	return errors.Join(syncDir(dir), syncDir(d.dir))
+	return errors.Join(dirsync.Sync(dir), dirsync.Sync(d.dir))
 }
 
 // holds reports whether the batch of that offset and checksum is on the disk.
@@ -248,7 +250,7 @@ func (j *journal) sync() error {
 		return err
 	}
 	if replaced {
-		if err := syncDir(filepath.Dir(j.path)); err != nil {
+		if err := dirsync.Sync(filepath.Dir(j.path)); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/telltale-iot/telltale/pkg/internal/dirsync"
 )
 
 // KafkaConfig configures StartKafka.
@@ -73,7 +75,7 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 	}()
 	log := recovery{dir: cfg.Dir, log: cfg.Log}
 	if cfg.Dir != "" {
-		if err := errors.Join(os.MkdirAll(cfg.Dir, 0o755), syncDir(filepath.Dir(cfg.Dir))); err != nil {
+		if err := errors.Join(os.MkdirAll(cfg.Dir, 0o755), dirsync.Sync(filepath.Dir(cfg.Dir))); err != nil {
 			return nil, fmt.Errorf("open the kafka log: %w", err)
 		}
 		if k.unlock, err = lock(cfg.Dir); err != nil {

@@ -4,6 +4,3 @@ package embedded
 
 // lock does nothing here: that no other process has dir open is up to whoever starts it.
 func lock(string) (unlock func(), err error) { return func() {}, nil }
-
-// syncDir does nothing here: a directory cannot be synced by itself.
-func syncDir(string) error { return nil }

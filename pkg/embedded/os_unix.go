@@ -24,12 +24,3 @@ func lock(dir string) (unlock func(), err error) {
 	}
 	return func() { _ = f.Close() }, nil
 }
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}

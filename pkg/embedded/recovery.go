@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/telltale-iot/telltale/pkg/internal/dirsync"
 	"github.com/telltale-iot/telltale/pkg/pagecache"
 )
 
@@ -104,7 +105,7 @@ func (r *recovery) partition(p partition) error {
 	}
 	t.synced = t.next
 	r.tails[p] = t
-	return errors.Join(s.write(t.dir), syncDir(t.dir))
+	return errors.Join(s.write(t.dir), dirsync.Sync(t.dir))
 }
 
 // segment reads a segment, and leaves t at its end when there is anything in it.
@@ -238,5 +239,5 @@ func replaceFile(path string, content []byte) error {
 	if err := os.Rename(temporary, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return dirsync.Sync(filepath.Dir(path))
 }

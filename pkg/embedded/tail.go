@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"github.com/telltale-iot/telltale/pkg/internal/dirsync"
 )
 
 // keptBatches is how many of the newest batches a tail remembers; older ones are looked up in their file.
@@ -94,7 +96,7 @@ func (t *tail) begin(base int64) (bool, error) {
 	}
 	t.close()
 	t.file, t.pos, t.next, t.onDisk = file, 0, base, 0
-	return true, syncDir(t.dir)
+	return true, dirsync.Sync(t.dir)
 }
 
 // roll goes on to the segment behind the one that was read, if there is one, and then syncs the old one.

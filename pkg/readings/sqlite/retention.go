@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/internal/dirsync"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
@@ -201,16 +202,7 @@ func (s *Store) writeHorizon(horizon int64) (err error) {
 	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
-	return syncDir(s.months)
-}
-
-// syncDir makes durable what was renamed and removed in dir.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return dirsync.Sync(s.months)
 }
 
 // removeExpired removes what is before the horizon, and reports whether the disk has got back all of it.
@@ -320,7 +312,7 @@ func (s *Store) copyDays(ctx context.Context, m, days *part) (err error) {
 	if err := os.Rename(path, days.path); err != nil {
 		return err
 	}
-	return syncDir(s.months)
+	return dirsync.Sync(s.months)
 }
 
 // removeFile removes the file of p, which nobody needs any more.
@@ -329,7 +321,7 @@ func (s *Store) removeFile(p *part) error {
 	if err := removeFiles(p.path); err != nil {
 		return err
 	}
-	return syncDir(s.months)
+	return dirsync.Sync(s.months)
 }
 
 // removeFiles removes the file at path, last: without it the others would belong to a new one.
