@@ -28,7 +28,7 @@ func (s *Store) countReadings(ctx context.Context) ([]iot.DeviceCount, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, until := max(int64(p.Since), p.kept()), int64(p.Until)
+	from, until := max(int64(p.Since), p.gone()), int64(p.Until)
 	if p.Generation.IsZero() || from >= until {
 		return s.count(ctx, bson.D{{Key: fieldDevice, Value: bson.D{{Key: "$gte", Value: int64(1)}}}})
 	}

@@ -88,14 +88,6 @@ func (p progress) gone() int64 {
 	return hourOf(int64(p.Horizon)) - (grace - hour)
 }
 
-// kept is the first day of which no reading is gone.
-func (p progress) kept() int64 {
-	if gone := p.gone(); gone != dayOf(gone) {
-		return dayOf(gone) + day
-	}
-	return p.gone()
-}
-
 // parts returns i in pieces, and whether they are rolled up: if so, what is stored of their hours is exact unless they are
 // marked.
 func (p progress) parts(i interval) iter.Seq2[interval, bool] {
