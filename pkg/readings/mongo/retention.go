@@ -21,14 +21,17 @@ const grace = 3 * hour
 // taken returns what of batch is not too old to be stored, the indexes in batch of that, and of the rest. No indexes:
 // all is taken.
 func (s *Store) taken(ctx context.Context, batch []iot.Reading) (taken []iot.Reading, indexes, tooOld []int, err error) {
-	if s.retention.Readings == 0 {
-		return batch, nil, nil, nil
-	}
 	p, err := s.lately(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	horizon := max(int64(p.Horizon), s.horizon())
+	horizon := int64(p.Horizon) // whoever inserts heeds it, with a retention or without
+	if s.retention.Readings > 0 {
+		horizon = max(horizon, s.horizon())
+	}
+	if horizon == 0 {
+		return batch, nil, nil, nil
+	}
 	if !slices.ContainsFunc(batch, func(r iot.Reading) bool { return r.At.UnixMilli() < horizon }) {
 		return batch, nil, nil, nil
 	}

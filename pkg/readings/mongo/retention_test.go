@@ -109,8 +109,8 @@ func TestRetention(t *testing.T) {
 		}
 	})
 	t.Run("a mark of what is gone costs no rollup", func(t *testing.T) {
-		insertAll(t, forEver, []iot.Reading{of(40*daily + time.Millisecond)})
-		if _, err := db.Collection("readings").DeleteMany(t.Context(), bson.D{{Key: "timestamp", Value: now.Add(-40*daily - time.Millisecond)}}); err != nil {
+		mark := bson.D{{Key: "d", Value: int64(1)}, {Key: "hour", Value: old.At.Truncate(time.Hour)}}
+		if _, err := db.Collection("readings_dirty").InsertOne(t.Context(), bson.D{{Key: "_id", Value: mark}, {Key: "v", Value: bson.NewObjectID()}}); err != nil {
 			t.Fatal(err)
 		}
 		maintain(t, store)
@@ -156,6 +156,22 @@ func TestRetention(t *testing.T) {
 			t.Errorf("expiry (-want +got):\n%s%d days in a chart, want 4", diff, days())
 		}
 	})
+}
+
+// TestInsertsWithoutRetention: ingest-writer replay has none, and neither has a service whose RETENTION_READINGS was unset.
+func TestInsertsWithoutRetention(t *testing.T) {
+	store, uri := newStore(t, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
+	maintain(t, store)
+	maintain(t, store)
+	old := reading(1, 0, 20)
+	old.At = time.Now().Add(-40 * daily).UTC().Truncate(time.Millisecond)
+	forEver := openStore(t, uri, mongo.Options{})
+	wantInserted(t, forEver, []iot.Reading{old}, iot.Inserted{TooOld: []int{0}})
+	maintain(t, forEver)
+	if _, err := forEver.RebuildRollups(t.Context(), discard); err != nil {
+		t.Fatal(err)
+	}
+	wantExact(t, forEver)
 }
 
 // TestChangeExpiry is how the index changes where the server has the command for it.
