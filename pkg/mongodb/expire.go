@@ -22,8 +22,12 @@ const (
 // expiryIndex is the name of the index of ExpireAfter. One by another name is somebody else's.
 const expiryIndex = "telltale_retention"
 
-// ExpireAfter has the server remove documents that long after the time in a field; 0: not any more. An index that has it
-// do so already, by whichever name, is changed, but only one that ExpireAfter made is removed.
+// ErrForeignIndex is that somebody else has made the only index by a field that there can be.
+var ErrForeignIndex = errors.New("somebody else has made an index of the same field")
+
+// ExpireAfter has the server remove documents that long after the time in a field; 0: not any more. An index that
+// somebody else has made is never changed: where it keeps them from being removed as is wanted, that is ErrForeignIndex, since
+// the server has no second one of the same field.
 func (c *Collection) ExpireAfter(ctx context.Context, field string, after time.Duration) error {
 	want := int64(min(after, maxExpiry) / time.Second)
 	name, is, err := c.expiry(ctx, field)
@@ -47,6 +51,8 @@ func (c *Collection) ExpireAfter(ctx context.Context, field string, after time.D
 	case is == want, want == 0 && name != expiryIndex:
 	case name == "":
 		err = create()
+	case name != expiryIndex:
+		err = fmt.Errorf("%w: %s", ErrForeignIndex, name)
 	case want == 0:
 		err = collection.Indexes().DropOne(ctx, name)
 	default:

@@ -74,7 +74,8 @@ func (a answers) serve(t *testing.T, conn net.Conn, writes chan<- bson.Raw) {
 		}
 		command := bson.Raw(rest)
 		name := command.Index(0).Key()
-		if name == "insert" || name == "update" || name == "collMod" {
+		switch name {
+		case "insert", "update", "collMod", "createIndexes", "dropIndexes":
 			writes <- command[:binary.LittleEndian.Uint32(command)]
 		}
 		answer, err := bson.Marshal(a[name])

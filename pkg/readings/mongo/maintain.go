@@ -67,6 +67,7 @@ type maintainer struct {
 
 	filling filling
 	returns bool // the server was asked to return disk space
+	foreign bool // an index of somebody else was logged
 }
 
 // filling is what is left of a day that is backfilled.

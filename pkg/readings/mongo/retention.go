@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -73,12 +74,12 @@ func (m *maintainer) observeHorizon(ctx context.Context, p progress) error {
 // retain has the server remove what is older than the retention says.
 func (m *maintainer) retain(ctx context.Context, p progress) error {
 	if m.retention.Readings == 0 {
-		return m.ExpireAfter(ctx, fieldAt, 0)
+		return m.expireAfter(ctx, 0)
 	}
 	if int64(p.Horizon) < m.horizon()-hour { // see observeHorizon
 		return nil
 	}
-	if err := m.ExpireAfter(ctx, fieldAt, m.retention.Readings+time.Duration(grace)*time.Millisecond); err != nil {
+	if err := m.expireAfter(ctx, m.retention.Readings+time.Duration(grace)*time.Millisecond); err != nil {
 		return err
 	}
 	m.returnSpace(ctx)
@@ -94,6 +95,22 @@ func (m *maintainer) retain(ctx context.Context, p progress) error {
 	if err != nil {
 		return fmt.Errorf("remove old rollups: %w", err)
 	}
+	return nil
+}
+
+// expireAfter has the server remove readings that long after their time; 0: not any more. An index of somebody else stops
+// nothing but that.
+func (m *maintainer) expireAfter(ctx context.Context, after time.Duration) error {
+	err := m.ExpireAfter(ctx, fieldAt, after)
+	if !errors.Is(err, mongodb.ErrForeignIndex) {
+		m.foreign = false
+		return err
+	}
+	if !m.foreign {
+		m.log.Warn("the server does not remove readings as RETENTION_READINGS says: drop the index, or make another one in its place, such as "+
+			"{timestamp: 1, device_id: 1}", "error", err)
+	}
+	m.foreign = true
 	return nil
 }
 

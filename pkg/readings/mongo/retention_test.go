@@ -1,6 +1,7 @@
 package mongo_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 	"github.com/telltale-iot/telltale/pkg/readings/mongo"
 )
@@ -176,17 +178,41 @@ func TestInsertsWithoutRetention(t *testing.T) {
 
 // TestChangeExpiry is how the index changes where the server has the command for it.
 func TestChangeExpiry(t *testing.T) {
-	there := indexes(bson.D{{Key: "key", Value: bson.D{{Key: "timestamp", Value: 1}}}, {Key: "name", Value: "own"}, {Key: "expireAfterSeconds", Value: 100}})
-	opened, writes := answers{"listIndexes": there, "collMod": {{Key: "ok", Value: 1}}}.start(t)
-	store := opened.(*mongo.Store)
-	if err := store.ExpireAfter(t.Context(), "timestamp", 100*time.Second); err != nil || len(writes) > 0 {
-		t.Errorf("it is changed to what it is: %v", err)
+	byTime := func(name string, options ...bson.E) bson.D {
+		return indexes(append(bson.D{{Key: "key", Value: bson.D{{Key: "timestamp", Value: 1}}}, {Key: "name", Value: name}}, options...))
 	}
-	if err := store.ExpireAfter(t.Context(), "timestamp", time.Hour); err != nil || len(writes) != 1 {
-		t.Fatal(len(writes), err)
-	}
-	if index := (<-writes).Lookup("index").String(); index != `{"name": "own","expireAfterSeconds": {"$numberLong":"3600"}}` {
-		t.Errorf("collMod: %s", index)
+	after100 := bson.E{Key: "expireAfterSeconds", Value: 100}
+	for _, c := range []struct {
+		promise string
+		there   bson.D
+		after   time.Duration
+		sent    string
+		foreign bool
+	}{
+		{"it is not changed to what it is", byTime("telltale_retention", after100), 100 * time.Second, "", false},
+		{"it is changed", byTime("telltale_retention", after100), time.Hour, `{"name": "telltale_retention","expireAfterSeconds": {"$numberLong":"3600"}}`, false},
+		{"it is dropped", byTime("telltale_retention", after100), 0, `"telltale_retention"`, false},
+		{"a plain one of somebody else is not made to remove readings", byTime("own"), time.Hour, "", true},
+		{"nor is that dropped", byTime("own"), 0, "", false},
+		{"one of somebody else that removes them is not changed", byTime("own", after100), time.Hour, "", true},
+		{"one of somebody else that removes them just so does", byTime("own", after100), 100 * time.Second, "", false},
+		{"nor is it dropped", byTime("own", after100), 0, "", false},
+	} {
+		t.Run(c.promise, func(t *testing.T) {
+			ok := bson.D{{Key: "ok", Value: 1}}
+			opened, writes := answers{"listIndexes": c.there, "collMod": ok, "dropIndexes": ok, "createIndexes": ok}.start(t)
+			err := opened.(*mongo.Store).ExpireAfter(t.Context(), "timestamp", c.after)
+			if errors.Is(err, mongodb.ErrForeignIndex) != c.foreign || err != nil && !c.foreign {
+				t.Errorf("%v; want an error: %v", err, c.foreign)
+			}
+			var sent string
+			if len(writes) > 0 {
+				sent = (<-writes).Lookup("index").String()
+			}
+			if sent != c.sent {
+				t.Errorf("%s was sent, want %s", sent, c.sent)
+			}
+		})
 	}
 }
 
