@@ -46,6 +46,9 @@ func (s *Store) ForgetProgress() {
 	s.recheckAfter = 0
 }
 
+// SetNow has s take now for this machine's time, and server for the server's; nil: the server is asked.
+func (s *Store) SetNow(now, server func() time.Time) { s.now, s.clock = now, server }
+
 // Recomputer computes an hour of a device that is marked, as Maintain does, and can be stopped between its steps.
 type Recomputer struct {
 	s       *Store

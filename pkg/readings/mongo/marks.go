@@ -20,19 +20,25 @@ const maxProgressAge = time.Minute
 type knownProgress struct {
 	progress
 	asked time.Time // before the server was
+	now   time.Time // the server's, then; zero without a retention
 }
 
-// lately returns the progress of a moment ago.
-func (s *Store) lately(ctx context.Context) (progress, error) {
-	if known := s.known.Load(); known != nil && time.Since(known.asked) < s.maxProgressAge {
-		return known.progress, nil
+// lately returns the progress of a moment ago, and the server's time now.
+func (s *Store) lately(ctx context.Context) (known knownProgress, err error) {
+	if last := s.known.Load(); last != nil && time.Since(last.asked) < s.maxProgressAge {
+		known = *last
+		known.now = known.now.Add(time.Since(known.asked))
+		return known, nil
 	}
-	asked := time.Now()
-	p, err := s.progress(ctx)
+	known.asked = time.Now()
+	if known.progress, err = s.progress(ctx); err == nil && s.retention.Readings > 0 {
+		known.now, err = s.serverTime(ctx)
+	}
 	if err == nil {
-		s.known.Store(&knownProgress{p, asked})
+		stored := known
+		s.known.Store(&stored)
 	}
-	return p, err
+	return known, err
 }
 
 // open marks the closed hours of batch before it is inserted. Such a mark is not removed before the insert has ended:

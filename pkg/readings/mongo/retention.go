@@ -28,7 +28,7 @@ func (s *Store) taken(ctx context.Context, batch []iot.Reading) (taken []iot.Rea
 	}
 	horizon := int64(p.Horizon) // whoever inserts heeds it, with a retention or without
 	if s.retention.Readings > 0 {
-		horizon = max(horizon, s.horizon())
+		horizon = max(horizon, s.horizon(p.now))
 	}
 	if horizon == 0 {
 		return batch, nil, nil, nil
@@ -47,22 +47,44 @@ func (s *Store) taken(ctx context.Context, batch []iot.Reading) (taken []iot.Rea
 }
 
 // horizon is the time before which readings are too old.
-func (s *Store) horizon() int64 { return s.now().Add(-s.retention.Readings).UnixMilli() }
+func (s *Store) horizon(now time.Time) int64 { return now.Add(-s.retention.Readings).UnixMilli() }
+
+// serverTime is the primary's, by which it removes readings. That of this machine does not count: were it ahead once, the
+// horizon would be for ever.
+func (s *Store) serverTime(ctx context.Context) (time.Time, error) {
+	if s.clock != nil {
+		return s.clock(), nil
+	}
+	var hello struct {
+		Time time.Time `bson:"localTime"`
+	}
+	if err := s.ask(ctx, bson.D{{Key: "hello", Value: 1}}, &hello); err != nil {
+		return time.Time{}, fmt.Errorf("ask the server for the time: %w", err)
+	}
+	if hello.Time.IsZero() {
+		return time.Time{}, errors.New("ask the server for the time: it does not say")
+	}
+	return hello.Time, nil
+}
 
 // observeHorizon notes what nobody takes any more, since the server may remove it: for good, whatever becomes of the
 // setting. It removes nothing before all is rolled up, since nothing else has charts of what is gone; but one that does
 // so already, because of an index that somebody else has made, goes on.
 func (m *maintainer) observeHorizon(ctx context.Context, p progress) error {
-	horizon := int64(p.Horizon)
-	if m.retention.Readings > 0 && (horizon != 0 || int64(p.Since) <= beginning) {
-		horizon = max(horizon, m.horizon())
-	}
 	expiry, err := m.Expiry(ctx, fieldAt)
+	if err != nil || expiry == 0 && m.retention.Readings == 0 {
+		return err
+	}
+	now, err := m.serverTime(ctx)
 	if err != nil {
 		return err
 	}
+	horizon := int64(p.Horizon)
+	if m.retention.Readings > 0 && (horizon != 0 || int64(p.Since) <= beginning) {
+		horizon = max(horizon, m.horizon(now))
+	}
 	if expiry > 0 {
-		horizon = max(horizon, m.now().Add(-expiry).UnixMilli()+grace)
+		horizon = max(horizon, now.Add(-expiry).UnixMilli()+grace)
 	}
 	if horizon == int64(p.Horizon) {
 		return nil
@@ -76,7 +98,11 @@ func (m *maintainer) retain(ctx context.Context, p progress) error {
 	if m.retention.Readings == 0 {
 		return m.expireAfter(ctx, 0)
 	}
-	if int64(p.Horizon) < m.horizon()-hour { // see observeHorizon
+	now, err := m.serverTime(ctx)
+	if err != nil {
+		return err
+	}
+	if int64(p.Horizon) < m.horizon(now)-hour { // see observeHorizon
 		return nil
 	}
 	if err := m.expireAfter(ctx, m.retention.Readings+time.Duration(grace)*time.Millisecond); err != nil {
@@ -88,8 +114,8 @@ func (m *maintainer) retain(ctx context.Context, p progress) error {
 	}
 	// What is rolled up goes after the readings, of which it would be missed.
 	keep := max(m.retention.Rollups.Milliseconds(), m.retention.Readings.Milliseconds()+grace+day)
-	before := bson.DateTime(dayOf(m.now().UnixMilli() - keep))
-	_, err := m.write(ctx, daysName, []mongo.WriteModel{
+	before := bson.DateTime(dayOf(now.UnixMilli() - keep))
+	_, err = m.write(ctx, daysName, []mongo.WriteModel{
 		mongo.NewDeleteManyModel().SetFilter(bson.D{{Key: "_id.day", Value: bson.D{{Key: "$lt", Value: before}}}}),
 	})
 	if err != nil {

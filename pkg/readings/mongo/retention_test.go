@@ -176,6 +176,21 @@ func TestInsertsWithoutRetention(t *testing.T) {
 	wantExact(t, forEver)
 }
 
+// TestClockAhead: the clock of a machine that was ahead for a moment makes nothing too old.
+func TestClockAhead(t *testing.T) {
+	store, _ := newStore(t, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
+	maintain(t, store)
+	store.SetNow(func() time.Time { return time.Now().Add(40 * daily) }, nil)
+	r := reading(1, 0, 20)
+	r.At = time.Now().UTC().Truncate(time.Millisecond)
+	wantInserted(t, store, []iot.Reading{r}, iot.Inserted{New: 1})
+	maintain(t, store)
+	maintain(t, store)
+	store.SetNow(time.Now, nil)
+	maintain(t, store)
+	wantInserted(t, store, []iot.Reading{r}, iot.Inserted{Duplicates: 1})
+}
+
 // TestChangeExpiry is how the index changes where the server has the command for it.
 func TestChangeExpiry(t *testing.T) {
 	byTime := func(name string, options ...bson.E) bson.D {

@@ -30,7 +30,8 @@ type Store struct {
 	known     atomic.Pointer[knownProgress]
 	log       *slog.Logger
 	retention iot.Retention
-	now       func() time.Time
+	now       func() time.Time // this machine's
+	clock     func() time.Time // in tests, in place of the server's
 
 	maxProgressAge, recheckAfter time.Duration // as the constants, and less in tests
 }
