@@ -102,7 +102,8 @@ var errContended = errors.New("others compute the same days all the time")
 
 // recompute puts what the readings of devices come to in an interval, of hours of one day, in place of what their days
 // have of it. What the days were like is read before the readings are, and they are replaced if they still are: so
-// that of two who do it at the same time, the one that has read older readings begins again.
+// that of two who do it at the same time, the one that has read older readings begins again. Hours of which readings may
+// have been removed meanwhile stay as they are.
 func (s *Store) recompute(ctx context.Context, devices []iot.DeviceID, in interval) error {
 	for range maxRounds {
 		if len(devices) == 0 {
@@ -115,6 +116,16 @@ func (s *Store) recompute(ctx context.Context, devices []iot.DeviceID, in interv
 		changed, err := s.computed(ctx, devices, days, in)
 		if err != nil {
 			return fmt.Errorf("compute days: %w", err)
+		}
+		gone, err := s.goneNow(ctx) // behind the readings
+		if err != nil {
+			return fmt.Errorf("compute days: %w", err)
+		}
+		if in.from < gone {
+			if in.from = gone; in.from >= in.to {
+				return nil
+			}
+			continue
 		}
 		if devices, err = s.replaceDays(ctx, changed); err != nil {
 			return fmt.Errorf("write days: %w", err)

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -48,6 +49,14 @@ func (s *Store) ForgetProgress() {
 
 // SetNow has s take now for this machine's time, and server for the server's; nil: the server is asked.
 func (s *Store) SetNow(now, server func() time.Time) { s.now, s.clock = now, server }
+
+// RebuildAfter does what RebuildRollups does, with a pause before each time that it computes something.
+func (s *Store) RebuildAfter(ctx context.Context, pause func()) (Checked, error) {
+	return s.eachRolledUp(ctx, slog.New(slog.DiscardHandler), func(devices []iot.DeviceID, in interval) error {
+		pause()
+		return s.recompute(ctx, devices, in)
+	})
+}
 
 // Recomputer computes an hour of a device that is marked, as Maintain does, and can be stopped between its steps.
 type Recomputer struct {

@@ -276,14 +276,14 @@ type mark struct {
 const maxDrained = 2000
 
 // drain computes the hours that are marked, and removes the marks that it has read. What was marked since then stays.
-func (m *maintainer) drain(ctx context.Context, p progress) error {
+func (m *maintainer) drain(ctx context.Context, _ progress) error {
 	for after := any(bson.D{}); ; {
 		marks, err := m.marksAfter(ctx, after)
 		if err != nil || len(marks) == 0 {
 			return err
 		}
 		after = marks[len(marks)-1].ID
-		if err := m.drainMarks(ctx, marks, p.gone()); err != nil {
+		if err := m.drainMarks(ctx, marks); err != nil {
 			return err
 		}
 	}
@@ -316,7 +316,7 @@ func (s *Store) marksAfter(ctx context.Context, after any) (marks []mark, err er
 }
 
 // drainMarks computes the hours that marks name, those of devices that have the same ones together.
-func (m *maintainer) drainMarks(ctx context.Context, marks []mark, gone int64) error {
+func (m *maintainer) drainMarks(ctx context.Context, marks []mark) error {
 	devices := map[interval][]iot.DeviceID{} // by hours of one day
 	marks = slices.DeleteFunc(marks, mark.isOpen)
 	for rest := marks; len(rest) > 0; {
@@ -325,9 +325,7 @@ func (m *maintainer) drainMarks(ctx context.Context, marks []mark, gone int64) e
 			n++
 		}
 		of := interval{first.at, first.at + int64(n)*hour}
-		if of.from >= gone { // else what it would be computed of is removed, or about to be
-			devices[of] = append(devices[of], first.device)
-		}
+		devices[of] = append(devices[of], first.device)
 		rest = rest[n:]
 	}
 	for of, devices := range devices {

@@ -85,7 +85,7 @@ func (p progress) gone() int64 {
 	if p.Horizon == 0 {
 		return beginning
 	}
-	return hourOf(int64(p.Horizon)) - (grace - hour)
+	return hourOf(int64(p.Horizon)) - computeGrace
 }
 
 // parts returns i in pieces, and whether they are rolled up: if so, what is stored of their hours is exact unless they are

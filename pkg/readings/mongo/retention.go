@@ -15,9 +15,13 @@ import (
 	"github.com/telltale-iot/telltale/pkg/mongodb"
 )
 
-// grace is how much longer than it takes them the server keeps readings: an hour since a reading may be the last one of
-// its hour, an hour for that to be computed, and one for clocks that differ.
-const grace = 3 * hour
+const (
+	// computeGrace is for how long the hour of the oldest readings that are taken can be computed, after it has ended.
+	computeGrace = hour
+	// grace is how much longer than it takes them the server keeps readings: an hour since a reading may be the last one of
+	// its hour, computeGrace, and an hour for clocks that differ and for what is under way.
+	grace = hour + computeGrace + hour
+)
 
 // taken returns what of batch is not too old to be stored, the indexes in batch of that, and of the rest. No indexes:
 // all is taken.
@@ -67,24 +71,45 @@ func (s *Store) serverTime(ctx context.Context) (time.Time, error) {
 	return hello.Time, nil
 }
 
+// horizonNow returns the horizon as it is by now: the TTL index moves it on while nobody notes that. now is the server's
+// time.
+func (s *Store) horizonNow(ctx context.Context, p progress, now time.Time) (int64, error) {
+	expiry, err := s.Expiry(ctx, fieldAt)
+	if err != nil || expiry == 0 {
+		return int64(p.Horizon), err
+	}
+	return max(int64(p.Horizon), now.Add(-expiry).UnixMilli()+grace), nil
+}
+
+// goneNow returns the time before which readings may be removed by now.
+func (s *Store) goneNow(ctx context.Context) (int64, error) {
+	p, err := s.progress(ctx)
+	if err != nil {
+		return 0, err
+	}
+	now, err := s.serverTime(ctx)
+	if err != nil {
+		return 0, err
+	}
+	horizon, err := s.horizonNow(ctx, p, now)
+	p.Horizon = bson.DateTime(horizon)
+	return p.gone(), err
+}
+
 // observeHorizon notes what nobody takes any more, since the server may remove it: for good, whatever becomes of the
 // setting. It removes nothing before all is rolled up, since nothing else has charts of what is gone; but one that does
 // so already, because of an index that somebody else has made, goes on.
 func (m *maintainer) observeHorizon(ctx context.Context, p progress) error {
-	expiry, err := m.Expiry(ctx, fieldAt)
-	if err != nil || expiry == 0 && m.retention.Readings == 0 {
-		return err
-	}
 	now, err := m.serverTime(ctx)
 	if err != nil {
 		return err
 	}
-	horizon := int64(p.Horizon)
-	if m.retention.Readings > 0 && (horizon != 0 || int64(p.Since) <= beginning) {
-		horizon = max(horizon, m.horizon(now))
+	horizon, err := m.horizonNow(ctx, p, now)
+	if err != nil {
+		return err
 	}
-	if expiry > 0 {
-		horizon = max(horizon, now.Add(-expiry).UnixMilli()+grace)
+	if m.retention.Readings > 0 && (p.Horizon != 0 || int64(p.Since) <= beginning) {
+		horizon = max(horizon, m.horizon(now))
 	}
 	if horizon == int64(p.Horizon) {
 		return nil

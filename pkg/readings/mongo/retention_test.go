@@ -176,6 +176,73 @@ func TestInsertsWithoutRetention(t *testing.T) {
 	wantExact(t, forEver)
 }
 
+// chartCount returns how many readings the buckets of a device have.
+func chartCount(t *testing.T, store *mongo.Store, device iot.DeviceID) (n int64) {
+	t.Helper()
+	q := iot.BucketQuery{Width: iot.Quarter, SampleQuery: iot.SampleQuery{Devices: []iot.DeviceID{device}, Metrics: []string{iot.Temperature}}}
+	err := store.ReadBuckets(t.Context(), q, func(b iot.Buckets) error {
+		for _, b := range b.Buckets {
+			n += b.Count
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestRebuildAtTheHorizon: what the server removes while a rebuild is at work is not missing in charts after it, whether or
+// not somebody notes the horizon meanwhile.
+func TestRebuildAtTheHorizon(t *testing.T) {
+	for name, noted := range map[string]bool{"noted": true, "while ingest-writer is away": false} {
+		t.Run(name, func(t *testing.T) {
+			db, uri := mongodbtest.Database(t)
+			now := time.Now().UTC().Truncate(time.Hour).Add(59 * time.Minute) // the server itself removes nothing yet
+			clock := func() time.Time { return now }
+			forEver := openStore(t, uri, mongo.Options{})
+			store := openStore(t, uri, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
+			forEver.SetNow(clock, clock)
+			store.SetNow(clock, clock)
+			if err := forEver.Prepare(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			horizon := now.Add(-30 * daily)
+			edge, recent := reading(1, 0, 20), reading(1, 0, 20)
+			edge.At = horizon.Truncate(time.Hour).Add(-time.Hour + time.Second)
+			recent.At = now.Add(-5 * daily)
+			insertAll(t, forEver, []iot.Reading{edge, recent})
+			maintain(t, forEver)
+			maintain(t, store)
+			maintain(t, store)
+			if n := chartCount(t, store, 1); n != 2 {
+				t.Fatal(n)
+			}
+			if _, err := store.RebuildAfter(t.Context(), func() {
+				now = now.Add(2 * time.Hour) // and the server does what its TTL index says
+				gone := bson.D{{Key: "timestamp", Value: bson.D{{Key: "$lt", Value: now.Add(-30*daily - 3*time.Hour)}}}}
+				if _, err := db.Collection("readings").DeleteMany(t.Context(), gone); err != nil {
+					t.Fatal(err)
+				}
+				if noted {
+					maintain(t, store)
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if left, err := db.Collection("readings").CountDocuments(t.Context(), bson.D{}); err != nil || left != 1 {
+				t.Fatal(left, err)
+			}
+			if n := chartCount(t, store, 1); n != 2 {
+				t.Errorf("%d readings in the chart, want 2", n)
+			}
+			if checked, err := store.CheckRollups(t.Context(), discard); err != nil || len(checked.Differ) > 0 {
+				t.Errorf("%+v, %v", checked, err)
+			}
+		})
+	}
+}
+
 // TestClockAhead: the clock of a machine that was ahead for a moment makes nothing too old.
 func TestClockAhead(t *testing.T) {
 	store, _ := newStore(t, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})

@@ -88,6 +88,10 @@ func (s *Store) differing(ctx context.Context, devices []iot.DeviceID, in interv
 	if err != nil {
 		return nil, err
 	}
+	gone, err := s.goneNow(ctx) // or removed
+	if err != nil || in.from < gone {
+		return nil, err
+	}
 	for _, d := range changed {
 		if _, isMarked := marks[d.device()]; !isMarked {
 			hours = append(hours, DeviceHour{d.device(), time.UnixMilli(in.from).UTC()})
