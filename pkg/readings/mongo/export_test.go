@@ -29,10 +29,8 @@ func (s *Store) MaintainNow(ctx context.Context) error {
 	m.grace = 0
 	defer m.release(context.WithoutCancel(ctx))
 	p, err := m.observe(ctx)
-	for _, step := range []func(context.Context, progress) error{m.drain, m.close, m.retain} {
-		if err == nil {
-			err = step(ctx, p)
-		}
+	if err == nil {
+		err = m.work(ctx, p)
 	}
 	for more := true; more && err == nil; {
 		more, err = m.backfill(ctx)

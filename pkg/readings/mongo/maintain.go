@@ -89,10 +89,8 @@ func (m *maintainer) maintain(ctx context.Context, next <-chan time.Time) error 
 	}
 	mine, err := m.lease(ctx)
 	if mine {
-		for _, step := range []func(context.Context, progress) error{m.drain, m.close, m.retain} {
-			if err := step(ctx, p); err != nil {
-				return err
-			}
+		if err := m.work(ctx, p); err != nil {
+			return err
 		}
 	}
 	for mine && err == nil {
@@ -114,6 +112,20 @@ func (m *maintainer) maintain(ctx context.Context, next <-chan time.Time) error 
 	return err
 }
 
+// work does what is to be done each time. What is marked comes before a new horizon, behind which it would be left as it is.
+func (m *maintainer) work(ctx context.Context, p progress) error {
+	if err := m.drain(ctx); err != nil {
+		return err
+	}
+	if err := m.close(ctx, p); err != nil {
+		return err
+	}
+	if err := m.advanceHorizon(ctx, p); err != nil {
+		return err
+	}
+	return m.retain(ctx, p)
+}
+
 // observe returns the progress, with the hours closing that have ended for a while.
 func (m *maintainer) observe(ctx context.Context) (p progress, err error) {
 	now := m.now()
@@ -132,9 +144,6 @@ func (m *maintainer) observe(ctx context.Context) (p progress, err error) {
 		err = m.begin(ctx, closing)
 	} else if err == nil && int64(p.Closing) < closing {
 		_, err = m.advance(ctx, bson.D{{Key: "generation", Value: p.Generation}}, bson.D{{Key: "$max", Value: bson.D{{Key: "closing", Value: bson.DateTime(closing)}}}})
-	}
-	if err == nil {
-		err = m.observeHorizon(ctx, p)
 	}
 	if err == nil {
 		p, err = m.progress(ctx)
@@ -276,7 +285,7 @@ type mark struct {
 const maxDrained = 2000
 
 // drain computes the hours that are marked, and removes the marks that it has read. What was marked since then stays.
-func (m *maintainer) drain(ctx context.Context, _ progress) error {
+func (m *maintainer) drain(ctx context.Context) error {
 	for after := any(bson.D{}); ; {
 		marks, err := m.marksAfter(ctx, after)
 		if err != nil || len(marks) == 0 {

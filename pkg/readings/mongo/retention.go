@@ -96,10 +96,10 @@ func (s *Store) goneNow(ctx context.Context) (int64, error) {
 	return p.gone(), err
 }
 
-// observeHorizon notes what nobody takes any more, since the server may remove it: for good, whatever becomes of the
-// setting. It removes nothing before all is rolled up, since nothing else has charts of what is gone; but one that does
-// so already, because of an index that somebody else has made, goes on.
-func (m *maintainer) observeHorizon(ctx context.Context, p progress) error {
+// advanceHorizon notes what nobody takes any more, since the server may remove it: for good, whatever becomes of the
+// setting. It stays while not all behind it is rolled up, since nothing else has charts of what is gone; but a server that
+// removes readings already goes on.
+func (m *maintainer) advanceHorizon(ctx context.Context, p progress) error {
 	now, err := m.serverTime(ctx)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (m *maintainer) observeHorizon(ctx context.Context, p progress) error {
 	if err != nil {
 		return err
 	}
-	if m.retention.Readings > 0 && (p.Horizon != 0 || int64(p.Since) <= beginning) {
+	if m.retention.Readings > 0 && int64(p.Since) <= p.gone() {
 		horizon = max(horizon, m.horizon(now))
 	}
 	if horizon == int64(p.Horizon) {
@@ -118,7 +118,7 @@ func (m *maintainer) observeHorizon(ctx context.Context, p progress) error {
 	return err
 }
 
-// retain has the server remove what is older than the retention says.
+// retain has the server remove what is older than the retention says, once inserts had a while to see the horizon in p.
 func (m *maintainer) retain(ctx context.Context, p progress) error {
 	if m.retention.Readings == 0 {
 		return m.expireAfter(ctx, 0)
@@ -127,7 +127,7 @@ func (m *maintainer) retain(ctx context.Context, p progress) error {
 	if err != nil {
 		return err
 	}
-	if int64(p.Horizon) < m.horizon(now)-hour { // see observeHorizon
+	if int64(p.Horizon) < m.horizon(now)-hour { // see advanceHorizon
 		return nil
 	}
 	if err := m.expireAfter(ctx, m.retention.Readings+time.Duration(grace)*time.Millisecond); err != nil {

@@ -66,7 +66,8 @@ func TestRetention(t *testing.T) {
 			t.Errorf("%v, %v", expiry(t, db), err)
 		}
 	})
-	maintain(t, store)
+	maintain(t, store) // rolls up
+	maintain(t, store) // moves the horizon
 	maintain(t, store)
 	t.Run("then the server removes it", func(t *testing.T) {
 		if diff := cmp.Diff(map[string]int{"telltale_retention": 30*24 + 3}, expiry(t, db)); diff != "" {
@@ -213,8 +214,9 @@ func TestRebuildAtTheHorizon(t *testing.T) {
 			recent.At = now.Add(-5 * daily)
 			insertAll(t, forEver, []iot.Reading{edge, recent})
 			maintain(t, forEver)
-			maintain(t, store)
-			maintain(t, store)
+			for range 3 { // as in TestRetention
+				maintain(t, store)
+			}
 			if n := chartCount(t, store, 1); n != 2 {
 				t.Fatal(n)
 			}
@@ -240,6 +242,24 @@ func TestRebuildAtTheHorizon(t *testing.T) {
 				t.Errorf("%+v, %v", checked, err)
 			}
 		})
+	}
+}
+
+// TestMarksBeforeTheFirstHorizon: what was imported before RETENTION_READINGS was set, and is marked still, has its charts.
+func TestMarksBeforeTheFirstHorizon(t *testing.T) {
+	forEver, uri := newStore(t, mongo.Options{})
+	maintain(t, forEver)
+	maintain(t, forEver)
+	for _, retention := range []time.Duration{80 * daily, 30 * daily} { // the first one, and a shorter one
+		old := reading(1, 0, 20)
+		old.At = time.Now().Add(-retention - 10*daily).UTC().Truncate(time.Millisecond)
+		insertAll(t, forEver, []iot.Reading{old})
+		before := chartCount(t, forEver, 1)
+		store := openStore(t, uri, mongo.Options{Retention: iot.Retention{Readings: retention}})
+		maintain(t, store)
+		if n := chartCount(t, store, 1); n != before {
+			t.Errorf("%d readings in the chart, want %d: nothing is to be removed before it is rolled up", n, before)
+		}
 	}
 }
 
