@@ -137,7 +137,7 @@ func (c *command) openStores(ctx context.Context, components *components, dir st
 	retention := iot.Retention{Readings: c.Retention.Readings, Rollups: c.Retention.Rollups, MaxBytes: c.DataMaxBytes}
 	if c.MongoDBURI != "" {
 		open := func(url string, files tlsfiles.Files) (readings.Store, error) {
-			return readings.OpenOwned(url, files, readings.Options{Log: p.Log, Retention: retention})
+			return readings.OpenOwned(url, files, readings.Options{Log: p.Log, Retention: retention, Metrics: p.Metrics})
 		}
 		components.readings, err = openServer(components, open, "MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)
 		if err == nil {

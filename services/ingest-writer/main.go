@@ -64,7 +64,7 @@ func main() {
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	c.ClientID = writer.Group
 	store, err := readings.OpenOwned(c.MongoDBURI, c.MongoDBTLS, readings.Options{
-		Log: p.Log, Retention: iot.Retention{Readings: c.Retention.Readings, Rollups: c.Retention.Rollups},
+		Log: p.Log, Retention: iot.Retention{Readings: c.Retention.Readings, Rollups: c.Retention.Rollups}, Metrics: p.Metrics,
 	})
 	if err != nil {
 		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: c.MongoDBURI, Err: err}

@@ -113,7 +113,7 @@ func (s *Store) recompute(ctx context.Context, devices []iot.DeviceID, in interv
 		if err != nil {
 			return fmt.Errorf("read days: %w", err)
 		}
-		changed, err := s.computed(ctx, devices, days, in)
+		changed, failed, err := s.computed(ctx, devices, days, in)
 		if err != nil {
 			return fmt.Errorf("compute days: %w", err)
 		}
@@ -126,6 +126,16 @@ func (s *Store) recompute(ctx context.Context, devices []iot.DeviceID, in interv
 				return nil
 			}
 			continue
+		}
+		for device, cause := range failed {
+			if whole := wholeDay(in); in != whole && whole.from >= gone && !errors.Is(cause, errDayTooLarge) {
+				err = s.recompute(ctx, []iot.DeviceID{device}, whole) // nothing of what is damaged is needed
+			} else {
+				err = s.setAside(ctx, device, in, cause)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		if devices, err = s.replaceDays(ctx, changed); err != nil {
 			return fmt.Errorf("write days: %w", err)
@@ -215,24 +225,29 @@ func (s *Store) newestDayBefore(ctx context.Context, before int64) (at int64, er
 }
 
 // computed returns those of the days of devices that change when what their readings in an interval come to takes the
-// place of what they have of it. stored are those that there are.
-func (s *Store) computed(ctx context.Context, devices []iot.DeviceID, stored map[iot.DeviceID]*dayDocument, in interval) (changed []*dayDocument, err error) {
+// place of what they have of it, and the devices of which that cannot be. stored are those that there are.
+func (s *Store) computed(
+	ctx context.Context, devices []iot.DeviceID, stored map[iot.DeviceID]*dayDocument, in interval,
+) (changed []*dayDocument, failed map[iot.DeviceID]error, err error) {
 	collection, err := s.durable(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cursor, err := collection.Find(ctx, filterOf(devices, in.times()),
 		options.Find().SetSort(unique.Keys).SetProjection(wantedOf(nil).projection))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer cursor.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the server closes it too, later
 	from := scan{cursor: cursor}
 	from.next(ctx)
+	failed = map[iot.DeviceID]error{}
 	for _, device := range slices.Sorted(slices.Values(devices)) {
 		var span rollup.Span
 		for !from.ended && from.reading.Device <= device {
-			span.Add(&from.reading)
+			if len(span.Metrics) <= maxDayMetrics {
+				span.Add(&from.reading)
+			}
 			from.next(ctx)
 		}
 		before := stored[device]
@@ -241,32 +256,40 @@ func (s *Store) computed(ctx context.Context, devices []iot.DeviceID, stored map
 		}
 		d, err := before.replaced(in, span.Metrics)
 		if err != nil {
-			return nil, fmt.Errorf("device %d: %w", device, err)
-		}
-		if !bytes.Equal(d.Data, before.Data) {
+			failed[device] = err
+		} else if !bytes.Equal(d.Data, before.Data) {
 			changed = append(changed, d)
 		}
 	}
-	return changed, cursor.Err()
+	return changed, failed, cursor.Err()
 }
+
+// wholeDay returns the day that in is a part of.
+func wholeDay(in interval) interval { return interval{dayOf(in.from), dayOf(in.from) + day} }
 
 // replaced returns d with metrics in place of what it has of an interval.
 func (d *dayDocument) replaced(in interval, metrics []rollup.Metric) (*dayDocument, error) {
 	r := &dayDocument{ID: d.ID, Version: d.Version, Hours: make([]int64, day/hour)}
 	all := rollup.Day{Start: int64(d.ID.Day)}
-	if len(d.Data) > 0 && in != d.in(interval{beginning, end}) { // a whole day replaces one that is damaged, too
+	if len(d.Data) > 0 && in != wholeDay(in) { // a whole day replaces one that is damaged, too
 		var err error
 		if all, err = rollup.Decode(d.Data); err != nil {
 			return nil, err
 		}
 	}
 	all.Replace(in.from, in.to, metrics)
+	if len(all.Metrics) > maxDayMetrics {
+		return nil, errDayTooLarge
+	}
 	for _, q := range all.Quarters(rollup.Readings) {
 		r.Hours[(q.Start-all.Start)/hour] += q.Count
 		r.Readings += q.Count
 	}
 	if len(all.Metrics) > 0 {
 		r.Data = all.AppendBinary(nil)
+	}
+	if len(r.Data) > maxDayBytes {
+		return nil, errDayTooLarge
 	}
 	return r, nil
 }

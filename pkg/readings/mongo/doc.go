@@ -36,16 +36,21 @@
 // changed by hand, ingest-writer rollups rebuild computes all once more; collections that are dropped are noticed. A
 // version before rollups marks nothing: after it has inserted, beside this one or instead of it, the same command helps.
 //
+// A day of a device that cannot be rolled up, since it has too many metrics, keeps its hours marked and is tried again after
+// an hour: its charts are made of its readings, and the other devices go on.
+//
 // # Retention
 //
 // The server removes readings by a TTL index, three hours later than they are taken: until then marked hours can be
-// computed. It begins when all is rolled up. The progress keeps the horizon, which only moves forward: hours before it
-// are never computed again, whatever is left of their readings, and their days stay.
+// computed. It begins when all is rolled up and what is marked is computed. The progress keeps the horizon, by the server's clock, which
+// only moves forward and which all inserts heed, with a retention or without: hours before it are never computed again,
+// whatever is left of their readings, and their days stay. Who computes looks at it behind the readings.
 //
 // # What is in memory
 //
 //	a scan                            a batch of 1,000 documents, or 16 MiB of them; of up to 16 devices parts of it each
 //	samples and buckets               65,536 of them, and the last bucket of each series
-//	a computation                     a batch of documents, and the encoded days of 100 devices
+//	a computation                     a batch of documents, and the encoded days of 100 devices, of 8 MiB each at most
+//	days that were set aside          a time for each
 //	marks                             2,000 while they are worked on; a reader has those of the hours that it is asked for
 package mongo

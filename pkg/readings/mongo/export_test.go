@@ -84,7 +84,7 @@ func (r *Recomputer) Next(ctx context.Context) (err error) {
 	case 2:
 		r.days, err = r.s.findDays(ctx, devices, dayOf(r.hour.at))
 	case 3:
-		r.changed, err = r.s.computed(ctx, devices, r.days, in)
+		r.changed, _, err = r.s.computed(ctx, devices, r.days, in)
 	case 4:
 		if again, err = r.s.replaceDays(ctx, r.changed); len(again) > 0 {
 			r.step = 1
@@ -123,6 +123,9 @@ func (m Maintainer) Backfill(ctx context.Context) (more bool, err error) { retur
 
 // RecomputeDevices is of how many devices a step is at most.
 const RecomputeDevices = recomputeDevices
+
+// MaxDayMetrics is of how many metrics a day is rolled up.
+const MaxDayMetrics = maxDayMetrics
 
 // Retain has the server remove what is too old.
 func (m Maintainer) Retain(ctx context.Context) error {

@@ -327,7 +327,7 @@ func (s *Store) marksAfter(ctx context.Context, after any) (marks []mark, err er
 // drainMarks computes the hours that marks name, those of devices that have the same ones together.
 func (m *maintainer) drainMarks(ctx context.Context, marks []mark) error {
 	devices := map[interval][]iot.DeviceID{} // by hours of one day
-	marks = slices.DeleteFunc(marks, mark.isOpen)
+	marks = slices.DeleteFunc(marks, func(of mark) bool { return of.isOpen() || m.isAside(of) })
 	for rest := marks; len(rest) > 0; {
 		first, n := rest[0].key(), 1
 		for n < len(rest) && rest[n].key() == (key{first.device, first.at + int64(n)*hour}) && dayOf(rest[n].key().at) == dayOf(first.at) {

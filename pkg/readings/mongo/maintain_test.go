@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -123,6 +127,65 @@ func TestDroppedRollups(t *testing.T) {
 		if _, err := store.RebuildRollups(t.Context(), discard); err != nil {
 			t.Fatal(err)
 		}
+		wantExact(t, store)
+	})
+}
+
+// TestSetAside: a day that cannot be rolled up keeps no other one from it, and charts have it still.
+func TestSetAside(t *testing.T) {
+	db, uri := mongodbtest.Database(t)
+	registry := prometheus.NewRegistry()
+	store := openStore(t, uri, mongo.Options{Metrics: registry})
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	maintain(t, store)
+	wantSetAside := func(days float64) {
+		t.Helper()
+		const name = "telltale_store_rollups_set_aside_total"
+		want := fmt.Sprintf("# TYPE %s counter\n%s %v\n", name, name, days)
+		if err := testutil.GatherAndCompare(registry, strings.NewReader("# HELP "+name+" Days of devices that could not be rolled up, and of which charts are made of readings.\n"+want)); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Run("a device that puts a counter into its metrics' names", func(t *testing.T) {
+		const perReading = 1000
+		for i := range mongo.MaxDayMetrics/perReading + 1 {
+			r := reading(7, i, 0)
+			r.Metrics = nil
+			for j := range perReading {
+				r.Metrics = append(r.Metrics, iot.Metric{Name: fmt.Sprintf("n%09d", i*perReading+j), Value: float64(j)})
+			}
+			insertAll(t, store, []iot.Reading{r})
+		}
+		for second := range 2 {
+			insertAll(t, store, []iot.Reading{reading(1, second, 20), reading(8, second, 20)})
+			maintain(t, store)
+			wantChecked(t, store, 3)
+			if days, err := db.Collection("readings_days").CountDocuments(t.Context(), bson.D{}); err != nil || days != 2 {
+				t.Errorf("%d days are rolled up, want 2: %v", days, err)
+			}
+		}
+		wantSetAside(1)
+		wantExact(t, store)
+		if _, err := store.RebuildRollups(t.Context(), discard); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a day that is damaged is made anew", func(t *testing.T) {
+		damage := bson.D{{Key: "$set", Value: bson.D{{Key: "data", Value: []byte("damaged")}}}}
+		if _, err := db.Collection("readings_days").UpdateOne(t.Context(), bson.D{{Key: "_id.d", Value: 1}}, damage); err != nil {
+			t.Fatal(err)
+		}
+		var differ []mongo.DeviceHour // all of it
+		for at := range 24 {
+			differ = append(differ, mongo.DeviceHour{Device: 1, Hour: reading(1, 0, 20).At.Truncate(daily).Add(time.Duration(at) * time.Hour)})
+		}
+		wantChecked(t, store, 3, differ...)
+		insertAll(t, store, []iot.Reading{reading(1, 3, 20), reading(8, 3, 20)})
+		maintain(t, store)
+		wantChecked(t, store, 3)
+		wantSetAside(1)
 		wantExact(t, store)
 	})
 }

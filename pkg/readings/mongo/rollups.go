@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
@@ -68,9 +70,15 @@ func (s *Store) differing(ctx context.Context, devices []iot.DeviceID, in interv
 	if err != nil {
 		return nil, err
 	}
-	changed, err := s.computed(ctx, devices, days, in)
-	if err != nil || len(changed) == 0 {
+	changed, failed, err := s.computed(ctx, devices, days, in)
+	if err != nil {
 		return nil, err
+	}
+	for device := range failed { // it does, unless it is marked, as are those that were set aside
+		changed = append(changed, &dayDocument{ID: dayID{int64(device), bson.DateTime(dayOf(in.from))}})
+	}
+	if len(changed) == 0 {
+		return nil, nil
 	}
 	if in.to-in.from > hour {
 		for _, d := range changed {

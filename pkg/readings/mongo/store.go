@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/sync/singleflight"
@@ -30,6 +33,8 @@ type Store struct {
 	known     atomic.Pointer[knownProgress]
 	log       *slog.Logger
 	retention iot.Retention
+	setAsides prometheus.Counter
+	aside     sync.Map         // the days that were set aside, and when
 	now       func() time.Time // this machine's
 	clock     func() time.Time // in tests, in place of the server's
 
@@ -40,6 +45,7 @@ type Store struct {
 type Options struct {
 	Log       *slog.Logger // where Maintain says what it cannot do
 	Retention iot.Retention
+	Metrics   prometheus.Registerer // or nil
 }
 
 var (
@@ -72,6 +78,10 @@ func Open(uri string, files tlsfiles.Files, o Options) (*Store, error) {
 		Collection: &mongodb.Collection{DB: db, Name: collectionName, Indexes: []mongodb.Index{unique, moved, newest}},
 		days:       &mongodb.Collection{DB: db, Name: daysName, Indexes: []mongodb.Index{byDay}},
 		maxBytes:   maxStoredBytes, maxProgressAge: maxProgressAge, recheckAfter: recheckAfter, log: o.Log, retention: o.Retention, now: time.Now,
+		setAsides: promauto.With(o.Metrics).NewCounter(prometheus.CounterOpts{
+			Name: "telltale_store_rollups_set_aside_total",
+			Help: "Days of devices that could not be rolled up, and of which charts are made of readings.",
+		}),
 	}, nil
 }
 
