@@ -71,14 +71,14 @@ func (s *Store) serverTime(ctx context.Context) (time.Time, error) {
 	return hello.Time, nil
 }
 
-// horizonNow returns the horizon as it is by now: the TTL index moves it on while nobody notes that. now is the server's
-// time.
-func (s *Store) horizonNow(ctx context.Context, p progress, now time.Time) (int64, error) {
+// horizonNow returns the horizon as it is by now: the TTL index moves it on while nobody notes that.
+func (s *Store) horizonNow(ctx context.Context, p progress) (int64, error) {
 	expiry, err := s.Expiry(ctx, fieldAt)
 	if err != nil || expiry == 0 {
 		return int64(p.Horizon), err
 	}
-	return max(int64(p.Horizon), now.Add(-expiry).UnixMilli()+grace), nil
+	now, err := s.serverTime(ctx)
+	return max(int64(p.Horizon), now.Add(-expiry).UnixMilli()+grace), err
 }
 
 // goneNow returns the time before which readings may be removed by now.
@@ -87,11 +87,7 @@ func (s *Store) goneNow(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	now, err := s.serverTime(ctx)
-	if err != nil {
-		return 0, err
-	}
-	horizon, err := s.horizonNow(ctx, p, now)
+	horizon, err := s.horizonNow(ctx, p)
 	p.Horizon = bson.DateTime(horizon)
 	return p.gone(), err
 }
@@ -100,15 +96,15 @@ func (s *Store) goneNow(ctx context.Context) (int64, error) {
 // setting. It stays while not all behind it is rolled up, since nothing else has charts of what is gone; but a server that
 // removes readings already goes on.
 func (m *maintainer) advanceHorizon(ctx context.Context, p progress) error {
-	now, err := m.serverTime(ctx)
-	if err != nil {
-		return err
-	}
-	horizon, err := m.horizonNow(ctx, p, now)
+	horizon, err := m.horizonNow(ctx, p)
 	if err != nil {
 		return err
 	}
 	if m.retention.Readings > 0 && int64(p.Since) <= p.gone() {
+		now, err := m.serverTime(ctx)
+		if err != nil {
+			return err
+		}
 		horizon = max(horizon, m.horizon(now))
 	}
 	if horizon == int64(p.Horizon) {
@@ -133,7 +129,9 @@ func (m *maintainer) retain(ctx context.Context, p progress) error {
 	if err := m.expireAfter(ctx, m.retention.Readings+time.Duration(grace)*time.Millisecond); err != nil {
 		return err
 	}
-	m.returnSpace(ctx)
+	if !m.foreign {
+		m.returnSpace(ctx)
+	}
 	if m.retention.Rollups == 0 {
 		return nil
 	}

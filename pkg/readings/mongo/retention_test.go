@@ -245,6 +245,29 @@ func TestRebuildAtTheHorizon(t *testing.T) {
 	}
 }
 
+// TestCountsAtTheHorizon: of the day that the horizon is in, counts are made of rollups as far as nothing is removed.
+func TestCountsAtTheHorizon(t *testing.T) {
+	db, uri := mongodbtest.Database(t)
+	now := time.Now().UTC().Truncate(daily).Add(daily / 2)
+	clock := func() time.Time { return now }
+	store := openStore(t, uri, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
+	store.SetNow(clock, clock)
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := reading(1, 0, 20)
+	r.At = now.Add(-30*daily + 2*time.Hour)
+	insertAll(t, store, []iot.Reading{r})
+	maintain(t, store)
+	maintain(t, store)
+	if _, err := db.Collection("readings").DeleteMany(t.Context(), bson.D{}); err != nil { // unseen by rollups
+		t.Fatal(err)
+	}
+	if counts, err := store.CountReadings(t.Context()); err != nil || len(counts) != 1 || counts[0].Count != 1 {
+		t.Errorf("%v are counted, %v; want what is rolled up", counts, err)
+	}
+}
+
 // TestMarksBeforeTheFirstHorizon: what was imported before RETENTION_READINGS was set, and is marked still, has its charts.
 func TestMarksBeforeTheFirstHorizon(t *testing.T) {
 	forEver, uri := newStore(t, mongo.Options{})
