@@ -245,7 +245,7 @@ func (s *Store) computed(
 	for _, device := range slices.Sorted(slices.Values(devices)) {
 		var span rollup.Span
 		for !from.ended && from.reading.Device <= device {
-			if len(span.Metrics) <= maxDayMetrics {
+			if len(span.Metrics) <= s.maxDayMetrics {
 				span.Add(&from.reading)
 			}
 			from.next(ctx)
@@ -254,7 +254,7 @@ func (s *Store) computed(
 		if before == nil {
 			before = &dayDocument{ID: dayID{int64(device), bson.DateTime(dayOf(in.from))}}
 		}
-		d, err := before.replaced(in, span.Metrics)
+		d, err := before.replaced(in, span.Metrics, s.maxDayMetrics)
 		if err != nil {
 			failed[device] = err
 		} else if !bytes.Equal(d.Data, before.Data) {
@@ -267,8 +267,8 @@ func (s *Store) computed(
 // wholeDay returns the day that in is a part of.
 func wholeDay(in interval) interval { return interval{dayOf(in.from), dayOf(in.from) + day} }
 
-// replaced returns d with metrics in place of what it has of an interval.
-func (d *dayDocument) replaced(in interval, metrics []rollup.Metric) (*dayDocument, error) {
+// replaced returns d with metrics in place of what it has of an interval: at most so many in all.
+func (d *dayDocument) replaced(in interval, metrics []rollup.Metric, atMost int) (*dayDocument, error) {
 	r := &dayDocument{ID: d.ID, Version: d.Version, Hours: make([]int64, day/hour)}
 	all := rollup.Day{Start: int64(d.ID.Day)}
 	if len(d.Data) > 0 && in != wholeDay(in) { // a whole day replaces one that is damaged, too
@@ -278,7 +278,7 @@ func (d *dayDocument) replaced(in interval, metrics []rollup.Metric) (*dayDocume
 		}
 	}
 	all.Replace(in.from, in.to, metrics)
-	if len(all.Metrics) > maxDayMetrics {
+	if len(all.Metrics) > atMost {
 		return nil, errDayTooLarge
 	}
 	for _, q := range all.Quarters(rollup.Readings) {

@@ -124,8 +124,8 @@ func (m Maintainer) Backfill(ctx context.Context) (more bool, err error) { retur
 // RecomputeDevices is of how many devices a step is at most.
 const RecomputeDevices = recomputeDevices
 
-// MaxDayMetrics is of how many metrics a day is rolled up.
-const MaxDayMetrics = maxDayMetrics
+// SetMaxDayMetrics has s roll up days of less metrics than usual.
+func (s *Store) SetMaxDayMetrics(n int) { s.maxDayMetrics = n }
 
 // Retain has the server remove what is too old.
 func (m Maintainer) Retain(ctx context.Context) error {

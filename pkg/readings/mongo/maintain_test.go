@@ -149,8 +149,9 @@ func TestSetAside(t *testing.T) {
 		}
 	}
 	t.Run("a device that puts a counter into its metrics' names", func(t *testing.T) {
-		const perReading = 1000
-		for i := range mongo.MaxDayMetrics/perReading + 1 {
+		const readings, perReading = 11, 100
+		store.SetMaxDayMetrics((readings - 1) * perReading)
+		for i := range readings {
 			r := reading(7, i, 0)
 			r.Metrics = nil
 			for j := range perReading {

@@ -39,6 +39,7 @@ type Store struct {
 	clock     func() time.Time // in tests, in place of the server's
 
 	maxProgressAge, recheckAfter time.Duration // as the constants, and less in tests
+	maxDayMetrics                int
 }
 
 // Options are what the owner of a store opens it with. Those who only read leave them out.
@@ -77,7 +78,7 @@ func Open(uri string, files tlsfiles.Files, o Options) (*Store, error) {
 	return &Store{
 		Collection: &mongodb.Collection{DB: db, Name: collectionName, Indexes: []mongodb.Index{unique, moved, newest}},
 		days:       &mongodb.Collection{DB: db, Name: daysName, Indexes: []mongodb.Index{byDay}},
-		maxBytes:   maxStoredBytes, maxProgressAge: maxProgressAge, recheckAfter: recheckAfter, log: o.Log, retention: o.Retention, now: time.Now,
+		maxBytes:   maxStoredBytes, maxDayMetrics: maxDayMetrics, maxProgressAge: maxProgressAge, recheckAfter: recheckAfter, log: o.Log, retention: o.Retention, now: time.Now,
 		setAsides: promauto.With(o.Metrics).NewCounter(prometheus.CounterOpts{
 			Name: "telltale_store_rollups_set_aside_total",
 			Help: "Days of devices that could not be rolled up, and of which charts are made of readings.",
