@@ -21,34 +21,42 @@ const (
 	pastGap      = 200 * time.Millisecond // between messages: they arrive for some two seconds
 )
 
-// past is readings of the last days and weeks, which are published beside those of the fleets.
+// past is readings of the last days, weeks or months, which are published beside those of the fleets.
 type past struct {
 	*history.Load
-	published chan error
+	published chan struct{} // closed when all are acknowledged, and err says how that went
+	err       error
+	charts    history.Charts // of what is not stored any more
 }
 
-// newPast makes a past, some percent of which are stored already.
-func (t *trial) newPast(old int) *history.Load {
-	now := time.Now()
-	first := t.next
+// newPast makes a past by a plan, of devices of its own.
+func (t *trial) newPast(p history.Plan) *history.Load {
+	p.First, p.Devices, p.Seed = t.next, pastDevices, t.dice.Uint64()
 	t.next += pastDevices
-	return history.NewLoad(history.Plan{
-		First: first, Devices: pastDevices, Readings: pastReadings, From: now.Add(-36 * time.Hour), To: now, Late: 40 * 24 * time.Hour,
-		Old: old, Seed: t.dice.Uint64(),
-	})
+	return history.NewLoad(p)
 }
 
-// publishPast has load arrive. What is answered about it is checked at the end of the trial.
-func (t *trial) publishPast(ctx context.Context, load *history.Load) {
-	p := &past{load, make(chan error, 1)}
+// lately is readings of the last days and some of the weeks before, some percent of which are stored already.
+func lately(old int) history.Plan {
+	now := time.Now()
+	return history.Plan{Readings: pastReadings, From: now.Add(-36 * time.Hour), To: now, Late: 40 * 24 * time.Hour, Old: old}
+}
+
+// publishPast has load arrive, with a gap between messages. What is answered about it is checked at the end of the trial.
+func (t *trial) publishPast(ctx context.Context, load *history.Load, gap time.Duration) *past {
+	p := &past{Load: load, published: make(chan struct{})}
 	t.pasts = append(t.pasts, p)
-	go func() { p.published <- p.Publish(ctx, t.devices[listen], pastGap) }()
+	go func() {
+		p.err = p.Publish(ctx, t.devices[listen], gap)
+		close(p.published)
+	}()
+	return p
 }
 
 // withPast has readings of the past arrive, and be sealed, while a fault is injected.
 func withPast(inject injection) injection {
 	return func(ctx context.Context, t *trial) error {
-		t.publishPast(ctx, t.newPast(0))
+		t.publishPast(ctx, t.newPast(lately(0)), pastGap)
 		return errors.Join(sleep(ctx, pastGap), t.pause(ctx, time.Second), inject(ctx, t))
 	}
 }
@@ -57,42 +65,51 @@ func withPast(inject injection) injection {
 // others come to them.
 func migrate(inject injection) injection {
 	return func(ctx context.Context, t *trial) error {
-		load := t.newPast(60)
-		p := t.services[allInOne]
-		if err := errors.Join(p.stop(), history.WriteOld(ctx, filepath.Join(t.data, "readings.db"), load.Old), p.start()); err != nil {
+		load := t.newPast(lately(60))
+		if err := t.findOld(ctx, load); err != nil {
 			return err
 		}
-		t.publishPast(ctx, load)
-		return errors.Join(eventually(ctx, recoveryLimit, func() error { return p.alive(ctx) }), inject(ctx, t))
+		t.publishPast(ctx, load, pastGap)
+		return errors.Join(eventually(ctx, recoveryLimit, func() error { return t.services[allInOne].alive(ctx) }), inject(ctx, t))
 	}
+}
+
+// findOld has all-in-one find what load has of an earlier version.
+func (t *trial) findOld(ctx context.Context, load *history.Load) error {
+	p := t.services[allInOne]
+	return errors.Join(p.stop(), history.WriteOld(ctx, filepath.Join(t.data, "readings.db"), load.Old), p.start())
 }
 
 // checkPasts is nil when all that is answered about the pasts is exact.
 func (t *trial) checkPasts(ctx context.Context) error {
 	for _, p := range t.pasts {
-		select {
-		case err := <-p.published:
-			if err != nil {
-				return fmt.Errorf("publish the past: %w", err)
-			}
-		case <-time.After(catchUpLimit):
-			return errors.New("the past is not acknowledged")
-		}
-		var readings []history.Reading
-		err := eventually(ctx, catchUpLimit, func() (err error) {
-			if readings, err = history.Read(ctx, t.api, p.devices()...); err == nil {
-				err = p.Check(readings)
-			}
-			return err
-		})
+		readings, err := t.stored(ctx, p)
 		if err == nil {
-			err = history.Compare(ctx, t.api, readings, t.dice.Uint64(), p.devices()...)
+			err = errors.Join(history.Compare(ctx, t.api, readings, t.dice.Uint64(), p.devices()...), p.charts.Check(ctx, t.api))
 		}
 		if err != nil {
 			return fmt.Errorf("the past: %w", err)
 		}
 	}
 	return nil
+}
+
+// stored waits until all of p is published and stored, and returns it.
+func (t *trial) stored(ctx context.Context, p *past) (readings []history.Reading, err error) {
+	select {
+	case <-p.published:
+	case <-time.After(catchUpLimit):
+		return nil, errors.New("not all is acknowledged")
+	}
+	if p.err != nil {
+		return nil, fmt.Errorf("publish: %w", p.err)
+	}
+	return readings, eventually(ctx, catchUpLimit, func() (err error) {
+		if readings, err = history.Read(ctx, t.api, p.devices()...); err == nil {
+			err = p.Check(readings)
+		}
+		return err
+	})
 }
 
 func (p *past) devices() []iot.DeviceID {

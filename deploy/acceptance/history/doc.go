@@ -8,5 +8,7 @@
 // Counts, minima, maxima, first and last values are compared bit for bit; sums and means within 1e-9 of the sum of all
 // magnitudes, since their parts may be added in another order.
 //
+// What a retention removes is expected no more (Load.Expire), but what it comes to in charts stays the same to the bit (Charts).
+//
 // It knows nothing of how Telltale stores readings: neither of blocks nor of rollups.
 package history

@@ -23,7 +23,9 @@ type Plan struct {
 	Devices  int
 	Readings int // at different moments, of all devices together
 	From, To time.Time
+	Daily    time.Duration // only from the beginning of each day of UTC on, so long; 0: all day
 	Late     time.Duration // how long before From some of them are
+	Text     int           // bytes of text that each has, which no store can write shorter
 	Old      int           // how many percent of them are stored already, by an earlier version
 	Seed     uint64
 }
@@ -52,7 +54,7 @@ type Load struct {
 	Want     map[Key]Reading
 	Old      map[Key]Reading // those that are stored already
 	// What becomes of the readings where each is published once.
-	New, Merged, Duplicates, Conflicts int
+	New, Merged, Duplicates, Conflicts, TooOld int
 }
 
 // Key is what readings of are stored once.
@@ -88,14 +90,10 @@ func NewLoad(p Plan) *Load {
 // addDevice makes the messages of a device.
 func (l *Load) addDevice(dice *rand.Rand, p Plan, device iot.DeviceID, name any) {
 	var all []sent
-	span := p.To.UnixMilli() - p.From.UnixMilli()
 	value := 20.0
 	taken := map[int64]bool{}
 	for range p.Readings / p.Devices {
-		at := p.From.UnixMilli() + dice.Int64N(span)
-		if dice.IntN(100) < lates {
-			at = p.From.UnixMilli() - dice.Int64N(p.Late.Milliseconds())
-		}
+		at := p.moment(dice)
 		if taken[at] {
 			continue
 		}
@@ -113,6 +111,9 @@ func (l *Load) addDevice(dice *rand.Rand, p Plan, device iot.DeviceID, name any)
 		}
 		if dice.IntN(2) == 0 {
 			r.members[attributed] = fmt.Sprintf("1.%d", dice.IntN(4))
+		}
+		if p.Text > 0 {
+			r.members["text"] = randomText(dice, p.Text)
 		}
 		all = append(all, r)
 		switch n := dice.IntN(100); {
@@ -137,6 +138,28 @@ func (l *Load) addDevice(dice *rand.Rand, p Plan, device iot.DeviceID, name any)
 	for chunk := range slices.Chunk(all[old:], messageReadings) {
 		l.add(device, name, chunk)
 	}
+}
+
+// moment returns that of a reading.
+func (p *Plan) moment(dice *rand.Rand) int64 {
+	from, to := p.From.UnixMilli(), p.To.UnixMilli()
+	if dice.IntN(100) < lates {
+		from, to = from-p.Late.Milliseconds(), from
+	}
+	for {
+		at := from + dice.Int64N(to-from)
+		if p.Daily == 0 || at%(24*time.Hour).Milliseconds() < p.Daily.Milliseconds() {
+			return at
+		}
+	}
+}
+
+func randomText(dice *rand.Rand, bytes int) string {
+	text := make([]byte, bytes)
+	for i := range text {
+		text[i] = byte(' ' + 1 + dice.IntN('~'-' '))
+	}
+	return string(text)
 }
 
 // sent is a reading as its device sends it.
