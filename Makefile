@@ -134,6 +134,14 @@ faults-red: ## the same with services that acknowledge too early, or sync nothin
 mutants: ## break each promise by a line, and see its tests fail
 	go run ./deploy/acceptance/mutants $(MUTANT:%=-mutant '%')
 
+# HISTORY_STORED=readings among which charts and statistics are (3,000,000), HISTORY_EXPORTED=readings of exports (1,000,000),
+# KILLS=how often the process is killed
+KILLS ?= 50
+.PHONY: history-check
+history-check: ## years of readings at length: what they cost, exports, charts for many, and kills while they are sealed
+	TEST_HISTORY=1 go test -count=1 -v -timeout 3h ./deploy/acceptance/historycheck
+	TELLTALE_READINGS=50000 TELLTALE_KILLS=$(KILLS) go test -count=1 -v -timeout 2h -run '^TestHistory' ./services/all-in-one
+
 # ATTACK=regular expression
 .PHONY: attacks
 attacks: ## what a stranger who reaches a port may do: does anybody else suffer?

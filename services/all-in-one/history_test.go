@@ -45,6 +45,8 @@ func historyPlan(readings int, seed uint64) history.Plan {
 
 // TestHistory: whatever is asked about readings that came in any order, twice, in contradiction or weeks late, is what
 // brute force finds in the list of them; also right after another late one, and after a restart.
+//
+// TELLTALE_READINGS sets how many there are.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	s, data, seed := historySettings(t), t.TempDir(), seed(t)
@@ -52,7 +54,11 @@ func TestHistory(t *testing.T) {
 	if err := p.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	load := history.NewLoad(historyPlan(5000, seed))
+	readings := 5000
+	if n := os.Getenv("TELLTALE_READINGS"); n != "" {
+		readings = number[int](t, n)
+	}
+	load := history.NewLoad(historyPlan(readings, seed))
 	publishLoad(t, load, s)
 	p.awaitStored(t, load)
 	want := map[string]int{"stored": load.New, "merged": load.Merged, "duplicate": load.Duplicates, "conflict": load.Conflicts, "too_old": 0, "rejected": 0, "released": 0}
