@@ -54,8 +54,12 @@ func (d *dayDocument) readings(at int64) int64 {
 	return 0
 }
 
-// prepareDays makes the index of the days. Where it is missing they are new, or were dropped: all are to be computed.
+// prepareDays makes the indexes of the marks and the days. Where that of the days is missing they are new, or were dropped:
+// all are to be computed.
 func (s *Store) prepareDays(ctx context.Context) error {
+	if err := s.dirty.Prepare(ctx); err != nil {
+		return err
+	}
 	err := s.days.CheckIndexes(ctx)
 	if !errors.Is(err, mongodb.ErrNoIndex) {
 		return err

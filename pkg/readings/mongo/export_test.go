@@ -28,7 +28,7 @@ func (s *Store) MaintainNow(ctx context.Context) error {
 	m := s.newMaintainer()
 	m.grace = 0
 	defer m.release(context.WithoutCancel(ctx))
-	p, err := m.observe(ctx)
+	p, _, err := m.observe(ctx)
 	if err == nil {
 		err = m.work(ctx, p)
 	}
@@ -45,8 +45,8 @@ func (s *Store) ForgetProgress() {
 	s.recheckAfter = 0
 }
 
-// SetNow has s take now for this machine's time, and server for the server's; nil: the server is asked.
-func (s *Store) SetNow(now, server func() time.Time) { s.now, s.clock = now, server }
+// SetClock has s take that for the server's.
+func (s *Store) SetClock(clock func() time.Time) { s.clock = clock }
 
 // RebuildAfter does what RebuildRollups does, with a pause before each time that it computes something.
 func (s *Store) RebuildAfter(ctx context.Context, pause func()) (Checked, error) {
@@ -114,7 +114,7 @@ type Maintainer struct{ m *maintainer }
 func (s *Store) NewMaintainer(ctx context.Context) (Maintainer, error) {
 	m := s.newMaintainer()
 	m.grace = 0
-	_, err := m.observe(ctx)
+	_, _, err := m.observe(ctx)
 	return Maintainer{m}, err
 }
 

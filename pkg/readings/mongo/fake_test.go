@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -26,7 +27,7 @@ func (a answers) start(t *testing.T) (store readings.Store, writes <-chan bson.R
 	hello := bson.D{
 		{Key: "ok", Value: 1}, {Key: "isWritablePrimary", Value: true}, {Key: "helloOk", Value: true},
 		{Key: "minWireVersion", Value: 0}, {Key: "maxWireVersion", Value: 25},
-		{Key: "maxBsonObjectSize", Value: 16 << 20}, {Key: "maxMessageSizeBytes", Value: 48 << 20}, {Key: "maxWriteBatchSize", Value: 100_000},
+		{Key: "localTime", Value: time.Now()}, {Key: "maxBsonObjectSize", Value: 16 << 20}, {Key: "maxMessageSizeBytes", Value: 48 << 20}, {Key: "maxWriteBatchSize", Value: 100_000},
 	}
 	if a["listIndexes"] == nil {
 		a["listIndexes"] = indexes(

@@ -83,11 +83,11 @@ func (s *Store) newMaintainer() *maintainer {
 
 // maintain does what is to be done now, and then goes on with the backfill until the next tick.
 func (m *maintainer) maintain(ctx context.Context, next <-chan time.Time) error {
-	p, err := m.observe(ctx)
+	p, now, err := m.observe(ctx)
 	if err != nil {
 		return err
 	}
-	mine, err := m.lease(ctx)
+	mine, err := m.lease(ctx, now)
 	if mine {
 		if err := m.work(ctx, p); err != nil {
 			return err
@@ -126,17 +126,20 @@ func (m *maintainer) work(ctx context.Context, p progress) error {
 	return m.retain(ctx, p)
 }
 
-// observe returns the progress, with the hours closing that have ended for a while.
-func (m *maintainer) observe(ctx context.Context) (p progress, err error) {
-	now := m.now()
+// observe returns the progress, with the hours closing that have ended for a while, and the server's time: of machines with
+// clocks of their own, each would undo what the others do.
+func (m *maintainer) observe(ctx context.Context) (p progress, now time.Time, err error) {
+	if now, err = m.serverTime(ctx); err != nil {
+		return p, now, err
+	}
 	closing := hourOf(now.Add(-closeAfter).UnixMilli())
 	if err := m.prepareDays(ctx); err != nil {
-		return p, err
+		return p, now, err
 	}
 	if p, err = m.progress(ctx); err != nil {
-		return p, err
+		return p, now, err
 	}
-	if int64(p.Closing) > closing+hour { // by a clock that was ahead: it would be marked for as long, on every insert
+	if int64(p.Closing) > closing+hour { // the server's clock was ahead: it would be marked for as long, on every insert
 		err = m.beginAnew(ctx)
 		p.Generation = bson.ObjectID{}
 	}
@@ -149,7 +152,7 @@ func (m *maintainer) observe(ctx context.Context) (p progress, err error) {
 		p, err = m.progress(ctx)
 	}
 	if err != nil {
-		return p, err
+		return p, now, err
 	}
 	if p.Generation != m.generation {
 		m.generation, m.closing, m.closed = p.Generation, 0, 0
@@ -160,15 +163,15 @@ func (m *maintainer) observe(ctx context.Context) (p progress, err error) {
 	if time.Since(m.seen) >= m.grace {
 		m.closed = m.closing
 	}
-	return p, nil
+	return p, now, nil
 }
 
 // lease reports whether m is the one that works.
-func (m *maintainer) lease(ctx context.Context) (mine bool, err error) {
-	now := time.Now()
+func (m *maintainer) lease(ctx context.Context, now time.Time) (mine bool, err error) {
 	return m.advance(ctx, bson.D{{Key: "$or", Value: bson.A{
 		bson.D{{Key: "lease.by", Value: m.id}},
 		bson.D{{Key: "lease.until", Value: bson.D{{Key: "$lt", Value: now}}}},
+		bson.D{{Key: "lease.until", Value: bson.D{{Key: "$gt", Value: now.Add(leaseFor)}}}}, // the server's clock was ahead
 		bson.D{{Key: "lease", Value: nil}},
 	}}}, bson.D{{Key: "$set", Value: bson.D{{Key: "lease", Value: bson.D{{Key: "by", Value: m.id}, {Key: "until", Value: now.Add(leaseFor)}}}}}})
 }
@@ -259,19 +262,6 @@ func (s *Store) recomputeAll(ctx context.Context, in interval) error {
 		}
 	}
 	return nil
-}
-
-// devicesIn returns the devices that have readings in a span, ascending.
-func (s *Store) devicesIn(ctx context.Context, in interval) ([]iot.DeviceID, error) {
-	counts, err := s.count(ctx, filterOf(nil, in.times()))
-	if err != nil {
-		return nil, fmt.Errorf("list devices: %w", err)
-	}
-	devices := make([]iot.DeviceID, len(counts))
-	for i, c := range counts {
-		devices[i] = c.Device
-	}
-	return devices, nil
 }
 
 // mark is one that was read.

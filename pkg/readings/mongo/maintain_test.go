@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -72,6 +73,10 @@ func TestBackfill(t *testing.T) {
 	}
 	if marks, err := db.Collection("readings_dirty").CountDocuments(t.Context(), bson.D{}); err != nil || marks != 1 {
 		t.Errorf("%d marks are left, with the progress; %v", marks, err)
+	}
+	indexed, err := db.Collection("readings_dirty").Indexes().ListSpecifications(t.Context()) // which charts of all devices look for
+	if err != nil || !slices.ContainsFunc(indexed, func(i driver.IndexSpecification) bool { return i.Name == "_id.hour_1__id.d_1" }) {
+		t.Errorf("marks have no index by hour: %v", err)
 	}
 }
 

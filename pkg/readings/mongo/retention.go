@@ -238,7 +238,11 @@ func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 // yesterday returns how many readings have the time of the last whole day; -1 where that is not rolled up.
 func (s *Store) yesterday(ctx context.Context) (n int64, err error) {
 	p, err := s.progress(ctx)
-	today := dayOf(s.now().UnixMilli())
+	if err != nil {
+		return -1, err
+	}
+	now, err := s.serverTime(ctx)
+	today := dayOf(now.UnixMilli())
 	if err != nil || int64(p.Since) > today-day || int64(p.Until) < today {
 		return -1, err
 	}

@@ -203,8 +203,8 @@ func TestRebuildAtTheHorizon(t *testing.T) {
 			clock := func() time.Time { return now }
 			forEver := openStore(t, uri, mongo.Options{})
 			store := openStore(t, uri, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
-			forEver.SetNow(clock, clock)
-			store.SetNow(clock, clock)
+			forEver.SetClock(clock)
+			store.SetClock(clock)
 			if err := forEver.Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -251,7 +251,7 @@ func TestCountsAtTheHorizon(t *testing.T) {
 	now := time.Now().UTC().Truncate(daily).Add(daily / 2)
 	clock := func() time.Time { return now }
 	store := openStore(t, uri, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
-	store.SetNow(clock, clock)
+	store.SetClock(clock)
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -286,19 +286,27 @@ func TestMarksBeforeTheFirstHorizon(t *testing.T) {
 	}
 }
 
-// TestClockAhead: the clock of a machine that was ahead for a moment makes nothing too old.
+// TestClockAhead: the clock of a machine, which is ahead of the server's here, makes nothing too old, and closes no hour.
 func TestClockAhead(t *testing.T) {
-	store, _ := newStore(t, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
+	db, uri := mongodbtest.Database(t)
+	store := openStore(t, uri, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server := time.Now().Add(-40 * daily).UTC().Truncate(time.Millisecond)
+	store.SetClock(func() time.Time { return server })
 	maintain(t, store)
-	store.SetNow(func() time.Time { return time.Now().Add(40 * daily) }, nil)
 	r := reading(1, 0, 20)
-	r.At = time.Now().UTC().Truncate(time.Millisecond)
+	r.At = server
 	wantInserted(t, store, []iot.Reading{r}, iot.Inserted{New: 1})
+	if marks, err := db.Collection("readings_dirty").CountDocuments(t.Context(), bson.D{}); err != nil || marks != 1 {
+		t.Errorf("%d marks, with the progress, want 1: %v", marks, err)
+	}
 	maintain(t, store)
 	maintain(t, store)
-	store.SetNow(time.Now, nil)
-	maintain(t, store)
-	wantInserted(t, store, []iot.Reading{r}, iot.Inserted{Duplicates: 1})
+	if inserted, err := store.InsertReadings(t.Context(), []iot.Reading{r}); err != nil || len(inserted.TooOld) > 0 {
+		t.Errorf("%+v, %v", inserted, err)
+	}
 }
 
 // TestChangeExpiry is how the index changes where the server has the command for it.

@@ -154,17 +154,20 @@ func (s *Store) lastDay(ctx context.Context, before int64) (int64, error) {
 	return max(dayOf(newest), rolledUp), err
 }
 
-// devicesOf returns the devices that have readings in a span of a day, or for which the day is rolled up.
+// devicesOf returns the devices that have readings in hours of a day, or for which the day is rolled up. It asks for an hour
+// at a time: to count all of a busy day takes longer than a count may.
 func (s *Store) devicesOf(ctx context.Context, in interval) ([]iot.DeviceID, error) {
-	devices, err := s.devicesIn(ctx, in)
-	if err != nil {
-		return nil, err
-	}
 	all := map[iot.DeviceID]bool{}
-	for _, device := range devices {
-		all[device] = true
+	for at := in.from; at < in.to; at += hour {
+		counts, err := s.count(ctx, filterOf(nil, interval{at, at + hour}.times()))
+		if err != nil {
+			return nil, fmt.Errorf("list devices: %w", err)
+		}
+		for _, c := range counts {
+			all[c.Device] = true
+		}
 	}
-	err = s.eachDay(ctx, nil, in, idOnly, func(d *dayDocument) error {
+	err := s.eachDay(ctx, nil, in, idOnly, func(d *dayDocument) error {
 		all[d.device()] = true
 		return nil
 	})

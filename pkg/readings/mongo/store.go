@@ -30,12 +30,12 @@ type Store struct {
 	maxBytes int // maxStoredBytes, and less in tests
 
 	days      *mongodb.Collection
+	dirty     *mongodb.Collection // the marks
 	known     atomic.Pointer[knownProgress]
 	log       *slog.Logger
 	retention iot.Retention
 	setAsides prometheus.Counter
 	aside     sync.Map         // the days that were set aside, and when
-	now       func() time.Time // this machine's
 	clock     func() time.Time // in tests, in place of the server's
 
 	maxProgressAge, recheckAfter time.Duration // as the constants, and less in tests
@@ -78,7 +78,8 @@ func Open(uri string, files tlsfiles.Files, o Options) (*Store, error) {
 	return &Store{
 		Collection: &mongodb.Collection{DB: db, Name: collectionName, Indexes: []mongodb.Index{unique, moved, newest}},
 		days:       &mongodb.Collection{DB: db, Name: daysName, Indexes: []mongodb.Index{byDay}},
-		maxBytes:   maxStoredBytes, maxDayMetrics: maxDayMetrics, maxProgressAge: maxProgressAge, recheckAfter: recheckAfter, log: o.Log, retention: o.Retention, now: time.Now,
+		dirty:      &mongodb.Collection{DB: db, Name: dirtyName, Indexes: []mongodb.Index{byHour}},
+		maxBytes:   maxStoredBytes, maxDayMetrics: maxDayMetrics, maxProgressAge: maxProgressAge, recheckAfter: recheckAfter, log: o.Log, retention: o.Retention,
 		setAsides: promauto.With(o.Metrics).NewCounter(prometheus.CounterOpts{
 			Name: "telltale_store_rollups_set_aside_total",
 			Help: "Days of devices that could not be rolled up, and of which charts are made of readings.",
@@ -95,6 +96,8 @@ var (
 	newest = mongodb.Index{Keys: bson.D{{Key: fieldAt, Value: -1}, {Key: fieldDevice, Value: -1}}}
 	// Of the days it serves those of all devices, and with the number of readings counts alone.
 	byDay = mongodb.Index{Keys: bson.D{{Key: "_id.day", Value: 1}, {Key: "_id.d", Value: 1}, {Key: fieldReadings, Value: 1}}}
+	// Of the marks it serves those of all devices.
+	byHour = mongodb.Index{Keys: bson.D{{Key: "_id.hour", Value: 1}, {Key: "_id.d", Value: 1}}}
 )
 
 // Prepare creates the indexes that are missing, and the collection where that is. Creating them fails where readings of

@@ -1,0 +1,73 @@
+package mongo_test
+
+import (
+	"encoding/binary"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/proxytest"
+	"github.com/telltale-iot/telltale/pkg/readings/mongo"
+)
+
+// requests are the commands that pass a proxy.
+type requests struct {
+	mu   sync.Mutex
+	sent []bson.Raw
+}
+
+// record keeps what passes p from now on.
+func record(p *proxytest.Proxy) *requests {
+	r := new(requests)
+	p.HangResponses(func(packet []byte) (hang bool) {
+		const start = 4*4 + 4 + 1 // the header of a message, flags, the kind of a section
+		if len(packet) < start+4 {
+			return false
+		}
+		if n := binary.LittleEndian.Uint32(packet[start:]); int(n) <= len(packet)-start {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.sent = append(r.sent, append(bson.Raw(nil), packet[start:][:n]...))
+		}
+		return false
+	})
+	return r
+}
+
+// of returns those that do something to a collection.
+func (r *requests) of(command, collection string) (sent []bson.Raw) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.sent {
+		if name, err := c.IndexErr(0); err == nil && name.Key() == command && name.Value().StringValue() == collection {
+			sent = append(sent, c)
+		}
+	}
+	return sent
+}
+
+// TestDevicesByTheHour: what is counted to roll up a day is an hour at a time, of which a busy one is counted within a minute.
+func TestDevicesByTheHour(t *testing.T) {
+	opened, proxy := behindProxy(t, "")
+	store := opened.(*mongo.Store)
+	insertAll(t, store, []iot.Reading{reading(1, 0, 20), reading(2, 4000, 20), reading(3, 40_000, 20)}) // 12:00, 13:06, 23:06
+	sent := record(proxy)
+	maintain(t, store)
+	if _, err := store.RebuildRollups(t.Context(), discard); err != nil {
+		t.Fatal(err)
+	}
+	counts := sent.of("aggregate", "readings")
+	for _, c := range counts {
+		times := c.Lookup("pipeline", "0", "$match", "timestamp").Document()
+		if span := times.Lookup("$lt").Time().Sub(times.Lookup("$gte").Time()); span > time.Hour {
+			t.Errorf("%v are counted at once", span)
+		}
+	}
+	if len(counts) == 0 {
+		t.Error("nothing is counted")
+	}
+	wantChecked(t, store, 3)
+}
