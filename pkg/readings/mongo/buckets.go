@@ -52,6 +52,7 @@ type bucketer struct {
 	all map[iot.DeviceID]map[string][]iot.Bucket // not handed out yet
 	n   int                                      // that were added since something was handed out
 
+	waiting []*dayDocument // maxWaiting at most, of which the first has marks
 	reader  rollup.Reader
 	buckets []iot.Bucket // of a metric and day
 }
@@ -96,7 +97,16 @@ func (c *bucketer) readDays(ctx context.Context, in interval, marks map[iot.Devi
 	}
 	compare := func(a, b dayID) int { return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.Device, b.Device)) }
 	slices.SortFunc(others, compare)
-	add := func(d *dayDocument) error { return c.addDay(ctx, d, in, marks[d.device()]) }
+	add := func(d *dayDocument) error {
+		if len(c.waiting) == 0 && !anyIn(marks[d.device()], d.in(in)) {
+			return c.addDay(ctx, d, in, nil, nil)
+		}
+		c.waiting = append(c.waiting, d)
+		if len(c.waiting) < maxWaiting {
+			return nil
+		}
+		return c.addWaiting(ctx, in, marks)
+	}
 	projection := bson.D{{Key: fieldData, Value: 1}}
 	err := c.eachDay(ctx, c.devices, in, projection, func(d *dayDocument) error {
 		for len(others) > 0 && compare(others[0], d.ID) < 0 {
@@ -114,15 +124,44 @@ func (c *bucketer) readDays(ctx context.Context, in interval, marks map[iot.Devi
 		err = add(&dayDocument{ID: others[0]})
 		others = others[1:]
 	}
-	return err
+	if err != nil || len(c.waiting) == 0 {
+		return err
+	}
+	return c.addWaiting(ctx, in, marks)
 }
 
-// addDay adds what is in a span of a day.
-func (c *bucketer) addDay(ctx context.Context, d *dayDocument, in interval, marked []int64) error {
+// maxWaiting is how many days of devices wait until the readings of their marked hours are asked for, all at once: of a fleet
+// that was out of reach, each device has some.
+const maxWaiting = 100
+
+// addWaiting adds what is in a span of the days that wait.
+func (c *bucketer) addWaiting(ctx context.Context, in interval, marks map[iot.DeviceID][]int64) error {
+	slices.SortStableFunc(c.waiting, func(a, b *dayDocument) int { return cmp.Compare(a.device(), b.device()) })
+	marked := markedHours{}
+	for _, d := range c.waiting {
+		marked.add(d.device(), d.in(in), marks[d.device()])
+	}
+	late, err := c.readLate(ctx, marked, c.query.Metrics, c.addSamples(ctx))
+	if err != nil {
+		return err
+	}
+	defer late.close(ctx)
+	for _, d := range c.waiting {
+		if err := c.addDay(ctx, d, in, marks[d.device()], late); err != nil {
+			return err
+		}
+	}
+	clear(c.waiting)
+	c.waiting = c.waiting[:0]
+	return nil
+}
+
+// addDay adds what is in a span of a day, of its marked hours out of late.
+func (c *bucketer) addDay(ctx context.Context, d *dayDocument, in interval, marked []int64, late *lateReadings) error {
 	in = d.in(in)
 	for run, isMarked := range in.runs(marked) {
 		if isMarked {
-			if err := c.readRaw(ctx, []iot.DeviceID{d.device()}, run); err != nil {
+			if err := late.handOut(ctx, d.device(), run); err != nil {
 				return err
 			}
 			continue
@@ -137,11 +176,15 @@ func (c *bucketer) addDay(ctx context.Context, d *dayDocument, in interval, mark
 // readRaw adds what the readings in a span come to.
 func (c *bucketer) readRaw(ctx context.Context, devices []iot.DeviceID, in interval) error {
 	q := iot.SampleQuery{Devices: devices, Metrics: c.query.Metrics, From: time.UnixMilli(in.from), To: time.UnixMilli(in.to)}
-	return c.readSamples(ctx, q, c.durable, func(samples iot.Samples) error {
+	return c.readSamples(ctx, q, c.durable, c.addSamples(ctx))
+}
+
+func (c *bucketer) addSamples(ctx context.Context) func(iot.Samples) error {
+	return func(samples iot.Samples) error {
 		of := c.of(samples.Device)
 		c.add(of, samples.Metric, rollup.AppendSamples(of[samples.Metric], c.grid, samples.Times, samples.Values))
 		return c.flush(ctx)
-	})
+	}
 }
 
 func (c *bucketer) of(device iot.DeviceID) map[string][]iot.Bucket {

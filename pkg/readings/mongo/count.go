@@ -13,6 +13,9 @@ import (
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
+// countDevices is of how many devices what is marked is counted at once.
+const countDevices = 1000
+
 // CountReadings implements iot.ReadingReader. What is rolled up it counts by the day, of which the index alone has what
 // it needs: that is O(devices × days). The rest it counts one by one, in an index too.
 func (s *Store) CountReadings(ctx context.Context) ([]iot.DeviceCount, error) {
@@ -58,17 +61,16 @@ func (s *Store) countReadings(ctx context.Context) ([]iot.DeviceCount, error) {
 			return nil, err
 		}
 	}
-	for _, device := range marked {
-		if err := add(s.countHours(ctx, []iot.DeviceID{device}, interval{first, last}, marks)); err != nil {
+	for devices := range slices.Chunk(marked, countDevices) {
+		if err := add(s.countHours(ctx, devices, interval{first, last}, marks)); err != nil {
 			return nil, err
 		}
-		for hours, isMarked := range (interval{from, until}).runs(marks[device]) {
-			if !isMarked {
-				continue
-			}
-			if err := add(s.count(ctx, filterOf([]iot.DeviceID{device}, hours.times()))); err != nil {
-				return nil, err
-			}
+		hours := markedHours{}
+		for _, device := range devices {
+			hours.add(device, interval{from, until}, marks[device])
+		}
+		if err := add(s.count(ctx, hours.filter())); err != nil {
+			return nil, err
 		}
 	}
 	for _, rest := range []interval{{beginning, from}, {until, end}} {

@@ -78,6 +78,9 @@ func (s *Store) eachDay(ctx context.Context, devices []iot.DeviceID, in interval
 		return err
 	}
 	filter, sort := bson.D{{Key: "_id.day", Value: between(dayOf(in.from), in.to)}}, byDay.Keys[:2]
+	if len(devices) > 1 {
+		filter = append(filter, bson.E{Key: "_id.d", Value: bson.D{{Key: "$in", Value: devices}}})
+	}
 	if len(devices) == 1 {
 		filter = bson.D{{Key: "_id", Value: bson.D{
 			{Key: "$gte", Value: dayID{int64(devices[0]), bson.DateTime(dayOf(in.from))}},

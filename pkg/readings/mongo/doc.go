@@ -22,7 +22,7 @@
 //     those of duplicates too, since whoever stored them may have crashed before it marked them. It does so behind the
 //     insert and before it returns, so that Kafka's offset is committed behind the mark. closing is 5 minutes ahead of what
 //     is computed, and inserts know it as it was a minute ago at most: so an insert that does not mark an hour has
-//     ended before that is computed. No two clocks are compared.
+//     ended before that is computed. Hours close by the server's clock; no two clocks are compared.
 //   - Whoever computes marked hours reads the marks, then the days, then the readings; replaces the days if they are what
 //     it has read; and removes the marks if they are. Each version is an id that never comes again: were it a counter, a
 //     mark that was removed and made again would look the same. So of any number of them, killed anywhere, none leaves
@@ -50,6 +50,7 @@
 //
 //	a scan                            a batch of 1,000 documents, or 16 MiB of them; of up to 16 devices parts of it each
 //	samples and buckets               65,536 of them, and the last bucket of each series
+//	days with marked hours            100 of them, encoded, and a batch of documents
 //	a computation                     a batch of documents, and the encoded days of 100 devices, of 8 MiB each at most
 //	days that were set aside          a time for each
 //	marks                             2,000 while they are worked on; a reader has those of the hours that it is asked for

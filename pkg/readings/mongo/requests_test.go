@@ -71,3 +71,30 @@ func TestDevicesByTheHour(t *testing.T) {
 	}
 	wantChecked(t, store, 3)
 }
+
+// TestLateFleet: where each device of a fleet has marked hours, charts and counts of all ask for the readings of many at once.
+func TestLateFleet(t *testing.T) {
+	opened, proxy := behindProxy(t, "")
+	store := opened.(*mongo.Store)
+	store.ForgetProgress()
+	const devices, days = 60, 2
+	fleet := func(offset func(device int) time.Duration) (batch []iot.Reading) {
+		for device := range devices {
+			for at := range days {
+				r := reading(iot.DeviceID(1+device), 0, 20+float64(device))
+				r.At = r.At.Add(time.Duration(at)*daily + offset(device))
+				batch = append(batch, r)
+			}
+		}
+		return batch
+	}
+	insertAll(t, store, fleet(func(int) time.Duration { return 0 }))
+	maintain(t, store)
+	insertAll(t, store, fleet(func(device int) time.Duration { return time.Duration(device%7) * time.Hour }))
+	insertAll(t, store, fleet(func(device int) time.Duration { return time.Duration(9+device%2) * time.Hour }))
+	sent := record(proxy)
+	wantExact(t, store)
+	if finds, counts := len(sent.of("find", "readings")), len(sent.of("aggregate", "readings")); finds+counts > 50 {
+		t.Errorf("%d finds and %d counts in the readings", finds, counts)
+	}
+}
