@@ -6,25 +6,21 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
 
 // newAllInOne describes an all-in-one on embedded parts. Its data is put in place by renew.
 func newAllInOne(dir string) (*system, error) {
-	var addrs [5]string
-	for i := range addrs {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // held until all are chosen, so that they differ
-		addrs[i] = l.Addr().String()
+	addrs, err := proxytest.FreeAddrs(5)
+	if err != nil {
+		return nil, err
 	}
 	y := &system{
 		services: map[string]*service{}, api: "http://" + addrs[0], kafka: addrs[1], partitions: 1,

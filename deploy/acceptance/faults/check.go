@@ -34,7 +34,7 @@ func (t *trial) check(ctx context.Context) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	caughtUp, cancel := context.WithTimeout(ctx, catchUpLimit)
+	caughtUp, cancel := context.WithTimeout(ctx, t.catchUp)
 	defer cancel()
 	for _, l := range published {
 		_, _ = l.Await(caughtUp, t.api) // the check below says what is missing then

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -19,20 +20,28 @@ type harness struct {
 	root, dir string
 	modes     []string
 	chosen    *regexp.Regexp
-
-	dice *rand.Rand
-	next iot.DeviceID
 	*report
 }
 
-// run runs the chosen rows, first those on servers and then those on all-in-one.
+// lane is rows that run one after the other, on a Telltale of their own.
+type lane struct {
+	*harness
+	dice *rand.Rand
+	next iot.DeviceID
+}
+
+// run runs the chosen rows: those on servers, and beside them those on all-in-one. Both wait for most of their time.
 func (h *harness) run(ctx context.Context) error {
-	h.dice = rand.New(rand.NewPCG(h.seed, 0)) //nolint:gosec // dice, not secrets
-	h.next = iot.DeviceID(time.Now().Unix()) * 10_000
 	h.report = &report{begin: time.Now(), settings: h.settings}
 	fmt.Printf("seed %d; logs and ledgers in %s\n", h.seed, h.dir)
 	h.printHeader()
-	err := errors.Join(h.runOnServers(ctx), h.runOnAllInOne(ctx))
+	var onServers, onAllInOne error
+	var lanes sync.WaitGroup
+	lanes.Go(func() { onServers = h.lane(0).runOnServers(ctx) })
+	lanes.Go(func() { onAllInOne = h.lane(1).runOnAllInOne(ctx) })
+	lanes.Wait()
+	h.sort()
+	err := errors.Join(onServers, onAllInOne)
 	if h.pattern == "" && h.mode == "" {
 		err = errors.Join(err, h.write(filepath.Join(h.root, "deploy/acceptance/faults/REPORT.md")))
 	}
@@ -42,6 +51,17 @@ func (h *harness) run(ctx context.Context) error {
 	return err
 }
 
+// lane returns the lane of a number: its dice fall as they do without the other one, and its devices, the ledgers of which
+// lie in one folder, are others.
+func (h *harness) lane(number int64) *lane {
+	const day = 24 * 60 * 60
+	return &lane{
+		harness: h,
+		dice:    rand.New(rand.NewPCG(h.seed, uint64(number))), //nolint:gosec // dice, not secrets
+		next:    iot.DeviceID(time.Now().Unix()+number*day) * 10_000,
+	}
+}
+
 // rows returns the chosen rows, on all-in-one or not.
 func (h *harness) rows(onAllInOne bool) []row {
 	return slices.DeleteFunc(slices.Clone(rows), func(r row) bool {
@@ -49,42 +69,42 @@ func (h *harness) rows(onAllInOne bool) []row {
 	})
 }
 
-func (h *harness) runOnServers(ctx context.Context) (err error) {
-	chosen := h.rows(false)
+func (l *lane) runOnServers(ctx context.Context) (err error) {
+	chosen := l.rows(false)
 	if len(chosen) == 0 {
 		return nil
 	}
-	s := &stack{root: h.root, base: h.port}
+	s := &stack{root: l.root, base: l.port}
 	if err := s.up(ctx); err != nil {
 		return err
 	}
-	if !h.keep {
+	if !l.keep {
 		defer func() { err = errors.Join(err, s.down(context.WithoutCancel(ctx))) }()
 	}
 	proxies, err := openProxies(s)
 	if err != nil {
 		return err
 	}
-	return h.runOn(ctx, newSystem(s, proxies, h.dir, h.modes), chosen)
+	return l.runOn(ctx, newSystem(s, proxies, l.dir, l.modes), chosen)
 }
 
-func (h *harness) runOnAllInOne(ctx context.Context) error {
-	chosen := h.rows(true)
-	if len(chosen) == 0 || !slices.Contains(h.modes, listen) {
+func (l *lane) runOnAllInOne(ctx context.Context) error {
+	chosen := l.rows(true)
+	if len(chosen) == 0 || !slices.Contains(l.modes, listen) {
 		return nil
 	}
-	y, err := newAllInOne(h.dir)
+	y, err := newAllInOne(l.dir)
 	if err != nil {
 		return err
 	}
-	y.services[allInOne].unsynced = h.unsynced
+	y.services[allInOne].unsynced = l.unsynced
 	base := y.services[allInOne].settings
 	for _, r := range chosen {
 		y.services[allInOne].settings = with(base, r.settings...)
 		if err := y.renew(); err != nil {
 			return fmt.Errorf("before %s: %w", r.name, err)
 		}
-		if err := h.runOn(ctx, y, []row{r}); err != nil {
+		if err := l.runOn(ctx, y, []row{r}); err != nil {
 			return errors.Join(err, y.closeDisk())
 		}
 	}
@@ -92,16 +112,16 @@ func (h *harness) runOnAllInOne(ctx context.Context) error {
 }
 
 // runOn runs rows on y.
-func (h *harness) runOn(ctx context.Context, y *system, chosen []row) (err error) {
+func (l *lane) runOn(ctx context.Context, y *system, chosen []row) (err error) {
 	defer func() { err = errors.Join(err, y.stop()) }()
 	for _, r := range chosen {
-		t := &trial{system: y, row: r, dir: h.dir, dice: h.dice, duration: h.duration, least: h.times, next: h.next}
+		t := &trial{system: y, row: r, dir: l.dir, dice: l.dice, duration: l.duration, least: l.times, next: l.next, catchUp: l.catchUp}
 		outcomes, err := t.run(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
-		h.next = t.next
-		h.add(outcomes)
+		l.next = t.next
+		l.add(outcomes)
 		if slices.ContainsFunc(outcomes, func(o outcome) bool { return o.err != nil }) {
 			if err := y.repair(ctx); err != nil {
 				return fmt.Errorf("after %s: %w", r.name, err)

@@ -104,7 +104,7 @@ func (t *trial) stored(ctx context.Context, p *past) (readings []history.Reading
 	if p.err != nil {
 		return nil, fmt.Errorf("publish: %w", p.err)
 	}
-	return readings, eventually(ctx, catchUpLimit, func() (err error) {
+	return readings, eventually(ctx, t.catchUp, func() (err error) {
 		if readings, err = history.Read(ctx, t.api, p.devices()...); err == nil {
 			err = p.Check(readings)
 		}

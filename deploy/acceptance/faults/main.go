@@ -41,7 +41,7 @@ import (
 // settings are the flags.
 type settings struct {
 	pattern, mode, source string
-	duration              time.Duration
+	duration, catchUp     time.Duration
 	times                 int
 	seed                  uint64
 	port                  int
@@ -55,7 +55,8 @@ func main() {
 	flag.DurationVar(&s.duration, "duration", 0, "repeat each fault for this long")
 	flag.IntVar(&s.times, "times", 0, "inject each fault this often, at least")
 	flag.Uint64Var(&s.seed, "seed", uint64(time.Now().UnixNano()), "of the dice")
-	flag.StringVar(&s.source, "source", "", "build the services from this copy of the repository")
+	flag.DurationVar(&s.catchUp, "catch-up", catchUpLimit, "how long after the end of publishing what was acknowledged is waited for")
+	flag.StringVar(&s.source, "source", "", "build the services, but all-in-one, from this copy of the repository")
 	flag.IntVar(&s.port, "port", 21800, "the first of some 30 ports on 127.0.0.1")
 	flag.BoolVar(&s.keep, "keep", false, "leave the servers running, for the next run")
 	flag.BoolVar(&s.unsynced, "unsynced", false, "run all-in-one with fsync and fdatasync that do nothing: it must not survive a power cut")
@@ -97,7 +98,9 @@ func prepare(ctx context.Context, s settings) (err error) {
 	if h.dir, err = os.MkdirTemp("", "telltale-faults-"); err != nil {
 		return err
 	}
-	if err := build(ctx, h.source, h.dir); err != nil {
+	if err := errors.Join(
+		build(ctx, h.source, h.dir, "mqtt-bridge", ingestWriter, cacheUpdater, queryAPI), build(ctx, h.root, h.dir, allInOne),
+	); err != nil {
 		return err
 	}
 	return h.run(ctx)

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -13,6 +15,8 @@ import (
 type report struct {
 	begin    time.Time
 	settings settings
+
+	mu       sync.Mutex
 	outcomes []outcome
 }
 
@@ -70,6 +74,8 @@ func (r *report) printHeader() {
 
 // add prints outcomes, and what is wrong with them.
 func (r *report) add(outcomes []outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, o := range outcomes {
 		for _, c := range columns {
 			fmt.Printf("%*s ", c.width, c.of(o))
@@ -80,6 +86,15 @@ func (r *report) add(outcomes []outcome) {
 		}
 	}
 	r.outcomes = append(r.outcomes, outcomes...)
+}
+
+// sort puts the outcomes, which were added as rows ended, into the order of rows.
+func (r *report) sort() {
+	place := map[string]int{}
+	for i, row := range rows {
+		place[row.name] = i
+	}
+	slices.SortStableFunc(r.outcomes, func(a, b outcome) int { return place[a.fault] - place[b.fault] })
 }
 
 // failed returns how many lines failed.

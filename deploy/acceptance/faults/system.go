@@ -147,10 +147,12 @@ func (y *system) stop() error {
 	return errors.Join(errs...)
 }
 
-// build puts the binaries of the services in the source at root into dir.
-func build(ctx context.Context, root, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir, "./services/mqtt-bridge", "./services/ingest-writer",
-		"./services/cache-updater", "./services/query-api", "./services/all-in-one")
+// build puts the binaries of services in the source at root into dir.
+func build(ctx context.Context, root, dir string, names ...string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir)
+	for _, name := range names {
+		cmd.Args = append(cmd.Args, "./services/"+name)
+	}
 	cmd.Dir = root
 	return run(cmd)
 }

@@ -48,6 +48,7 @@ type trial struct {
 	dir      string // of the ledgers
 	dice     *rand.Rand
 	duration time.Duration // for which the fault is repeated
+	catchUp  time.Duration // how long what was acknowledged is waited for
 	least    int           // how often it is injected, at least
 	next     iot.DeviceID  // the first that no fleet has yet
 	fleets   []*fleet
