@@ -1,8 +1,9 @@
 # `make help` lists the targets. Tools are pinned here and run through `go run`; nothing needs installing.
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BUF      := go run github.com/bufbuild/buf/cmd/buf@v1.75.0
-# go test, which tells of a package when it ends, and of none before it in the list
-GOTEST   := go run gotest.tools/gotestsum@v1.13.0 --format pkgname --format-hide-empty-pkg --hide-summary skipped --
+# go test with the race detector, which tells of a package when it ends, and of none before it in the list. All that run
+# tests with it have the same flags: what a package's tests have come to is kept, and what needs no server runs once.
+GOTEST   := go run gotest.tools/gotestsum@v1.13.0 --format pkgname --format-hide-empty-pkg --hide-summary skipped -- -race -vet=off -timeout 10m
 
 MODULES  := $(shell sed -n 's|^[[:space:]]*\./||p' go.work)
 IMAGES   := mqtt-bridge ingest-writer cache-updater query-api simulator
@@ -45,7 +46,7 @@ serve: ## all-in-one for the devices and browsers of the network, data in ./data
 
 .PHONY: test
 test: ## every test that needs no server, with the race detector
-	env $(SERVER_URLS:%=-u %) $(GOTEST) -race -vet=off -timeout 10m -p 4 work
+	env $(SERVER_URLS:%=-u %) $(GOTEST) -p 4 work
 
 .PHONY: accept
 accept: ## the contract, against the deployment that the ACCEPT_ variables name, or an all-in-one of its own
@@ -96,8 +97,8 @@ servers: .env ## the servers of docker-compose.yml, for work on the services
 
 .PHONY: test-real
 test-real: servers ## the tests on real servers
-	. deploy/test-urls.sh; export TEST_REQUIRE=1; $(GOTEST) -race -timeout 15m -p 1 $(REAL_PACKAGES) && \
-	$(GOTEST) -race -timeout 5m -run TestSubscribedBacklog ./services/all-in-one
+	. deploy/test-urls.sh; export TEST_REQUIRE=1; $(GOTEST) -p 2 $(REAL_PACKAGES) && \
+	$(GOTEST) -run TestSubscribedBacklog ./services/all-in-one
 REAL_PACKAGES := $(addprefix $(ROOT)/,pkg/daemon/... pkg/kafka/... pkg/readings pkg/readings/mongo pkg/metadata/... pkg/latest/... pkg/deadletters/... \
 	services/mqtt-bridge/... services/ingest-writer/... services/cache-updater/... services/query-api/...)
 
