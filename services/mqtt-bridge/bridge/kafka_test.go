@@ -122,6 +122,14 @@ func (k *testKafka) readings(n int) []iot.Reading {
 	return append([]iot.Reading(nil), k.read...)
 }
 
+// different waits until there are n different readings, and returns how often each is there: Kafka may have those twice whose
+// acknowledgement came too late.
+func (k *testKafka) different(n int) map[key]int {
+	k.t.Helper()
+	k.await(fmt.Sprintf("%d different readings", n), func() bool { return len(k.read) >= n && len(keys(k.read)) >= n })
+	return keys(k.readings(n))
+}
+
 // awaitDeadLetters waits until there are n dead letters, and returns all there are.
 func (k *testKafka) awaitDeadLetters(n int) []kafka.Record {
 	k.t.Helper()

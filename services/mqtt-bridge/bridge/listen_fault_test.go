@@ -47,7 +47,7 @@ func TestListenThousandsInFlight(t *testing.T) {
 			t.Fatalf("message %d is not acknowledged: %v", i, token.Error())
 		}
 	}
-	if n := len(keys(k.readings(messages))); n != messages {
+	if n := len(k.different(messages)); n != messages {
 		t.Errorf("%d different readings in Kafka, want %d", n, messages)
 	}
 	b.conserved()

@@ -172,8 +172,8 @@ func TestListenOverTLS(t *testing.T) {
 	}
 
 	k.stop()
-	for _, d := range []*device{a, other} {
-		d.publish(1, 1, "sensors/data", reading(2, 1))
+	for i, d := range []*device{a, other} {
+		d.publish(1, 1, "sensors/data", reading(2+i, 1))
 		d.quiet()
 	}
 	stopped := make(chan struct{})
@@ -186,7 +186,7 @@ func TestListenOverTLS(t *testing.T) {
 		_ = d.conn.Close()
 	}
 	<-stopped
-	if n := len(k.readings(messages + 2)); n != messages+2 {
+	if n := len(k.different(messages + 2)); n != messages+2 {
 		t.Errorf("%d readings in Kafka, want %d", n, messages+2)
 	}
 	b.conserved()

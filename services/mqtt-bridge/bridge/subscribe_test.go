@@ -123,7 +123,7 @@ func TestSubscribeAcknowledgesAfterKafka(t *testing.T) {
 		b.reaches("readings_in_flight", messages)
 		k.start()
 		d.wantAcks(seq(1, messages)...)
-		if n := len(keys(k.readings(messages))); n != messages {
+		if n := len(k.different(messages)); n != messages {
 			t.Errorf("%d readings in Kafka, want %d", n, messages)
 		}
 		b.conserved()

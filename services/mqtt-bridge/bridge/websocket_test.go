@@ -66,7 +66,7 @@ func TestListenOverWebSocket(t *testing.T) {
 			for _, token := range tokens {
 				await(token)
 			}
-			if n := len(k.readings(messages)); n != messages {
+			if n := len(k.different(messages)); n != messages {
 				t.Errorf("%d readings in Kafka, want %d", n, messages)
 			}
 			for range messages {
