@@ -35,6 +35,9 @@ func oddReadings(dice *rand.Rand, now time.Time) (all []string) {
 	for i, number := range odd {
 		add(1, time.Duration(i)*time.Minute, map[string]any{"temperature": json.Number(number), "x": json.Number(number)})
 	}
+	for i := range 100 { // of decimals with a negative zero among them
+		add(6, time.Duration(i)*time.Minute, map[string]any{"x": json.Number([]string{"0.1", "-0", "0", "-0.5", "12.25"}[dice.IntN(5)])})
+	}
 	for i, name := range oddNames {
 		add(2, time.Duration(i)*time.Minute, map[string]any{name: float64(i) / 10, "text": name})
 		add(2, time.Hour+time.Duration(i)*time.Minute, map[string]any{name: name + name, "x": 1})
@@ -63,7 +66,7 @@ func oddReadings(dice *rand.Rand, now time.Time) (all []string) {
 			add(5, time.Duration(i)*7*time.Second, map[string]any{"x": v})
 		}
 	}
-	add(6, 5*time.Hour, map[string]any{"humidity": 1, "long": strings.Repeat("x", 10_000)})
+	add(7, 5*time.Hour, map[string]any{"humidity": 1, "long": strings.Repeat("x", 10_000)})
 	return all
 }
 
