@@ -14,7 +14,7 @@ SERVER_URLS := TEST_MQTT_URL TEST_KAFKA_BROKERS TEST_MONGODB_URI TEST_REDIS_URL 
 
 # What --version of the binaries and images says.
 export VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -ldflags "-X $(ROOT)/pkg/daemon.version=$(VERSION)"
+LDFLAGS := -ldflags "-X $(ROOT)/pkg/daemon.version=$(VERSION) -X main.version=$(VERSION)"
 
 # The images' names, for docker compose too; the Kubernetes manifests read that file themselves.
 include deploy/images/images.env

@@ -32,7 +32,8 @@ type export struct {
 	from, to time.Time
 	cursor   string   // where it goes on
 	columns  []string // that the file has, which is gone on with
-	file     io.Writer
+	file     *os.File
+	replaces string // what the file takes the place of when it is whole
 	hash     hash.Hash
 	progress *progress
 }
@@ -66,6 +67,7 @@ func exportCommand(c *client) *cobra.Command {
 }
 
 func (e *export) run(ctx context.Context) error {
+	e.goesOn = strings.TrimSuffix(e.goesOn, partial)
 	if e.format == "" {
 		e.format = "ndjson"
 		for _, f := range formats {
@@ -84,22 +86,10 @@ func (e *export) run(ctx context.Context) error {
 	if e.to, err = e.moment("until", e.until); err != nil {
 		return err
 	}
-	e.file = os.Stdout
-	switch {
-	case e.goesOn != "":
-		file, err := e.reopen()
-		if err != nil {
+	if e.goesOn != "" {
+		if err := e.reopen(); err != nil {
 			return err
 		}
-		defer file.Close()
-		e.file = file
-	case e.output != "":
-		file, err := os.Create(e.output)
-		if err != nil {
-			return &exitError{exitFailed, err}
-		}
-		defer file.Close()
-		e.file = file
 	}
 	return e.download(ctx)
 }
@@ -155,6 +145,10 @@ func (e *export) download(ctx context.Context) error {
 	if answer.StatusCode != http.StatusOK {
 		return problem(answer)
 	}
+	if err := e.create(); err != nil {
+		return &exitError{exitFailed, err}
+	}
+	defer e.file.Close()
 	e.hash = sha256.New()
 	e.progress = newProgress(e.quiet)
 	n, err := io.Copy(io.MultiWriter(e.hash, e.file, progressWriter{e.progress, e}), answer.Body)
@@ -162,9 +156,13 @@ func (e *export) download(ctx context.Context) error {
 	if err == nil {
 		err = e.check(answer.Trailer)
 	}
+	if err == nil {
+		err = e.finish()
+	}
 	var path *os.PathError
+	var link *os.LinkError
 	switch {
-	case errors.As(err, &path): // the output's
+	case errors.As(err, &path), errors.As(err, &link): // the output's
 		return &exitError{exitFailed, err}
 	case err != nil:
 		hint := ""

@@ -2,11 +2,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -54,6 +56,17 @@ func code(err error) int {
 	}
 }
 
+// version is set by the linker, in what make builds.
+var version string
+
+// recordedVersion is what the go command recorded of the checkout.
+func recordedVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return ""
+}
+
 // command returns the program's commands; `telltale completion` is cobra's own.
 func command() *cobra.Command {
 	var c client
@@ -64,6 +77,7 @@ func command() *cobra.Command {
 
 It ends with 0 when all was done, 1 when it failed, 2 when it is called wrongly, 3 when a file
 broke off, and 4 when lines of an import were rejected.`,
+		Version:       cmp.Or(version, recordedVersion(), "unknown"),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

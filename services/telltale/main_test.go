@@ -96,6 +96,9 @@ func TestExport(t *testing.T) {
 				if got, err := run(t, l.URL, "export", "-o", file); got != exitIncomplete {
 					t.Fatalf("cut off at %d: %d, %v", cut, got, err)
 				}
+				if b, err := os.ReadFile(file); err == nil {
+					t.Fatalf("cut off at %d, and there is a file of %d bytes", cut, len(b))
+				}
 				s.cut = 0
 				if got, err := run(t, l.URL, "export", "--continue", file); got != 0 {
 					t.Fatalf("cut off at %d: %d, %v", cut, got, err)
@@ -109,6 +112,37 @@ func TestExport(t *testing.T) {
 			}
 		}
 	})
+	t.Run("the file that is there stays until another is whole", func(t *testing.T) {
+		const years = "years of readings"
+		s := &server{cut: 100}
+		l := httptest.NewServer(s)
+		defer l.Close()
+		file := filepath.Join(t.TempDir(), "x.ndjson")
+		if err := os.WriteFile(file, []byte(years), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for url, want := range map[string]int{"http://127.0.0.1:1": exitFailed, l.URL: exitIncomplete} {
+			if got, err := run(t, url, "export", "-o", file); got != want {
+				t.Fatalf("%d, %v", got, err)
+			}
+			if got, _ := os.ReadFile(file); string(got) != years {
+				t.Errorf("there is left %q", got)
+			}
+		}
+		s.cut = 0
+		if got, err := run(t, l.URL, "export", "-o", file); got != 0 {
+			t.Fatalf("%d, %v", got, err)
+		}
+		if got, _ := os.ReadFile(file); bytes.Count(got, []byte{'\n'}) != 10 {
+			t.Errorf("there is %q", got)
+		}
+		if files, _ := filepath.Glob(file + "?*"); len(files) > 0 {
+			t.Errorf("there is also %q", files)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("its mode is %v, %v", info.Mode(), err)
+		}
+	})
 	t.Run("one that is not what was sent is not whole", func(t *testing.T) {
 		l := httptest.NewServer(&server{wrong: true})
 		defer l.Close()
@@ -120,7 +154,7 @@ func TestExport(t *testing.T) {
 		l := httptest.NewServer(&server{})
 		for want, args := range map[int][][]string{
 			exitUsage:  {{"export", "--format", "xlsx"}, {"export", "--since", "noon"}, {"export", "x"}, {"export", "-o", "a", "--continue", "b"}, {"import"}},
-			exitFailed: {{"export", "-o", t.TempDir()}, {"export", "--continue", filepath.Join(t.TempDir(), "x.parquet")}, {"import", "nowhere.csv"}},
+			exitFailed: {{"export", "-o", t.TempDir()}, {"export", "--continue", filepath.Join(t.TempDir(), "typo.ndjson")}, {"import", "nowhere.csv"}},
 		} {
 			for _, args := range args {
 				if got, err := run(t, l.URL, args...); got != want || err == nil {
@@ -133,6 +167,15 @@ func TestExport(t *testing.T) {
 			t.Errorf("%d, %v", got, err)
 		}
 	})
+}
+
+func TestVersion(t *testing.T) {
+	cmd, out := command(), new(bytes.Buffer)
+	cmd.SetArgs([]string{"--version"})
+	cmd.SetOut(out)
+	if err := cmd.ExecuteContext(t.Context()); err != nil || !strings.HasPrefix(out.String(), "telltale version ") {
+		t.Errorf("%q, %v", out, err)
+	}
 }
 
 func TestMoment(t *testing.T) {

@@ -12,17 +12,23 @@ import (
 	"slices"
 )
 
-// reopen opens the file that is to be gone on with, without a part of a row at its end, and finds out where that is.
-func (e *export) reopen() (*os.File, error) {
-	file, err := os.OpenFile(e.goesOn, os.O_RDWR|os.O_CREATE, 0o644)
+// reopen opens the file that is to be gone on with, or what there is of it when it broke off, without a part of a row at its
+// end, and finds out where that is.
+func (e *export) reopen() error {
+	name := e.goesOn
+	if _, err := os.Stat(name + partial); err == nil {
+		e.replaces, name = name, name+partial
+	}
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
-		return nil, &exitError{exitFailed, err}
+		return &exitError{exitFailed, err}
 	}
 	if err := e.findEnd(file); err != nil {
 		_ = file.Close()
-		return nil, &exitError{exitFailed, fmt.Errorf("go on with %s: %w", e.goesOn, err)}
+		return &exitError{exitFailed, fmt.Errorf("go on with %s: %w", name, err)}
 	}
-	return file, nil
+	e.file = file
+	return nil
 }
 
 func (e *export) findEnd(file *os.File) error {
