@@ -57,7 +57,11 @@ func (a *API) importReadings(c echo.Context) error {
 		return errManyImports
 	}
 	defer a.limits.imports.Release(1)
-	upload := &upload{body: c.Request().Body, control: http.NewResponseController(c.Response())}
+	ctx, cancel := context.WithCancelCause(c.Request().Context())
+	defer cancel(nil)
+	defer context.AfterFunc(a.closing, func() { cancel(errStopping) })()
+
+	upload := &upload{body: heeding{ctx, c.Request().Body}, control: http.NewResponseController(c.Response())}
 	defer upload.end()
 	_ = upload.control.SetWriteDeadline(time.Time{})
 	body, err := upload.decompress(c)
@@ -65,10 +69,6 @@ func (a *API) importReadings(c echo.Context) error {
 		return err
 	}
 	defer body.Close()
-
-	ctx, cancel := context.WithCancelCause(c.Request().Context())
-	defer cancel(nil)
-	defer context.AfterFunc(a.closing, func() { cancel(errStopping) })()
 
 	answer := &importAnswer{imported: imported{First: []rejectedLine{}}, a: a, c: c, told: time.Now(), upload: upload}
 	for mediaType, weight := range accepted(c.Request().Header["Accept"]) {
@@ -78,7 +78,7 @@ func (a *API) importReadings(c echo.Context) error {
 		_ = upload.control.EnableFullDuplex()
 		c.Response().Header().Set("Connection", "close")
 	}
-	err = a.importFrom(ctx, r, body, format, answer)
+	err = a.importFrom(ctx, r, heeding{ctx, body}, format, answer)
 	if err != nil && errors.Is(context.Cause(ctx), errStopping) {
 		err = errStopping
 	}
@@ -114,10 +114,8 @@ func (r *request) importFormat() (transfer.Format, error) {
 // importFrom sends what is in body, and counts it in answer.
 func (a *API) importFrom(ctx context.Context, r *request, body io.Reader, format transfer.Format, answer *importAnswer) error {
 	decoder, err := transfer.NewDecoder(body, format, a.Rules.Zone())
-	if errors.Is(err, transfer.ErrNoTable) {
-		return &problem{status: http.StatusBadRequest, detail: err.Error()}
-	} else if err != nil {
-		return bodyProblem(err)
+	if err != nil {
+		return fileProblem(err)
 	}
 	for {
 		received := time.Now().UTC().Truncate(time.Millisecond)
@@ -126,7 +124,7 @@ func (a *API) importFrom(ctx context.Context, r *request, body io.Reader, format
 			answer.Lines = part.Lines
 			return nil
 		} else if err != nil {
-			return bodyProblem(err)
+			return fileProblem(err)
 		}
 		result, err := a.importPart(ctx, ingest.Part{
 			Source: importPath, Client: r.client(), Received: received, Decoded: part.Decoded, Bytes: part.Bytes,
@@ -138,6 +136,15 @@ func (a *API) importFrom(ctx context.Context, r *request, body io.Reader, format
 			return err
 		}
 	}
+}
+
+// fileProblem is why no more of a file was read.
+func fileProblem(err error) error {
+	var refusal transfer.Refusal
+	if errors.As(err, &refusal) {
+		return &problem{status: http.StatusBadRequest, detail: refusal.Error()}
+	}
+	return bodyProblem(err)
 }
 
 func (a *API) importPart(ctx context.Context, part ingest.Part) (ingest.Result, error) {
@@ -216,6 +223,19 @@ func (i *importAnswer) end(err error) error {
 	}
 	_ = i.upload.control.SetWriteDeadline(time.Now().Add(chunkTimeout))
 	return i.a.send(i.c, answer)
+}
+
+// heeding is a body that breaks off when ctx ends, even where very much of it comes from a few compressed bytes.
+type heeding struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (h heeding) Read(p []byte) (int, error) {
+	if h.ctx.Err() != nil {
+		return 0, context.Cause(h.ctx)
+	}
+	return h.Reader.Read(p)
 }
 
 // upload is a body of any size, as long as it comes.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -175,6 +176,20 @@ func TestImport(t *testing.T) {
 			}
 		})
 	})
+	t.Run("one that has no end ends with its client", func(t *testing.T) {
+		handler := embedded(t).api(t, nil).Handler()
+		ctx, cancel := context.WithCancel(t.Context())
+		file := &leaving{cancel: cancel}
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://example.com"+importPath, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-ndjson")
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+		if file.read > 1<<20 {
+			t.Errorf("%d MiB were read", file.read>>20)
+		}
+	})
 	t.Run("while Kafka is away, and beyond as many as there may be, it is 503", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := embedded(t).api(t, nil)
@@ -196,6 +211,18 @@ func TestImport(t *testing.T) {
 			}
 		})
 	})
+}
+
+// leaving is a file of one line without an end, whose client goes when it is read.
+type leaving struct {
+	cancel context.CancelFunc
+	read   int
+}
+
+func (l *leaving) Read(p []byte) (int, error) {
+	l.cancel()
+	l.read += len(p)
+	return len(p), nil
 }
 
 // moved returns a reading of the same moment and device as r, by another message.

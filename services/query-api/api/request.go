@@ -112,7 +112,7 @@ var (
 func bodyProblem(err error) error {
 	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.Is(err, errBusy):
+	case errors.Is(err, errBusy), errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &tooLarge):
 		return errTooLarge

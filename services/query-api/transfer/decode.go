@@ -17,9 +17,18 @@ import (
 const (
 	maxLine   = 1 << 20   // bytes of a line, as of a message of a device
 	keptLine  = 64 << 10  // of one that is longer, for its dead letter
+	endless   = 64 << 20  // of one that ends the file: it is none, and a few bytes of gzip may be any number of such
 	partBytes = 512 << 10 // of lines that are decoded together, at least, and
 	partLines = 2000      // at most: Kafka has one part before the next is read
 )
+
+// Refusal is why a file, or the rest of it, is not read.
+type Refusal string
+
+func (r Refusal) Error() string { return string(r) }
+
+// ErrEndless is for a file that has not the lines that it should.
+const ErrEndless = Refusal("a line of the file is longer than 64 MiB: the file ends before it")
 
 // Decoder reads a file of readings.
 type Decoder struct {
@@ -28,6 +37,7 @@ type Decoder struct {
 	csv   *sheet         // nil: NDJSON
 	again []byte         // lines that were read as the rest of a row that had no end
 	line  int            // number of the last line that was read
+	ended bool           // by ErrEndless
 }
 
 // Part is what some lines of a file are.
@@ -93,7 +103,7 @@ func (d *Decoder) Next(received time.Time) (p Part, err error) {
 		}
 	}
 	p.Lines, p.Bytes = d.line, len(buf)
-	if errors.Is(err, io.EOF) && (len(p.Decoded.Readings) > 0 || len(p.Decoded.Rejected) > 0) {
+	if (errors.Is(err, io.EOF) || errors.Is(err, ErrEndless)) && (len(p.Decoded.Readings) > 0 || len(p.Decoded.Rejected) > 0) {
 		err = nil // until the next call
 	}
 	return p, err
@@ -101,7 +111,7 @@ func (d *Decoder) Next(received time.Time) (p Part, err error) {
 
 // readLine appends the next line, without its end; of one that is too long the beginning.
 func (d *Decoder) readLine(buf []byte) ([]byte, error) {
-	start := len(buf)
+	start, length := len(buf), 0
 	if len(d.again) > 0 {
 		line, rest, _ := bytes.Cut(d.again, []byte{'\n'})
 		d.again = rest
@@ -110,6 +120,10 @@ func (d *Decoder) readLine(buf []byte) ([]byte, error) {
 	}
 	for {
 		chunk, err := d.r.ReadSlice('\n')
+		if length += len(chunk); d.ended || length > endless {
+			d.ended = true
+			return buf[:start], ErrEndless
+		}
 		if len(buf)-start <= maxLine {
 			buf = append(buf, chunk...)
 		}

@@ -25,7 +25,7 @@ type sheet struct {
 }
 
 // ErrNoTable is for a file whose first line is no header.
-var ErrNoTable = errors.New("the file is neither NDJSON, whose lines begin with {, nor CSV with a header that has a column for the device and one for the time")
+const ErrNoTable = Refusal("the file is neither NDJSON, whose lines begin with {, nor CSV with a header that has a column for the device and one for the time")
 
 // header reads the first line of a CSV file.
 func (d *Decoder) header() (*sheet, error) {
