@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -34,5 +35,25 @@ func TestEndlessLine(t *testing.T) {
 	}
 	if left := body.(*io.LimitedReader).N; left < 1<<30-2*endless {
 		t.Errorf("%d MiB were read", (1<<30-left)>>20)
+	}
+}
+
+func TestHeader(t *testing.T) {
+	for name, c := range map[string]struct {
+		file string
+		want error
+	}{
+		"known columns, each named once": {"time,device" + strings.Repeat(",time", maxCells-2), nil},
+		"too many columns":               {"time,device" + strings.Repeat(",time", maxCells-1), ErrTooWide},
+		"a quotation without an end":     {`"` + strings.Repeat("\n", maxLine-2), ErrNoTable},
+		"a line break in a name":         {"time,device,\"a\nb\"", nil},
+	} {
+		if _, err := NewDecoder(strings.NewReader(c.file), CSV, time.UTC); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	d := &Decoder{r: bufio.NewReader(strings.NewReader(`"` + strings.Repeat("\n", maxLine-2)))}
+	if _, err := d.header(); !errors.Is(err, ErrNoTable) || d.line > maxRow+1 {
+		t.Errorf("%d lines were tried as a header, %v", d.line, err)
 	}
 }

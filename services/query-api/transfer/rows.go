@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,8 +12,10 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
-// maxRow bounds a row of several lines.
-const maxRow = 16 << 10
+const (
+	maxRow   = 16 << 10 // bytes of a row of several lines: it is looked at again with each
+	maxCells = 10_000   // that a header may have, as readings have members
+)
 
 // sheet is what is known of a CSV file.
 type sheet struct {
@@ -26,6 +27,9 @@ type sheet struct {
 
 // ErrNoTable is for a file whose first line is no header.
 const ErrNoTable = Refusal("the file is neither NDJSON, whose lines begin with {, nor CSV with a header that has a column for the device and one for the time")
+
+// ErrTooWide is for one whose header has more columns than any reading needs.
+const ErrTooWide = Refusal("the header has more than 10000 columns")
 
 // header reads the first line of a CSV file.
 func (d *Decoder) header() (*sheet, error) {
@@ -43,7 +47,7 @@ func (d *Decoder) header() (*sheet, error) {
 		}
 	}
 	names, ok := t.split(bytes.TrimRight(line, "\r"))
-	for !ok && len(line) < maxLine {
+	for !ok && len(line) < maxRow {
 		if line, err = d.readLine(append(line, '\n')); err != nil {
 			break
 		}
@@ -52,18 +56,23 @@ func (d *Decoder) header() (*sheet, error) {
 	if !ok || len(line) > maxLine {
 		return nil, ErrNoTable
 	}
+	if len(names) > maxCells {
+		return nil, ErrTooWide
+	}
 	t.names = make([]string, len(names))
+	seen := map[string]bool{}
 	for i, name := range names {
 		t.names[i] = unescape(name)
 		known, ok := knownColumns[strings.ToLower(strings.TrimSpace(name))]
-		if ok && !slices.Contains(t.names[:i], known) {
+		if ok && !seen[known] {
 			t.names[i] = known
 		}
+		seen[t.names[i]] = true
 	}
-	if !slices.Contains(t.names, columnDevice) || !slices.Contains(t.names, columnTimestamp) {
+	if !seen[columnDevice] || !seen[columnTimestamp] {
 		return nil, ErrNoTable
 	}
-	t.exported = slices.Contains(t.names, columnSource)
+	t.exported = seen[columnSource]
 	return t, nil
 }
 
