@@ -22,7 +22,9 @@ func (r Retention) Validate() error {
 	switch {
 	case r.Readings != 0 && r.Readings < minRetention:
 		return &settings.Error{Variable: "RETENTION_READINGS", Value: r.Readings.String(), Err: fmt.Errorf("must be %v at least, or 0s", minRetention)}
-	case r.Rollups != 0 && (r.Readings == 0 || r.Rollups < r.Readings):
+	case r.Rollups != 0 && r.Readings == 0:
+		return &settings.Error{Variable: "RETENTION_ROLLUPS", Value: r.Rollups.String(), Err: errors.New("is of no use without RETENTION_READINGS: rollups go after the readings that they are made of")}
+	case r.Rollups != 0 && r.Rollups < r.Readings:
 		return &settings.Error{Variable: "RETENTION_ROLLUPS", Value: r.Rollups.String(), Err: errors.New("must not be shorter than RETENTION_READINGS, or 0s")}
 	}
 	return nil

@@ -9,7 +9,7 @@
 //	group:"…"           the heading in --help; that of a struct is its fields'
 //
 // A field is a string, a number, a bool, a time.Duration (90d is 90 days), a []string (separated by commas) or an
-// encoding.TextUnmarshaler. The settings of a struct in a field are settings too, with envprefix:"…" of that
+// encoding.TextUnmarshaler, such as Bytes (10GB). The settings of a struct in a field are settings too, with envprefix:"…" of that
 // field before their variables, and where the struct has a method Validate() error, that is called.
 //
 // A flag counts more than a variable; a variable that is empty counts as not set. Every variable can be

@@ -114,7 +114,7 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 	}
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
 		Addr: c.KafkaListenAddr, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
-		Retention: c.LogRetention, MaxBytes: c.LogMaxBytes, Log: p.Log, Metrics: p.Metrics,
+		Retention: c.LogRetention, MaxBytes: int64(c.LogMaxBytes), Log: p.Log, Metrics: p.Metrics,
 		Groups: map[string]string{
 			writer.Group: c.KafkaTopic, updater.Group: c.KafkaTopic, registrar.Group: c.KafkaTopic,
 			archive.Group: components.kafka.DeadLetterTopic(),
@@ -134,7 +134,7 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 }
 
 func (c *command) openStores(ctx context.Context, components *components, dir string, p *daemon.Process) (err error) {
-	retention := iot.Retention{Readings: c.Retention.Readings, Rollups: c.Retention.Rollups, MaxBytes: c.DataMaxBytes}
+	retention := iot.Retention{Readings: c.Retention.Readings, Rollups: c.Retention.Rollups, MaxBytes: int64(c.DataMaxBytes)}
 	if c.MongoDBURI != "" {
 		open := func(url string, files tlsfiles.Files) (readings.Store, error) {
 			return readings.OpenOwned(url, files, readings.Options{Log: p.Log, Retention: retention, Metrics: p.Metrics})

@@ -19,7 +19,7 @@ import (
 )
 
 // historySettings are those of a process that seals readings soon.
-func historySettings(t *testing.T) settings {
+func historySettings(t *testing.T) environment {
 	t.Helper()
 	s := freeAddrs(t)
 	s["SEAL_AFTER"] = "1s"
@@ -182,7 +182,7 @@ func checkSealed(t *testing.T, data string, readings int) {
 	}
 }
 
-func publishLoad(t *testing.T, load *history.Load, s settings) {
+func publishLoad(t *testing.T, load *history.Load, s environment) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -224,7 +224,7 @@ func (p *program) checkHistory(t *testing.T, load *history.Load, seed uint64) []
 var outcome = regexp.MustCompile(`(?m)^telltale_writer_readings_total\{outcome="(\w+)"\} (\S+)$`)
 
 // outcomes says what became of readings, by the writer's own counters.
-func (p *program) outcomes(t *testing.T, s settings) map[string]int {
+func (p *program) outcomes(t *testing.T, s environment) map[string]int {
 	t.Helper()
 	res, err := http.Get("http://" + s["OPS_ADDR"] + "/metrics")
 	if err != nil {

@@ -5,9 +5,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
 	"time"
 	_ "time/tzdata" // rules name time zones, also where the system has none
 
@@ -16,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
@@ -30,19 +31,19 @@ type command struct {
 	MQTTWSListenAddr  string   `env:"MQTT_WS_LISTEN_ADDR" help:"Where devices connect by MQTT over WebSocket: nowhere without it. Pages of another origin are refused."`
 	MQTTTopics        []string `env:"MQTT_TOPICS" help:"Filters of the topics to read, separated by commas. A topic that no rule is for is read in Telltale's own form, and the first + stands for its device. Default: the topics that the rules of MAPPINGS are for."`
 	Mapping           mapping.Config
-	KafkaListenAddr   string        `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
-	KafkaListenWrites bool          `env:"KAFKA_LISTEN_WRITES" help:"Let clients of the embedded Kafka broker produce, and make and delete topics. Without it they read."`
-	KafkaTopic        string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
-	LogRetention      time.Duration `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
-	LogMaxBytes       int64         `env:"LOG_MAX_BYTES" default:"1073741824" help:"Most bytes of readings that the embedded Kafka broker keeps."`
-	SealAfter         time.Duration `env:"SEAL_AFTER" default:"2h" help:"How long after its end an hour of readings is compressed. Readings of such an hour that come later are stored all the same."`
+	KafkaListenAddr   string         `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
+	KafkaListenWrites bool           `env:"KAFKA_LISTEN_WRITES" help:"Let clients of the embedded Kafka broker produce, and make and delete topics. Without it they read."`
+	KafkaTopic        string         `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
+	LogRetention      time.Duration  `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
+	LogMaxBytes       settings.Bytes `env:"LOG_MAX_BYTES" default:"1073741824" help:"Most bytes of readings that the embedded Kafka broker keeps, also as 500MB, 10GB or 10GiB."`
+	SealAfter         time.Duration  `env:"SEAL_AFTER" default:"2h" help:"How long after its end an hour of readings is compressed. Readings of such an hour that come later are stored all the same."`
 	Retention         readings.Retention
-	DataMaxBytes      int64         `env:"DATA_MAX_BYTES" default:"0" help:"Most bytes that readings in DATA_DIR take: beyond that the oldest are removed, a month at a time, the newest month by days. A warning in the log comes at nine tenths of it. 0: as many as there are."`
-	LatestTTL         time.Duration `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
-	HTTPAddr          string        `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
-	OpsAddr           string        `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
-	LogLevel          slog.Level    `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
-	Pprof             bool          `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
+	DataMaxBytes      settings.Bytes `env:"DATA_MAX_BYTES" default:"0" help:"Most bytes that readings in DATA_DIR take: beyond that the oldest are removed, a month at a time, the newest month by days. A warning in the log comes at nine tenths of it. At least 100MB, also as 10GB or 10GiB. 0: as many as there are."`
+	LatestTTL         time.Duration  `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
+	HTTPAddr          string         `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
+	OpsAddr           string         `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
+	LogLevel          slog.Level     `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
+	Pprof             bool           `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
 	HTTP              httpguard.Config
 	Demo              int `name:"demo" placeholder:"N" help:"Run N simulated devices, 900001 and on, which publish a reading per second each."`
 
@@ -73,6 +74,10 @@ func (c *command) Operations() *daemon.Flags {
 	return &daemon.Flags{OpsAddr: c.OpsAddr, LogLevel: c.LogLevel, Pprof: c.Pprof, HTTP: c.HTTP}
 }
 
+// minDataBytes is the least that readings may take: a slip (10 for 10GB) would remove all but the last hours. A day of a few
+// hundred devices fits, with its rollups and what is not sealed yet.
+const minDataBytes settings.Bytes = 100e6
+
 // Validate is called when the settings are read, before anything is opened.
 func (c *command) Validate() error {
 	if c.LogRetention <= 0 {
@@ -88,16 +93,16 @@ func (c *command) Validate() error {
 		return err
 	}
 	if c.LogMaxBytes <= 0 {
-		return &daemon.ConfigError{Variable: "LOG_MAX_BYTES", Value: strconv.FormatInt(c.LogMaxBytes, 10), Err: errors.New("must be more than 0")}
+		return &daemon.ConfigError{Variable: "LOG_MAX_BYTES", Value: c.LogMaxBytes.String(), Err: errors.New("must be more than 0")}
 	}
 	if c.SealAfter < 0 {
 		return &daemon.ConfigError{Variable: "SEAL_AFTER", Value: c.SealAfter.String(), Err: errors.New("must not be less than 0")}
 	}
-	if c.DataMaxBytes < 0 {
-		return &daemon.ConfigError{Variable: "DATA_MAX_BYTES", Value: strconv.FormatInt(c.DataMaxBytes, 10), Err: errors.New("must not be less than 0")}
+	if c.DataMaxBytes != 0 && c.DataMaxBytes < minDataBytes {
+		return &daemon.ConfigError{Variable: "DATA_MAX_BYTES", Value: c.DataMaxBytes.String(), Err: fmt.Errorf("must be %v at least, or 0", minDataBytes)}
 	}
 	if c.DataMaxBytes > 0 && c.MongoDBURI != "" {
-		return &daemon.ConfigError{Variable: "DATA_MAX_BYTES", Value: strconv.FormatInt(c.DataMaxBytes, 10), Err: errors.New("is of no use with MONGODB_URI")}
+		return &daemon.ConfigError{Variable: "DATA_MAX_BYTES", Value: c.DataMaxBytes.String(), Err: errors.New("is of no use with MONGODB_URI")}
 	}
 	for variable, addr := range map[string]string{"KAFKA_LISTEN_ADDR": c.KafkaListenAddr, "HTTP_ADDR": c.HTTPAddr} {
 		if err := daemon.CheckAddr(variable, addr); err != nil {

@@ -19,21 +19,21 @@ type program struct {
 	api string // http://host:port
 }
 
-// settings are environment variables of a process.
-type settings map[string]string
+// environment are the variables of a process.
+type environment map[string]string
 
 // freeAddrs are the settings of addresses that nothing listens on, so that a restart finds them again.
-func freeAddrs(t *testing.T) settings {
+func freeAddrs(t *testing.T) environment {
 	t.Helper()
 	addrs, err := proxytest.FreeAddrs(4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return settings{"MQTT_LISTEN_ADDR": addrs[0], "KAFKA_LISTEN_ADDR": addrs[1], "HTTP_ADDR": addrs[2], "OPS_ADDR": addrs[3]}
+	return environment{"MQTT_LISTEN_ADDR": addrs[0], "KAFKA_LISTEN_ADDR": addrs[1], "HTTP_ADDR": addrs[2], "OPS_ADDR": addrs[3]}
 }
 
 // start starts all-in-one with s and flags on dir.
-func start(t *testing.T, dir string, s settings, flags ...string) *program {
+func start(t *testing.T, dir string, s environment, flags ...string) *program {
 	t.Helper()
 	spec := process.Spec{Binary: binary(t, "all-in-one"), Flags: flags, Settings: []string{"DATA_DIR=" + dir}, Log: filepath.Join(t.TempDir(), "log")}
 	for k, v := range s {

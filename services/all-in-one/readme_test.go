@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	pkgsettings "github.com/telltale-iot/telltale/pkg/settings"
+	"github.com/telltale-iot/telltale/pkg/settings"
 )
 
 var update = flag.Bool("update", false, "write the tables and lists that the documents have of what is there")
@@ -114,7 +114,7 @@ func TestNoFalseAlarms(t *testing.T) {
 			environ[variable+"=x"] = true
 		}
 	}
-	if strays := pkgsettings.Strays(slices.Collect(maps.Keys(environ))); len(strays) > 0 || len(environ) < 50 {
+	if strays := settings.Strays(slices.Collect(maps.Keys(environ))); len(strays) > 0 || len(environ) < 50 {
 		t.Errorf("of %d variables, taken for mistakes: %+v", len(environ), strays)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/readings"
-	pkgsettings "github.com/telltale-iot/telltale/pkg/settings"
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -69,7 +69,7 @@ func TestMalformedURLs(t *testing.T) {
 					continue
 				}
 				shown++
-				for _, text := range []string{err.Error(), (&pkgsettings.Error{Variable: variable, Value: url, Err: err}).Error()} {
+				for _, text := range []string{err.Error(), (&settings.Error{Variable: variable, Value: url, Err: err}).Error()} {
 					if strings.Contains(text, secret) {
 						t.Fatalf("%s=%s: %s", variable, url, text)
 					}
