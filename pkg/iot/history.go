@@ -19,6 +19,9 @@ type HistoryReader interface {
 	// ReadBuckets calls take with what the values that q selects come to, a chunk at a time: of each device and metric
 	// the buckets ascend, and none is empty or comes twice. The slices are take's only during the call.
 	ReadBuckets(ctx context.Context, q BucketQuery, take func(Buckets) error) error
+	// Horizon returns the time before which a retention may have removed readings, at a full hour: there are the buckets of
+	// them then, and no samples. It is zero where there is none.
+	Horizon(ctx context.Context) (time.Time, error)
 }
 
 // ScanQuery selects readings in the order of time. Its zero value selects all, oldest first: by At, then by device,

@@ -53,6 +53,15 @@ func (s *Store) taken(ctx context.Context, batch []iot.Reading) (taken []iot.Rea
 // horizon is the time before which readings are too old.
 func (s *Store) horizon(now time.Time) int64 { return now.Add(-s.retention.Readings).UnixMilli() }
 
+// Horizon implements iot.HistoryReader. What is noted will do: the server keeps readings for some hours longer.
+func (s *Store) Horizon(ctx context.Context) (time.Time, error) {
+	p, err := s.progress(ctx)
+	if err != nil || p.Horizon == 0 {
+		return time.Time{}, err
+	}
+	return time.UnixMilli(p.gone()).UTC(), nil
+}
+
 // serverTime is the primary's, by which it removes readings. That of this machine does not count: were it ahead once, the
 // horizon would be for ever.
 func (s *Store) serverTime(ctx context.Context) (time.Time, error) {

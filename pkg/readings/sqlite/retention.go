@@ -171,6 +171,16 @@ func (s *Store) countBetween(ctx context.Context, m *part, from, until int64, co
 	return nil
 }
 
+// Horizon implements iot.HistoryReader.
+func (s *Store) Horizon(context.Context) (time.Time, error) {
+	s.state.RLock()
+	defer s.state.RUnlock()
+	if s.horizon == math.MinInt64 {
+		return time.Time{}, nil
+	}
+	return time.UnixMilli(s.horizon).UTC(), nil
+}
+
 // readHorizon returns the horizon that the file says. Without one there is none.
 func (s *Store) readHorizon() (int64, error) {
 	path := filepath.Join(s.months, horizonFile)

@@ -28,6 +28,8 @@ func (h history) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(i
 	})
 }
 
+func (h history) Horizon(ctx context.Context) (time.Time, error) { return h.store.Horizon(ctx) }
+
 var errHangs = errors.New("the store says nothing")
 
 // watch has read call take, and ends it when that does not happen for timeouts.StoreRequest.

@@ -136,6 +136,8 @@ type slowStore struct {
 	pause  time.Duration // before each
 }
 
+func (s slowStore) Horizon(context.Context) (time.Time, error) { return time.Time{}, nil }
+
 func (s slowStore) ReadBuckets(ctx context.Context, _ iot.BucketQuery, take func(iot.Buckets) error) error {
 	for range s.chunks {
 		select {

@@ -38,6 +38,7 @@ const (
 type Store interface {
 	ReadSamples(ctx context.Context, q iot.SampleQuery, take func(iot.Samples) error) error
 	ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(iot.Buckets) error) error
+	Horizon(ctx context.Context) (time.Time, error)
 	Device(ctx context.Context, id iot.DeviceID) (iot.Device, error)
 	Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, error)
 }
@@ -87,6 +88,9 @@ func Query(ctx context.Context, store Store, query string, r Range) (*Result, er
 		return &Result{Number: float64(n), IsNumber: true}, nil
 	}
 	v := &evaluation{store: store, times: r, n: r.Steps()}
+	if v.horizon, err = store.Horizon(ctx); err != nil {
+		return nil, err
+	}
 	result, points := &Result{}, 0
 	err = v.each(ctx, e, func(s Series) error {
 		if points += v.n; points > maxPoints {
@@ -95,8 +99,8 @@ func Query(ctx context.Context, store Store, query string, r Range) (*Result, er
 		result.Series = append(result.Series, s)
 		return nil
 	})
-	if v.widened {
-		result.Warnings = []string{"These are so many values that windows were widened to whole quarters of an hour."}
+	if v.widened != "" {
+		result.Warnings = []string{v.widened}
 	}
 	return result, err
 }
@@ -105,8 +109,9 @@ func Query(ctx context.Context, store Store, query string, r Range) (*Result, er
 type evaluation struct {
 	store   Store
 	times   Range
-	n       int // steps
-	widened bool
+	n       int       // steps
+	horizon time.Time // before which there are only quarters
+	widened string    // to whole quarters, and why
 }
 
 // each calls yield with the series of e. They are yield's to keep.
@@ -259,13 +264,18 @@ func (f *filler) fill(ctx context.Context, devices []iot.Device) error {
 	for _, d := range devices {
 		q.Devices = append(q.Devices, d.ID)
 	}
-	if !f.ofQuarters() {
+	switch {
+	case f.ofQuarters():
+	case q.From.Before(f.horizon):
+		f.widened = "Readings from before " + f.horizon.Format(time.RFC3339) + " are removed: windows were widened to whole quarters of an hour, of which the values are still known."
+	default:
 		err := f.store.ReadSamples(ctx, q, f.addSamples)
 		if !errors.Is(err, errTooMany) {
 			return err
 		}
 		clear(f.filled)
-		f.additions, f.widened = 0, true
+		f.additions = 0
+		f.widened = "These are so many values that windows were widened to whole quarters of an hour."
 	}
 	q.From, q.To = q.From.Truncate(iot.Quarter), q.To.Add(iot.Quarter-1).Truncate(iot.Quarter)
 	err := f.store.ReadBuckets(ctx, iot.BucketQuery{SampleQuery: q, Width: iot.Quarter}, f.addBuckets)

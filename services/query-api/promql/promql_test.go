@@ -23,7 +23,10 @@ type memory struct {
 	times   map[iot.DeviceID][]int64 // ascending
 	values  map[iot.DeviceID][]float64
 	read    string // what was: samples, buckets
+	horizon time.Time
 }
+
+func (m *memory) Horizon(context.Context) (time.Time, error) { return m.horizon, nil }
 
 func (m *memory) Device(_ context.Context, id iot.DeviceID) (iot.Device, error) {
 	for _, d := range m.devices {
@@ -189,6 +192,12 @@ func TestSources(t *testing.T) {
 		if v, want := values[10], 10*c.step.Seconds(); !strings.HasPrefix(c.query, "min") && math.Abs(v-want) > 1.5*time.Hour.Seconds() {
 			t.Errorf("%s: %v, want about %v", c.query, v, want)
 		}
+	}
+
+	store.read, store.horizon = "", noon.Add(12*time.Hour)
+	result, err := Query(t.Context(), store, "avg_over_time(t[20m])", Range{From: noon, To: noon.Add(24 * time.Hour), Step: 20 * time.Minute})
+	if err != nil || store.read != "buckets " || len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], "removed") {
+		t.Errorf("of before the horizon: read %s, warns %q, %v", store.read, result.Warnings, err)
 	}
 
 	var refused *Error

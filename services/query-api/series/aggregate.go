@@ -17,7 +17,7 @@ type Aggregates struct {
 	Humidity     iot.Bucket
 	Devices      []DeviceAggregates // ascending
 	Temperatures Histogram
-	// Approximate: there are so many values that they are not read one by one. They are those of whole quarters of an hour,
+	// Approximate: there are so many values that they are not read one by one, or some are removed. They are those of whole quarters of an hour,
 	// a device has as many readings as it has values of one metric, and Temperatures has the mean of each quarter for its values.
 	Approximate bool
 }
@@ -31,12 +31,16 @@ type DeviceAggregates struct {
 
 // Aggregate returns what the readings of devices in a range come to; nil: of all.
 func (r *Reader) Aggregate(ctx context.Context, devices []iot.DeviceID, from, to time.Time) (*Aggregates, error) {
+	horizon, err := r.Store.Horizon(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var quarters aggregator
 	q := iot.BucketQuery{Width: iot.Quarter, SampleQuery: iot.SampleQuery{Devices: devices, From: from.Truncate(iot.Quarter), To: ceil(to, iot.Quarter)}}
 	if err := r.Store.ReadBuckets(ctx, q, quarters.addBuckets); err != nil {
 		return nil, err
 	}
-	if quarters.values > MaxValues {
+	if quarters.values > MaxValues || from.Before(horizon) {
 		all := quarters.aggregates()
 		all.Approximate = true
 		return all, nil

@@ -16,6 +16,8 @@ type chart struct {
 	all    []*accumulator // in the order of the answer
 	of     map[name]*accumulator
 	points int // that a series may have, for all to have no more than MaxNumbers
+	// rolledUp: readings of the range are removed, and it is of whole quarters.
+	rolledUp bool
 }
 
 // name is what tells series apart.
@@ -89,6 +91,18 @@ func (c *chart) checkPoints() error {
 	return nil
 }
 
+// checkRolledUp refuses what is not made of quarters.
+func (c *chart) checkRolledUp(horizon time.Time) error {
+	since := horizon.UTC().Format(time.RFC3339)
+	switch {
+	case len(c.Percents) > 0:
+		return refuse("agg", "Percentiles are made of readings, and those from before %s are removed: only what quarters of an hour come to is there. Begin there.", since)
+	case !c.Auto && c.Interval < rollup.Quarter:
+		return refuse("interval", "An interval of less than 15m is made of readings, and those from before %s are removed: only what quarters of an hour come to is there. Choose 15m or a longer one, or begin there.", since)
+	}
+	return nil
+}
+
 var (
 	errTooManyPoints  = refuse("interval", "A series would have more than %d points. Choose a longer interval, or a shorter range.", MaxPoints)
 	errTooManyNumbers = refuse("interval", "The answer would have more than %d numbers. Choose a longer interval, a shorter range or fewer series.", MaxNumbers)
@@ -112,7 +126,7 @@ func (c *chart) read(ctx context.Context) error {
 	var total int64
 	for _, a := range c.all {
 		total += a.count
-		if c.Auto && !c.Filled && a.count <= int64(c.points) {
+		if c.Auto && !c.Filled && !c.rolledUp && a.count <= int64(c.points) {
 			few = append(few, a)
 		} else {
 			many = append(many, a)

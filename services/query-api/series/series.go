@@ -70,6 +70,7 @@ func refuse(parameter, format string, args ...any) error {
 type Store interface {
 	ReadSamples(ctx context.Context, q iot.SampleQuery, take func(iot.Samples) error) error
 	ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(iot.Buckets) error) error
+	Horizon(ctx context.Context) (time.Time, error)
 }
 
 // Reader reads series.
@@ -82,7 +83,20 @@ type Reader struct {
 // Read returns the series that q asks for in its order, those of a device together. Where q names no metrics they are in the
 // order of their names, and none is empty. What q may not ask for is a *Refusal, and any other error the store's.
 func (r *Reader) Read(ctx context.Context, q Query) ([]*Series, error) {
-	c := &chart{Reader: r, Query: q, of: map[name]*accumulator{}}
+	horizon, err := r.Store.Horizon(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &chart{Reader: r, Query: q, of: map[name]*accumulator{}, rolledUp: q.From.Before(horizon)}
+	if c.rolledUp {
+		c.From = q.From.Truncate(iot.Quarter)
+		if q.To.Before(horizon) {
+			c.To = ceil(q.To, iot.Quarter)
+		}
+		if err := c.checkRolledUp(horizon); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.list(ctx); err != nil {
 		return nil, err
 	}
@@ -90,6 +104,9 @@ func (r *Reader) Read(ctx context.Context, q Query) ([]*Series, error) {
 	if q.Auto {
 		c.points = min(c.points, q.Points)
 		c.Interval = rollup.Auto(q.From, q.To, q.Zone, c.points)
+		if c.rolledUp {
+			c.Interval = max(c.Interval, rollup.Quarter)
+		}
 	} else if err := c.checkPoints(); err != nil {
 		return nil, err
 	}
