@@ -122,6 +122,23 @@ type Usage struct {
 	Readings int64 // with their indexes
 	Rollups  int64 // 0 where they are not kept apart
 	Free     int64 // that the disk has left; -1: not known
-	PerDay   int64 // by how much Readings grew in the last day; -1: not known
+	PerDay   int64 // what the last whole day takes, without what a retention removes in a day; -1: not known
+	MaxBytes int64 // that readings and rollups may take: then the oldest are removed; 0: as many as fit
 	Oldest   time.Time
+}
+
+// DaysUntilFull says how long it takes until the disk is full, or the oldest readings are removed since all take too many
+// bytes. -1: not known, or never.
+func (u Usage) DaysUntilFull() float64 {
+	left := u.Free
+	if u.MaxBytes > 0 {
+		may := max(u.MaxBytes-u.Readings-u.Rollups, 0)
+		if left < 0 || may < left {
+			left = may
+		}
+	}
+	if left < 0 || u.PerDay <= 0 {
+		return -1
+	}
+	return float64(left) / float64(u.PerDay)
 }

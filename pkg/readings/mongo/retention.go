@@ -244,7 +244,8 @@ func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 	}, options.Find().SetSort(oldest).SetLimit(1).SetProjection(wantedOf([]string{}).projection))
 }
 
-// yesterday returns how many readings have the time of the last whole day; -1 where that is not rolled up.
+// yesterday returns how many readings have the time of the last whole day, without as many as the retention removes in a day;
+// -1 where that is not rolled up.
 func (s *Store) yesterday(ctx context.Context) (n int64, err error) {
 	p, err := s.progress(ctx)
 	if err != nil {
@@ -259,7 +260,15 @@ func (s *Store) yesterday(ctx context.Context) (n int64, err error) {
 	for _, c := range counts {
 		n += c.Count
 	}
-	return n, err
+	if err != nil || p.Horizon == 0 {
+		return n, err
+	}
+	next := dayOf(p.gone())
+	removed, err := s.countDays(ctx, next, next+day, nil)
+	for _, c := range removed {
+		n -= c.Count
+	}
+	return max(n, 0), err
 }
 
 // ask decodes the answer to a command.

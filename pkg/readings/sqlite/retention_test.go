@@ -331,3 +331,40 @@ func TestMaxBytes(t *testing.T) {
 		t.Errorf("%d of %d bytes are left", after, used)
 	}
 }
+
+// TestGrowth: it is what yesterday takes, and nothing where as much is removed.
+func TestGrowth(t *testing.T) {
+	store := kept(t, t.TempDir(), iot.Retention{})
+	perDay := func() int64 {
+		t.Helper()
+		u, err := store.Usage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.PerDay
+	}
+	if got := perDay(); got != -1 {
+		t.Errorf("of nothing: %d", got)
+	}
+	today := now.Truncate(iot.Day)
+	all := history(2, 24)
+	fill(t, store, from(all, today))
+	if got := perDay(); got != -1 {
+		t.Errorf("of today alone: %d", got)
+	}
+	fill(t, store, all)
+	u, err := store.Usage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(float64(u.Readings) / float64(len(all)) * 48); u.PerDay != want {
+		t.Errorf("48 of %d readings of yesterday are %d bytes, want %d", len(all), u.PerDay, want)
+	}
+	store.retention.Readings = 30 * iot.Day
+	if err := store.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := perDay(); got != 0 {
+		t.Errorf("where a day comes, and a day goes: %d", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"time"
 
@@ -21,7 +22,7 @@ func (s *Store) Usage(ctx context.Context) (u iot.Usage, err error) {
 }
 
 func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
-	u = iot.Usage{PerDay: -1}
+	u = iot.Usage{PerDay: -1, MaxBytes: s.retention.MaxBytes}
 	if u.Readings, u.Rollups, err = s.bytes(); err != nil {
 		return u, err
 	}
@@ -29,10 +30,68 @@ func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 		return u, err
 	}
 	oldest, ok, err := s.oldest(ctx)
-	if ok {
-		u.Oldest = time.UnixMilli(oldest).UTC()
+	if !ok || err != nil {
+		return u, err
 	}
+	u.Oldest = time.UnixMilli(oldest).UTC()
+	u.PerDay, err = s.perDay(ctx, u.Readings, oldest)
 	return u, err
+}
+
+// perDay returns what the readings of yesterday take, if one takes as much as all do on average, without those that the
+// retention removes in a day; -1 where they are not of a whole day, or are in the old file.
+func (s *Store) perDay(ctx context.Context, bytes, oldest int64) (int64, error) {
+	const day = 24 * blockHour
+	now := s.now().UnixMilli()
+	today := now - now%day
+	s.state.RLock()
+	horizon, total := s.horizon, int64(0)
+	for _, n := range s.counts {
+		total += n
+	}
+	s.state.RUnlock()
+	if total == 0 || oldest >= today-day+blockHour {
+		return -1, nil
+	}
+	grown, err := s.countOwned(ctx, today-day, today)
+	if err == nil && s.retention.Readings > 0 && horizon > math.MinInt64 {
+		var removed int64
+		removed, err = s.countOwned(ctx, horizon, horizon+day)
+		grown = max(grown-removed, 0)
+	}
+	switch {
+	case errors.Is(err, errAbandoned), errors.Is(err, errOld):
+		return -1, nil
+	case err != nil:
+		return -1, err
+	}
+	return int64(float64(bytes) / float64(total) * float64(grown)), nil
+}
+
+var errOld = errors.New("some readings are in the old file")
+
+// countOwned counts the readings in from <= at < until, which are full hours.
+func (s *Store) countOwned(ctx context.Context, from, until int64) (n int64, err error) {
+	s.state.RLock()
+	l := s.layout
+	s.state.RUnlock()
+	counts := map[iot.DeviceID]int64{}
+	for _, owner := range l {
+		from, until := max(from, owner.from), min(until, owner.until)
+		switch {
+		case from >= until:
+			continue
+		case owner.old:
+			return 0, errOld
+		}
+		if err := s.countBetween(ctx, owner.part, from, until, counts); err != nil {
+			return 0, err
+		}
+	}
+	for _, count := range counts {
+		n += count
+	}
+	return n, nil
 }
 
 // bytes returns what the files take, with those of readings that are to be removed, and those that have rollups alone.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"time"
 
@@ -55,17 +56,15 @@ func (a *API) countReadings(ctx context.Context) (stats, error) {
 		return stats{}, err
 	}
 	s := stats{
-		Devices:  make([]deviceCount, len(counts)),
-		Active:   make([]iot.DeviceID, len(online)),
-		ActiveOf: len(online),
-		Size:     usage.Readings + usage.Rollups,
-		Rollups:  usage.Rollups,
-		Free:     known(usage.Free),
-		Growth:   known(usage.PerDay),
-		Oldest:   timeOrNull(usage.Oldest),
-	}
-	if usage.Free >= 0 && usage.PerDay > 0 {
-		s.UntilFull = known(usage.Free / usage.PerDay)
+		Devices:   make([]deviceCount, len(counts)),
+		Active:    make([]iot.DeviceID, len(online)),
+		ActiveOf:  len(online),
+		Size:      usage.Readings + usage.Rollups,
+		Rollups:   usage.Rollups,
+		Free:      known(usage.Free),
+		Growth:    known(usage.PerDay),
+		UntilFull: known(int64(math.Floor(usage.DaysUntilFull()))),
+		Oldest:    timeOrNull(usage.Oldest),
 	}
 	for i, n := range counts {
 		s.Devices[i] = deviceCount{n.Device, n.Count}
