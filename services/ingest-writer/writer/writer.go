@@ -59,6 +59,8 @@ var (
 func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store readings.Store, batches Batches) error {
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	sent := newDeadLetters(p.Metrics)
+	usage := &usage{store: store, log: p.Log}
+	p.Metrics.MustRegister(usage)
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
 			inserted, err := store.InsertReadings(ctx, batch)
@@ -89,6 +91,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store reading
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return sender.Run(ctx) })
 			g.Go(func() error { return store.Maintain(ctx) })
+			g.Go(func() error { return usage.run(ctx) })
 			return g.Wait()
 		},
 	}.Run(ctx, p)

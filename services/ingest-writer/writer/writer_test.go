@@ -68,6 +68,15 @@ func TestOutcomes(t *testing.T) {
 	deadLetters := e.deadLetters(2)
 
 	e.expectCounts(map[string]float64{"stored": 3, "merged": 1, "duplicate": 1, "conflict": 1, "rejected": 1})
+	e.eventually("a metric of what the store takes", func() bool {
+		families, _ := e.metrics.Gather()
+		for _, f := range families {
+			if f.GetName() == "telltale_store_size_bytes" {
+				return true
+			}
+		}
+		return false
+	})
 	want := []string{
 		fmt.Sprintf("conflict %q", `{"device_id":1,"timestamp":"2026-01-02T03:04:05.000Z","temperature":99}`),
 		fmt.Sprintf("invalid_protobuf %q", poison.Value),
