@@ -99,6 +99,9 @@ func (a *API) getRetention(ctx context.Context, r *request) (*answer, error) {
 	if readings.IsZero() && rollups.IsZero() && r.query.errs == nil {
 		r.query.fail("readings", msgRequired)
 	}
+	if !readings.IsZero() && rollups.After(readings) {
+		r.query.fail("rollups", "Must not be shorter than `readings`.")
+	}
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
