@@ -37,7 +37,7 @@ func (a *API) getAggregations(ctx context.Context, r *request) (*answer, error) 
 
 // rangeOrSpan reads a range of time by its name, or by where it begins and ends.
 func (p *params) rangeOrSpan(now time.Time) (from, to time.Time) {
-	from, to = p.span(now)
+	from, to = p.span(now, time.UTC)
 	name := p.choice("range", "24h", "1h", "7d")
 	if p.get("from") == "" {
 		return to.Add(-ranges[name]), to

@@ -60,10 +60,10 @@ func (f *chartForm) numbers() int {
 // chartForm reads what is asked of a chart, but for the devices.
 func (p *params) chartForm(now time.Time) *chartForm {
 	f := new(chartForm)
-	f.From, f.To = p.span(now)
+	f.Zone = p.zone("tz")
+	f.From, f.To = p.span(now, f.Zone)
 	f.Metrics = p.metrics("metric")
 	f.Points = int(p.integer("points", series.MaxPoints, defaultPoints))
-	f.Zone = p.zone("tz")
 	f.Interval, f.Auto = p.interval("interval")
 	f.columns = p.aggregates("agg")
 	for _, c := range f.columns {
@@ -77,9 +77,9 @@ func (p *params) chartForm(now time.Time) *chartForm {
 	return f
 }
 
-// span reads a range of time, which is the last day where it is not given.
-func (p *params) span(now time.Time) (from, to time.Time) {
-	from, to = p.time("from"), p.time("to")
+// span reads a range of time, which is the last day where it is not given. Times without a zone are of zone.
+func (p *params) span(now time.Time, zone *time.Location) (from, to time.Time) {
+	from, to = p.timeIn("from", zone), p.timeIn("to", zone)
 	if to.IsZero() {
 		to = iot.CeilMillis(now).UTC()
 	}
@@ -119,6 +119,7 @@ func (p *params) zone(name string) *time.Location {
 	zone, err := rollup.LoadZone(s)
 	if err != nil {
 		p.fail(name, fmt.Sprintf(msgChoice, s))
+		return time.UTC
 	}
 	return zone
 }

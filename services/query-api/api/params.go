@@ -211,12 +211,15 @@ func (p *params) all(name string) (values []string) {
 func (p *params) limit(otherwise int64) int { return int(p.integer("limit", iot.MaxPage, otherwise)) }
 
 // time reads a moment, as the whole millisecond that counts for it; zero where none is given.
-func (p *params) time(name string) time.Time {
+func (p *params) time(name string) time.Time { return p.timeIn(name, time.UTC) }
+
+// timeIn reads a time, which is one of zone where it names none.
+func (p *params) timeIn(name string, zone *time.Location) time.Time {
 	s := p.get(name)
 	if s == "" {
 		return time.Time{}
 	}
-	t, ok := parseTime(s)
+	t, ok := parseTime(s, zone)
 	if !ok {
 		p.fail(name, msgTime)
 	}
@@ -227,7 +230,7 @@ func (p *params) time(name string) time.Time {
 	return t
 }
 
-// timeLayouts are the forms of RFC 3339, also without seconds, zone (then it is UTC) or time of day. Each
+// timeLayouts are the forms of RFC 3339, also without seconds, zone (then it is another one) or time of day. Each
 // takes a fraction behind the seconds.
 var timeLayouts = []string{
 	"2006-01-02T15:04:05Z07:00",
@@ -237,7 +240,7 @@ var timeLayouts = []string{
 	"2006-01-02",
 }
 
-func parseTime(s string) (time.Time, bool) {
+func parseTime(s string, zone *time.Location) (time.Time, bool) {
 	s = strings.ToUpper(s)
 	if len(s) > 10 && s[10] == ' ' {
 		s = s[:10] + "T" + s[11:]
@@ -245,7 +248,7 @@ func parseTime(s string) (time.Time, bool) {
 	// A plus sign that was not escaped arrives as a space, and nothing else can stand there.
 	s = strings.Replace(s, " ", "+", 1)
 	for _, layout := range timeLayouts {
-		if t, err := time.Parse(layout, s); err == nil {
+		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
 			return t.UTC(), true
 		}
 	}

@@ -28,7 +28,7 @@ func TestParseTime(t *testing.T) {
 		"2026-03-01T12:00:00.1Z":         noon.Add(100 * time.Millisecond),
 		"2026-03-01T12:00:00.123456789Z": noon.Add(123456789),
 	} {
-		if got, ok := parseTime(text); !ok || !got.Equal(want) {
+		if got, ok := parseTime(text, time.UTC); !ok || !got.Equal(want) {
 			t.Errorf("%q is %v, %v; want %v", text, got, ok, want)
 		}
 	}
@@ -36,7 +36,7 @@ func TestParseTime(t *testing.T) {
 		"", "now", "12:00:00", "1772366400", "2026-3-1", "2026-02-30", "2026-03-01T25:00:00Z",
 		"2026-03-01T12:00:00+24:00:00", "2026-03-01T12:00:00ZZ", "2026-03-01T12:00:00Z ", "12026-03-01",
 	} {
-		if got, ok := parseTime(text); ok {
+		if got, ok := parseTime(text, time.UTC); ok {
 			t.Errorf("%q is %v, want none", text, got)
 		}
 	}

@@ -279,7 +279,7 @@ func (p *params) promTime(name string, otherwise time.Time) (time.Time, error) {
 		n = min(max(n, -maxUnix), maxUnix) // clients send the first and the last second that they know
 		return time.UnixMilli(int64(math.Round(n * 1000))).UTC(), nil
 	}
-	if t, ok := parseTime(s); ok {
+	if t, ok := parseTime(s, time.UTC); ok {
 		return t.Truncate(time.Millisecond), nil
 	}
 	return time.Time{}, &promql.Error{Message: fmt.Sprintf("invalid parameter %q: cannot parse %.40q to a valid timestamp", name, s)}
