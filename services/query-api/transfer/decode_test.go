@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -55,5 +56,27 @@ func TestHeader(t *testing.T) {
 	d := &Decoder{r: bufio.NewReader(strings.NewReader(`"` + strings.Repeat("\n", maxLine-2)))}
 	if _, err := d.header(); !errors.Is(err, ErrNoTable) || d.line > maxRow+1 {
 		t.Errorf("%d lines were tried as a header, %v", d.line, err)
+	}
+}
+
+func TestDecimalCommas(t *testing.T) {
+	for file, want := range map[string]string{
+		"time;device;temperature;room\n2026-03-01T12:00:00Z;1;-21,5;a,b\n":                                         "[{temperature -21.5}] [{room a,b}]",
+		"timestamp;device_id;temperature;humidity;co2;timestamp_source\n2026-03-01T12:00:00Z;1;21,5;;4,5;device\n": "[{co2 4.5} {temperature 21.5}] []",
+		"time;device;temperature\n2026-03-01T12:00:00Z;1;21.5\n":                                                   "[{temperature 21.5}] []",
+		"time,device,list,x\n2026-03-01T12:00:00Z,1,\"1,5\",2\n":                                                   "[{x 2}] [{list 1,5}]",
+	} {
+		d, err := NewDecoder(strings.NewReader(file), CSV, time.UTC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := d.Next(time.Now())
+		if err != nil || len(p.Decoded.Readings) != 1 {
+			t.Errorf("%s: %+v, %v", file, p.Decoded, err)
+			continue
+		}
+		if r := p.Decoded.Readings[0]; fmt.Sprint(r.Metrics, r.Attributes) != want {
+			t.Errorf("%s: %v %v, want %s", file, r.Metrics, r.Attributes, want)
+		}
 	}
 }

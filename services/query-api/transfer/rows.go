@@ -153,6 +153,19 @@ func (t *sheet) split(row []byte) (cells []string, ok bool) {
 	}
 }
 
+// cell returns what a cell says. Where semicolons separate, as spreadsheets do it in countries with a decimal comma, numbers
+// have one.
+func (t *sheet) cell(i int) string {
+	cell := unescape(t.cells[i])
+	if t.separator == ';' && strings.Count(cell, ",") == 1 && !strings.Contains(cell, ".") {
+		number := strings.Replace(cell, ",", ".", 1)
+		if _, ok := parseNumber(number); ok {
+			return number
+		}
+	}
+	return cell
+}
+
 // appendJSON appends the cells as the JSON of an export or, in a file that is none, as what a device sends.
 func (t *sheet) appendJSON(dst []byte) []byte {
 	if t.exported {
@@ -160,7 +173,7 @@ func (t *sheet) appendJSON(dst []byte) []byte {
 	}
 	open := byte('{')
 	for i, name := range t.names {
-		cell := unescape(t.cells[i])
+		cell := t.cell(i)
 		if strings.TrimSpace(cell) == "" {
 			continue
 		}
@@ -195,7 +208,7 @@ func (t *sheet) appendExported(dst []byte) []byte {
 		*members = append(readingjson.AppendString(*members, name), ':')
 	}
 	for i, name := range t.names {
-		cell := unescape(t.cells[i])
+		cell := t.cell(i)
 		if cell == "" {
 			continue
 		}
