@@ -37,6 +37,7 @@ type imported struct {
 	Lines    int            `json:"lines"`
 	Accepted int            `json:"accepted"`
 	Rejected int            `json:"rejected"`
+	Omitted  int            `json:"incomplete,omitempty"` // members that readings are kept without
 	First    []rejectedLine `json:"first_rejected"`
 }
 
@@ -169,6 +170,7 @@ func (i *importAnswer) add(lines int, result ingest.Result) error {
 	i.Lines = lines
 	i.Accepted += result.Accepted
 	i.Rejected += len(result.Rejected)
+	i.Omitted += result.Omitted
 	for _, r := range result.Rejected[:min(len(result.Rejected), maxShown-len(i.First))] {
 		i.First = append(i.First, rejectedLine{r.Index, string(r.Reason), r.Detail})
 	}

@@ -73,6 +73,7 @@ func (d *delivery) send(ctx context.Context, step payload.Result, result *Result
 	}
 	for _, o := range step.Omitted {
 		d.incomplete.Inc()
+		result.Omitted++
 		d.ignored.Member(d.Source, d.Client, o)
 	}
 	for range n {

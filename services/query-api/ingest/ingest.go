@@ -65,6 +65,7 @@ type Message struct {
 type Result struct {
 	Accepted int             // readings that are in Kafka
 	Rejected []iot.Rejection // what is dead letters instead, in the order of the message
+	Omitted  int             // members that readings are kept without
 }
 
 // Ingester takes messages to Kafka. It is safe for concurrent use.
