@@ -1,12 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,16 +16,40 @@ import (
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 )
 
-// The history table measures what readings cost that are stored, in the embedded store: it loads its own data into two
-// folders, waits until they are sealed, and asks an all-in-one on each. All seconds are user+sys: those of an insert are
-// of this process, which does nothing else, those of a request of the all-in-one's.
+// The history table measures what readings cost that are stored. Each of its rows loads data of its own, waits until they
+// are sealed, and asks an all-in-one on them; it has several lines. All seconds are user+sys: those of an insert are of this
+// process, which does nothing else meanwhile, those of a request of the all-in-one's.
 //
 // The targets are those of an idle machine; a chart's is the time that its reader waits, of 95 in 100.
 
-// historyRow names that table where a pattern selects rows.
-const historyRow = "history"
+// historyRow is a row of the program, and some lines of that table.
+type historyRow struct {
+	name, what string
+	stored     int // readings, unless BENCH_STORED says how many
+	needs      []string
+	run        func(ctx context.Context, b *bench, stored int, keep func(line)) error
+}
 
-// line is a line of that table.
+var historyRows = []historyRow{
+	{
+		name: "history-few", what: "20 devices at 1 Hz beside a month of one at 1 Hz and a year of one at a reading a minute: charts and exports",
+		stored: 2 * million, run: historyFew,
+	},
+	{
+		name: "history-fleet", what: "10,000 devices at a reading a minute: counts and aggregations",
+		stored: 10 * million, run: historyFleet,
+	},
+	{
+		name: "history-drop", what: "a month of 20 devices, which is removed",
+		stored: 2 * million, run: historyDrop,
+	},
+	{
+		name: "mongo-history", what: "30 days of one device in MongoDB: a chart",
+		stored: 300_000, needs: []string{"MONGODB_URI"}, run: historyMongo,
+	},
+}
+
+// line is a line of the table.
 type line struct {
 	name, what string
 	got, limit float64 // in unit; limit 0: it has no target
@@ -34,132 +57,223 @@ type line struct {
 	note       string
 }
 
-// answer is what a request costs.
-type answer struct {
-	cpu      time.Duration // of each
-	p50, p95 time.Duration
-	first    time.Duration // of the first one
+// history measures the rows that match, and prints their lines.
+func (b *bench) history(ctx context.Context, wanted func(name string) bool) error {
+	var lines []line
+	var failed []error
+	for _, r := range historyRows {
+		if !wanted(r.name) {
+			continue
+		}
+		if missing := missingServers(r.needs); len(missing) > 0 {
+			lines = append(lines, line{name: r.name, what: r.what, note: "not run: no " + strings.Join(missing, ", ")})
+			continue
+		}
+		stored := cmp.Or(b.stored, r.stored)
+		fmt.Fprintf(os.Stderr, "%s: %s (%d readings stored) …\n", r.name, r.what, stored)
+		start := time.Now()
+		if err := r.run(ctx, b, stored, func(l line) { lines = append(lines, l) }); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", r.name, err))
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s: done after %v\n", r.name, time.Since(start).Round(time.Second))
+	}
+	if len(lines) > 0 {
+		printHistory(os.Stdout, lines)
+	}
+	return errors.Join(failed...)
 }
 
-// history loads its data and measures them; keep is called with each line.
-func (b *bench) history(ctx context.Context, keep func(line)) error {
-	end := time.Now().UTC().Truncate(time.Hour).Add(-4 * time.Hour) // so that all of it is sealed
-	few := load{devices: 20, every: time.Second}
-	few.ticks = b.stored / few.devices
-	month := load{first: 100, devices: 1, every: time.Second, ticks: 30 * 24 * 60 * 60}
-	year := load{first: 101, devices: 1, every: time.Minute, ticks: 366 * 24 * 60}
-	fleet := load{devices: 10_000, every: time.Minute}
-	fleet.ticks = b.stored / fleet.devices
+// lastStored is the time up to which devices have sent: long enough ago that all of it can be sealed.
+func lastStored() time.Time { return time.Now().UTC().Truncate(time.Hour).Add(-4 * time.Hour) }
+
+// historyFew has charts and exports of a few devices.
+func historyFew(ctx context.Context, b *bench, stored int, keep func(line)) error {
+	end := lastStored()
+	few := load{devices: 20, every: time.Second, end: end}
+	few.ticks = stored / few.devices
+	month := load{first: 100, devices: 1, every: time.Second, ticks: 30 * 24 * 60 * 60, end: end}
+	year := load{first: 101, devices: 1, every: time.Minute, ticks: 366 * 24 * 60, end: end}
 
 	folder := filepath.Join(b.dir, "few")
-	if err := b.fill(ctx, folder, end, keep, few); err != nil {
+	if _, err := b.fill(ctx, folder, year); err != nil { // hour by hour, a few rows each: it says nothing of the cost
 		return err
 	}
-	if err := b.fill(ctx, folder, end, nil, month, year); err != nil {
-		return err
-	}
-	if err := b.askFew(ctx, folder, end, few.ticks*few.devices+month.ticks+year.ticks, keep); err != nil {
-		return err
-	}
-	if err := b.drop(ctx, folder, keep); err != nil {
-		return err
-	}
-	folder = filepath.Join(b.dir, "fleet")
-	if err := b.fill(ctx, folder, end, keep, fleet); err != nil {
-		return err
-	}
-	return b.askFleet(ctx, folder, keep)
-}
-
-// fill inserts loads into the store in a folder, and has it seal them. It keeps what they cost when there is one.
-func (b *bench) fill(ctx context.Context, folder string, end time.Time, keep func(line), loads ...load) (err error) {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
-	}
-	store, err := sqlitereadings.Open(filepath.Join(folder, "readings"), sqlitereadings.Options{Log: b.log})
+	filled, err := b.fill(ctx, folder, month, few)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	if err := store.Prepare(ctx); err != nil {
+	filled.keep(keep, few.devices, 6)
+	if err := b.askCharts(ctx, folder, end, filled.total+year.ticks, keep); err != nil {
 		return err
 	}
-	total, cpu := 0, time.Duration(0)
+	const mostExported = 10 * million // at some 21 a second
+	since := end.Add(-mostExported / 21 * time.Second)
+	if err := b.askExports(ctx, folder, since, keep); err != nil {
+		return err
+	}
+	return os.RemoveAll(folder)
+}
+
+// historyFleet has what is asked of all devices at once.
+func historyFleet(ctx context.Context, b *bench, stored int, keep func(line)) error {
+	fleet := load{devices: 10_000, every: time.Minute, end: lastStored()}
+	fleet.ticks = stored / fleet.devices
+	folder := filepath.Join(b.dir, "fleet")
+	filled, err := b.fill(ctx, folder, fleet)
+	if err != nil {
+		return err
+	}
+	filled.keep(keep, fleet.devices, 6.5)
+	if err := b.askFleet(ctx, folder, filled.total, keep); err != nil {
+		return err
+	}
+	return os.RemoveAll(folder)
+}
+
+// filled is what it cost to fill a store.
+type filled struct {
+	total              int // readings
+	inserting, sealing time.Duration
+	bytes              int64 // that it has grown by
+}
+
+// fill inserts loads into the store in a folder, and has it seal them as they come: a store has no more rows than a few
+// million.
+func (b *bench) fill(ctx context.Context, folder string, loads ...load) (f filled, err error) {
+	store, err := b.openStore(ctx, folder, iot.Retention{})
+	if err != nil {
+		return f, err
+	}
+	before, err := size(folder)
+	if err != nil {
+		return f, errors.Join(err, store.Close())
+	}
 	for _, l := range loads {
-		used, err := l.insert(ctx, store, end)
+		used, sealing, err := l.insert(ctx, store, func() (time.Duration, error) { return seal(ctx, store, folder) })
 		if err != nil {
-			return err
+			return f, errors.Join(err, store.Close())
 		}
-		total, cpu = total+l.ticks*l.devices, cpu+used
+		f.total, f.inserting, f.sealing = f.total+l.ticks*l.devices, f.inserting+used, f.sealing+sealing
 	}
-	asRows, err := size(folder)
-	if err != nil {
-		return err
+	if err := errors.Join(b.rest(ctx, store, folder), store.Close()); err != nil {
+		return f, err
 	}
-	sealing, err := seal(ctx, store, folder)
-	if err != nil {
-		return err
-	}
-	sealed, err := size(folder)
-	if err != nil || keep == nil {
-		return err
-	}
-	perMillion := func(d time.Duration) float64 { return d.Seconds() / float64(total) * million }
-	devices, target := loads[0].devices, 6.0
-	if devices > 1000 {
-		target = 6.5
-	}
-	keep(line{
-		name: fmt.Sprintf("ingest-%d", devices), what: fmt.Sprintf("InsertReadings, %d readings of %d devices in turn", total, devices),
-		got: perMillion(cpu), limit: target, unit: "CPU-s per M",
-		note: fmt.Sprintf("sealing them: %.2f", perMillion(sealing)),
-	})
-	keep(line{
-		name: fmt.Sprintf("size-%d", devices), what: "bytes a reading, sealed, with rollups",
-		got: float64(sealed) / float64(total), limit: 6, unit: "B",
-		note: fmt.Sprintf("as rows %.1f", float64(asRows)/float64(total)),
-	})
-	return nil
+	after, err := size(folder)
+	f.bytes = after - before
+	return f, err
 }
 
-// seal has store seal all that it has, and returns the CPU time. It is over when no reading is a row any more, and the
-// folder does not change for some seconds; and an error when nothing is sealed for a minute.
-func seal(ctx context.Context, store *sqlitereadings.Store, folder string) (cpu time.Duration, err error) {
-	maintaining, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	before := ownCPU()
-	go func() { ended <- store.Maintain(maintaining) }()
-	last, since := int64(-1), time.Now()
-	err = poll(ctx, time.Second, func() (bool, error) {
-		n, err := hotRows(ctx, folder)
-		if n != last {
-			last, since = n, time.Now()
-		}
-		if err == nil && time.Since(since) > time.Minute {
-			err = fmt.Errorf("%d readings are not sealed", n)
-		}
-		return n == 0, err
-	})
-	if err == nil {
-		err = whenStill(ctx, folder, func(int64) {})
-	}
-	cpu = ownCPU() - before
-	stop()
-	return cpu, errors.Join(err, <-ended)
-}
-
-// whenStill returns when the size of a folder has been the same for some seconds; seen is called with each that it has.
-func whenStill(ctx context.Context, folder string, seen func(int64)) error {
-	const still = 8
+// rest maintains store until the size of its folder has been the same for some seconds: free pages are given back.
+func (b *bench) rest(ctx context.Context, store *sqlitereadings.Store, folder string) error {
+	const still = 5
 	last, same := int64(-1), 0
-	return poll(ctx, time.Second, func() (bool, error) {
+	return maintain(ctx, store, time.Second, func() (bool, error) {
 		n, err := size(folder)
 		if same++; n != last {
 			last, same = n, 0
 		}
-		seen(n)
-		return same >= still, err
+		return same == still, err
 	})
+}
+
+func (f filled) keep(keep func(line), devices int, target float64) {
+	perMillion := func(d time.Duration) float64 { return d.Seconds() / float64(f.total) * million }
+	keep(line{
+		name: fmt.Sprintf("ingest-%d", devices), what: fmt.Sprintf("%d readings inserted and sealed", f.total),
+		got: perMillion(f.inserting + f.sealing), limit: target, unit: "CPU-s per M",
+		note: fmt.Sprintf("insert %.2f, seal %.2f", perMillion(f.inserting), perMillion(f.sealing)),
+	})
+	keep(line{
+		name: fmt.Sprintf("size-%d", devices), what: "bytes a reading, sealed, with rollups",
+		got: float64(f.bytes) / float64(f.total), limit: 6, unit: "B", note: mib(f.bytes),
+	})
+}
+
+// openStore opens the store in a folder, which is created when it is missing.
+func (b *bench) openStore(ctx context.Context, folder string, retention iot.Retention) (*sqlitereadings.Store, error) {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	store, err := sqlitereadings.Open(filepath.Join(folder, "readings"), sqlitereadings.Options{Log: b.log, Retention: retention})
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Prepare(ctx); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// maintain maintains store until done is true, which is asked every so often.
+func maintain(ctx context.Context, store interface{ Maintain(context.Context) error }, every time.Duration, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Minute, errors.New("the store is not done after 20 minutes"))
+	defer cancel()
+	maintaining, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- store.Maintain(maintaining) }()
+	err := poll(ctx, every, done)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+// historyDrop has a store remove a month, beside which there is a device with readings of the last days.
+func historyDrop(ctx context.Context, b *bench, stored int, keep func(line)) error {
+	now := time.Now().UTC()
+	begin := time.Date(now.Year(), now.Month()-2, 1, 0, 0, 0, 0, time.UTC)
+	old := load{devices: 20, end: begin.AddDate(0, 1, 0)}
+	old.ticks = stored / old.devices
+	old.every = (old.end.Sub(begin) / time.Duration(old.ticks)).Truncate(time.Millisecond)
+	recent := load{first: 100, devices: 1, every: time.Minute, ticks: 2 * 24 * 60, end: lastStored()}
+	folder := filepath.Join(b.dir, "drop")
+	if _, err := b.fill(ctx, folder, recent, old); err != nil {
+		return err
+	}
+	before, err := size(folder)
+	if err != nil {
+		return err
+	}
+	store, err := b.openStore(ctx, folder, iot.Retention{Readings: 3 * iot.Day})
+	if err != nil {
+		return err
+	}
+	start, cpu := time.Now(), ownCPU()
+	month := filepath.Join(folder, "readings", begin.Format("2006-01")+".db")
+	err = maintain(ctx, store, 5*time.Millisecond, func() (bool, error) {
+		inUse, err := isInUse(month)
+		return !inUse, err
+	})
+	took := time.Since(start)
+	cpu = ownCPU() - cpu
+	if err := errors.Join(err, store.Close()); err != nil {
+		return err
+	}
+	after, err := size(folder)
+	if err != nil {
+		return err
+	}
+	if after >= before/2 {
+		return fmt.Errorf("%d of %d bytes are left of a month that was removed", after, before)
+	}
+	keep(line{
+		name: "drop", what: fmt.Sprintf("a month of %d readings, and its space is free", old.ticks*old.devices), got: took.Seconds(), limit: 1, unit: "s",
+		note: fmt.Sprintf("%s of %s freed, %.2f CPU-s", mib(before-after), mib(before), cpu.Seconds()),
+	})
+	return os.RemoveAll(folder)
+}
+
+// isInUse reports whether a file is there, or removed and still open in this process: its space is not free.
+func isInUse(path string) (bool, error) {
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return true, err
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	for _, fd := range open {
+		if target, err := os.Readlink(filepath.Join("/proc/self/fd", fd.Name())); err == nil && strings.HasPrefix(target, path) {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 // size returns what the files in a folder take on the disk.
@@ -178,155 +292,6 @@ func size(folder string) (n int64, err error) {
 		return err
 	})
 	return n, err
-}
-
-// askFew has charts and exports of a few devices, one of which has a month at 1 Hz, and another a year at one a minute.
-func (b *bench) askFew(ctx context.Context, folder string, end time.Time, total int, keep func(line)) (err error) {
-	forget(folder)
-	before := time.Now()
-	a, err := startAllInOneIn(ctx, b.service("all-in-one"), folder)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.Stop()) }()
-	cpu, _, err := a.Usage()
-	if err != nil {
-		return err
-	}
-	keep(line{name: "start", what: fmt.Sprintf("all-in-one is ready, %d readings", total), got: time.Since(before).Seconds(), limit: 3, unit: "s", note: fmt.Sprintf("%.2f CPU-s", cpu.Seconds())})
-
-	chart := func(name, what string, device, days, points, times int, limit float64) error {
-		q := url.Values{"metric": {iot.Temperature}, "from": {end.AddDate(0, 0, -days).Format(time.RFC3339)}, "to": {end.Format(time.RFC3339)},
-			"points": {fmt.Sprint(points)}, "tz": {"Europe/Berlin"}}
-		r, err := a.ask(ctx, fmt.Sprintf("/api/devices/%d/series/?%s", device, q.Encode()), times)
-		if err != nil {
-			return err
-		}
-		keep(line{name: name, what: what, got: float64(r.p95.Microseconds()) / 1e3, limit: limit, unit: "ms p95",
-			note: fmt.Sprintf("%.2f CPU-ms, p50 %.1f ms, the first, cold, %.1f ms", float64(r.cpu.Microseconds())/1e3, float64(r.p50.Microseconds())/1e3, float64(r.first.Microseconds())/1e3)})
-		return nil
-	}
-	if err := chart("chart-30d", "30 days at 1 Hz, 1,000 points", 100, 30, 1000, 100, 100); err != nil {
-		return err
-	}
-	if err := chart("chart-1y", "a year, 1,000 points", 101, 365, 1000, 50, 30); err != nil {
-		return err
-	}
-	for _, format := range []string{"ndjson", "csv", "parquet"} {
-		_, rss, err := a.Usage()
-		if err != nil {
-			return err
-		}
-		r, err := a.ask(ctx, "/api/readings/export/?format="+format, 1)
-		if err != nil {
-			return err
-		}
-		_, peak, err := a.Usage()
-		if err != nil {
-			return err
-		}
-		keep(line{name: "export-" + format, what: fmt.Sprintf("all %d readings", total), got: r.cpu.Seconds() / float64(total) * million, limit: 0.8, unit: "CPU-s per M",
-			note: fmt.Sprintf("%.1f s, RSS peak +%s", r.first.Seconds(), mib(peak-rss))})
-	}
-	return nil
-}
-
-// drop has an all-in-one remove what is older than two days: the month and the year of single devices.
-func (b *bench) drop(ctx context.Context, folder string, keep func(line)) (err error) {
-	before, err := size(folder)
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	a, err := startAllInOneIn(ctx, b.service("all-in-one"), folder, "RETENTION_READINGS=2d")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.Stop()) }()
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	after, freed := before, time.Duration(0)
-	if err := whenStill(ctx, folder, func(n int64) {
-		if n < after {
-			after, freed = n, time.Since(start)
-		}
-	}); err != nil {
-		return err
-	}
-	if freed == 0 {
-		return errors.New("nothing of what is too old was removed")
-	}
-	cpu, _, err := a.Usage()
-	keep(line{name: "drop", what: "what is older than 2 days goes, from the start on", got: freed.Seconds(), limit: 60, unit: "s",
-		note: fmt.Sprintf("%s of %s freed, %.2f CPU-s with the start", mib(before-after), mib(before), cpu.Seconds())})
-	return err
-}
-
-// askFleet has what is asked of all devices at once.
-func (b *bench) askFleet(ctx context.Context, folder string, keep func(line)) (err error) {
-	a, err := startAllInOneIn(ctx, b.service("all-in-one"), folder)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.Stop()) }()
-	for _, q := range []struct {
-		name, what, path string
-		limit            float64
-	}{
-		{"stats", "readings of each of 10,000 devices", "/api/readings/stats/", 20},
-		{"aggregations", "10,000 devices, 24 hours", "/api/readings/aggregations/?range=24h", 400},
-	} {
-		r, err := a.ask(ctx, q.path, 10)
-		if err != nil {
-			return err
-		}
-		keep(line{name: q.name, what: q.what, got: float64(r.cpu.Microseconds()) / 1e3, limit: q.limit, unit: "CPU-ms",
-			note: fmt.Sprintf("p95 %.1f ms, the first %.1f ms", float64(r.p95.Microseconds())/1e3, float64(r.first.Microseconds())/1e3)})
-	}
-	return nil
-}
-
-// ask sends a request some times, one after the other.
-func (a *allInOne) ask(ctx context.Context, path string, times int) (r answer, err error) {
-	before, _, err := a.Usage()
-	if err != nil {
-		return r, err
-	}
-	var all []time.Duration
-	for range times {
-		start := time.Now()
-		if err := read(ctx, a.api+path); err != nil {
-			return r, err
-		}
-		all = append(all, time.Since(start))
-	}
-	after, _, err := a.Usage()
-	r = answer{cpu: (after - before) / time.Duration(times), first: all[0]}
-	if times > 1 {
-		all = all[1:]
-	}
-	r.p50, r.p95 = quantile(all, 0.5), quantile(all, 0.95)
-	return r, err
-}
-
-// read reads an answer to its end.
-func read(ctx context.Context, address string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Accept-Encoding", "identity")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 500))
-		return fmt.Errorf("GET %s: %s %s", address, response.Status, text)
-	}
-	_, err = io.Copy(io.Discard, response.Body)
-	return err
 }
 
 func printHistory(w io.Writer, lines []line) {

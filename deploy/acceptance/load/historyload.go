@@ -11,38 +11,52 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 )
 
-// load is what devices send: each in turn a reading every so often, up to a given time.
+// load is what devices send: each in turn a reading every so often, up to the end.
 type load struct {
 	first   iot.DeviceID // the others have the ids behind it
 	devices int
 	every   time.Duration
 	ticks   int
+	end     time.Time
 }
 
-// insert inserts the load in batches as the writer has them, and returns the CPU time of that. The readings are like
-// those of legacy devices: two metrics that walk in steps of hundredths, clocks a few milliseconds off, and receipt a
-// while later.
-func (l load) insert(ctx context.Context, store iot.ReadingWriter, end time.Time) (cpu time.Duration, err error) {
+// sealedAtOnce is how many readings are inserted before they are sealed: as many as the store has as rows.
+const sealedAtOnce = 2 * million
+
+// insert inserts the load in batches as the writer has them, calls seal from time to time and at the end, and returns the CPU
+// time of both. The readings are like those of legacy devices: two metrics that walk in steps of hundredths, clocks a few
+// milliseconds off, and receipt a while later.
+func (l load) insert(ctx context.Context, store iot.ReadingWriter, seal func() (time.Duration, error)) (inserting, sealing time.Duration, err error) {
 	r := rand.New(rand.NewPCG(1, uint64(l.devices)))
 	values := make([][2]int, l.devices)
 	for i := range values {
 		values[i] = [2]int{2000 + r.IntN(500), 4000 + r.IntN(1000)}
 	}
 	batch := make([]iot.Reading, 0, 1000)
+	unsealed := 0
 	flush := func() error {
 		before := ownCPU()
 		done, err := store.InsertReadings(ctx, batch)
-		cpu += ownCPU() - before
+		inserting += ownCPU() - before
 		if err == nil && done.New != len(batch) {
 			err = fmt.Errorf("%d of %d readings were new", done.New, len(batch))
+		}
+		if unsealed += len(batch); err == nil && unsealed >= sealedAtOnce {
+			unsealed = 0
+			used, err := seal()
+			sealing += used
+			if err != nil {
+				return err
+			}
 		}
 		batch = batch[:0]
 		return err
 	}
 	for tick := range l.ticks {
-		at := end.Add(-time.Duration(l.ticks-tick) * l.every)
+		at := l.end.Add(-time.Duration(l.ticks-tick) * l.every)
 		for i := range values {
 			v := &values[i]
 			v[0], v[1] = v[0]+r.IntN(5)-2, v[1]+r.IntN(5)-2
@@ -53,15 +67,18 @@ func (l load) insert(ctx context.Context, store iot.ReadingWriter, end time.Time
 			})
 			if len(batch) == cap(batch) {
 				if err := flush(); err != nil {
-					return cpu, err
+					return inserting, sealing, err
 				}
 			}
 		}
 	}
 	if len(batch) > 0 {
-		err = flush()
+		if err := flush(); err != nil {
+			return inserting, sealing, err
+		}
 	}
-	return cpu, err
+	used, err := seal()
+	return inserting, sealing + used, err
 }
 
 // ownCPU is the CPU time of this process so far.
@@ -73,16 +90,27 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// hotRows returns how many readings in the months of a folder are rows: they are not sealed yet.
-func hotRows(ctx context.Context, folder string) (total int64, err error) {
+// seal has store seal all that it has, and returns the CPU time.
+func seal(ctx context.Context, store *sqlitereadings.Store, folder string) (cpu time.Duration, err error) {
+	before := ownCPU()
+	err = maintain(ctx, store, 500*time.Millisecond, func() (bool, error) {
+		hot, err := hasRows(ctx, folder)
+		return !hot, err
+	})
+	return ownCPU() - before, err
+}
+
+// hasRows reports whether a reading in the months of a folder is a row: it is not sealed yet.
+func hasRows(ctx context.Context, folder string) (has bool, err error) {
 	months, err := filepath.Glob(filepath.Join(folder, "readings", "????-??.db"))
 	for _, month := range months {
-		n, counted := int64(0), error(nil)
-		db, opened := sql.Open("sqlite", "file:"+month+"?mode=ro")
-		if opened == nil {
-			counted = errors.Join(db.QueryRowContext(ctx, "SELECT count(*) FROM rows").Scan(&n), db.Close())
+		if err != nil || has {
+			break
 		}
-		total, err = total+n, errors.Join(err, opened, counted)
+		var db *sql.DB
+		if db, err = sql.Open("sqlite", "file:"+month+"?mode=ro"); err == nil {
+			err = errors.Join(db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM rows)").Scan(&has), db.Close())
+		}
 	}
-	return total, err
+	return has, err
 }

@@ -155,9 +155,10 @@ var rows = []row{
 // queryServers are what query-api is connected to.
 var queryServers = []string{"KAFKA_BROKERS", "MONGODB_URI", "REDIS_URL", "MYSQL_URL"}
 
-func (r row) missingServers() []string {
+// missingServers returns those of needs that no variable names.
+func missingServers(needs []string) []string {
 	var missing []string
-	for _, variable := range r.needs {
+	for _, variable := range needs {
 		if server(variable) == "" {
 			missing = append(missing, "BENCH_"+variable)
 		}
