@@ -19,6 +19,8 @@ const (
 	pastDevices  = 4
 	pastReadings = 2000
 	pastGap      = 200 * time.Millisecond // between messages: they arrive for some two seconds
+
+	movingReadings = 16_000 // move for about a second
 )
 
 // past is readings of the last days, weeks or months, which are published beside those of the fleets.
@@ -61,29 +63,37 @@ func withPast(inject injection) injection {
 	}
 }
 
-// migrate has all-in-one find the file of an earlier version, and injects a fault while its readings move to their months and
-// others come to them.
-func migrate(inject injection) injection {
-	return func(ctx context.Context, t *trial) error {
-		load := t.newPast(lately(60))
-		if err := t.findOld(ctx, load); err != nil {
-			return err
-		}
-		t.publishPast(ctx, load, pastGap)
-		return errors.Join(eventually(ctx, recoveryLimit, func() error { return t.services[allInOne].alive(ctx) }), inject(ctx, t))
-	}
+// findOld has all-in-one, which has not run yet, find what a past has of an earlier version. The rest of it arrives when it runs.
+func (t *trial) findOld(ctx context.Context, plan history.Plan, gap time.Duration) error {
+	load := t.newPast(plan)
+	t.publishPast(ctx, load, gap)
+	return history.WriteOld(ctx, filepath.Join(t.data, "readings.db"), load.Old)
 }
 
-// findOld has all-in-one find what load has of an earlier version.
-func (t *trial) findOld(ctx context.Context, load *history.Load) error {
-	p := t.services[allInOne]
-	return errors.Join(p.stop(), history.WriteOld(ctx, filepath.Join(t.data, "readings.db"), load.Old), p.start())
+// migrate has all-in-one find the file of an earlier version, and ends it while its readings move to their months and others come
+// to them.
+func migrate(end injection) injection {
+	return func(ctx context.Context, t *trial) error {
+		plan := lately(60)
+		plan.Readings = movingReadings
+		p := t.services[allInOne]
+		if err := errors.Join(t.findOld(ctx, plan, pastGap/2), p.start()); err != nil {
+			return err
+		}
+		for range 3 {
+			alive := eventually(ctx, recoveryLimit, func() error { return p.alive(ctx) })
+			if err := errors.Join(alive, t.pause(ctx, time.Second), end(ctx, t)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // checkPasts is nil when all that is answered about the pasts is exact.
 func (t *trial) checkPasts(ctx context.Context) error {
 	for _, p := range t.pasts {
-		readings, err := t.stored(ctx, p)
+		readings, err := t.stored(ctx, p, t.catchUp)
 		if err == nil {
 			err = errors.Join(history.Compare(ctx, t.api, readings, t.dice.Uint64(), p.devices()...), p.charts.Check(ctx, t.api))
 		}
@@ -94,8 +104,8 @@ func (t *trial) checkPasts(ctx context.Context) error {
 	return nil
 }
 
-// stored waits until all of p is published and stored, and returns it.
-func (t *trial) stored(ctx context.Context, p *past) (readings []history.Reading, err error) {
+// stored waits until all of p is published, and then up to a limit until it is stored, and returns it.
+func (t *trial) stored(ctx context.Context, p *past, limit time.Duration) (readings []history.Reading, err error) {
 	select {
 	case <-p.published:
 	case <-time.After(catchUpLimit):
@@ -104,7 +114,7 @@ func (t *trial) stored(ctx context.Context, p *past) (readings []history.Reading
 	if p.err != nil {
 		return nil, fmt.Errorf("publish: %w", p.err)
 	}
-	return readings, eventually(ctx, t.catchUp, func() (err error) {
+	return readings, eventually(ctx, limit, func() (err error) {
 		if readings, err = history.Read(ctx, t.api, p.devices()...); err == nil {
 			err = p.Check(readings)
 		}

@@ -20,25 +20,21 @@ const (
 	removalLimit = time.Minute
 )
 
-// expire has most of three months of readings become too old, in steps, and ends all-in-one while it removes them. Then it
-// looks at what is left, and that nothing comes back where readings are kept for ever from then on.
+// expire has most of what threeMonths brings become too old, in steps, and ends all-in-one while it removes that. Then it looks
+// at what is left, and that nothing comes back where readings are kept for ever from then on.
 //
 // A trial has one past that expires: it is repeated with another seed.
 func expire(end injection) injection {
 	return func(ctx context.Context, t *trial) error {
-		if len(t.pasts) > 0 {
+		if len(t.pasts) > 1 {
 			return errors.New("readings become too old once in a trial")
 		}
 		steps := horizons()
 		last := steps[len(steps)-1]
 		process := t.services[allInOne]
 
-		load := t.newPast(threeMonths())
-		if err := t.findOld(ctx, load); err != nil {
-			return err
-		}
-		p := t.publishPast(ctx, load, 0)
-		if _, err := t.stored(ctx, p); err != nil {
+		p := t.pasts[0]
+		if _, err := t.stored(ctx, p, catchUpLimit); err != nil {
 			return fmt.Errorf("before anything is too old: %w", err)
 		}
 		charts, err := t.sealedCharts(ctx, firstHour(-4), last, p.devices()...)
@@ -97,13 +93,13 @@ func firstHour(months int) time.Time {
 	return time.Date(year, month+time.Month(months), 1, 1, 0, 0, 0, time.UTC)
 }
 
-// threeMonths is readings of the first two hours of each day of three months and of this one: so many in little time that
-// what they come to in rollups, which stay, is little beside them.
-func threeMonths() history.Plan {
-	return history.Plan{
+// threeMonths has readings of three months and of this one, most of them of an earlier version. They are of the first two hours
+// of each day: so many in little time that what they come to in rollups, which stay, is little beside them.
+func threeMonths(ctx context.Context, t *trial) error {
+	return t.findOld(ctx, history.Plan{
 		Readings: expiringReadings, From: firstHour(-3).Add(-time.Hour), To: time.Now(), Daily: 2 * time.Hour,
 		Late: 24 * time.Hour, Text: 600, Old: 80,
-	}
+	}, 0)
 }
 
 // horizons are those of the steps: within the first month, an hour behind it, within the third and again.
@@ -196,7 +192,7 @@ func (t *trial) refused(ctx context.Context, expired *history.Load) error {
 	if err := expired.Publish(ctx, t.devices[listen], 0); err != nil {
 		return err
 	}
-	return eventually(ctx, catchUpLimit, func() error {
+	return eventually(ctx, t.catchUp, func() error {
 		n, err := history.TooOld(ctx, t.api)
 		if n -= before; err == nil && n < expired.TooOld {
 			err = fmt.Errorf("%d dead letters of readings that are too old, want %d", n, expired.TooOld)

@@ -19,7 +19,8 @@ import (
 // row is a fault and what it is done to.
 type row struct {
 	name   string
-	times  int // how often inject is called, at least; 0 is once
+	times  int       // how often inject is called, at least; 0 is once
+	before injection // is called when nothing runs yet, where there is one
 	inject injection
 	note   string // what the row does not show, or whoever reads the table should know
 
@@ -96,8 +97,12 @@ type outcome struct {
 
 // run runs the row, and returns an outcome for each mode of the bridge.
 func (t *trial) run(ctx context.Context) ([]outcome, error) {
+	var failure error
+	if t.row.before != nil {
+		failure = t.row.before(ctx, t)
+	}
 	if err := t.start(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(failure, err)
 	}
 	for _, p := range t.services {
 		p.forgetPeak()
@@ -119,7 +124,9 @@ func (t *trial) run(ctx context.Context) ([]outcome, error) {
 			}
 		}
 	}
-	failure := t.torment(ctx)
+	if failure == nil {
+		failure = t.torment(ctx)
+	}
 	if failure == nil && t.rejected > 0 {
 		failure = eventually(ctx, catchUpLimit, func() error { return t.checkDeadLetters(ctx, deadLettersEnd) })
 	}
