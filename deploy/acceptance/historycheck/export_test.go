@@ -2,6 +2,7 @@ package historycheck
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -61,81 +62,65 @@ func TestExport(t *testing.T) {
 
 // abandonExports has as many exports as there may be given up by their clients.
 func (s *system) abandonExports(t *testing.T) {
-	held := func() (sockets int, goroutines float64) {
+	address := strings.TrimPrefix(s.api, "http://")
+	leave := func(conns []net.Conn) {
+		for _, conn := range conns {
+			conn.Close()
+		}
+	}
+	s.abandon(t, address, "leave", leave)
+	if long() { // the clock cuts them off, and the file is longer than what systems buffer
+		s.abandon(t, address, "stall", func([]net.Conn) {})
+	}
+}
+
+func (s *system) abandon(t *testing.T, address, what string, giveUp func([]net.Conn)) {
+	goroutines := func() float64 {
 		http.DefaultClient.CloseIdleConnections()
-		folder := fmt.Sprintf("/proc/%d/fd", s.PID())
-		entries, err := os.ReadDir(folder)
+		return s.metric(t, "go_goroutines")
+	}
+	before := goroutines()
+	var conns []net.Conn
+	for range maxExports {
+		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, entry := range entries { // not of the store's files: it keeps some open
-			if target, err := os.Readlink(filepath.Join(folder, entry.Name())); err == nil && strings.HasPrefix(target, "socket:") {
-				sockets++
-			}
+		defer conn.Close()
+		conns = append(conns, conn)
+		if _, err := fmt.Fprintf(conn, "GET /api/readings/export/?format=ndjson HTTP/1.1\r\nHost: %s\r\n\r\n", address); err != nil {
+			t.Fatal(err)
 		}
-		return sockets, s.metric(t, "go_goroutines")
-	}
-	exportsAtOnce := func() {
-		t.Helper()
-		var all []io.Reader
-		for range maxExports {
-			response, err := ask(t.Context(), s.api+"/api/readings/export/?format=parquet")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer response.Body.Close()
-			all = append(all, response.Body)
-		}
-		if _, err := io.Copy(io.Discard, io.MultiReader(all...)); err != nil {
-			t.Error(err)
+		if _, err := io.ReadFull(conn, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	exportsAtOnce()
-	sockets, goroutines := held()
-	eventually(t, freedWithin, "exports that have ended are over", func() bool {
-		socketsBefore, goroutinesBefore := sockets, goroutines
-		time.Sleep(time.Second)
-		sockets, goroutines = held()
-		return sockets == socketsBefore && goroutines == goroutinesBefore
-	})
-	address := strings.TrimPrefix(s.api, "http://")
-	for _, what := range []string{"leave", "stall"} {
-		leave := what == "leave"
-		if !leave && !long() { // they have to be cut off by the clock, and the file longer than what a system buffers
-			continue
-		}
-		var conns []net.Conn
-		for range maxExports {
-			conn, err := net.Dial("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			conns = append(conns, conn)
-			if _, err := fmt.Fprintf(conn, "GET /api/readings/export/?format=ndjson HTTP/1.1\r\nHost: %s\r\n\r\n", address); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.ReadFull(conn, make([]byte, 1000)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if response, err := ask(t.Context(), s.api+"/api/readings/export/"); long() && err == nil {
-			response.Body.Close()
-			t.Errorf("beside %d exports there is another one", maxExports)
-		}
-		if leave {
-			for _, conn := range conns {
-				conn.Close()
-			}
-		}
-		begin := time.Now()
-		eventually(t, freedWithin, "exports whose clients "+what+" are over", func() bool {
-			socketsNow, goroutinesNow := held()
-			return socketsNow <= sockets+1 && goroutinesNow <= goroutines+3 // fewer than an export has
-		})
-		exportsAtOnce()
-		t.Logf("exports whose clients %s are over after %.1f s", what, time.Since(begin).Seconds())
+	during := goroutines()
+	if err := s.exportsAtOnce(t.Context(), 1); long() && err == nil { // the short ones have ended
+		t.Errorf("beside %d exports there is another one", maxExports)
 	}
+	begin := time.Now()
+	giveUp(conns)
+	eventually(t, freedWithin, "as many exports as before their clients "+what, func() bool { return s.exportsAtOnce(t.Context(), maxExports) == nil })
+	if long() {
+		eventually(t, freedWithin-time.Since(begin), "what exports held whose clients "+what, func() bool { return goroutines() < (before+during)/2 })
+	}
+	t.Logf("exports whose clients %s are over after %.1f s", what, time.Since(begin).Seconds())
+}
+
+// exportsAtOnce reads so many exports at the same time.
+func (s *system) exportsAtOnce(ctx context.Context, n int) error {
+	var all []io.Reader
+	for range n {
+		response, err := ask(ctx, s.api+"/api/readings/export/?format=parquet")
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		all = append(all, response.Body)
+	}
+	_, err := io.Copy(io.Discard, io.MultiReader(all...))
+	return err
 }
 
 // exportInLittleMemory exports in all formats, and looks at the peak of the memory.
