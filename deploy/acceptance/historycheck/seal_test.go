@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -17,10 +18,12 @@ import (
 )
 
 // moving is a load whose readings arrive at 2,000 a second, an hour of them each second, a fifth of them up to three hours
-// late, around the end of a month.
+// late, around the end of a month. A tenth gets another metric later.
 type moving struct {
 	devices, seconds int
 	from             time.Time
+	want             map[history.Key]map[string]float64 // by key, what was published
+	keys             []history.Key                      // in their order
 }
 
 const (
@@ -31,41 +34,74 @@ const (
 	movingPage  = 500 // readings of a page: a walk has many
 )
 
-func (m moving) publish(ctx context.Context, s *system) (published int, err error) {
+func (m *moving) publish(ctx context.Context, s *system) error {
 	c, err := connect(s.mqtt, "moving")
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer c.Disconnect(100)
 	dice := rand.New(rand.NewPCG(11, 1)) //nolint:gosec // dice, not secrets
 	tick := time.NewTicker(movingGap)
 	defer tick.Stop()
-	taken := map[history.Key]bool{}
 	for n := 0; n < m.seconds*movingRate; {
 		select {
 		case <-ctx.Done():
-			return published, ctx.Err()
+			return ctx.Err()
 		case <-tick.C:
 		}
 		var readings []string
 		for range int(movingRate * movingGap / time.Second) {
-			at := m.from.Add(time.Duration(n) * movingSpeed * time.Second / movingRate)
-			if dice.IntN(5) == 0 {
-				at = at.Add(-time.Duration(dice.Int64N(int64(movingLate))))
-			}
-			device := 1 + n%m.devices
+			readings = append(readings, m.next(dice, n))
 			n++
-			if key := (history.Key{Device: iot.DeviceID(device), At: at.UnixMilli()}); !taken[key] {
-				taken[key] = true
-				readings = append(readings, fmt.Sprintf(`{"device_id":%d,"timestamp":%d,"temperature":%d}`, device, key.At, n))
-			}
 		}
 		if err := acknowledged(c.Publish("sensors/data", 1, false, "["+strings.Join(readings, ",")+"]")); err != nil {
-			return published, err
+			return err
 		}
-		published += len(readings)
 	}
-	return published, nil
+	return nil
+}
+
+// next is the nth reading.
+func (m *moving) next(dice *rand.Rand, n int) string {
+	at := m.from.Add(time.Duration(n) * movingSpeed * time.Second / movingRate)
+	key, name := history.Key{Device: iot.DeviceID(1 + n%m.devices), At: at.UnixMilli()}, iot.Temperature
+	switch dice.IntN(10) {
+	case 0, 1:
+		key.At -= dice.Int64N(movingLate.Milliseconds())
+	case 2:
+		if recent := min(len(m.keys), movingRate*int(movingLate/time.Hour)); recent > 0 {
+			key, name = m.keys[len(m.keys)-1-dice.IntN(recent)], iot.Humidity
+		}
+	}
+	if m.want[key] == nil {
+		m.want[key] = map[string]float64{}
+		m.keys = append(m.keys, key)
+	}
+	value, ok := m.want[key][name]
+	if !ok {
+		value = float64(n)
+		m.want[key][name] = value
+	}
+	return fmt.Sprintf(`{"device_id":%d,"timestamp":%d,%q:%v}`, key.Device, key.At, name, value)
+}
+
+// check compares what is stored with what was published.
+func (m *moving) check(t *testing.T, readings []history.Reading) {
+	t.Helper()
+	if len(readings) != len(m.want) {
+		t.Errorf("%d readings in the end, want %d", len(readings), len(m.want))
+	}
+	wrong := 0
+	for _, r := range readings {
+		if !maps.Equal(r.Metrics, m.want[r.Key]) {
+			if wrong++; wrong <= 5 {
+				t.Errorf("%s, want %v", r.Line, m.want[r.Key])
+			}
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("%d readings are wrong", wrong)
+	}
 }
 
 // confirmed are the readings that somebody has seen: whoever looks from then on has to see them too.
@@ -108,7 +144,7 @@ func (c *confirmed) look(what string, read func(each func(history.Key)) error) e
 // no count falls.
 func TestReadAcrossSeals(t *testing.T) {
 	t.Parallel()
-	m := moving{devices: 4, seconds: size(t, 4, "HISTORY_MOVING_SECONDS", 60)}
+	m := moving{want: map[history.Key]map[string]float64{}, devices: 4, seconds: size(t, 4, "HISTORY_MOVING_SECONDS", 60)}
 	now := time.Now().UTC()
 	month := time.Date(now.Year(), now.Month()-1, 1, 0, 0, 0, 0, time.UTC)
 	m.from = month.Add(-time.Duration(m.seconds) * time.Hour / 2)
@@ -118,7 +154,7 @@ func TestReadAcrossSeals(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
-	published, looks := 0, map[string]int{}
+	looks := map[string]int{}
 	var mu sync.Mutex
 	// again does something until all is published, and once more.
 	again := func(what string, do func(context.Context) error) {
@@ -135,10 +171,9 @@ func TestReadAcrossSeals(t *testing.T) {
 			return nil
 		})
 	}
-	g.Go(func() (err error) {
+	g.Go(func() error {
 		defer stop()
-		published, err = m.publish(ctx, s)
-		return err
+		return m.publish(ctx, s)
 	})
 	again("walk", func(ctx context.Context) error {
 		return known.look("a walk", func(each func(history.Key)) error { _, err := s.walk(ctx, movingPage, each); return err })
@@ -160,16 +195,25 @@ func TestReadAcrossSeals(t *testing.T) {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
+	published := len(m.want)
 	sealed := int(s.metric(t, "telltale_store_sealed_readings_total")) // once more where more came to them
 	if sealed < published/2 {
 		t.Errorf("%d of %d readings were sealed meanwhile", sealed, published)
 	}
-	s.awaitStored(t, published)
-	s.awaitSealed(t)
-	all := s.all(t)
-	if all.n != published {
-		t.Errorf("%d readings in the end, want %d", all.n, published)
+	check := func() {
+		readings, err := history.Read(t.Context(), s.api)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.check(t, readings)
 	}
+	s.awaitStored(t, published)
+	eventually(t, waitTimeout, "all read by the writer", func() bool {
+		return s.became(t, "stored")+s.became(t, "merged")+s.became(t, "duplicate") == m.seconds*movingRate
+	})
+	check()
+	s.awaitSealed(t)
+	check()
 	t.Logf("%d readings, %d times sealed meanwhile; looks: %v", published, sealed, looks)
 }
 
