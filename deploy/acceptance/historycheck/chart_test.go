@@ -30,7 +30,7 @@ func (s *system) chart(t *testing.T, device int, from, to time.Time, more string
 // TestSpike: one reading that stands out, between those of a month, is in max whatever the interval.
 func TestSpike(t *testing.T) {
 	t.Parallel()
-	every := time.Duration(size(t, 60, "HISTORY_SECONDS", 1)) * time.Second
+	every := time.Duration(choose(60, 1)) * time.Second
 	month := load{first: 1, devices: 1, every: every, ticks: int(30 * 24 * time.Hour / every), from: time.Now().Add(-31 * 24 * time.Hour).Truncate(time.Hour)}
 	s := start(t, sealing)
 	spike := month.from.Add(time.Duration(month.ticks) / 3 * every).Add(every / 2)
@@ -60,7 +60,7 @@ func sum(counts []int64) (n int64) {
 // TestZones: local days have the readings of their 23, 24, 24.5 or 25 hours.
 func TestZones(t *testing.T) {
 	t.Parallel()
-	every := time.Duration(size(t, 15, "HISTORY_MINUTES", 1)) * time.Minute
+	every := time.Duration(choose(15, 1)) * time.Minute
 	hours := func(d time.Duration) int { return int(d / every) }
 	year := time.Now().UTC().Year() - 1 // all of it is over
 	s := start(t, sealing)

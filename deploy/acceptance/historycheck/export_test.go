@@ -29,7 +29,7 @@ const (
 func TestExport(t *testing.T) {
 	t.Parallel()
 	l := load{first: 1, devices: 20, every: time.Second, from: time.Now().Add(-40 * 24 * time.Hour).Truncate(time.Hour)}
-	l.ticks = size(t, 20_000, "HISTORY_EXPORTED", 1_000_000) / l.devices
+	l.ticks = choose(20_000, fromEnv(t, "HISTORY_EXPORTED", 1_000_000)) / l.devices
 	s := start(t, sealing)
 	s.publish(t, l.len(), l)
 	s.awaitSealed(t)

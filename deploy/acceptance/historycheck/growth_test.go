@@ -20,7 +20,7 @@ const (
 func TestGrowth(t *testing.T) {
 	onlyLong(t)
 	l := load{first: 1, devices: 20, every: time.Second, from: time.Now().Add(-300 * 24 * time.Hour).Truncate(time.Hour)}
-	all := size(t, 0, "HISTORY_STORED", 3_000_000)
+	all := fromEnv(t, "HISTORY_STORED", 3_000_000)
 	l.ticks = all / 10 / l.devices
 	s := start(t, "SEAL_AFTER=10s")
 	charts := func() time.Duration {

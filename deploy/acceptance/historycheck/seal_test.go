@@ -144,7 +144,7 @@ func (c *confirmed) look(what string, read func(each func(history.Key)) error) e
 // no count falls.
 func TestReadAcrossSeals(t *testing.T) {
 	t.Parallel()
-	m := moving{want: map[history.Key]map[string]float64{}, devices: 4, seconds: size(t, 4, "HISTORY_MOVING_SECONDS", 60)}
+	m := moving{want: map[history.Key]map[string]float64{}, devices: 4, seconds: choose(4, 60)}
 	now := time.Now().UTC()
 	month := time.Date(now.Year(), now.Month()-1, 1, 0, 0, 0, 0, time.UTC)
 	m.from = month.Add(-time.Duration(m.seconds) * time.Hour / 2)

@@ -48,12 +48,17 @@ func onlyLong(t *testing.T) {
 	}
 }
 
-// size is short, or where the checks are long the number that variable has, or else its default.
-func size(t *testing.T, short int, variable string, otherwise int) int {
-	t.Helper()
-	if !long() {
-		return short
+// choose returns the one or the other.
+func choose(short, length int) int {
+	if long() {
+		return length
 	}
+	return short
+}
+
+// fromEnv is the number that an environment variable has, or else another one.
+func fromEnv(t *testing.T, variable string, otherwise int) int {
+	t.Helper()
 	text := os.Getenv(variable)
 	if text == "" {
 		return otherwise
