@@ -143,7 +143,7 @@ KILLS ?= 50
 .PHONY: history-check
 history-check: ## years of readings at length: what they cost, exports, charts for many, and kills while they are sealed
 	TEST_HISTORY=1 go test -count=1 -v -timeout 3h ./deploy/acceptance/historycheck
-	TELLTALE_READINGS=50000 TELLTALE_KILLS=$(KILLS) go test -count=1 -v -timeout 2h -run '^TestHistory' ./services/all-in-one
+	TEST_READINGS=50000 TEST_KILLS=$(KILLS) go test -count=1 -v -timeout 2h -run '^TestHistory' ./services/all-in-one
 
 # ATTACK=regular expression
 .PHONY: attacks

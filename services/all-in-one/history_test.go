@@ -26,14 +26,14 @@ func historySettings(t *testing.T) environment {
 	return s
 }
 
-// seed is that of the dice: TELLTALE_SEED, or any.
+// seed is that of the dice: TEST_SEED, or any.
 func seed(t *testing.T) uint64 {
 	t.Helper()
 	seed := rand.Uint64()
-	if s := os.Getenv("TELLTALE_SEED"); s != "" {
+	if s := os.Getenv("TEST_SEED"); s != "" {
 		seed = number[uint64](t, s)
 	}
-	t.Logf("TELLTALE_SEED=%d", seed)
+	t.Logf("TEST_SEED=%d", seed)
 	return seed
 }
 
@@ -46,7 +46,7 @@ func historyPlan(readings int, seed uint64) history.Plan {
 // TestHistory: whatever is asked about readings that came in any order, twice, in contradiction or weeks late, is what
 // brute force finds in the list of them; also right after another late one, and after a restart.
 //
-// TELLTALE_READINGS sets how many there are.
+// TEST_READINGS sets how many there are.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	s, data, seed := historySettings(t), t.TempDir(), seed(t)
@@ -55,7 +55,7 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	readings := 5000
-	if n := os.Getenv("TELLTALE_READINGS"); n != "" {
+	if n := os.Getenv("TEST_READINGS"); n != "" {
 		readings = number[int](t, n)
 	}
 	load := history.NewLoad(historyPlan(readings, seed))
@@ -106,11 +106,11 @@ const publishGap = 400 * time.Millisecond
 // TestHistoryKill kills the process at random moments while readings arrive, those of an earlier version move to their months,
 // and old ones are sealed. In the end all is as if it had run all the time.
 //
-// TELLTALE_KILLS sets how often, TELLTALE_SEED the dice.
+// TEST_KILLS sets how often, TEST_SEED the dice.
 func TestHistoryKill(t *testing.T) {
 	t.Parallel()
 	kills := 4
-	if n := os.Getenv("TELLTALE_KILLS"); n != "" {
+	if n := os.Getenv("TEST_KILLS"); n != "" {
 		kills = number[int](t, n)
 	}
 	s, data, seed := historySettings(t), t.TempDir(), seed(t)

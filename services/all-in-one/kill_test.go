@@ -17,13 +17,13 @@ import (
 // TestKill kills the process at random moments while devices publish, and starts it again on what it left
 // behind. Every reading that got a PUBACK must be there in the end: once, as it was published.
 //
-// TELLTALE_KILLS sets how often, TELLTALE_SEED the dice.
+// TEST_KILLS sets how often, TEST_SEED the dice.
 func TestKill(t *testing.T) {
 	kills, seed := 12, rand.Uint64()
-	if s := os.Getenv("TELLTALE_KILLS"); s != "" {
+	if s := os.Getenv("TEST_KILLS"); s != "" {
 		kills = number[int](t, s)
 	}
-	if s := os.Getenv("TELLTALE_SEED"); s != "" {
+	if s := os.Getenv("TEST_SEED"); s != "" {
 		seed = number[uint64](t, s)
 	}
 	dice := rand.New(rand.NewPCG(seed, 0))
