@@ -16,7 +16,7 @@
 //
 // Names and texts with white space, with a colon, a quote or parentheses in them, and the words AND, OR and NOT
 // themselves stand in quotes, in which a backslash takes the next character as it is. Quotes also take away what a number, * and .. mean:
-// serial:"0012" is a text.
+// serial:"0012" is a text. A query is not for times: timestamp: is refused, and "timestamp": is for a member called so.
 //
 // What cannot be parsed is a *SyntaxError, which says where, and what was expected there.
 //

@@ -178,6 +178,9 @@ func (p *parser) term() (node, error) {
 		if text == "" || !quoted && strings.Contains(text, "*") {
 			return nil, p.expected(start, "a name in front of the colon, in quotes where it has a *")
 		}
+		if text == timestamp && !quoted {
+			return nil, p.expected(start, "a metric, an attribute or a device (from_date, to_date and range say of which times)")
+		}
 		return p.value(text)
 	case quoted:
 		return freeText(literal(text).inside()), p.end()

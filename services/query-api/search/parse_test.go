@@ -83,6 +83,7 @@ func TestSyntaxErrors(t *testing.T) {
 		"room:(a OR b)":            `Expected one value (as in room:lab OR room:attic) at 6, found "(a".`,
 		"ro*:lab":                  `Expected a name in front of the colon, in quotes where it has a * at 1, found "ro*:lab".`,
 		":lab":                     `Expected a name in front of the colon, in quotes where it has a * at 1, found ":lab".`,
+		"lab timestamp:>2026":      `Expected a metric, an attribute or a device (from_date, to_date and range say of which times) at 5, found "timestamp:>2026".`,
 		`room:"lab`:                `Expected the quote that closes the one at 6 at 10, found the end.`,
 		`room:"lab\`:               `Expected the quote that closes the one at 6 at 11, found the end.`,
 		`room:"lab"x`:              `Expected a space at 11, found "x".`,

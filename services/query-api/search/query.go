@@ -22,10 +22,11 @@ func (q *Query) May(s iot.Summary) bool {
 	return some
 }
 
-// What the device of a reading is called in a query, as in JSON.
+// What the device and the time of a reading are called, as in JSON. A query is not for times.
 const (
 	deviceID  = "device_id"
 	deviceKey = "device_key"
+	timestamp = "timestamp"
 )
 
 // node is a query, or a part of one.
