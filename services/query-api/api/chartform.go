@@ -17,6 +17,7 @@ const (
 
 	msgBefore = "It must be before `to`, which is now where it is not given."
 	msgAfter  = "It must be after `from`."
+	msgZone   = "Select a valid choice. %s is not one of the available choices. They are UTC and the zones of the IANA, such as Europe/Berlin."
 	msgEither = "Give this or `from`, not both."
 )
 
@@ -118,7 +119,7 @@ func (p *params) zone(name string) *time.Location {
 	}
 	zone, err := rollup.LoadZone(s)
 	if err != nil {
-		p.fail(name, fmt.Sprintf(msgChoice, s))
+		p.fail(name, fmt.Sprintf(msgZone, s))
 		return time.UTC
 	}
 	return zone
@@ -132,7 +133,11 @@ func (p *params) interval(name string) (interval rollup.Interval, auto bool) {
 	}
 	interval, err := rollup.ParseInterval(s)
 	if err != nil {
-		p.fail(name, fmt.Sprintf(msgChoice, s))
+		choices := []string{"auto"}
+		for i := rollup.Raw; i <= rollup.Yearly; i++ {
+			choices = append(choices, i.String())
+		}
+		p.failChoice(name, s, choices...)
 	}
 	return interval, false
 }
@@ -147,7 +152,11 @@ func (p *params) aggregates(name string) (chosen []*column) {
 		i := slices.IndexFunc(columns, func(c column) bool { return c.name == s })
 		switch {
 		case i < 0:
-			p.fail(name, fmt.Sprintf(msgChoice, s))
+			var choices []string
+			for _, c := range columns {
+				choices = append(choices, c.name)
+			}
+			p.failChoice(name, s, choices...)
 		case s != "count" && !slices.Contains(chosen, &columns[i]):
 			chosen = append(chosen, &columns[i])
 		}
@@ -162,7 +171,7 @@ func (p *params) choice(name string, choices ...string) string {
 		return choices[0]
 	}
 	if !slices.Contains(choices, s) {
-		p.fail(name, fmt.Sprintf(msgChoice, s))
+		p.failChoice(name, s, choices...)
 	}
 	return s
 }

@@ -49,6 +49,9 @@ var (
 	errStopping    = &problem{http.StatusServiceUnavailable, "The service is being started again. Try again later.", 5}
 )
 
+// msgNoColumn is for a name that a metric cannot have a column of.
+const msgNoColumn = "Select a valid choice. %s is not one of the available choices. They are the names of metrics; what else readings have is always there."
+
 // msgExportCursor is for a cursor that is neither of an export nor of a list.
 const msgExportCursor = "Invalid cursor: the timestamp and the device_id of the last reading, with a comma between them."
 
@@ -92,7 +95,11 @@ func (r *request) format() (transfer.Format, bool) {
 			}
 		}
 		if name != "json" {
-			r.query.fail("format", fmt.Sprintf(msgChoice, name))
+			choices := []string{"json"}
+			for _, f := range transfer.Formats {
+				choices = append(choices, f.Name)
+			}
+			r.query.failChoice("format", name, choices...)
 		}
 		return transfer.Format{}, false
 	}
@@ -321,7 +328,7 @@ func (p *params) columns() (columns []string) {
 	for _, name := range p.each("column") {
 		if !transfer.IsColumn(name) {
 			if name != iot.Temperature && name != iot.Humidity { // which have one
-				p.fail("column", fmt.Sprintf(msgChoice, name))
+				p.fail("column", fmt.Sprintf(msgNoColumn, name))
 			}
 			continue
 		}

@@ -21,7 +21,7 @@ const (
 	msgCursor = "Invalid cursor."
 	msgBool   = "Must be a valid boolean."
 
-	msgChoice = "Select a valid choice. %s is not one of the available choices."
+	msgChoice = "Select a valid choice. %s is not one of the available choices. They are %s."
 
 	msgUnknown = "Unknown parameter."
 	msgTooMany = "Ensure this field has no more than %d elements."
@@ -116,6 +116,11 @@ func (p *params) fail(name, message string) {
 		p.errs = fieldErrors{}
 	}
 	p.errs[name] = append(p.errs[name], message)
+}
+
+// failChoice says that value is none of choices.
+func (p *params) failChoice(name, value string, choices ...string) {
+	p.fail(name, fmt.Sprintf(msgChoice, value, strings.Join(choices, ", ")))
 }
 
 // err is what was wrong with the parameters that were read, or nil.
@@ -268,7 +273,11 @@ func (p *params) cursor() iot.Cursor {
 func (p *params) reason(name string) iot.Reason {
 	reason := iot.Reason(p.get(name))
 	if reason != "" && !slices.Contains(iot.Reasons, reason) {
-		p.fail(name, fmt.Sprintf(msgChoice, reason))
+		var reasons []string
+		for _, r := range iot.Reasons {
+			reasons = append(reasons, string(r))
+		}
+		p.failChoice(name, string(reason), reasons...)
 	}
 	return reason
 }

@@ -1,8 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -76,7 +77,7 @@ func (p *params) dates(now time.Time) (from, to time.Time) {
 	length, ok := ranges[name]
 	switch {
 	case !ok:
-		p.fail("range", fmt.Sprintf(msgChoice, name))
+		p.failChoice("range", name, slices.SortedFunc(maps.Keys(ranges), func(a, b string) int { return cmp.Compare(ranges[a], ranges[b]) })...)
 	case !from.IsZero() || !to.IsZero():
 		p.fail("range", msgRange)
 	}

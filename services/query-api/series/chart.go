@@ -2,6 +2,7 @@ package series
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -76,19 +77,22 @@ func (c *chart) find(ctx context.Context) error {
 	return nil
 }
 
-// checkPoints refuses an interval of which there are too many in the range. Of values as they are nobody knows before they
-// are read.
+// checkPoints refuses an interval of which there are too many in the range, and says which would do. Of values as they are
+// nobody knows before they are read.
 func (c *chart) checkPoints() error {
-	if c.Interval == rollup.Raw {
+	points := min(c.points, MaxPoints)
+	if c.Interval == rollup.Raw || c.Interval.Count(c.From, c.To, c.Zone, points) <= points {
 		return nil
 	}
-	if c.Interval.Count(c.From, c.To, c.Zone, MaxPoints) > MaxPoints {
-		return errTooManyPoints
+	other := "Choose"
+	if longer := rollup.Auto(c.From, c.To, c.Zone, points); longer.Count(c.From, c.To, c.Zone, points) <= points {
+		other = fmt.Sprintf("Choose %v or a longer one,", longer)
 	}
-	if c.Interval.Count(c.From, c.To, c.Zone, c.points) > c.points {
-		return errTooManyNumbers
+	if points == MaxPoints {
+		return refuse("interval", "With %v a series would have more than %d points. %s a shorter range, or auto.", c.Interval, MaxPoints, other)
 	}
-	return nil
+	return refuse("interval", "With %v the answer would have more than %d numbers: each of %d series with %d columns may have %d points. %s a shorter range, fewer series, or auto.",
+		c.Interval, MaxNumbers, len(c.all), c.Columns, points, other)
 }
 
 // checkRolledUp refuses what is not made of quarters.
@@ -104,8 +108,8 @@ func (c *chart) checkRolledUp(horizon time.Time) error {
 }
 
 var (
-	errTooManyPoints  = refuse("interval", "A series would have more than %d points. Choose a longer interval, or a shorter range.", MaxPoints)
-	errTooManyNumbers = refuse("interval", "The answer would have more than %d numbers. Choose a longer interval, a shorter range or fewer series.", MaxNumbers)
+	errManyRawPoints  = refuse("interval", "A series has more than %d values. Choose auto or an interval, or a shorter range.", MaxPoints)
+	errManyRawNumbers = refuse("interval", "The values would be more than %d numbers. Choose auto or an interval, a shorter range or fewer series.", MaxNumbers)
 )
 
 // read reads what the series are made of.
@@ -181,9 +185,9 @@ func (c *chart) readSamples(ctx context.Context, q iot.SampleQuery) error {
 		case c.Interval != rollup.Raw: // there are as many as was found out before
 			return nil
 		case len(a.Buckets) > MaxPoints:
-			return errTooManyPoints
+			return errManyRawPoints
 		case points*c.Columns > MaxNumbers:
-			return errTooManyNumbers
+			return errManyRawNumbers
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +142,44 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s: %v", tt.what, err)
 		case all[0].Interval != tt.interval:
 			t.Errorf("%s: %v", tt.what, all[0].Interval)
+		}
+	}
+}
+
+// TestIntervalThatWouldDo: an interval that is refused is refused with one that is not, where there is one.
+func TestIntervalThatWouldDo(t *testing.T) {
+	reader := &Reader{Store: open(t, everyMinute(1, 1)...), Admit: admit}
+	many := make([]string, MaxSeries)
+	for i := range many {
+		many[i] = fmt.Sprint("m", i)
+	}
+	for _, tt := range []struct {
+		interval rollup.Interval
+		length   time.Duration
+		metrics  []string
+		want     string
+	}{
+		{rollup.Second, 24 * time.Hour, many[:1], "With 1s a series would have more than 20000 points. Choose 5s or a longer one, a shorter range, or auto."},
+		{rollup.Minute, 10 * 24 * time.Hour, many[:6], "With 1m the answer would have more than 400000 numbers: each of 6 series with 5 columns may have 13333 points. Choose 2m or a longer one, a shorter range, fewer series, or auto."},
+		{rollup.Quarter, 24 * time.Hour, many, "With 15m the answer would have more than 400000 numbers: each of 1000 series with 5 columns may have 80 points. Choose 30m or a longer one, a shorter range, fewer series, or auto."},
+		{rollup.Yearly, 200 * 365 * 24 * time.Hour, many, "With 1y the answer would have more than 400000 numbers: each of 1000 series with 5 columns may have 80 points. Choose a shorter range, fewer series, or auto."},
+	} {
+		q := Query{Devices: []iot.DeviceID{1}, Metrics: tt.metrics, From: noon, To: noon.Add(tt.length), Zone: time.UTC, Columns: 5, Interval: tt.interval}
+		var refusal *Refusal
+		if _, err := reader.Read(t.Context(), q); !errors.As(err, &refusal) || refusal.Message != tt.want {
+			t.Errorf("%v of %v: %v", tt.interval, tt.length, err)
+			continue
+		}
+		_, other, ok := strings.Cut(refusal.Message, "Choose ")
+		if other, _, _ = strings.Cut(other, " "); !ok || other == "a" {
+			continue
+		}
+		var err error
+		if q.Interval, err = rollup.ParseInterval(other); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := reader.Read(t.Context(), q); err != nil {
+			t.Errorf("%v of %v: %v", other, tt.length, err)
 		}
 	}
 }
