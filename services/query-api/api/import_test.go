@@ -127,6 +127,32 @@ func TestImport(t *testing.T) {
 			}
 		}
 	})
+	t.Run("says what was: readings count as received when they were measured, and make no device online", func(t *testing.T) {
+		s := embedded(t)
+		s.startKafka(t)
+		addr, _ := start(t, s.api(t, nil))
+		file := `{"device_id":1,"temperature":1,"humidity":null,"timestamp":"2026-03-01T12:00:00.000Z","timestamp_source":"device"}` + "\n" +
+			`{"device_id":2,"temperature":1,"timestamp":"2020-03-01 12:00"}` + "\n" +
+			`{"device_id":3,"temperature":1,"timestamp":"` + time.Now().Add(time.Minute).UTC().Format(time.RFC3339) + `"}` + "\n"
+		if got := send(t, "http://"+addr, "application/x-ndjson", "", strings.NewReader(file)); got.Accepted != 3 {
+			t.Fatalf("%+v", got)
+		}
+		var batch []iot.Reading
+		for _, rec := range kafkatest.ReadAll(t, s.kafka.Brokers, s.kafka.Topic) {
+			batch, _ = event.Decode(&rec, batch)
+		}
+		for _, r := range batch {
+			if ahead := r.Device == 3; ahead != r.At.After(time.Now()) || ahead == r.Received.Equal(r.At) || r.Received.After(time.Now()) {
+				t.Errorf("of device %d, at %v, received %v", r.Device, r.At, r.Received)
+			}
+		}
+		if _, err := s.latest.PutLatest(t.Context(), batch, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if online, err := s.latest.AllLatest(t.Context()); err != nil || len(online) != 1 || online[0].Device != 3 {
+			t.Errorf("online: %v, %v", online, err)
+		}
+	})
 	t.Run("takes little memory, however long the file and its lines are", func(t *testing.T) {
 		s := embedded(t)
 		s.startKafka(t)

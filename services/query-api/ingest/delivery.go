@@ -8,6 +8,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/payload"
@@ -19,7 +20,7 @@ type delivery struct {
 	*Ingester
 	Message
 	received time.Time
-	retained bool         // without a timestamp it is no new reading
+	retained bool         // it is of a file: without a timestamp it is no new reading, and it was received when it was measured
 	cost     int64        // of what is in flight
 	pending  atomic.Int32 // records that Kafka has not answered for, and one while the message is decoded
 }
@@ -60,7 +61,7 @@ func (d *delivery) send(ctx context.Context, step payload.Result, result *Result
 		if r.Origin == 0 { // else it has been stamped
 			d.stamps.Stamp(&r)
 		}
-		d.producer.Produce(event.RecordFrom(d.topic, r, from), func(err error) {
+		d.producer.Produce(d.record(r, from), func(err error) {
 			if errors.Is(err, producer.ErrTooLarge) {
 				d.reject(d.tooLarge(r), answers)
 				return
@@ -93,6 +94,17 @@ func (d *delivery) send(ctx context.Context, step payload.Result, result *Result
 		}
 	}
 	return nil
+}
+
+// record returns r for the topic. What a file says of the past makes no device online, and is not what it sent last.
+func (d *delivery) record(r iot.Reading, from event.Source) kafka.Record {
+	if !d.retained {
+		return event.RecordFrom(d.topic, r, from)
+	}
+	if r.At.Before(r.Received) {
+		r.Received = r.At
+	}
+	return event.RecordAgain(d.topic, r, from)
 }
 
 // tooLarge returns the rejection of r, which Kafka does not take: the message or, of a file, the reading.
