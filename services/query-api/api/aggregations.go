@@ -28,8 +28,13 @@ func (a *API) getAggregations(ctx context.Context, r *request) (*answer, error) 
 	if err != nil {
 		return nil, historyProblem(ctx, err)
 	}
+	ids := make([]iot.DeviceID, len(all.Devices))
+	for i, d := range all.Devices {
+		ids[i] = d.Device
+	}
+	keys := a.deviceKeys(ctx, ids)
 	return encode(http.StatusOK, all, func(dst []byte, all *series.Aggregates) []byte {
-		dst = appendAggregates(dst, all)
+		dst = appendAggregates(dst, all, keys)
 		dst = strconv.AppendInt(append(dst, `,"query_time_ms":`...), time.Since(start).Milliseconds(), 10)
 		return append(dst, '}')
 	}), nil
@@ -49,22 +54,20 @@ func (p *params) rangeOrSpan(now time.Time) (from, to time.Time) {
 }
 
 // appendAggregates appends all but the closing brace.
-func appendAggregates(dst []byte, all *series.Aggregates) []byte {
+func appendAggregates(dst []byte, all *series.Aggregates, keys map[iot.DeviceID]string) []byte {
 	dst = strconv.AppendInt(append(dst, `{"total_documents":`...), all.Readings, 10)
 	dst = appendAggregate(append(dst, `,"temperature":`...), all.Temperature)
 	dst = appendAggregate(append(dst, `,"humidity":`...), all.Humidity)
-	dst = appendList(append(dst, `,"by_device":`...), all.Devices, appendDeviceAggregates)
+	dst = appendList(append(dst, `,"by_device":`...), all.Devices, func(dst []byte, d series.DeviceAggregates) []byte {
+		dst = appendCharted(dst, d.Device, keys)
+		dst = strconv.AppendInt(append(dst, `,"count":`...), d.Readings, 10)
+		dst = appendMean(append(dst, `,"avg_temperature":`...), d.Temperature)
+		dst = appendMean(append(dst, `,"avg_humidity":`...), d.Humidity)
+		return append(dst, '}')
+	})
 	dst = appendList(append(dst, `,"temperature_distribution":`...), all.Temperatures.Ranges(), appendRange)
 	dst = append(dst, `,"approximate":`...)
 	return strconv.AppendBool(dst, all.Approximate)
-}
-
-func appendDeviceAggregates(dst []byte, d series.DeviceAggregates) []byte {
-	dst = strconv.AppendInt(append(dst, `{"device_id":`...), int64(d.Device), 10)
-	dst = strconv.AppendInt(append(dst, `,"count":`...), d.Readings, 10)
-	dst = appendMean(append(dst, `,"avg_temperature":`...), d.Temperature)
-	dst = appendMean(append(dst, `,"avg_humidity":`...), d.Humidity)
-	return append(dst, '}')
 }
 
 func appendRange(dst []byte, r series.Range) []byte {

@@ -26,6 +26,7 @@ type chartForm struct {
 	series.Query
 	columns  []*column
 	previous bool // an empty bucket has the numbers of the one before it
+	keys     map[iot.DeviceID]string
 }
 
 // column is a list of numbers in a series: one for each point.

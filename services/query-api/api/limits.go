@@ -51,6 +51,7 @@ const (
 	headerTimeout = 5 * time.Second  // for a request's header to arrive
 	bodyTimeout   = 10 * time.Second // for its body to arrive; then the stores have timeouts.StoreRequest
 	cacheTimeout  = time.Second      // of that, for the cache, where stored readings can take its place
+	keysTimeout   = time.Second      // for the keys of devices, which are left out else
 	sendTimeout   = 20 * time.Second // for a client to take an answer
 )
 

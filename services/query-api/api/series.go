@@ -45,6 +45,7 @@ func (a *API) chart(ctx context.Context, r *request, devices []iot.DeviceID) (*a
 	if err != nil {
 		return nil, historyProblem(ctx, err)
 	}
+	form.keys = a.deviceKeys(ctx, devices)
 	if len(devices) == 1 && len(form.Metrics) == 1 {
 		return encode(http.StatusOK, all[0], form.append), nil
 	}
@@ -59,8 +60,7 @@ func (a *API) seriesReader() *series.Reader {
 
 // append appends a series as a JSON object, with a list for each column.
 func (f *chartForm) append(dst []byte, s *series.Series) []byte {
-	dst = append(dst, `{"device_id":`...)
-	dst = strconv.AppendInt(dst, int64(s.Device), 10)
+	dst = appendCharted(dst, s.Device, f.keys)
 	dst = readingjson.AppendString(append(dst, `,"metric":`...), s.Metric)
 	dst = appendTime(append(dst, `,"from":`...), f.From)
 	dst = appendTime(append(dst, `,"to":`...), f.To)
