@@ -25,6 +25,7 @@ func (s *Store) sealDue(ctx context.Context) error {
 		return nil
 	}
 	now := s.now().UnixMilli()
+	var all error
 	for i, until := range []int64{
 		hourOf(now - s.sealAfter.Milliseconds()), hourOf(now), now - time.Minute.Milliseconds(), math.MaxInt64,
 	} {
@@ -34,25 +35,23 @@ func (s *Store) sealDue(ctx context.Context) error {
 		if i > 0 && rows <= maxHotRows {
 			break
 		}
-		if err := s.sealBefore(ctx, until); err != nil {
-			return err
-		}
+		all = errors.Join(all, s.sealBefore(ctx, until))
 	}
 	s.sealedAt = s.now()
-	return nil
+	return all
 }
 
-// sealBefore seals the rows before the millisecond until, a slice at a time: inserts come between.
-func (s *Store) sealBefore(ctx context.Context, until int64) error {
+// sealBefore seals the rows before the millisecond until, a slice at a time: inserts come between. Where one month fails the
+// others are sealed.
+func (s *Store) sealBefore(ctx context.Context, until int64) (all error) {
 	for _, owner := range s.spansWithRows(until) {
-		if err := s.sealSpan(ctx, owner, min(until, owner.until)); err != nil {
-			return err
+		err := s.sealSpan(ctx, owner, min(until, owner.until))
+		if err == nil {
+			err = s.shrink(ctx, owner.part)
 		}
-		if err := s.shrink(ctx, owner.part); err != nil {
-			return err
-		}
+		all = errors.Join(all, err)
 	}
-	return nil
+	return all
 }
 
 // minShrunk is how many free pages are worth giving back: 4 MB.

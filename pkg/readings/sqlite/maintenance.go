@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -17,7 +18,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 			s.log.Error("readings cannot be maintained; it is tried again", "err", err)
 		}
 		failing = err != nil
-		if more && err == nil {
+		if more {
 			continue
 		}
 		select {
@@ -34,15 +35,17 @@ func (s *Store) every(usual time.Duration) time.Duration {
 	return min(usual, max(s.sealAfter, time.Second))
 }
 
-// maintain does a step of what there is to do, and reports whether there is more.
+// maintain does a step of what there is to do, and reports whether there is more. What is too old is removed first, which makes
+// room for the rest; what fails does not keep the rest from being done. Readings of earlier versions count for the retention
+// when they are in months.
 func (s *Store) maintain(ctx context.Context) (more bool, err error) {
-	if err := s.sealDue(ctx); err != nil {
-		return false, err
+	_, removing := s.removeExpired(ctx)
+	sealing := s.sealDue(ctx)
+	more, err = s.migrate(ctx)
+	if !more && err == nil {
+		err = s.retain(ctx)
 	}
-	if more, err = s.migrate(ctx); err != nil || more {
-		return more, err
-	}
-	return false, s.retain(ctx)
+	return more, errors.Join(removing, sealing, err)
 }
 
 // takeTurn waits for the turn to write.

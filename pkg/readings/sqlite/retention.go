@@ -43,13 +43,12 @@ const (
 
 // retain moves the horizon to where the retention wants it, and removes what is before it.
 func (s *Store) retain(ctx context.Context) error {
+	var advancing error
 	if s.retention.Readings > 0 {
-		if err := s.advance(ctx, s.now().Add(-s.retention.Readings).UnixMilli()); err != nil {
-			return err
-		}
+		advancing = s.advance(ctx, s.now().Add(-s.retention.Readings).UnixMilli())
 	}
 	givenBack, err := s.removeExpired(ctx)
-	if err != nil || s.retention.MaxBytes == 0 || !givenBack {
+	if err = errors.Join(advancing, err); err != nil || s.retention.MaxBytes == 0 || !givenBack {
 		return err
 	}
 	return s.boundBytes(ctx)
@@ -89,23 +88,31 @@ func (s *Store) boundBytes(ctx context.Context) error {
 	}
 	s.log.Warn("the oldest readings are removed: all take more bytes than they may (DATA_MAX_BYTES)",
 		"bytes", bytes, "most", s.retention.MaxBytes, "before", time.UnixMilli(next).UTC())
-	if err := s.advance(ctx, next); err != nil {
-		return err
-	}
+	advancing := s.advance(ctx, next)
 	_, err = s.removeExpired(ctx)
-	return err
+	return errors.Join(advancing, err)
 }
 
-// advance moves the horizon to the full hour before at, if it is not there yet.
+// advance moves the horizon to the full hour before at, if it is not there yet, or to the first reading that cannot be sealed
+// now: what is removed is in the rollups.
 func (s *Store) advance(ctx context.Context, at int64) error {
 	horizon := hourOf(at)
-	if err := s.turnWhenSealed(ctx, horizon); err != nil {
-		return err
+	sealing := s.sealAhead(ctx, horizon)
+	if err := s.takeTurn(ctx); err != nil {
+		return errors.Join(sealing, err)
 	}
 	defer s.endTurn()
-	if horizon <= s.horizon {
-		return nil
+	if sealing != nil {
+		horizon = hourOf(s.firstRow(horizon))
 	}
+	if horizon <= s.horizon {
+		return sealing
+	}
+	return errors.Join(sealing, s.moveHorizon(ctx, horizon))
+}
+
+// moveHorizon is for the call that has the turn.
+func (s *Store) moveHorizon(ctx context.Context, horizon int64) error {
 	gone := map[iot.DeviceID]int64{}
 	for _, m := range s.allMonths {
 		if m.end <= s.horizon || m.start >= horizon {
@@ -130,32 +137,25 @@ func (s *Store) advance(ctx context.Context, at int64) error {
 	return nil
 }
 
-// turnWhenSealed takes the turn when what is before the horizon is sealed, and so in the rollups, which stay.
-func (s *Store) turnWhenSealed(ctx context.Context, horizon int64) error {
-	const attempts = 3 // late readings may come between; rows that cannot be sealed stay, and go with the horizon
-	for attempt := 1; ; attempt++ {
-		if err := s.sealBefore(ctx, horizon); err != nil {
+// sealAhead seals what is before the horizon to be, so that it is in the rollups, which stay.
+func (s *Store) sealAhead(ctx context.Context, horizon int64) error {
+	const attempts = 3 // late readings may come between; rows that no block can have stay, and go with the horizon
+	for range attempts {
+		if err := s.sealBefore(ctx, horizon); err != nil || s.firstRow(horizon) == horizon {
 			return err
 		}
-		if err := s.takeTurn(ctx); err != nil {
-			return err
-		}
-		if attempt == attempts || !s.hasRowsBefore(horizon) {
-			return nil
-		}
-		s.endTurn()
 	}
+	return nil
 }
 
-func (s *Store) hasRowsBefore(at int64) bool {
+// firstRow returns the time of the first row before at, or at.
+func (s *Store) firstRow(at int64) int64 {
 	s.state.RLock()
 	defer s.state.RUnlock()
 	for _, times := range s.hot {
-		if len(times) > 0 && times[0] < at {
-			return true
-		}
+		at = min(at, times[0])
 	}
-	return false
+	return at
 }
 
 // countBetween adds to counts what m has in from <= at < until, which are full hours.
@@ -215,30 +215,29 @@ func (s *Store) writeHorizon(horizon int64) (err error) {
 	return dirsync.Sync(s.months)
 }
 
-// removeExpired removes what is before the horizon, and reports whether the disk has got back all of it.
-func (s *Store) removeExpired(ctx context.Context) (givenBack bool, err error) {
+// removeExpired removes what is before the horizon, and reports whether the disk has got back all of it. Where one month fails
+// it goes on with the others.
+func (s *Store) removeExpired(ctx context.Context) (givenBack bool, all error) {
 	givenBack = true
 	s.state.RLock()
 	months, horizon := s.allMonths, s.horizon
 	s.state.RUnlock()
 	for _, m := range months {
+		var err error
 		switch {
 		case m.daysOnly && s.retention.Rollups > 0 && m.end <= s.now().Add(-s.retention.Rollups).UnixMilli():
-			if err := s.removeDays(ctx, m); err != nil {
-				return false, fmt.Errorf("remove %s: %w", m.path, err)
-			}
+			err = s.removeDays(ctx, m)
 		case m.daysOnly:
 		case m.end <= horizon:
-			if err := s.replaceMonth(ctx, m); err != nil {
-				return false, fmt.Errorf("replace %s by its rollups: %w", m.path, err)
-			}
+			err = s.replaceMonth(ctx, m)
 		case m.start < horizon:
-			if givenBack, err = s.trimMonth(ctx, m, horizon); err != nil {
-				return false, fmt.Errorf("remove old readings from %s: %w", m.path, err)
-			}
+			givenBack, err = s.trimMonth(ctx, m, horizon)
+		}
+		if err != nil {
+			all = errors.Join(all, fmt.Errorf("remove what is too old from %s: %w", m.path, err))
 		}
 	}
-	return givenBack, nil
+	return givenBack && all == nil, all
 }
 
 // replaceMonth puts a file with the rollups of m, which is wholly before the horizon, in the place of its file.
