@@ -43,15 +43,19 @@ const (
 
 // retain moves the horizon to where the retention wants it, and removes what is before it.
 func (s *Store) retain(ctx context.Context) error {
+	now, err := s.retentionTime(ctx)
+	if err != nil {
+		return err
+	}
 	var advancing error
 	if s.retention.Readings > 0 {
-		advancing = s.advance(ctx, s.now().Add(-s.retention.Readings).UnixMilli())
+		advancing = s.advance(ctx, now.Add(-s.retention.Readings).UnixMilli())
 	}
 	givenBack, err := s.removeExpired(ctx)
 	if err = errors.Join(advancing, err); err != nil || s.retention.MaxBytes == 0 || !givenBack {
 		return err
 	}
-	return s.boundBytes(ctx)
+	return s.boundBytes(ctx, now)
 }
 
 // warnAt is the part of the bytes that there may be at which the log says that readings will be removed.
@@ -59,7 +63,7 @@ const warnAt = 0.9
 
 // boundBytes removes the oldest month where the readings take too many bytes, and of the last month its oldest day; it takes
 // several calls where that is not enough.
-func (s *Store) boundBytes(ctx context.Context) error {
+func (s *Store) boundBytes(ctx context.Context, now time.Time) error {
 	bytes, rollups, err := s.bytes()
 	if err != nil {
 		return err
@@ -77,7 +81,7 @@ func (s *Store) boundBytes(ctx context.Context) error {
 	if err != nil || !ok {
 		return err
 	}
-	lastHour := hourOf(s.now().UnixMilli()) - blockHour // what is kept in any case
+	lastHour := hourOf(now.UnixMilli()) - blockHour // what is kept in any case
 	_, next := monthOf(oldest)
 	if next > lastHour {
 		const day = 24 * blockHour
@@ -218,6 +222,10 @@ func (s *Store) writeHorizon(horizon int64) (err error) {
 // removeExpired removes what is before the horizon, and reports whether the disk has got back all of it. Where one month fails
 // it goes on with the others.
 func (s *Store) removeExpired(ctx context.Context) (givenBack bool, all error) {
+	now, err := s.retentionTime(ctx)
+	if err != nil {
+		return false, err
+	}
 	givenBack = true
 	s.state.RLock()
 	months, horizon := s.allMonths, s.horizon
@@ -225,7 +233,7 @@ func (s *Store) removeExpired(ctx context.Context) (givenBack bool, all error) {
 	for _, m := range months {
 		var err error
 		switch {
-		case m.daysOnly && s.retention.Rollups > 0 && m.end <= s.now().Add(-s.retention.Rollups).UnixMilli():
+		case m.daysOnly && s.retention.Rollups > 0 && m.end <= now.Add(-s.retention.Rollups).UnixMilli():
 			err = s.removeDays(ctx, m)
 		case m.daysOnly:
 		case m.end <= horizon:

@@ -65,6 +65,8 @@ type Store struct {
 	nearMax    bool // the readings take nearly as many bytes as they may
 	retention  iot.Retention
 	now        func() time.Time
+	opened     time.Time
+	clock      clock
 	full       chan struct{} // filled when there are too many rows
 	sealAfter  time.Duration
 	sealedAt   time.Time // when what was due was sealed last
@@ -115,7 +117,7 @@ func Open(path string, o Options) (*Store, error) {
 	s := &Store{
 		months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64,
-		moveAtOnce: maxMoved, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, log: o.Log, reported: map[string]struct{}{},
+		moveAtOnce: maxMoved, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{},
 	}
 	s.metrics = newMetrics(o.Metrics, s)
 	return s, nil
