@@ -62,6 +62,15 @@ func (s *Store) decode(p *part, device iot.DeviceID, start int64, data []byte) (
 	return block, nil
 }
 
+// blockOf returns what is in b. nil: it is damaged.
+func (v *view) blockOf(b blockID) (*column.Block, error) {
+	var summary, data []byte
+	if err := v.tx.QueryRow(selectBlock, int64(b.device), b.start).Scan(&summary, &data); err != nil {
+		return nil, err
+	}
+	return v.store.decode(v.part, b.device, b.start, data)
+}
+
 // maxCoverings is how many decoded blocks a transaction remembers.
 const maxCoverings = 32
 
@@ -178,6 +187,7 @@ func (t *transaction) unseal(device iot.DeviceID, at int64) error {
 
 // removeBlock removes a block, whose readings are elsewhere.
 func (t *transaction) removeBlock(b blockID) error {
+	t.touchDay(b.device, b.start)
 	delete(t.coverings, b.device)
 	return removeBlock(t.tx, b)
 }

@@ -169,28 +169,12 @@ func (b *bucketing) addStored(start int64, data []byte, hot bool) error {
 	}
 	if errors.Is(err, rollup.ErrDamaged) {
 		b.store.reportOnce("a stored rollup is damaged, and made anew", b.part, start, int64(b.device), err)
-		day, err = b.dayOfBlocks(start)
+		day, err = b.dayOfBlocks(b.device, start)
 	}
 	if err != nil {
 		return fmt.Errorf("rollup of device %d: %w", b.device, err)
 	}
 	return b.addDay(day)
-}
-
-// dayOfBlocks returns what the blocks of a day come to.
-func (b *bucketing) dayOfBlocks(start int64) (day rollup.Day, err error) {
-	var span rollup.Span
-	rows, err := b.blocksOf(order{}, b.device, start, start+iot.Day.Milliseconds(), nil)
-	if err != nil {
-		return day, err
-	}
-	for {
-		r, err := rows.next()
-		if r == nil || err != nil {
-			return rollup.Day{Start: start, Metrics: span.Metrics}, errors.Join(err, rows.close())
-		}
-		span.Add(r)
-	}
 }
 
 // addDay adds a day, and the rows of it.

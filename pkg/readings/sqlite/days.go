@@ -27,42 +27,49 @@ func quartersOf(first, last int64) (from, until int64) {
 // replaceQuarters puts metrics in the place of what a day has of device from the quarter from on and before until. They are
 // of one hour.
 func (t *transaction) replaceQuarters(device iot.DeviceID, from, until int64, metrics []rollup.Metric) error {
-	start := rollup.DayOf(from)
-	day := rollup.Day{Start: start}
-	var data []byte
-	switch err := t.tx.QueryRow(selectDay, int64(device), start).Scan(&data); {
-	case errors.Is(err, sql.ErrNoRows):
-	case err != nil:
+	day, err := t.storedDay(device, rollup.DayOf(from))
+	if err != nil {
 		return err
-	default:
-		day, err = rollup.Decode(data)
-		if errors.Is(err, rollup.ErrDamaged) {
-			t.store.reportOnce("a stored rollup is damaged, and made anew", t.part, start, int64(device), err)
-			day, err = t.dayOfBlocks(device, start)
-		}
-		if err != nil {
-			return fmt.Errorf("rollup of device %d: %w", device, err)
-		}
 	}
 	day.Replace(from, until, metrics)
 	if len(day.Metrics) == 0 {
-		_, err := t.tx.Exec(deleteDay, int64(device), start)
+		_, err := t.tx.Exec(deleteDay, int64(device), day.Start)
 		return err
 	}
-	_, err := t.tx.Exec(replaceDay, int64(device), start, day.AppendBinary(nil))
+	_, err = t.tx.Exec(replaceDay, int64(device), day.Start, day.AppendBinary(nil))
 	return err
 }
 
+// storedDay returns a day of device; one that is damaged is made anew.
+func (v *view) storedDay(device iot.DeviceID, start int64) (day rollup.Day, err error) {
+	var data []byte
+	switch err := v.tx.QueryRow(selectDay, int64(device), start).Scan(&data); {
+	case errors.Is(err, sql.ErrNoRows):
+		return rollup.Day{Start: start}, nil
+	case err != nil:
+		return day, err
+	}
+	day, err = rollup.Decode(data)
+	if errors.Is(err, rollup.ErrDamaged) {
+		v.store.reportOnce("a stored rollup is damaged, and made anew", v.part, start, int64(device), err)
+		day, err = v.dayOfBlocks(device, start)
+	}
+	if err != nil {
+		return day, fmt.Errorf("rollup of device %d: %w", device, err)
+	}
+	return day, nil
+}
+
 // dayOfBlocks returns what the blocks of a day come to.
-func (t *transaction) dayOfBlocks(device iot.DeviceID, start int64) (day rollup.Day, err error) {
+func (v *view) dayOfBlocks(device iot.DeviceID, start int64) (day rollup.Day, err error) {
 	var span rollup.Span
-	err = t.addBlocks(&span, device, start, start+iot.Day.Milliseconds())
+	err = v.addBlocks(&span, device, start, start+iot.Day.Milliseconds())
 	return rollup.Day{Start: start, Metrics: span.Metrics}, err
 }
 
 // addBlocks adds to span what blocks have of device in from <= at < until.
-func (t *transaction) addBlocks(span *rollup.Span, device iot.DeviceID, from, until int64) error {
-	rows, err := t.tx.Query(blocksOldest, int64(device), hourOf(from), until, from)
+func (v *view) addBlocks(span *rollup.Span, device iot.DeviceID, from, until int64) error {
+	rows, err := v.tx.Query(blocksOldest, int64(device), hourOf(from), until, from)
 	if err != nil {
 		return err
 	}
@@ -73,7 +80,7 @@ func (t *transaction) addBlocks(span *rollup.Span, device iot.DeviceID, from, un
 		if err := rows.Scan(&start, &summary, &data); err != nil {
 			return err
 		}
-		block, err := t.store.decode(t.part, device, start, data)
+		block, err := v.store.decode(v.part, device, start, data)
 		if err != nil {
 			return err
 		}

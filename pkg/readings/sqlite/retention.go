@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -129,6 +130,7 @@ func (s *Store) moveHorizon(ctx context.Context, horizon int64) error {
 	if err := s.writeHorizon(horizon); err != nil {
 		return err
 	}
+	maps.DeleteFunc(s.left, func(p place, _ struct{}) bool { return p.at < horizon })
 	s.state.Lock()
 	defer s.state.Unlock()
 	for device, n := range gone {

@@ -167,6 +167,49 @@ func appendValues(b []byte, values []any) []byte {
 	return b
 }
 
+// append appends v in fewer bytes than it has in memory, for take.
+func (v *row) append(b []byte) []byte {
+	for _, value := range v {
+		switch value := value.(type) {
+		case nil:
+			b = append(b, 0)
+		case int64:
+			b = binary.AppendVarint(append(b, 1), value)
+		case float64:
+			b = binary.BigEndian.AppendUint64(append(b, 2), math.Float64bits(value))
+		case string:
+			b = append(binary.AppendUvarint(append(b, 3), uint64(len(value))), value...)
+		default: // a column of another type has its place in memory only, and its row is damaged
+			b = append(b, 4)
+		}
+	}
+	return b
+}
+
+// take makes v what append appended first, and returns what is behind it.
+func (v *row) take(b []byte) []byte {
+	for i := range v {
+		kind := b[0]
+		b = b[1:]
+		switch kind {
+		case 0:
+			v[i] = nil
+		case 1:
+			value, n := binary.Varint(b)
+			v[i], b = value, b[n:]
+		case 2:
+			v[i], b = math.Float64frombits(binary.BigEndian.Uint64(b)), b[8:]
+		case 3:
+			length, n := binary.Uvarint(b)
+			b = b[n:]
+			v[i], b = string(b[:length]), b[length:]
+		default:
+			v[i] = struct{}{}
+		}
+	}
+	return b
+}
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var (

@@ -3,353 +3,345 @@ package sqlite
 import (
 	"cmp"
 	"context"
-	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
-	"github.com/telltale-iot/telltale/pkg/column"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/rollup"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 const (
-	scanSlice   = `SELECT ` + columns + ` FROM rows WHERE timestamp >= ? AND timestamp < ? AND device_id BETWEEN ? AND ? ORDER BY timestamp, device_id`
-	deleteSlice = `DELETE FROM rows WHERE (timestamp, device_id) > (?, ?) AND (timestamp, device_id) < (?, ?)`
-	firstRow    = `SELECT min(timestamp) FROM rows WHERE timestamp >= ? AND timestamp < ?`
+	scanSlice   = `SELECT ` + columns + ` FROM rows WHERE timestamp >= ? AND timestamp < ? ORDER BY timestamp, device_id`
+	deleteSlice = `DELETE FROM rows WHERE (timestamp, device_id) > (?, ?) AND (timestamp, device_id) < (?, ?) AND +device_id IN (SELECT value FROM json_each(?))`
 )
 
 // What bounds the memory of a seal, and the time for which inserts wait for it.
 const (
-	maxSliceRows  = 100_000
-	maxSliceBytes = 16 << 20 // of content
-	// An hour with more rows is read several times, each time the rows of some devices: with many devices, an hour that is
-	// cut would be written, with its blocks and days, once for each piece.
-	maxSealedRows = 10 * maxSliceRows
+	// What is read at once. With many devices it is better to be a whole hour: a part of it would be written, with its blocks
+	// and days, once more with the next one.
+	maxSliceRows  = 1_000_000
+	maxSliceBytes = 64 << 20
+	// What of it one device may have, all of which is decoded at once: with few devices a part of an hour is as good.
+	maxDeviceRows  = maxBlockRows
+	maxDeviceBytes = 8 << 20
+	// What is written in a transaction, of which inserts wait for the end.
+	maxWrittenRows  = 100_000
+	maxWrittenBytes = 16 << 20
 )
 
-// What bounds a block: more is slow to read where little of it is wanted.
-const (
-	maxBlockRows  = 1 << 14
-	maxBlockBytes = 4 << 20 // of content
-	// Blocks with fewer readings are put together with what comes to their hour later.
-	smallBlock = 1 << 10
-)
-
-// errUnsealable means that an hour has rows that are out of order, or that no block can have: it stays as it is.
+// errUnsealable means that rows are out of order, or that no block can have them: they stay as they are.
 var errUnsealable = errors.New("they are not as they should be")
 
-// sealing makes blocks of rows of an hour, from <= at < until, in a transaction. Each reading is in the one or the other,
-// whatever happens.
-type sealing struct {
-	*transaction
-	ctx         context.Context
+// slice is the rows of an hour that are being sealed, from <= at < until. Others write meanwhile, and say so here: only the
+// call that has the turn may use what is touched.
+type slice struct {
+	span
 	from, until int64
-	rows        map[iot.DeviceID][]column.Row // ascending in time
-	scanned     int
-	kept        []place // that stay rows: they are damaged, or too large for a block
-	insert      *sql.Stmt
-	buffer      []byte
+	left        map[iot.DeviceID]bool // that are not read: see Store.left
+	touched     map[iot.DeviceID]bool // of which rows, blocks or days are not what they were when this began
 }
 
-// seal seals the first rows of t in from <= at < until, all of one hour. nil: there are none.
+// touchRow is for when a row has been added, changed or removed.
+func (t *transaction) touchRow(device iot.DeviceID, at int64) {
+	if s := t.store.slice; s != nil && s.part == t.part && s.from <= at && at < s.until {
+		s.touched[device] = true
+	}
+	delete(t.store.left, place{device, hourOf(at)})
+}
+
+// touchDay is for when a block is removed.
+func (t *transaction) touchDay(device iot.DeviceID, at int64) {
+	if s := t.store.slice; s != nil && s.part == t.part && rollup.DayOf(at) == rollup.DayOf(s.from) {
+		s.touched[device] = true
+	}
+	delete(t.store.left, place{device, hourOf(at)})
+}
+
+// sealSlice seals the first rows of owner in from <= at < until, and returns where it ended.
 //
-// whole: all devices are read at once.
-func (t *transaction) seal(ctx context.Context, from, until int64, whole bool) (*sealing, error) {
-	var first sql.NullInt64
-	if err := t.tx.QueryRowContext(ctx, firstRow, from, until).Scan(&first); err != nil || !first.Valid {
-		return nil, err
+// Only what is written takes the turn, the rows of some devices at a time: each reading is a row or in a block, whatever
+// happens. Devices that are touched meanwhile stay as they are, for the next time.
+func (s *Store) sealSlice(ctx context.Context, owner span, from, until int64) (next int64, err error) {
+	if err := s.takeTurn(ctx); err != nil {
+		return 0, err
 	}
-	hour := hourOf(first.Int64)
-	s := &sealing{transaction: t, ctx: ctx, from: first.Int64, until: min(until, hour+blockHour), rows: map[iot.DeviceID][]column.Row{}}
-	blocks, err := s.blocksOf(hour)
+	sl := s.firstSlice(owner, from, until)
+	s.slice = sl
+	s.endTurn()
+	if sl == nil {
+		return until, nil
+	}
+	defer func() {
+		s.turn <- struct{}{} // for a moment, whatever ctx is
+		s.slice = nil
+		s.endTurn()
+	}()
+	rows, until, err := s.readSlice(ctx, sl)
+	if errors.Is(err, errUnsealable) {
+		return until, s.leave(ctx, sl, until, err)
+	}
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	if s.insert, err = t.tx.PrepareContext(ctx, insertBlock); err != nil {
-		return nil, err
+	devices := slices.Sorted(maps.Keys(rows))
+	if len(devices) == 0 { // the index had times without rows
+		return until, s.forget(ctx, sl, until)
 	}
-	all := []devices{{1, iot.MaxDeviceID}}
-	if !whole {
-		for all = t.store.divide(s.from, s.until); len(all) > maxSealedRows/maxSliceRows && s.until-s.from > 1; all = t.store.divide(s.from, s.until) {
-			s.until = s.from + (s.until-s.from)/2
+	for len(devices) > 0 {
+		some, n, err := s.prepareSealed(ctx, sl, devices, rows)
+		if err == nil {
+			err = s.writeSealed(ctx, sl, until, some)
 		}
-	}
-	for _, some := range all {
-		clear(s.rows)
-		if err := s.read(some, len(all) > 1); err != nil {
-			return s, err
+		if err != nil {
+			return 0, err
 		}
-		for _, device := range slices.Sorted(maps.Keys(s.rows)) {
-			if err := s.sealDevice(device, blocks[device]); err != nil {
-				return s, fmt.Errorf("device %d: %w", device, err)
+		devices = devices[n:]
+	}
+	return until, nil
+}
+
+// firstSlice returns the first of what is to be sealed of owner in from <= at < until. nil: nothing is. Only the call that
+// has the turn calls it.
+func (s *Store) firstSlice(owner span, from, until int64) *slice {
+	first := until
+	for device, times := range s.hot {
+		for {
+			i, _ := slices.BinarySearch(times, from)
+			times = times[i:]
+			if len(times) == 0 || times[0] >= first {
+				break
 			}
+			hour := hourOf(times[0])
+			if _, left := s.left[place{device, hour}]; !left {
+				first = times[0]
+				break
+			}
+			i, _ = slices.BinarySearch(times, hour+blockHour)
+			times = times[i:]
 		}
 	}
-	return s, s.deleteRows()
-}
-
-// devices are those from the first to the last.
-type devices struct{ first, last iot.DeviceID }
-
-// divide divides all devices into some that have about maxSliceRows rows together in from <= at < until.
-func (s *Store) divide(from, until int64) (all []devices) {
-	first, rows := iot.DeviceID(1), 0
-	for _, device := range slices.Sorted(maps.Keys(s.hot)) {
-		n := len(s.hot.between(device, from, until))
-		if rows > 0 && rows+n > maxSliceRows {
-			all = append(all, devices{first, device - 1})
-			first, rows = device, 0
-		}
-		rows += n
+	if first == until {
+		return nil
 	}
-	return append(all, devices{first, iot.MaxDeviceID})
+	hour := hourOf(first)
+	sl := &slice{span: owner, from: first, until: min(until, hour+blockHour), left: map[iot.DeviceID]bool{}, touched: map[iot.DeviceID]bool{}}
+	for p := range s.left {
+		if p.at == hour {
+			sl.left[p.device] = true
+		}
+	}
+	for sl.until-sl.from > 1 && s.isTooMuch(sl) {
+		sl.until = sl.from + (sl.until-sl.from)/2
+	}
+	return sl
 }
 
-// errTooMuch means that the rows of some devices take too much memory: the slice is cut in time instead.
-var errTooMuch = errors.New("too much content")
+// isTooMuch reports whether sl has too many rows.
+func (s *Store) isTooMuch(sl *slice) bool {
+	total := 0
+	for device := range s.hot {
+		if sl.left[device] {
+			continue
+		}
+		n := len(s.hot.between(device, sl.from, sl.until))
+		if total += n; n > maxDeviceRows || total > maxSliceRows {
+			return true
+		}
+	}
+	return false
+}
 
-// read reads the rows of some devices. Where they are all it brings the end forward if the rows are too many.
-func (s *sealing) read(some devices, divided bool) error {
-	bytes := 0
-	last := position{math.MinInt64, 0}
-	n := 0
-	rows, err := s.tx.QueryContext(s.ctx, scanSlice, s.from, s.until, int64(some.first), int64(some.last))
-	return sqlite.ForEach(rows, err, func() (more bool, err error) {
+// readSlice returns the rows of sl by device, ascending, as appendRow has them; of too many bytes the first ones, which are
+// before until.
+func (s *Store) readSlice(ctx context.Context, sl *slice) (all map[iot.DeviceID][]byte, until int64, err error) {
+	all, until = map[iot.DeviceID][]byte{}, sl.until
+	sn, err := s.snapshotOf(ctx, func() (span, bool) { return sl.span, true })
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { err = errors.Join(err, sn.end()) }()
+	bytes, full := 0, false
+	last := position{sl.from, 0}
+	rows, err := sn.tx.QueryContext(ctx, scanSlice, sl.from, sl.until)
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
 		v, err := scan(rows)
 		if err != nil {
 			return false, err
 		}
-		at := v.place()
-		p := position{at.at, int64(at.device)}
-		if at.at < s.from || at.at >= s.until || !last.precedes(p) {
-			s.store.report(s.part, &v, errMisplaced)
+		p := position{v.place().at, int64(v.place().device)}
+		if p.timestamp >= sl.until || !last.precedes(p) {
+			s.report(sl.part, &v, errMisplaced)
 			return false, errUnsealable
 		}
-		if full := n >= maxSliceRows || bytes >= maxSliceBytes; full && divided && bytes >= maxSliceBytes {
-			return false, errTooMuch
-		} else if full && !divided && at.at > last.timestamp {
-			s.until = at.at
+		if full && p.timestamp > last.timestamp {
+			until = p.timestamp
 			return false, nil
 		}
 		last = p
-		n++
-		s.scanned++
-		r, err := v.reading()
-		if err != nil {
-			s.store.report(s.part, &v, err)
-			s.kept = append(s.kept, at)
+		device := iot.DeviceID(p.device)
+		if sl.left[device] {
 			return true, nil
 		}
-		moved, _ := v[movedFromColumn].(int64)
-		s.rows[at.device] = append(s.rows[at.device], column.Row{Reading: r, MovedFrom: moved})
-		bytes += r.ContentBytes()
+		before := len(all[device])
+		all[device] = v.append(all[device])
+		bytes += len(all[device]) - before
+		full = full || bytes >= maxSliceBytes || len(all[device]) >= maxDeviceBytes
 		return true, nil
 	})
+	return all, until, err
 }
 
-// blocksOf lists the blocks of an hour, by device, ascending.
-func (s *sealing) blocksOf(hour int64) (map[iot.DeviceID][]blockID, error) {
-	blocks := map[iot.DeviceID][]blockID{}
-	rows, err := s.tx.QueryContext(s.ctx, listBlocks, hour, hour+blockHour)
-	return blocks, sqlite.ForEach(rows, err, func() (more bool, err error) {
-		var b blockID
-		err = rows.Scan(&b.start, &b.device, &b.until, &b.n)
-		blocks[b.device] = append(blocks[b.device], b)
-		return true, err
+// writeSealed puts the blocks of some devices in the place of their rows, but for those that were touched.
+func (s *Store) writeSealed(ctx context.Context, sl *slice, until int64, some []*sealing) error {
+	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer s.endTurn()
+	t, err := s.begin(ctx, sl.span)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	some = slices.DeleteFunc(some, func(d *sealing) bool {
+		if !sl.touched[d.device] && d.err != nil {
+			s.leaveDevice(sl, d.device, d.err)
+		}
+		return sl.touched[d.device] || d.err != nil
 	})
+	for _, d := range some {
+		if err := t.writeBlocks(d); err != nil {
+			return fmt.Errorf("device %d: %w", d.device, err)
+		}
+	}
+	n, err := t.deleteRows(sl.from, until, some)
+	if errors.Is(err, errUnsealable) {
+		for _, d := range some {
+			s.leaveDevice(sl, d.device, err)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.tx.Commit(); err != nil {
+		return err
+	}
+	s.metrics.sealed.Add(float64(n))
+	s.state.Lock()
+	for _, d := range some {
+		s.hot.remove(d.device, sl.from, until)
+		s.hot.add(slices.Clone(d.kept))
+		if len(d.kept) > 0 {
+			s.left[place{d.device, hourOf(sl.from)}] = struct{}{}
+		}
+	}
+	s.rows = s.hot.len()
+	s.state.Unlock()
+	t.db.BoundWAL()
+	return nil
 }
 
-// sealDevice makes blocks of the rows of a device, and of those of its blocks of the hour that they lie in, or that are small
-// and beside these.
-func (s *sealing) sealDevice(device iot.DeviceID, blocks []blockID) error {
-	rows := s.rows[device]
-	first, last := rows[0].At.UnixMilli(), rows[len(rows)-1].At.UnixMilli()
-	from := slices.IndexFunc(blocks, func(b blockID) bool { return b.until >= first })
-	if from < 0 {
-		from = len(blocks)
+// forget removes from the index what it has of sl: there are no rows. They were not committed.
+func (s *Store) forget(ctx context.Context, sl *slice, until int64) error {
+	if err := s.takeTurn(ctx); err != nil {
+		return err
 	}
-	until := from
-	for ; until < len(blocks) && blocks[until].start <= last; until++ {
-		more, ok, err := s.rowsOf(blocks[until])
-		if err != nil {
-			return err
+	defer s.endTurn()
+	s.state.Lock()
+	defer s.state.Unlock()
+	for device := range s.hot {
+		if !sl.touched[device] && !sl.left[device] {
+			s.hot.remove(device, sl.from, until)
 		}
-		if !ok { // nothing can take the place of a damaged block: the rows stay
-			for _, r := range s.rows[device] {
-				s.kept = append(s.kept, place{device, r.At.UnixMilli()})
-			}
-			return nil
-		}
-		rows = append(rows, more...)
 	}
-	// Small ones beside them, but none behind another block: what is made of them would lie over that.
-	take := func(i int) (ok bool, err error) {
-		if i < 0 || i == len(blocks) || blocks[i].n >= smallBlock {
-			return false, nil
-		}
-		more, ok, err := s.rowsOf(blocks[i])
-		rows = append(rows, more...)
-		return ok, err
-	}
-	for ok, err := take(from - 1); ok || err != nil; ok, err = take(from - 1) {
-		if err != nil {
-			return err
-		}
-		from--
-	}
-	for ok, err := take(until); ok || err != nil; ok, err = take(until) {
-		if err != nil {
-			return err
-		}
-		until++
-	}
-	replaced := blocks[from:until]
-	if len(replaced) > 0 {
-		slices.SortFunc(rows, func(a, b column.Row) int { return a.At.Compare(b.At) })
-	}
+	s.rows = s.hot.len()
+	return nil
+}
+
+// writeBlocks writes what d has.
+func (t *transaction) writeBlocks(d *sealing) error {
 	n := 0
-	for _, b := range replaced {
-		if _, err := s.tx.Exec(deleteBlock, int64(device), b.start); err != nil {
+	for _, b := range d.replaced {
+		if _, err := t.tx.Exec(deleteBlock, int64(b.device), b.start); err != nil {
 			return err
 		}
 		n -= b.n
 	}
-	start, end := quartersOf(rows[0].At.UnixMilli(), rows[len(rows)-1].At.UnixMilli())
-	var span rollup.Span
-	if len(blocks) > len(replaced) { // others may be of the same quarters
-		if err := s.addBlocks(&span, device, start, end); err != nil {
+	for _, b := range d.blocks {
+		if _, err := t.tx.Exec(insertBlock, int64(b.device), b.start, b.until, b.n, b.summary, b.data); err != nil {
 			return err
 		}
+		n += b.n
 	}
-	for len(rows) > 0 {
-		added, err := s.addBlock(rows[:prefix(rows)])
-		if err != nil {
-			return err
-		}
-		for i := range added {
-			span.Add(&rows[i].Reading)
-		}
-		rows = rows[max(added, 1):]
-		n += added
+	if len(d.blocks) == 0 {
+		return nil
 	}
-	if _, err := s.tx.Exec(changeSealed, int64(device), n); err != nil {
+	if _, err := t.tx.Exec(changeSealed, int64(d.device), n); err != nil {
 		return err
 	}
-	return s.replaceQuarters(device, start, end, span.Metrics)
+	_, err := t.tx.Exec(replaceDay, int64(d.device), d.day, d.dayData)
+	return err
 }
 
-// rowsOf returns what is in b. ok is false where that is damaged.
-func (s *sealing) rowsOf(b blockID) (rows []column.Row, ok bool, err error) {
-	var summary, data []byte
-	if err := s.tx.QueryRow(selectBlock, int64(b.device), b.start).Scan(&summary, &data); err != nil {
-		return nil, false, err
+// deleteRows deletes the rows of some devices in from <= at < until, but for those that they keep.
+func (t *transaction) deleteRows(from, until int64, some []*sealing) (deleted int, err error) {
+	var kept []place
+	devices := make([]iot.DeviceID, len(some))
+	want := 0
+	for i, d := range some {
+		devices[i] = d.device
+		kept = append(kept, d.kept...)
+		want += d.scanned - len(d.kept)
 	}
-	block, err := s.store.decode(s.part, b.device, b.start, data)
-	if err != nil || block == nil {
-		return nil, false, err
-	}
-	rows = make([]column.Row, block.Len())
-	for i := range rows {
-		if err := block.Row(i, &rows[i]); err != nil {
-			return nil, false, err
-		}
-	}
-	return rows, true, nil
-}
-
-// prefix returns how many of rows are enough for a block.
-func prefix(rows []column.Row) int {
-	bytes := 0
-	for i := range rows {
-		if bytes += rows[i].ContentBytes(); i > 0 && (i == maxBlockRows || bytes > maxBlockBytes) {
-			return i
-		}
-	}
-	return len(rows)
-}
-
-// addBlock adds a block of rows, or of the first of them, and returns of how many. 0: the first one is too large, and stays
-// a row.
-func (s *sealing) addBlock(rows []column.Row) (n int, err error) {
-	data, err := column.Encode(s.buffer[:0], rows)
-	if errors.Is(err, column.ErrTooLarge) {
-		if len(rows) > 1 {
-			return s.addBlock(rows[:len(rows)/2])
-		}
-		s.kept = append(s.kept, place{rows[0].Device, rows[0].At.UnixMilli()})
-		return 0, nil
-	}
-	if err == nil {
-		err = verify(data, rows)
-	}
+	list, err := json.Marshal(devices)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errUnsealable, err)
+		return 0, err
 	}
-	s.buffer = data
-	first, last := &rows[0], &rows[len(rows)-1]
-	_, err = s.insert.Exec(int64(first.Device), first.At.UnixMilli(), last.At.UnixMilli(), len(rows), column.AppendSummary(nil, rows), data)
-	return len(rows), err
-}
-
-// errUnequal is a fault of package column's.
-var errUnequal = errors.New("a block has not what was put into it")
-
-// verify decodes data and compares it with rows.
-func verify(data []byte, rows []column.Row) error {
-	block, err := column.Decode(data)
-	if err != nil {
-		return err
-	}
-	if block.Len() != len(rows) {
-		return errUnequal
-	}
-	var r column.Row
-	for i := range rows {
-		if err := block.Row(i, &r); err != nil {
-			return err
+	slices.SortFunc(kept, func(a, b place) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.device, b.device)) })
+	after := position{from, 0}
+	for i := range len(kept) + 1 {
+		before := position{until, 0}
+		if i < len(kept) {
+			before = position{kept[i].at, int64(kept[i].device)}
 		}
-		if !same(&r, &rows[i]) {
-			return fmt.Errorf("%w: %+v, not %+v", errUnequal, r, rows[i])
-		}
-	}
-	return nil
-}
-
-// same reports whether a and b are the same to the last bit.
-func same(a, b *column.Row) bool {
-	return a.Device == b.Device && a.Key == b.Key && a.At.Equal(b.At) && a.Received.Equal(b.Received) && a.Stamped == b.Stamped && a.Said == b.Said &&
-		a.Origin == b.Origin && a.MovedFrom == b.MovedFrom && slices.Equal(a.Attributes, b.Attributes) &&
-		slices.EqualFunc(a.Metrics, b.Metrics, func(a, b iot.Metric) bool {
-			return a.Name == b.Name && math.Float64bits(a.Value) == math.Float64bits(b.Value)
-		})
-}
-
-// deleteRows deletes the rows, but for those that are kept.
-func (s *sealing) deleteRows() error {
-	slices.SortFunc(s.kept, func(a, b place) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.device, b.device)) })
-	after, deleted := position{s.from, 0}, 0
-	for i := range len(s.kept) + 1 {
-		before := position{s.until, 0}
-		if i < len(s.kept) {
-			before = position{s.kept[i].at, int64(s.kept[i].device)}
-		}
-		result, err := s.tx.ExecContext(s.ctx, deleteSlice, after.timestamp, after.device, before.timestamp, before.device)
+		result, err := t.tx.Exec(deleteSlice, after.timestamp, after.device, before.timestamp, before.device, string(list))
 		if err != nil {
-			return err
+			return 0, err
 		}
 		n, err := result.RowsAffected()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		deleted += int(n)
 		after = before
 	}
-	if want := s.scanned - len(s.kept); deleted != want {
-		return fmt.Errorf("%w: %d of %d were deleted", errUnsealable, deleted, want)
+	if deleted != want {
+		return 0, fmt.Errorf("%w: %d of %d were deleted", errUnsealable, deleted, want)
+	}
+	return deleted, nil
+}
+
+// leave leaves the rows of all devices of sl as they are.
+func (s *Store) leave(ctx context.Context, sl *slice, until int64, because error) error {
+	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer s.endTurn()
+	s.reportOnce("an hour of readings is not sealed", sl.part, hourOf(sl.from), nil, because)
+	for device := range s.hot {
+		if len(s.hot.between(device, sl.from, until)) > 0 {
+			s.left[place{device, hourOf(sl.from)}] = struct{}{}
+		}
 	}
 	return nil
+}
+
+// leaveDevice leaves those of device as they are.
+func (s *Store) leaveDevice(sl *slice, device iot.DeviceID, because error) {
+	s.reportOnce("an hour of readings of a device is not sealed", sl.part, hourOf(sl.from), int64(device), because)
+	s.left[place{device, hourOf(sl.from)}] = struct{}{}
 }

@@ -24,7 +24,8 @@
 // # What is in memory
 //
 //	the time of each row       8 bytes (and up to as many to grow); from 2 million on they are sealed before their time
-//	a seal                     100,000 rows, or 16 MiB of content
+//	a seal                     1,000,000 rows, or 64 MiB of them, and a quarter as much to grow; of one device 16,384 decoded
+//	                           ones, and those of two blocks; 16 MiB of blocks and rollups that are to be written
 //	a scan of all devices      the blocks that begin before the reading it is at, and end behind it
 //	the count of each device   some 50 bytes
 //	open files                 16, and those in use, with the page caches of up to five connections each, 2 MiB at most
@@ -56,8 +57,10 @@ type Store struct {
 	files   files
 
 	turn chan struct{} // filled by the call that writes
-	// For the call that writes.
+	// For the call that has it.
 	occupied occupied.Ranges
+	slice    *slice             // that is being sealed, or nil
+	left     map[place]struct{} // devices and hours of which rows cannot be sealed; they are not tried until something else comes
 
 	// For Maintain.
 	migrated   bool // nothing is in the old file
@@ -117,7 +120,7 @@ func Open(path string, o Options) (*Store, error) {
 	s := &Store{
 		months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64,
-		moveAtOnce: maxMoved, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{},
+		moveAtOnce: maxMoved, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{}, left: map[place]struct{}{},
 	}
 	s.metrics = newMetrics(o.Metrics, s)
 	return s, nil
@@ -182,6 +185,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		}
 		all.add(places)
 	}
+	clear(s.left)
 	s.state.Lock()
 	defer s.state.Unlock()
 	s.horizon, s.hot, s.rows, s.counts, s.prepared = horizon, all, all.len(), counts, true

@@ -20,12 +20,17 @@ type writing struct {
 	last  *transaction // that was asked for
 }
 
-// transaction is one in a part.
-type transaction struct {
+// view is what a transaction in a part sees of it.
+type view struct {
 	span
-	store   *Store
+	store *Store
+	tx    *sql.Tx
+}
+
+// transaction is one that writes in a part.
+type transaction struct {
+	view
 	db      *sqlite.DB
-	tx      *sql.Tx
 	insert  *sql.Stmt
 	release func()
 	places  []place                // of rows that it adds
@@ -71,7 +76,7 @@ func (s *Store) begin(ctx context.Context, owner span) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &transaction{span: owner, store: s, db: db, release: release, changes: map[iot.DeviceID]int64{}, coverings: map[iot.DeviceID]covering{}}
+	t := &transaction{view: view{span: owner, store: s}, db: db, release: release, changes: map[iot.DeviceID]int64{}, coverings: map[iot.DeviceID]covering{}}
 	if t.tx, err = db.Write.BeginTx(ctx, nil); err != nil {
 		release()
 		return nil, err
@@ -183,7 +188,9 @@ func (t *transaction) addRow(v *row) (ok bool, err error) {
 	if err != nil || n == 0 {
 		return false, err
 	}
-	t.places = append(t.places, v.place())
+	p := v.place()
+	t.touchRow(p.device, p.at)
+	t.places = append(t.places, p)
 	return true, nil
 }
 
@@ -195,12 +202,14 @@ func (t *transaction) replace(v *row, r *iot.Reading) error {
 	if err := v.fill(r, r.At.UnixMilli()); err != nil {
 		return err
 	}
+	t.touchRow(r.Device, r.At.UnixMilli())
 	_, err := t.tx.Exec(t.replaceRow, v[:]...)
 	return err
 }
 
 // remove removes the row of device at the millisecond at.
 func (t *transaction) remove(device iot.DeviceID, at int64) error {
+	t.touchRow(device, at)
 	_, err := t.tx.Exec(t.deleteRow, at, int64(device))
 	t.changes[device]--
 	return err
