@@ -106,11 +106,21 @@ func (w *writing) move(t *transaction, device iot.DeviceID, at int64) error {
 		return err
 	}
 	v.move(free)
+	if to.part != t.part {
+		// Where it is in the next part already, a call before this one has failed between the two parts.
+		r, err := v.reading()
+		if err != nil {
+			return err
+		}
+		from, _ := v[movedFromColumn].(int64)
+		if there, err := to.hasMoved(device, r.Origin, from, free); err != nil || there {
+			return err
+		}
+	}
 	ok, err := to.add(&v)
-	if err == nil && !ok && to.part == t.part {
+	if err == nil && !ok {
 		err = errOccupied
 	}
-	// Where it is in the next part already, a call before this one has failed between the two parts.
 	return err
 }
 
