@@ -73,7 +73,7 @@ func (s *Store) newest(ctx context.Context) (at time.Time, ok bool, err error) {
 		if m.daysOnly || ok && m.end <= newest {
 			continue
 		}
-		block, err := s.newestBlock(ctx, m)
+		block, err := s.blockStart(ctx, m, newestBlock)
 		if err != nil {
 			return at, false, fmt.Errorf("%s: %w", m.path, err)
 		}
@@ -84,11 +84,12 @@ func (s *Store) newest(ctx context.Context) (at time.Time, ok bool, err error) {
 	return time.UnixMilli(newest), ok, nil
 }
 
-func (s *Store) newestBlock(ctx context.Context, m *part) (start sql.NullInt64, err error) {
+// blockStart returns what query selects: the start of a block of m.
+func (s *Store) blockStart(ctx context.Context, m *part, query string) (start sql.NullInt64, err error) {
 	db, release, err := s.files.use(m)
 	if err != nil {
 		return start, err
 	}
 	defer release()
-	return start, db.Read.QueryRowContext(ctx, newestBlock).Scan(&start)
+	return start, db.Read.QueryRowContext(ctx, query).Scan(&start)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
@@ -39,6 +40,11 @@ func (s *Store) migrate(ctx context.Context) (more bool, err error) {
 	}
 	owns := s.old != nil
 	var filled span
+	if s.returned != nil {
+		err := s.insertReturned(ctx)
+		s.endTurn()
+		return err == nil, err
+	}
 	if owns {
 		filled, err = s.moveSome(ctx)
 	}
@@ -58,7 +64,7 @@ func (s *Store) migrate(ctx context.Context) (more bool, err error) {
 
 // moveSome moves the next of what the old file owns, and returns the full hours that it has filled.
 func (s *Store) moveSome(ctx context.Context) (filled span, err error) {
-	rows, line, err := s.nextOld(ctx)
+	rows, line, err := s.nextOld(ctx, *s.old)
 	if err != nil {
 		return filled, fmt.Errorf("read %s: %w", s.oldPath, err)
 	}
@@ -105,10 +111,39 @@ func (t *transaction) move(rows []row, line int64) error {
 	return t.commitAnd(func(s *Store) { s.setLayoutLocked(s.allMonths, s.old.behind(line)) })
 }
 
+// insertReturned inserts the next of what an earlier version has stored since all was moved: some of it is in months already.
+func (s *Store) insertReturned(ctx context.Context) error {
+	rows, line, err := s.nextOld(ctx, *s.returned)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.oldPath, err)
+	}
+	batch := make([]iot.Reading, len(rows))
+	for i := range rows {
+		if batch[i], err = rows[i].reading(); err != nil {
+			return err
+		}
+		if from, ok := rows[i][movedFromColumn].(int64); ok {
+			batch[i].At = time.UnixMilli(from).UTC()
+		}
+	}
+	call := &insertion{batch: batch}
+	w := s.write(ctx)
+	defer w.end()
+	if err := w.insert([]*insertion{call}); err != nil {
+		return fmt.Errorf("move readings from %s: %w", s.oldPath, err)
+	}
+	if n := len(call.result.Conflicts) + len(call.result.TooOld); n > 0 {
+		s.log.Warn("some readings of an earlier version are not moved: others are in their place, or they are too old",
+			"file", s.oldPath, "conflicts", len(call.result.Conflicts), "too_old", len(call.result.TooOld))
+	}
+	s.returned = s.returned.behind(line)
+	return nil
+}
+
 // nextOld returns the next rows of the old file, all of one month and up to maxMoved of them, and the line behind them. What
 // is damaged is left out.
-func (s *Store) nextOld(ctx context.Context) (next []row, line int64, err error) {
-	sn, err := s.snapshotOf(ctx, func() (span, bool) { return *s.old, true })
+func (s *Store) nextOld(ctx context.Context, old span) (next []row, line int64, err error) {
+	sn, err := s.snapshotOf(ctx, func() (span, bool) { return old, true })
 	if err != nil {
 		return nil, 0, err
 	}

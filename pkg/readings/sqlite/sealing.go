@@ -61,7 +61,7 @@ func (s *Store) prepareSealed(ctx context.Context, sl *slice, devices []iot.Devi
 		if err != nil && !errors.Is(err, errUnsealable) {
 			return nil, 0, fmt.Errorf("device %d: %w", device, err)
 		}
-		p.sealing.err = err
+		p.err = err
 		some = append(some, p.sealing)
 		written += p.scanned
 		for _, b := range p.blocks {
@@ -76,7 +76,7 @@ func (s *Store) prepareSealed(ctx context.Context, sl *slice, devices []iot.Devi
 // blocksBetween lists the blocks of an hour of the first to the last of devices, by device, ascending.
 func (v *view) blocksBetween(hour int64, devices []iot.DeviceID) (map[iot.DeviceID][]blockID, error) {
 	blocks := map[iot.DeviceID][]blockID{}
-	rows, err := v.tx.Query(listBlocks, hour, hour+blockHour) //nolint:sqlclosecheck // ForEach closes them
+	rows, err := v.tx.Query(listBlocks, hour, hour+blockHour)
 	return blocks, sqlite.ForEach(rows, err, func() (more bool, err error) {
 		var b blockID
 		err = rows.Scan(&b.start, &b.device, &b.until, &b.n)

@@ -63,9 +63,10 @@ type Store struct {
 	left     map[place]struct{} // devices and hours of which rows cannot be sealed; they are not tried until something else comes
 
 	// For Maintain.
-	migrated   bool // nothing is in the old file
-	moveAtOnce int  // maxMoved, and less in tests
-	nearMax    bool // the readings take nearly as many bytes as they may
+	migrated   bool  // nothing is in the old file
+	returned   *span // what an earlier version has stored there since all was moved, or nil
+	moveAtOnce int   // maxMoved, and less in tests
+	nearMax    bool  // the readings take nearly as many bytes as they may
 	retention  iot.Retention
 	now        func() time.Time
 	opened     time.Time
@@ -155,6 +156,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		return err
 	}
 	line := horizon // before which the old file owns nothing
+	moving, among := false, false
 	all, counts := hot{}, map[iot.DeviceID]int64{}
 	for _, m := range months {
 		places, moved, err := s.prepareMonth(ctx, m)
@@ -162,6 +164,14 @@ func (s *Store) prepare(ctx context.Context) error {
 			return err
 		}
 		line = max(line, moved)
+		moving = moving || moved != noLine
+		if old != nil && !among && m.start < old.until && !m.daysOnly {
+			block, err := s.blockStart(ctx, m, oldestBlock)
+			if err != nil {
+				return err
+			}
+			among = len(places) > 0 && places[0].at < old.until || block.Valid && block.Int64 < old.until
+		}
 		sealed := map[iot.DeviceID]int64{}
 		if err := s.countSealed(ctx, m, sealed); err != nil {
 			return err
@@ -184,6 +194,10 @@ func (s *Store) prepare(ctx context.Context) error {
 			return err
 		}
 		all.add(places)
+	}
+	s.returned = nil
+	if among && !moving { // months own what was moved
+		s.returned, old = old, nil
 	}
 	clear(s.left)
 	s.state.Lock()
