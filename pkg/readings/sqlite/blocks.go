@@ -18,7 +18,6 @@ const (
 	blockBefore  = `SELECT start, until, data FROM blocks WHERE device_id = ? AND start <= ? ORDER BY start DESC LIMIT 1`
 	blockBehind  = `SELECT min(start) FROM blocks WHERE device_id = ? AND start > ?`
 	newestBlock  = `SELECT max(start) FROM blocks`
-	oldestBlock  = `SELECT min(start) FROM blocks`
 	listBlocks   = `SELECT start, device_id, until, n FROM blocks WHERE start >= ? AND start < ? ORDER BY start, device_id`
 	countSealed  = `SELECT device_id, n FROM devices`
 	changeSealed = `INSERT INTO devices (device_id, n) VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n`

@@ -73,7 +73,7 @@ func (s *Store) newest(ctx context.Context) (at time.Time, ok bool, err error) {
 		if m.daysOnly || ok && m.end <= newest {
 			continue
 		}
-		block, err := s.blockStart(ctx, m, newestBlock)
+		block, err := s.lastBlock(ctx, m)
 		if err != nil {
 			return at, false, fmt.Errorf("%s: %w", m.path, err)
 		}
@@ -84,12 +84,13 @@ func (s *Store) newest(ctx context.Context) (at time.Time, ok bool, err error) {
 	return time.UnixMilli(newest), ok, nil
 }
 
-// blockStart returns what query selects: the start of a block of m.
-func (s *Store) blockStart(ctx context.Context, m *part, query string) (start sql.NullInt64, err error) {
+// lastBlock returns the start of the last block of m.
+func (s *Store) lastBlock(ctx context.Context, m *part) (start sql.NullInt64, err error) {
 	db, release, err := s.files.use(m)
 	if err != nil {
 		return start, err
 	}
 	defer release()
-	return start, db.Read.QueryRowContext(ctx, query).Scan(&start)
+	err = db.Read.QueryRowContext(ctx, newestBlock).Scan(&start)
+	return start, err
 }

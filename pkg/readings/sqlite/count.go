@@ -42,7 +42,7 @@ func (s *Store) count(ctx context.Context) (all map[iot.DeviceID]int64, err erro
 	if err != nil || sn == nil {
 		return months, err
 	}
-	err = addCounts(ctx, months, sn.tx, oldCounts, max(sn.from, math.MinInt64+1))
+	err = addCounts(ctx, months, sn.tx, oldCounts, max(sn.from, math.MinInt64+1), sn.until)
 	if err := errors.Join(err, sn.end()); err != nil {
 		return nil, fmt.Errorf("%s: %w", sn.path, err)
 	}

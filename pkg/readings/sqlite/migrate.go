@@ -28,6 +28,10 @@ const (
 	selectMoved = `SELECT max(until) FROM moved`
 	clearMoved  = `DELETE FROM moved`
 	insertMoved = `INSERT INTO moved VALUES (?)`
+
+	endOfWritten  = `SELECT max(n) FROM (SELECT n FROM written ORDER BY n LIMIT ?)`
+	selectWritten = `SELECT ` + columns + ` FROM readings WHERE (timestamp, device_id) IN (SELECT timestamp, device_id FROM written WHERE n <= ?)`
+	deleteWritten = `DELETE FROM written WHERE n <= ?`
 )
 
 // migrate does a step, and reports whether there is more to do.
@@ -40,8 +44,8 @@ func (s *Store) migrate(ctx context.Context) (more bool, err error) {
 	}
 	owns := s.old != nil
 	var filled span
-	if s.returned != nil {
-		err := s.insertReturned(ctx)
+	if s.written > 0 {
+		err := s.insertWritten(ctx)
 		s.endTurn()
 		return err == nil, err
 	}
@@ -111,20 +115,12 @@ func (t *transaction) move(rows []row, line int64) error {
 	return t.commitAnd(func(s *Store) { s.setLayoutLocked(s.allMonths, s.old.behind(line)) })
 }
 
-// insertReturned inserts the next of what an earlier version has stored since all was moved: some of it is in months already.
-func (s *Store) insertReturned(ctx context.Context) error {
-	rows, line, err := s.nextOld(ctx, *s.returned)
+// insertWritten inserts the next of what an earlier version has written to the old file since this one prepared it first. Some
+// of it is in months already.
+func (s *Store) insertWritten(ctx context.Context) error {
+	batch, last, err := s.nextWritten(ctx)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.oldPath, err)
-	}
-	batch := make([]iot.Reading, len(rows))
-	for i := range rows {
-		if batch[i], err = rows[i].reading(); err != nil {
-			return err
-		}
-		if from, ok := rows[i][movedFromColumn].(int64); ok {
-			batch[i].At = time.UnixMilli(from).UTC()
-		}
 	}
 	call := &insertion{batch: batch}
 	w := s.write(ctx)
@@ -136,7 +132,56 @@ func (s *Store) insertReturned(ctx context.Context) error {
 		s.log.Warn("some readings of an earlier version are not moved: others are in their place, or they are too old",
 			"file", s.oldPath, "conflicts", len(call.result.Conflicts), "too_old", len(call.result.TooOld))
 	}
-	s.returned = s.returned.behind(line)
+	if err := s.forgetWritten(ctx, last); err != nil {
+		return fmt.Errorf("write %s: %w", s.oldPath, err)
+	}
+	return nil
+}
+
+// nextWritten returns the next readings of insertWritten, and the last number of them. What is damaged is left out.
+func (s *Store) nextWritten(ctx context.Context) (next []iot.Reading, last int64, err error) {
+	old := &part{path: s.oldPath}
+	db, release, err := s.files.use(old)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer release()
+	if err := db.Read.QueryRowContext(ctx, endOfWritten, s.moveAtOnce).Scan(&last); err != nil {
+		return nil, 0, err
+	}
+	rows, err := db.Read.QueryContext(ctx, selectWritten, last)
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
+		v, err := scan(rows)
+		if err != nil {
+			return false, err
+		}
+		r, err := v.reading()
+		if err != nil {
+			s.report(old, &v, err)
+			return true, nil
+		}
+		if from, ok := v[movedFromColumn].(int64); ok {
+			r.At = time.UnixMilli(from).UTC()
+		}
+		next = append(next, r)
+		return true, nil
+	})
+	return next, last, err
+}
+
+// forgetWritten is for when all up to last has been inserted.
+func (s *Store) forgetWritten(ctx context.Context, last int64) error {
+	db, release, err := s.files.use(&part{path: s.oldPath})
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := db.Write.ExecContext(ctx, deleteWritten, last); err != nil {
+		return err
+	}
+	if last >= s.written {
+		s.written = 0
+	}
 	return nil
 }
 
@@ -262,7 +307,11 @@ func (s *Store) dropOld(ctx context.Context) (did bool, err error) {
 		return false, err
 	}
 	if there {
-		if _, err := db.Write.ExecContext(ctx, `DROP TABLE `+oldTable); err != nil {
+		err := db.Transact(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, dropMoving)
+			return err
+		})
+		if err != nil {
 			return false, err
 		}
 	}

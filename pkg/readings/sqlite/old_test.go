@@ -1,8 +1,9 @@
 package sqlite
 
 import (
-	"math"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,7 +20,8 @@ func openOld(t testing.TB, end time.Time) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, statement := range []string{firstSchema, additions[0].schema, additions[1].schema, additions[2].schema, movedIndex} {
+	owns := fmt.Sprintf(`INSERT INTO moving VALUES (%d)`, end.UnixMilli())
+	for _, statement := range append(slices.Clone(oldVersions[3].schema), createMoving, owns) {
 		if _, err := file.Write.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +33,6 @@ func openOld(t testing.TB, end time.Time) *Store {
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	store.setLayout(nil, &span{&part{path: store.oldPath, statements: statementsOf(oldTable), old: true}, math.MinInt64, end.UnixMilli()})
 	return store
 }
 

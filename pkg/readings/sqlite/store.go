@@ -64,7 +64,7 @@ type Store struct {
 
 	// For Maintain.
 	migrated   bool  // nothing is in the old file
-	returned   *span // what an earlier version has stored there since all was moved, or nil
+	written    int64 // the last that an earlier version has written there beside us; see oldWritten
 	moveAtOnce int   // maxMoved, and less in tests
 	nearMax    bool  // the readings take nearly as many bytes as they may
 	retention  iot.Retention
@@ -143,11 +143,11 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := os.Mkdir(s.months, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	old, err := s.prepareOld(ctx)
+	months, err := s.listMonths()
 	if err != nil {
 		return err
 	}
-	months, err := s.listMonths()
+	old, written, err := s.prepareOld(ctx, len(months) > 0)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,6 @@ func (s *Store) prepare(ctx context.Context) error {
 		return err
 	}
 	line := horizon // before which the old file owns nothing
-	moving, among := false, false
 	all, counts := hot{}, map[iot.DeviceID]int64{}
 	for _, m := range months {
 		places, moved, err := s.prepareMonth(ctx, m)
@@ -164,14 +163,6 @@ func (s *Store) prepare(ctx context.Context) error {
 			return err
 		}
 		line = max(line, moved)
-		moving = moving || moved != noLine
-		if old != nil && !among && m.start < old.until && !m.daysOnly {
-			block, err := s.blockStart(ctx, m, oldestBlock)
-			if err != nil {
-				return err
-			}
-			among = len(places) > 0 && places[0].at < old.until || block.Valid && block.Int64 < old.until
-		}
 		sealed := map[iot.DeviceID]int64{}
 		if err := s.countSealed(ctx, m, sealed); err != nil {
 			return err
@@ -195,10 +186,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		}
 		all.add(places)
 	}
-	s.returned = nil
-	if among && !moving { // months own what was moved
-		s.returned, old = old, nil
-	}
+	s.written = written
 	clear(s.left)
 	s.state.Lock()
 	defer s.state.Unlock()
