@@ -60,6 +60,25 @@ CREATE TABLE IF NOT EXISTS days (
 	PRIMARY KEY (device_id, day)
 ) STRICT, WITHOUT ROWID;`
 
+// monthVersion is that of the form of a month's file. The first ones had no version, and the same form.
+const monthVersion = 1
+
+// createMonth creates the tables of a month, where they are missing.
+func createMonth(ctx context.Context, tx *sql.Tx) error {
+	var version int
+	if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return err
+	}
+	if version > monthVersion {
+		return fmt.Errorf("it was written by a later version of Telltale: its form is %d, this version knows those up to %d", version, monthVersion)
+	}
+	if _, err := tx.ExecContext(ctx, monthSchema); err != nil || version == monthVersion {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, monthVersion))
+	return err
+}
+
 const selectPlaces = `SELECT timestamp, device_id FROM rows ORDER BY timestamp, device_id`
 
 // month returns the part for the month that starts at start. Its file may not exist.
@@ -118,12 +137,8 @@ func (s *Store) prepareMonth(ctx context.Context, m *part) (places []place, line
 		return nil, 0, err
 	}
 	defer release()
-	err = db.Transact(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, monthSchema)
-		return err
-	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("create the tables of %s: %w", m.path, err)
+	if err := db.Transact(ctx, func(tx *sql.Tx) error { return createMonth(ctx, tx) }); err != nil {
+		return nil, 0, fmt.Errorf("bring %s up to date: %w", m.path, err)
 	}
 	last := position{m.start - 1, 0}
 	rows, err := db.Read.QueryContext(ctx, selectPlaces)

@@ -293,7 +293,7 @@ func (s *Store) copyDays(ctx context.Context, m, days *part) (err error) {
 		return err
 	}
 	err = to.Transact(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, monthSchema); err != nil {
+		if err := createMonth(ctx, tx); err != nil {
 			return err
 		}
 		devices, err := from.Read.QueryContext(ctx, copyDevices) //nolint:sqlclosecheck // ForEach closes them

@@ -46,6 +46,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/pkg/internal/dirsync"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/occupied"
 )
@@ -141,6 +142,9 @@ func (s *Store) Prepare(ctx context.Context) error {
 
 func (s *Store) prepare(ctx context.Context) error {
 	if err := os.Mkdir(s.months, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := dirsync.Sync(filepath.Dir(s.months)); err != nil { // also of a process that ended before it did so
 		return err
 	}
 	months, err := s.listMonths()
