@@ -281,6 +281,34 @@ func TestInsertWhileMigrating(t *testing.T) {
 	wantMigrated(t, dir)
 }
 
+// TestMoveOverTheLine has a reading make room twice: in the old file, and when it is in a month, over the line, to the old file.
+func TestMoveOverTheLine(t *testing.T) {
+	store := openOld(t, start.AddDate(1, 0, 0))
+	at := func(device iot.DeviceID, millis time.Duration, value float64) iot.Reading {
+		r := oneOf(device)[0]
+		r.At, r.Stamped = r.At.Add(millis*time.Millisecond), iot.StampDevice
+		r.Metrics[0].Value = value
+		return r
+	}
+	stamped := at(1, 0, 1)
+	stamped.Stamped, stamped.Origin = iot.StampServer, 1
+	want := []iot.Reading{at(1, 0, 2), at(1, 1, 3), stamped, at(2, 2, 4)}
+	want[2].At = stamped.At.Add(2 * time.Millisecond)
+	insertAll(t, store, []iot.Reading{stamped, want[0], want[3]}, iot.Inserted{New: 3})
+	store.moveAtOnce = 2
+	if _, err := store.migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if line := want[3].At.UnixMilli(); store.old == nil || store.old.from != line {
+		t.Fatalf("the old file owns %+v, want times from %d on", store.old, line)
+	}
+	insertAll(t, store, []iot.Reading{want[1]}, iot.Inserted{New: 1})
+	wantAll(t, store, want)
+	insertAll(t, store, []iot.Reading{stamped}, iot.Inserted{Duplicates: 1})
+	migrateAll(t, store, func() { wantAll(t, store, want) })
+	insertAll(t, store, []iot.Reading{stamped}, iot.Inserted{Duplicates: 1})
+}
+
 // TestInterruptedRemoval ends the removal of the old table between its steps.
 func TestInterruptedRemoval(t *testing.T) {
 	dir := t.TempDir()

@@ -133,24 +133,25 @@ func TestQueriesUseTheIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = file.Close() })
-	for _, statement := range []string{monthSchema, firstSchema, additions[0].schema, additions[1].schema, additions[2].schema, movedIndex} {
+	for _, statement := range []string{monthSchema, firstSchema, additions[0].schema, additions[1].schema, additions[2].schema, movedIndex, createMoving} {
 		if _, err := file.Write.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
 	rows, old := statementsOf("rows"), statementsOf(oldTable)
 	for _, c := range []struct{ query, want string }{
-		{rows.countMoved, "SEARCH rows USING COVERING INDEX rows_moved_from (device_id=? AND origin=? AND moved_from=?)"},
+		{rows.countMoved, "SEARCH rows USING COVERING INDEX rows_moved_from (device_id=? AND origin=? AND moved_from=? AND timestamp>? AND timestamp<?)"},
 		{rows.selectRow, "SEARCH rows USING PRIMARY KEY (timestamp=? AND device_id=?)"},
 		{rows.countRow, "SEARCH rows USING PRIMARY KEY (timestamp=? AND device_id=?)"},
 		{rows.selectRows, "SEARCH rows USING PRIMARY KEY (timestamp=? AND device_id=?)\nLIST SUBQUERY 1\nSCAN json_each VIRTUAL TABLE INDEX 1:"},
 		{rows.selectRows + " DESC", "SEARCH rows USING PRIMARY KEY (timestamp=? AND device_id=?)\nLIST SUBQUERY 1\nSCAN json_each VIRTUAL TABLE INDEX 1:"},
 		{rows.scanOldest, "SEARCH rows USING PRIMARY KEY ((timestamp,device_id)>(?,?) AND (timestamp,device_id)<(?,?))"},
 		{rows.scanNewest, "SEARCH rows USING PRIMARY KEY ((timestamp,device_id)>(?,?) AND (timestamp,device_id)<(?,?))"},
-		{old.countMoved, "SEARCH readings USING COVERING INDEX readings_moved_from (device_id=? AND origin=? AND moved_from=?)"},
+		{old.countMoved, "SEARCH readings USING COVERING INDEX readings_moved_from (device_id=? AND origin=? AND moved_from=? AND timestamp>? AND timestamp<?)"},
 		{old.scanNewest, "SEARCH readings USING PRIMARY KEY ((timestamp,device_id)>(?,?) AND (timestamp,device_id)<(?,?))"},
 		{oldOfDevice, "SEARCH readings USING INDEX readings_by_device (device_id=? AND timestamp>? AND timestamp<?)"},
 		{oldOfDevice + " DESC", "SEARCH readings USING INDEX readings_by_device (device_id=? AND timestamp>? AND timestamp<?)"},
+		{selectWritten, "SEARCH readings USING PRIMARY KEY (timestamp=? AND device_id=?)\nLIST SUBQUERY 3\nSEARCH written USING INTEGER PRIMARY KEY (rowid<?)"},
 		{oldCounts, "SCAN readings USING COVERING INDEX readings_by_device"},
 	} {
 		if plan := plan(t, file, c.query); plan != c.want {

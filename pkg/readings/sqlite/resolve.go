@@ -116,6 +116,11 @@ func (w *writing) move(t *transaction, device iot.DeviceID, at int64) error {
 		if there, err := to.hasMoved(device, r.Origin, from, free); err != nil || there {
 			return err
 		}
+		if to.old { // it may have it still from before the line, in its own way
+			if _, err := to.tx.Exec(to.deleteMoved, int64(device), int64(r.Origin), from); err != nil {
+				return err
+			}
+		}
 	}
 	ok, err := to.add(&v)
 	if err == nil && !ok {

@@ -21,8 +21,9 @@ const columns = "timestamp, device_id, received_at, timestamp_source, temperatur
 
 // statements are those on a table of rows.
 type statements struct {
-	table                                                             string
-	insertRow, replaceRow, selectRow, countRow, countMoved, deleteRow string
+	table                                                 string
+	insertRow, replaceRow, selectRow, countRow, deleteRow string
+	countMoved, deleteMoved                               string
 	// These are of readers. What they select is to be checked: no query has a LIMIT, rows are read until there are enough.
 	selectRows, scanOldest, scanNewest string
 }
@@ -30,18 +31,20 @@ type statements struct {
 func statementsOf(table string) statements {
 	const values = `(` + columns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	const atPlace = ` WHERE timestamp = ? AND device_id = ?`
+	const ofMoved = ` WHERE device_id = ? AND origin = ? AND moved_from = ?`
 	const between = ` WHERE (timestamp, device_id) > (?, ?) AND (timestamp, device_id) < (?, ?) ORDER BY `
 	return statements{
-		table:      table,
-		insertRow:  `INSERT INTO ` + table + values + ` ON CONFLICT DO NOTHING`,
-		replaceRow: `REPLACE INTO ` + table + values,
-		selectRow:  `SELECT ` + columns + ` FROM ` + table + atPlace,
-		countRow:   `SELECT count(*) FROM ` + table + atPlace,
-		countMoved: `SELECT count(*) FROM ` + table + ` WHERE device_id = ? AND origin = ? AND moved_from = ?`,
-		deleteRow:  `DELETE FROM ` + table + atPlace,
-		selectRows: `SELECT ` + columns + ` FROM ` + table + ` WHERE timestamp IN (SELECT value FROM json_each(?)) AND device_id = ? ORDER BY timestamp`,
-		scanOldest: `SELECT ` + columns + ` FROM ` + table + between + `timestamp, device_id`,
-		scanNewest: `SELECT ` + columns + ` FROM ` + table + between + `timestamp DESC, device_id DESC`,
+		table:       table,
+		insertRow:   `INSERT INTO ` + table + values + ` ON CONFLICT DO NOTHING`,
+		replaceRow:  `REPLACE INTO ` + table + values,
+		selectRow:   `SELECT ` + columns + ` FROM ` + table + atPlace,
+		countRow:    `SELECT count(*) FROM ` + table + atPlace,
+		deleteRow:   `DELETE FROM ` + table + atPlace,
+		countMoved:  `SELECT count(*) FROM ` + table + ofMoved + ` AND timestamp >= ? AND timestamp < ?`,
+		deleteMoved: `DELETE FROM ` + table + ofMoved,
+		selectRows:  `SELECT ` + columns + ` FROM ` + table + ` WHERE timestamp IN (SELECT value FROM json_each(?)) AND device_id = ? ORDER BY timestamp`,
+		scanOldest:  `SELECT ` + columns + ` FROM ` + table + between + `timestamp, device_id`,
+		scanNewest:  `SELECT ` + columns + ` FROM ` + table + between + `timestamp DESC, device_id DESC`,
 	}
 }
 

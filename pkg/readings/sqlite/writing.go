@@ -227,7 +227,8 @@ func (t *transaction) isOccupied(device iot.DeviceID, at int64) (occupied bool, 
 // hasMoved reports whether the reading of device that was stamped with the millisecond from has been moved. It lies before
 // free.
 func (t *transaction) hasMoved(device iot.DeviceID, origin uint64, from, free int64) (moved bool, err error) {
-	if err := t.tx.QueryRow(t.countMoved, int64(device), int64(origin), from).Scan(&moved); err != nil || moved {
+	// What the old file has of others' times is not its own any more.
+	if err := t.tx.QueryRow(t.countMoved, int64(device), int64(origin), from, t.from, t.until).Scan(&moved); err != nil || moved {
 		return moved, err
 	}
 	return t.hasMovedInBlock(device, origin, from, free)
