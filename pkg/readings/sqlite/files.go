@@ -20,42 +20,51 @@ type files struct {
 
 type file struct {
 	*sqlite.DB
-	abandoned bool // closed when nobody uses it
+	opening   sync.Once
+	err       error // of that
+	abandoned bool  // closed when nobody uses it
 	users     int
 	used      int64 // when it was last, as files counts
 }
 
-// use returns the file of p, open until it is released.
+// use returns the file of p, open until it is released. While it is opened, or one is closed, which may take a while, others can
+// be used.
 func (f *files) use(p *part) (db *sqlite.DB, release func(), err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	opened := f.open[p.path]
 	if p.abandoned {
+		f.mu.Unlock()
 		return nil, nil, errAbandoned
 	}
-	if opened == nil {
-		db, err := sqlite.Open(p.path)
-		if err != nil {
-			return nil, nil, err
-		}
-		opened = &file{DB: db}
+	used := f.open[p.path]
+	if used == nil {
+		used = new(file)
 		if f.open == nil {
 			f.open = map[string]*file{}
 		}
-		f.open[p.path] = opened
+		f.open[p.path] = used
 	}
 	f.uses++
-	opened.users++
-	opened.used = f.uses
-	return opened.DB, func() { f.release(opened) }, nil
+	used.users++
+	used.used = f.uses
+	f.mu.Unlock()
+	used.opening.Do(func() { used.DB, used.err = sqlite.Open(p.path) })
+	if used.err != nil {
+		f.mu.Lock()
+		if f.open[p.path] == used { // else another has been faster
+			delete(f.open, p.path)
+		}
+		f.mu.Unlock()
+		return nil, nil, used.err
+	}
+	return used.DB, func() { f.release(used) }, nil
 }
 
 func (f *files) release(released *file) {
+	var closing []*file
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	released.users--
 	if released.abandoned && released.users == 0 {
-		_ = released.Close()
+		closing = append(closing, released)
 	}
 	for len(f.open) > maxOpen {
 		oldest := ""
@@ -65,10 +74,14 @@ func (f *files) release(released *file) {
 			}
 		}
 		if oldest == "" {
-			return
+			break
 		}
-		_ = f.open[oldest].Close() // nothing is under way; what is in the WAL stays there
+		closing = append(closing, f.open[oldest])
 		delete(f.open, oldest)
+	}
+	f.mu.Unlock()
+	for _, file := range closing {
+		_ = file.Close() // nothing is under way; what is in the WAL stays there
 	}
 }
 
@@ -95,7 +108,10 @@ func (f *files) close() (err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for path, file := range f.open {
-		err = errors.Join(err, file.Close())
+		file.opening.Do(func() { file.err = errors.New("the store is closed") }) // it waits for what is being opened
+		if file.err == nil {
+			err = errors.Join(err, file.Close())
+		}
 		delete(f.open, path)
 	}
 	return err

@@ -240,8 +240,10 @@ func (s *Store) removeExpired(ctx context.Context) (givenBack bool, all error) {
 		case m.daysOnly:
 		case m.end <= horizon:
 			err = s.replaceMonth(ctx, m)
-		case m.start < horizon:
-			givenBack, err = s.trimMonth(ctx, m, horizon)
+		case m.start < horizon && s.trimmed < horizon:
+			if givenBack, err = s.trimMonth(ctx, m, horizon); givenBack {
+				s.trimmed = horizon
+			}
 		}
 		if err != nil {
 			all = errors.Join(all, fmt.Errorf("remove what is too old from %s: %w", m.path, err))

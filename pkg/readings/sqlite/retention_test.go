@@ -219,6 +219,35 @@ func TestRetention(t *testing.T) {
 			}
 		}
 	})
+	t.Run("nothing is done to a month of which nothing is to be removed", func(t *testing.T) {
+		again := kept(t, copyDir(t, dir), retention)
+		db, release, err := again.files.use(again.layout[0].part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+		freeAfter := func(hours time.Duration) (free int) {
+			t.Helper()
+			again.now = func() time.Time { return now.Add(hours * time.Hour) }
+			if err := again.retain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Read.QueryRow(`PRAGMA freelist_count`).Scan(&free); err != nil {
+				t.Fatal(err)
+			}
+			return free
+		}
+		freeAfter(0)
+		if _, err := db.Write.Exec(`CREATE TABLE t (b BLOB); INSERT INTO t VALUES (zeroblob(100000)); DROP TABLE t`); err != nil {
+			t.Fatal(err)
+		}
+		if freeAfter(0) == 0 {
+			t.Error("free pages were given back")
+		}
+		if n := freeAfter(1); n != 0 {
+			t.Errorf("%d free pages are left when something was removed", n)
+		}
+	})
 	t.Run("a horizon that cannot be read is an error that names its file", func(t *testing.T) {
 		dir := copyDir(t, dir)
 		path := filepath.Join(dir, "readings", horizonFile)

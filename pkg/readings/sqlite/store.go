@@ -68,6 +68,7 @@ type Store struct {
 	written    int64 // the last that an earlier version has written there beside us; see oldWritten
 	moveAtOnce int   // maxMoved, and less in tests
 	nearMax    bool  // the readings take nearly as many bytes as they may
+	trimmed    int64 // the horizon up to which everything is removed, and given back to the disk
 	retention  iot.Retention
 	now        func() time.Time
 	opened     time.Time
@@ -121,7 +122,7 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
-		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64,
+		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64, trimmed: math.MinInt64,
 		moveAtOnce: maxMoved, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{}, left: map[place]struct{}{},
 	}
 	s.metrics = newMetrics(o.Metrics, s)
