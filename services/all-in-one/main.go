@@ -38,7 +38,7 @@ type command struct {
 	LogMaxBytes       settings.Bytes `env:"LOG_MAX_BYTES" default:"1073741824" help:"Most bytes of readings that the embedded Kafka broker keeps, also as 500MB, 10GB or 10GiB."`
 	SealAfter         time.Duration  `env:"SEAL_AFTER" default:"2h" help:"How long after its end an hour of readings is compressed. Readings of such an hour that come later are stored all the same."`
 	Retention         readings.Retention
-	DataMaxBytes      settings.Bytes `env:"DATA_MAX_BYTES" default:"0" help:"Most bytes that readings in DATA_DIR take: beyond that the oldest are removed, a month at a time, the newest month by days. A warning in the log comes at nine tenths of it. At least 100MB, also as 10GB or 10GiB. 0: as many as there are."`
+	DataMaxBytes      settings.Bytes `env:"DATA_MAX_BYTES" default:"0" help:"Most bytes that readings and rollups in DATA_DIR take: beyond that the oldest readings are removed, a month at a time, then the oldest rollups, and at last readings of the newest month by days. A warning in the log comes at nine tenths of it. At least 100MB, also as 10GB or 10GiB. 0: as many as there are."`
 	LatestTTL         time.Duration  `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
 	HTTPAddr          string         `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
 	OpsAddr           string         `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`

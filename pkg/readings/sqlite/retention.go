@@ -62,8 +62,9 @@ func (s *Store) retain(ctx context.Context) error {
 // warnAt is the part of the bytes that there may be at which the log says that readings will be removed.
 const warnAt = 0.9
 
-// boundBytes removes the oldest month where the readings take too many bytes, and of the last month its oldest day; it takes
-// several calls where that is not enough.
+// boundBytes removes something where what is stored takes too many bytes: the readings of the oldest month, or where there are
+// those of this month alone, the rollups of the oldest one, and in the end the oldest day of this month. It takes several calls
+// where that is not enough.
 func (s *Store) boundBytes(ctx context.Context, now time.Time) error {
 	bytes, rollups, err := s.bytes()
 	if err != nil {
@@ -79,12 +80,23 @@ func (s *Store) boundBytes(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	oldest, ok, err := s.oldest(ctx)
-	if err != nil || !ok {
+	if err != nil {
 		return err
 	}
 	lastHour := hourOf(now.UnixMilli()) - blockHour // what is kept in any case
 	_, next := monthOf(oldest)
-	if next > lastHour {
+	if !ok || next > lastHour {
+		s.state.RLock()
+		months := s.allMonths
+		s.state.RUnlock()
+		if len(months) > 0 && months[0].daysOnly {
+			s.log.Warn("the oldest rollups are removed: all take more bytes than they may (DATA_MAX_BYTES)",
+				"bytes", bytes, "most", s.retention.MaxBytes, "before", time.UnixMilli(months[0].end).UTC())
+			return s.removeDays(ctx, months[0])
+		}
+		if !ok {
+			return nil
+		}
 		const day = 24 * blockHour
 		next = min(oldest-oldest%day+day, lastHour)
 	}

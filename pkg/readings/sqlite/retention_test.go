@@ -316,7 +316,8 @@ func wantCount(t *testing.T, store *Store, want int) {
 	}
 }
 
-// TestMaxBytes bounds what the files take: the oldest month goes first, then the oldest days, and never what is new.
+// TestMaxBytes bounds what the files take: the oldest month goes first, then the rollups of such, then the oldest days, and never
+// what is new.
 func TestMaxBytes(t *testing.T) {
 	dir := t.TempDir()
 	store := kept(t, dir, iot.Retention{})
@@ -329,14 +330,18 @@ func TestMaxBytes(t *testing.T) {
 	horizons := func(most int64) (all []string) {
 		store.retention.MaxBytes = most
 		for {
-			before := store.horizon
+			horizon, months := store.horizon, len(store.allMonths)
 			if err := store.retain(t.Context()); err != nil {
 				return append(all, "error")
 			}
-			if store.horizon == before {
+			switch {
+			case len(store.allMonths) < months:
+				all = append(all, "rollups before "+time.UnixMilli(store.allMonths[0].start).UTC().Format("01-02T15"))
+			case store.horizon > horizon:
+				all = append(all, time.UnixMilli(store.horizon).UTC().Format("01-02T15"))
+			default:
 				return all
 			}
-			all = append(all, time.UnixMilli(store.horizon).UTC().Format("01-02T15"))
 		}
 	}
 	for _, c := range []struct {
@@ -345,7 +350,7 @@ func TestMaxBytes(t *testing.T) {
 	}{
 		{used, nil},
 		{used - 1, []string{"02-01T00"}},
-		{1, []string{"03-01T00", "03-02T00"}},
+		{1, []string{"03-01T00", "rollups before 02-01T00", "rollups before 03-01T00", "03-02T00"}},
 	} {
 		got := horizons(c.most)
 		if diff := cmp.Diff(c.want, got[:min(len(got), max(len(c.want), 1))]); diff != "" && len(c.want)+len(got) > 0 {
