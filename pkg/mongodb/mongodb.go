@@ -119,6 +119,20 @@ func (db *DB) Database(ctx context.Context) (*mongo.Database, error) {
 	}
 }
 
+// InOrder returns a context for calls of one goroutine, of which each sees what those before it have seen and written, with a
+// primary that has just taken over too: what is read from a majority waits until that has caught up. done ends it.
+func (db *DB) InOrder(ctx context.Context) (_ context.Context, done func(), err error) {
+	database, err := db.Database(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	session, err := database.Client().StartSession() // it is causally consistent
+	if err != nil {
+		return nil, nil, fmt.Errorf("begin a session of mongodb: %w", err)
+	}
+	return mongo.NewSessionContext(ctx, session), func() { session.EndSession(context.WithoutCancel(ctx)) }, nil
+}
+
 // dialer opens connections with TLS.
 type dialer struct {
 	files   tlsfiles.Files

@@ -33,6 +33,11 @@ func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(io
 	if q.Devices != nil {
 		devices = slices.Collect(slices.Chunk(timerange.Devices(q.Devices), 1))
 	}
+	ctx, done, err := s.DB.InOrder(ctx)
+	if err != nil {
+		return fmt.Errorf("read buckets: %w", err)
+	}
+	defer done()
 	for _, c.devices = range devices {
 		if err := c.read(ctx, interval{times.From, times.End}); err != nil {
 			return fmt.Errorf("read buckets: %w", err)

@@ -27,6 +27,11 @@ func (s *Store) CountReadings(ctx context.Context) ([]iot.DeviceCount, error) {
 }
 
 func (s *Store) countReadings(ctx context.Context) ([]iot.DeviceCount, error) {
+	ctx, done, err := s.DB.InOrder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	p, err := s.progress(ctx)
 	if err != nil {
 		return nil, err

@@ -30,6 +30,8 @@
 //   - A reader reads the progress, then the marks, then the days, and the readings of hours that are marked or not rolled
 //     up. An hour without a mark has all in its day that was acknowledged before the marks were read, however often it
 //     is computed meanwhile. So there is nothing to look at once more.
+//   - Both do so in a causally consistent session, since a primary that has just taken over may not know yet that a
+//     majority has what its predecessor has shown.
 //
 // A batch for closed hours marks them before it is inserted, too, as open: such a mark is not removed, so that what is seen
 // of an insert that is under way is not missing in the next answer. Where readings are removed or

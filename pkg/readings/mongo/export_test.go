@@ -135,3 +135,6 @@ func (m Maintainer) Retain(ctx context.Context) error {
 	}
 	return m.m.retain(ctx, p)
 }
+
+// Drain computes what is marked.
+func (s *Store) Drain(ctx context.Context) error { return s.newMaintainer().drain(ctx) }

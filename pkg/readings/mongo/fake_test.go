@@ -24,8 +24,20 @@ type answers map[string]bson.D
 // start serves a until t ends and returns a store on it, and what commands came that write.
 func (a answers) start(t *testing.T) (store readings.Store, writes <-chan bson.Raw) {
 	t.Helper()
+	received := make(chan bson.Raw, 20)
+	return a.open(t, func(name string, command bson.Raw) {
+		switch name {
+		case "insert", "update", "collMod", "createIndexes", "dropIndexes":
+			received <- command
+		}
+	}), received
+}
+
+// open serves a until t ends and returns a store on it. It calls came with each command.
+func (a answers) open(t *testing.T, came func(name string, command bson.Raw)) readings.Store {
+	t.Helper()
 	hello := bson.D{
-		{Key: "ok", Value: 1}, {Key: "isWritablePrimary", Value: true}, {Key: "helloOk", Value: true},
+		{Key: "ok", Value: 1}, {Key: "isWritablePrimary", Value: true}, {Key: "helloOk", Value: true}, {Key: "logicalSessionTimeoutMinutes", Value: 30},
 		{Key: "minWireVersion", Value: 0}, {Key: "maxWireVersion", Value: 25},
 		{Key: "localTime", Value: time.Now()}, {Key: "maxBsonObjectSize", Value: 16 << 20}, {Key: "maxMessageSizeBytes", Value: 48 << 20}, {Key: "maxWriteBatchSize", Value: 100_000},
 	}
@@ -38,7 +50,6 @@ func (a answers) start(t *testing.T) (store readings.Store, writes <-chan bson.R
 		a["find"] = found() // also of the progress of the rollups
 	}
 	a["hello"], a["isMaster"], a["ismaster"], a["endSessions"] = hello, hello, hello, bson.D{{Key: "ok", Value: 1}}
-	received := make(chan bson.Raw, 20)
 	l := listen(t)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -47,14 +58,14 @@ func (a answers) start(t *testing.T) (store readings.Store, writes <-chan bson.R
 			if err != nil {
 				return
 			}
-			wg.Go(func() { a.serve(t, conn, received) })
+			wg.Go(func() { a.serve(t, conn, came) })
 		}
 	})
 	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
-	return openURI(t, "mongodb://"+l.Addr().String()+"/iot?directConnection=true"), received
+	return openURI(t, "mongodb://"+l.Addr().String()+"/iot?directConnection=true")
 }
 
-func (a answers) serve(t *testing.T, conn net.Conn, writes chan<- bson.Raw) {
+func (a answers) serve(t *testing.T, conn net.Conn, came func(name string, command bson.Raw)) {
 	defer func() { _ = conn.Close() }()
 	for {
 		var length [4]byte
@@ -75,10 +86,7 @@ func (a answers) serve(t *testing.T, conn net.Conn, writes chan<- bson.Raw) {
 		}
 		command := bson.Raw(rest)
 		name := command.Index(0).Key()
-		switch name {
-		case "insert", "update", "collMod", "createIndexes", "dropIndexes":
-			writes <- command[:binary.LittleEndian.Uint32(command)]
-		}
+		came(name, command[:binary.LittleEndian.Uint32(command)])
 		answer, err := bson.Marshal(a[name])
 		if err != nil || len(a[name]) == 0 {
 			t.Errorf("no answer to %s: %v", name, err)

@@ -276,6 +276,11 @@ const maxDrained = 2000
 
 // drain computes the hours that are marked, and removes the marks that it has read. What was marked since then stays.
 func (m *maintainer) drain(ctx context.Context) error {
+	ctx, done, err := m.DB.InOrder(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	for after := any(bson.D{}); ; {
 		marks, err := m.marksAfter(ctx, after)
 		if err != nil || len(marks) == 0 {

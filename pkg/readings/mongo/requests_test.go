@@ -98,3 +98,41 @@ func TestLateFleet(t *testing.T) {
 		t.Errorf("%d finds and %d counts in the readings", finds, counts)
 	}
 }
+
+// TestInOrder: where another primary takes over between the steps of a computation, or of an answer, what is read of it is not
+// older than what was read of the one before.
+func TestInOrder(t *testing.T) {
+	id := bson.D{{Key: "d", Value: int64(1)}, {Key: "hour", Value: bson.DateTime(0)}}
+	mark := bson.D{{Key: "_id", Value: id}, {Key: "v", Value: bson.NewObjectID()}}
+	at := bson.Timestamp{T: 7, I: 1}
+	found := append(indexes(mark), bson.E{Key: "operationTime", Value: at})
+	for name, read := range map[string]func(*mongo.Store) error{
+		"a computation": func(s *mongo.Store) error { return s.Drain(t.Context()) },
+		"a chart": func(s *mongo.Store) error {
+			return s.ReadBuckets(t.Context(), iot.BucketQuery{Width: iot.Day}, func(iot.Buckets) error { return nil })
+		},
+		"a count": func(s *mongo.Store) error { _, err := s.CountReadings(t.Context()); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan bson.Raw, 20)
+			failed := bson.D{{Key: "ok", Value: 0}, {Key: "errmsg", Value: "that is enough"}}
+			store := answers{"find": found, "delete": failed, "aggregate": failed}.open(t, func(name string, command bson.Raw) {
+				if name == "find" || name == "aggregate" {
+					asked <- command
+				}
+			}).(*mongo.Store)
+			_ = read(store) // it ends with the failure
+			if <-asked; len(asked) == 0 {
+				t.Error("it asks once")
+			}
+			for len(asked) > 0 {
+				command := <-asked
+				var after bson.Timestamp
+				after.T, after.I, _ = command.Lookup("readConcern", "afterClusterTime").TimestampOK()
+				if level := command.Lookup("readConcern", "level"); after != at || level.StringValue() != "majority" {
+					t.Errorf("read after %v, of a %v: %v", after, level, command)
+				}
+			}
+		})
+	}
+}
