@@ -111,7 +111,7 @@ func (s *system) abandon(t *testing.T, address, what string, giveUp func([]net.C
 // exportsAtOnce begins so many exports at the same time, and gives them up.
 func (s *system) exportsAtOnce(ctx context.Context, n int) error {
 	for range n {
-		response, err := ask(ctx, s.api+"/api/readings/export/")
+		response, err := askOnce(ctx, s.api+"/api/readings/export/")
 		if err != nil {
 			return err
 		}

@@ -186,7 +186,7 @@ func TestReadAcrossSeals(t *testing.T) {
 	}
 	again("statistics", func(ctx context.Context) error {
 		before := known.len()
-		total, err := history.Total(ctx, s.api)
+		total, err := s.total(ctx)
 		if err == nil && total < before {
 			err = fmt.Errorf("%d readings, %d have been seen", total, before)
 		}
@@ -201,10 +201,12 @@ func TestReadAcrossSeals(t *testing.T) {
 		t.Errorf("%d of %d readings were sealed meanwhile", sealed, published)
 	}
 	check := func() {
-		readings, err := history.Read(t.Context(), s.api)
-		if err != nil {
-			t.Fatal(err)
-		}
+		var readings []history.Reading
+		eventually(t, waitTimeout, "all are read", func() (ok bool) {
+			var err error
+			readings, err = history.Read(t.Context(), s.api)
+			return err == nil
+		})
 		m.check(t, readings)
 	}
 	s.awaitStored(t, published)

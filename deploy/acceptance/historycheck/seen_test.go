@@ -53,8 +53,20 @@ func (s *seen) String() string { return fmt.Sprintf("%d readings with sum %x", s
 
 func (s *seen) equal(o *seen) bool { return s.n == o.n && s.sum == o.sum }
 
-// ask sends a request, and fails unless it is answered 200.
+// ask sends a request, again where the answer is 503: that is how a machine that does much else answers.
 func ask(ctx context.Context, url string) (*http.Response, error) {
+	for begin := time.Now(); ; time.Sleep(time.Second) {
+		response, err := askOnce(ctx, url)
+		if !errors.Is(err, errBusy) || time.Since(begin) > waitTimeout {
+			return response, err
+		}
+	}
+}
+
+var errBusy = errors.New("503")
+
+// askOnce sends a request, and fails unless it is answered 200.
+func askOnce(ctx context.Context, url string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -67,7 +79,11 @@ func ask(ctx context.Context, url string) (*http.Response, error) {
 	if response.StatusCode != http.StatusOK {
 		defer response.Body.Close()
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 500))
-		return nil, fmt.Errorf("GET %s: %s %s", url, response.Status, body)
+		err := fmt.Errorf("GET %s: %s %s", url, response.Status, body)
+		if response.StatusCode == http.StatusServiceUnavailable {
+			err = errors.Join(errBusy, err)
+		}
+		return nil, err
 	}
 	return response, nil
 }
@@ -171,4 +187,18 @@ func (s *system) get(t *testing.T, path string, v any) []byte {
 		t.Fatalf("GET %s: %v", path, err)
 	}
 	return body
+}
+
+// total is how many readings the statistics say there are.
+func (s *system) total(ctx context.Context) (int, error) {
+	response, err := ask(ctx, s.api+"/api/readings/stats/")
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	var stats struct {
+		Total int `json:"total_readings"`
+	}
+	err = json.NewDecoder(response.Body).Decode(&stats)
+	return stats.Total, err
 }

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/telltale-iot/telltale/deploy/acceptance/history"
 	"github.com/telltale-iot/telltale/deploy/acceptance/process"
 	"github.com/telltale-iot/telltale/pkg/proxytest"
 )
@@ -160,7 +159,7 @@ func (s *system) became(t *testing.T, outcome string) int {
 func (s *system) awaitStored(t *testing.T, want int) {
 	t.Helper()
 	for last, since := -1, time.Now(); last != want; time.Sleep(20 * time.Millisecond) {
-		n, err := history.Total(t.Context(), s.api)
+		n, err := s.total(t.Context())
 		if err != nil || n > want || time.Since(since) > waitTimeout {
 			t.Fatalf("%d of %d readings are stored, %v", n, want, err)
 		}
