@@ -99,7 +99,7 @@ func (l *lane) runOnAllInOne(ctx context.Context) error {
 	}
 	y.services[allInOne].unsynced = l.unsynced
 	base := y.services[allInOne].settings
-	for _, r := range chosen {
+	for _, r := range l.repeated(chosen) {
 		y.services[allInOne].settings = with(base, r.settings...)
 		if err := y.renew(); err != nil {
 			return fmt.Errorf("before %s: %w", r.name, err)
@@ -111,11 +111,27 @@ func (l *lane) runOnAllInOne(ctx context.Context) error {
 	return y.closeDisk()
 }
 
+// repeated returns rows, those that begin before all-in-one runs as often as their faults are to be injected: each trial has
+// one beginning.
+func (l *lane) repeated(chosen []row) (all []row) {
+	for _, r := range chosen {
+		n := 1
+		if r.before != nil {
+			n = max(l.times, 1)
+		}
+		all = append(all, slices.Repeat([]row{r}, n)...)
+	}
+	return all
+}
+
 // runOn runs rows on y.
 func (l *lane) runOn(ctx context.Context, y *system, chosen []row) (err error) {
 	defer func() { err = errors.Join(err, y.stop()) }()
 	for _, r := range chosen {
-		t := &trial{system: y, row: r, dir: l.dir, dice: l.dice, duration: l.duration, least: l.times, next: l.next, catchUp: l.catchUp}
+		t := &trial{system: y, row: r, dir: l.dir, dice: l.dice, next: l.next, catchUp: l.catchUp}
+		if r.before == nil {
+			t.duration, t.least = l.duration, l.times
+		}
 		outcomes, err := t.run(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
