@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 // maxJump is how far the clock may be ahead of the newest reading at the start, and of the time that has gone by from then
@@ -39,6 +41,9 @@ func (c *clock) now(wall time.Time, elapsed time.Duration) time.Time {
 // retentionTime returns the time by which readings become too old.
 func (s *Store) retentionTime(ctx context.Context) (time.Time, error) {
 	wall := s.now()
+	if s.retention == (iot.Retention{}) {
+		return wall, nil
+	}
 	if !s.clock.started {
 		newest, ok, err := s.newest(ctx)
 		if err != nil {
@@ -58,11 +63,11 @@ func (s *Store) retentionTime(ctx context.Context) (time.Time, error) {
 	return now, nil
 }
 
-// newest returns the time of the newest reading in months, where there is one.
+// newest returns the time of the newest reading, where there is one. That of an earlier version is moved last.
 func (s *Store) newest(ctx context.Context) (at time.Time, ok bool, err error) {
 	var newest int64
 	s.state.RLock()
-	months := s.allMonths
+	months, old := s.allMonths, s.old
 	for _, times := range s.hot {
 		if last := times[len(times)-1]; !ok || last > newest {
 			newest, ok = last, true
@@ -73,7 +78,7 @@ func (s *Store) newest(ctx context.Context) (at time.Time, ok bool, err error) {
 		if m.daysOnly || ok && m.end <= newest {
 			continue
 		}
-		block, err := s.lastBlock(ctx, m)
+		block, err := s.newestOf(ctx, m, newestBlock)
 		if err != nil {
 			return at, false, fmt.Errorf("%s: %w", m.path, err)
 		}
@@ -81,16 +86,25 @@ func (s *Store) newest(ctx context.Context) (at time.Time, ok bool, err error) {
 			newest, ok = block.Int64, true
 		}
 	}
+	if old != nil {
+		last, err := s.newestOf(ctx, old.part, newestOfOld)
+		if err != nil {
+			return at, false, fmt.Errorf("%s: %w", old.path, err)
+		}
+		if last.Valid && (!ok || last.Int64 > newest) {
+			newest, ok = last.Int64, true
+		}
+	}
 	return time.UnixMilli(newest), ok, nil
 }
 
-// lastBlock returns the start of the last block of m.
-func (s *Store) lastBlock(ctx context.Context, m *part) (start sql.NullInt64, err error) {
-	db, release, err := s.files.use(m)
+// newestOf returns the time that query selects from p.
+func (s *Store) newestOf(ctx context.Context, p *part, query string) (at sql.NullInt64, err error) {
+	db, release, err := s.files.use(p)
 	if err != nil {
-		return start, err
+		return at, err
 	}
 	defer release()
-	err = db.Read.QueryRowContext(ctx, newestBlock).Scan(&start)
-	return start, err
+	err = db.Read.QueryRowContext(ctx, query).Scan(&at)
+	return at, err
 }

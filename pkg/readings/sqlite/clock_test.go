@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -62,4 +63,24 @@ func TestClockFarAhead(t *testing.T) {
 	r := oneOf(1)[0]
 	r.At = now.Add(time.Second)
 	insertAll(t, store, []iot.Reading{r}, iot.Inserted{New: 1})
+}
+
+// TestClockWhileMigrating starts once more while the newest readings are still in the file of an earlier version: the clock is not
+// ahead of these.
+func TestClockWhileMigrating(t *testing.T) {
+	dir := t.TempDir()
+	old := writeOld(t, filepath.Join(dir, "readings.db"), 3)
+	store := prepared(t, dir)
+	if more, err := store.migrate(t.Context()); !more || err != nil {
+		t.Fatal(more, err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = kept(t, dir, iot.Retention{Readings: 365 * 24 * time.Hour})
+	wall := old[len(old)-1].At.Add(time.Hour)
+	store.now = func() time.Time { return wall }
+	if got, err := store.retentionTime(t.Context()); err != nil || !got.Equal(wall) {
+		t.Errorf("the retention counts by %v, %v, want %v", got, err, wall)
+	}
 }
