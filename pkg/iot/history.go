@@ -125,6 +125,13 @@ type Usage struct {
 	PerDay   int64 // what the last whole day takes, without what a retention removes in a day; -1: not known
 	MaxBytes int64 // that readings and rollups may take: then the oldest are removed; 0: as many as fit
 	Oldest   time.Time
+	Months   []MonthUsage // with readings, ascending: MaxBytes is kept a month at a time; nil: the store is not in files
+}
+
+// MonthUsage is what the readings of a month take, with their rollups.
+type MonthUsage struct {
+	Start time.Time
+	Bytes int64
 }
 
 // DaysUntilFull says how long it takes until the disk is full, or the oldest readings are removed since all take too many

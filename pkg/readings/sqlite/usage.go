@@ -26,6 +26,9 @@ func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 	if u.Readings, u.Rollups, err = s.bytes(); err != nil {
 		return u, err
 	}
+	if u.Months, err = s.monthBytes(); err != nil {
+		return u, err
+	}
 	if u.Free, err = freeBytes(s.months); err != nil {
 		return u, err
 	}
@@ -103,20 +106,51 @@ func (s *Store) bytes() (readings, rollups int64, err error) {
 	}
 	s.state.RUnlock()
 	for _, p := range parts {
-		for _, suffix := range []string{"", "-wal"} {
-			file, err := os.Stat(p.path + suffix)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-			case err != nil:
-				return 0, 0, err
-			case p.daysOnly:
-				rollups += file.Size()
-			default:
-				readings += file.Size()
-			}
+		n, err := p.bytes()
+		switch {
+		case err != nil:
+			return 0, 0, err
+		case p.daysOnly:
+			rollups += n
+		default:
+			readings += n
 		}
 	}
 	return readings, rollups, nil
+}
+
+// monthBytes returns what the files of months with readings take.
+func (s *Store) monthBytes() (all []iot.MonthUsage, err error) {
+	s.state.RLock()
+	months := s.allMonths
+	s.state.RUnlock()
+	all = []iot.MonthUsage{}
+	for _, m := range months {
+		if m.daysOnly {
+			continue
+		}
+		n, err := m.bytes()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, iot.MonthUsage{Start: time.UnixMilli(m.start).UTC(), Bytes: n})
+	}
+	return all, nil
+}
+
+// bytes returns what the file of p takes, with its WAL.
+func (p *part) bytes() (all int64, err error) {
+	for _, suffix := range []string{"", "-wal"} {
+		file, err := os.Stat(p.path + suffix)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return 0, err
+		default:
+			all += file.Size()
+		}
+	}
+	return all, nil
 }
 
 const (

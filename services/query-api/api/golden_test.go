@@ -161,7 +161,7 @@ var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Locati
 var (
 	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at|before)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
 	tookSome   = regexp.MustCompile(`"(took_ms|query_time_ms)":\d+`)
-	someBytes  = regexp.MustCompile(`"(\w*bytes\w*|days_until_full|oldest_reading)":[^,}]+`)
+	someBytes  = regexp.MustCompile(`"(\w*bytes\w*|days_until_full|oldest_reading)":[^,{}]+`)
 )
 
 // show writes an answer as it stands in a case.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
-	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
@@ -91,81 +90,3 @@ func timeOrNull(t time.Time) *string {
 	s := string(readingjson.AppendTime(nil, t))
 	return &s
 }
-
-// getRetention says what retentions would remove now, and removes nothing.
-func (a *API) getRetention(ctx context.Context, r *request) (*answer, error) {
-	now := time.Now()
-	readings, rollups := r.query.horizon("readings", now), r.query.horizon("rollups", now)
-	if readings.IsZero() && rollups.IsZero() && r.query.errs == nil {
-		r.query.fail("readings", msgRequired)
-	}
-	if !readings.IsZero() && rollups.After(readings) {
-		r.query.fail("rollups", "Must not be shorter than `readings`.")
-	}
-	if err := r.query.err(); err != nil {
-		return nil, err
-	}
-	usage, err := a.Readings.Usage(ctx)
-	if err != nil {
-		return nil, err
-	}
-	older, err := a.seriesReader().Older(ctx, readings, rollups)
-	if err != nil {
-		return nil, historyProblem(ctx, err)
-	}
-	counts, err := a.Readings.CountReadings(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var total int64
-	for _, n := range counts {
-		total += n.Count
-	}
-	return encodeAny(http.StatusOK, removals{
-		Readings: removedReadings{timeOrNull(readings), older.Readings, share(usage.Readings, older.Readings, total), timeOrNull(older.From), timeOrNull(older.To)},
-		Rollups:  removedRollups{timeOrNull(rollups), share(usage.Rollups, older.Rollups, older.AllRollups)},
-	})
-}
-
-// removals is the answer of getRetention: what is before a moment, null where nothing would be removed.
-type removals struct {
-	Readings removedReadings `json:"readings"`
-	Rollups  removedRollups  `json:"rollups"`
-}
-
-type removedReadings struct {
-	Before *string `json:"before"`
-	Count  int64   `json:"count"`
-	Bytes  int64   `json:"bytes"`
-	From   *string `json:"from"`
-	To     *string `json:"to"`
-}
-
-type removedRollups struct {
-	Before *string `json:"before"`
-	Bytes  int64   `json:"bytes"`
-}
-
-// share is what a part of all takes of bytes.
-func share(bytes, part, all int64) int64 {
-	if all == 0 {
-		return 0
-	}
-	return int64(float64(bytes) * min(float64(part)/float64(all), 1))
-}
-
-// horizon reads how long something is to be kept, and returns since when that is; zero where it is not given, or for ever.
-func (p *params) horizon(name string, now time.Time) time.Time {
-	s := p.get(name)
-	if s == "" {
-		return time.Time{}
-	}
-	d, err := settings.ParseDuration(s)
-	if err != nil || d <= 0 {
-		p.fail(name, msgDuration)
-		return time.Time{}
-	}
-	return now.Add(-d).UTC().Truncate(time.Millisecond)
-}
-
-const msgDuration = "Must be a duration such as 90d or 168h."
