@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/telltale-iot/telltale/pkg/heaptest"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -37,9 +38,9 @@ func TestMemoryWhileNothingIsHandled(t *testing.T) {
 func TestMemoryOfFetches(t *testing.T) {
 	const partitions, size, most = 12, 10_000, 10 << 20
 	cfg := kafkatest.NewTopic(t, kafkatest.Brokers(t), partitions)
-	for range 100 {
+	for range 50 {
 		var records []kafka.Record
-		for key := range 2 * partitions {
+		for key := range 4 * partitions { // some in each partition
 			records = append(records, kafka.Record{Topic: cfg.Topic, Key: fmt.Append(nil, key), Value: make([]byte, size)})
 		}
 		send(t, cfg, records...)
@@ -54,12 +55,24 @@ func TestMemoryOfFetches(t *testing.T) {
 // whileNothingIsHandled returns by how many bytes the memory in use grows while a consumer's handler is away.
 func whileNothingIsHandled(t *testing.T, cfg kafka.Config, maxBatch int) int {
 	t.Helper()
+	const often = 4 // in more than a second, in which more and more would come
 	away := errors.New("away")
 	group := groupConfig(cfg)
 	group.MaxBatch = maxBatch
-	c := kafka.NewConsumer(group, func(context.Context, []kafka.Record) error { return away }, kafkatest.Discard(), nil)
+	var mu sync.Mutex
+	failures := make([]int, cfg.Partitions)
+	c := kafka.NewConsumer(group, func(_ context.Context, batch []kafka.Record) error {
+		mu.Lock()
+		defer mu.Unlock()
+		failures[batch[0].Partition]++
+		return away
+	}, kafkatest.Discard(), nil)
 	grown := heaptest.Watch(t)
 	defer kafkatest.Start(t, c.Run)()
-	time.Sleep(1500 * time.Millisecond) // for more and more to come, if it does
+	kafkatest.Eventually(t, kafkatest.Timeout, "the first batch of each partition has failed often", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Min(failures) >= often
+	})
 	return grown()
 }

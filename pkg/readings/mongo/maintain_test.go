@@ -298,11 +298,12 @@ func TestChaos(t *testing.T) {
 	insertAll(t, direct, []iot.Reading{reading(3, 0, 20)})
 	maintain(t, direct)
 
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer stop()
 	var writing, others sync.WaitGroup
 	var acknowledged, failed atomic.Int64
 	acknowledged.Add(1)
+	progress := make(chan struct{}, 1) // an insert was acknowledged: time for another fault
 	const batches, size, overlap = 40, 8, 3
 	for writer := range 2 {
 		store := behind()
@@ -326,6 +327,10 @@ func TestChaos(t *testing.T) {
 					acknowledged.Add(overlap)
 				}
 				acknowledged.Add(size)
+				select {
+				case progress <- struct{}{}:
+				default:
+				}
 			}
 		})
 	}
@@ -348,6 +353,10 @@ func TestChaos(t *testing.T) {
 			}
 			select {
 			case <-time.After(50*time.Millisecond + time.Duration(random.IntN(300))*time.Millisecond):
+			case <-ctx.Done():
+			}
+			select {
+			case <-progress:
 			case <-ctx.Done():
 			}
 		}
