@@ -3,6 +3,7 @@ package deadletterstest
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -159,7 +160,9 @@ var findTests = []test{
 				all[i].Source = "old"
 			}
 		}
-		insert(t, store, all...)
+		for batch := range slices.Chunk(all, 1000) {
+			insert(t, store, batch...)
+		}
 		wantSources(t, store, iot.DeadLetterQuery{},
 			iot.SourceCount{Source: "sensors/data", Count: iot.MaxDeadLettersBySource - 5, Newest: all[len(all)-1].ID},
 			iot.SourceCount{Source: "old", Count: 5, Newest: all[9].ID})
