@@ -5,7 +5,7 @@ BUF      := go run github.com/bufbuild/buf/cmd/buf@v1.75.0
 # tests with it have the same flags: what a package's tests have come to is kept, and what needs no server runs once.
 # SQLite, which is translated from C, has memory of its own, which the detector does not watch; to look took three times as long.
 UNWATCHED := modernc.org/sqlite/lib modernc.org/libc/...
-GOTEST   := go run gotest.tools/gotestsum@v1.13.0 --format pkgname --format-hide-empty-pkg --hide-summary skipped -- -race -vet=off -timeout 10m $(UNWATCHED:%=-gcflags=%=-race=false)
+GOTEST   := go run gotest.tools/gotestsum@v1.13.0 --format pkgname --format-hide-empty-pkg --hide-summary skipped -- -race -vet=off -timeout 15m $(UNWATCHED:%=-gcflags=%=-race=false)
 
 MODULES  := $(shell sed -n 's|^[[:space:]]*\./||p' go.work)
 IMAGES   := mqtt-bridge ingest-writer cache-updater query-api simulator
