@@ -3,8 +3,6 @@ package sqlite
 import (
 	"cmp"
 	"database/sql"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/telltale-iot/telltale/pkg/column"
@@ -13,10 +11,8 @@ import (
 )
 
 const (
-	blocksOldest = `SELECT start, summary, data FROM blocks WHERE device_id = ? AND start >= ? AND start < ? AND until >= ? ORDER BY start`
-	blocksNewest = blocksOldest + ` DESC`
-	hourBehind   = `SELECT min(start) FROM blocks WHERE start >= ? AND start < ?`
-	hourBefore   = `SELECT max(start) FROM blocks WHERE start >= ? AND start < ?`
+	hourBehind = `SELECT min(start) FROM blocks WHERE start >= ? AND start < ?`
+	hourBefore = `SELECT max(start) FROM blocks WHERE start >= ? AND start < ?`
 )
 
 // blockRows goes through rows of a block.
@@ -57,24 +53,19 @@ func (b *blockRows) close() error { return nil }
 type deviceBlocks struct {
 	order
 	snapshot    *snapshot
-	device      iot.DeviceID
 	from, until int64
 	may         func(iot.Summary) bool
-	rows        *sql.Rows
+	waiting     []blockID // in the order
 	current     blockRows
 }
 
-// blocksOf returns a cursor over what blocks have of device in from <= at < until, but for what may refuses.
-func (sn *snapshot) blocksOf(o order, device iot.DeviceID, from, until int64, may func(iot.Summary) bool) (*deviceBlocks, error) {
-	query := blocksOldest
+// cursorOf returns a cursor over what blocks have of device in from <= at < until, but for what may refuses.
+func (sn *snapshot) cursorOf(o order, device iot.DeviceID, from, until int64, may func(iot.Summary) bool) (*deviceBlocks, error) {
+	blocks, err := sn.blocksOf(device, from, until)
 	if o.newest {
-		query = blocksNewest
+		slices.Reverse(blocks)
 	}
-	rows, err := sn.tx.QueryContext(sn.ctx, query, int64(device), hourOf(from), until, from)
-	if err != nil {
-		return nil, err
-	}
-	return &deviceBlocks{order: o, snapshot: sn, device: device, from: from, until: until, may: may, rows: rows}, nil
+	return &deviceBlocks{order: o, snapshot: sn, from: from, until: until, may: may, waiting: blocks}, err
 }
 
 func (c *deviceBlocks) next() (*iot.Reading, error) {
@@ -91,35 +82,15 @@ func (c *deviceBlocks) next() (*iot.Reading, error) {
 }
 
 // nextBlock returns the next block. nil: there is none.
-func (c *deviceBlocks) nextBlock() (*column.Block, error) {
-	for c.rows.Next() {
-		var start int64
-		var summary, data sql.RawBytes
-		if err := c.rows.Scan(&start, &summary, &data); err != nil {
-			return nil, err
-		}
-		block, err := c.snapshot.block(c.device, start, summary, data, c.may)
-		if block != nil || err != nil {
-			return block, err
-		}
+func (c *deviceBlocks) nextBlock() (block *column.Block, err error) {
+	for block == nil && err == nil && len(c.waiting) > 0 {
+		block, err = c.snapshot.blockOf(c.waiting[0], c.may)
+		c.waiting = c.waiting[1:]
 	}
-	return nil, c.rows.Err()
+	return block, err
 }
 
-func (c *deviceBlocks) close() error { return errors.Join(c.rows.Err(), c.rows.Close()) }
-
-// block decodes a block. nil: it is damaged, or may refuses it.
-func (sn *snapshot) block(device iot.DeviceID, start int64, summary, data []byte, may func(iot.Summary) bool) (*column.Block, error) {
-	if may != nil {
-		switch sum, err := column.ParseSummary(summary); {
-		case err != nil && !errors.Is(err, column.ErrDamaged):
-			return nil, fmt.Errorf("summary of device %d from %d: %w", device, start, err)
-		case err == nil && !may(sum): // a damaged summary refuses nothing
-			return nil, nil
-		}
-	}
-	return sn.store.decode(sn.part, device, start, slices.Clone(data))
-}
+func (c *deviceBlocks) close() error { return nil }
 
 // allBlocks goes through the blocks of all devices, an hour at a time: no block goes beyond one. Of an hour it decodes each
 // block when its first reading is due.
@@ -227,11 +198,7 @@ func (c *allBlocks) list(hour int64) error {
 func (c *allBlocks) decode() error {
 	b := c.waiting[0]
 	c.waiting = c.waiting[1:]
-	var summary, data []byte
-	if err := c.snapshot.tx.QueryRowContext(c.snapshot.ctx, selectBlock, int64(b.device), b.start).Scan(&summary, &data); err != nil {
-		return err
-	}
-	block, err := c.snapshot.block(b.device, b.start, summary, data, c.may)
+	block, err := c.snapshot.blockOf(b, c.may)
 	if err != nil || block == nil {
 		return err
 	}

@@ -9,18 +9,20 @@ import (
 	"github.com/telltale-iot/telltale/pkg/column"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/rollup"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 const (
-	insertBlock  = `INSERT INTO blocks (device_id, start, until, n, summary, data) VALUES (?, ?, ?, ?, ?, ?)`
-	deleteBlock  = `DELETE FROM blocks WHERE device_id = ? AND start = ?`
-	selectBlock  = `SELECT summary, data FROM blocks WHERE device_id = ? AND start = ?`
-	blockBefore  = `SELECT start, until, data FROM blocks WHERE device_id = ? AND start <= ? ORDER BY start DESC LIMIT 1`
-	blockBehind  = `SELECT min(start) FROM blocks WHERE device_id = ? AND start > ?`
-	newestBlock  = `SELECT max(start) FROM blocks`
-	listBlocks   = `SELECT start, device_id, until, n FROM blocks WHERE start >= ? AND start < ? ORDER BY start, device_id`
-	countSealed  = `SELECT device_id, n FROM devices`
-	changeSealed = `INSERT INTO devices (device_id, n) VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n`
+	insertBlock    = `INSERT INTO blocks (device_id, start, until, n, summary, data) VALUES (?, ?, ?, ?, ?, ?)`
+	deleteBlock    = `DELETE FROM blocks WHERE device_id = ? AND start = ?`
+	selectBlock    = `SELECT summary, data FROM blocks WHERE device_id = ? AND start = ?`
+	blockBefore    = `SELECT start, until, data FROM blocks WHERE device_id = ? AND start <= ? ORDER BY start DESC LIMIT 1`
+	blockBehind    = `SELECT min(start) FROM blocks WHERE device_id = ? AND start > ?`
+	blocksOfDevice = `SELECT start, until, n FROM blocks WHERE device_id = ? AND start >= ? AND start < ? AND until >= ? ORDER BY start`
+	newestBlock    = `SELECT max(start) FROM blocks`
+	listBlocks     = `SELECT start, device_id, until, n FROM blocks WHERE start >= ? AND start < ? ORDER BY start, device_id`
+	countSealed    = `SELECT device_id, n FROM devices`
+	changeSealed   = `INSERT INTO devices (device_id, n) VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n`
 )
 
 // blockHour is what no block goes beyond.
@@ -62,13 +64,32 @@ func (s *Store) decode(p *part, device iot.DeviceID, start int64, data []byte) (
 	return block, nil
 }
 
-// blockOf returns what is in b. nil: it is damaged.
-func (v *view) blockOf(b blockID) (*column.Block, error) {
+// blockOf returns what is in b. nil: it is damaged, or may, where there is one, refuses it.
+func (v *view) blockOf(b blockID, may func(iot.Summary) bool) (*column.Block, error) {
 	var summary, data []byte
-	if err := v.tx.QueryRow(selectBlock, int64(b.device), b.start).Scan(&summary, &data); err != nil {
+	if err := v.queryRow(selectBlock, int64(b.device), b.start).Scan(&summary, &data); err != nil {
 		return nil, err
 	}
+	if may != nil {
+		switch sum, err := column.ParseSummary(summary); {
+		case err != nil && !errors.Is(err, column.ErrDamaged):
+			return nil, fmt.Errorf("summary of device %d from %d: %w", b.device, b.start, err)
+		case err == nil && !may(sum): // a damaged summary refuses nothing
+			return nil, nil
+		}
+	}
 	return v.store.decode(v.part, b.device, b.start, data)
+}
+
+// blocksOf lists the blocks of device that have something in from <= at < until, ascending.
+func (v *view) blocksOf(device iot.DeviceID, from, until int64) (blocks []blockID, err error) {
+	rows, err := v.query(blocksOfDevice, int64(device), hourOf(from), until, from)
+	return blocks, sqlite.ForEach(rows, err, func() (more bool, err error) {
+		b := blockID{device: device}
+		err = rows.Scan(&b.start, &b.until, &b.n)
+		blocks = append(blocks, b)
+		return true, err
+	})
 }
 
 // maxCoverings is how many decoded blocks a transaction remembers.
@@ -84,7 +105,7 @@ func (t *transaction) covering(device iot.DeviceID, at int64) (covering, error) 
 	}
 	var c covering
 	var data []byte
-	err := t.tx.QueryRow(blockBefore, int64(device), at).Scan(&c.from, &c.until, &data)
+	err := t.queryRow(blockBefore, int64(device), at).Scan(&c.from, &c.until, &data)
 	switch c.until++; {
 	case err == nil && at < c.until:
 		if c.block, err = t.store.decode(t.part, device, c.from, data); err != nil {
@@ -96,7 +117,7 @@ func (t *transaction) covering(device iot.DeviceID, at int64) (covering, error) 
 		}
 	case err == nil || errors.Is(err, sql.ErrNoRows):
 		var next sql.NullInt64
-		if err := t.tx.QueryRow(blockBehind, int64(device), at).Scan(&next); err != nil {
+		if err := t.queryRow(blockBehind, int64(device), at).Scan(&next); err != nil {
 			return c, err
 		}
 		c.from, c.until = c.until, t.part.end
@@ -189,13 +210,13 @@ func (t *transaction) unseal(device iot.DeviceID, at int64) error {
 func (t *transaction) removeBlock(b blockID) error {
 	t.touchDay(b.device, b.start)
 	delete(t.coverings, b.device)
-	return removeBlock(t.tx, b)
+	return t.deleteBlock(b)
 }
 
-func removeBlock(tx *sql.Tx, b blockID) error {
-	if _, err := tx.Exec(deleteBlock, int64(b.device), b.start); err != nil {
+func (v *view) deleteBlock(b blockID) error {
+	if _, err := v.exec(deleteBlock, int64(b.device), b.start); err != nil {
 		return err
 	}
-	_, err := tx.Exec(changeSealed, int64(b.device), -b.n)
+	_, err := v.exec(changeSealed, int64(b.device), -b.n)
 	return err
 }

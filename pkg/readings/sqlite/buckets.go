@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -19,6 +20,7 @@ func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(io
 		return fmt.Errorf("buckets of %v: %w", q.Width, iot.ErrInvalid)
 	}
 	j := &joined{width: q.Width.Milliseconds(), take: take, open: map[series]iot.Bucket{}}
+	b := &bucketing{query: q}
 	r := &reader{
 		Store: s, ctx: ctx, query: q.SampleQuery, in: func() layout { return s.rollups },
 		old: func(sn *snapshot, of iot.SampleQuery) error {
@@ -27,7 +29,8 @@ func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(io
 			})
 		},
 		month: func(sn *snapshot, device iot.DeviceID) error {
-			b := &bucketing{snapshot: sn, device: device, query: q, take: func(b iot.Buckets) error { return j.add(sn, b) }}
+			b.snapshot, b.device, b.hot = sn, device, rollup.Span{}
+			b.take = func(b iot.Buckets) error { return j.add(sn, b) }
 			return b.read()
 		},
 	}
@@ -85,15 +88,16 @@ func (j *joined) flush() error {
 	return nil
 }
 
-// bucketing reads the buckets of a device.
+// bucketing reads the buckets of one device after the other.
 type bucketing struct {
 	*snapshot
 	device iot.DeviceID
 	query  iot.BucketQuery
 	take   func(iot.Buckets) error
 
-	hot    rollup.Span // of the rows
-	reader rollup.Reader
+	hot      rollup.Span // of the rows
+	reader   rollup.Reader
+	quarters [][]iot.Bucket // memory for those of a day, by metric
 }
 
 func (b *bucketing) read() error {
@@ -109,10 +113,10 @@ func (b *bucketing) read() error {
 		b.hot.Add(r)
 	}
 	days := b.hotDays()
-	found, err := b.tx.QueryContext(b.ctx, selectDays, int64(b.device), rollup.DayOf(b.from), b.until)
+	found, err := b.snapshot.query(selectDays, int64(b.device), rollup.DayOf(b.from), b.until)
 	err = sqlite.ForEach(found, err, func() (more bool, err error) {
 		var day int64
-		var data []byte
+		var data sql.RawBytes
 		if err := found.Scan(&day, &data); err != nil {
 			return false, err
 		}
@@ -163,7 +167,11 @@ func (b *bucketing) addStored(start int64, data []byte, hot bool) error {
 	day := rollup.Day{Start: start}
 	for i := 0; err == nil && i < len(b.reader.Totals); i++ {
 		if m := (rollup.Metric{Name: b.reader.Totals[i].Name}); b.wants(m.Name) {
-			m.Quarters, err = b.reader.Append(nil, i)
+			if i >= len(b.quarters) {
+				b.quarters = append(b.quarters, make([][]iot.Bucket, i+1-len(b.quarters))...)
+			}
+			m.Quarters, err = b.reader.Append(b.quarters[i][:0], i)
+			b.quarters[i] = m.Quarters
 			day.Metrics = append(day.Metrics, m)
 		}
 	}

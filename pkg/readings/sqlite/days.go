@@ -33,17 +33,17 @@ func (t *transaction) replaceQuarters(device iot.DeviceID, from, until int64, me
 	}
 	day.Replace(from, until, metrics)
 	if len(day.Metrics) == 0 {
-		_, err := t.tx.Exec(deleteDay, int64(device), day.Start)
+		_, err := t.exec(deleteDay, int64(device), day.Start)
 		return err
 	}
-	_, err = t.tx.Exec(replaceDay, int64(device), day.Start, day.AppendBinary(nil))
+	_, err = t.exec(replaceDay, int64(device), day.Start, day.AppendBinary(nil))
 	return err
 }
 
 // storedDay returns a day of device; one that is damaged is made anew.
 func (v *view) storedDay(device iot.DeviceID, start int64) (day rollup.Day, err error) {
 	var data []byte
-	switch err := v.tx.QueryRow(selectDay, int64(device), start).Scan(&data); {
+	switch err := v.queryRow(selectDay, int64(device), start).Scan(&data); {
 	case errors.Is(err, sql.ErrNoRows):
 		return rollup.Day{Start: start}, nil
 	case err != nil:
@@ -69,28 +69,20 @@ func (v *view) dayOfBlocks(device iot.DeviceID, start int64) (day rollup.Day, er
 
 // addBlocks adds to span what blocks have of device in from <= at < until.
 func (v *view) addBlocks(span *rollup.Span, device iot.DeviceID, from, until int64) error {
-	rows, err := v.tx.Query(blocksOldest, int64(device), hourOf(from), until, from)
+	blocks, err := v.blocksOf(device, from, until)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var start int64
-		var summary, data []byte
-		if err := rows.Scan(&start, &summary, &data); err != nil {
-			return err
+	for _, b := range blocks {
+		block, err := v.blockOf(b, nil)
+		if err == nil && block != nil {
+			err = addRows(span, block, from, until)
 		}
-		block, err := v.store.decode(v.part, device, start, data)
 		if err != nil {
 			return err
 		}
-		if block != nil {
-			if err := addRows(span, block, from, until); err != nil {
-				return err
-			}
-		}
 	}
-	return rows.Err()
+	return nil
 }
 
 // addRows adds to span what block has in from <= at < until.

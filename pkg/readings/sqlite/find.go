@@ -136,7 +136,7 @@ func (sc *scanning) open(sn *snapshot) (cursor, error) {
 			continue
 		}
 		m.add(sn.hotOf(sc.order, device, from, until))
-		blocks, err := sn.blocksOf(sc.order, device, from, until, sc.may)
+		blocks, err := sn.cursorOf(sc.order, device, from, until, sc.may)
 		if err != nil {
 			return nil, errors.Join(err, m.close())
 		}

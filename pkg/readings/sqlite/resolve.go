@@ -57,7 +57,7 @@ func (t *transaction) reading(device iot.DeviceID, at int64) (r iot.Reading, mov
 		err := block.Row(i, &there)
 		return there.Reading, there.MovedFrom != 0, err
 	}
-	v, err := scan(t.tx.QueryRow(t.selectRow, at, int64(device)))
+	v, err := scan(t.queryRow(t.selectRow, at, int64(device)))
 	if err != nil {
 		return r, false, err
 	}
@@ -94,7 +94,7 @@ func (w *writing) move(t *transaction, device iot.DeviceID, at int64) error {
 	if err := t.unseal(device, at); err != nil {
 		return err
 	}
-	v, err := scan(t.tx.QueryRow(t.selectRow, at, int64(device)))
+	v, err := scan(t.queryRow(t.selectRow, at, int64(device)))
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (w *writing) move(t *transaction, device iot.DeviceID, at int64) error {
 			return err
 		}
 		if to.old { // it may have it still from before the line, in its own way
-			if _, err := to.tx.Exec(to.deleteMoved, int64(device), int64(r.Origin), from); err != nil {
+			if _, err := to.exec(to.deleteMoved, int64(device), int64(r.Origin), from); err != nil {
 				return err
 			}
 		}

@@ -422,8 +422,10 @@ func (s *Store) removeSome(ctx context.Context, db *sqlite.DB, horizon int64) (m
 		if err != nil {
 			return err
 		}
+		v := s.view(ctx, span{})
+		v.tx = tx
 		for _, b := range expired {
-			if err := removeBlock(tx, b); err != nil {
+			if err := v.deleteBlock(b); err != nil {
 				return err
 			}
 		}

@@ -161,7 +161,7 @@ func (c *hotCursor) find(times []int64) error {
 	if c.newest {
 		query += ` DESC`
 	}
-	rows, err := c.snapshot.tx.QueryContext(c.snapshot.ctx, query, string(list), int64(c.device))
+	rows, err := c.snapshot.query(query, string(list), int64(c.device))
 	if err != nil {
 		return err
 	}

@@ -113,19 +113,21 @@ type sampling struct {
 
 func (r *sampling) read() error {
 	rows := &peeked{cursor: r.hotOf(order{}, r.device, r.from, r.until)}
-	blocks, err := r.blocksOf(order{}, r.device, r.from, r.until, nil)
+	blocks, err := r.cursorOf(order{}, r.device, r.from, r.until, nil)
 	if err != nil {
 		return err
 	}
-	for err == nil {
-		var block *column.Block
-		if block, err = blocks.nextBlock(); block == nil || err != nil {
+	for {
+		block, err := blocks.nextBlock()
+		if err != nil {
+			return err
+		}
+		if block == nil {
 			break
 		}
-		err = r.addBlock(block, rows)
-	}
-	if err := errors.Join(err, blocks.close()); err != nil {
-		return err
+		if err := r.addBlock(block, rows); err != nil {
+			return err
+		}
 	}
 	if err := r.addRows(rows, r.until); err != nil {
 		return err

@@ -266,13 +266,13 @@ func (s *Store) forget(ctx context.Context, sl *slice, until int64) error {
 func (t *transaction) writeBlocks(d *sealing) error {
 	n := 0
 	for _, b := range d.replaced {
-		if _, err := t.tx.Exec(deleteBlock, int64(b.device), b.start); err != nil {
+		if _, err := t.exec(deleteBlock, int64(b.device), b.start); err != nil {
 			return err
 		}
 		n -= b.n
 	}
 	for _, b := range d.blocks {
-		if _, err := t.tx.Exec(insertBlock, int64(b.device), b.start, b.until, b.n, b.summary, b.data); err != nil {
+		if _, err := t.exec(insertBlock, int64(b.device), b.start, b.until, b.n, b.summary, b.data); err != nil {
 			return err
 		}
 		n += b.n
@@ -280,10 +280,10 @@ func (t *transaction) writeBlocks(d *sealing) error {
 	if len(d.blocks) == 0 {
 		return nil
 	}
-	if _, err := t.tx.Exec(changeSealed, int64(d.device), n); err != nil {
+	if _, err := t.exec(changeSealed, int64(d.device), n); err != nil {
 		return err
 	}
-	_, err := t.tx.Exec(replaceDay, int64(d.device), d.day, d.dayData)
+	_, err := t.exec(replaceDay, int64(d.device), d.day, d.dayData)
 	return err
 }
 
@@ -308,7 +308,7 @@ func (t *transaction) deleteRows(from, until int64, some []*sealing) (deleted in
 		if i < len(kept) {
 			before = position{kept[i].at, int64(kept[i].device)}
 		}
-		result, err := t.tx.Exec(deleteSlice, after.timestamp, after.device, before.timestamp, before.device, string(list))
+		result, err := t.exec(deleteSlice, after.timestamp, after.device, before.timestamp, before.device, string(list))
 		if err != nil {
 			return 0, err
 		}

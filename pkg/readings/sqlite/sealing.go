@@ -173,7 +173,7 @@ func (p *preparing) rowsOf(data []byte) (rows []column.Row, err error) {
 
 // appendBlock appends what is in b. ok is false where that is damaged.
 func (p *preparing) appendBlock(rows []column.Row, b blockID) (all []column.Row, ok bool, err error) {
-	block, err := p.blockOf(b)
+	block, err := p.blockOf(b, nil)
 	if err != nil || block == nil {
 		return rows, false, err
 	}
@@ -258,7 +258,7 @@ func (p *preparing) makeDay() (err error) {
 		if data, ok := fresh[b.start]; ok {
 			block, err = column.Decode(data)
 		} else {
-			block, err = p.blockOf(b)
+			block, err = p.blockOf(b, nil)
 		}
 		if err == nil && block != nil {
 			err = addRows(&span, block, from, until)

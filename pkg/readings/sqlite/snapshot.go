@@ -12,7 +12,6 @@ import (
 // snapshot is a part at a moment.
 type snapshot struct {
 	view
-	ctx     context.Context
 	hot     map[iot.DeviceID][]int64 // times of the rows of the devices that it was asked for, ascending; of a month
 	release func()
 }
@@ -63,7 +62,7 @@ func (s *Store) snapshotOf(ctx context.Context, choose func() (span, bool)) (*sn
 		if err != nil {
 			return nil, err
 		}
-		sn := &snapshot{view: view{span: owner, store: s}, ctx: ctx, release: release}
+		sn := &snapshot{view: s.view(ctx, owner), release: release}
 		if sn.tx, err = db.Read.BeginTx(ctx, nil); err != nil { // it waits for a connection, and reads nothing yet
 			release()
 			return nil, fmt.Errorf("%s: %w", owner.path, err)

@@ -23,15 +23,83 @@ type writing struct {
 // view is what a transaction in a part sees of it.
 type view struct {
 	span
-	store *Store
-	tx    *sql.Tx
+	ctx      context.Context
+	store    *Store
+	tx       *sql.Tx
+	prepared map[string]*sql.Stmt // by what they say
+}
+
+func (s *Store) view(ctx context.Context, of span) view {
+	return view{span: of, ctx: ctx, store: s, prepared: map[string]*sql.Stmt{}}
+}
+
+// prepare returns a statement for what is run many times: to prepare it takes longer than to run it. Its rows are closed before
+// it is run again.
+func (v *view) prepare(statement string) (*sql.Stmt, error) {
+	prepared, ok := v.prepared[statement]
+	if ok {
+		return prepared, nil
+	}
+	prepared, err := v.tx.PrepareContext(v.ctx, statement)
+	if err == nil {
+		v.prepared[statement] = prepared
+	}
+	return prepared, err
+}
+
+// failed returns why a statement failed: when the context ends, those of its transaction are closed.
+func (v *view) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return cmp.Or(v.ctx.Err(), err)
+}
+
+func (v *view) exec(statement string, args ...any) (sql.Result, error) {
+	prepared, err := v.prepare(statement) //nolint:sqlclosecheck // the transaction closes it
+	if err != nil {
+		return nil, v.failed(err)
+	}
+	result, err := prepared.ExecContext(v.ctx, args...)
+	return result, v.failed(err)
+}
+
+func (v *view) query(statement string, args ...any) (*sql.Rows, error) {
+	prepared, err := v.prepare(statement) //nolint:sqlclosecheck // the transaction closes it
+	if err != nil {
+		return nil, v.failed(err)
+	}
+	rows, err := prepared.QueryContext(v.ctx, args...)
+	return rows, v.failed(err)
+}
+
+// queryRow selects a row.
+func (v *view) queryRow(statement string, args ...any) selected {
+	prepared, err := v.prepare(statement) //nolint:sqlclosecheck // the transaction closes it
+	if err != nil {
+		return selected{view: v, err: err}
+	}
+	return selected{view: v, row: prepared.QueryRowContext(v.ctx, args...)}
+}
+
+// selected is a row, or why there is none.
+type selected struct {
+	view *view
+	row  *sql.Row
+	err  error
+}
+
+func (s selected) Scan(dest ...any) error {
+	if s.err == nil {
+		s.err = s.row.Scan(dest...)
+	}
+	return s.view.failed(s.err)
 }
 
 // transaction is one that writes in a part.
 type transaction struct {
 	view
 	db      *sqlite.DB
-	insert  *sql.Stmt
 	release func()
 	places  []place                // of rows that it adds
 	changes map[iot.DeviceID]int64 // of the counts
@@ -76,24 +144,25 @@ func (s *Store) begin(ctx context.Context, owner span) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &transaction{view: view{span: owner, store: s}, db: db, release: release, changes: map[iot.DeviceID]int64{}, coverings: map[iot.DeviceID]covering{}}
+	t := &transaction{view: s.view(ctx, owner), db: db, release: release, changes: map[iot.DeviceID]int64{}, coverings: map[iot.DeviceID]covering{}}
 	if t.tx, err = db.Write.BeginTx(ctx, nil); err != nil {
 		release()
 		return nil, err
 	}
-	if err := t.prepare(ctx); err != nil {
+	if err := t.findBlocks(); err != nil {
 		t.end()
 		return nil, err
 	}
 	return t, nil
 }
 
-func (t *transaction) prepare(ctx context.Context) (err error) {
-	if t.insert, err = t.tx.PrepareContext(ctx, t.insertRow); err != nil || t.old {
-		return err
+// findBlocks finds out up to where there are blocks.
+func (t *transaction) findBlocks() error {
+	if t.old {
+		return nil
 	}
 	var newest sql.NullInt64
-	if err := t.tx.QueryRowContext(ctx, newestBlock).Scan(&newest); err != nil {
+	if err := t.queryRow(newestBlock).Scan(&newest); err != nil {
 		return err
 	}
 	if newest.Valid {
@@ -180,7 +249,7 @@ func (t *transaction) add(v *row) (ok bool, err error) {
 
 // addRow adds v, a reading that is new or was in a block, unless its place is occupied.
 func (t *transaction) addRow(v *row) (ok bool, err error) {
-	result, err := t.insert.Exec(v[:]...)
+	result, err := t.exec(t.insertRow, v[:]...)
 	if err != nil {
 		return false, err
 	}
@@ -203,14 +272,14 @@ func (t *transaction) replace(v *row, r *iot.Reading) error {
 		return err
 	}
 	t.touchRow(r.Device, r.At.UnixMilli())
-	_, err := t.tx.Exec(t.replaceRow, v[:]...)
+	_, err := t.exec(t.replaceRow, v[:]...)
 	return err
 }
 
 // remove removes the row of device at the millisecond at.
 func (t *transaction) remove(device iot.DeviceID, at int64) error {
 	t.touchRow(device, at)
-	_, err := t.tx.Exec(t.deleteRow, at, int64(device))
+	_, err := t.exec(t.deleteRow, at, int64(device))
 	t.changes[device]--
 	return err
 }
@@ -220,7 +289,7 @@ func (t *transaction) isOccupied(device iot.DeviceID, at int64) (occupied bool, 
 	if block, _, err := t.sealed(device, at); err != nil || block != nil {
 		return block != nil, err
 	}
-	err = t.tx.QueryRow(t.countRow, at, int64(device)).Scan(&occupied)
+	err = t.queryRow(t.countRow, at, int64(device)).Scan(&occupied)
 	return occupied, err
 }
 
@@ -228,7 +297,7 @@ func (t *transaction) isOccupied(device iot.DeviceID, at int64) (occupied bool, 
 // free.
 func (t *transaction) hasMoved(device iot.DeviceID, origin uint64, from, free int64) (moved bool, err error) {
 	// What the old file has of others' times is not its own any more.
-	if err := t.tx.QueryRow(t.countMoved, int64(device), int64(origin), from, t.from, t.until).Scan(&moved); err != nil || moved {
+	if err := t.queryRow(t.countMoved, int64(device), int64(origin), from, t.from, t.until).Scan(&moved); err != nil || moved {
 		return moved, err
 	}
 	return t.hasMovedInBlock(device, origin, from, free)
