@@ -132,6 +132,11 @@ power-cuts: ## take the power of all-in-one's machine N times (200), at bad mome
 faults-red: ## the same with services that acknowledge too early, or sync nothing: it must fail
 	sh deploy/acceptance/faults/red.sh
 
+# RED=regular expression of what is broken
+.PHONY: faults-red-history
+faults-red-history: ## the same with an all-in-one that seals, migrates or removes readings wrongly
+	RED='$(RED)' sh deploy/acceptance/faults/red-history.sh
+
 # MUTANT=regular expression
 .PHONY: mutants
 mutants: ## break each promise by a line, and see its tests fail

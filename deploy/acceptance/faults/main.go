@@ -27,6 +27,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -40,12 +41,13 @@ import (
 
 // settings are the flags.
 type settings struct {
-	pattern, mode, source string
-	duration, catchUp     time.Duration
-	times                 int
-	seed                  uint64
-	port                  int
-	keep, unsynced        bool
+	pattern, mode     string
+	source, allInOne  string
+	duration, catchUp time.Duration
+	times             int
+	seed              uint64
+	port              int
+	keep, unsynced    bool
 }
 
 func main() {
@@ -57,6 +59,7 @@ func main() {
 	flag.Uint64Var(&s.seed, "seed", uint64(time.Now().UnixNano()), "of the dice")
 	flag.DurationVar(&s.catchUp, "catch-up", catchUpLimit, "how long after the end of publishing what was acknowledged is waited for")
 	flag.StringVar(&s.source, "source", "", "build the services, but all-in-one, from this copy of the repository")
+	flag.StringVar(&s.allInOne, "all-in-one", "", "build all-in-one from this copy of the repository")
 	flag.IntVar(&s.port, "port", 21800, "the first of some 30 ports on 127.0.0.1")
 	flag.BoolVar(&s.keep, "keep", false, "leave the servers running, for the next run")
 	flag.BoolVar(&s.unsynced, "unsynced", false, "run all-in-one with fsync and fdatasync that do nothing: it must not survive a power cut")
@@ -92,14 +95,13 @@ func prepare(ctx context.Context, s settings) (err error) {
 	if h.root, err = repositoryRoot(ctx); err != nil {
 		return err
 	}
-	if h.source == "" {
-		h.source = h.root
-	}
+	h.source = cmp.Or(h.source, h.root)
+	h.allInOne = cmp.Or(h.allInOne, h.root)
 	if h.dir, err = os.MkdirTemp("", "telltale-faults-"); err != nil {
 		return err
 	}
 	if err := errors.Join(
-		build(ctx, h.source, h.dir, "mqtt-bridge", ingestWriter, cacheUpdater, queryAPI), build(ctx, h.root, h.dir, allInOne),
+		build(ctx, h.source, h.dir, "mqtt-bridge", ingestWriter, cacheUpdater, queryAPI), build(ctx, h.allInOne, h.dir, allInOne),
 	); err != nil {
 		return err
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,6 +34,30 @@ func TestPatchApplies(t *testing.T) {
 	cmd.Dir = "../../.."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Those of `make faults-red-history` also name a row, and what it must say.
+func TestRedPatches(t *testing.T) {
+	patches, err := filepath.Glob("red/*.patch")
+	if err != nil || len(patches) == 0 {
+		t.Fatalf("%d patches, %v", len(patches), err)
+	}
+	header := regexp.MustCompile(`\ABreaks: .+\nRow: (.+)\nSays: .+\n\n--- a/`)
+	for _, patch := range patches {
+		cmd := exec.Command("git", "apply", "--check", "deploy/acceptance/faults/"+patch)
+		cmd.Dir = "../../.."
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", patch, err, out)
+		}
+		text, err := os.ReadFile(patch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := header.FindSubmatch(text)
+		if named == nil || !slices.ContainsFunc(rows, func(r row) bool { return r.name == string(named[1]) }) {
+			t.Errorf("%s does not name a row: %q", patch, named)
+		}
 	}
 }
 
