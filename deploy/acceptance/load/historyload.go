@@ -93,24 +93,25 @@ func ownCPU() time.Duration {
 // seal has store seal all that it has, and returns the CPU time.
 func seal(ctx context.Context, store *sqlitereadings.Store, folder string) (cpu time.Duration, err error) {
 	before := ownCPU()
-	err = maintain(ctx, store, 500*time.Millisecond, func() (bool, error) {
-		hot, err := hasRows(ctx, folder)
-		return !hot, err
-	})
+	err = maintain(ctx, store, 500*time.Millisecond, func() (bool, error) { return isSealed(ctx, folder) })
 	return ownCPU() - before, err
 }
 
-// hasRows reports whether a reading in the months of a folder is a row: it is not sealed yet.
-func hasRows(ctx context.Context, folder string) (has bool, err error) {
+// isSealed reports whether no reading in the months of a folder is a row any more, and no file has more free pages than others:
+// a store gives those back when it has sealed.
+func isSealed(ctx context.Context, folder string) (sealed bool, err error) {
+	const few = 1000
 	months, err := filepath.Glob(filepath.Join(folder, "readings", "????-??.db"))
+	sealed = true
 	for _, month := range months {
-		if err != nil || has {
+		if err != nil || !sealed {
 			break
 		}
 		var db *sql.DB
 		if db, err = sql.Open("sqlite", "file:"+month+"?mode=ro"); err == nil {
-			err = errors.Join(db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM rows)").Scan(&has), db.Close())
+			err = errors.Join(db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM rows) AND (freelist_count < ?1 OR freelist_count <= page_count / 2)
+				FROM pragma_freelist_count, pragma_page_count`, few).Scan(&sealed), db.Close())
 		}
 	}
-	return has, err
+	return sealed, err
 }
