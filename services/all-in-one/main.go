@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 	_ "time/tzdata" // rules name time zones, also where the system has none
 
@@ -20,6 +21,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
+	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 )
 
@@ -65,8 +67,17 @@ type Servers struct {
 }
 
 func main() {
+	if work, ok := rollups.In(os.Args[1:]); ok {
+		os.Args = slices.Delete(os.Args, 1, 3)
+		daemon.Main("all-in-one rollups "+string(work), work.About(), &rollupsCommand{work: work})
+	}
 	daemon.Main("all-in-one", "The whole of Telltale in one process, on embedded parts: an MQTT endpoint, a Kafka broker, SQLite. "+
-		"Each part is replaced by a real server when its variable is set.", new(command))
+		"Each part is replaced by a real server when its variable is set.\n\n"+
+		"Commands:\n"+
+		"  all-in-one rollups check\n"+
+		"      Compare the rollups with the readings, while the service runs. It exits with 1 where they differ.\n"+
+		"  all-in-one rollups rebuild\n"+
+		"      Compute the rollups once more, while the service runs.", new(command))
 }
 
 // Operations gives the process the operations port of a program on a laptop: on this machine only.

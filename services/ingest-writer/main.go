@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
+	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
 )
 
@@ -36,18 +37,11 @@ func main() {
 			os.Args = slices.Delete(os.Args, 1, 2)
 			daemon.Main("ingest-writer repair", "Makes the unique index of readings, while the service runs and waits for it. Readings that are stored twice it "+
 				"removes, and keeps them as dead letters where their values differ.", new(repair))
-		case "rollups":
-			if len(os.Args) > 2 && (os.Args[2] == "check" || os.Args[2] == "rebuild") {
-				rebuild := os.Args[2] == "rebuild"
-				about := "Compares the rollups, which charts are made of, with the readings, while the service runs."
-				if rebuild {
-					about = "Computes the rollups, which charts are made of, once more from the readings, while the service runs."
-				}
-				name := "ingest-writer rollups " + os.Args[2]
-				os.Args = slices.Delete(os.Args, 1, 3)
-				daemon.Main(name, about, &rollups{rebuild: rebuild})
-			}
 		}
+	}
+	if work, ok := rollups.In(os.Args[1:]); ok {
+		os.Args = slices.Delete(os.Args, 1, 3)
+		daemon.Main("ingest-writer rollups "+string(work), work.About(), &rollupsCommand{work: work})
 	}
 	daemon.Main("ingest-writer", "Stores the readings on Kafka, and the dead letters, in MongoDB.\n\n"+
 		"Commands:\n"+

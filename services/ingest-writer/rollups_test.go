@@ -15,7 +15,7 @@ import (
 
 func TestRollupsSettingsThatCannotWork(t *testing.T) {
 	log, metrics := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
-	err := (&rollups{MongoDBURI: "http://localhost"}).Run(t.Context(), &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)})
+	err := (&rollupsCommand{MongoDBURI: "http://localhost"}).Run(t.Context(), &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)})
 	var config *daemon.ConfigError
 	if !errors.As(err, &config) || config.Variable != "MONGODB_URI" {
 		t.Errorf("got %v, want an error of MONGODB_URI", err)

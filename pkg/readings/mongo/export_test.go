@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/rollup"
 )
 
 // SetMaxStoredBytes has s keep less than usual in memory of what is stored.
@@ -49,7 +50,7 @@ func (s *Store) ForgetProgress() {
 func (s *Store) SetClock(clock func() time.Time) { s.clock = clock }
 
 // RebuildAfter does what RebuildRollups does, with a pause before each time that it computes something.
-func (s *Store) RebuildAfter(ctx context.Context, pause func()) (Checked, error) {
+func (s *Store) RebuildAfter(ctx context.Context, pause func()) (rollup.Checked, error) {
 	return s.eachRolledUp(ctx, slog.New(slog.DiscardHandler), func(devices []iot.DeviceID, in interval) error {
 		pause()
 		return s.recompute(ctx, devices, in)

@@ -24,6 +24,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/pkg/readings/mongo"
+	"github.com/telltale-iot/telltale/pkg/rollup"
 )
 
 // TestBackfill rolls up what an earlier version has stored. After each step another one goes on, as if killed.
@@ -114,7 +115,7 @@ func TestDroppedRollups(t *testing.T) {
 		if _, err := db.Collection("readings").DeleteOne(t.Context(), bson.D{{Key: "device_id", Value: 2}}); err != nil {
 			t.Fatal(err)
 		}
-		wantChecked(t, store, 2, mongo.DeviceHour{Device: 2, Hour: at})
+		wantChecked(t, store, 2, rollup.DeviceHour{Device: 2, Hour: at})
 		if _, err := store.RebuildRollups(t.Context(), discard); err != nil {
 			t.Fatal(err)
 		}
@@ -183,9 +184,9 @@ func TestSetAside(t *testing.T) {
 		if _, err := db.Collection("readings_days").UpdateOne(t.Context(), bson.D{{Key: "_id.d", Value: 1}}, damage); err != nil {
 			t.Fatal(err)
 		}
-		var differ []mongo.DeviceHour // all of it
+		var differ []rollup.DeviceHour // all of it
 		for at := range 24 {
-			differ = append(differ, mongo.DeviceHour{Device: 1, Hour: reading(1, 0, 20).At.Truncate(daily).Add(time.Duration(at) * time.Hour)})
+			differ = append(differ, rollup.DeviceHour{Device: 1, Hour: reading(1, 0, 20).At.Truncate(daily).Add(time.Duration(at) * time.Hour)})
 		}
 		wantChecked(t, store, 3, differ...)
 		insertAll(t, store, []iot.Reading{reading(1, 3, 20), reading(8, 3, 20)})

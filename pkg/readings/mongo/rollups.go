@@ -11,28 +11,16 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/rollup"
 )
-
-// Checked is what CheckRollups and RebuildRollups have looked at.
-type Checked struct {
-	From, To time.Time    // what is rolled up; both zero: nothing is yet
-	Days     int          // of devices
-	Differ   []DeviceHour // whose rollups are not what the readings come to
-}
-
-// DeviceHour is an hour of a device.
-type DeviceHour struct {
-	Device iot.DeviceID
-	Hour   time.Time
-}
 
 // recheckAfter is how long after a difference was seen it is looked at once more: what was inserted at that moment is
 // marked then.
 const recheckAfter = 10 * time.Second
 
 // CheckRollups compares what is rolled up and not marked with the readings, while everything runs.
-func (s *Store) CheckRollups(ctx context.Context, log *slog.Logger) (Checked, error) {
-	var suspects []DeviceHour
+func (s *Store) CheckRollups(ctx context.Context, log *slog.Logger) (rollup.Checked, error) {
+	var suspects []rollup.DeviceHour
 	checked, err := s.eachRolledUp(ctx, log, func(devices []iot.DeviceID, in interval) error {
 		differ, err := s.differing(ctx, devices, in)
 		suspects = append(suspects, differ...)
@@ -58,14 +46,14 @@ func (s *Store) CheckRollups(ctx context.Context, log *slog.Logger) (Checked, er
 }
 
 // RebuildRollups computes all that is rolled up once more, while everything runs.
-func (s *Store) RebuildRollups(ctx context.Context, log *slog.Logger) (Checked, error) {
+func (s *Store) RebuildRollups(ctx context.Context, log *slog.Logger) (rollup.Checked, error) {
 	return s.eachRolledUp(ctx, log, func(devices []iot.DeviceID, in interval) error {
 		return s.recompute(ctx, devices, in)
 	})
 }
 
 // differing returns the hours that differ from what the readings come to, and are not marked.
-func (s *Store) differing(ctx context.Context, devices []iot.DeviceID, in interval) (hours []DeviceHour, err error) {
+func (s *Store) differing(ctx context.Context, devices []iot.DeviceID, in interval) (hours []rollup.DeviceHour, err error) {
 	days, err := s.findDays(ctx, devices, dayOf(in.from))
 	if err != nil {
 		return nil, err
@@ -102,14 +90,14 @@ func (s *Store) differing(ctx context.Context, devices []iot.DeviceID, in interv
 	}
 	for _, d := range changed {
 		if _, isMarked := marks[d.device()]; !isMarked {
-			hours = append(hours, DeviceHour{d.device(), time.UnixMilli(in.from).UTC()})
+			hours = append(hours, rollup.DeviceHour{Device: d.device(), Hour: time.UnixMilli(in.from).UTC()})
 		}
 	}
 	return hours, nil
 }
 
 // eachRolledUp calls do with all that is rolled up, day by day, newest first.
-func (s *Store) eachRolledUp(ctx context.Context, log *slog.Logger, do func([]iot.DeviceID, interval) error) (c Checked, err error) {
+func (s *Store) eachRolledUp(ctx context.Context, log *slog.Logger, do func([]iot.DeviceID, interval) error) (c rollup.Checked, err error) {
 	p, err := s.progress(ctx)
 	if err != nil {
 		return c, err

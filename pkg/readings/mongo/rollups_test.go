@@ -17,6 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mongodb/mongodbtest"
 	"github.com/telltale-iot/telltale/pkg/readings/mongo"
+	"github.com/telltale-iot/telltale/pkg/rollup"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -162,7 +163,7 @@ func insertAll(t testing.TB, store *mongo.Store, batch []iot.Reading) {
 	}
 }
 
-func wantChecked(t testing.TB, store *mongo.Store, days int, differ ...mongo.DeviceHour) {
+func wantChecked(t testing.TB, store *mongo.Store, days int, differ ...rollup.DeviceHour) {
 	t.Helper()
 	checked, err := store.CheckRollups(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {

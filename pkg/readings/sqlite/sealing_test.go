@@ -13,8 +13,9 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// sealWhile seals the slice with all that there is, and calls meanwhile when it has been read, and when the blocks are made.
-func sealWhile(t *testing.T, store *Store, meanwhile ...func()) {
+// sealWhile seals the slice with all that there is, and calls meanwhile when it has been read, and when the blocks are made. It
+// returns the error of what is written then.
+func sealWhile(t *testing.T, store *Store, meanwhile ...func()) error {
 	t.Helper()
 	ctx := t.Context()
 	store.turn <- struct{}{}
@@ -36,10 +37,9 @@ func sealWhile(t *testing.T, store *Store, meanwhile ...func()) {
 		t.Fatal(n, err)
 	}
 	meanwhile[1]()
-	if err := store.writeSealed(ctx, sl, until, some); err != nil {
-		t.Fatal(err)
-	}
+	err = store.writeSealed(ctx, sl, until, some)
 	store.slice = nil
+	return err
 }
 
 // TestInsertsWhileSealing has readings come while the rows of their hour are made into blocks, which does not keep them waiting:
@@ -77,7 +77,9 @@ func TestInsertsWhileSealing(t *testing.T) {
 		meanwhile[step] = func() {
 			insertAll(t, store, []iot.Reading{fresh, merged, unsealed, own, fifth}, iot.Inserted{New: 2, Merged: 2, Duplicates: 1})
 		}
-		sealWhile(t, store, meanwhile[0], meanwhile[1])
+		if err := sealWhile(t, store, meanwhile[0], meanwhile[1]); err != nil {
+			t.Fatal(err)
+		}
 		for device, want := range map[iot.DeviceID]bool{1: true, 2: true, 3: true, 4: true, 5: false, 6: false} {
 			if got := len(store.hot.between(device, math.MinInt64, math.MaxInt64)) > 0; got != want {
 				t.Errorf("step %d: device %d has rows: %v, want %v", step, device, got, want)

@@ -1,0 +1,75 @@
+// Package rollups is the programs `rollups check` and `rollups rebuild`, which run while the service does: they compare what
+// charts are made of with the readings, and compute it once more. It opens nothing; the stores do the work.
+//
+// A check that fails in the middle says nothing, and a rebuild may be repeated.
+package rollups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/rollup"
+)
+
+// Work is what to do, by the name of its program.
+type Work string
+
+const (
+	Check   Work = "check"
+	Rebuild Work = "rebuild"
+)
+
+// In returns the work that the arguments of a program ask for: `rollups check` or `rollups rebuild` come first.
+func In(args []string) (work Work, ok bool) {
+	if len(args) < 2 || args[0] != "rollups" {
+		return "", false
+	}
+	work = Work(args[1])
+	return work, work == Check || work == Rebuild
+}
+
+// About says what the program does.
+func (w Work) About() string {
+	if w == Rebuild {
+		return "Computes the rollups, which charts are made of, once more from the readings, while the service runs."
+	}
+	return "Compares the rollups, which charts are made of, with the readings, while the service runs."
+}
+
+// Store is a store with rollups.
+type Store interface {
+	CheckRollups(ctx context.Context, log *slog.Logger) (rollup.Checked, error)
+	RebuildRollups(ctx context.Context, log *slog.Logger) (rollup.Checked, error)
+}
+
+// Do does the work of program on store, and writes what came of it to w. It is an error when rollups differ from readings.
+func (w Work) Do(ctx context.Context, store Store, program string, log *slog.Logger, out io.Writer) error {
+	work, done := store.CheckRollups, "compared"
+	if w == Rebuild {
+		work, done = store.RebuildRollups, "computed"
+	}
+	checked, err := work(ctx, log)
+	if ctx.Err() != nil {
+		return errors.New("interrupted before the end; run it again")
+	}
+	if err != nil {
+		return err
+	}
+	if checked.From.IsZero() {
+		_, err := fmt.Fprintln(out, "nothing is rolled up yet: an hour is some time after its end")
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%d days of devices %s, from %v to %v\n", checked.Days, done, checked.From.Format(time.RFC3339), checked.To.Format(time.RFC3339))
+	for _, d := range checked.Differ {
+		_, failed := fmt.Fprintf(out, "device %d, hour %v: differs from the readings\n", d.Device, d.Hour.Format(time.RFC3339))
+		err = errors.Join(err, failed)
+	}
+	if n := len(checked.Differ); n > 0 {
+		return fmt.Errorf("%d hours differ from their readings: run %s rollups rebuild", n, program)
+	}
+	return err
+}
