@@ -39,7 +39,7 @@ func expire(end injection) injection {
 		if err := process.stop(); err != nil {
 			return err
 		}
-		before, err := t.pastBytes() // without WALs
+		took, err := t.pastBytes() // without WALs
 		if err != nil {
 			return err
 		}
@@ -52,19 +52,24 @@ func expire(end injection) injection {
 		if err := process.start(); err != nil {
 			return err
 		}
+		var before time.Time
 		for _, horizon := range steps[1:] {
+			if err := t.whileRemoving(ctx, before); err != nil {
+				return err
+			}
+			before = t.horizonMoved()
 			process.settings = keeping(forEver, horizon)
-			if err := errors.Join(t.whileRemoving(ctx), end(ctx, t)); err != nil {
+			if err := end(ctx, t); err != nil {
 				return err
 			}
 		}
-		if err := errors.Join(t.whileRemoving(ctx), end(ctx, t), anyTime(ctx, t), end(ctx, t)); err != nil {
+		if err := errors.Join(t.whileRemoving(ctx, before), end(ctx, t), anyTime(ctx, t), end(ctx, t)); err != nil {
 			return err
 		}
 		p.charts = charts
 		expired := p.Expire(last)
 		share := float64(len(expired.Want)) / float64(len(expired.Want)+p.before(firstHour(0).Add(-time.Hour)))
-		if err := eventually(ctx, removalLimit, func() error { return t.checkGivenBack(before, share) }); err != nil {
+		if err := eventually(ctx, removalLimit, func() error { return t.checkGivenBack(took, share) }); err != nil {
 			return err
 		}
 		process.settings = forEver
@@ -137,17 +142,21 @@ func cutOnce(_ context.Context, t *trial) error {
 	return t.cutPower()
 }
 
-// whileRemoving waits until shortly after all-in-one has a new horizon, or for any time.
-func (t *trial) whileRemoving(ctx context.Context) error {
+// horizonMoved returns when the horizon of all-in-one did last. Zero: never.
+func (t *trial) horizonMoved() time.Time {
+	info, err := os.Stat(filepath.Join(t.data, "readings", "horizon"))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// whileRemoving waits until shortly after the horizon has moved since a moment, or for any time.
+func (t *trial) whileRemoving(ctx context.Context, since time.Time) error {
 	if t.dice.IntN(3) == 0 {
 		return anyTime(ctx, t)
 	}
-	file := filepath.Join(t.data, "readings", "horizon")
-	old := time.Now()
-	err := t.shortlyAfter(ctx, "the horizon does not move", func() (bool, error) {
-		info, err := os.Stat(file)
-		return err == nil && info.ModTime().After(old), nil
-	})
+	err := t.shortlyAfter(ctx, "the horizon does not move", func() (bool, error) { return t.horizonMoved().After(since), nil })
 	return errors.Join(err, t.pause(ctx, 200*time.Millisecond))
 }
 

@@ -36,9 +36,14 @@ type comparison struct {
 	dice     *rand.Rand
 }
 
+// get asks again where the answer is that the machine is busy.
 func (c *comparison) get(path string, v any) error {
-	_, err := get(c.ctx, c.api, path, v)
-	return err
+	for begin := time.Now(); ; pause(c.ctx, time.Second) {
+		_, err := get(c.ctx, c.api, path, v)
+		if !errors.Is(err, errBusy) || time.Since(begin) > requestTimeout {
+			return err
+		}
+	}
 }
 
 func (c *comparison) devices() []iot.DeviceID { return slices.Sorted(maps.Keys(c.byDevice)) }

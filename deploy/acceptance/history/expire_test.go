@@ -67,3 +67,21 @@ func TestCharts(t *testing.T) {
 		t.Error("another sum is not found")
 	}
 }
+
+// TestBusy: an answer that a machine does much else is no answer about readings.
+func TestBusy(t *testing.T) {
+	busy := true
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if busy {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		busy = false
+		fmt.Fprint(w, 7)
+	}))
+	defer api.Close()
+	c := &comparison{ctx: t.Context(), api: api.URL}
+	var got int
+	if err := c.get("/", &got); err != nil || got != 7 {
+		t.Errorf("%d, %v", got, err)
+	}
+}

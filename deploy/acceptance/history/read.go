@@ -125,6 +125,9 @@ func nextPage(header http.Header, page string) (string, error) {
 	return next.RequestURI(), nil
 }
 
+// errBusy is the answer of a machine that does much else.
+var errBusy = errors.New("503 Service Unavailable")
+
 func open(ctx context.Context, api, path string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, api+path, nil)
 	if err != nil {
@@ -138,6 +141,9 @@ func open(ctx context.Context, api, path string) (*http.Response, error) {
 	if response.StatusCode != http.StatusOK {
 		defer response.Body.Close()
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 300))
+		if response.StatusCode == http.StatusServiceUnavailable {
+			return nil, fmt.Errorf("GET %s: %w: %s", path, errBusy, body)
+		}
 		return nil, fmt.Errorf("GET %s: %s: %s", path, response.Status, body)
 	}
 	return response, nil
