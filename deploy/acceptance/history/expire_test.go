@@ -53,7 +53,7 @@ func TestExpire(t *testing.T) {
 // TestCharts: a chart in which one digit has changed is found.
 func TestCharts(t *testing.T) {
 	sum := "0.1"
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `[{"sum":[%s]}]`, sum) }))
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintf(w, `[{"sum":[%s]}]`, sum) }))
 	defer api.Close()
 	charts, err := GetCharts(t.Context(), api.URL, time.Unix(0, 0), time.Unix(3600, 0), 1, 2)
 	if err != nil || len(charts) != 10 {
@@ -76,7 +76,7 @@ func TestBusy(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		busy = false
-		fmt.Fprint(w, 7)
+		_, _ = fmt.Fprint(w, 7)
 	}))
 	defer api.Close()
 	c := &comparison{ctx: t.Context(), api: api.URL}
