@@ -10,23 +10,28 @@ import (
 )
 
 // deviceKeys returns the keys of those of the devices that are registered with one. While the store of the devices is away
-// there are none: charts do not need it.
+// some are missing: charts do not need them.
 func (a *API) deviceKeys(ctx context.Context, ids []iot.DeviceID) map[iot.DeviceID]string {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
+	keys, err := findKeys(ctx, a.Metadata, ids)
+	if err != nil {
+		if n := a.failures.Event("keys of devices"); n > 0 {
+			a.Log.Warn("keys of devices are left out of charts: their store is not available", "err", err, "count", n)
+		}
+	}
+	return keys
+}
+
+// findKeys returns the keys of devices; after an error those that it has found until then.
+func findKeys(ctx context.Context, store iot.MetadataStore, ids []iot.DeviceID) (map[iot.DeviceID]string, error) {
 	keys := map[iot.DeviceID]string{}
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id iot.DeviceID) bool { return id < iot.FirstKeyID })
 	slices.Sort(ids)
 	for len(ids) > 0 {
-		page, err := a.Metadata.Devices(ctx, iot.DeviceQuery{After: ids[0] - 1, Limit: min(len(ids), smallPage)})
-		if err != nil {
-			if n := a.failures.Event("keys of devices"); n > 0 {
-				a.Log.Warn("keys of devices are left out of charts: their store is not available", "err", err, "count", n)
-			}
-			return keys
-		}
-		if len(page) == 0 {
-			return keys
+		page, err := store.Devices(ctx, iot.DeviceQuery{After: ids[0] - 1, Limit: min(len(ids), smallPage)})
+		if err != nil || len(page) == 0 {
+			return keys, err
 		}
 		for _, d := range page {
 			if _, asked := slices.BinarySearch(ids, d.ID); asked && d.Key != "" {
@@ -36,7 +41,7 @@ func (a *API) deviceKeys(ctx context.Context, ids []iot.DeviceID) map[iot.Device
 		last := page[len(page)-1].ID
 		ids = slices.DeleteFunc(ids, func(id iot.DeviceID) bool { return id <= last })
 	}
-	return keys
+	return keys, nil
 }
 
 // appendCharted appends the id of a device and, where it has one, its key, as the first members of an object.
