@@ -65,18 +65,28 @@ const monthVersion = 1
 
 // createMonth creates the tables of a month, where they are missing.
 func createMonth(ctx context.Context, tx *sql.Tx) error {
-	var version int
-	if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+	version, err := versionOfMonth(ctx, tx)
+	if err != nil {
 		return err
-	}
-	if version > monthVersion {
-		return fmt.Errorf("it was written by a later version of Telltale: its form is %d, this version knows those up to %d", version, monthVersion)
 	}
 	if _, err := tx.ExecContext(ctx, monthSchema); err != nil || version == monthVersion {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, monthVersion))
+	_, err = tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, monthVersion))
 	return err
+}
+
+// versionOfMonth returns the version of a month's file, which is an error where a later version of Telltale has written it.
+func versionOfMonth(ctx context.Context, db interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}) (version int, err error) {
+	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return 0, err
+	}
+	if version > monthVersion {
+		return 0, fmt.Errorf("it was written by a later version of Telltale: its form is %d, this version knows those up to %d", version, monthVersion)
+	}
+	return version, nil
 }
 
 const selectPlaces = `SELECT timestamp, device_id FROM rows ORDER BY timestamp, device_id`

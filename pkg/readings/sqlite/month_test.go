@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,9 +51,11 @@ func TestVersionOfMonth(t *testing.T) {
 		t.Errorf("the version of a file that had none is %d", n)
 	}
 	later := version("2")
-	err := openStore(t, path).Prepare(t.Context())
-	if err == nil || !strings.Contains(err.Error(), filepath.Join(path, "2026-03.db")) || !strings.Contains(err.Error(), "later version of Telltale") {
-		t.Errorf("the error for a file of a later version is %v", err)
+	_, checked := openStore(t, path).CheckRollups(t.Context(), slog.New(slog.DiscardHandler))
+	for _, err := range []error{openStore(t, path).Prepare(t.Context()), checked} {
+		if err == nil || !strings.Contains(err.Error(), filepath.Join(path, "2026-03.db")) || !strings.Contains(err.Error(), "later version of Telltale") {
+			t.Errorf("the error for a file of a later version is %v", err)
+		}
 	}
 	if n := version(""); n != later {
 		t.Errorf("the version of a file of a later version is %d now", n)

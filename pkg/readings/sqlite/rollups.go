@@ -112,6 +112,9 @@ func (s *Store) eachDayOf(ctx context.Context, m *part, horizon int64, do func(*
 		return err
 	}
 	defer release()
+	if _, err := versionOfMonth(ctx, db.Read); err != nil {
+		return err
+	}
 	for device := int64(0); ; {
 		var next sql.NullInt64
 		if err := db.Read.QueryRowContext(ctx, firstDeviceBehind, device).Scan(&next); err != nil || !next.Valid {
