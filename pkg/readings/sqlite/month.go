@@ -58,7 +58,8 @@ CREATE TABLE IF NOT EXISTS days (
 	day       INTEGER NOT NULL, -- ms since 1970: where it starts
 	data      BLOB NOT NULL,
 	PRIMARY KEY (device_id, day)
-) STRICT, WITHOUT ROWID;`
+) STRICT, WITHOUT ROWID;
+` + createRebuilds
 
 // monthVersion is that of the form of a month's file. The first ones had no version, and the same form.
 const monthVersion = 1

@@ -27,6 +27,11 @@ const (
 		UNION ALL SELECT min(device_id) FROM days WHERE device_id > ?1)`
 	timesOfDevice = `SELECT day FROM days WHERE device_id = ?1 UNION ALL SELECT start FROM blocks WHERE device_id = ?1`
 
+	// A rebuild counts what it has written, for a seal of another process to see: see writeSealed.
+	createRebuilds = `CREATE TABLE IF NOT EXISTS rebuilds (id INTEGER PRIMARY KEY CHECK (id = 1), n INTEGER NOT NULL) STRICT`
+	countRebuild   = `INSERT INTO rebuilds (id, n) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1`
+	selectRebuilds = `SELECT coalesce(max(n), 0) FROM rebuilds`
+
 	logRollupsEvery = 10 * time.Second
 )
 
@@ -160,6 +165,11 @@ func (s *Store) rebuildDay(ctx context.Context, db *sqlite.DB, p *part, device i
 		c, err := s.compare(ctx, tx, p, device, day)
 		if err != nil || len(c.differ) == 0 {
 			return err
+		}
+		for _, statement := range []string{createRebuilds, countRebuild} { // a file that was not prepared may have no table
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
 		}
 		if len(c.computed.Metrics) == 0 {
 			_, err := tx.ExecContext(ctx, deleteDay, int64(device), day)

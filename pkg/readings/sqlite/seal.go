@@ -3,7 +3,6 @@ package sqlite
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,16 +36,16 @@ const (
 // errUnsealable means that rows are out of order, or that no block can have them: they stay as they are.
 var errUnsealable = errors.New("they are not as they should be")
 
-// errChanged means that another process has written into the file while blocks and days were made: a rebuild of the rollups (see
-// rollups.go). What was made may be of a day that it has replaced.
-var errChanged = errors.New("another process has written into the file meanwhile; it is done again later")
+// errChanged means that another process has rebuilt rollups in the file while blocks and days were made (see rollups.go). What
+// was made may be of a day that it has replaced.
+var errChanged = errors.New("rollups in the file are being rebuilt; it is done again later")
 
 // slice is the rows of an hour that are being sealed, from <= at < until. Others write meanwhile, and say so here: only the
 // call that has the turn may use what is touched.
 type slice struct {
 	span
 	from, until int64
-	version     int64                 // of the file
+	rebuilds    int64                 // of rollups, that there were when this began
 	left        map[iot.DeviceID]bool // that are not read: see Store.left
 	touched     map[iot.DeviceID]bool // of which rows, blocks or days are not what they were when this began
 }
@@ -110,24 +109,6 @@ func (s *Store) sealSlice(ctx context.Context, owner span, from, until int64) (n
 	return until, nil
 }
 
-// versionOf returns what changes when another process writes into the file of p.
-func (s *Store) versionOf(ctx context.Context, p *part) (int64, error) {
-	db, release, err := s.files.use(p)
-	if err != nil {
-		return 0, err
-	}
-	defer release()
-	return dataVersion(ctx, db.Write)
-}
-
-// dataVersion is that of a connection, which all that this process writes goes through.
-func dataVersion(ctx context.Context, of interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}) (version int64, err error) {
-	err = of.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version)
-	return version, err
-}
-
 // firstSlice returns the first of what is to be sealed of owner in from <= at < until. nil: nothing is. Only the call that
 // has the turn calls it.
 func (s *Store) firstSlice(owner span, from, until int64) *slice {
@@ -183,14 +164,14 @@ func (s *Store) isTooMuch(sl *slice) bool {
 // before until.
 func (s *Store) readSlice(ctx context.Context, sl *slice) (all map[iot.DeviceID][]byte, until int64, err error) {
 	all, until = map[iot.DeviceID][]byte{}, sl.until
-	if sl.version, err = s.versionOf(ctx, sl.part); err != nil {
-		return nil, 0, err
-	}
 	sn, err := s.snapshotOf(ctx, func() (span, bool) { return sl.span, true })
 	if err != nil {
 		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, sn.end()) }()
+	if err := sn.tx.QueryRowContext(ctx, selectRebuilds).Scan(&sl.rebuilds); err != nil {
+		return nil, 0, err
+	}
 	bytes, full := 0, false
 	last := position{sl.from, 0}
 	rows, err := sn.tx.QueryContext(ctx, scanSlice, sl.from, sl.until)
@@ -233,11 +214,11 @@ func (s *Store) writeSealed(ctx context.Context, sl *slice, until int64, some []
 		return err
 	}
 	defer t.end()
-	version, err := dataVersion(ctx, t.tx)
-	if err != nil {
+	var rebuilds int64
+	if err := t.tx.QueryRowContext(ctx, selectRebuilds).Scan(&rebuilds); err != nil {
 		return err
 	}
-	if version != sl.version {
+	if rebuilds != sl.rebuilds {
 		return errChanged
 	}
 	some = slices.DeleteFunc(some, func(d *sealing) bool {
