@@ -63,7 +63,6 @@ func TestCharts(t *testing.T) {
 	}
 	dice.Shuffle(len(messages), func(i, j int) { messages[i], messages[j] = messages[j], messages[i] })
 	client := connect(t, s["MQTT_LISTEN_ADDR"], t.Name())
-	defer client.Disconnect(100)
 	send := func(messages []string) {
 		token := client.Publish("sensors/data", 1, false, "["+strings.Join(messages, ",")+"]")
 		if !token.WaitTimeout(10*time.Second) || token.Error() != nil {
@@ -91,6 +90,7 @@ func TestCharts(t *testing.T) {
 		return sum(c.Count) == before+1 && slices.Max(c.Max) == 99.5
 	})
 	p.expectCharts(t, seed, now)
+	client.Disconnect(100) // before the service ends, which it would want to reconnect to
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}

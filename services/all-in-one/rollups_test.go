@@ -36,7 +36,6 @@ func TestRollups(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := connect(t, s["MQTT_LISTEN_ADDR"], t.Name())
-	defer client.Disconnect(100)
 	at := time.Now().UTC().Truncate(time.Hour).Add(-50 * time.Hour)
 	for device := range 2 {
 		message := fmt.Sprintf(`{"device_id": %d, "timestamp": %q, "temperature": 21.5}`, device+7, at.Format(time.RFC3339))
@@ -90,6 +89,7 @@ func TestRollups(t *testing.T) {
 	}
 	close(loading)
 	<-loaded
+	client.Disconnect(100) // before the service ends, which it would want to reconnect to
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}

@@ -3,6 +3,7 @@ package writer
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 // usageEvery is how often the store is asked what it takes: it counts the readings of a day for that.
 const usageEvery = time.Minute
 
-// usage shows what the store takes. What is not known is not there, so that no alert takes it for 0.
+// usage shows what the store takes. What is not known is NaN, so that no alert takes it for 0.
 type usage struct {
 	store interface {
 		Usage(ctx context.Context) (iot.Usage, error)
@@ -28,18 +29,18 @@ type usage struct {
 
 var usageMetrics = []struct {
 	description *prometheus.Desc
-	value       func(iot.Usage) float64 // -1: not known
+	value       func(iot.Usage) float64 // less than 0: not known
 }{
 	{describe("size_bytes", "What readings and rollups take on the disk of the store."), func(u iot.Usage) float64 { return float64(u.Readings + u.Rollups) }},
-	{describe("max_bytes", "What they may take, where that is bounded (DATA_MAX_BYTES)."), func(u iot.Usage) float64 {
+	{describe("max_bytes", "What they may take: DATA_MAX_BYTES, infinite without it."), func(u iot.Usage) float64 {
 		if u.MaxBytes == 0 {
-			return -1
+			return math.Inf(1)
 		}
 		return float64(u.MaxBytes)
 	}},
-	{describe("free_bytes", "What is free on the disk of the store, where that is known."), func(u iot.Usage) float64 { return float64(u.Free) }},
-	{describe("growth_bytes_per_day", "What the readings of the last whole day take, without what the retention removes in a day, where that is known."), func(u iot.Usage) float64 { return float64(u.PerDay) }},
-	{describe("days_until_full", "When the disk is full at this rate, or DATA_MAX_BYTES reached."), iot.Usage.DaysUntilFull},
+	{describe("free_bytes", "What is free on the disk of the store, NaN where that is not known."), func(u iot.Usage) float64 { return float64(u.Free) }},
+	{describe("growth_bytes_per_day", "What the readings of the last whole day take, without what the retention removes in a day; NaN where that is not known."), func(u iot.Usage) float64 { return float64(u.PerDay) }},
+	{describe("days_until_full", "When the disk is full at this rate, or DATA_MAX_BYTES reached; NaN where that is not known."), iot.Usage.DaysUntilFull},
 }
 
 func describe(name, help string) *prometheus.Desc {
@@ -62,9 +63,11 @@ func (u *usage) Collect(metrics chan<- prometheus.Metric) {
 		return
 	}
 	for _, m := range usageMetrics {
-		if value := m.value(*latest); value >= 0 {
-			metrics <- prometheus.MustNewConstMetric(m.description, prometheus.GaugeValue, value)
+		value := m.value(*latest)
+		if value < 0 {
+			value = math.NaN()
 		}
+		metrics <- prometheus.MustNewConstMetric(m.description, prometheus.GaugeValue, value)
 	}
 }
 
