@@ -1,27 +1,26 @@
 package sqlite
 
 import (
-	"context"
-	"database/sql"
-	"fmt"
-	"slices"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
-// maxJump is how far the clock may be ahead of the newest reading at the start, and of the time that has gone by from then
+// maxJump is how far the clock may be ahead of the last write of a file at the start, and of the time that has gone by from then
 // on, and for how long it is not believed beyond that.
 const maxJump = 24 * time.Hour
 
 // clock is by which readings become too old. That of a machine may be far ahead for a while, such as before it is set from
 // the network, and what is removed then is gone: so a clock that jumps ahead is believed when it has stayed so for a day.
 type clock struct {
-	at      time.Time     // that was believed last
-	read    time.Duration // when that was, by a clock that never jumps
-	jumped  bool
-	jumpAt  time.Duration // likewise
-	started bool
+	at     time.Time     // that was believed last
+	read   time.Duration // when that was, by a clock that never jumps
+	jumped bool
+	jumpAt time.Duration // likewise
 }
 
 // now returns what to take for the time when the machine's clock says wall, at elapsed by a clock that never jumps.
@@ -39,72 +38,43 @@ func (c *clock) now(wall time.Time, elapsed time.Duration) time.Time {
 }
 
 // retentionTime returns the time by which readings become too old.
-func (s *Store) retentionTime(ctx context.Context) (time.Time, error) {
+func (s *Store) retentionTime() time.Time {
 	wall := s.now()
 	if s.retention == (iot.Retention{}) {
-		return wall, nil
-	}
-	if !s.clock.started {
-		newest, ok, err := s.newest(ctx)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("find the newest reading: %w", err)
-		}
-		if s.clock.at, s.clock.read = wall, time.Since(s.opened); ok && newest.Before(wall) {
-			s.clock.at = newest
-		}
-		s.clock.started = true
+		return wall
 	}
 	before := s.clock.jumped
 	now := s.clock.now(wall, time.Since(s.opened))
 	if s.clock.jumped && !before {
-		s.log.Warn("the clock is more than a day ahead of what is stored: it does not count for the retention until it has been so for a day",
+		s.log.Warn("the clock is more than a day ahead of the last write: it does not count for the retention until it has been so for a day",
 			"clock", wall.UTC(), "counts", now.UTC())
 	}
-	return now, nil
+	return now
 }
 
-// newest returns the time of the newest reading, where there is one. That of an earlier version is moved last.
-func (s *Store) newest(ctx context.Context) (at time.Time, ok bool, err error) {
-	var newest int64
-	s.state.RLock()
-	months, old := s.allMonths, s.old
-	for _, times := range s.hot {
-		if last := times[len(times)-1]; !ok || last > newest {
-			newest, ok = last, true
-		}
+// lastWrite returns when a file in dir or one of files was written last, and now where there is none.
+func lastWrite(dir string, files ...string) (last time.Time, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return last, err
 	}
-	s.state.RUnlock()
-	for _, m := range slices.Backward(months) {
-		if m.daysOnly || ok && m.end <= newest {
+	for _, entry := range entries {
+		files = append(files, filepath.Join(dir, entry.Name()))
+	}
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		block, err := s.newestOf(ctx, m, newestBlock)
 		if err != nil {
-			return at, false, fmt.Errorf("%s: %w", m.path, err)
+			return last, err
 		}
-		if block.Valid && (!ok || block.Int64 > newest) {
-			newest, ok = block.Int64, true
-		}
-	}
-	if old != nil {
-		last, err := s.newestOf(ctx, old.part, newestOfOld)
-		if err != nil {
-			return at, false, fmt.Errorf("%s: %w", old.path, err)
-		}
-		if last.Valid && (!ok || last.Int64 > newest) {
-			newest, ok = last.Int64, true
+		if at := info.ModTime(); at.After(last) {
+			last = at
 		}
 	}
-	return time.UnixMilli(newest), ok, nil
-}
-
-// newestOf returns the time that query selects from p.
-func (s *Store) newestOf(ctx context.Context, p *part, query string) (at sql.NullInt64, err error) {
-	db, release, err := s.files.use(p)
-	if err != nil {
-		return at, err
+	if last.IsZero() {
+		last = time.Now()
 	}
-	defer release()
-	err = db.Read.QueryRowContext(ctx, query).Scan(&at)
-	return at, err
+	return last, nil
 }

@@ -1,6 +1,9 @@
 package sqlite
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -38,6 +41,7 @@ func TestClockFarAhead(t *testing.T) {
 	retention := iot.Retention{Readings: 365 * 24 * time.Hour, Rollups: 730 * 24 * time.Hour, MaxBytes: 1 << 30}
 	store := kept(t, dir, retention)
 	all := history(1, 24)
+	store.clock.at = now
 	fill(t, store, all)
 	want := rolledUp(t, store)
 	check := func(store *Store) {
@@ -57,6 +61,7 @@ func TestClockFarAhead(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
+	setWritten(t, dir, now)
 	store = kept(t, dir, retention)
 	check(store)
 	check(store)
@@ -65,22 +70,35 @@ func TestClockFarAhead(t *testing.T) {
 	insertAll(t, store, []iot.Reading{r}, iot.Inserted{New: 1})
 }
 
-// TestClockWhileMigrating starts once more while the newest readings are still in the file of an earlier version: the clock is not
-// ahead of these.
-func TestClockWhileMigrating(t *testing.T) {
-	dir := t.TempDir()
-	old := writeOld(t, filepath.Join(dir, "readings.db"), 3)
-	store := prepared(t, dir)
-	if more, err := store.migrate(t.Context()); !more || err != nil {
-		t.Fatal(more, err)
+// TestClockAtStart has the clock be ahead of when the files were written, whatever the readings in them are of.
+func TestClockAtStart(t *testing.T) {
+	for name, write := range map[string]func(dir string){
+		"months":     func(dir string) { fill(t, prepared(t, dir), history(1, 1)) },
+		"an old one": func(dir string) { writeOld(t, filepath.Join(dir, "readings.db"), 3) },
+	} {
+		dir := t.TempDir()
+		write(dir)
+		written := now.AddDate(3, 0, 0)
+		setWritten(t, dir, written)
+		for _, ahead := range []time.Duration{time.Hour, 23 * time.Hour, 25 * time.Hour, 10 * 365 * 24 * time.Hour} {
+			store := openStore(t, filepath.Join(dir, "readings"))
+			store.retention.Readings = iot.Day
+			store.now = func() time.Time { return written.Add(ahead) }
+			believed := ahead < maxJump
+			if got := store.retentionTime(); got.Equal(written.Add(ahead)) != believed || !believed && got.Sub(written) > time.Hour {
+				t.Errorf("%s, %v ahead: the retention counts by %v", name, ahead, got)
+			}
+		}
 	}
-	if err := store.Close(); err != nil {
+}
+
+// setWritten makes all files in dir as if they were written last at a time.
+func setWritten(t *testing.T, dir string, at time.Time) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chtimes(path, at, at))
+	})
+	if err != nil {
 		t.Fatal(err)
-	}
-	store = kept(t, dir, iot.Retention{Readings: 365 * 24 * time.Hour})
-	wall := old[len(old)-1].At.Add(time.Hour)
-	store.now = func() time.Time { return wall }
-	if got, err := store.retentionTime(t.Context()); err != nil || !got.Equal(wall) {
-		t.Errorf("the retention counts by %v, %v, want %v", got, err, wall)
 	}
 }

@@ -25,10 +25,7 @@ const (
 // removeExpired removes what is before the horizon, and reports whether the disk has got back all of it. Where one month fails
 // it goes on with the others.
 func (s *Store) removeExpired(ctx context.Context) (givenBack bool, all error) {
-	now, err := s.retentionTime(ctx)
-	if err != nil {
-		return false, err
-	}
+	now := s.retentionTime()
 	givenBack = true
 	s.state.RLock()
 	months, horizon := s.allMonths, s.horizon

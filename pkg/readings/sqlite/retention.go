@@ -35,10 +35,7 @@ const (
 
 // retain moves the horizon to where the retention wants it, and removes what is before it.
 func (s *Store) retain(ctx context.Context) error {
-	now, err := s.retentionTime(ctx)
-	if err != nil {
-		return err
-	}
+	now := s.retentionTime()
 	var advancing error
 	if s.retention.Readings > 0 {
 		advancing = s.advance(ctx, now.Add(-s.retention.Readings).UnixMilli())

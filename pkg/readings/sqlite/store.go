@@ -120,8 +120,12 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	written, err := lastWrite(path, path+".db", path+".db-wal")
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
-		months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
+		clock: clock{at: written}, months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64, trimmed: math.MinInt64,
 		moveAtOnce: maxMoved, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{}, left: map[place]struct{}{},
 	}
