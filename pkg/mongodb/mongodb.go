@@ -165,9 +165,10 @@ func (db *DB) Check(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the connections to the server. It waits for the calls that use one, as long as for any call.
+// Close closes the connections to the server. It waits timeouts.CloseClient for the calls that use one, and for the server to take
+// leave.
 func (db *DB) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), db.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeouts.CloseClient)
 	defer cancel()
 	select {
 	case <-db.connecting.DoChan("", func() (any, error) { return nil, nil }): // no lookup is under way
