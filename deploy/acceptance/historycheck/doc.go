@@ -17,7 +17,7 @@
 //	13 a full disk                               make faults FAULT='disk-full|enospc'
 //	14 search, aggregations, wrong parameters    TestHistory; TestRefused
 //	15 a spike is in max                         TestSpike
-//	16 MongoDB                                   pkg/readings/mongo TestRecomputers, TestChaos
+//	16 MongoDB                                   pkg/readings/mongo TestRecomputers, TestChaos; services/ingest-writer TestKilledWriters
 //
 // Times are those of the machine: what is asked of them is asked of one that does nothing else.
 package historycheck
