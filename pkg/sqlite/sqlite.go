@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -54,7 +55,13 @@ func Open(path string) (*DB, error) {
 	if err := pagecache.Drop(path + "-wal"); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	write, err := open(path, 1, url.Values{"_txlock": {"immediate"}})
+	options := url.Values{"_txlock": {"immediate"}}
+	// Incremental: pages that are free can be given back. To say so of a file that is so already is a write, for which a
+	// connection would wait for others that write, and which they would see.
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		options.Set("_auto_vacuum", "2")
+	}
+	write, err := open(path, 1, options)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +77,6 @@ func Open(path string) (*DB, error) {
 func open(path string, connections int, options url.Values) (*sql.DB, error) {
 	options.Set("_busy_timeout", strconv.FormatInt(timeouts.SQLiteBusy.Milliseconds(), 10))
 	options.Set("_foreign_keys", "1")
-	options.Set("_auto_vacuum", "2") // incremental: pages that are free can be given back. It holds for new files
 	options.Set("_journal_mode", "WAL")
 	options.Set("_synchronous", "FULL") // with WAL, NORMAL would lose the last commits in a power cut
 	options["_pragma"] = []string{
