@@ -2,6 +2,7 @@ package promql
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strings"
 )
 
@@ -63,6 +64,9 @@ func (p *parser) matcher(s *Selector) error {
 	switch op {
 	case "=", "!=":
 	case "=~", "!~":
+		if !isSmall(value) {
+			return p.expectedAt(at, "a shorter regular expression, or one that repeats less")
+		}
 		if m.pattern, err = regexp.Compile("^(?s:" + value + ")$"); err != nil {
 			return p.expectedAt(at, "a regular expression (%v)", err)
 		}
@@ -79,4 +83,25 @@ func (p *parser) matcher(s *Selector) error {
 	}
 	s.matchers = append(s.matchers, m)
 	return nil
+}
+
+// maxPattern is how many steps a regular expression may have when its repetitions are written out: each takes memory, and time for
+// each name that it is compared with. A thousand devices by their ids have some 5,000.
+const maxPattern = 20_000
+
+// isSmall reports whether a regular expression has few steps. One that is none is small.
+func isSmall(pattern string) bool {
+	e, err := syntax.Parse(pattern, syntax.Perl)
+	return err != nil || steps(e) <= maxPattern
+}
+
+func steps(e *syntax.Regexp) int {
+	n := 1 + len(e.Rune)
+	for _, sub := range e.Sub {
+		n += steps(sub)
+	}
+	if e.Op == syntax.OpRepeat {
+		n *= max(1, e.Min, e.Max)
+	}
+	return min(n, maxPattern+1)
 }
