@@ -73,7 +73,8 @@ func NewDecoder(r io.Reader, format Format, zone *time.Location) (*Decoder, erro
 // time that the file is imported.
 func (d *Decoder) Next(received time.Time) (p Part, err error) {
 	var buf []byte
-	for first := d.line; d.line-first < partLines && len(buf) < partBytes; {
+	kept := 0 // bytes of rejections that are not in buf
+	for first := d.line; d.line-first < partLines && len(buf)+kept < partBytes; {
 		start := len(buf)
 		buf, err = d.readLine(buf)
 		if err != nil {
@@ -87,6 +88,7 @@ func (d *Decoder) Next(received time.Time) (p Part, err error) {
 			}
 			if line = buf[start:]; fault.Reason != "" {
 				p.Decoded.Rejected = append(p.Decoded.Rejected, fault)
+				kept += len(fault.Bytes)
 				continue
 			}
 		}
@@ -95,6 +97,7 @@ func (d *Decoder) Next(received time.Time) (p Part, err error) {
 				Reason: iot.ReasonTooLarge, Detail: fmt.Sprintf("a line of over %d bytes, of which this is the beginning", maxLine),
 				Index: number, Bytes: bytes.Clone(line[:keptLine]),
 			})
+			kept += keptLine
 			buf = buf[:start]
 			continue
 		}
@@ -102,7 +105,7 @@ func (d *Decoder) Next(received time.Time) (p Part, err error) {
 			d.decode(line, number, received, &p.Decoded)
 		}
 	}
-	p.Lines, p.Bytes = d.line, len(buf)
+	p.Lines, p.Bytes = d.line, len(buf)+kept
 	if (errors.Is(err, io.EOF) || errors.Is(err, ErrEndless)) && (len(p.Decoded.Readings) > 0 || len(p.Decoded.Rejected) > 0) {
 		err = nil // until the next call
 	}

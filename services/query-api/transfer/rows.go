@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxRow   = 16 << 10 // bytes of a row of several lines: it is looked at again with each
+	maxRow   = 16 << 10 // bytes of a row of several lines, of which all but the first are read again where it has no end
 	maxCells = 10_000   // that a header may have, as readings have members
 )
 
@@ -46,13 +46,14 @@ func (d *Decoder) header() (*sheet, error) {
 			t.separator = c
 		}
 	}
-	names, ok := t.split(bytes.TrimRight(line, "\r"))
-	for !ok && len(line) < maxRow {
+	for open := t.open(line, false); open && len(line) < maxRow; {
+		end := len(line)
 		if line, err = d.readLine(append(line, '\n')); err != nil {
 			break
 		}
-		names, ok = t.split(bytes.TrimRight(line, "\r"))
+		open = t.open(line[end:], true)
 	}
+	names, ok := t.split(bytes.TrimRight(line, "\r"))
 	if !ok || len(line) > maxLine {
 		return nil, ErrNoTable
 	}
@@ -92,8 +93,8 @@ func (d *Decoder) readRow(buf []byte, start int) ([]byte, iot.Rejection, error) 
 	if len(bytes.TrimSpace(buf[start:])) == 0 {
 		return buf[:start], iot.Rejection{}, nil
 	}
-	cells, ok := d.csv.split(bytes.TrimRight(buf[start:], "\r"))
-	for !ok && len(buf)-start < maxRow {
+	for open := d.csv.open(buf[start:], false); open && len(buf)-start < maxRow; {
+		end := len(buf)
 		longer, err := d.readLine(append(buf, '\n'))
 		if errors.Is(err, io.EOF) {
 			break
@@ -101,8 +102,9 @@ func (d *Decoder) readRow(buf []byte, start int) ([]byte, iot.Rejection, error) 
 			return buf[:start], iot.Rejection{}, err
 		}
 		buf = longer
-		cells, ok = d.csv.split(bytes.TrimRight(buf[start:], "\r"))
+		open = d.csv.open(buf[end:], true)
 	}
+	cells, ok := d.csv.split(bytes.TrimRight(buf[start:], "\r"))
 	reject := func(detail string) ([]byte, iot.Rejection, error) {
 		if first < len(buf) { // only its first line is lost
 			d.again = append(append(bytes.Clone(buf[first+1:]), '\n'), d.again...)
@@ -119,6 +121,36 @@ func (d *Decoder) readRow(buf []byte, start int) ([]byte, iot.Rejection, error) 
 	}
 	d.csv.cells = cells
 	return d.csv.appendJSON(buf[:start]), iot.Rejection{}, nil
+}
+
+// open reports whether a row ends within quotes with this line of it, before which it is within quotes or begins.
+func (t *sheet) open(line []byte, quoted bool) bool {
+	for {
+		if !quoted {
+			if len(line) == 0 || line[0] != '"' {
+				_, rest, more := bytes.Cut(line, []byte{t.separator})
+				if !more {
+					return false
+				}
+				line = rest
+				continue
+			}
+			line = line[1:]
+		}
+		end := bytes.IndexByte(line, '"')
+		if end < 0 {
+			return true
+		}
+		if line = line[end+1:]; len(line) > 0 && line[0] == '"' {
+			line, quoted = line[1:], true
+			continue
+		}
+		_, rest, more := bytes.Cut(line, []byte{t.separator})
+		if !more {
+			return false
+		}
+		line, quoted = rest, false
+	}
 }
 
 // split returns the cells of a row, or false where it ends within quotes.
