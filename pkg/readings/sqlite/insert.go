@@ -97,7 +97,7 @@ func (w *writing) insertBatch(batch []iot.Reading) (inserted iot.Inserted, err e
 	var v row
 	for _, together := range moments(batch) {
 		at := batch[together[0]].At.UnixMilli()
-		if at < w.store.horizon {
+		if at < max(w.store.horizon, w.store.refused) {
 			inserted.TooOld = append(inserted.TooOld, together...)
 			continue
 		}

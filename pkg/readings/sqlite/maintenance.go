@@ -42,8 +42,8 @@ func (s *Store) maintain(ctx context.Context) (more bool, err error) {
 	_, removing := s.removeExpired(ctx)
 	sealing := s.sealDue(ctx)
 	more, err = s.migrate(ctx)
-	if !more && err == nil {
-		err = s.retain(ctx)
+	if !more {
+		err = errors.Join(err, s.retain(ctx))
 	}
 	return more, errors.Join(removing, sealing, err)
 }

@@ -101,12 +101,26 @@ func (s *Store) boundBytes(ctx context.Context, now time.Time) error {
 // advance moves the horizon to the full hour before at, if it is not there yet, or to the first reading that cannot be sealed
 // now: what is removed is in the rollups.
 func (s *Store) advance(ctx context.Context, at int64) error {
-	horizon := hourOf(at)
-	sealing := s.sealAhead(ctx, horizon)
 	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	if s.old != nil { // what is behind the line is in no rollup yet
+		at = min(at, s.old.from)
+	}
+	if at <= s.horizon {
+		s.endTurn()
+		return nil
+	}
+	horizon := hourOf(at)
+	s.refused = horizon // what came now would be sealed by nobody
+	s.endTurn()
+	sealing := s.sealAhead(ctx, horizon)
+	s.turn <- struct{}{} // whatever ctx is
+	defer s.endTurn()
+	s.refused = math.MinInt64
+	if err := ctx.Err(); err != nil {
 		return errors.Join(sealing, err)
 	}
-	defer s.endTurn()
 	if sealing != nil {
 		horizon = hourOf(s.firstRow(horizon))
 	}

@@ -61,6 +61,7 @@ type Store struct {
 	// For the call that has it.
 	occupied occupied.Ranges
 	slice    *slice             // that is being sealed, or nil
+	refused  int64              // readings before it are too old already, while the horizon is about to move there
 	left     map[place]struct{} // devices and hours of which rows cannot be sealed; they are not tried until something else comes
 
 	// For Maintain.
@@ -126,7 +127,7 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		clock: clock{at: written}, months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
-		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64, trimmed: math.MinInt64,
+		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64, refused: math.MinInt64, trimmed: math.MinInt64,
 		moveAtOnce: maxMoved, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{}, left: map[place]struct{}{},
 	}
 	s.metrics = newMetrics(o.Metrics, s)
