@@ -21,7 +21,7 @@ func TestConnectionsWriteNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 	}
 	if after := version(); after != before {
 		t.Errorf("the version of the file was %d, and is %d with more readers", before, after)
