@@ -23,6 +23,7 @@ type Proxy struct {
 	lost     int       // responses to lose
 	// hangFrom reports whether responses are kept back from this request on; nil: from none
 	hangFrom func(request []byte) bool
+	asked    net.Conn // to the server, that the request came on from which responses are kept back
 }
 
 // hang is what is kept back.
@@ -69,7 +70,8 @@ func (p *Proxy) HangResponses(from func(request []byte) bool) {
 	p.hangFrom = from
 }
 
-// Stalled has a value once a packet was kept back.
+// Stalled has a value once a packet was kept back; after HangResponses, one on the connection of that request: the server
+// has answered it.
 func (p *Proxy) Stalled() <-chan struct{} { return p.stalled }
 
 // Resume lets what was kept back, and everything after it, pass.
@@ -80,7 +82,7 @@ func (p *Proxy) Resume() {
 }
 
 func (p *Proxy) resume() {
-	p.hangs, p.hangFrom = nothing, nil
+	p.hangs, p.hangFrom, p.asked = nothing, nil, nil
 	p.resumed.Broadcast()
 }
 
@@ -128,8 +130,12 @@ func (p *Proxy) accept(listener net.Listener) {
 			continue
 		}
 		if p.add(client, server) {
-			p.relays.Go(func() { p.relay(server, client, p.passRequest) })
-			p.relays.Go(func() { p.relay(client, server, p.passResponse) })
+			p.relays.Go(func() {
+				p.relay(server, client, func(packet []byte) bool { return p.passRequest(server, packet) })
+			})
+			p.relays.Go(func() {
+				p.relay(client, server, func([]byte) bool { return p.passResponse(server) })
+			})
 		}
 	}
 }
@@ -167,33 +173,35 @@ func (p *Proxy) relay(to, from net.Conn, pass func(packet []byte) bool) {
 	}
 }
 
-func (p *Proxy) passRequest(packet []byte) bool {
+func (p *Proxy) passRequest(server net.Conn, packet []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.hangFrom != nil && p.hangFrom(packet) {
-		p.hangs, p.hangFrom = responses, nil
+		p.hangs, p.hangFrom, p.asked = responses, nil, server
 	}
-	p.await(everything)
+	p.await(everything, server)
 	return true
 }
 
-func (p *Proxy) passResponse([]byte) bool {
+func (p *Proxy) passResponse(server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	lose := p.lost > 0
 	if lose {
 		p.lost--
 	}
-	p.await(responses)
+	p.await(responses, server)
 	return !lose
 }
 
-// await waits while what hangs at a level is kept back.
-func (p *Proxy) await(level hang) {
+// await waits while what hangs at a level is kept back, on a connection to the server.
+func (p *Proxy) await(level hang, server net.Conn) {
 	for p.hangs >= level {
-		select {
-		case p.stalled <- struct{}{}:
-		default:
+		if p.asked == nil || p.asked == server {
+			select {
+			case p.stalled <- struct{}{}:
+			default:
+			}
 		}
 		p.resumed.Wait()
 	}

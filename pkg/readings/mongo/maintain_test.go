@@ -1,7 +1,6 @@
 package mongo_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -199,7 +198,7 @@ func TestSetAside(t *testing.T) {
 
 // TestInsertUnderWay: what is seen of an insert that has not ended is not missing later, whoever computes its hour.
 func TestInsertUnderWay(t *testing.T) {
-	opened, proxy := behindProxy(t, "")
+	opened, proxy := behindProxy(t)
 	slow, first := opened.(*mongo.Store), reading(1, 0, 20)
 	slow.ForgetProgress()
 	insertAll(t, slow, []iot.Reading{first})
@@ -227,7 +226,7 @@ func TestInsertUnderWay(t *testing.T) {
 		}
 	}
 	steps(3) // it has read the readings
-	proxy.HangResponses(func(request []byte) bool { return bytes.Contains(request, []byte("\x02insert\x00")) })
+	proxy.HangResponses(isInsert)
 	inserted := make(chan error)
 	go func() {
 		_, err := slow.InsertReadings(t.Context(), []iot.Reading{reading(1, 2, 20)})

@@ -91,7 +91,7 @@ func TestOutage(t *testing.T) {
 	})
 	t.Run("the store goes on when the server is back", func(t *testing.T) {
 		t.Parallel()
-		store, proxy := behindProxy(t, "")
+		store, proxy := behindProxy(t)
 		wantInserted(t, store, []iot.Reading{reading(1, 0, 20)}, iot.Inserted{New: 1})
 		proxy.Cut()
 		if _, err := store.InsertReadings(t.Context(), []iot.Reading{reading(1, 1, 20)}); err == nil {
@@ -103,19 +103,39 @@ func TestOutage(t *testing.T) {
 	})
 	t.Run("an insert whose answer was lost is recognised when it is repeated", func(t *testing.T) {
 		t.Parallel()
-		store, proxy := behindProxy(t, "?timeoutMS=1000")
+		store, proxy := behindProxy(t)
 		batch := []iot.Reading{reading(1, 0, 20), reading(2, 0, 21)}
 		wantInserted(t, store, batch[:1], iot.Inserted{New: 1})
-		proxy.HangResponses(func([]byte) bool { return true })
-		if _, err := store.InsertReadings(t.Context(), batch); err == nil {
+		if err := cutOff(t, store, batch, proxy, isInsert); err == nil {
 			t.Fatal("an insert without an answer succeeded")
 		}
-		proxy.Cut()
-		proxy.Reopen()
 		if inserted := repeat(t, store, batch...); inserted.Duplicates != 2 {
 			t.Errorf("the repetition came to %+v", inserted)
 		}
 	})
+}
+
+// isInsert reports whether a request is the command of an insert.
+func isInsert(request []byte) bool { return bytes.Contains(request, []byte("\x02insert\x00")) }
+
+// cutOff inserts batch, as one does who ends when the server has answered the request for which at returns true: the answer
+// is lost, and the connections with it. It returns nil where the insert ends before that.
+func cutOff(t *testing.T, store readings.Store, batch []iot.Reading, proxy *proxytest.Proxy, at func(request []byte) bool) error {
+	t.Helper()
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	proxy.HangResponses(at)
+	go func() {
+		select {
+		case <-proxy.Stalled():
+			end()
+		case <-ctx.Done():
+		}
+	}()
+	_, err := store.InsertReadings(ctx, batch)
+	proxy.Cut()
+	proxy.Reopen()
+	return err
 }
 
 // repeat inserts batch as callers do, until that succeeds. It takes its time only while no server is found.
@@ -162,20 +182,18 @@ func TestCrashInConflictResolution(t *testing.T) {
 		for n := range most {
 			t.Run(fmt.Sprintf("after %d commands", n+1), func(t *testing.T) {
 				t.Parallel()
-				store, proxy := behindProxy(t, "?timeoutMS=1000")
+				store, proxy := behindProxy(t)
 				wantInserted(t, store, before, iot.Inserted{New: len(before)})
 				left := n + 1
-				proxy.HangResponses(func(request []byte) bool {
+				err := cutOff(t, store, batch, proxy, func(request []byte) bool {
 					if bytes.Contains(request, []byte("\x09\x00\x00\x00readings\x00")) {
 						left--
 					}
 					return left == 0
 				})
-				if _, err := store.InsertReadings(t.Context(), batch); err != nil {
+				if err != nil {
 					ended.Add(1)
 				}
-				proxy.Cut()
-				proxy.Reopen()
 				repeat(t, store, batch...)
 				if inserted := repeat(t, store, append(before, batch...)...); inserted.Duplicates != len(before)+len(batch) {
 					t.Errorf("the last repetition came to %+v", inserted)
@@ -206,7 +224,7 @@ func TestCrashInConflictResolution(t *testing.T) {
 }
 
 // behindProxy returns a prepared store that reaches the server through a proxy.
-func behindProxy(t *testing.T, parameters string) (readings.Store, *proxytest.Proxy) {
+func behindProxy(t *testing.T) (readings.Store, *proxytest.Proxy) {
 	t.Helper()
 	_, uri := mongodbtest.Database(t)
 	u, err := url.Parse(uri)
@@ -215,7 +233,7 @@ func behindProxy(t *testing.T, parameters string) (readings.Store, *proxytest.Pr
 	}
 	p := proxytest.New(t, u.Host)
 	u.Host = p.Addr()
-	store := openURI(t, u.String()+parameters)
+	store := openURI(t, u.String())
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func (r *requests) of(command, collection string) (sent []bson.Raw) {
 
 // TestDevicesByTheHour: what is counted to roll up a day is an hour at a time, of which a busy one is counted within a minute.
 func TestDevicesByTheHour(t *testing.T) {
-	opened, proxy := behindProxy(t, "")
+	opened, proxy := behindProxy(t)
 	store := opened.(*mongo.Store)
 	insertAll(t, store, []iot.Reading{reading(1, 0, 20), reading(2, 4000, 20), reading(3, 40_000, 20)}) // 12:00, 13:06, 23:06
 	sent := record(proxy)
@@ -74,7 +74,7 @@ func TestDevicesByTheHour(t *testing.T) {
 
 // TestLateFleet: where each device of a fleet has marked hours, charts and counts of all ask for the readings of many at once.
 func TestLateFleet(t *testing.T) {
-	opened, proxy := behindProxy(t, "")
+	opened, proxy := behindProxy(t)
 	store := opened.(*mongo.Store)
 	store.ForgetProgress()
 	const devices, days = 60, 2

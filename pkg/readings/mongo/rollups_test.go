@@ -232,7 +232,7 @@ func TestCrashBeforeMarks(t *testing.T) {
 	for n := range most {
 		t.Run(fmt.Sprintf("after %d commands", n+1), func(t *testing.T) {
 			t.Parallel()
-			opened, proxy := behindProxy(t, "?timeoutMS=1000")
+			opened, proxy := behindProxy(t)
 			store := opened.(*mongo.Store)
 			store.ForgetProgress()
 			before, r := reading(1, 0, 20), reading(1, 0, 20)
@@ -242,15 +242,12 @@ func TestCrashBeforeMarks(t *testing.T) {
 			insertAll(t, store, []iot.Reading{before})
 			maintain(t, store)
 			left := n + 1
-			proxy.HangResponses(func(request []byte) bool {
+			_ = cutOff(t, store, []iot.Reading{r}, proxy, func(request []byte) bool {
 				if bytes.Contains(request, []byte("readings")) {
 					left--
 				}
 				return left == 0
 			})
-			_, _ = store.InsertReadings(t.Context(), []iot.Reading{r})
-			proxy.Cut()
-			proxy.Reopen()
 			repeat(t, store, r)
 			wantExact(t, store)
 			maintain(t, store)
