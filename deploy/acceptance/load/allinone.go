@@ -32,13 +32,12 @@ func (b *bench) startAllInOne(ctx context.Context, start starter) (*allInOne, er
 	return startAllInOneIn(ctx, start, data)
 }
 
-func startAllInOneIn(ctx context.Context, start starter, data string, settings ...string) (*allInOne, error) {
+func startAllInOneIn(ctx context.Context, start starter, data string) (*allInOne, error) {
 	addrs, err := proxytest.FreeAddrs(3)
 	if err != nil {
 		return nil, err
 	}
-	settings = append(settings, "DATA_DIR="+data, "MQTT_LISTEN_ADDR="+addrs[0], "HTTP_ADDR="+addrs[1], "KAFKA_LISTEN_ADDR="+addrs[2])
-	p, err := start(ctx, settings...)
+	p, err := start(ctx, "DATA_DIR="+data, "MQTT_LISTEN_ADDR="+addrs[0], "HTTP_ADDR="+addrs[1], "KAFKA_LISTEN_ADDR="+addrs[2])
 	if err != nil {
 		return nil, err
 	}

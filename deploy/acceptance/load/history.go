@@ -26,7 +26,6 @@ import (
 type historyRow struct {
 	name, what string
 	stored     int // readings, unless BENCH_STORED says how many
-	needs      []string
 	run        func(ctx context.Context, b *bench, stored int, keep func(line)) error
 }
 
@@ -42,10 +41,6 @@ var historyRows = []historyRow{
 	{
 		name: "history-drop", what: "a month of 20 devices, which is removed",
 		stored: 2 * million, run: historyDrop,
-	},
-	{
-		name: "mongo-history", what: "30 days of one device in MongoDB: a chart",
-		stored: 300_000, needs: []string{"MONGODB_URI"}, run: historyMongo,
 	},
 }
 
@@ -63,10 +58,6 @@ func (b *bench) history(ctx context.Context, wanted func(name string) bool) erro
 	var failed []error
 	for _, r := range historyRows {
 		if !wanted(r.name) {
-			continue
-		}
-		if missing := missingServers(r.needs); len(missing) > 0 {
-			lines = append(lines, line{name: r.name, what: r.what, note: "not run: no " + strings.Join(missing, ", ")})
 			continue
 		}
 		stored := cmp.Or(b.stored, r.stored)
@@ -206,7 +197,7 @@ func (b *bench) openStore(ctx context.Context, folder string, retention iot.Rete
 }
 
 // maintain maintains store until done is true, which is asked every so often.
-func maintain(ctx context.Context, store interface{ Maintain(context.Context) error }, every time.Duration, done func() (bool, error)) error {
+func maintain(ctx context.Context, store *sqlitereadings.Store, every time.Duration, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Minute, errors.New("the store is not done after 20 minutes"))
 	defer cancel()
 	maintaining, stop := context.WithCancel(ctx)

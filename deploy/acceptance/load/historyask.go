@@ -14,9 +14,9 @@ import (
 )
 
 // startOn starts an all-in-one on a folder, of whose files the system has nothing in memory.
-func (b *bench) startOn(ctx context.Context, folder string, settings ...string) (*allInOne, error) {
+func (b *bench) startOn(ctx context.Context, folder string) (*allInOne, error) {
 	forget(folder)
-	return startAllInOneIn(ctx, b.service("all-in-one"), folder, settings...)
+	return startAllInOneIn(ctx, b.service("all-in-one"), folder)
 }
 
 // askCharts has charts of two devices, one of which has a month at 1 Hz, and the other one a year at a reading a minute.
