@@ -106,7 +106,6 @@ func (s *Store) eachRolledUp(ctx context.Context, log *slog.Logger, do func([]io
 	if p.Generation.IsZero() || all.from >= all.to {
 		return c, nil
 	}
-	c.From, c.To = time.UnixMilli(all.from).UTC(), time.UnixMilli(all.to).UTC()
 	logged := time.Now()
 	for all.from < all.to {
 		at, err := s.lastDay(ctx, all.to)
@@ -114,6 +113,9 @@ func (s *Store) eachRolledUp(ctx context.Context, log *slog.Logger, do func([]io
 			return c, err
 		}
 		in := interval{max(at, all.from), min(at+day, all.to)}
+		if c.From = time.UnixMilli(in.from).UTC(); c.To.IsZero() {
+			c.To = time.UnixMilli(in.to).UTC()
+		}
 		devices, err := s.devicesOf(ctx, in)
 		if err != nil {
 			return c, err

@@ -177,6 +177,23 @@ func wantChecked(t testing.TB, store *mongo.Store, days int, differ ...rollup.De
 	}
 }
 
+// TestCheckedDays: what is compared is from the first day with readings to the last, also when everything before is rolled up.
+func TestCheckedDays(t *testing.T) {
+	store, _ := newStore(t, mongo.Options{})
+	first, last := reading(1, 0, 20), reading(2, 0, 20)
+	last.At = last.At.Add(2 * daily)
+	insertAll(t, store, []iot.Reading{first, last})
+	maintain(t, store)
+	checked, err := store.CheckRollups(t.Context(), discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := rollup.Checked{From: first.At.Truncate(daily), To: last.At.Truncate(daily).Add(daily), Days: 2}
+	if diff := cmp.Diff(want, checked); diff != "" {
+		t.Errorf("what was compared (-want +got):\n%s", diff)
+	}
+}
+
 func TestRollups(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	store, _ := newStore(t, mongo.Options{})

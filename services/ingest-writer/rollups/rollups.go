@@ -59,7 +59,7 @@ func (w Work) Do(ctx context.Context, store Store, program string, log *slog.Log
 	if err != nil {
 		return err
 	}
-	if checked.From.IsZero() {
+	if checked.Days == 0 {
 		_, err := fmt.Fprintln(out, "nothing is rolled up yet: an hour is some time after its end")
 		return err
 	}
