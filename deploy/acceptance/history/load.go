@@ -57,7 +57,7 @@ type Load struct {
 	New, Merged, Duplicates, Conflicts, TooOld int
 }
 
-// Key is what readings of are stored once.
+// Key is a device and a moment, of which one reading is stored.
 type Key struct {
 	Device iot.DeviceID
 	At     int64 // ms since 1970
