@@ -19,16 +19,20 @@ type Older struct {
 func (r *Reader) Older(ctx context.Context, readings, rollups time.Time) (Older, error) {
 	var found Older
 	var before aggregator
-	horizon := readings.Truncate(iot.Quarter)
+	kept, err := r.Store.Horizon(ctx) // before it there are rollups alone
+	if err != nil {
+		return found, err
+	}
+	first, horizon := ceil(kept, iot.Day), readings.Truncate(iot.Quarter)
 	days := iot.BucketQuery{Width: iot.Day}
-	err := r.Store.ReadBuckets(ctx, days, func(s iot.Buckets) error {
+	err = r.Store.ReadBuckets(ctx, days, func(s iot.Buckets) error {
 		for i, b := range s.Buckets {
 			end := time.UnixMilli(b.Start).Add(iot.Day)
 			found.AllRollups++
 			if !end.After(rollups) {
 				found.Rollups++
 			}
-			if !end.After(horizon) {
+			if !end.After(horizon) && b.Start >= first.UnixMilli() {
 				found.span(b)
 				if err := before.addBuckets(iot.Buckets{Device: s.Device, Metric: s.Metric, Buckets: s.Buckets[i : i+1]}); err != nil {
 					return err
@@ -40,9 +44,19 @@ func (r *Reader) Older(ctx context.Context, readings, rollups time.Time) (Older,
 	if err != nil {
 		return found, err
 	}
-	if day := horizon.Truncate(iot.Day); !readings.IsZero() && day.Before(horizon) {
-		q := iot.BucketQuery{Width: iot.Quarter, SampleQuery: iot.SampleQuery{From: day, To: horizon}}
-		err := r.Store.ReadBuckets(ctx, q, func(s iot.Buckets) error {
+	// Of two days there may be a part: of that of the horizon of now, and of that of the one that is asked for.
+	edge, day := first, horizon.Truncate(iot.Day)
+	if horizon.Before(edge) {
+		edge = horizon
+	}
+	if day.Before(first) {
+		day = first
+	}
+	for _, span := range []iot.SampleQuery{{From: ceil(kept, iot.Quarter), To: edge}, {From: day, To: horizon}} {
+		if !span.From.Before(span.To) {
+			continue
+		}
+		err := r.Store.ReadBuckets(ctx, iot.BucketQuery{Width: iot.Quarter, SampleQuery: span}, func(s iot.Buckets) error {
 			for _, b := range s.Buckets {
 				found.span(b)
 			}
