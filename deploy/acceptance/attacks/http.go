@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -124,16 +125,17 @@ func serves(ctx context.Context, a *attacker) error {
 	transport := &http.Transport{DialContext: dialer(host(0x1101)).DialContext, DisableKeepAlives: true}
 	c := http.Client{Transport: transport, Timeout: answerTime}
 	var errs []error
-	for _, url := range []string{"http://" + a.http + "/api/users/", "http://" + a.OpsAddr() + "/livez", "http://" + a.OpsAddr() + "/readyz"} {
+	for _, url := range []string{"http://" + a.http + "/api/users/", "http://" + a.OpsAddr() + "/livez", "http://" + a.OpsAddr() + "/readyz?verbose"} {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return err
 		}
 		response, err := c.Do(request)
 		if err == nil {
+			body, _ := io.ReadAll(io.LimitReader(response.Body, 2000))
 			response.Body.Close()
 			if response.StatusCode != http.StatusOK {
-				err = fmt.Errorf("GET %s: %s", url, response.Status)
+				err = fmt.Errorf("GET %s: %s\n%s", url, response.Status, body)
 			}
 		}
 		errs = append(errs, err)
