@@ -199,6 +199,9 @@ func (c *bucketer) of(device iot.DeviceID) map[string][]iot.Bucket {
 	return c.all[device]
 }
 
+// chunk is how many buckets are kept of all series before they are handed out.
+const chunk = 1 << 16
+
 // flush hands out what there is when that is a chunk, but for the last bucket of each series, to which more may be added.
 func (c *bucketer) flush(ctx context.Context) error {
 	if c.n < chunk {

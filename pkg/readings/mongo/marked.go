@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readings/internal/samples"
 )
 
 // markedHours are runs of marked hours, and the devices that have each of them.
@@ -52,7 +53,7 @@ type lateReadings struct {
 
 // readLate returns the readings of hours, of some metrics. They are to be closed.
 func (s *Store) readLate(ctx context.Context, hours markedHours, metrics []string, take func(iot.Samples) error) (*lateReadings, error) {
-	l := &lateReadings{collector: collector{wanted: wantedOf(metrics), take: take, all: map[iot.DeviceID]map[string]*iot.Samples{}}}
+	l := &lateReadings{collector: collector{samples.NewBuffer(take), wantedOf(metrics)}}
 	collection, err := s.durable(ctx)
 	if err != nil {
 		return nil, err
@@ -79,16 +80,14 @@ func (l *lateReadings) next(ctx context.Context) {
 func (l *lateReadings) handOut(ctx context.Context, device iot.DeviceID, run interval) error {
 	for ; !l.ended && l.device == device && l.at < run.to; l.next(ctx) {
 		l.add(l.cursor.Current)
-		if l.n >= chunk {
-			if err := l.flush(ctx); err != nil {
-				return err
-			}
+		if err := l.FlushFull(ctx); err != nil {
+			return err
 		}
 	}
 	if err := l.cursor.Err(); err != nil {
 		return err
 	}
-	return l.flush(ctx)
+	return l.Flush(ctx)
 }
 
 func (l *lateReadings) close(ctx context.Context) {

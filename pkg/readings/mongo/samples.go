@@ -13,11 +13,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/readings/internal/samples"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
 )
-
-// chunk is how many values are kept of all series before they are handed out.
-const chunk = 1 << 16
 
 // ReadSamples implements iot.HistoryReader.
 func (s *Store) ReadSamples(ctx context.Context, q iot.SampleQuery, take func(iot.Samples) error) error {
@@ -31,7 +29,7 @@ func (s *Store) readSamples(
 	if err != nil {
 		return fmt.Errorf("read samples: %w", err)
 	}
-	c := collector{wanted: wantedOf(q.Metrics), take: take, all: map[iot.DeviceID]map[string]*iot.Samples{}}
+	c := collector{samples.NewBuffer(take), wantedOf(q.Metrics)}
 	times := timerange.Of(iot.ScanQuery{From: q.From, To: q.To})
 	if q.Devices == nil {
 		return c.read(ctx, collection, filterOf(nil, times), oldest)
@@ -44,16 +42,14 @@ func (s *Store) readSamples(
 	return nil
 }
 
-// collector collects samples until there is a chunk of them.
+// collector gathers the samples of documents.
 type collector struct {
+	*samples.Buffer
 	wanted wanted
-	take   func(iot.Samples) error
-	all    map[iot.DeviceID]map[string]*iot.Samples
-	n      int // values in all
 }
 
 // read hands out what the documents have that filter selects.
-func (c *collector) read(ctx context.Context, from *mongo.Collection, filter, sort bson.D) error {
+func (c collector) read(ctx context.Context, from *mongo.Collection, filter, sort bson.D) error {
 	cursor, err := from.Find(ctx, filter, options.Find().SetSort(sort).SetProjection(c.wanted.projection))
 	if err != nil {
 		return fmt.Errorf("read samples: %w", err)
@@ -61,54 +57,22 @@ func (c *collector) read(ctx context.Context, from *mongo.Collection, filter, so
 	defer cursor.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the server closes it too, later
 	for cursor.Next(ctx) {
 		c.add(cursor.Current)
-		if c.n >= chunk {
-			if err := c.flush(ctx); err != nil {
-				return err
-			}
+		if err := c.FlushFull(ctx); err != nil {
+			return err
 		}
 	}
 	if err := cursor.Err(); err != nil {
 		return fmt.Errorf("read samples: %w", err)
 	}
-	return c.flush(ctx)
+	return c.Flush(ctx)
 }
 
-func (c *collector) add(document bson.Raw) {
+func (c collector) add(document bson.Raw) {
 	device, at, ok := placeOf(document)
 	if !ok {
 		return
 	}
-	of := c.all[device]
-	if of == nil {
-		of = map[string]*iot.Samples{}
-		c.all[device] = of
-	}
-	c.wanted.values(document, func(name []byte, value float64) {
-		samples := of[string(name)]
-		if samples == nil {
-			samples = &iot.Samples{Device: device, Metric: string(name)}
-			of[samples.Metric] = samples
-		}
-		samples.Times = append(samples.Times, at)
-		samples.Values = append(samples.Values, value)
-		c.n++
-	})
-}
-
-func (c *collector) flush(ctx context.Context) error {
-	for _, of := range c.all {
-		for _, samples := range of {
-			if err := ctx.Err(); err != nil {
-				return fmt.Errorf("read samples: %w", err)
-			}
-			if err := c.take(*samples); err != nil {
-				return err
-			}
-		}
-	}
-	clear(c.all)
-	c.n = 0
-	return nil
+	c.wanted.values(document, func(name []byte, value float64) { samples.Add(c.Buffer, device, name, at, value) })
 }
 
 // wanted are the metrics of which values are read.

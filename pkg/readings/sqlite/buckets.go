@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/readings/internal/derive"
 	"github.com/telltale-iot/telltale/pkg/rollup"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
@@ -24,9 +23,7 @@ func (s *Store) ReadBuckets(ctx context.Context, q iot.BucketQuery, take func(io
 	r := &reader{
 		Store: s, ctx: ctx, query: q.SampleQuery, in: func() layout { return s.rollups },
 		old: func(sn *snapshot, of iot.SampleQuery) error {
-			return derive.ReadBuckets(ctx, scanner{sn}, iot.BucketQuery{SampleQuery: of, Width: q.Width}, func(b iot.Buckets) error {
-				return j.add(sn, b)
-			})
+			return sn.bucketsOfOld(of, q.Width.Milliseconds(), func(b iot.Buckets) error { return j.add(sn, b) })
 		},
 		month: func(sn *snapshot, device iot.DeviceID) error {
 			b.snapshot, b.device, b.hot = sn, device, rollup.Span{}

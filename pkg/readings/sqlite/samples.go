@@ -10,7 +10,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/column"
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/readings/internal/derive"
+	"github.com/telltale-iot/telltale/pkg/readings/internal/samples"
 	"github.com/telltale-iot/telltale/pkg/readings/internal/timerange"
 )
 
@@ -18,9 +18,9 @@ import (
 func (s *Store) ReadSamples(ctx context.Context, q iot.SampleQuery, take func(iot.Samples) error) error {
 	r := &reader{
 		Store: s, ctx: ctx, query: q, in: func() layout { return s.layout },
-		old: func(sn *snapshot, q iot.SampleQuery) error { return derive.ReadSamples(ctx, scanner{sn}, q, take) },
+		old: func(sn *snapshot, q iot.SampleQuery) error { return sn.samplesOfOld(q, take) },
 		month: func(sn *snapshot, device iot.DeviceID) error {
-			r := &sampling{snapshot: sn, device: device, query: q, take: take, series: map[string]*iot.Samples{}}
+			r := &sampling{sn, device, q, samples.NewBuffer(take)}
 			return r.read()
 		},
 	}
@@ -35,8 +35,8 @@ type reader struct {
 	*Store
 	ctx   context.Context
 	query iot.SampleQuery
-	in    func() layout // which state guards
-	old   func(*snapshot, iot.SampleQuery) error
+	in    func() layout                          // which state guards
+	old   func(*snapshot, iot.SampleQuery) error // the query of what the snapshot has
 	month func(*snapshot, iot.DeviceID) error
 }
 
@@ -98,17 +98,12 @@ func (s *Store) devices() []iot.DeviceID {
 	return slices.Sorted(maps.Keys(s.counts))
 }
 
-// maxSamples is how many are kept of all metrics of a device before they are handed out.
-const maxSamples = 1 << 16
-
 // sampling reads the samples of a device.
 type sampling struct {
 	*snapshot
 	device iot.DeviceID
 	query  iot.SampleQuery
-	take   func(iot.Samples) error
-	series map[string]*iot.Samples
-	n      int // of samples in series
+	buffer *samples.Buffer
 }
 
 func (r *sampling) read() error {
@@ -132,7 +127,7 @@ func (r *sampling) read() error {
 	if err := r.addRows(rows, r.until); err != nil {
 		return err
 	}
-	return r.flush()
+	return r.buffer.Flush(r.ctx)
 }
 
 // addBlock adds what block has, and the rows before its end.
@@ -175,18 +170,11 @@ func (r *sampling) addColumns(block *column.Block) error {
 		}
 		first, _ := slices.BinarySearch(times, r.from)
 		last, _ := slices.BinarySearch(times, r.until)
-		if first >= last {
-			continue
+		if first < last {
+			r.buffer.AddAll(r.device, name, times[first:last], values[first:last])
 		}
-		s := r.of(name)
-		s.Times = append(s.Times, times[first:last]...)
-		s.Values = append(s.Values, values[first:last]...)
-		r.n += last - first
 	}
-	if r.n >= maxSamples {
-		return r.flush()
-	}
-	return nil
+	return r.buffer.FlushFull(r.ctx)
 }
 
 // addRows adds the rows before the millisecond until.
@@ -204,45 +192,18 @@ func (r *sampling) addRows(rows *peeked, until int64) error {
 }
 
 func (r *sampling) add(reading *iot.Reading) error {
-	for _, m := range reading.Metrics {
-		if r.query.Wants(m.Name) {
-			s := r.of(m.Name)
-			s.Times = append(s.Times, reading.At.UnixMilli())
-			s.Values = append(s.Values, m.Value)
-			r.n++
-		}
-	}
-	if r.n >= maxSamples {
-		return r.flush()
-	}
-	return nil
+	addSamples(r.buffer, &r.query, reading)
+	return r.buffer.FlushFull(r.ctx)
 }
 
-func (r *sampling) of(name string) *iot.Samples {
-	s := r.series[name]
-	if s == nil {
-		s = &iot.Samples{Device: r.device, Metric: name}
-		r.series[name] = s
+// addSamples adds what q selects of a reading.
+func addSamples(buffer *samples.Buffer, q *iot.SampleQuery, r *iot.Reading) {
+	at := r.At.UnixMilli()
+	for _, m := range r.Metrics {
+		if q.Wants(m.Name) {
+			samples.Add(buffer, r.Device, m.Name, at, m.Value)
+		}
 	}
-	return s
-}
-
-// flush hands out what there is.
-func (r *sampling) flush() error {
-	for _, s := range r.series {
-		if len(s.Times) == 0 {
-			continue
-		}
-		if err := r.ctx.Err(); err != nil {
-			return err
-		}
-		if err := r.take(*s); err != nil {
-			return err
-		}
-		s.Times, s.Values = s.Times[:0], s.Values[:0]
-	}
-	r.n = 0
-	return nil
 }
 
 // peeked is a cursor whose next reading can be looked at.
@@ -278,13 +239,3 @@ func (b *before) next() (*iot.Reading, error) {
 }
 
 func (b *before) close() error { return nil }
-
-// scanner scans a snapshot.
-type scanner struct{ *snapshot }
-
-// ScanReadings implements derive.Scanner.
-func (s scanner) ScanReadings(_ context.Context, q iot.ScanQuery, take func(*iot.Reading) (more bool, err error)) error {
-	sc := &scanning{order: order{q.Newest}, devices: timerange.Devices(q.Devices), rest: timerange.Of(q), take: take, whole: true}
-	_, err := sc.scan(s.snapshot)
-	return err
-}
