@@ -169,20 +169,11 @@ func (c *allBlocks) nextHour() (more bool, err error) {
 }
 
 func (c *allBlocks) list(hour int64) error {
-	rows, err := c.snapshot.tx.QueryContext(c.snapshot.ctx, listBlocks, hour, hour+blockHour)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var b blockID
-		if err := rows.Scan(&b.start, &b.device, &b.until, &b.n); err != nil {
-			return err
-		}
+	err := c.snapshot.blocksOfHour(hour, func(b blockID) {
 		if b.until >= c.times.FromFor(b.device) && b.start < c.times.EndFor(b.device) {
 			c.waiting = append(c.waiting, b)
 		}
-	}
+	})
 	slices.SortFunc(c.waiting, func(a, b blockID) int {
 		x, y := c.begin(a), c.begin(b)
 		n := cmp.Or(cmp.Compare(x.timestamp, y.timestamp), cmp.Compare(x.device, y.device))
@@ -191,7 +182,7 @@ func (c *allBlocks) list(hour int64) error {
 		}
 		return n
 	})
-	return rows.Err()
+	return err
 }
 
 // decode adds the first of the blocks that wait.

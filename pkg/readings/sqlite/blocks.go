@@ -92,6 +92,19 @@ func (v *view) blocksOf(device iot.DeviceID, from, until int64) (blocks []blockI
 	})
 }
 
+// blocksOfHour calls take with the blocks of an hour, by their start and device.
+func (v *view) blocksOfHour(hour int64, take func(blockID)) error {
+	rows, err := v.query(listBlocks, hour, hour+blockHour)
+	return sqlite.ForEach(rows, err, func() (more bool, err error) {
+		var b blockID
+		if err := rows.Scan(&b.start, &b.device, &b.until, &b.n); err != nil {
+			return false, err
+		}
+		take(b)
+		return true, nil
+	})
+}
+
 // maxCoverings is how many decoded blocks a transaction remembers.
 const maxCoverings = 32
 
@@ -200,7 +213,7 @@ func (t *transaction) unseal(device iot.DeviceID, at int64) error {
 	}
 	from, until := quartersOf(times[0], times[len(times)-1])
 	var span rollup.Span
-	if err := t.addBlocks(&span, device, from, until); err != nil {
+	if _, err := t.addBlocks(&span, device, from, until); err != nil {
 		return err
 	}
 	return t.replaceQuarters(device, from, until, span.Metrics)

@@ -173,8 +173,7 @@ func (b *bucketing) addStored(start int64, data []byte, hot bool) error {
 		}
 	}
 	if errors.Is(err, rollup.ErrDamaged) {
-		b.store.reportOnce("a stored rollup is damaged, and made anew", b.part, start, int64(b.device), err)
-		day, err = b.dayOfBlocks(b.device, start)
+		day, err = b.dayOfBlocks(b.device, start, err)
 	}
 	if err != nil {
 		return fmt.Errorf("rollup of device %d: %w", b.device, err)

@@ -41,18 +41,10 @@ func (t *transaction) replaceQuarters(device iot.DeviceID, from, until int64, me
 }
 
 // storedDay returns a day of device; one that is damaged is made anew.
-func (v *view) storedDay(device iot.DeviceID, start int64) (day rollup.Day, err error) {
-	var data []byte
-	switch err := v.queryRow(selectDay, int64(device), start).Scan(&data); {
-	case errors.Is(err, sql.ErrNoRows):
-		return rollup.Day{Start: start}, nil
-	case err != nil:
-		return day, err
-	}
-	day, err = rollup.Decode(data)
+func (v *view) storedDay(device iot.DeviceID, start int64) (rollup.Day, error) {
+	day, err := v.readDay(device, start)
 	if errors.Is(err, rollup.ErrDamaged) {
-		v.store.reportOnce("a stored rollup is damaged, and made anew", v.part, start, int64(device), err)
-		day, err = v.dayOfBlocks(device, start)
+		day, err = v.dayOfBlocks(device, start, err)
 	}
 	if err != nil {
 		return day, fmt.Errorf("rollup of device %d: %w", device, err)
@@ -60,29 +52,47 @@ func (v *view) storedDay(device iot.DeviceID, start int64) (day rollup.Day, err 
 	return day, nil
 }
 
-// dayOfBlocks returns what the blocks of a day come to.
-func (v *view) dayOfBlocks(device iot.DeviceID, start int64) (day rollup.Day, err error) {
+// readDay returns a day of device as it is stored, or an empty one. One that is damaged is rollup.ErrDamaged.
+func (v *view) readDay(device iot.DeviceID, start int64) (rollup.Day, error) {
+	var data []byte
+	switch err := v.queryRow(selectDay, int64(device), start).Scan(&data); {
+	case errors.Is(err, sql.ErrNoRows):
+		return rollup.Day{Start: start}, nil
+	case err != nil:
+		return rollup.Day{}, err
+	}
+	return rollup.Decode(data)
+}
+
+// dayOfBlocks reports that a day is damaged, and returns what its blocks come to.
+func (v *view) dayOfBlocks(device iot.DeviceID, start int64, damage error) (rollup.Day, error) {
+	v.store.reportOnce("a stored rollup is damaged, and made anew", v.part, start, int64(device), damage)
 	var span rollup.Span
-	err = v.addBlocks(&span, device, start, start+iot.Day.Milliseconds())
+	_, err := v.addBlocks(&span, device, start, start+iot.Day.Milliseconds())
 	return rollup.Day{Start: start, Metrics: span.Metrics}, err
 }
 
-// addBlocks adds to span what blocks have of device in from <= at < until.
-func (v *view) addBlocks(span *rollup.Span, device iot.DeviceID, from, until int64) error {
+// addBlocks adds to span what blocks have of device in from <= at < until, and returns the hours of those that are damaged.
+func (v *view) addBlocks(span *rollup.Span, device iot.DeviceID, from, until int64) (damaged map[int64]bool, err error) {
 	blocks, err := v.blocksOf(device, from, until)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	damaged = map[int64]bool{}
 	for _, b := range blocks {
 		block, err := v.blockOf(b, nil)
-		if err == nil && block != nil {
-			err = addRows(span, block, from, until)
-		}
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if block == nil {
+			damaged[hourOf(b.start)] = true
+			continue
+		}
+		if err := addRows(span, block, from, until); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return damaged, nil
 }
 
 // addRows adds to span what block has in from <= at < until.

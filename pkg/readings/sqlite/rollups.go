@@ -189,7 +189,13 @@ type compared struct {
 // compare compares the hours of a day from the horizon on. One with a damaged block, which is reported, is taken to be right:
 // the rollup is all there is of it.
 func (s *Store) compare(ctx context.Context, tx *sql.Tx, p *part, device iot.DeviceID, day int64) (c compared, err error) {
-	if c.stored, err = dayAsStored(tx, device, day); err != nil { // it begins to read
+	v := s.view(ctx, span{part: p})
+	v.tx = tx
+	c.stored, err = v.readDay(device, day) // it begins to read
+	if errors.Is(err, rollup.ErrDamaged) || err == nil && c.stored.Start != day {
+		c.stored, err = rollup.Day{Start: day}, nil
+	}
+	if err != nil {
 		return c, err
 	}
 	horizon, err := s.readHorizon()
@@ -198,9 +204,7 @@ func (s *Store) compare(ctx context.Context, tx *sql.Tx, p *part, device iot.Dev
 	}
 	until := day + iot.Day.Milliseconds()
 	var of rollup.Span
-	v := s.view(ctx, span{part: p})
-	v.tx = tx
-	damaged, err := v.addReadable(&of, device, max(day, horizon), until)
+	damaged, err := v.addBlocks(&of, device, max(day, horizon), until)
 	if err != nil {
 		return c, err
 	}
@@ -224,44 +228,4 @@ func (s *Store) compare(ctx context.Context, tx *sql.Tx, p *part, device iot.Dev
 		}
 	}
 	return c, nil
-}
-
-// dayAsStored returns a day of device; of one that is damaged nothing.
-func dayAsStored(tx *sql.Tx, device iot.DeviceID, start int64) (rollup.Day, error) {
-	var data []byte
-	empty := rollup.Day{Start: start}
-	if err := tx.QueryRow(selectDay, int64(device), start).Scan(&data); err != nil {
-		if errors.Is(err, sql.ErrNoRows) {
-			err = nil
-		}
-		return empty, err
-	}
-	day, err := rollup.Decode(data)
-	if errors.Is(err, rollup.ErrDamaged) || err == nil && day.Start != start {
-		return empty, nil
-	}
-	return day, err
-}
-
-// addReadable adds to span what blocks have of device in from <= at < until, and returns the hours of those that are damaged.
-func (v *view) addReadable(span *rollup.Span, device iot.DeviceID, from, until int64) (damaged map[int64]bool, err error) {
-	blocks, err := v.blocksOf(device, from, until)
-	if err != nil {
-		return nil, err
-	}
-	damaged = map[int64]bool{}
-	for _, b := range blocks {
-		block, err := v.blockOf(b, nil)
-		if err != nil {
-			return nil, err
-		}
-		if block == nil {
-			damaged[hourOf(b.start)] = true
-			continue
-		}
-		if err := addRows(span, block, from, until); err != nil {
-			return nil, err
-		}
-	}
-	return damaged, nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/telltale-iot/telltale/pkg/column"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/rollup"
-	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 // What bounds a block: more is slow to read where little of it is wanted.
@@ -48,7 +47,12 @@ func (s *Store) prepareSealed(ctx context.Context, sl *slice, devices []iot.Devi
 	}
 	defer func() { err = errors.Join(err, sn.end()) }()
 	hour := hourOf(sl.from)
-	blocks, err := sn.blocksBetween(hour, devices)
+	blocks := map[iot.DeviceID][]blockID{} // ascending
+	err = sn.blocksOfHour(hour, func(b blockID) {
+		if b.device >= devices[0] && b.device <= devices[len(devices)-1] {
+			blocks[b.device] = append(blocks[b.device], b)
+		}
+	})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -71,20 +75,6 @@ func (s *Store) prepareSealed(ctx context.Context, sl *slice, devices []iot.Devi
 		delete(rows, device)
 	}
 	return some, n, nil
-}
-
-// blocksBetween lists the blocks of an hour of the first to the last of devices, by device, ascending.
-func (v *view) blocksBetween(hour int64, devices []iot.DeviceID) (map[iot.DeviceID][]blockID, error) {
-	blocks := map[iot.DeviceID][]blockID{}
-	rows, err := v.tx.Query(listBlocks, hour, hour+blockHour)
-	return blocks, sqlite.ForEach(rows, err, func() (more bool, err error) {
-		var b blockID
-		err = rows.Scan(&b.start, &b.device, &b.until, &b.n)
-		if b.device >= devices[0] && b.device <= devices[len(devices)-1] {
-			blocks[b.device] = append(blocks[b.device], b)
-		}
-		return true, err
-	})
 }
 
 // preparing makes the blocks of one device after the other.
