@@ -82,10 +82,8 @@ func (s *Store) eachDay(ctx context.Context, devices []iot.DeviceID, in interval
 		filter = append(filter, bson.E{Key: "_id.d", Value: bson.D{{Key: "$in", Value: devices}}})
 	}
 	if len(devices) == 1 {
-		filter = bson.D{{Key: "_id", Value: bson.D{
-			{Key: "$gte", Value: dayID{int64(devices[0]), bson.DateTime(dayOf(in.from))}},
-			{Key: "$lt", Value: dayID{int64(devices[0]), bson.DateTime(in.to)}},
-		}}}
+		device := int64(devices[0])
+		filter = idsBetween(dayID{device, bson.DateTime(dayOf(in.from))}, dayID{device, bson.DateTime(in.to)})
 		sort = bson.D{{Key: "_id", Value: 1}}
 	}
 	cursor, err := collection.Find(ctx, filter, options.Find().SetSort(sort).SetProjection(projection).SetBatchSize(scanBatch))

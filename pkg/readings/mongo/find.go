@@ -44,8 +44,8 @@ func (s *Store) findOfDevices(ctx context.Context, q iot.ReadingQuery) (iot.Page
 // filterOf returns the filter for what is in times, of devices alone where there are any.
 func filterOf(devices []iot.DeviceID, times timerange.Range) bson.D {
 	if len(devices) == 1 {
-		from, end := bson.DateTime(times.FromFor(devices[0])), bson.DateTime(times.EndFor(devices[0]))
-		return bson.D{{Key: fieldDevice, Value: int64(devices[0])}, {Key: fieldAt, Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: end}}}}
+		at := between(times.FromFor(devices[0]), times.EndFor(devices[0]))
+		return bson.D{{Key: fieldDevice, Value: int64(devices[0])}, {Key: fieldAt, Value: at}}
 	}
 	of := bson.D{{Key: "$gte", Value: int64(1)}, {Key: "$lte", Value: int64(iot.MaxDeviceID)}}
 	if devices != nil {

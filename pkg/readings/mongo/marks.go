@@ -139,10 +139,7 @@ func (s *Store) marksIn(ctx context.Context, devices []iot.DeviceID, from, to in
 	if devices != nil && len(devices) <= maxCursors {
 		ranges := bson.A{}
 		for _, device := range devices {
-			ranges = append(ranges, bson.D{{Key: "_id", Value: bson.D{
-				{Key: "$gte", Value: markID{int64(device), bson.DateTime(from)}},
-				{Key: "$lt", Value: markID{int64(device), bson.DateTime(to)}},
-			}}})
+			ranges = append(ranges, idsBetween(markID{int64(device), bson.DateTime(from)}, markID{int64(device), bson.DateTime(to)}))
 		}
 		filter = bson.D{{Key: "$or", Value: ranges}}
 	}

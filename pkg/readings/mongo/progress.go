@@ -68,6 +68,11 @@ func between(from, to int64) bson.D {
 	return bson.D{{Key: "$gte", Value: bson.DateTime(from)}, {Key: "$lt", Value: bson.DateTime(to)}}
 }
 
+// idsBetween is the filter for the documents of a device in a span: from and to are those ids of it.
+func idsBetween(from, to any) bson.D {
+	return bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: to}}}}
+}
+
 // progress is the document in the collection of marks that says which hours are rolled up.
 type progress struct {
 	Generation bson.ObjectID `bson:"generation"` // zero: none is; another one: what is rolled up was begun anew
