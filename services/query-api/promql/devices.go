@@ -92,13 +92,13 @@ func registered(ctx context.Context, store Store, s Selector) (devices []iot.Dev
 	}
 }
 
-// recent is how far back from the end of a range it is looked for which metrics there are: in whole days of UTC.
+// recent is how far back from the beginning of a range's last day, of UTC, metrics are looked for.
 const recent = iot.Day
 
 // maxSeries is how many series are listed.
 const maxSeries = 10_000
 
-// Find lists series that any of the selectors selects, by device and metric, as of the last day of what ends at a time.
+// Find lists series that any of the selectors selects, by device and metric: those with values lately, seen from to.
 func Find(ctx context.Context, store Store, selectors []Selector, to time.Time) ([]Series, error) {
 	var found []Series
 	for _, s := range selectors {

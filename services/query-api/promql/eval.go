@@ -10,6 +10,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/rollup"
+	"github.com/telltale-iot/telltale/services/query-api/series"
 )
 
 const (
@@ -21,8 +22,8 @@ const (
 
 // Variables for the sake of tests.
 var (
-	// maxValues is how many values are read one by one, as for a series in package series.
-	maxValues = 3_000_000
+	// maxValues is how many values are read one by one.
+	maxValues = series.MaxValues
 	// maxAdditions is how often values are added to a window: once for each window that a value is in.
 	maxAdditions = 10 * maxValues
 )

@@ -39,7 +39,7 @@ var functions = map[string]func(*iot.Bucket) float64{
 
 func last(b *iot.Bucket) float64 { return b.Last }
 
-// aggregations of series: what two values come to, and whether the sum is divided by how many there were.
+// aggregations of series: what two values come to. How many there were is known besides, for avg and count.
 var aggregations = map[string]func(sum, v float64) float64{
 	"avg":   func(sum, v float64) float64 { return sum + v },
 	"sum":   func(sum, v float64) float64 { return sum + v },
