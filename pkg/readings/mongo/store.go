@@ -156,3 +156,12 @@ func (s *Store) guarded(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// ask decodes the answer to a command.
+func (s *Store) ask(ctx context.Context, command bson.D, answer any) error {
+	database, err := s.DB.Database(ctx)
+	if err != nil {
+		return err
+	}
+	return database.RunCommand(ctx, command).Decode(answer)
+}
