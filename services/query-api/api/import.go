@@ -62,7 +62,7 @@ func (a *API) importReadings(c echo.Context) error {
 	defer cancel(nil)
 	defer context.AfterFunc(a.closing, func() { cancel(errStopping) })()
 
-	upload := &upload{body: heeding{ctx, c.Request().Body}, control: http.NewResponseController(c.Response())}
+	upload := &upload{body: contextReader{ctx, c.Request().Body}, control: http.NewResponseController(c.Response())}
 	defer upload.end()
 	_ = upload.control.SetWriteDeadline(time.Time{})
 	body, err := upload.decompress(c)
@@ -79,7 +79,7 @@ func (a *API) importReadings(c echo.Context) error {
 		_ = upload.control.EnableFullDuplex()
 		c.Response().Header().Set("Connection", "close")
 	}
-	err = a.importFrom(ctx, r, heeding{ctx, body}, format, answer)
+	err = a.importFrom(ctx, r, contextReader{ctx, body}, format, answer)
 	if err != nil && errors.Is(context.Cause(ctx), errStopping) {
 		err = errStopping
 	}
@@ -227,17 +227,17 @@ func (i *importAnswer) end(err error) error {
 	return i.a.send(i.c, answer)
 }
 
-// heeding is a body that breaks off when ctx ends, even where very much of it comes from a few compressed bytes.
-type heeding struct {
+// contextReader is a body that breaks off when ctx ends, even where very much of it comes from a few compressed bytes.
+type contextReader struct {
 	ctx context.Context
 	io.Reader
 }
 
-func (h heeding) Read(p []byte) (int, error) {
-	if h.ctx.Err() != nil {
-		return 0, context.Cause(h.ctx)
+func (r contextReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
 	}
-	return h.Reader.Read(p)
+	return r.Reader.Read(p)
 }
 
 // upload is a body of any size, as long as it comes.

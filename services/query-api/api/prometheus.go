@@ -83,7 +83,7 @@ func (r *request) formParams() error {
 	return nil
 }
 
-// store is what package promql asks.
+// promStore is what package promql asks.
 func (a *API) promStore() promql.Store {
 	return struct {
 		iot.HistoryReader
