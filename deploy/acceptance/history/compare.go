@@ -38,12 +38,10 @@ type comparison struct {
 
 // get asks again where the answer is that the machine is busy.
 func (c *comparison) get(path string, v any) error {
-	for begin := time.Now(); ; pause(c.ctx, time.Second) {
+	return WhileBusy(c.ctx, func() error {
 		_, err := get(c.ctx, c.api, path, v)
-		if !errors.Is(err, errBusy) || time.Since(begin) > requestTimeout {
-			return err
-		}
-	}
+		return err
+	})
 }
 
 func (c *comparison) devices() []iot.DeviceID { return slices.Sorted(maps.Keys(c.byDevice)) }

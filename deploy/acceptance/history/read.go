@@ -93,7 +93,7 @@ func readPages[T any](ctx context.Context, api, path string, of func(T) []Readin
 			return nil, err
 		}
 		all = append(all, of(page)...)
-		path, err = nextPage(header, path)
+		path, err = NextPage(header, path)
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +109,8 @@ func readPages[T any](ctx context.Context, api, path string, of func(T) []Readin
 
 var linkNext = regexp.MustCompile(`<([^>]*)>\s*;\s*rel="?next"?`)
 
-func nextPage(header http.Header, page string) (string, error) {
+// NextPage returns the path of the page behind one, by the header of its answer; "" where it is the last.
+func NextPage(header http.Header, page string) (string, error) {
 	match := linkNext.FindStringSubmatch(header.Get("Link"))
 	if match == nil {
 		return "", nil
@@ -128,7 +129,18 @@ func nextPage(header http.Header, page string) (string, error) {
 // errBusy is the answer of a machine that does much else.
 var errBusy = errors.New("503 Service Unavailable")
 
-func open(ctx context.Context, api, path string) (*http.Response, error) {
+// WhileBusy calls ask again while that is the answer.
+func WhileBusy(ctx context.Context, ask func() error) error {
+	for begin := time.Now(); ; pause(ctx, time.Second) {
+		err := ask()
+		if !errors.Is(err, errBusy) || time.Since(begin) > requestTimeout {
+			return err
+		}
+	}
+}
+
+// Open sends a request, and fails unless it is answered 200.
+func Open(ctx context.Context, api, path string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, api+path, nil)
 	if err != nil {
 		return nil, err
@@ -152,7 +164,7 @@ func open(ctx context.Context, api, path string) (*http.Response, error) {
 func get(ctx context.Context, api, path string, v any) (http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	response, err := open(ctx, api, path)
+	response, err := Open(ctx, api, path)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +183,7 @@ func get(ctx context.Context, api, path string, v any) (http.Header, error) {
 func Export(ctx context.Context, api, query string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	response, err := open(ctx, api, "/api/readings/export/"+query)
+	response, err := Open(ctx, api, "/api/readings/export/"+query)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/telltale-iot/telltale/deploy/acceptance/history"
 )
 
 const (
@@ -111,7 +113,7 @@ func (s *system) abandon(t *testing.T, address, what string, giveUp func([]net.C
 // exportsAtOnce begins so many exports at the same time, and gives them up.
 func (s *system) exportsAtOnce(ctx context.Context, n int) error {
 	for range n {
-		response, err := askOnce(ctx, s.api+"/api/readings/export/")
+		response, err := history.Open(ctx, s.api, "/api/readings/export/")
 		if err != nil {
 			return err
 		}
@@ -130,7 +132,7 @@ func (s *system) exportInLittleMemory(t *testing.T, n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		response, err := ask(t.Context(), s.api+"/api/readings/export/?format="+format)
+		response, err := s.ask(t.Context(), "/api/readings/export/?format="+format)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +161,7 @@ func (s *system) importElsewhere(t *testing.T, want *seen) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	response, err := ask(t.Context(), s.api+"/api/readings/export/?format=ndjson")
+	response, err := s.ask(t.Context(), "/api/readings/export/?format=ndjson")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func TestManyCharts(t *testing.T) {
 			pause(ctx, dashboardEvery*time.Duration(client)/clients)
 			for ctx.Err() == nil {
 				begin := time.Now()
-				response, err := ask(t.Context(), s.api+path)
+				response, err := s.ask(t.Context(), path)
 				if err != nil {
 					return err
 				}
@@ -109,7 +109,7 @@ func (s *system) publishAndRead(ctx context.Context, device int) (delays []time.
 			if time.Since(begin) > waitTimeout {
 				return nil, fmt.Errorf("reading %d cannot be read", len(delays))
 			}
-			response, err := ask(context.Background(), fmt.Sprintf("%s/api/readings/?device_id=%d&limit=1", s.api, device))
+			response, err := s.ask(context.Background(), fmt.Sprintf("/api/readings/?device_id=%d&limit=1", device))
 			if err != nil {
 				return nil, err
 			}

@@ -229,7 +229,7 @@ func (s *system) countsNeverFall(devices int, from, to time.Time, interval strin
 	high := map[history.Key]int64{}
 	return func(ctx context.Context) error {
 		before := known.len()
-		response, err := ask(ctx, s.api+path)
+		response, err := s.ask(ctx, path)
 		if err != nil {
 			return err
 		}

@@ -10,9 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -54,47 +52,19 @@ func (s *seen) String() string { return fmt.Sprintf("%d readings with sum %x", s
 func (s *seen) equal(o *seen) bool { return s.n == o.n && s.sum == o.sum }
 
 // ask sends a request, again where the answer is 503: that is how a machine that does much else answers.
-func ask(ctx context.Context, url string) (*http.Response, error) {
-	for begin := time.Now(); ; time.Sleep(time.Second) {
-		response, err := askOnce(ctx, url)
-		if !errors.Is(err, errBusy) || time.Since(begin) > waitTimeout {
-			return response, err
-		}
-	}
+func (s *system) ask(ctx context.Context, path string) (response *http.Response, err error) {
+	err = history.WhileBusy(ctx, func() error {
+		response, err = history.Open(ctx, s.api, path)
+		return err
+	})
+	return response, err
 }
-
-var errBusy = errors.New("503")
-
-// askOnce sends a request, and fails unless it is answered 200.
-func askOnce(ctx context.Context, url string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Accept-Encoding", "identity")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		defer response.Body.Close()
-		body, _ := io.ReadAll(io.LimitReader(response.Body, 500))
-		err := fmt.Errorf("GET %s: %s %s", url, response.Status, body)
-		if response.StatusCode == http.StatusServiceUnavailable {
-			err = errors.Join(errBusy, err)
-		}
-		return nil, err
-	}
-	return response, nil
-}
-
-var next = regexp.MustCompile(`<([^>]*)>\s*;\s*rel="?next"?`)
 
 // walk reads all readings page by page, newest first; each is called with the key of each where it is there.
 func (s *system) walk(ctx context.Context, page int, each func(history.Key)) (*seen, error) {
 	all := &seen{}
 	for path := fmt.Sprintf("/api/readings/?limit=%d", page); path != ""; {
-		response, err := ask(ctx, s.api+path)
+		response, err := s.ask(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -113,9 +83,8 @@ func (s *system) walk(ctx context.Context, page int, each func(history.Key)) (*s
 				each(key)
 			}
 		}
-		path = ""
-		if match := next.FindStringSubmatch(response.Header.Get("Link")); match != nil {
-			path = strings.TrimPrefix(match[1], s.api)
+		if path, err = history.NextPage(response.Header, path); err != nil {
+			return nil, err
 		}
 	}
 	return all, nil
@@ -127,11 +96,11 @@ var errCut = errors.New("cut")
 // export reads an export as NDJSON. It goes on behind all, and ends with errCut where it has so many readings more, unless
 // that is 0. A whole one has the trailers that it has to have.
 func (s *system) export(ctx context.Context, all *seen, atMost int, each func(history.Key)) error {
-	url := s.api + "/api/readings/export/?format=ndjson"
+	path := "/api/readings/export/?format=ndjson"
 	if all.n > 0 {
-		url += fmt.Sprintf("&cursor=%s,%d", time.UnixMilli(all.last.At).UTC().Format("2006-01-02T15:04:05.000Z"), all.last.Device)
+		path += fmt.Sprintf("&cursor=%s,%d", time.UnixMilli(all.last.At).UTC().Format("2006-01-02T15:04:05.000Z"), all.last.Device)
 	}
-	response, err := ask(ctx, url)
+	response, err := s.ask(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -174,7 +143,7 @@ func (s *system) all(t *testing.T) *seen {
 // get returns the answer to GET path, decoded into v where there is one.
 func (s *system) get(t *testing.T, path string, v any) []byte {
 	t.Helper()
-	response, err := ask(t.Context(), s.api+path)
+	response, err := s.ask(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,15 +159,10 @@ func (s *system) get(t *testing.T, path string, v any) []byte {
 }
 
 // total is how many readings the statistics say there are.
-func (s *system) total(ctx context.Context) (int, error) {
-	response, err := ask(ctx, s.api+"/api/readings/stats/")
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	var stats struct {
-		Total int `json:"total_readings"`
-	}
-	err = json.NewDecoder(response.Body).Decode(&stats)
-	return stats.Total, err
+func (s *system) total(ctx context.Context) (n int, err error) {
+	err = history.WhileBusy(ctx, func() error {
+		n, err = history.Total(ctx, s.api)
+		return err
+	})
+	return n, err
 }
