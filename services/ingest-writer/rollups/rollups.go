@@ -46,7 +46,7 @@ type Store interface {
 	RebuildRollups(ctx context.Context, log *slog.Logger) (rollup.Checked, error)
 }
 
-// Do does the work of program on store, and writes what came of it to w. It is an error when rollups differ from readings.
+// Do does the work of program on store, and writes what came of it to out. It is an error when rollups differ from readings.
 func (w Work) Do(ctx context.Context, store Store, program string, log *slog.Logger, out io.Writer) error {
 	work, done := store.CheckRollups, "compared"
 	if w == Rebuild {
