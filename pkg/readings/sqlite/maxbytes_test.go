@@ -16,7 +16,7 @@ func TestMaxBytes(t *testing.T) {
 	store := kept(t, dir, iot.Retention{})
 	all := history(1, 24)
 	fill(t, store, all)
-	used, _, err := store.bytes()
+	used, _, _, err := store.bytes()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ const warnAt = 0.9
 // those of this month alone, the rollups of the oldest one, and in the end the oldest day of this month. It takes several calls
 // where that is not enough.
 func (s *Store) boundBytes(ctx context.Context, now time.Time) error {
-	bytes, rollups, err := s.bytes()
+	bytes, rollups, _, err := s.bytes()
 	if err != nil {
 		return err
 	}

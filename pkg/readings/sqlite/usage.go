@@ -23,10 +23,7 @@ func (s *Store) Usage(ctx context.Context) (u iot.Usage, err error) {
 
 func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 	u = iot.Usage{PerDay: -1, MaxBytes: s.retention.MaxBytes}
-	if u.Readings, u.Rollups, err = s.bytes(); err != nil {
-		return u, err
-	}
-	if u.Months, err = s.monthBytes(); err != nil {
+	if u.Readings, u.Rollups, u.Months, err = s.bytes(); err != nil {
 		return u, err
 	}
 	if u.Free, err = freeBytes(s.months); err != nil {
@@ -97,45 +94,33 @@ func (s *Store) countOwned(ctx context.Context, from, until int64) (n int64, err
 	return n, nil
 }
 
-// bytes returns what the files take, with those of readings that are to be removed, and those that have rollups alone.
-func (s *Store) bytes() (readings, rollups int64, err error) {
+// bytes returns what the files take, with those of readings that are to be removed, and those that have rollups alone; and what
+// each month with readings does.
+func (s *Store) bytes() (readings, rollups int64, months []iot.MonthUsage, err error) {
 	s.state.RLock()
-	parts := append([]*part(nil), s.allMonths...)
-	if s.old != nil {
-		parts = append(parts, s.old.part)
-	}
+	all, old := s.allMonths, s.old
 	s.state.RUnlock()
-	for _, p := range parts {
-		n, err := p.bytes()
-		switch {
-		case err != nil:
-			return 0, 0, err
-		case p.daysOnly:
-			rollups += n
-		default:
-			readings += n
-		}
-	}
-	return readings, rollups, nil
-}
-
-// monthBytes returns what the files of months with readings take.
-func (s *Store) monthBytes() (all []iot.MonthUsage, err error) {
-	s.state.RLock()
-	months := s.allMonths
-	s.state.RUnlock()
-	all = []iot.MonthUsage{}
-	for _, m := range months {
-		if m.daysOnly {
-			continue
-		}
+	months = []iot.MonthUsage{}
+	for _, m := range all {
 		n, err := m.bytes()
 		if err != nil {
-			return nil, err
+			return 0, 0, nil, err
 		}
-		all = append(all, iot.MonthUsage{Start: time.UnixMilli(m.start).UTC(), Bytes: n})
+		if m.daysOnly {
+			rollups += n
+			continue
+		}
+		readings += n
+		months = append(months, iot.MonthUsage{Start: time.UnixMilli(m.start).UTC(), Bytes: n})
 	}
-	return all, nil
+	if old != nil {
+		n, err := old.bytes()
+		if err != nil {
+			return 0, 0, nil, err
+		}
+		readings += n
+	}
+	return readings, rollups, months, nil
 }
 
 // bytes returns what the file of p takes, with its WAL.
