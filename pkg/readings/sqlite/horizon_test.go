@@ -58,14 +58,7 @@ func TestInsertsWhileTheHorizonMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := <-stored
-	var rolled int64
-	err := store.ReadBuckets(t.Context(), iot.BucketQuery{Width: iot.Quarter}, func(b iot.Buckets) error {
-		for _, b := range b.Buckets {
-			rolled += b.Count
-		}
-		return nil
-	})
-	if err != nil || int(rolled) != n {
-		t.Errorf("%d readings were stored, and %d are in the rollups, %v", n, rolled, err)
+	if rolled := countAll(t, store); int(rolled) != n {
+		t.Errorf("%d readings were stored, and %d are in the rollups", n, rolled)
 	}
 }

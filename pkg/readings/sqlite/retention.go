@@ -107,11 +107,11 @@ func (s *Store) advance(ctx context.Context, at int64) error {
 	if s.old != nil { // what is behind the line is in no rollup yet
 		at = min(at, s.old.from)
 	}
-	if at <= s.horizon {
+	horizon := hourOf(at)
+	if horizon <= s.horizon {
 		s.endTurn()
 		return nil
 	}
-	horizon := hourOf(at)
 	s.refused = horizon // what came now would be sealed by nobody
 	s.endTurn()
 	sealing := s.sealAhead(ctx, horizon)
