@@ -82,11 +82,14 @@ func (p *params) chartForm(now time.Time) *chartForm {
 // span reads a range of time, which is the last day where it is not given. Times without a zone are of zone.
 func (p *params) span(now time.Time, zone *time.Location) (from, to time.Time) {
 	from, to = p.timeIn("from", zone), p.timeIn("to", zone)
-	if to.IsZero() {
+	if p.get("to") == "" {
 		to = iot.CeilMillis(now).UTC()
 	}
-	if from.IsZero() {
+	if p.get("from") == "" {
 		from = to.Add(-defaultRange)
+		if from.Before(firstTime) {
+			from = firstTime
+		}
 	}
 	if !from.Before(to) && p.errs["from"] == nil && p.errs["to"] == nil {
 		p.fail("from", msgBefore)

@@ -119,13 +119,13 @@ func encodedSize(deadLetters []iot.DeadLetter) (n int) {
 
 // deadLetterQuery reads the parameters that select dead letters.
 func (p *params) deadLetterQuery() iot.DeadLetterQuery {
-	return iot.DeadLetterQuery{
+	q := iot.DeadLetterQuery{
 		Reason:   p.reason("reason"),
 		Device:   p.device("device_id"),
-		From:     p.time("since"),
-		To:       p.time("until"),
 		Replayed: p.boolean("replayed"),
 	}
+	q.From, q.To = p.between("since", "until")
+	return q
 }
 
 func (a *API) listDeadLetters(ctx context.Context, r *request) (*answer, error) {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -69,7 +70,7 @@ func (a *API) exportReadings(c echo.Context) error {
 func (a *API) listOrExport(list echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := &request{Context: c, query: readParams(c)}
-		format, ok := r.format()
+		format, ok := r.format(jsonFormat)
 		if !ok {
 			return list(c)
 		}
@@ -85,21 +86,23 @@ func (a *API) listOrExport(list echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// jsonFormat is what a list is in that is no file.
+const jsonFormat = "json"
+
 // format reads which file a request asks for: by its parameter format or, without one, by the header Accept. It returns
-// false where that is none, but JSON.
-func (r *request) format() (transfer.Format, bool) {
+// false where that is none, but JSON or one of others.
+func (r *request) format(others ...string) (transfer.Format, bool) {
 	if name := r.query.get("format"); name != "" {
 		for _, f := range transfer.Formats {
 			if f.Name == name {
 				return f, true
 			}
 		}
-		if name != "json" {
-			choices := []string{"json"}
+		if !slices.Contains(others, name) {
 			for _, f := range transfer.Formats {
-				choices = append(choices, f.Name)
+				others = append(others, f.Name)
 			}
-			r.query.failChoice("format", name, choices...)
+			r.query.failChoice("format", name, others...)
 		}
 		return transfer.Format{}, false
 	}
@@ -119,7 +122,7 @@ func (r *request) format() (transfer.Format, bool) {
 
 // export answers with a file of the readings that r and q select.
 func (a *API) export(r *request, format transfer.Format, q iot.ScanQuery) error {
-	q.From, q.To = r.query.time("since"), r.query.time("until")
+	q.From, q.To = r.query.between("since", "until")
 	limit := r.query.integer("limit", math.MaxInt64, math.MaxInt64)
 	q.After = r.query.exportCursor()
 	columns := r.query.columns()
@@ -323,19 +326,25 @@ func (p *params) exportCursor() iot.Cursor {
 	return cursor
 }
 
-// columns reads which metrics are to have columns; nil where none is given.
-func (p *params) columns() (columns []string) {
-	for _, name := range p.each("column") {
-		if !transfer.IsColumn(name) {
-			if name != iot.Temperature && name != iot.Humidity { // which have one
-				p.fail("column", fmt.Sprintf(msgNoColumn, name))
-			}
-			continue
-		}
-		columns = append(columns, name)
+// columns reads which metrics are to have columns beside temperature and humidity, each once; nil where none is given.
+func (p *params) columns() []string {
+	names := p.each("column")
+	if len(names) == 0 {
+		return nil
 	}
-	if len(columns) > transfer.MaxColumns {
-		p.fail("column", fmt.Sprintf(msgTooMany, transfer.MaxColumns))
+	columns := []string{}
+	for _, name := range names {
+		switch {
+		case name == iot.Temperature, name == iot.Humidity, slices.Contains(columns, name):
+		case !transfer.IsColumn(name):
+			p.fail("column", fmt.Sprintf(msgNoColumn, name))
+			return nil
+		case len(columns) == transfer.MaxColumns:
+			p.fail("column", fmt.Sprintf(msgTooMany, transfer.MaxColumns))
+			return nil
+		default:
+			columns = append(columns, name)
+		}
 	}
 	return columns
 }

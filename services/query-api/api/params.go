@@ -23,6 +23,9 @@ const (
 
 	msgChoice = "Select a valid choice. %s is not one of the available choices. They are %s."
 
+	msgNotAfter  = "It must not be after `%s`."
+	msgNotBefore = "It must not be before `%s`."
+
 	msgUnknown = "Unknown parameter."
 	msgTooMany = "Ensure this field has no more than %d elements."
 )
@@ -165,8 +168,7 @@ func (p *params) device(name string) iot.DeviceID {
 // maxDevices bounds the devices that a query names.
 const maxDevices = 1000
 
-// devices reads the ids or keys of devices, separated by commas or in several parameters of that name; nil where none
-// is given.
+// devices reads the ids or keys of devices, as all does; nil where none is given.
 func (p *params) devices(name string) (devices []iot.DeviceID) {
 	for _, s := range p.all(name) {
 		id, _, err := iot.ParseDevice(s)
@@ -201,38 +203,79 @@ func (p *params) every(name string) (values []string) {
 	return values
 }
 
-// all reads what stands in all parameters of that name, also separated by commas there. What is empty counts as not given.
+// all reads what stands in all parameters of that name, also separated by commas there; `\,` is a comma of a value, and
+// `\\` a backslash. What is empty counts as not given.
 func (p *params) all(name string) (values []string) {
 	for _, list := range p.each(name) {
-		for value := range strings.SplitSeq(list, ",") {
-			if value != "" {
-				values = append(values, value)
+		var value []byte
+		end := func() {
+			if len(value) > 0 {
+				values = append(values, string(value))
+			}
+			value = value[:0]
+		}
+		for i := 0; i < len(list); i++ {
+			switch c := list[i]; {
+			case c == ',':
+				end()
+			case c == '\\' && i+1 < len(list) && (list[i+1] == ',' || list[i+1] == '\\'):
+				i++
+				value = append(value, list[i])
+			default:
+				value = append(value, c)
 			}
 		}
+		end()
 	}
 	return values
 }
 
 func (p *params) limit(otherwise int64) int { return int(p.integer("limit", iot.MaxPage, otherwise)) }
 
-// time reads a moment, as the whole millisecond that counts for it; zero where none is given.
-func (p *params) time(name string) time.Time { return p.timeIn(name, time.UTC) }
+// time reads a moment; zero only where none is given.
+func (p *params) time(name string) time.Time {
+	t := p.timeIn(name, time.UTC)
+	if t.IsZero() && p.get(name) != "" {
+		return t.Add(time.Millisecond) // which no reading is before, either
+	}
+	return t
+}
 
-// timeIn reads a time, which is one of zone where it names none.
+// between reads a range of time that need not have a start or an end.
+func (p *params) between(since, until string) (from, to time.Time) {
+	from, to = p.time(since), p.time(until)
+	if !to.IsZero() && to.Before(from) && p.errs[since] == nil && p.errs[until] == nil {
+		p.fail(since, fmt.Sprintf(msgNotAfter, until))
+		p.fail(until, fmt.Sprintf(msgNotBefore, since))
+	}
+	return from, to
+}
+
+// The first and the last moment that an answer can name: years have four digits, and begin with 1.
+var (
+	firstTime time.Time
+	lastTime  = time.Date(9999, time.December, 31, 23, 59, 59, 999e6, time.UTC)
+)
+
+// timeIn reads a moment, as the whole millisecond that counts for it, from firstTime to lastTime; firstTime where none is
+// given. It is one of zone where it names none.
 func (p *params) timeIn(name string, zone *time.Location) time.Time {
 	s := p.get(name)
 	if s == "" {
-		return time.Time{}
+		return firstTime
 	}
 	t, ok := parseTime(s, zone)
 	if !ok {
 		p.fail(name, msgTime)
 	}
-	first := time.Time{}.Add(time.Millisecond) // that is not the zero time.Time
-	if t = iot.CeilMillis(t); t.Before(first) {
-		return first
+	switch t = iot.CeilMillis(t); {
+	case t.Before(firstTime):
+		return firstTime
+	case t.After(lastTime):
+		return lastTime
+	default:
+		return t
 	}
-	return t
 }
 
 // timeLayouts are the forms of RFC 3339, also without seconds, zone (then it is another one) or time of day. Each

@@ -52,6 +52,8 @@ func TestTimeBounds(t *testing.T) {
 		"1969-12-31T23:59:59.9985Z":   time.UnixMilli(-1),
 		"0001-01-01":                  time.Time{}.Add(time.Millisecond), // which is no zero time.Time
 		"0001-01-01T01:00:00+02:00":   time.Time{}.Add(time.Millisecond),
+		"9999-12-31T23:59:59.9999Z":   lastTime,
+		"9999-12-31T23:59:59-12:00":   lastTime, // or there were five digits in its year
 		"":                            {},
 	} {
 		p := &params{pairs: []param{{"since", text}}}

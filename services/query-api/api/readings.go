@@ -26,12 +26,11 @@ func (a *API) listDeviceReadings(ctx context.Context, r *request) (*answer, erro
 func (a *API) findReadings(ctx context.Context, r *request, devices []iot.DeviceID) (*answer, error) {
 	q := iot.ReadingQuery{
 		Devices: devices,
-		From:    r.query.time("since"),
-		To:      r.query.time("until"),
 		Limit:   r.query.limit(defaultReadings),
 		After:   r.query.cursor(),
 	}
-	r.format() // which is that of a list here
+	q.From, q.To = r.query.between("since", "until")
+	r.format(jsonFormat) // which is that of a list here
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (p *params) search(name string) *search.Query {
 
 // dates reads between which times to search, and has the next page's link say so where it was a range until now.
 func (p *params) dates(now time.Time) (from, to time.Time) {
-	from, to = p.time("from_date"), p.time("to_date")
+	from, to = p.between("from_date", "to_date")
 	name := p.get("range")
 	if name == "" {
 		return from, to
