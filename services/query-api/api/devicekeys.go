@@ -10,14 +10,14 @@ import (
 )
 
 // deviceKeys returns the keys of those of the devices that are registered with one. While the store of the devices is away
-// some are missing: charts do not need them.
+// some are missing: no answer needs them.
 func (a *API) deviceKeys(ctx context.Context, ids []iot.DeviceID) map[iot.DeviceID]string {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
 	keys, err := findKeys(ctx, a.Metadata, ids)
 	if err != nil {
 		if n := a.failures.Event("keys of devices"); n > 0 {
-			a.Log.Warn("keys of devices are left out of charts: their store is not available", "err", err, "count", n)
+			a.Log.Warn("keys of devices are left out: their store is not available", "err", err, "count", n)
 		}
 	}
 	return keys

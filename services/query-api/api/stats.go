@@ -27,6 +27,7 @@ type stats struct {
 
 type deviceCount struct {
 	Device iot.DeviceID `json:"_id"`
+	Key    string       `json:"device_key,omitempty"`
 	Count  int64        `json:"count"`
 }
 
@@ -65,8 +66,13 @@ func (a *API) countReadings(ctx context.Context) (stats, error) {
 		UntilFull: known(int64(math.Floor(usage.DaysUntilFull()))),
 		Oldest:    timeOrNull(usage.Oldest),
 	}
+	ids := make([]iot.DeviceID, len(counts))
 	for i, n := range counts {
-		s.Devices[i] = deviceCount{n.Device, n.Count}
+		ids[i] = n.Device
+	}
+	keys := a.deviceKeys(ctx, ids)
+	for i, n := range counts {
+		s.Devices[i] = deviceCount{n.Device, keys[n.Device], n.Count}
 		s.Total += n.Count
 	}
 	for i, r := range online {
