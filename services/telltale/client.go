@@ -1,13 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -28,11 +30,7 @@ var transport = &http.Transport{
 // problem is what an answer that is none says: its detail, or what is wrong with parameters.
 func problem(answer *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 16<<10))
-	var said struct {
-		Detail string `json:"detail"`
-	}
-	_ = json.Unmarshal(text, &said)
-	err := fmt.Errorf("%s: %s", answer.Status, cmp.Or(said.Detail, string(text)))
+	err := fmt.Errorf("%s: %s", answer.Status, detail(text))
 	if after := answer.Header.Get("Retry-After"); after != "" {
 		err = fmt.Errorf("%w (again in %s s)", err, after)
 	}
@@ -40,6 +38,26 @@ func problem(answer *http.Response) error {
 		return &exitError{exitUsage, err}
 	}
 	return &exitError{exitFailed, err}
+}
+
+// detail is what the body of such an answer says.
+func detail(body []byte) string {
+	var said struct {
+		Detail string `json:"detail"`
+	}
+	var parameters map[string][]string
+	switch {
+	case json.Unmarshal(body, &said) == nil && said.Detail != "":
+		return said.Detail
+	case json.Unmarshal(body, &parameters) == nil:
+		var lines []string
+		for _, name := range slices.Sorted(maps.Keys(parameters)) {
+			lines = append(lines, name+": "+strings.Join(parameters[name], " "))
+		}
+		return strings.Join(lines, " ")
+	default:
+		return string(body)
+	}
 }
 
 var errBrokeOff = errors.New("the file broke off")

@@ -28,6 +28,7 @@ type export struct {
 	format         string
 	output, goesOn string // files
 
+	stderr   io.Writer
 	now      time.Time
 	from, to time.Time
 	cursor   string   // where it goes on
@@ -50,12 +51,12 @@ func exportCommand(c *client) *cobra.Command {
   telltale export --continue 2026.ndjson       # after it broke off, or for what came later`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e.now = time.Now()
+			e.now, e.stderr = time.Now(), cmd.ErrOrStderr()
 			return e.run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVarP(&e.devices, "device", "d", nil, "only of these devices, by id or key")
+	f.StringArrayVarP(&e.devices, "device", "d", nil, "only of this device, by id or key, and of others that are named so")
 	f.StringVar(&e.since, "since", "", "only of this moment or later: 2026-03-01, 2026-03-01T12:00:00Z, or 90m, 12h, 7d ago")
 	f.StringVar(&e.until, "until", "", "only before this moment")
 	f.StringVarP(&e.format, "format", "f", "", "ndjson, csv or parquet; what the output is called, or else ndjson, is the default")
@@ -116,14 +117,20 @@ func (e *export) moment(flag, text string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("--%s %q is no time, as 2026-03-01, 2026-03-01T12:00:00Z, or 12h or 7d ago", flag, text)
 }
 
+// nameInList writes a name so that the server takes it for one, and not for a list of several.
+var nameInList = strings.NewReplacer(`\`, `\\`, `,`, `\,`)
+
 // query is what the server is asked.
 func (e *export) query() string {
-	q := url.Values{"format": {e.format}, "device_id": e.devices, "column": e.columns}
-	if !e.from.IsZero() {
-		q.Set("since", e.from.UTC().Format("2006-01-02T15:04:05.000Z"))
+	q := url.Values{"format": {e.format}, "column": e.columns}
+	for _, device := range e.devices {
+		q.Add("device_id", nameInList.Replace(device))
 	}
-	if !e.to.IsZero() {
-		q.Set("until", e.to.UTC().Format("2006-01-02T15:04:05.000Z"))
+	if e.since != "" {
+		q.Set("since", e.from.UTC().Format(time.RFC3339Nano))
+	}
+	if e.until != "" {
+		q.Set("until", e.to.UTC().Format(time.RFC3339Nano))
 	}
 	if e.cursor != "" {
 		q.Set("cursor", e.cursor)
@@ -171,8 +178,12 @@ func (e *export) download(ctx context.Context) error {
 		}
 		return &exitError{exitIncomplete, fmt.Errorf("%w after %d bytes: %w%s", errBrokeOff, n, err, hint)}
 	}
+	count := answer.Trailer.Get("X-Readings-Count")
+	if count == "0" && e.goesOn == "" {
+		fmt.Fprintln(e.stderr, "telltale: warning: there are no readings of these devices and times")
+	}
 	if !e.quiet {
-		fmt.Fprintf(os.Stderr, "%s readings, %s, SHA-256 %s\n", answer.Trailer.Get("X-Readings-Count"), size(n), answer.Trailer.Get("X-Body-Sha256"))
+		fmt.Fprintf(e.stderr, "%s readings, %s, SHA-256 %s\n", count, size(n), answer.Trailer.Get("X-Body-Sha256"))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -147,6 +148,41 @@ func TestExport(t *testing.T) {
 		l := httptest.NewServer(&server{wrong: true})
 		defer l.Close()
 		if got, err := run(t, l.URL, "export", "-o", filepath.Join(t.TempDir(), "x.ndjson")); got != exitIncomplete || !strings.Contains(fmt.Sprint(err), "SHA-256") {
+			t.Errorf("%d, %v", got, err)
+		}
+	})
+	t.Run("asks for what the flags say, and says where there is nothing of it", func(t *testing.T) {
+		var asked string
+		l := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = r.URL.RawQuery
+			w.Header().Set("Trailer", "X-Readings-Count, X-Body-Sha256")
+			w.WriteHeader(http.StatusOK)
+			w.Header().Set("X-Readings-Count", "0")
+			w.Header().Set("X-Body-Sha256", fmt.Sprintf("%x", sha256.Sum256(nil)))
+		}))
+		defer l.Close()
+		cmd, said := command(), new(bytes.Buffer)
+		cmd.SetErr(said)
+		cmd.SetArgs([]string{"export", "--url", l.URL, "-q", "-o", os.DevNull, "-d", "42", "-d", "rack 1, slot 2", "-d", `a\`, "--since", "2026-03-01T12:00:00.0005Z", "--until", "0001-01-01"})
+		if err := cmd.ExecuteContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := url.Values{
+			"format": {"ndjson"}, "device_id": {"42", `rack 1\, slot 2`, `a\\`},
+			"since": {"2026-03-01T12:00:00.0005Z"}, "until": {"0001-01-01T00:00:00Z"},
+		}.Encode()
+		if asked != want || !strings.Contains(said.String(), "no readings") {
+			t.Errorf("asked %s, want %s; said %q", asked, want, said)
+		}
+	})
+	t.Run("what the server does not take is said as it says it", func(t *testing.T) {
+		l := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, `{"until":["It must not be before \u0060since\u0060."],"since":["It must not be after \u0060until\u0060."]}`, http.StatusBadRequest)
+		}))
+		defer l.Close()
+		got, err := run(t, l.URL, "export", "--since", "2d", "--until", "3d")
+		const want = "400 Bad Request: since: It must not be after `until`. until: It must not be before `since`."
+		if got != exitUsage || err.Error() != want {
 			t.Errorf("%d, %v", got, err)
 		}
 	})
