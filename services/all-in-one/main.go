@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
+	"strings"
 	"time"
 	_ "time/tzdata" // rules name time zones, also where the system has none
 
@@ -67,9 +67,9 @@ type Servers struct {
 }
 
 func main() {
-	if work, ok := rollups.In(os.Args[1:]); ok {
-		os.Args = slices.Delete(os.Args, 1, 3)
-		daemon.Main("all-in-one rollups "+string(work), work.About(), &rollupsCommand{work: work})
+	if work, flags, ok := rollups.In(os.Args[1:]); ok {
+		os.Args = append(os.Args[:1], flags...)
+		daemon.Main(strings.TrimSpace("all-in-one rollups "+string(work)), work.About(), &rollupsCommand{work: work})
 	}
 	daemon.Main("all-in-one", "The whole of Telltale in one process, on embedded parts: an MQTT endpoint, a Kafka broker, SQLite. "+
 		"Each part is replaced by a real server when its variable is set.\n\n"+

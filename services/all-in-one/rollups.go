@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
-	"github.com/telltale-iot/telltale/pkg/readings/mongo"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
@@ -29,15 +28,12 @@ func (r *rollupsCommand) Operations() *daemon.Flags {
 	return &daemon.Flags{OpsAddr: "127.0.0.1:0", LogLevel: r.LogLevel}
 }
 
+// Validate is called when the settings are read.
+func (r *rollupsCommand) Validate() error { return r.work.Validate() }
+
 func (r *rollupsCommand) Run(ctx context.Context, p *daemon.Process) error {
 	if r.MongoDBURI != "" {
-		store, err := mongo.Open(r.MongoDBURI, r.MongoDBTLS, mongo.Options{Log: p.Log})
-		if err != nil {
-			return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
-		}
-		defer daemon.Close(p.Log, "mongodb", store)
-		p.Started()
-		return r.work.Do(ctx, store, "all-in-one", p.Log, os.Stdout)
+		return r.work.DoOnMongoDB(ctx, p, r.MongoDBURI, r.MongoDBTLS, "all-in-one")
 	}
 	dir := filepath.Join(r.DataDir, "readings")
 	if _, err := os.Stat(dir); err != nil {

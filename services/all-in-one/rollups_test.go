@@ -31,6 +31,9 @@ func TestRollups(t *testing.T) {
 	if _, log, exit := runRollups(t, "check", dir); exit != 2 || !strings.Contains(log, "DATA_DIR") {
 		t.Errorf("in an empty folder it ends with %d: %s", exit, log)
 	}
+	if _, log, exit := runRollups(t, "mend", dir); exit != 2 || !strings.Contains(log, "check|rebuild") {
+		t.Errorf("another work than there is ends with %d: %s", exit, log)
+	}
 	p := start(t, dir, s)
 	if err := p.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)

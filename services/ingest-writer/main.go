@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -39,9 +40,9 @@ func main() {
 				"removes, and keeps them as dead letters where their values differ.", new(repair))
 		}
 	}
-	if work, ok := rollups.In(os.Args[1:]); ok {
-		os.Args = slices.Delete(os.Args, 1, 3)
-		daemon.Main("ingest-writer rollups "+string(work), work.About(), &rollupsCommand{work: work})
+	if work, flags, ok := rollups.In(os.Args[1:]); ok {
+		os.Args = append(os.Args[:1], flags...)
+		daemon.Main(strings.TrimSpace("ingest-writer rollups "+string(work)), work.About(), &rollupsCommand{work: work})
 	}
 	daemon.Main("ingest-writer", "Stores the readings on Kafka, and the dead letters, in MongoDB.\n\n"+
 		"Commands:\n"+

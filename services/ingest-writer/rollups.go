@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
-	"github.com/telltale-iot/telltale/pkg/readings/mongo"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
 )
@@ -25,12 +23,9 @@ func (r *rollupsCommand) Operations() *daemon.Flags {
 	return &daemon.Flags{OpsAddr: "127.0.0.1:0", LogLevel: r.LogLevel}
 }
 
+// Validate is called when the settings are read.
+func (r *rollupsCommand) Validate() error { return r.work.Validate() }
+
 func (r *rollupsCommand) Run(ctx context.Context, p *daemon.Process) error {
-	store, err := mongo.Open(r.MongoDBURI, r.MongoDBTLS, mongo.Options{Log: p.Log})
-	if err != nil {
-		return &daemon.ConfigError{Variable: "MONGODB_URI", Value: r.MongoDBURI, Err: err}
-	}
-	defer daemon.Close(p.Log, "mongodb", store)
-	p.Started()
-	return r.work.Do(ctx, store, "ingest-writer", p.Log, os.Stdout)
+	return r.work.DoOnMongoDB(ctx, p, r.MongoDBURI, r.MongoDBTLS, "ingest-writer")
 }

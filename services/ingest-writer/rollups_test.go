@@ -15,6 +15,9 @@ import (
 
 func TestRollupsSettingsThatCannotWork(t *testing.T) {
 	log, metrics := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	if err := (&rollupsCommand{work: "mend"}).Validate(); err == nil {
+		t.Error("another work than there is is taken")
+	}
 	err := (&rollupsCommand{MongoDBURI: "http://localhost"}).Run(t.Context(), &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)})
 	var config *daemon.ConfigError
 	if !errors.As(err, &config) || config.Variable != "MONGODB_URI" {
