@@ -11,7 +11,8 @@ import (
 // Once ctx has ended take is not called any more, and the call fails.
 type HistoryReader interface {
 	// ScanReadings calls take with the readings that q selects, in its order, until take wants no more or fails. The
-	// reading, and what it refers to, is take's only during the call.
+	// reading, and what it refers to, is take's only during the call. take may wait, for whom it sends them to: MaxWaitingScans
+	// that do hold up nobody else.
 	ScanReadings(ctx context.Context, q ScanQuery, take func(*Reading) (more bool, err error)) error
 	// ReadSamples calls take with the values that q selects, a chunk at a time: of each device and metric they ascend in
 	// time. The slices are take's only during the call.
@@ -23,6 +24,9 @@ type HistoryReader interface {
 	// them then, and no samples. It is zero where there is none.
 	Horizon(ctx context.Context) (time.Time, error)
 }
+
+// MaxWaitingScans is how many scans at the same time may have a take that waits.
+const MaxWaitingScans = 4
 
 // ScanQuery selects readings in the order of time. Its zero value selects all, oldest first: by At, then by device,
 // ascending both.

@@ -42,7 +42,8 @@ type DB struct {
 	walBound atomic.Int64 // the size above which BoundWAL acts next
 }
 
-const readers = 4
+// readers is how many can read a file at the same time: half of them may wait in the middle, for clients that are slow.
+const readers = 8
 
 // Open opens the file at path, which it creates when it is missing; its directory must exist.
 func Open(path string) (*DB, error) {
@@ -91,7 +92,7 @@ func open(path string, connections int, options url.Values) (*sql.DB, error) {
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections) // a connection owns its page cache and its prepared statements
+	db.SetMaxIdleConns((connections + 1) / 2) // a connection owns its page cache and its prepared statements
 	// A file that becomes one with a WAL, or whose last connection just removes it, is not waited for by
 	// the busy timeout.
 	deadline := time.Now().Add(timeouts.SQLiteBusy)

@@ -93,6 +93,36 @@ var scanTests = []historyTest{
 		}
 		wantInserted(t, insert(t, h, reading(1, 0, 20)), iot.Inserted{New: 1})
 	}},
+	{"those who wait in the middle of scans hold up nobody", func(t *testing.T, h *history) {
+		insert(t, h, oldCrowd(rand.New(rand.NewPCG(1, 1)))...)
+		h.maintain(t)
+		release, ended := make(chan struct{}), make(chan error)
+		for range iot.MaxWaitingScans {
+			waits := make(chan struct{})
+			go func() {
+				ended <- h.ScanReadings(t.Context(), iot.ScanQuery{}, func(*iot.Reading) (bool, error) {
+					close(waits)
+					<-release
+					return false, nil
+				})
+			}()
+			<-waits
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, counted := h.CountReadings(ctx)
+		_, found := h.FindReadings(ctx, iot.ReadingQuery{Limit: 10})
+		read := h.ReadSamples(ctx, iot.SampleQuery{}, func(iot.Samples) error { return nil })
+		if err := errors.Join(counted, found, read); err != nil {
+			t.Error(err)
+		}
+		close(release)
+		for range iot.MaxWaitingScans {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	}},
 }
 
 // wantOnlyRefused checks that all but what refused is of is in got.

@@ -28,5 +28,6 @@
 //	                           ones, and those of two blocks; 16 MiB of blocks and rollups that are to be written
 //	a scan of all devices      the blocks that begin before the reading it is at, and end behind it
 //	the count of each device   some 50 bytes
-//	open files                 16, and those in use, with the page caches of up to five connections each, 2 MiB at most
+//	open files                 16, and those in use, with the page caches of up to five connections each, and of four more while
+//	                           they are used, 2 MiB at most
 package sqlite
