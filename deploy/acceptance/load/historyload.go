@@ -23,12 +23,13 @@ type load struct {
 	end     time.Time
 }
 
-// sealedAtOnce is how many readings are inserted before they are sealed: as many as the store has as rows.
-const sealedAtOnce = 2 * million
+// sealedAtOnce is how many readings are inserted before the hours that they are in are sealed, together with the next hours of
+// a large fleet fewer than the rows that a store has.
+const sealedAtOnce = million
 
-// insert inserts the load in batches as the writer has them, calls seal from time to time and at the end, and returns the CPU
-// time of both. The readings are like those of legacy devices: two metrics that walk in steps of hundredths, clocks a few
-// milliseconds off, and receipt a while later.
+// insert inserts the load in batches as the writer has them, calls seal at the end of some hours and at the end of all, and
+// returns the CPU time of both: a store seals an hour when it is over. The readings are like those of legacy devices: two metrics
+// that walk in steps of hundredths, clocks a few milliseconds off, and receipt a while later, in nearly the order of their times.
 func (l load) insert(ctx context.Context, store iot.ReadingWriter, seal func() (time.Duration, error)) (inserting, sealing time.Duration, err error) {
 	r := rand.New(rand.NewPCG(1, uint64(l.devices)))
 	values := make([][2]int, l.devices)
@@ -38,29 +39,44 @@ func (l load) insert(ctx context.Context, store iot.ReadingWriter, seal func() (
 	batch := make([]iot.Reading, 0, 1000)
 	unsealed := 0
 	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
 		before := ownCPU()
 		done, err := store.InsertReadings(ctx, batch)
 		inserting += ownCPU() - before
 		if err == nil && done.New != len(batch) {
 			err = fmt.Errorf("%d of %d readings were new", done.New, len(batch))
 		}
-		if unsealed += len(batch); err == nil && unsealed >= sealedAtOnce {
-			unsealed = 0
-			used, err := seal()
-			sealing += used
-			if err != nil {
-				return err
-			}
-		}
+		unsealed += len(batch)
 		batch = batch[:0]
 		return err
 	}
+	sealAll := func() error {
+		if err := flush(); err != nil {
+			return err
+		}
+		unsealed = 0
+		used, err := seal()
+		sealing += used
+		return err
+	}
+	apart := l.every / 2 / time.Duration(l.devices)
+	hour := time.Time{}
 	for tick := range l.ticks {
 		at := l.end.Add(-time.Duration(l.ticks-tick) * l.every)
+		if h := at.Truncate(time.Hour); h != hour {
+			hour = h
+			if unsealed >= sealedAtOnce {
+				if err := sealAll(); err != nil {
+					return inserting, sealing, err
+				}
+			}
+		}
 		for i := range values {
 			v := &values[i]
 			v[0], v[1] = v[0]+r.IntN(5)-2, v[1]+r.IntN(5)-2
-			at := at.Add(time.Duration(i%1000)*time.Millisecond*(l.every/time.Second)/2 + time.Duration(r.IntN(5))*time.Millisecond)
+			at := at.Add(time.Duration(i)*apart + time.Duration(r.IntN(5))*time.Millisecond)
 			batch = append(batch, iot.Reading{
 				Device: max(l.first, 1) + iot.DeviceID(i), At: at, Received: at.Add(time.Duration(20+r.IntN(41)) * time.Millisecond), Stamped: iot.StampDevice,
 				Metrics: []iot.Metric{{Name: iot.Humidity, Value: float64(v[1]) / 100}, {Name: iot.Temperature, Value: float64(v[0]) / 100}},
@@ -72,13 +88,8 @@ func (l load) insert(ctx context.Context, store iot.ReadingWriter, seal func() (
 			}
 		}
 	}
-	if len(batch) > 0 {
-		if err := flush(); err != nil {
-			return inserting, sealing, err
-		}
-	}
-	used, err := seal()
-	return inserting, sealing + used, err
+	err = sealAll()
+	return inserting, sealing, err
 }
 
 // ownCPU is the CPU time of this process so far.
