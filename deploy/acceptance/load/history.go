@@ -39,8 +39,12 @@ var historyRows = []historyRow{
 		stored: 10 * million, run: historyFleet,
 	},
 	{
-		name: "history-drop", what: "a month of 20 devices, which is removed",
-		stored: 2 * million, run: historyDrop,
+		name: "history-many", what: "a month of ever more devices at 1 Hz: start, charts and counts",
+		stored: 100 * million, run: historyMany,
+	},
+	{
+		name: "history-drop", what: "a month of devices at 1 Hz, which is removed",
+		stored: 50 * million, run: historyDrop,
 	},
 }
 
@@ -87,15 +91,16 @@ func historyFew(ctx context.Context, b *bench, stored int, keep func(line)) erro
 	year := load{first: 101, devices: 1, every: time.Minute, ticks: 366 * 24 * 60, end: end}
 
 	folder := filepath.Join(b.dir, "few")
-	if _, err := b.fill(ctx, folder, year); err != nil { // hour by hour, a few rows each: it says nothing of the cost
-		return err
-	}
-	filled, err := b.fill(ctx, folder, month, few)
+	filled, err := b.fill(ctx, folder, few)
 	if err != nil {
 		return err
 	}
 	filled.keep(keep, few.devices, 6)
-	if err := b.askCharts(ctx, folder, end, filled.total+year.ticks, keep); err != nil {
+	beside, err := b.fill(ctx, folder, month, year) // late readings, which says nothing of the cost of others
+	if err != nil {
+		return err
+	}
+	if err := b.askCharts(ctx, folder, end, filled.total+beside.total, keep); err != nil {
 		return err
 	}
 	const mostExported = 10 * million // at some 21 a second
@@ -117,6 +122,23 @@ func historyFleet(ctx context.Context, b *bench, stored int, keep func(line)) er
 	}
 	filled.keep(keep, fleet.devices, 6.5)
 	if err := b.askFleet(ctx, folder, filled.total, keep); err != nil {
+		return err
+	}
+	return os.RemoveAll(folder)
+}
+
+// historyMany has a chart, and counts, beside as many readings as are to be stored.
+func historyMany(ctx context.Context, b *bench, stored int, keep func(line)) error {
+	month := load{devices: 1, every: time.Second, ticks: 31 * 24 * 60 * 60, end: lastStored()}
+	folder := filepath.Join(b.dir, "many")
+	if _, err := b.fill(ctx, folder, month); err != nil {
+		return err
+	}
+	devices := max(stored/month.ticks, 1)
+	if err := copyDevice(ctx, folder, devices); err != nil {
+		return err
+	}
+	if err := b.askMany(ctx, folder, month.end, devices, devices*month.ticks, keep); err != nil {
 		return err
 	}
 	return os.RemoveAll(folder)
@@ -212,12 +234,14 @@ func maintain(ctx context.Context, store *sqlitereadings.Store, every time.Durat
 func historyDrop(ctx context.Context, b *bench, stored int, keep func(line)) error {
 	now := time.Now().UTC()
 	begin := time.Date(now.Year(), now.Month()-2, 1, 0, 0, 0, 0, time.UTC)
-	old := load{devices: 20, end: begin.AddDate(0, 1, 0)}
-	old.ticks = stored / old.devices
-	old.every = (old.end.Sub(begin) / time.Duration(old.ticks)).Truncate(time.Millisecond)
-	recent := load{first: 100, devices: 1, every: time.Minute, ticks: 2 * 24 * 60, end: lastStored()}
+	old := load{devices: 1, every: time.Second, ticks: 28 * 24 * 60 * 60, end: begin.AddDate(0, 1, 0)}
+	devices := max(stored/old.ticks, 1)
+	recent := load{first: iot.DeviceID(devices + 1), devices: 1, every: time.Minute, ticks: 2 * 24 * 60, end: lastStored()}
 	folder := filepath.Join(b.dir, "drop")
-	if _, err := b.fill(ctx, folder, recent, old); err != nil {
+	if _, err := b.fill(ctx, folder, old, recent); err != nil {
+		return err
+	}
+	if err := copyDevice(ctx, folder, devices); err != nil {
 		return err
 	}
 	before, err := size(folder)
@@ -247,7 +271,7 @@ func historyDrop(ctx context.Context, b *bench, stored int, keep func(line)) err
 		return fmt.Errorf("%d of %d bytes are left of a month that was removed", after, before)
 	}
 	keep(line{
-		name: "drop", what: fmt.Sprintf("a month of %d readings, and its space is free", old.ticks*old.devices), got: took.Seconds(), limit: 1, unit: "s",
+		name: "drop", what: fmt.Sprintf("a month of %d readings, and its space is free", old.ticks*devices), got: took.Seconds(), limit: 1, unit: "s",
 		note: fmt.Sprintf("%s of %s freed, %.2f CPU-s", mib(before-after), mib(before), cpu.Seconds()),
 	})
 	return os.RemoveAll(folder)

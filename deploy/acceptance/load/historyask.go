@@ -19,21 +19,44 @@ func (b *bench) startOn(ctx context.Context, folder string) (*allInOne, error) {
 	return startAllInOneIn(ctx, b.service("all-in-one"), folder)
 }
 
-// askCharts has charts of two devices, one of which has a month at 1 Hz, and the other one a year at a reading a minute.
-func (b *bench) askCharts(ctx context.Context, folder string, end time.Time, total int, keep func(line)) (err error) {
+// startTimed does so, and says how long that takes.
+func (b *bench) startTimed(ctx context.Context, folder string, total int, keep func(line)) (*allInOne, error) {
 	before := time.Now()
 	a, err := b.startOn(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(before)
+	cpu, rss, err := a.Usage()
+	if err != nil {
+		return nil, errors.Join(err, a.Stop())
+	}
+	keep(line{name: "start", what: fmt.Sprintf("all-in-one is ready, %d readings", total), got: took.Seconds(), limit: 3, unit: "s",
+		note: fmt.Sprintf("%.2f CPU-s, %s", cpu.Seconds(), mib(rss))})
+	forget(folder)
+	return a, nil
+}
+
+// askMany has a chart of one of so many devices that all have the same, and the count of each.
+func (b *bench) askMany(ctx context.Context, folder string, end time.Time, devices, total int, keep func(line)) (err error) {
+	a, err := b.startTimed(ctx, folder, total, keep)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Stop()) }()
-	cpu, _, err := a.Usage()
+	if err := a.chart(ctx, "chart-30d", "30 days at 1 Hz", chartOf(iot.DeviceID(1+devices/2), end, 30), 100, 100, keep); err != nil {
+		return err
+	}
+	return a.cost(ctx, "stats", fmt.Sprintf("of each of %d devices, %d in all", devices, total), "/api/readings/stats/", 20, keep)
+}
+
+// askCharts has charts of two devices, one of which has a month at 1 Hz, and the other one a year at a reading a minute.
+func (b *bench) askCharts(ctx context.Context, folder string, end time.Time, total int, keep func(line)) (err error) {
+	a, err := b.startTimed(ctx, folder, total, keep)
 	if err != nil {
 		return err
 	}
-	keep(line{name: "start", what: fmt.Sprintf("all-in-one is ready, %d readings", total), got: time.Since(before).Seconds(), limit: 3, unit: "s",
-		note: fmt.Sprintf("%.2f CPU-s", cpu.Seconds())})
-	forget(folder)
+	defer func() { err = errors.Join(err, a.Stop()) }()
 	if err := a.chart(ctx, "chart-30d", "30 days at 1 Hz", chartOf(100, end, 30), 100, 100, keep); err != nil {
 		return err
 	}
@@ -99,20 +122,20 @@ func (b *bench) askFleet(ctx context.Context, folder string, total int, keep fun
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Stop()) }()
-	for _, q := range []struct {
-		name, what, path string
-		limit            float64
-	}{
-		{"stats", fmt.Sprintf("of each of 10,000 devices, %d in all", total), "/api/readings/stats/", 20},
-		{"aggregations", "10,000 devices, 24 hours", "/api/readings/aggregations/?range=24h", 400},
-	} {
-		r, err := a.ask(ctx, q.path, 10)
-		if err != nil {
-			return err
-		}
-		keep(line{name: q.name, what: q.what, got: float64(r.cpu.Microseconds()) / 1e3, limit: q.limit, unit: "CPU-ms",
-			note: fmt.Sprintf("p95 %.1f ms, the first %.1f ms", float64(r.p95.Microseconds())/1e3, float64(r.first.Microseconds())/1e3)})
+	if err := a.cost(ctx, "stats", fmt.Sprintf("of each of 10,000 devices, %d in all", total), "/api/readings/stats/", 20, keep); err != nil {
+		return err
 	}
+	return a.cost(ctx, "aggregations", "10,000 devices, 24 hours", "/api/readings/aggregations/?range=24h", 400, keep)
+}
+
+// cost asks for something some times: limit is that of each in CPU-ms.
+func (a *allInOne) cost(ctx context.Context, name, what, path string, limit float64, keep func(line)) error {
+	r, err := a.ask(ctx, path, 10)
+	if err != nil {
+		return err
+	}
+	keep(line{name: name, what: what, got: float64(r.cpu.Microseconds()) / 1e3, limit: limit, unit: "CPU-ms",
+		note: fmt.Sprintf("p95 %.1f ms, the first %.1f ms", float64(r.p95.Microseconds())/1e3, float64(r.first.Microseconds())/1e3)})
 	return nil
 }
 

@@ -63,7 +63,7 @@ func main() {
 	verbose := flag.Bool("v", false, "log what the load generators do, and keep the services' logs")
 	readings := flag.Int("readings", fromEnv("BENCH_READINGS", 300_000), "readings moved by rows that move a given number (BENCH_READINGS)")
 	seconds := flag.Int("seconds", fromEnv("BENCH_SECONDS", 15), "seconds of load in rows that last a given time (BENCH_SECONDS)")
-	stored := flag.Int("stored", fromEnv("BENCH_STORED", 0), "readings that a row of the history table stores; 0: 2,000,000, of the fleet 10,000,000 (BENCH_STORED)")
+	stored := flag.Int("stored", fromEnv("BENCH_STORED", 0), "readings that a row of the history table stores; 0: as many as the row has (BENCH_STORED)")
 	flag.Parse()
 
 	b := &bench{
