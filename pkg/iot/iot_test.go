@@ -131,13 +131,19 @@ func TestDeadLetterCursor(t *testing.T) {
 	}
 }
 
-func TestCeilMillis(t *testing.T) {
+func TestCeil(t *testing.T) {
 	ms := func(n int64) time.Time { return time.UnixMilli(n).UTC() }
 	for given, want := range map[time.Time]time.Time{
 		ms(7): ms(7), ms(7).Add(1): ms(8), ms(7).Add(time.Millisecond - 1): ms(8), ms(-7): ms(-7), ms(-7).Add(1): ms(-6),
 		ms(7).In(time.FixedZone("", 3600)): ms(7),
 	} {
 		if got := iot.CeilMillis(given); !got.Equal(want) {
+			t.Errorf("%v: %v, want %v", given, got, want)
+		}
+	}
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600))
+	for given, want := range map[time.Time]time.Time{noon.Add(-12 * time.Hour): noon.Add(-11 * time.Hour), noon: noon.Add(13 * time.Hour), noon.Add(13 * time.Hour): noon.Add(13 * time.Hour)} {
+		if got := iot.Ceil(given, iot.Day); !got.Equal(want) || got.Location() != time.UTC {
 			t.Errorf("%v: %v, want %v", given, got, want)
 		}
 	}

@@ -220,8 +220,11 @@ const (
 
 // CeilMillis returns the first whole millisecond that is not before t. Readings and dead letters are at whole
 // milliseconds, so that at >= t and at < t mean the same of it as of t.
-func CeilMillis(t time.Time) time.Time {
-	return t.UTC().Add(time.Millisecond - 1).Truncate(time.Millisecond)
+func CeilMillis(t time.Time) time.Time { return Ceil(t, time.Millisecond) }
+
+// Ceil returns the first multiple of width in UTC that is not before t, as t.Truncate is the last that is not after it.
+func Ceil(t time.Time, width time.Duration) time.Time {
+	return t.UTC().Add(width - 1).Truncate(width)
 }
 
 var errName = errors.New("1 to 255 bytes of UTF-8 without NUL")

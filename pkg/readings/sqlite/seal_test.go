@@ -315,26 +315,3 @@ func TestMoveThatStopped(t *testing.T) {
 		}
 	}
 }
-
-// TestUnsealable: an hour with a reading that no block can have stays as it is, and does not keep others from being sealed.
-func TestUnsealable(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "readings")
-	store, log := opened(t, path)
-	all := everySecond(1, 2*3600)
-	all[5].Metrics = []iot.Metric{{Name: "", Value: 1}}
-	insertAll(t, store, all, iot.Inserted{New: len(all)})
-	for range 2 {
-		if err := store.SealAll(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if rows, blocks := blocksIn(t, path); rows != 3600 || blocks != 1 {
-			t.Errorf("%d rows and %d blocks, want 3600 and 1", rows, blocks)
-		}
-		if diff := cmp.Diff(all, scanAll(t, store)); diff != "" {
-			t.Errorf("readings (-want +got):\n%s", diff)
-		}
-	}
-	if said := log.String(); strings.Count(said, "is not sealed") != 1 || !strings.Contains(said, "2026-03.db") {
-		t.Errorf("the log says %q", said)
-	}
-}

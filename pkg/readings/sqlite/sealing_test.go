@@ -125,20 +125,24 @@ func countAll(t *testing.T, store *Store) (n int64) {
 	return n
 }
 
-// TestUnsealableDevice: the rows of a device that no block can have stay, and are not read again until others come; those of
-// other devices are sealed.
-func TestUnsealableDevice(t *testing.T) {
+// TestUnsealable: the rows of a device's hour that no block can have stay, and are not read again until others come; those of
+// other devices and hours are sealed.
+func TestUnsealable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "readings")
 	store, log := opened(t, path)
 	all := everySecond(3, 100)
+	for _, r := range all {
+		r.At = r.At.Add(time.Hour)
+		all = append(all, r)
+	}
 	all[4].Metrics = []iot.Metric{{Name: "", Value: 1}} // of device 2
 	insertAll(t, store, all, iot.Inserted{New: len(all)})
 	for range 2 {
 		if err := store.SealAll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if rows, blocks := blocksIn(t, path); rows != 100 || blocks != 2 {
-			t.Errorf("%d rows and %d blocks, want 100 and 2", rows, blocks)
+		if rows, blocks := blocksIn(t, path); rows != 100 || blocks != 5 {
+			t.Errorf("%d rows and %d blocks, want 100 and 5", rows, blocks)
 		}
 		if diff := cmp.Diff(all, scanAll(t, store)); diff != "" {
 			t.Errorf("readings (-want +got):\n%s", diff)
@@ -147,7 +151,7 @@ func TestUnsealableDevice(t *testing.T) {
 			t.Errorf("what cannot be sealed is to be read again: %+v", sl)
 		}
 	}
-	if said := log.String(); strings.Count(said, "is not sealed") != 1 || !strings.Contains(said, "device_id=2") {
+	if said := log.String(); strings.Count(said, "is not sealed") != 1 || !strings.Contains(said, "device_id=2") || !strings.Contains(said, "2026-03.db") {
 		t.Errorf("the log says %q", said)
 	}
 	late := all[0]

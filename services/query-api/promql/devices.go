@@ -110,7 +110,7 @@ func Find(ctx context.Context, store Store, selectors []Selector, to time.Time) 
 			continue
 		}
 		q := iot.BucketQuery{Width: iot.Day}
-		q.To = to.Add(iot.Day - 1).Truncate(iot.Day)
+		q.To = iot.Ceil(to, iot.Day)
 		q.From = q.To.Add(-iot.Day - recent)
 		byID := make(map[iot.DeviceID]iot.Device, len(devices))
 		for _, d := range devices {

@@ -278,7 +278,7 @@ func (f *filler) fill(ctx context.Context, devices []iot.Device) error {
 		f.additions = 0
 		f.widened = "These are so many values that windows were widened to whole quarters of an hour."
 	}
-	q.From, q.To = q.From.Truncate(iot.Quarter), q.To.Add(iot.Quarter-1).Truncate(iot.Quarter)
+	q.From, q.To = q.From.Truncate(iot.Quarter), iot.Ceil(q.To, iot.Quarter)
 	err := f.store.ReadBuckets(ctx, iot.BucketQuery{SampleQuery: q, Width: iot.Quarter}, f.addBuckets)
 	if errors.Is(err, errTooMany) {
 		return refuse("the windows of the query overlap so much that it would take too long: use a longer step, or shorter windows")

@@ -36,7 +36,7 @@ func (r *Reader) Aggregate(ctx context.Context, devices []iot.DeviceID, from, to
 		return nil, err
 	}
 	var quarters aggregator
-	q := iot.BucketQuery{Width: iot.Quarter, SampleQuery: iot.SampleQuery{Devices: devices, From: from.Truncate(iot.Quarter), To: ceil(to, iot.Quarter)}}
+	q := iot.BucketQuery{Width: iot.Quarter, SampleQuery: iot.SampleQuery{Devices: devices, From: from.Truncate(iot.Quarter), To: iot.Ceil(to, iot.Quarter)}}
 	if err := r.Store.ReadBuckets(ctx, q, quarters.addBuckets); err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (c *chart) add(n name) {
 // find lists the series that the devices have in the days that the range touches.
 func (c *chart) find(ctx context.Context) error {
 	metrics, n := map[iot.DeviceID][]string{}, 0
-	days := iot.BucketQuery{Width: iot.Day, SampleQuery: iot.SampleQuery{Devices: c.Devices, From: c.From.Truncate(iot.Day), To: ceil(c.To, iot.Day)}}
+	days := iot.BucketQuery{Width: iot.Day, SampleQuery: iot.SampleQuery{Devices: c.Devices, From: c.From.Truncate(iot.Day), To: iot.Ceil(c.To, iot.Day)}}
 	err := c.Store.ReadBuckets(ctx, days, func(b iot.Buckets) error {
 		if slices.Contains(metrics[b.Device], b.Metric) {
 			return nil
@@ -195,13 +195,13 @@ func (c *chart) readSamples(ctx context.Context, q iot.SampleQuery) error {
 
 // readBuckets makes all series of the store's buckets, and of values where the range begins or ends within one.
 func (c *chart) readBuckets(ctx context.Context, interval rollup.Interval) error {
-	first, last := ceil(c.From, iot.Quarter), c.To.Truncate(iot.Quarter)
+	first, last := iot.Ceil(c.From, iot.Quarter), c.To.Truncate(iot.Quarter)
 	if !first.Before(last) {
 		c.begin(c.all, interval, sourceRaw)
 		return c.readSamples(ctx, c.samples(c.From, c.To))
 	}
 	source, spans := sourceQuarters, []iot.BucketQuery{{Width: iot.Quarter, SampleQuery: c.samples(first, last)}}
-	if day, end := ceil(first, iot.Day), last.Truncate(iot.Day); day.Before(end) && c.ofWholeDays(interval) {
+	if day, end := iot.Ceil(first, iot.Day), last.Truncate(iot.Day); day.Before(end) && c.ofWholeDays(interval) {
 		source, spans = sourceDays, []iot.BucketQuery{
 			{Width: iot.Quarter, SampleQuery: c.samples(first, day)},
 			{Width: iot.Day, SampleQuery: c.samples(day, end)},
@@ -255,10 +255,4 @@ func (c *chart) readFew(ctx context.Context, few []*accumulator) error {
 		few = few[n:]
 	}
 	return nil
-}
-
-// ceil is the first multiple of width in UTC that is not before t, as t.Truncate is the last that is not after it. Both are
-// in whole milliseconds.
-func ceil(t time.Time, width time.Duration) time.Time {
-	return t.Add(width - time.Millisecond).Truncate(width)
 }

@@ -23,7 +23,7 @@ func (r *Reader) Older(ctx context.Context, readings, rollups time.Time) (Older,
 	if err != nil {
 		return found, err
 	}
-	first, horizon := ceil(kept, iot.Day), readings.Truncate(iot.Quarter)
+	first, horizon := iot.Ceil(kept, iot.Day), readings.Truncate(iot.Quarter)
 	days := iot.BucketQuery{Width: iot.Day}
 	err = r.Store.ReadBuckets(ctx, days, func(s iot.Buckets) error {
 		for i, b := range s.Buckets {
@@ -52,7 +52,7 @@ func (r *Reader) Older(ctx context.Context, readings, rollups time.Time) (Older,
 	if day.Before(first) {
 		day = first
 	}
-	for _, span := range []iot.SampleQuery{{From: ceil(kept, iot.Quarter), To: edge}, {From: day, To: horizon}} {
+	for _, span := range []iot.SampleQuery{{From: iot.Ceil(kept, iot.Quarter), To: edge}, {From: day, To: horizon}} {
 		if !span.From.Before(span.To) {
 			continue
 		}

@@ -91,7 +91,7 @@ func (r *Reader) Read(ctx context.Context, q Query) ([]*Series, error) {
 	if c.rolledUp {
 		c.From = q.From.Truncate(iot.Quarter)
 		if q.To.Before(horizon) {
-			c.To = ceil(q.To, iot.Quarter)
+			c.To = iot.Ceil(q.To, iot.Quarter)
 		}
 		if err := c.checkRolledUp(horizon); err != nil {
 			return nil, err

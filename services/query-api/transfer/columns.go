@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
@@ -40,7 +39,7 @@ func IsColumn(metric string) bool {
 func Columns(ctx context.Context, from iot.HistoryReader, q iot.ScanQuery) ([]string, error) {
 	buckets := iot.BucketQuery{SampleQuery: iot.SampleQuery{Devices: q.Devices, From: q.From.Truncate(iot.Day)}, Width: iot.Day}
 	if !q.To.IsZero() {
-		buckets.To = q.To.Add(iot.Day - time.Nanosecond).Truncate(iot.Day)
+		buckets.To = iot.Ceil(q.To, iot.Day)
 	}
 	names := map[string]bool{}
 	err := from.ReadBuckets(ctx, buckets, func(b iot.Buckets) error {
