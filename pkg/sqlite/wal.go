@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
@@ -34,6 +35,22 @@ func (db *DB) BoundWAL() {
 		bound = maxWALBytes // to which the next write cuts it
 	}
 	db.walBound.Store(bound)
+}
+
+// idleWAL is for how long nothing has been written to a WAL that is given back to the disk.
+const idleWAL = time.Minute
+
+// CutIdleWAL gives the WAL back to the disk where nothing has been written for a while: else it stays as large as it was once
+// until Close. Who has many files calls it now and then. It does not wait long for readers.
+func (db *DB) CutIdleWAL(ctx context.Context) error {
+	wal, err := os.Stat(db.Path + "-wal")
+	if err != nil || wal.Size() == 0 || time.Since(wal.ModTime()) < idleWAL {
+		return nil
+	}
+	if err := db.checkpoint(ctx, "TRUNCATE"); err != nil && !errors.Is(err, errReaders) {
+		return fmt.Errorf("cut the WAL of %s: %w", db.Path, err)
+	}
+	return nil
 }
 
 var errReaders = errors.New("the WAL still has readers")

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
@@ -35,6 +36,56 @@ func TestBoundWAL(t *testing.T) {
 			t.Errorf("the WAL grew to %d MiB by writing 160 MiB", greatest>>20)
 		}
 	})
+}
+
+// TestCutIdleWAL: the WAL goes when nothing has been written for a while, and what is in it stays.
+func TestCutIdleWAL(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "a.db"))
+	exec(t, db.Write, "CREATE TABLE t (n)")
+	exec(t, db.Write, "INSERT INTO t VALUES (zeroblob(1000000))")
+	size := func() int64 {
+		t.Helper()
+		if err := db.CutIdleWAL(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wal, err := os.Stat(db.Path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wal.Size()
+	}
+	age := func() {
+		t.Helper()
+		long := time.Now().Add(-2 * time.Minute)
+		if err := os.Chtimes(db.Path+"-wal", long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := size(); n < 1000000 {
+		t.Errorf("the WAL has %d bytes, when something has just been written", n)
+	}
+	reader, err := db.Read.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := reader.QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	age()
+	if n := size(); n < 1000000 {
+		t.Errorf("the WAL has %d bytes, while somebody reads it", n)
+	}
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	age()
+	if n := size(); n != 0 {
+		t.Errorf("the WAL has %d bytes, when nothing has been written for a while", n)
+	}
+	if n := count(t, db.Read, "t"); n != 1 {
+		t.Errorf("%d rows are left", n)
+	}
 }
 
 // readers are transactions that read, each of which begins before the last one ends.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"sync"
 
@@ -83,6 +84,24 @@ func (f *files) release(released *file) {
 	for _, file := range closing {
 		_ = file.Close() // nothing is under way; what is in the WAL stays there
 	}
+}
+
+// cutWALs gives the WALs back to the disk of files that nobody has written for a while, and nobody uses.
+func (f *files) cutWALs(ctx context.Context) (all error) {
+	f.mu.Lock()
+	var idle []*file
+	for _, file := range f.open {
+		if file.users == 0 {
+			file.users++
+			idle = append(idle, file)
+		}
+	}
+	f.mu.Unlock()
+	for _, file := range idle {
+		all = errors.Join(all, file.CutIdleWAL(ctx))
+		f.release(file)
+	}
+	return all
 }
 
 // errAbandoned means that a file is removed: what it had is not kept any more.

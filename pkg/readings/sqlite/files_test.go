@@ -2,9 +2,12 @@ package sqlite
 
 import (
 	"database/sql"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/telltale-iot/telltale/pkg/iot"
 	db "github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
@@ -59,4 +62,43 @@ func TestOpenBesideOthers(t *testing.T) {
 		t.Errorf("a file that cannot be opened: %v, and %d are open", err, len(f.open))
 	}
 	_ = db.DB{} // which has the driver
+}
+
+// TestWALsAreCut: months that nobody writes any more have no WAL.
+func TestWALsAreCut(t *testing.T) {
+	dir := t.TempDir()
+	store, _ := opened(t, filepath.Join(dir, "readings"))
+	var all []iot.Reading
+	for m := range 6 {
+		r := oneOf(1)[0]
+		r.At = r.At.AddDate(0, -m, 0)
+		all = append(all, r)
+	}
+	insertAll(t, store, all, iot.Inserted{New: len(all)})
+	if err := store.SealAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wals, err := filepath.Glob(filepath.Join(dir, "readings", "*-wal"))
+	if err != nil || len(wals) != len(all) {
+		t.Fatal(wals, err)
+	}
+	written := wals[len(wals)-1]
+	for _, wal := range wals {
+		if at := time.Now().Add(-time.Hour); wal != written {
+			if err := os.Chtimes(wal, at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := store.maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, wal := range wals {
+		if info, err := os.Stat(wal); err != nil || info.Size() > 0 != (wal == written) {
+			t.Errorf("%s: %d bytes, %v", wal, info.Size(), err)
+		}
+	}
+	if n := len(scanAll(t, store)); n != len(all) {
+		t.Errorf("%d readings are left", n)
+	}
 }
