@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -68,6 +69,25 @@ func (d *Day) Merge(metrics []Metric) {
 			}
 		}
 		return append(append(all, old...), new...)
+	})
+}
+
+// Subtract takes from d's quarters those of metrics: of readings that are in d, and come to it once more. So where others are
+// left in a quarter its least, greatest, first and last values stay as they are.
+func (d *Day) Subtract(metrics []Metric) {
+	d.combine(metrics, func(old, of []iot.Bucket) (all []iot.Bucket) {
+		for _, b := range old {
+			if i := until(of, b.Start); i < len(of) && of[i].Start == b.Start {
+				b.Count -= of[i].Count
+				if sum := b.Sum - of[i].Sum; !math.IsNaN(sum) { // both have overflown
+					b.Sum = sum
+				}
+			}
+			if b.Count > 0 {
+				all = append(all, b)
+			}
+		}
+		return all
 	})
 }
 

@@ -149,6 +149,28 @@ func TestDay(t *testing.T) {
 	}
 }
 
+// TestSubtract takes readings away and adds them once more: the day is what it was, and in between does not count them.
+func TestSubtract(t *testing.T) {
+	of := func(minute int64, v float64) iot.Reading {
+		return iot.Reading{At: time.UnixMilli(day20 + minute*60_000).UTC(), Metrics: []iot.Metric{{Name: "x", Value: v}}}
+	}
+	all := []iot.Reading{of(0, 5), of(1, -3), of(2, 9), of(20, math.MaxFloat64), of(21, math.MaxFloat64), of(40, 7)}
+	d := rollup.Day{Start: day20, Metrics: spanOf(all)}
+	removed := []iot.Reading{all[1], all[4], all[5], {At: all[0].At.Add(time.Hour), Metrics: []iot.Metric{{Name: "of which it has none", Value: 1}}}}
+	d.Subtract(spanOf(removed))
+	x := d.Quarters("x")
+	if len(x) != 2 || x[0].Count != 2 || x[0].Sum != 14 || x[1].Count != 1 || !math.IsInf(x[1].Sum, 1) || len(d.Quarters(rollup.Readings)) != 2 {
+		t.Errorf("%+v", d)
+	}
+	if decoded, err := rollup.Decode(d.AppendBinary(nil)); err != nil || !equal(decoded.Metrics, d.Metrics, identical) {
+		t.Errorf("%+v is decoded as %+v, %v", d, decoded, err)
+	}
+	d.Merge(spanOf(removed[:3]))
+	if want := spanOf(all); !equal(d.Metrics, want, identical) {
+		t.Errorf("%+v\nwant %+v", d.Metrics, want)
+	}
+}
+
 // TestCodec has days of metrics of every kind, whole and in part, and the totals of each.
 func TestCodec(t *testing.T) {
 	seed := rand.Uint64()

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -37,12 +36,6 @@ type blockID struct {
 	device iot.DeviceID
 	until  int64
 	n      int
-}
-
-// covering is a range of time, from <= at < until, of a device: that of a block or of what is between two.
-type covering struct {
-	from, until int64
-	block       *column.Block // nil: there is none
 }
 
 // decode decodes a block. nil: it is damaged, which is reported; none of its readings can be shown.
@@ -105,127 +98,16 @@ func (v *view) blocksOfHour(hour int64, take func(blockID)) error {
 	})
 }
 
-// maxCoverings is how many decoded blocks a transaction remembers.
-const maxCoverings = 32
-
-// covering returns what covers the millisecond at of device.
-func (t *transaction) covering(device iot.DeviceID, at int64) (covering, error) {
-	if at >= t.sealedUntil {
-		return covering{}, nil
-	}
-	if c, ok := t.coverings[device]; ok && c.from <= at && at < c.until {
-		return c, nil
-	}
-	var c covering
-	var data []byte
-	err := t.queryRow(blockBefore, int64(device), at).Scan(&c.from, &c.until, &data)
-	switch c.until++; {
-	case err == nil && at < c.until:
-		if c.block, err = t.store.decode(t.part, device, c.from, data); err != nil {
-			return c, err
-		}
-		if t.decoded++; t.decoded > maxCoverings {
-			clear(t.coverings)
-			t.decoded = 1
-		}
-	case err == nil || errors.Is(err, sql.ErrNoRows):
-		var next sql.NullInt64
-		if err := t.queryRow(blockBehind, int64(device), at).Scan(&next); err != nil {
-			return c, err
-		}
-		c.from, c.until = c.until, t.part.end
-		if err != nil {
-			c.from = t.start
-		}
-		if next.Valid {
-			c.until = next.Int64
-		}
-	default:
-		return c, err
-	}
-	t.coverings[device] = c
-	return c, nil
-}
-
-// sealed returns the block that has a reading of device at the millisecond at, and its row there; nil: there is none.
-func (t *transaction) sealed(device iot.DeviceID, at int64) (block *column.Block, row int, err error) {
-	c, err := t.covering(device, at)
-	if err != nil || c.block == nil {
-		return nil, 0, err
-	}
-	if row, ok := c.block.Find(at); ok {
-		return c.block, row, nil
-	}
-	return nil, 0, nil
-}
-
-// hasMovedInBlock reports whether a block has the reading of device that was stamped with the millisecond from, and has
-// moved. It lies before free.
-func (t *transaction) hasMovedInBlock(device iot.DeviceID, origin uint64, from, free int64) (bool, error) {
-	for at := max(from, t.from); at < min(free, t.until); {
-		c, err := t.covering(device, at)
-		if err != nil {
-			return false, err
-		}
-		if c.block == nil {
-			if c.until == 0 { // of all that is behind blocks
-				return false, nil
-			}
-			at = c.until
-			continue
-		}
-		var r column.Row
-		for i, _ := c.block.Find(at); i < c.block.Len() && c.block.Times()[i] < free; i++ {
-			if err := c.block.Row(i, &r); err != nil {
-				return false, err
-			}
-			if r.MovedFrom == from && r.Origin == origin {
-				return true, nil
-			}
-		}
-		at = c.until
-	}
-	return false, nil
-}
-
-// unseal makes rows of the block that has a reading of device at the millisecond at, if one has. It is sealed again later.
-func (t *transaction) unseal(device iot.DeviceID, at int64) error {
-	block, _, err := t.sealed(device, at)
-	if err != nil || block == nil {
+// addBlock adds a block, whose readings were elsewhere.
+func (v *view) addBlock(b newBlock) error {
+	if _, err := v.exec(insertBlock, int64(b.device), b.start, b.until, b.n, b.summary, b.data); err != nil {
 		return err
 	}
-	var r column.Row
-	var v row
-	for i := range block.Len() {
-		if err := block.Row(i, &r); err != nil {
-			return err
-		}
-		if err := v.fillRow(&r); err != nil {
-			return err
-		}
-		if ok, err := t.addRow(&v); err != nil || !ok {
-			return errors.Join(err, errOccupied)
-		}
-	}
-	times := block.Times()
-	if err := t.removeBlock(blockID{start: times[0], device: device, n: block.Len()}); err != nil {
-		return err
-	}
-	from, until := quartersOf(times[0], times[len(times)-1])
-	var span rollup.Span
-	if _, err := t.addBlocks(&span, device, from, until); err != nil {
-		return err
-	}
-	return t.replaceQuarters(device, from, until, span.Metrics)
+	_, err := v.exec(changeSealed, int64(b.device), b.n)
+	return err
 }
 
-// removeBlock removes a block, whose readings are elsewhere.
-func (t *transaction) removeBlock(b blockID) error {
-	t.touchDay(b.device, b.start)
-	delete(t.coverings, b.device)
-	return t.deleteBlock(b)
-}
-
+// deleteBlock deletes a block, whose readings are elsewhere.
 func (v *view) deleteBlock(b blockID) error {
 	if _, err := v.exec(deleteBlock, int64(b.device), b.start); err != nil {
 		return err

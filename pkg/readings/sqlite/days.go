@@ -24,14 +24,21 @@ func quartersOf(first, last int64) (from, until int64) {
 	return rollup.Floor(first, quarter), rollup.Floor(last, quarter) + quarter
 }
 
-// replaceQuarters puts metrics in the place of what a day has of device from the quarter from on and before until. They are
-// of one hour.
-func (t *transaction) replaceQuarters(device iot.DeviceID, from, until int64, metrics []rollup.Metric) error {
-	day, err := t.storedDay(device, rollup.DayOf(from))
+// removeFromDay removes from a day of device what readings come to that were in a block of an hour, and are in none now. Where
+// another block is damaged the rollup is all there is of it: then they are subtracted.
+func (t *transaction) removeFromDay(device iot.DeviceID, day rollup.Day, removed []rollup.Metric) error {
+	quarters := removed[0].Quarters // of rollup.Readings, which all of them have
+	from, until := quarters[0].Start, quarters[len(quarters)-1].Start+quarter
+	var left rollup.Span
+	damaged, err := t.addBlocks(&left, device, from, until)
 	if err != nil {
 		return err
 	}
-	day.Replace(from, until, metrics)
+	if len(damaged) > 0 {
+		day.Subtract(removed)
+	} else {
+		day.Replace(from, until, left.Metrics)
+	}
 	if len(day.Metrics) == 0 {
 		_, err := t.exec(deleteDay, int64(device), day.Start)
 		return err

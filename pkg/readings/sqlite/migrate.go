@@ -45,8 +45,8 @@ func (s *Store) migrate(ctx context.Context) (more bool, err error) {
 	owns := s.old != nil
 	var filled span
 	if s.written > 0 {
-		err := s.insertWritten(ctx)
 		s.endTurn()
+		err := s.insertWritten(ctx)
 		return err == nil, err
 	}
 	if owns {
@@ -122,15 +122,13 @@ func (s *Store) insertWritten(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.oldPath, err)
 	}
-	call := &insertion{batch: batch}
-	w := s.write(ctx)
-	defer w.end()
-	if err := w.insert([]*insertion{call}); err != nil {
+	inserted, err := s.InsertReadings(ctx, batch)
+	if err != nil {
 		return fmt.Errorf("move readings from %s: %w", s.oldPath, err)
 	}
-	if n := len(call.result.Conflicts) + len(call.result.TooOld); n > 0 {
+	if n := len(inserted.Conflicts) + len(inserted.TooOld); n > 0 {
 		s.log.Warn("some readings of an earlier version are not moved: others are in their place, or they are too old",
-			"file", s.oldPath, "conflicts", len(call.result.Conflicts), "too_old", len(call.result.TooOld))
+			"file", s.oldPath, "conflicts", len(inserted.Conflicts), "too_old", len(inserted.TooOld))
 	}
 	if err := s.forgetWritten(ctx, last); err != nil {
 		return fmt.Errorf("write %s: %w", s.oldPath, err)

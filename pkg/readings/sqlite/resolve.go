@@ -48,13 +48,13 @@ func (w *writing) resolve(t *transaction, r *iot.Reading) (at int64, there iot.R
 
 // reading returns the reading of device at the millisecond at, and whether it was moved there.
 func (t *transaction) reading(device iot.DeviceID, at int64) (r iot.Reading, moved bool, err error) {
-	block, i, err := t.sealed(device, at)
+	c, i, err := t.sealed(device, at)
 	if err != nil {
 		return r, false, err
 	}
-	if block != nil {
+	if c != nil {
 		var there column.Row
-		err := block.Row(i, &there)
+		err := c.block.Row(i, &there)
 		return there.Reading, there.MovedFrom != 0, err
 	}
 	v, err := scan(t.queryRow(t.selectRow, at, int64(device)))

@@ -279,24 +279,18 @@ func (s *Store) forget(ctx context.Context, sl *slice, until int64) error {
 
 // writeBlocks writes what d has.
 func (t *transaction) writeBlocks(d *sealing) error {
-	n := 0
 	for _, b := range d.replaced {
-		if _, err := t.exec(deleteBlock, int64(b.device), b.start); err != nil {
+		if err := t.deleteBlock(b); err != nil {
 			return err
 		}
-		n -= b.n
 	}
 	for _, b := range d.blocks {
-		if _, err := t.exec(insertBlock, int64(b.device), b.start, b.until, b.n, b.summary, b.data); err != nil {
+		if err := t.addBlock(b); err != nil {
 			return err
 		}
-		n += b.n
 	}
 	if len(d.blocks) == 0 {
 		return nil
-	}
-	if _, err := t.exec(changeSealed, int64(d.device), n); err != nil {
-		return err
 	}
 	_, err := t.exec(replaceDay, int64(d.device), d.day, d.dayData)
 	return err

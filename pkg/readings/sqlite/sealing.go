@@ -81,6 +81,7 @@ func (s *Store) prepareSealed(ctx context.Context, sl *slice, devices []iot.Devi
 type preparing struct {
 	view
 	*sealing
+	rows    []column.Row // but for those that are damaged
 	run     []column.Row // what the next blocks are made of
 	from    []blockID    // of which blocks
 	hasRows bool         // and of rows
@@ -92,7 +93,7 @@ func (p *preparing) prepare(data []byte, blocks []blockID) error {
 	if err != nil {
 		return err
 	}
-	p.run, p.from, p.hasRows = p.run[:0], nil, false
+	p.rows, p.run, p.from, p.hasRows = rows, p.run[:0], nil, false
 	for len(rows) > 0 || len(blocks) > 0 {
 		n := len(rows)
 		if len(p.run) >= maxBlockRows {
@@ -210,7 +211,7 @@ func prefix(rows []column.Row) int {
 // addBlock makes a block of rows, or of the first of them, and returns of how many. 0: the first one is too large, and stays
 // a row.
 func (p *preparing) addBlock(rows []column.Row) (n int, err error) {
-	data, err := column.Encode(nil, rows)
+	b, err := encode(rows)
 	if errors.Is(err, column.ErrTooLarge) {
 		if len(rows) > 1 {
 			return p.addBlock(rows[:len(rows)/2])
@@ -218,18 +219,29 @@ func (p *preparing) addBlock(rows []column.Row) (n int, err error) {
 		p.kept = append(p.kept, place{rows[0].Device, rows[0].At.UnixMilli()})
 		return 0, nil
 	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errUnsealable, err)
+	}
+	p.blocks = append(p.blocks, b)
+	return len(rows), nil
+}
+
+// encode makes a block of rows, which has what they are to the last bit.
+func encode(rows []column.Row) (newBlock, error) {
+	data, err := column.Encode(nil, rows)
 	if err == nil {
 		err = verify(data, rows)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errUnsealable, err)
+		return newBlock{}, err
 	}
-	id := blockID{start: rows[0].At.UnixMilli(), device: p.device, until: rows[len(rows)-1].At.UnixMilli(), n: len(rows)}
-	p.blocks = append(p.blocks, newBlock{id, column.AppendSummary(nil, rows), data})
-	return len(rows), nil
+	first, last := &rows[0], &rows[len(rows)-1]
+	id := blockID{start: first.At.UnixMilli(), device: first.Device, until: last.At.UnixMilli(), n: len(rows)}
+	return newBlock{id, column.AppendSummary(nil, rows), data}, nil
 }
 
-// makeDay makes the day of the device anew, with the quarters of the blocks.
+// makeDay makes the day of the device anew, with the quarters of the blocks. Where one of these is damaged the rollup is all
+// there is of it: what rows come to is added to that.
 func (p *preparing) makeDay() (err error) {
 	all := slices.Clone(p.same)
 	fresh := map[int64][]byte{}
@@ -240,6 +252,7 @@ func (p *preparing) makeDay() (err error) {
 	slices.SortFunc(all, func(a, b blockID) int { return int(a.start - b.start) }) // of one hour
 	from, until := quartersOf(p.blocks[0].start, p.blocks[len(p.blocks)-1].until)
 	var span rollup.Span
+	damaged := false
 	for _, b := range all {
 		if b.until < from || b.start >= until {
 			continue
@@ -256,14 +269,34 @@ func (p *preparing) makeDay() (err error) {
 		if err != nil {
 			return err
 		}
+		damaged = damaged || block == nil
 	}
 	day, err := p.storedDay(p.device, p.day)
 	if err != nil {
 		return err
 	}
-	day.Replace(from, until, span.Metrics)
+	if damaged {
+		day.Merge(p.sealedRows())
+	} else {
+		day.Replace(from, until, span.Metrics)
+	}
 	p.dayData = day.AppendBinary(nil)
 	return nil
+}
+
+// sealedRows returns what the rows come to that are in blocks now.
+func (p *preparing) sealedRows() []rollup.Metric {
+	kept := map[place]bool{}
+	for _, at := range p.kept {
+		kept[at] = true
+	}
+	var span rollup.Span
+	for i := range p.rows {
+		if r := &p.rows[i].Reading; !kept[place{r.Device, r.At.UnixMilli()}] {
+			span.Add(r)
+		}
+	}
+	return span.Metrics
 }
 
 // errUnequal is a fault of package column's.

@@ -28,14 +28,15 @@ type Store struct {
 
 	turn chan struct{} // filled by the call that writes
 	// For the call that has it.
-	occupied occupied.Ranges
-	slice    *slice             // that is being sealed, or nil
-	refused  int64              // readings before it are too old already, while the horizon is about to move there
-	left     map[place]struct{} // devices and hours of which rows cannot be sealed; they are not tried until something else comes
+	occupied  occupied.Ranges
+	slice     *slice             // that is being sealed, or nil
+	turnBytes int                // maxTurnBytes, and less in tests
+	refused   int64              // readings before it are too old already, while the horizon is about to move there
+	left      map[place]struct{} // devices and hours of which rows cannot be sealed; they are not tried until something else comes
 
 	// For Maintain.
 	migrated   bool  // nothing is in the old file
-	written    int64 // the last that an earlier version has written there beside us; see oldWritten
+	written    int64 // the last that an earlier version has written there beside us; see insertWritten
 	moveAtOnce int   // maxMoved, and less in tests
 	nearMax    bool  // the readings take nearly as many bytes as they may
 	trimmed    int64 // the horizon up to which everything is removed, and given back to the disk
@@ -97,7 +98,7 @@ func Open(path string, o Options) (*Store, error) {
 	s := &Store{
 		clock: clock{at: written}, months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64, refused: math.MinInt64, trimmed: math.MinInt64,
-		moveAtOnce: maxMoved, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{}, left: map[place]struct{}{},
+		moveAtOnce: maxMoved, turnBytes: maxTurnBytes, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{}, left: map[place]struct{}{},
 	}
 	s.metrics = newMetrics(o.Metrics, s)
 	return s, nil
