@@ -104,6 +104,14 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// SetWriteBuffer bounds what the system keeps of an answer, as that of a connection of TCP does.
+func (c *conn) SetWriteBuffer(bytes int) error {
+	if buffered, ok := c.Conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		return buffered.SetWriteBuffer(bytes)
+	}
+	return errors.ErrUnsupported
+}
+
 // leave makes room for another connection.
 func (c *conn) leave() {
 	c.listener.mu.Lock()

@@ -21,9 +21,9 @@ const (
 	// maxExportMemory is how much resident memory an export may add, of any size.
 	maxExportMemory = 64 << 20
 	// freedWithin is how long after a client stalls or leaves everything is free again.
-	freedWithin = 20 * time.Second
-	// maxExports is how many there may be at the same time.
-	maxExports = 4
+	freedWithin = 50 * time.Second
+	// maxExports is how many one client may have at the same time.
+	maxExports = 2
 )
 
 // TestExport: a walk and an export show the same readings, also one that is cut and goes on; clients that stall or leave hold

@@ -71,6 +71,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 		ReadTimeout:       headerTimeout + bodyTimeout,
 		WriteTimeout:      bodyTimeout + timeouts.CountRequest + sendTimeout, // send sets a shorter one for its part
 		IdleTimeout:       2 * time.Minute,
+		ConnContext:       withConnection,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug), // what clients do wrong
 	}

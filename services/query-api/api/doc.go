@@ -12,7 +12,7 @@
 //
 // # What is in memory
 //
-// What requests cost is bounded (limits.go); beyond the bounds the answer is 503, 413 or 408, never a growing
+// What requests cost is bounded (limits.go); beyond the bounds the answer is 503, 429, 413 or 408, never a growing
 // process. All together:
 //
 //	connections                            2,000, each with up to 32 KiB of headers; beyond, an idle one is closed (package httpguard)
@@ -24,6 +24,11 @@
 //	readings on their way to Kafka         what package ingest says
 //	pages of readings being fetched        50,000 readings, or 11 pages of 4 MiB; others wait, small ones not behind
 //	                                       large ones (TestRequestLimit, TestSmallPagesDoNotWait)
+//	exports                                4 of 16 MB, 2 of one address; beyond 503 and 429; a client takes 10 KiB/s, but for 30 s,
+//	                                       and the system keeps 128 KiB for it (TestExport, TestSlotsOfClients,
+//	                                       TestPaceOfExports)
+//	imports                                2 of 8 MB, 1 of one address; beyond 503 and 429; a client sends 10 KiB/s, but for 30 s
+//	                                       (TestImport, TestSlotsOfClients, TestPaceOfImports)
 //	searches                               4, each with a page of 10,000 readings or 4 MiB; others wait (TestRequestLimit)
 //	charts                                 1,700,000 numbers, and as many of the stored points that they are made of, about 90 MB;
 //	                                       4,000,000 values being read one by one, of which those for percentiles take 8

@@ -115,7 +115,7 @@ func (a *API) problemOf(err error, c echo.Context) *problem {
 func (a *API) logRefusal(p *problem, c echo.Context) {
 	switch p.status {
 	case http.StatusMethodNotAllowed, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
-		http.StatusServiceUnavailable:
+		http.StatusTooManyRequests, http.StatusServiceUnavailable:
 	default:
 		return
 	}

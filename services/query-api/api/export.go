@@ -28,10 +28,7 @@ import (
 )
 
 const (
-	maxExports = 4 // at the same time: 16 MB each at most, with the compression; beyond: 503
-
-	// chunkTimeout is how long a client may take for a part of a file, of exportBuffer bytes at most.
-	chunkTimeout = 15 * time.Second
+	maxExports   = 4 // at the same time: 16 MB each at most, with the compression; beyond: 503, and for one client beyond half: 429
 	exportBuffer = 64 << 10
 	// scanTimeout is how long the store may take for the next reading, at least: it is looked at so often.
 	scanTimeout = time.Minute
@@ -46,6 +43,7 @@ const (
 
 var (
 	errManyExports = &problem{http.StatusServiceUnavailable, "Too many exports at the same time. Try again later.", 10}
+	errYourExports = &problem{http.StatusTooManyRequests, fmt.Sprintf("Your address has %d exports under way, and may have no more. Try again later.", maxExports/2), 10}
 	errScanStalled = errors.New("the store gave no reading in time")
 	errStopping    = &problem{http.StatusServiceUnavailable, "The service is being started again. Try again later.", 5}
 )
@@ -129,7 +127,7 @@ func (a *API) export(r *request, format transfer.Format, q iot.ScanQuery) error 
 	if err := r.query.err(); err != nil {
 		return err
 	}
-	d := &download{request: r, control: http.NewResponseController(r.Response()), format: format, last: q.After}
+	d := &download{request: r, control: http.NewResponseController(r.Response()), pace: newPace(), format: format, last: q.After}
 	if unknown := r.query.unknown(); unknown != "" {
 		r.Response().Header().Set("X-Unknown-Parameters", unknown)
 	}
@@ -137,16 +135,23 @@ func (a *API) export(r *request, format transfer.Format, q iot.ScanQuery) error 
 		d.begin()
 		return nil
 	}
-	if !a.limits.exports.TryAcquire(1) {
-		return errManyExports
+	body, err := a.receive(r.Context) // before there is a slot: net/http would wait for it before it answers
+	if err != nil {
+		return err
 	}
-	defer a.limits.exports.Release(1)
+	a.limits.bodies.Release(int64(len(body)))
+	release, err := a.limits.exports.take(r.Request().RemoteAddr)
+	if err != nil {
+		return err
+	}
+	defer release()
+	limitSendBuffer(r.Request().Context())
 	_ = d.control.SetReadDeadline(time.Time{}) // else its end would look like the client's leaving
 	_ = d.control.SetWriteDeadline(time.Time{})
 
-	ctx, stop := a.progress(r.Request().Context(), &d.count)
+	ctx, stop := a.watchScan(r.Request().Context(), d)
 	defer stop()
-	err := a.sendFile(ctx, d, q, columns, limit)
+	err = a.sendFile(ctx, d, q, columns, limit)
 	switch cause := context.Cause(ctx); {
 	case err == nil:
 		return nil
@@ -154,7 +159,7 @@ func (a *API) export(r *request, format transfer.Format, q iot.ScanQuery) error 
 		err = cause
 	}
 	if !d.begun {
-		_ = d.control.SetWriteDeadline(time.Now().Add(chunkTimeout))
+		_ = d.control.SetWriteDeadline(time.Now().Add(sendTimeout))
 		return err
 	}
 	// A body without its end, and without trailers: that is how the client learns of it.
@@ -166,8 +171,8 @@ func (a *API) export(r *request, format transfer.Format, q iot.ScanQuery) error 
 	panic(http.ErrAbortHandler)
 }
 
-// progress returns a context that ends when count stands still, with errScanStalled, and when the API stops.
-func (a *API) progress(ctx context.Context, count *atomic.Int64) (context.Context, context.CancelFunc) {
+// watchScan returns a context that ends when the store gives d nothing more, with errScanStalled, and when the API stops.
+func (a *API) watchScan(ctx context.Context, d *download) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	unhook := context.AfterFunc(a.closing, func() { cancel(errStopping) })
 	go func() {
@@ -179,8 +184,8 @@ func (a *API) progress(ctx context.Context, count *atomic.Int64) (context.Contex
 				return
 			case <-ticker.C:
 			}
-			now := count.Load()
-			if now == before {
+			now := d.steps.Load()
+			if now == before && !d.sending.Load() {
 				cancel(errScanStalled)
 			}
 			before = now
@@ -208,7 +213,9 @@ func (a *API) sendFile(ctx context.Context, d *download, q iot.ScanQuery, column
 			return false, err
 		}
 		d.last = iot.Cursor{At: r.At, Device: r.Device}
-		return d.count.Add(1) < limit, nil
+		d.steps.Add(1)
+		d.count++
+		return d.count < limit, nil
 	})
 	err = cmp.Or(err, ctx.Err()) // a store may end early
 	for _, end := range []func() error{encoder.Close, compressed.Close, buffered.Flush} {
@@ -239,11 +246,15 @@ type download struct {
 	*request
 	control *http.ResponseController
 	format  transfer.Format
+	pace    pace
 	begun   bool
 	gone    bool // the client is, or takes too long
-	count   atomic.Int64
+	count   int64
 	last    iot.Cursor
 	coding  string // Content-Encoding
+
+	steps   atomic.Int64 // of the store and of the client: something goes on where these do
+	sending atomic.Bool  // which may take longer than the store may
 }
 
 // begin sends the header, as late as can be: until then an error has an answer of its own.
@@ -265,8 +276,10 @@ func (d *download) Write(p []byte) (int, error) {
 	if !d.begun {
 		d.begin()
 	}
-	_ = d.control.SetWriteDeadline(time.Now().Add(chunkTimeout))
-	n, err := d.Response().Write(p)
+	d.sending.Store(true)
+	n, err := d.pace.move(len(p), d.control.SetWriteDeadline, func() (int, error) { return d.Response().Write(p) })
+	d.steps.Add(1)
+	d.sending.Store(false)
 	d.gone = d.gone || err != nil
 	return n, err
 }
@@ -277,12 +290,12 @@ func (d *download) end(sum string) {
 		d.begin()
 	}
 	header := d.Response().Header()
-	header.Set(trailerCount, strconv.FormatInt(d.count.Load(), 10))
+	header.Set(trailerCount, strconv.FormatInt(d.count, 10))
 	header.Set(trailerDigest, sum)
 	if !d.last.IsZero() {
 		header.Set(trailerCursor, transfer.Cursor(d.last))
 	}
-	_ = d.control.SetWriteDeadline(time.Now().Add(chunkTimeout))
+	_ = d.control.SetWriteDeadline(time.Now().Add(sendTimeout))
 }
 
 // compress returns what compresses a file for w, as far as the client takes that and the format gains by it.

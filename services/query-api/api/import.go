@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 )
 
 const (
-	maxImports   = 2 // at the same time: 8 MB each at most; beyond: 503
+	maxImports   = 2 // at the same time: 8 MB each at most; beyond: 503, and for one client beyond half: 429
 	maxShown     = 20
 	importPath   = "/api/readings/import/"
 	maxWindow    = 8 << 20          // bytes that zstd may look back
@@ -28,7 +29,10 @@ const (
 	kafkaTimeout = 30 * time.Second // for Kafka to take a part of a file
 )
 
-var errManyImports = &problem{http.StatusServiceUnavailable, "Too many imports at the same time. Try again later.", 10}
+var (
+	errManyImports = &problem{http.StatusServiceUnavailable, "Too many imports at the same time. Try again later.", 10}
+	errYourImport  = &problem{http.StatusTooManyRequests, "Your address has an import under way, and may have no more. Try again later.", 10}
+)
 
 // imported is what became of a file so far, as clients see it.
 type imported struct {
@@ -54,15 +58,16 @@ func (a *API) importReadings(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if !a.limits.imports.TryAcquire(1) {
-		return errManyImports
+	release, err := a.limits.imports.take(c.Request().RemoteAddr)
+	if err != nil {
+		return err
 	}
-	defer a.limits.imports.Release(1)
+	defer release()
 	ctx, cancel := context.WithCancelCause(c.Request().Context())
 	defer cancel(nil)
 	defer context.AfterFunc(a.closing, func() { cancel(errStopping) })()
 
-	upload := &upload{body: contextReader{ctx, c.Request().Body}, control: http.NewResponseController(c.Response())}
+	upload := &upload{body: contextReader{ctx, c.Request().Body}, control: http.NewResponseController(c.Response()), pace: newPace()}
 	defer upload.end()
 	_ = upload.control.SetWriteDeadline(time.Time{})
 	body, err := upload.decompress(c)
@@ -71,7 +76,7 @@ func (a *API) importReadings(c echo.Context) error {
 	}
 	defer body.Close()
 
-	answer := &importAnswer{imported: imported{First: []rejectedLine{}}, a: a, c: c, told: time.Now(), upload: upload}
+	answer := &importAnswer{imported: imported{First: []rejectedLine{}}, a: a, c: c, told: time.Now(), upload: upload, pace: newPace()}
 	for mediaType, weight := range accepted(c.Request().Header["Accept"]) {
 		answer.progress = answer.progress || weight > 0 && strings.EqualFold(mediaType, transfer.NDJSON.MediaType)
 	}
@@ -160,6 +165,7 @@ type importAnswer struct {
 	a        *API
 	c        echo.Context
 	upload   *upload
+	pace     pace // of the client that is told
 	progress bool
 	begun    bool
 	told     time.Time
@@ -192,11 +198,12 @@ func (i *importAnswer) tell() error {
 		i.c.Response().Header().Set(echo.HeaderContentType, transfer.NDJSON.MediaType)
 		i.c.Response().WriteHeader(http.StatusAccepted)
 	}
-	_ = i.upload.control.SetWriteDeadline(time.Now().Add(chunkTimeout))
-	if _, err := i.c.Response().Write(append(line, '\n')); err != nil {
-		return err
-	}
-	return i.upload.control.Flush()
+	line = append(line, '\n')
+	_, err = i.pace.move(len(line), i.upload.control.SetWriteDeadline, func() (int, error) {
+		n, err := i.c.Response().Write(line)
+		return n, cmp.Or(err, i.upload.control.Flush())
+	})
+	return err
 }
 
 // end sends the answer, where it has not begun with the status that there is.
@@ -223,7 +230,7 @@ func (i *importAnswer) end(err error) error {
 	if err != nil {
 		return err
 	}
-	_ = i.upload.control.SetWriteDeadline(time.Now().Add(chunkTimeout))
+	_ = i.upload.control.SetWriteDeadline(time.Now().Add(sendTimeout))
 	return i.a.send(i.c, answer)
 }
 
@@ -244,15 +251,19 @@ func (r contextReader) Read(p []byte) (int, error) {
 type upload struct {
 	body    io.Reader
 	control *http.ResponseController
+	pace    pace
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	_ = u.control.SetReadDeadline(time.Now().Add(chunkTimeout))
-	return u.body.Read(p)
+	n, err := u.pace.move(0, u.control.SetReadDeadline, func() (int, error) { return u.body.Read(p) })
+	if errors.Is(err, io.EOF) {
+		_ = u.control.SetReadDeadline(time.Time{}) // else its end would look like the client's leaving while Kafka takes the last part
+	}
+	return n, err
 }
 
-// end lets the connection be used again.
-func (u *upload) end() { _ = u.control.SetReadDeadline(time.Time{}) }
+// end bounds what net/http waits for of a body that was not read to its end. For the next request it sets a deadline itself.
+func (u *upload) end() { _ = u.control.SetReadDeadline(time.Now().Add(u.pace.left)) }
 
 // decompress returns the body as it was before its Content-Encoding.
 func (u *upload) decompress(c echo.Context) (io.ReadCloser, error) {

@@ -17,7 +17,7 @@ import (
 )
 
 // What one process does at the same time and what one request may cost. A request beyond a limit is
-// answered 503, 413 or 408, so that the ones within it are answered in time.
+// answered 503, 429, 413 or 408, so that the ones within it are answered in time.
 const (
 	maxPerStore        = 500      // requests that need the same store, so one that hangs does not hold up the others
 	maxLargePages      = 20_000   // readings of the pages being fetched that are large: about 20 MB
@@ -64,10 +64,10 @@ type limits struct {
 	bodies          *semaphore.Weighted // bytes of the bodies of requests; beyond: 503
 	pages           pageRoom            // readings of the pages being fetched
 	lists           pageRoom            // users and devices of the lists being fetched
-	exports         *semaphore.Weighted // requests that fetch files; beyond: 503
+	exports         *slots              // requests that fetch files; beyond: 503, or 429
 	charts          pageRoom            // numbers of the charts being made
 	values          pageRoom            // that are being read one by one for charts
-	imports         *semaphore.Weighted // requests that send files; beyond: 503
+	imports         *slots              // requests that send files; beyond: 503, or 429
 	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
 	replays         *semaphore.Weighted // requests that replay dead letters
 	searches        *semaphore.Weighted // searches for readings
@@ -87,8 +87,8 @@ func newLimits() limits {
 		lists:           newPageRoom(maxLargeLists, maxSmallLists, smallPage, 1),
 		charts:          newPageRoom(maxLargeCharts, maxSmallCharts, smallChart, 1),
 		values:          newPageRoom(maxManyValues, maxFewValues, fewValues, 1),
-		exports:         semaphore.NewWeighted(maxExports),
-		imports:         semaphore.NewWeighted(maxImports),
+		exports:         newSlots(maxExports, errManyExports, errYourExports),
+		imports:         newSlots(maxImports, errManyImports, errYourImport),
 		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
 		replays:         semaphore.NewWeighted(maxReplayRequests),
 		searches:        semaphore.NewWeighted(maxSearches),

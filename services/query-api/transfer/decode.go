@@ -50,7 +50,11 @@ type Part struct {
 // NewDecoder returns a Decoder of r. Without a format the first byte says which it is. Times that say no zone are in zone.
 func NewDecoder(r io.Reader, format Format, zone *time.Location) (*Decoder, error) {
 	d := &Decoder{r: bufio.NewReaderSize(r, chunkBytes), zone: zone}
-	if mark, _ := d.r.Peek(3); string(mark) == "\ufeff" {
+	mark, err := d.r.Peek(3)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if string(mark) == "\ufeff" {
 		_, _ = d.r.Discard(3)
 	}
 	if format == (Format{}) {
