@@ -138,8 +138,24 @@ func (u unit) find(at int64, zone *time.Location) (start, next int64) {
 	return start, next
 }
 
-// moment returns when the clock of zone first shows clock or more, in milliseconds; the next quarter, if that is none.
+// FirstMoment returns when clocks in zone first show the date and the time of day of clock, or a later one: some that
+// are put forward never show it, and some that are put back show it twice.
+func FirstMoment(clock time.Time, zone *time.Location) time.Time {
+	_, offset := clock.Zone()
+	shown := clock.Unix() + int64(offset)
+	t := time.Unix(firstMoment(shown, zone), 0).In(zone)
+	if _, offset := t.Zone(); t.Unix()+int64(offset) == shown {
+		t = t.Add(time.Duration(clock.Nanosecond()))
+	}
+	return t.UTC()
+}
+
+// moment does so, in milliseconds; it is the next quarter, if that is none.
 func moment(clock int64, zone *time.Location) int64 {
+	return -floor(-firstMoment(clock, zone)*1000, quarter) * quarter
+}
+
+func firstMoment(clock int64, zone *time.Location) int64 {
 	at := clock - 2*daySeconds // no clock is ahead of UTC as much
 	for {
 		t := time.Unix(at, 0).In(zone)
@@ -150,7 +166,7 @@ func moment(clock int64, zone *time.Location) int64 {
 			end = t.Add(time.Hour)
 		}
 		if end.IsZero() || at < end.Unix() {
-			return -floor(-at*1000, quarter) * quarter
+			return at
 		}
 		at = end.Unix()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/rollup"
 )
 
 const (
@@ -288,6 +289,8 @@ var timeLayouts = []string{
 	"2006-01-02",
 }
 
+// parseTime returns the moment that s is of. Without a zone it is one of zone: the first that clocks show so, or, where they
+// are put forward over it, the first after that.
 func parseTime(s string, zone *time.Location) (time.Time, bool) {
 	s = strings.ToUpper(s)
 	if len(s) > 10 && s[10] == ' ' {
@@ -296,7 +299,11 @@ func parseTime(s string, zone *time.Location) (time.Time, bool) {
 	// A plus sign that was not escaped arrives as a space, and nothing else can stand there.
 	s = strings.Replace(s, " ", "+", 1)
 	for _, layout := range timeLayouts {
-		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
+		t, err := time.Parse(layout, s)
+		switch {
+		case err == nil && !strings.HasSuffix(layout, "Z07:00"):
+			return rollup.FirstMoment(t, zone), true
+		case err == nil:
 			return t.UTC(), true
 		}
 	}

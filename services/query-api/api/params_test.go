@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/labstack/echo/v4"
+
+	"github.com/telltale-iot/telltale/pkg/rollup"
 )
 
 func TestParseTime(t *testing.T) {
@@ -38,6 +40,34 @@ func TestParseTime(t *testing.T) {
 	} {
 		if got, ok := parseTime(text, time.UTC); ok {
 			t.Errorf("%q is %v, want none", text, got)
+		}
+	}
+}
+
+// TestParseTimeInZone: days begin where those of charts do, also where the clock is put forward at midnight, and what clocks
+// show twice is the first of the two.
+func TestParseTimeInZone(t *testing.T) {
+	for _, c := range []struct{ zone, text, want string }{
+		{"America/Havana", "2026-03-07", "2026-03-07T05:00:00Z"},
+		{"America/Havana", "2026-03-08", "2026-03-08T05:00:00Z"}, // begins at 1:00
+		{"America/Havana", "2026-03-08T00:30:00.5", "2026-03-08T05:00:00Z"},
+		{"America/Havana", "2026-03-08T01:30:00.5", "2026-03-08T05:30:00.5Z"},
+		{"America/Havana", "2026-11-01T00:30", "2026-11-01T04:30:00Z"},
+		{"Atlantic/Azores", "2026-03-29", "2026-03-29T01:00:00Z"},
+		{"America/Santiago", "2026-09-06", "2026-09-06T04:00:00Z"},
+		{"America/Asuncion", "2024-10-06", "2024-10-06T04:00:00Z"},
+		{"Africa/Cairo", "2026-04-24", "2026-04-23T22:00:00Z"},
+		{"Europe/Berlin", "2025-10-26T02:30:00", "2025-10-26T00:30:00Z"},
+		{"Europe/Berlin", "2026-03-29T02:30:00", "2026-03-29T01:00:00Z"},
+		{"Europe/Berlin", "2026-03-29T02:30:00+01:00", "2026-03-29T01:30:00Z"},
+		{"Pacific/Apia", "2011-12-30", "2011-12-30T10:00:00Z"}, // a date that there was not
+	} {
+		zone, err := rollup.LoadZone(c.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := parseTime(c.text, zone); !ok || got.Format(time.RFC3339Nano) != c.want {
+			t.Errorf("%s in %s is %v, %v; want %s", c.text, c.zone, got, ok, c.want)
 		}
 	}
 }
