@@ -114,7 +114,9 @@ func (a *API) prepare(c echo.Context, original *answer) (*answer, error) {
 		return original, nil
 	}
 	header := c.Response().Header()
-	header[echo.HeaderVary] = acceptEncoding
+	if header.Get(echo.HeaderVary) == "" { // else the form depends on more than that
+		header[echo.HeaderVary] = acceptEncoding
+	}
 	if !acceptsGzip(c.Request().Header) {
 		return original, nil
 	}

@@ -70,6 +70,7 @@ func (a *API) listOrExport(list echo.HandlerFunc) echo.HandlerFunc {
 		r := &request{Context: c, query: readParams(c)}
 		format, ok := r.format(jsonFormat)
 		if !ok {
+			c.Response().Header().Set(echo.HeaderVary, varyForm)
 			return list(c)
 		}
 		q := iot.ScanQuery{Newest: true}
@@ -83,6 +84,9 @@ func (a *API) listOrExport(list echo.HandlerFunc) echo.HandlerFunc {
 		return a.export(r, format, q)
 	}
 }
+
+// varyForm is what decides in which form an answer is that may be a file.
+const varyForm = "Accept, Accept-Encoding"
 
 // jsonFormat is what a list is in that is no file.
 const jsonFormat = "json"
@@ -263,7 +267,7 @@ func (d *download) begin() {
 	header := d.Response().Header()
 	header.Set(echo.HeaderContentType, d.format.MediaType)
 	header.Set(echo.HeaderContentDisposition, `attachment; filename="readings.`+d.format.Name+`"`)
-	header.Set(echo.HeaderVary, "Accept, Accept-Encoding")
+	header.Set(echo.HeaderVary, varyForm)
 	header.Set("Trailer", trailerCount+", "+trailerDigest+", "+trailerCursor)
 	if d.coding != "" {
 		header.Set(echo.HeaderContentEncoding, d.coding)

@@ -72,17 +72,22 @@ func TestGzip(t *testing.T) {
 		}
 		return string(body)
 	}
-	for _, path := range []string{"/api/readings/?limit=1000", "/api/devices/1/readings/?limit=10", "/api/openapi.json", "/api/asyncapi.json"} {
+	for path, vary := range map[string]string{
+		"/api/readings/?limit=1000":         "Accept, Accept-Encoding",
+		"/api/devices/1/readings/?limit=10": "Accept, Accept-Encoding",
+		"/api/openapi.json":                 "Accept-Encoding",
+		"/api/asyncapi.json":                "Accept-Encoding",
+	} {
 		t.Run("who asks for gzip gets the same in gzip, whole and with its length: "+path, func(t *testing.T) {
 			plain, want := ask(t, http.MethodGet, path, "identity")
-			if plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Vary") != "Accept-Encoding" {
+			if plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Vary") != vary {
 				t.Errorf("who does not ask for it: %v", plain.Header)
 			}
 			var together sync.WaitGroup
 			for range maxCompressors + 1 {
 				together.Go(func() {
 					answer, body := ask(t, http.MethodGet, path, "gzip, deflate, br")
-					if h := answer.Header; h.Get("Content-Encoding") != "gzip" || h.Get("Vary") != "Accept-Encoding" ||
+					if h := answer.Header; h.Get("Content-Encoding") != "gzip" || h.Get("Vary") != vary ||
 						h.Get("Content-Type") != "application/json" || h.Get("Content-Length") != strconv.Itoa(len(body)) ||
 						h.Get("Link") != plain.Header.Get("Link") {
 						t.Errorf("%d bytes with %v", len(body), h)
