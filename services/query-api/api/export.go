@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	maxExports   = 4 // at the same time: 16 MB each at most, with the compression; beyond: 503, and for one client beyond half: 429
+	maxExports   = iot.MaxWaitingScans // at the same time: 16 MB each at most, with the compression; beyond: 503, and for one client beyond half: 429
 	exportBuffer = 64 << 10
 	// scanTimeout is how long the store may take for the next reading, at least: it is looked at so often.
 	scanTimeout = time.Minute
