@@ -210,13 +210,9 @@ func (a *API) findSeries(ctx context.Context, r *request) ([]promql.Series, erro
 	if _, err := r.query.promTime("start", to); err != nil {
 		return nil, err
 	}
-	var selectors []promql.Selector
-	for _, text := range r.query.every("match[]") {
-		s, err := promql.ParseSelector(text)
-		if err != nil {
-			return nil, err
-		}
-		selectors = append(selectors, s)
+	selectors, err := promql.ParseSelectors(r.query.every("match[]")...)
+	if err != nil {
+		return nil, err
 	}
 	if selectors == nil {
 		selectors = []promql.Selector{{}}

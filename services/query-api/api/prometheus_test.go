@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -10,6 +12,8 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/services/query-api/promql"
 )
 
 // TestDashboard asks for what the dashboard of temperatures asks for, as Grafana does.
@@ -61,5 +65,60 @@ func TestDashboard(t *testing.T) {
 	}
 	if data := string(ask("label/name/values", url.Values{"match[]": {"temperature"}, "end": {first.Format(time.RFC3339)}}).Data); data != `["Device 1"]` {
 		t.Errorf("the variable has %s", data)
+	}
+}
+
+// crowd is a store of devices without an end.
+type crowd struct {
+	iot.MetadataStore
+	asked chan struct{} // each time, as long as somebody listens
+}
+
+func (s crowd) Devices(_ context.Context, q iot.DeviceQuery) ([]iot.Device, error) {
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+	page := make([]iot.Device, q.Limit)
+	for i := range page {
+		page[i].ID = q.After + iot.DeviceID(i) + 1
+	}
+	return page, nil
+}
+
+// TestPrometheusClientsThatLeave: they take no place from others.
+func TestPrometheusClientsThatLeave(t *testing.T) {
+	a := embedded(t).api(t, nil)
+	store := crowd{a.Metadata, make(chan struct{})}
+	a.Metadata = store
+	addr, _ := start(t, a)
+	for _, path := range []string{"series?match[]={name=~%22x%22}", "label/name/values", "metadata", "query?query=t"} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendGet(t, c, prometheusPrefix+path)
+		<-store.asked
+		_ = c.Close()
+		free, cancel := context.WithTimeout(t.Context(), timeouts.StoreRequest/2)
+		if a.limits.prometheus.Acquire(free, maxPromQueries) != nil {
+			t.Errorf("%s still takes a place", path)
+		} else {
+			a.limits.prometheus.Release(maxPromQueries)
+		}
+		cancel()
+	}
+}
+
+func TestSelectorsOfARequest(t *testing.T) {
+	handler := embedded(t).handler(t)
+	query := strings.Repeat("match[]=t&", promql.MaxSelectors)
+	if w := get(handler, prometheusPrefix+"series?"+query); w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for _, path := range []string{"series?", "label/name/values?", "metadata?"} {
+		if w := get(handler, prometheusPrefix+path+query+"match[]=t"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "bad_data") {
+			t.Errorf("%s, one too many: %d %s", path, w.Code, w.Body)
+		}
 	}
 }

@@ -81,6 +81,9 @@ func registered(ctx context.Context, store Store, s Selector) (devices []iot.Dev
 			return nil, err
 		}
 		for _, d := range page {
+			if ctx.Err() != nil { // matching takes long too
+				return nil, ctx.Err()
+			}
 			if s.matches(s.Metric, d) {
 				devices = append(devices, d)
 			}
@@ -126,6 +129,9 @@ func Find(ctx context.Context, store Store, selectors []Selector, to time.Time) 
 		}
 		seen := map[Label]bool{}
 		err = store.ReadBuckets(ctx, q, func(b iot.Buckets) error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			d, ok := byID[b.Device]
 			key := Label{b.Metric, b.Device.String()}
 			if !ok || seen[key] || !s.matches(b.Metric, d) {

@@ -19,4 +19,7 @@
 //	windows that are being filled   maxPoints, of 72 bytes: devices are asked for in groups of so many
 //	points of an answer             maxPoints, of 8 bytes, and of an aggregation as many again
 //	devices                         all that are registered, unless the query names its own
+//	regular expressions             maxPattern steps in a request, of some 250 bytes, also of all its selectors together, which are
+//	                                MaxSelectors
+//	series that are listed          maxSeries
 package promql

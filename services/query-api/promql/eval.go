@@ -81,7 +81,7 @@ type Result struct {
 
 // Query answers a query. The error is an *Error where the query, or what it asks for, is why.
 func Query(ctx context.Context, store Store, query string, r Range) (*Result, error) {
-	e, err := parse(query)
+	e, err := parse(query, new(int))
 	if err != nil {
 		return nil, err
 	}

@@ -95,10 +95,12 @@ type parser struct {
 	text  string
 	at    int
 	depth int
+	steps *int // of all regular expressions so far
 }
 
-func parse(text string) (expression, error) {
-	p := &parser{text: text}
+// parse reads a query. It adds to steps those of its regular expressions, which may be maxPattern.
+func parse(text string, steps *int) (expression, error) {
+	p := &parser{text: text, steps: steps}
 	if len(text) > maxQuery || !utf8.ValidString(text) {
 		return nil, refuse("a query is at most %d bytes of UTF-8", maxQuery)
 	}
@@ -110,17 +112,27 @@ func parse(text string) (expression, error) {
 	return e, err
 }
 
-// ParseSelector reads what selects series, as match[] does.
-func ParseSelector(text string) (Selector, error) {
-	e, err := parse(text)
-	if err != nil {
-		return Selector{}, err
+// MaxSelectors is how many there may be in a request. The readings of two days are looked through for each.
+const MaxSelectors = 20
+
+// ParseSelectors reads what selects series, as each match[] of a request does.
+func ParseSelectors(texts ...string) (selectors []Selector, err error) {
+	if len(texts) > MaxSelectors {
+		return nil, refuse("there are %d match[], and may be %d", len(texts), MaxSelectors)
 	}
-	w, ok := e.(*windows)
-	if !ok || w.function != "" || w.ranged {
-		return Selector{}, refuse("1:1: parse error: expected a metric or {…}, and nothing else")
+	steps := 0
+	for _, text := range texts {
+		e, err := parse(text, &steps)
+		if err != nil {
+			return nil, err
+		}
+		w, ok := e.(*windows)
+		if !ok || w.function != "" || w.ranged {
+			return nil, refuse("1:1: parse error: expected a metric or {…}, and nothing else")
+		}
+		selectors = append(selectors, w.Selector)
 	}
-	return w.Selector, nil
+	return selectors, nil
 }
 
 func (p *parser) expected(what string, args ...any) error { return p.expectedAt(p.at, what, args...) }

@@ -292,7 +292,7 @@ func TestErrors(t *testing.T) {
 	}
 	for _, text := range []string{"t[5m]", "sum(t)", "5", "t{", "t t"} {
 		var refused *Error
-		if _, err := ParseSelector(text); !errors.As(err, &refused) {
+		if _, err := ParseSelectors(text); !errors.As(err, &refused) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -310,13 +310,9 @@ func TestFind(t *testing.T) {
 	}{
 		{[]string{`{device=~".*"}`}, "1"}, {[]string{"t", "t"}, "1"}, {[]string{"u"}, ""}, {[]string{`t{device="3"}`}, "3"}, {[]string{`t{device=~"1|3"}`, `{name="lab"}`}, "1 3"}, {[]string{`{name="attic"}`}, ""},
 	} {
-		var selectors []Selector
-		for _, text := range c.selectors {
-			s, err := ParseSelector(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			selectors = append(selectors, s)
+		selectors, err := ParseSelectors(c.selectors...)
+		if err != nil {
+			t.Fatal(err)
 		}
 		found, err := Find(t.Context(), store, selectors, noon.Add(time.Minute))
 		if err != nil {

@@ -64,7 +64,7 @@ func (p *parser) matcher(s *Selector) error {
 	switch op {
 	case "=", "!=":
 	case "=~", "!~":
-		if !isSmall(value) {
+		if *p.steps += stepsOf(value); *p.steps > maxPattern {
 			return p.expectedAt(at, "a shorter regular expression, or one that repeats less")
 		}
 		if m.pattern, err = regexp.Compile("^(?s:" + value + ")$"); err != nil {
@@ -85,14 +85,17 @@ func (p *parser) matcher(s *Selector) error {
 	return nil
 }
 
-// maxPattern is how many steps a regular expression may have when its repetitions are written out: each takes memory, and time for
-// each name that it is compared with. A thousand devices by their ids have some 5,000.
+// maxPattern is how many steps the regular expressions of a request may have when their repetitions are written out: each takes
+// memory, and time for each name that it is compared with. A thousand devices by their ids have some 5,000.
 const maxPattern = 20_000
 
-// isSmall reports whether a regular expression has few steps. One that is none is small.
-func isSmall(pattern string) bool {
+// stepsOf returns how many steps a regular expression has; 0 where it is none.
+func stepsOf(pattern string) int {
 	e, err := syntax.Parse(pattern, syntax.Perl)
-	return err != nil || steps(e) <= maxPattern
+	if err != nil {
+		return 0
+	}
+	return steps(e)
 }
 
 func steps(e *syntax.Regexp) int {
