@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 
 func TestClock(t *testing.T) {
 	const day = 24 * time.Hour
-	c := clock{at: now}
+	c := clock{Believed: now}
 	for _, step := range []struct {
 		name                string
 		elapsed, wall, want time.Duration // since now
@@ -41,7 +42,7 @@ func TestClockFarAhead(t *testing.T) {
 	retention := iot.Retention{Readings: 365 * 24 * time.Hour, Rollups: 730 * 24 * time.Hour, MaxBytes: 1 << 30}
 	store := kept(t, dir, retention)
 	all := history(1, 24)
-	store.clock.at = now
+	store.clock.Believed = now
 	fill(t, store, all)
 	want := rolledUp(t, store)
 	check := func(store *Store) {
@@ -68,6 +69,141 @@ func TestClockFarAhead(t *testing.T) {
 	r := oneOf(1)[0]
 	r.At = now.Add(time.Second)
 	insertAll(t, store, []iot.Reading{r}, iot.Inserted{New: 1})
+}
+
+// ran has a store look at the clock every ten minutes for as long as a process runs, and ends that.
+func ran(t *testing.T, dir string, wall time.Time, running time.Duration) (counts time.Time) {
+	t.Helper()
+	store := openStore(t, filepath.Join(dir, "readings"))
+	store.retention.Readings = 365 * iot.Day
+	for since := time.Duration(0); since <= running; since += 10 * time.Minute {
+		store.now = func() time.Time { return wall.Add(since) }
+		store.opened = time.Now().Add(-since)
+		counts = store.retentionTime()
+		if err := store.saveClock(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return counts
+}
+
+// TestClockOverRestarts: a clock that is ahead counts after a day in which processes ran, not sooner, however often they end
+// and whatever they store; and one that says 1970 in between is not set.
+func TestClockOverRestarts(t *testing.T) {
+	for _, running := range []time.Duration{40 * time.Minute, 5 * time.Hour, 30 * time.Hour} {
+		dir := t.TempDir()
+		fill(t, prepared(t, dir), history(1, 1))
+		if got := ran(t, dir, now, time.Hour); got.Sub(now).Abs() > 2*time.Hour {
+			t.Fatalf("the retention counts by %v", got)
+		}
+		var all time.Duration
+		wrong := now.AddDate(10, 0, 0)
+		for start := wrong; ; start = start.Add(running + time.Hour) {
+			ran(t, dir, time.Unix(20, 0), 0)
+			got := ran(t, dir, start, running)
+			setWritten(t, dir, start)
+			if all += running; got.Before(wrong) {
+				if got.Sub(now) > 3*24*time.Hour || all > 26*time.Hour {
+					t.Fatalf("runs of %v, %v in all: the retention counts by %v", running, all, got)
+				}
+				continue
+			}
+			if all < maxJump {
+				t.Errorf("runs of %v: the clock counts after %v", running, all)
+			}
+			break
+		}
+	}
+}
+
+// TestClockSetRight: the wait of one that was set right, shortly before it would have counted, begins anew.
+func TestClockSetRight(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, prepared(t, dir), history(1, 1))
+	ran(t, dir, now, 0)
+	at := now
+	for range 3 {
+		ran(t, dir, at.AddDate(10, 0, 0), 23*time.Hour)
+		at = at.Add(23 * time.Hour)
+		ran(t, dir, at, 0)
+	}
+	if got := ran(t, dir, at.AddDate(10, 0, 0), 23*time.Hour); got.Sub(at) > 2*24*time.Hour {
+		t.Errorf("the retention counts by %v", got)
+	}
+}
+
+// TestClockOfTheLeast: of two times that are far ahead, the earlier one counts.
+func TestClockOfTheLeast(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, prepared(t, dir), history(1, 1))
+	ran(t, dir, now, 0)
+	right := now.AddDate(0, 6, 0)
+	ran(t, dir, right, 13*time.Hour)
+	if got := ran(t, dir, now.AddDate(10, 0, 0), 12*time.Hour); got.Sub(right).Abs() > 2*24*time.Hour {
+		t.Errorf("the retention counts by %v", got)
+	}
+}
+
+// TestFirstStart has the clock of a new machine be ten years ahead until it is set: what comes then is not too old, and neither
+// is it when the clock is as far ahead at the next start.
+func TestFirstStart(t *testing.T) {
+	dir := t.TempDir()
+	wrong := time.Now().AddDate(10, 0, 0)
+	retention := iot.Retention{Readings: 365 * iot.Day}
+	look := func(store *Store, at time.Time) {
+		t.Helper()
+		store.now = func() time.Time { return at }
+		if _, err := store.maintain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := kept(t, dir, retention)
+	store.clock.Believed = wrong
+	look(store, wrong)
+	r := oneOf(1)[0]
+	r.At = now
+	wantTooOld(t, store, []iot.Reading{r})
+	r.At = wrong
+	insertAll(t, store, []iot.Reading{r}, iot.Inserted{New: 1})
+	look(store, wrong)
+	look(store, now)
+	all := history(1, 1)
+	for _, r := range all {
+		insertAll(t, store, []iot.Reading{r}, iot.Inserted{New: 1})
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	setWritten(t, dir, wrong)
+	store = kept(t, dir, retention)
+	look(store, wrong)
+	if left := len(listAll(t, store)); left != len(all)+1 {
+		t.Errorf("%d readings are left, want %d", left, len(all)+1)
+	}
+}
+
+// TestClockJumpsWhileRunning: the time that is compared is the clock's, and not what has gone by since the start.
+func TestClockJumpsWhileRunning(t *testing.T) {
+	store := openStore(t, filepath.Join(t.TempDir(), "readings"))
+	if got := store.retentionTime().String(); strings.Contains(got, "m=") {
+		t.Errorf("%s does not jump with the clock", got)
+	}
+}
+
+// TestUnreadableClock is an error that names its file.
+func TestUnreadableClock(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, prepared(t, dir), nil)
+	path := filepath.Join(dir, "readings", clockFile)
+	if err := os.WriteFile(path, []byte("noon"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(filepath.Join(dir, "readings"), Options{}); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("error %v", err)
+	}
 }
 
 // TestClockAtStart has the clock be ahead of when the files were written, whatever the readings in them are of.

@@ -119,19 +119,42 @@ func (s *Store) copyDays(ctx context.Context, m, days *part) (err error) {
 			return true, err
 		})
 	})
-	if err == nil { // all must be in the file before it is renamed: Close would not say that the disk had no room for it
-		var all bool
-		if all, err = to.GiveBack(ctx); err == nil && !all {
-			err = errors.New("its WAL is in use")
-		}
+	if err == nil {
+		err = emptyWAL(ctx, to)
 	}
 	if err := errors.Join(err, to.Close()); err != nil {
 		return errors.Join(err, removeFiles(path))
 	}
-	if err := os.Rename(path, days.path); err != nil {
+	return s.rename(path, days.path)
+}
+
+// emptyWAL is for a file that is to be renamed: Close would not say that the disk had no room for what is in its WAL.
+func emptyWAL(ctx context.Context, db *sqlite.DB) error {
+	all, err := db.GiveBack(ctx)
+	if err == nil && !all {
+		err = errors.New("its WAL is in use")
+	}
+	return err
+}
+
+func (s *Store) rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
 		return err
 	}
 	return dirsync.Sync(s.months)
+}
+
+// openAgain makes the file of rollups that a month has left its file again, for when somebody has set the horizon back.
+func (s *Store) openAgain(ctx context.Context, days *part) (*part, error) {
+	db, err := sqlite.Open(days.path)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(emptyWAL(ctx, db), db.Close()); err != nil {
+		return nil, fmt.Errorf("%s: %w", days.path, err)
+	}
+	m := s.month(days.start, days.end)
+	return m, s.rename(days.path, m.path)
 }
 
 // removeFile removes the file of p, which nobody needs any more.

@@ -123,7 +123,7 @@ func (w *writing) insertBatch(call *insertion) error {
 	for len(call.rest) > 0 && !w.isFull() {
 		together := call.rest[0]
 		at := call.batch[together[0]].At.UnixMilli()
-		if at < max(w.store.horizon, w.store.refused) {
+		if at < max(w.store.horizon, w.store.refused, w.store.expiry) {
 			call.rest = call.rest[1:]
 			call.result.TooOld = append(call.result.TooOld, together...)
 			continue

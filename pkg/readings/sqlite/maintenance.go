@@ -45,7 +45,7 @@ func (s *Store) maintain(ctx context.Context) (more bool, err error) {
 	if !more {
 		err = errors.Join(err, s.retain(ctx))
 	}
-	return more, errors.Join(removing, sealing, err, s.files.cutWALs(ctx))
+	return more, errors.Join(removing, sealing, err, s.files.cutWALs(ctx), s.saveClock())
 }
 
 // takeTurn waits for the turn to write.

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/telltale-iot/telltale/pkg/internal/dirsync"
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
@@ -38,13 +37,33 @@ func (s *Store) retain(ctx context.Context) error {
 	now := s.retentionTime()
 	var advancing error
 	if s.retention.Readings > 0 {
-		advancing = s.advance(ctx, now.Add(-s.retention.Readings).UnixMilli())
+		advancing = s.expire(ctx, s.expiryAt(now))
 	}
 	givenBack, err := s.removeExpired(ctx)
 	if err = errors.Join(advancing, err); err != nil || s.retention.MaxBytes == 0 || !givenBack {
 		return err
 	}
 	return s.boundBytes(ctx, now)
+}
+
+// expiryAt returns before when readings are too old.
+func (s *Store) expiryAt(now time.Time) int64 {
+	return hourOf(now.Add(-s.retention.Readings).UnixMilli())
+}
+
+// expire has readings from before at refused, and moves the horizon there, if there is anything before it. Else the horizon,
+// which is for good, would be where a clock that is wrong has it, such as that of a new machine at its first start.
+func (s *Store) expire(ctx context.Context, at int64) error {
+	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	s.expiry = at
+	some := s.old != nil || len(s.allMonths) > 0 && s.allMonths[0].start < at
+	s.endTurn()
+	if !some {
+		return nil
+	}
+	return s.advance(ctx, at)
 }
 
 // warnAt is the part of the bytes that there may be at which the log says that readings will be removed.
@@ -215,22 +234,23 @@ func (s *Store) readHorizon() (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: must hold a time such as 2026-01-31T12:00:00Z, before which readings are removed: %w", path, err)
 	}
-	return at.UnixMilli(), nil
+	return hourOf(at.UnixMilli()), nil
 }
 
-// writeHorizon replaces the file as a whole, so that it is whole after a power cut.
-func (s *Store) writeHorizon(horizon int64) (err error) {
-	path := filepath.Join(s.months, horizonFile)
-	fresh, err := os.Create(path + ".new")
+func (s *Store) writeHorizon(horizon int64) error {
+	return s.replaceFile(horizonFile, []byte(time.UnixMilli(horizon).UTC().Format(horizonFormat)))
+}
+
+// replaceFile replaces a file beside the months as a whole, so that it is whole after a power cut.
+func (s *Store) replaceFile(name string, text []byte) error {
+	path := filepath.Join(s.months, name)
+	fresh, err := os.Create(path + newFile)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(fresh, time.UnixMilli(horizon).UTC().Format(horizonFormat))
+	_, err = fresh.Write(append(text, '\n'))
 	if err = errors.Join(err, fresh.Sync(), fresh.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return dirsync.Sync(s.months)
+	return s.rename(path+newFile, path)
 }

@@ -32,6 +32,7 @@ type Store struct {
 	slice     *slice             // that is being sealed, or nil
 	turnBytes int                // maxTurnBytes, and less in tests
 	refused   int64              // readings before it are too old already, while the horizon is about to move there
+	expiry    int64              // likewise by the clock, which may be set back: the horizon moves only where there is something before it
 	left      map[place]struct{} // devices and hours of which rows cannot be sealed; they are not tried until something else comes
 
 	// For Maintain.
@@ -44,6 +45,7 @@ type Store struct {
 	now        func() time.Time
 	opened     time.Time
 	clock      clock
+	saved      clock         // as it stands in its file
 	full       chan struct{} // filled when there are too many rows
 	sealAfter  time.Duration
 	sealedAt   time.Time // when what was due was sealed last
@@ -91,16 +93,19 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	written, err := lastWrite(path, path+".db", path+".db-wal")
+	clock, err := readClock(path, path+".db", path+".db-wal")
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
-		clock: clock{at: written}, months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
-		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64, refused: math.MinInt64, trimmed: math.MinInt64,
+		clock: clock, months: path, oldPath: path + ".db", turn: make(chan struct{}, 1), full: make(chan struct{}, 1),
+		hot: hot{}, counts: map[iot.DeviceID]int64{}, horizon: math.MinInt64, refused: math.MinInt64, expiry: math.MinInt64, trimmed: math.MinInt64,
 		moveAtOnce: maxMoved, turnBytes: maxTurnBytes, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{}, left: map[place]struct{}{},
 	}
 	s.metrics = newMetrics(o.Metrics, s)
+	if s.retention.Readings > 0 {
+		s.expiry = s.expiryAt(s.retentionTime())
+	}
 	return s, nil
 }
 
@@ -134,6 +139,13 @@ func (s *Store) prepare(ctx context.Context) error {
 	horizon, err := s.readHorizon()
 	if err != nil {
 		return err
+	}
+	for i, m := range months {
+		if m.daysOnly && m.end > horizon {
+			if months[i], err = s.openAgain(ctx, m); err != nil {
+				return err
+			}
+		}
 	}
 	line := horizon // before which the old file owns nothing
 	all, counts := hot{}, map[iot.DeviceID]int64{}
