@@ -34,7 +34,7 @@ A file that is sent again stores nothing twice.`,
 				rejected += n
 			}
 			if rejected > 0 {
-				return &exitError{exitRejected, fmt.Errorf("%d lines were rejected, and are dead letters", rejected)}
+				return &exitError{exitRejected, fmt.Errorf("lines that were rejected, and are dead letters: %d", rejected)}
 			}
 			return nil
 		},
