@@ -35,6 +35,7 @@
 //	                                       bytes each; others wait, small ones not behind large ones (TestRequestLimit,
 //	                                       TestSmallPagesDoNotWait)
 //	queries for Grafana                    4, of what package promql says; others wait (TestRequestLimit)
+//	dry runs of retentions                 1, of what package series says; others wait (TestRequestLimit)
 //	lists of users and devices             50,000 rows; others wait, as for pages (TestRequestLimit,
 //	                                       TestSmallPagesDoNotWait)
 //	pages of dead letters                  3, each of 4 MiB and up to six times as much as JSON; others wait

@@ -28,6 +28,7 @@ const (
 	maxReplayRequests  = 4        // that replay dead letters: 4 MB each
 	maxSearches        = 4        // at the same time: 10 MB each, and as much CPU as they get for timeouts.Search
 	maxPromQueries     = 4        // for Grafana: 20 MB each
+	maxDryRuns         = 1        // of retentions: a CPU for a second, and some MB
 	maxMappingTests    = 4        // that test rules: 8 MB each
 	maxSending         = 48 << 20 // bytes of the answers being sent, but for small ones
 	maxBodies          = 16 << 20 // bytes of the bodies of all requests, as they come and decompressed
@@ -72,6 +73,7 @@ type limits struct {
 	replays         *semaphore.Weighted // requests that replay dead letters
 	searches        *semaphore.Weighted // searches for readings
 	prometheus      *semaphore.Weighted // queries of Prometheus' kind
+	dryRuns         *semaphore.Weighted // of retentions
 	rules           limiter             // requests that need no store; beyond: 503
 	mappingTests    *semaphore.Weighted // requests that test rules
 	sending         *semaphore.Weighted // bytes of the answers being sent; beyond: 503
@@ -93,6 +95,7 @@ func newLimits() limits {
 		replays:         semaphore.NewWeighted(maxReplayRequests),
 		searches:        semaphore.NewWeighted(maxSearches),
 		prometheus:      semaphore.NewWeighted(maxPromQueries),
+		dryRuns:         semaphore.NewWeighted(maxDryRuns),
 		mappingTests:    semaphore.NewWeighted(maxMappingTests),
 		sending:         semaphore.NewWeighted(maxSending),
 		compressors:     newCompressors(),

@@ -93,6 +93,7 @@ func TestRequestLimit(t *testing.T) {
 		{http.MethodGet, "/api/dead-letters/00000000000000000000000000000001/", func(a *API) *semaphore.Weighted { return a.limits.deadLetterPages }, maxDeadLetterPages, 1},
 		{http.MethodGet, "/api/readings/search/", func(a *API) *semaphore.Weighted { return a.limits.searches }, maxSearches, 1},
 		{http.MethodGet, prometheusPrefix + "query?query=1", func(a *API) *semaphore.Weighted { return a.limits.prometheus }, maxPromQueries, 1},
+		{http.MethodGet, "/api/readings/retention/?readings=90d", func(a *API) *semaphore.Weighted { return a.limits.dryRuns }, maxDryRuns, 1},
 		{http.MethodPost, "/api/mappings/test/", func(a *API) *semaphore.Weighted { return a.limits.mappingTests }, maxMappingTests, 1},
 		{http.MethodPost, "/api/dead-letters/replay/", func(a *API) *semaphore.Weighted { return a.limits.replays }, maxReplayRequests, 1},
 	} {

@@ -30,21 +30,27 @@ func (a *API) getRetention(ctx context.Context, r *request) (*answer, error) {
 	if most > 0 && usage.Months == nil {
 		return nil, fieldErrors{"max_bytes": {msgNoMonths}}
 	}
-	older, err := a.seriesReader().Older(ctx, readings, rollups)
+	release, err := take(ctx, a.limits.dryRuns, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	counts, err := a.Readings.CountReadings(ctx)
+	if err != nil {
+		return nil, historyProblem(ctx, err)
+	}
+	older, err := a.seriesReader().Older(ctx, counts, readings, rollups)
 	if err != nil {
 		return nil, historyProblem(ctx, err)
 	}
 	months, end := removedMonths(usage, most, now)
 	if !end.IsZero() {
-		oldest, err := a.seriesReader().Older(ctx, end, time.Time{})
+		oldest, err := a.seriesReader().Older(ctx, counts, end, time.Time{})
 		if err != nil {
 			return nil, historyProblem(ctx, err)
 		}
 		months.Count = oldest.Readings
-	}
-	counts, err := a.Readings.CountReadings(ctx)
-	if err != nil {
-		return nil, err
+		older.Approximate = older.Approximate || oldest.Approximate
 	}
 	var total int64
 	for _, n := range counts {
@@ -53,7 +59,7 @@ func (a *API) getRetention(ctx context.Context, r *request) (*answer, error) {
 	return encodeAny(http.StatusOK, removals{
 		Readings: removedReadings{timeOrNull(readings), older.Readings, share(usage.Readings, older.Readings, total), timeOrNull(older.From), timeOrNull(older.To)},
 		Rollups:  removedRollups{timeOrNull(rollups), share(usage.Rollups, older.Rollups, older.AllRollups)},
-		MaxBytes: months,
+		MaxBytes: months, Approximate: older.Approximate,
 	})
 }
 
@@ -83,6 +89,8 @@ type removals struct {
 	Readings removedReadings `json:"readings"`
 	Rollups  removedRollups  `json:"rollups"`
 	MaxBytes removedOldest   `json:"max_bytes"`
+
+	Approximate bool `json:"approximate"`
 }
 
 type removedReadings struct {

@@ -13,6 +13,7 @@
 //
 //	points of a request     MaxNumbers, shared among the numbers that each has in the answer: 16 MB at most
 //	values of percentiles   of the buckets that are being made, MaxValues at most: 24 MB
+//	what is older           of each device, its metrics; maxOlder buckets are looked at, and as many again where these are too many
 //	what the store sends    a chunk at a time
 //
 // How many requests are answered at the same time is its caller's to bound: Reader.Admit is asked before many values are read

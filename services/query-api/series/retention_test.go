@@ -78,7 +78,7 @@ func TestRemoved(t *testing.T) {
 	recent := time.Now().UTC().Truncate(time.Minute).Add(-time.Hour)
 	insert(t, store, value(42, recent, iot.Metric{Name: "m", Value: 1}), value(42, recent.Add(-4*time.Hour), iot.Metric{Name: "m", Value: 1}))
 	for before, want := range map[time.Duration]int64{0: 2, 2 * time.Hour: 1, 8 * time.Hour: 0, 24 * time.Hour: 0, 60 * time.Hour: 0} {
-		if older, err := reader.Older(t.Context(), time.Now().Add(-before), time.Time{}); err != nil || older.Readings != want {
+		if older, err := reader.Older(t.Context(), nil, time.Now().Add(-before), time.Time{}); err != nil || older.Readings != want {
 			t.Errorf("older than %v: %d readings, %v, want %d", before, older.Readings, err, want)
 		}
 	}
