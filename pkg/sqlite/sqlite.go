@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,10 @@ type DB struct {
 	Read *sql.DB
 	// Path is that of the file, absolute. Errors of statements do not say it: whoever wraps them does.
 	Path string
+
+	// check is one more reading connection, from the first Check on: that many read a file, or are slow readers, does not
+	// mean that it cannot be read.
+	check func() (*sql.DB, error)
 
 	walBound atomic.Int64 // the size above which BoundWAL acts next
 }
@@ -70,12 +75,15 @@ func Open(path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	db := &DB{Write: write, Read: read, Path: path}
+	db := &DB{Write: write, Read: read, Path: path, check: sync.OnceValues(func() (*sql.DB, error) {
+		return pool(path, 1, url.Values{"_query_only": {"1"}})
+	})}
 	db.walBound.Store(maxWALBytes)
 	return db, nil
 }
 
-func open(path string, connections int, options url.Values) (*sql.DB, error) {
+// pool returns connections to the file at path, which are opened when they are needed.
+func pool(path string, connections int, options url.Values) (*sql.DB, error) {
 	options.Set("_busy_timeout", strconv.FormatInt(timeouts.SQLiteBusy.Milliseconds(), 10))
 	options.Set("_foreign_keys", "1")
 	options.Set("_journal_mode", "WAL")
@@ -93,6 +101,15 @@ func open(path string, connections int, options url.Values) (*sql.DB, error) {
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns((connections + 1) / 2) // a connection owns its page cache and its prepared statements
+	return db, nil
+}
+
+// open returns such connections, of which one is open.
+func open(path string, connections int, options url.Values) (*sql.DB, error) {
+	db, err := pool(path, connections, options)
+	if err != nil {
+		return nil, err
+	}
 	// A file that becomes one with a WAL, or whose last connection just removes it, is not waited for by
 	// the busy timeout.
 	deadline := time.Now().Add(timeouts.SQLiteBusy)
@@ -136,8 +153,12 @@ func ForEach(rows *sql.Rows, err error, take func() (more bool, err error)) erro
 
 // Check is nil when the file can be read, and has the table.
 func (db *DB) Check(ctx context.Context, table string) error {
+	check, err := db.check()
+	if err != nil {
+		return err
+	}
 	var n int
-	if err := db.Read.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = ?", table).Scan(&n); err != nil {
+	if err := check.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = ?", table).Scan(&n); err != nil {
 		return fmt.Errorf("read schema of %s: %w", db.Path, err)
 	}
 	if n == 0 {
@@ -149,7 +170,11 @@ func (db *DB) Check(ctx context.Context, table string) error {
 // Close closes all connections. It waits for the statements that are running.
 func (db *DB) Close() error {
 	// The last connection to go checkpoints the file and removes its WAL, which a reader could not.
-	return errors.Join(db.Read.Close(), db.Write.Close())
+	check, err := db.check()
+	if err == nil {
+		err = check.Close()
+	}
+	return errors.Join(err, db.Read.Close(), db.Write.Close())
 }
 
 // IsUnique reports whether err is the refusal of a row because a unique value of it is taken.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/telltale-iot/telltale/pkg/sqlite"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 func open(t *testing.T, path string) *sqlite.DB {
@@ -221,5 +222,23 @@ func TestErrors(t *testing.T) {
 	}
 	if err := errors.New("another"); sqlite.IsUnique(err) || sqlite.IsForeignKey(err) {
 		t.Error("an error of another kind was taken for one of SQLite")
+	}
+}
+
+// TestCheckDoesNotQueue: a file is there also while as many read it as can.
+func TestCheckDoesNotQueue(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "x.db"))
+	exec(t, db.Write, "CREATE TABLE t (n INTEGER)")
+	for range db.Read.Stats().MaxOpenConnections {
+		tx, err := db.Read.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = tx.Rollback() })
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), timeouts.CheckTimeout)
+	defer cancel()
+	if err := db.Check(ctx, "t"); err != nil {
+		t.Error(err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
-// maxOpen is how many files are kept open that nobody uses: a year's months, and some. Each has up to five connections,
+// maxOpen is how many files are kept open that nobody uses: a year's months, and some. Each has up to six connections,
 // whose page caches take up to 2 MiB where much is read.
 const maxOpen = 16
 
