@@ -180,10 +180,10 @@ func (e *export) download(ctx context.Context) error {
 	}
 	count := answer.Trailer.Get("X-Readings-Count")
 	if count == "0" && e.goesOn == "" {
-		fmt.Fprintln(e.stderr, "telltale: warning: there are no readings of these devices and times")
+		_, _ = fmt.Fprintln(e.stderr, "telltale: warning: there are no readings of these devices and times")
 	}
 	if !e.quiet {
-		fmt.Fprintf(e.stderr, "%s readings, %s, SHA-256 %s\n", count, size(n), answer.Trailer.Get("X-Body-Sha256"))
+		_, _ = fmt.Fprintf(e.stderr, "%s readings, %s, SHA-256 %s\n", count, size(n), answer.Trailer.Get("X-Body-Sha256"))
 	}
 	return nil
 }
