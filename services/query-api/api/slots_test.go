@@ -118,3 +118,43 @@ func TestSlotsOfClients(t *testing.T) {
 		})
 	}
 }
+
+// tcp hands out connections that tell which buffer is set.
+type tcp struct {
+	*net.TCPListener
+	buffers chan int
+}
+
+func (l tcp) Accept() (net.Conn, error) {
+	c, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	return buffered{c, l.buffers}, nil
+}
+
+type buffered struct {
+	*net.TCPConn
+	buffers chan int
+}
+
+func (c buffered) SetWriteBuffer(bytes int) error {
+	c.buffers <- bytes
+	return c.TCPConn.SetWriteBuffer(bytes)
+}
+
+// TestSendBuffer: the system keeps little of a file, so that it shows what the client takes.
+func TestSendBuffer(t *testing.T) {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	buffers := make(chan int, 2)
+	startOn(t, withReadings(t, &scanner{n: 10}), tcp{l, buffers})
+	if _, _, err := fetch(t, "http://"+l.Addr().String()+"/api/readings/export/", "identity"); err != nil {
+		t.Fatal(err)
+	}
+	if len(buffers) != 1 || <-buffers != sendBuffer {
+		t.Error("of a file it keeps what it likes")
+	}
+}
