@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,6 +62,39 @@ func fleet(b *testing.B) *Store {
 		b.Fatal(err)
 	}
 	return store
+}
+
+// BenchmarkInsert inserts a thousand readings of 20 devices, which come in the order of their times.
+func BenchmarkInsert(b *testing.B) {
+	store := openStore(b, filepath.Join(b.TempDir(), "readings"))
+	if err := store.Prepare(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	batch := make([]iot.Reading, 1000)
+	at := start
+	before := processorTime(b)
+	for b.Loop() {
+		for i := range batch {
+			at = at.Add(50 * time.Millisecond)
+			batch[i] = iot.Reading{
+				Device: iot.DeviceID(1 + i%20), At: at, Received: at.Add(20 * time.Millisecond), Stamped: iot.StampDevice,
+				Metrics: []iot.Metric{{Name: iot.Humidity, Value: float64(400+i%97) / 10}, {Name: iot.Temperature, Value: float64(2000+i%97) / 100}},
+			}
+		}
+		if inserted, err := store.InsertReadings(b.Context(), batch); err != nil || inserted.New != len(batch) {
+			b.Fatal(inserted, err)
+		}
+	}
+	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N)/float64(len(batch)), "cpu-ns/reading")
+}
+
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // BenchmarkFleet has short pages of an hour that is sealed, one behind the other, and the rollups of a day.

@@ -23,6 +23,7 @@ const columns = "timestamp, device_id, received_at, timestamp_source, temperatur
 type statements struct {
 	table                                                 string
 	insertRow, replaceRow, selectRow, countRow, deleteRow string
+	insertPlain                                           string // of a row that is plain
 	countMoved, deleteMoved                               string
 	// These are of readers. What they select is to be checked: no query has a LIMIT, rows are read until there are enough.
 	selectRows, scanOldest, scanNewest string
@@ -36,6 +37,7 @@ func statementsOf(table string) statements {
 	return statements{
 		table:       table,
 		insertRow:   `INSERT INTO ` + table + values + ` ON CONFLICT DO NOTHING`,
+		insertPlain: `INSERT INTO ` + table + ` (timestamp, device_id, received_at, timestamp_source, temperature, humidity, checksum) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		replaceRow:  `REPLACE INTO ` + table + values,
 		selectRow:   `SELECT ` + columns + ` FROM ` + table + atPlace,
 		countRow:    `SELECT count(*) FROM ` + table + atPlace,
@@ -52,6 +54,7 @@ func statementsOf(table string) statements {
 const (
 	timestampColumn = 0
 	deviceColumn    = 1
+	metricsColumn   = 6
 	movedFromColumn = 9
 	checksumColumn  = 10
 	keyColumn       = 11
@@ -66,6 +69,19 @@ func (v *row) place() place {
 	at, _ := v[timestampColumn].(int64)
 	device, _ := v[deviceColumn].(int64)
 	return place{iot.DeviceID(device), at}
+}
+
+// plain returns the values of v but for those columns in which most rows have nothing, or nil where this one has something: a
+// value takes its time on its way to SQLite, also where it is NULL.
+func (v *row) plain() []any {
+	for _, values := range [][]any{v[metricsColumn:checksumColumn], v[keyColumn:]} {
+		for _, value := range values {
+			if value != nil {
+				return nil
+			}
+		}
+	}
+	return append(v[:metricsColumn:metricsColumn], v[checksumColumn])
 }
 
 // fill makes v the row of r, stored at the millisecond at.

@@ -267,7 +267,11 @@ func (t *transaction) add(v *row) (ok bool, err error) {
 
 // addRow adds v, a reading that is new or was in a block, unless its place is occupied.
 func (t *transaction) addRow(v *row) (ok bool, err error) {
-	result, err := t.exec(t.insertRow, v[:]...)
+	statement, values := t.insertPlain, v.plain()
+	if values == nil {
+		statement, values = t.insertRow, v[:]
+	}
+	result, err := t.exec(statement, values...)
 	if err != nil {
 		return false, err
 	}
