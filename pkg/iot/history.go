@@ -132,7 +132,7 @@ type Usage struct {
 	Months   []MonthUsage // with readings, ascending: MaxBytes is kept a month at a time; nil: the store is not in files
 }
 
-// MonthUsage is what the readings of a month take, with their rollups.
+// MonthUsage is what is free when the readings of a month are removed, at an estimate: their rollups stay.
 type MonthUsage struct {
 	Start time.Time
 	Bytes int64

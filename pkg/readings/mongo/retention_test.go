@@ -309,6 +309,53 @@ func TestClockAhead(t *testing.T) {
 	}
 }
 
+// TestServerClockWasAhead is the way back where the server's clock was 45 days ahead: everything is too old until somebody sets
+// the horizon back, and then new readings are taken, and the charts of what was removed stay.
+func TestServerClockWasAhead(t *testing.T) {
+	db, uri := mongodbtest.Database(t)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	clock := now
+	store := openStore(t, uri, mongo.Options{Retention: iot.Retention{Readings: 30 * daily}})
+	store.SetClock(func() time.Time { return clock })
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old := reading(1, 0, 20)
+	old.At = now.Add(-10 * daily)
+	insertAll(t, store, []iot.Reading{old})
+	maintain(t, store)
+	clock = now.Add(45 * daily)
+	for range 3 { // as in TestRetention
+		maintain(t, store)
+	}
+	if _, err := db.Collection("readings").DeleteMany(t.Context(), bson.D{}); err != nil { // as the server does
+		t.Fatal(err)
+	}
+	clock = now
+	maintain(t, store)
+	fresh := reading(1, 0, 20)
+	fresh.At = now.Add(time.Second)
+	wantInserted(t, store, []iot.Reading{fresh}, iot.Inserted{TooOld: []int{0}})
+
+	// db.readings_dirty.updateOne({_id: "rollups"}, {$set: {horizon: new Date()}}), as deploy/README.md says
+	if _, err := db.Collection("readings_dirty").UpdateOne(t.Context(), bson.D{{Key: "_id", Value: "rollups"}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "horizon", Value: now}}}}); err != nil {
+		t.Fatal(err)
+	}
+	wantInserted(t, store, []iot.Reading{fresh, old}, iot.Inserted{New: 1, TooOld: []int{1}})
+	for range 3 {
+		clock = clock.Add(time.Hour)
+		maintain(t, store)
+		if n := chartCount(t, store, 1); n != 2 {
+			t.Errorf("%d readings in the chart, want 2", n)
+		}
+	}
+	clock = now.Add(40 * daily)
+	maintain(t, store)
+	fresh.At = now.Add(5 * daily)
+	wantInserted(t, store, []iot.Reading{fresh}, iot.Inserted{TooOld: []int{0}})
+}
+
 // TestChangeExpiry is how the index changes where the server has the command for it.
 func TestChangeExpiry(t *testing.T) {
 	byTime := func(name string, options ...bson.E) bson.D {

@@ -59,6 +59,43 @@ func TestMaxBytes(t *testing.T) {
 	}
 }
 
+// TestFreedByMonth: what a month is said to free is what it frees: its rollups stay, which are much of it here.
+func TestFreedByMonth(t *testing.T) {
+	for _, c := range []struct{ devices, perDay int }{{50, 2}, {10, 24}} {
+		dir := t.TempDir()
+		store := kept(t, dir, iot.Retention{})
+		fill(t, store, history(c.devices, c.perDay))
+		if err := store.SealAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		usage := func() iot.Usage { // without WALs
+			t.Helper()
+			if err := store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			store = kept(t, dir, iot.Retention{})
+			u, err := store.Usage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u
+		}
+		u := usage()
+		before := u.Readings
+		if err := store.advance(t.Context(), u.Months[1].Start.UnixMilli()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.removeExpired(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		after := usage()
+		freed, said := before-after.Readings-after.Rollups, u.Months[0].Bytes
+		if off := float64(said-freed) / float64(before); off < -0.1 || off > 0.1 {
+			t.Errorf("%d devices, %d a day: %d of %d bytes are freed, and %d were said to be", c.devices, c.perDay, freed, before, said)
+		}
+	}
+}
+
 // TestGrowth: it is what yesterday takes, and nothing where as much is removed.
 func TestGrowth(t *testing.T) {
 	store := kept(t, t.TempDir(), iot.Retention{})

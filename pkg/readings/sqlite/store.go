@@ -63,6 +63,8 @@ type Store struct {
 	rows      int                    // of which hot has the times
 	counts    map[iot.DeviceID]int64 // of the readings in months
 
+	estimates sync.Map // by path
+
 	mu      sync.Mutex
 	waiting []*insertion
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 // Usage implements readings.Store.
@@ -23,8 +24,20 @@ func (s *Store) Usage(ctx context.Context) (u iot.Usage, err error) {
 
 func (s *Store) usage(ctx context.Context) (u iot.Usage, err error) {
 	u = iot.Usage{PerDay: -1, MaxBytes: s.retention.MaxBytes}
-	if u.Readings, u.Rollups, u.Months, err = s.bytes(); err != nil {
+	readings, rollups, months, err := s.bytes()
+	if err != nil {
 		return u, err
+	}
+	u.Readings, u.Rollups, u.Months = readings, rollups, []iot.MonthUsage{}
+	for _, m := range months {
+		stays, err := s.stays(ctx, m)
+		if errors.Is(err, errAbandoned) {
+			continue
+		}
+		if err != nil {
+			return u, err
+		}
+		u.Months = append(u.Months, iot.MonthUsage{Start: time.UnixMilli(m.start).UTC(), Bytes: max(m.size-stays, 0)})
 	}
 	if u.Free, err = freeBytes(s.months); err != nil {
 		return u, err
@@ -94,13 +107,18 @@ func (s *Store) countOwned(ctx context.Context, from, until int64) (n int64, err
 	return n, nil
 }
 
+// monthSize is what the file of a month takes.
+type monthSize struct {
+	*part
+	size int64
+}
+
 // bytes returns what the files take, with those of readings that are to be removed, and those that have rollups alone; and what
-// each month with readings does.
-func (s *Store) bytes() (readings, rollups int64, months []iot.MonthUsage, err error) {
+// that of each month with readings does.
+func (s *Store) bytes() (readings, rollups int64, months []monthSize, err error) {
 	s.state.RLock()
 	all, old := s.allMonths, s.old
 	s.state.RUnlock()
-	months = []iot.MonthUsage{}
 	for _, m := range all {
 		n, err := m.bytes()
 		if err != nil {
@@ -111,7 +129,7 @@ func (s *Store) bytes() (readings, rollups int64, months []iot.MonthUsage, err e
 			continue
 		}
 		readings += n
-		months = append(months, iot.MonthUsage{Start: time.UnixMilli(m.start).UTC(), Bytes: n})
+		months = append(months, monthSize{m, n})
 	}
 	if old != nil {
 		n, err := old.bytes()
@@ -136,6 +154,69 @@ func (p *part) bytes() (all int64, err error) {
 		}
 	}
 	return all, nil
+}
+
+const (
+	// sampled is of how many devices rollups are looked at, to estimate what those of all take.
+	sampled = 32
+
+	sampleDays   = `SELECT device_id, length(data) FROM days WHERE device_id IN (SELECT device_id FROM devices LIMIT ?)`
+	countDevices = `SELECT count(*) FROM devices`
+
+	emptyMonth = 64 << 10 // what a file takes of a month without anything
+)
+
+// estimate is what is left of a file of a size.
+type estimate struct{ size, stays int64 }
+
+// stays estimates what of a month's file is left when its readings are removed: its rollups are. They are looked at when the file
+// has another size than before.
+func (s *Store) stays(ctx context.Context, m monthSize) (int64, error) {
+	if last, ok := s.estimates.Load(m.path); ok && last.(estimate).size == m.size {
+		return last.(estimate).stays, nil
+	}
+	db, release, err := s.files.use(m.part)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	var devices int64
+	if err := db.Read.QueryRowContext(ctx, countDevices).Scan(&devices); err != nil {
+		return 0, fmt.Errorf("%s: %w", m.path, err)
+	}
+	var bytes int64
+	rows, err := db.Read.QueryContext(ctx, sampleDays, sampled) //nolint:sqlclosecheck // ForEach closes them
+	err = sqlite.ForEach(rows, err, func() (more bool, err error) {
+		var device, length int64
+		err = rows.Scan(&device, &length)
+		bytes += takes(length)
+		return true, err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", m.path, err)
+	}
+	stays := emptyMonth + bytes*devices/max(min(devices, sampled), 1)
+	s.estimates.Store(m.path, estimate{m.size, stays})
+	return stays, nil
+}
+
+// takes returns what a row without a rowid and with so many bytes takes in a file: those that have no room in its page are in
+// others, which it has for itself (https://sqlite.org/fileformat2.html, "B-tree pages").
+func takes(length int64) int64 {
+	const (
+		page, header = 4096, 24
+		most         = (page-12)*64/255 - 23 // in its page
+		least        = (page-12)*32/255 - 23
+	)
+	payload := length + header
+	if payload <= most {
+		return payload
+	}
+	local := least + (payload-least)%(page-4)
+	if local > most {
+		local = least
+	}
+	return local + (payload-local+page-5)/(page-4)*page
 }
 
 const (
