@@ -21,7 +21,7 @@ const (
 	// maxExportMemory is how much resident memory an export may add, of any size.
 	maxExportMemory = 64 << 20
 	// freedWithin is how long after a client stalls or leaves everything is free again.
-	freedWithin = 80 * time.Second
+	freedWithin = 140 * time.Second
 	// maxExports is how many one client may have at the same time.
 	maxExports = 2
 )

@@ -24,10 +24,10 @@
 //	readings on their way to Kafka         what package ingest says
 //	pages of readings being fetched        50,000 readings, or 11 pages of 4 MiB; others wait, small ones not behind
 //	                                       large ones (TestRequestLimit, TestSmallPagesDoNotWait)
-//	exports                                4 of 16 MB, 2 of one address; beyond 503 and 429; a client takes 10 KiB/s, but for a minute,
+//	exports                                4 of 16 MB, 2 of one address; beyond 503 and 429; a client takes 10 KiB/s, but for two minutes,
 //	                                       and the system keeps 128 KiB for it (TestExport, TestSlotsOfClients,
 //	                                       TestPaceOfExports)
-//	imports                                2 of 8 MB, 1 of one address; beyond 503 and 429; a client sends 10 KiB/s, but for a minute
+//	imports                                2 of 8 MB, 1 of one address; beyond 503 and 429; a client sends 10 KiB/s, but for two minutes
 //	                                       (TestImport, TestSlotsOfClients, TestPaceOfImports)
 //	searches                               4, each with a page of 10,000 readings or 4 MiB; others wait (TestRequestLimit)
 //	charts                                 1,700,000 numbers, and as many of the stored points that they are made of, about 90 MB;

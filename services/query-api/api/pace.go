@@ -7,13 +7,13 @@ import (
 )
 
 // How slow the client of a file may be: one at 20 kB/s, which is little for a phone, is twice as fast as needed. One that sends a
-// byte, or takes a buffer, now and then is cut off within half a minute, or a minute after what is buffered is full.
+// byte, or takes a buffer, now and then is cut off within half a minute, or two minutes after what is buffered is full.
 const (
 	leastRate = 10 << 10 // bytes a second, on average
 	firstWait = 15 * time.Second
 	// mostWait is for what a client was faster before. Its system buffers MBs, and shows nothing of what it reads until it has
-	// read much of them: with sendBuffer that takes curl --limit-rate 100k 25 to 40 s.
-	mostWait = time.Minute
+	// read much of them: with sendBuffer that takes curl --limit-rate 100k 25 to 75 s.
+	mostWait = 2 * time.Minute
 	// sendBuffer is how much the system keeps that the network has not taken. Of its own accord it keeps some MB, and shows
 	// for a minute and more nothing of what a slow client takes of them. It bounds an export to 10 MB/s on a way of 20 ms.
 	sendBuffer = 128 << 10
