@@ -3,34 +3,28 @@ package series
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/rollup"
 )
 
 // TestRemoved: of readings that a retention removed there are the rollups, and charts and aggregates are made of them.
 func TestRemoved(t *testing.T) {
-	store, err := sqlite.Open(filepath.Join(t.TempDir(), "readings"), sqlite.Options{
-		Log: slog.New(slog.DiscardHandler), Retention: iot.Retention{Readings: iot.Day},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	if err := store.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	path := filepath.Join(t.TempDir(), "readings")
 	from := time.Now().UTC().Truncate(iot.Day).Add(-3 * iot.Day)
 	var all []iot.Reading
 	for i := range 144 {
 		all = append(all, value(42, from.Add(time.Duration(i)*10*time.Minute), iot.Metric{Name: "m", Value: 1}))
 	}
-	insert(t, store, all...)
+	keeping := openAt(t, path, iot.Retention{})
+	insert(t, keeping, all...)
+	if err := keeping.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store := openAt(t, path, iot.Retention{Readings: iot.Day})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- store.Maintain(ctx) }()

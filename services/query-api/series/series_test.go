@@ -21,7 +21,14 @@ import (
 // open returns a store that has readings.
 func open(t testing.TB, readings ...iot.Reading) *sqlite.Store {
 	t.Helper()
-	store, err := sqlite.Open(filepath.Join(t.TempDir(), "readings"), sqlite.Options{Log: slog.New(slog.DiscardHandler)})
+	store := openAt(t, filepath.Join(t.TempDir(), "readings"), iot.Retention{})
+	insert(t, store, readings...)
+	return store
+}
+
+func openAt(t testing.TB, path string, retention iot.Retention) *sqlite.Store {
+	t.Helper()
+	store, err := sqlite.Open(path, sqlite.Options{Log: slog.New(slog.DiscardHandler), Retention: retention})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +36,6 @@ func open(t testing.TB, readings ...iot.Reading) *sqlite.Store {
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	insert(t, store, readings...)
 	return store
 }
 
