@@ -17,6 +17,9 @@ const (
 	// maxJump is how far the clock may be ahead of what was believed last, and of the time that a process has run since, and for
 	// how long it is not believed beyond that.
 	maxJump = 24 * time.Hour
+	// rightFor is for how long it must be right for the wait to begin anew. Some machines have the time of their image at each
+	// start, for a moment.
+	rightFor = time.Hour
 
 	clockFile = "clock" // in the directory of the months
 	// How often it is written: at a start the clock is expected to be where it was then. While it is not believed, a
@@ -37,6 +40,7 @@ type clock struct {
 
 	read   time.Duration // when it was looked at last, by a clock that never jumps
 	jumped bool          // it was ahead then
+	right  time.Duration // for how long it has not been
 }
 
 // now returns what to take for the time when the machine's clock says wall, at elapsed by a clock that never jumps.
@@ -45,9 +49,15 @@ func (c *clock) now(wall time.Time, elapsed time.Duration) time.Time {
 	c.read = elapsed
 	c.Believed = c.Believed.Add(passed)
 	if c.jumped = wall.Sub(c.Believed) > maxJump; !c.jumped {
-		*c = clock{Believed: wall, read: elapsed}
+		if c.Believed = wall; !jumped {
+			c.right += passed
+		}
+		if c.right >= rightFor {
+			c.Ahead, c.Waited = time.Time{}, 0
+		}
 		return wall
 	}
+	c.right = 0
 	if c.Ahead = c.Ahead.Add(passed); c.Waited == 0 || wall.Before(c.Ahead) {
 		c.Ahead = wall
 	}

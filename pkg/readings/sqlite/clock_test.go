@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,11 +25,12 @@ func TestClock(t *testing.T) {
 		{"goes ahead by a year", 3 * time.Hour, 365 * day, 21 * time.Hour},
 		{"stays so", 13 * time.Hour, 365*day + 10*time.Hour, 31 * time.Hour},
 		{"is set", 14 * time.Hour, 14 * time.Hour, 14 * time.Hour},
-		{"goes ahead once more", 15 * time.Hour, 365 * day, 15 * time.Hour},
-		{"stays so for nearly a day", 38 * time.Hour, 366 * day, 38 * time.Hour},
-		{"stays so for a day", 39 * time.Hour, 366*day + time.Hour, 366*day + time.Hour},
-		{"goes on there", 40 * time.Hour, 366*day + 2*time.Hour, 366*day + 2*time.Hour},
-		{"is set back", 41 * time.Hour, 41 * time.Hour, 41 * time.Hour},
+		{"is right for an hour", 15 * time.Hour, 15 * time.Hour, 15 * time.Hour},
+		{"goes ahead once more", 16 * time.Hour, 365 * day, 16 * time.Hour},
+		{"stays so for nearly a day", 39 * time.Hour, 366 * day, 39 * time.Hour},
+		{"stays so for a day", 40 * time.Hour, 366*day + time.Hour, 366*day + time.Hour},
+		{"goes on there", 41 * time.Hour, 366*day + 2*time.Hour, 366*day + 2*time.Hour},
+		{"is set back", 42 * time.Hour, 42 * time.Hour, 42 * time.Hour},
 	} {
 		if got := c.now(now.Add(step.wall), step.elapsed).Sub(now); got != step.want {
 			t.Errorf("a clock that %s: %v, want %v", step.name, got, step.want)
@@ -128,7 +130,7 @@ func TestClockSetRight(t *testing.T) {
 	for range 3 {
 		ran(t, dir, at.AddDate(10, 0, 0), 23*time.Hour)
 		at = at.Add(23 * time.Hour)
-		ran(t, dir, at, 0)
+		ran(t, dir, at, rightFor)
 	}
 	if got := ran(t, dir, at.AddDate(10, 0, 0), 23*time.Hour); got.Sub(at) > 2*24*time.Hour {
 		t.Errorf("the retention counts by %v", got)
@@ -236,5 +238,65 @@ func setWritten(t *testing.T, dir string, at time.Time) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestClockBeforeTheHorizonAtStart: a clock that is before the horizon when the store is opened is not set: when it is set a
+// moment later, it counts at once.
+func TestClockBeforeTheHorizonAtStart(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, prepared(t, dir), nil)
+	real := time.Now().AddDate(1, 0, 0) // what time.Now says, a year before, is wrong
+	for name, at := range map[string]time.Time{horizonFile: real.AddDate(0, -1, 0)} {
+		if err := os.WriteFile(filepath.Join(dir, "readings", name), []byte(at.UTC().Format(horizonFormat)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, _ := real.Add(-time.Hour).MarshalJSON()
+	if err := os.WriteFile(filepath.Join(dir, "readings", clockFile), []byte(`{"believed":`+string(text)+`}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store, err := Open(filepath.Join(dir, "readings"), Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Retention: iot.Retention{Readings: 30 * iot.Day}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	store.now = func() time.Time { return real }
+	if got := store.retentionTime(); got.Sub(real).Abs() > time.Minute {
+		t.Errorf("the clock is set to %v, an hour after what was believed, and the retention counts by %v", real, got)
+	}
+}
+
+// TestClockOfAnImage: a machine without a battery that is switched on each morning, has the time of its image until it is set,
+// and runs for ten hours. Its readings become too old some day.
+func TestClockOfAnImage(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, prepared(t, dir), history(1, 1))
+	ran(t, dir, now, 10*time.Hour)
+	image := time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)
+	var got, right time.Time
+	for day := range 30 {
+		right = now.AddDate(0, 0, 1+day)
+		store := openStore(t, filepath.Join(dir, "readings"))
+		store.retention.Readings = 365 * iot.Day
+		for since := time.Duration(0); since <= 10*time.Hour; since += 10 * time.Minute {
+			store.now = func() time.Time {
+				if since == 0 {
+					return image
+				}
+				return right.Add(since)
+			}
+			store.opened = time.Now().Add(-since)
+			got = store.retentionTime()
+			if err := store.saveClock(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if behind := right.Sub(got); behind > 4*iot.Day {
+		t.Errorf("after a month the retention counts by %v, %v ago", got, behind)
 	}
 }

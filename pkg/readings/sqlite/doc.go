@@ -20,7 +20,7 @@
 // replaced when its reading comes again. So is one that the file's tree leads to from the place of another one: what
 // is found is in order, and nothing twice. SQLite itself reports a damaged page as an error of whatever reads it.
 // A count, and a look-up of a row, do not notice an entry that leads to a wrong row. What a damaged block comes to stays in the
-// rollups.
+// rollups, until as many readings of its time have come again and are sealed.
 //
 // # What is in memory
 //
@@ -30,6 +30,6 @@
 //	a turn of inserts          a decoded block, and what it is written anew of, of each of 12 files
 //	a scan of all devices      the blocks that begin before the reading it is at, and end behind it
 //	the count of each device   some 50 bytes
-//	open files                 16, and those in use, with the page caches of up to five connections each, and of four more while
+//	open files                 16, and those in use, with the page caches of up to six connections each, and of four more while
 //	                           they are used, 2 MiB at most
 package sqlite

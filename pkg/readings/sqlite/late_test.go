@@ -312,3 +312,56 @@ func TestLateReadingsBesideADamagedBlock(t *testing.T) {
 
 // sums compares buckets but for the last digits of their sums.
 var sums = cmp.Comparer(func(a, b float64) bool { return max(a-b, b-a) <= 1e-9*max(1, a, -a) })
+
+// TestBlocksOfADeviceAreRewrittenOnce: readings in any order that change two blocks of one device and hour cost as much as in theirs.
+func TestBlocksOfADeviceAreRewrittenOnce(t *testing.T) {
+	store, _ := opened(t, filepath.Join(t.TempDir(), "readings"))
+	all := everySecond(1, 3000)
+	for _, half := range [][]iot.Reading{all[:1500], all[1500:]} {
+		insertAll(t, store, half, iot.Inserted{New: len(half)})
+		if err := store.SealAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var batch []iot.Reading
+	for i := range 50 {
+		batch = append(batch, late(all[i*7]), late(all[1500+i*7]))
+	}
+	w := store.write(t.Context())
+	defer w.end()
+	if err := w.insert([]*insertion{insertionOf(batch)}); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.parts[0].blockBytes; n > 1_000_000 {
+		t.Errorf("%d readings of 2 blocks rewrite %d bytes", len(batch), n)
+	}
+}
+
+// TestDamagedBlockComesAgain: the readings of a damaged block that come again are counted once in charts and in stats.
+func TestDamagedBlockComesAgain(t *testing.T) {
+	dir := t.TempDir()
+	store, _ := opened(t, filepath.Join(dir, "readings"))
+	all := everySecond(1, 600)
+	insertAll(t, store, all, iot.Inserted{New: len(all)})
+	if err := store.SealAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	inMonth(t, dir, "2026-03", `UPDATE blocks SET data = zeroblob(length(data))`)
+	insertAll(t, store, all, iot.Inserted{New: len(all)})
+	if err := store.SealAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check := func(store *Store) {
+		t.Helper()
+		counts, err := store.CountReadings(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, rolled := len(scanAll(t, store)), countAll(t, store); n != len(all) || rolled != int64(n) || counts[0].Count != int64(n) {
+			t.Errorf("%d readings are there, charts count %d, stats %d, want %d", n, rolled, counts[0].Count, len(all))
+		}
+	}
+	check(store)
+	again, _ := opened(t, filepath.Join(dir, "readings"))
+	check(again)
+}

@@ -91,6 +91,11 @@ func (s *Store) boundBytes(ctx context.Context, now time.Time) error {
 		return err
 	}
 	lastHour := hourOf(now.UnixMilli()) - blockHour // what is kept in any case
+	horizon, _ := s.Horizon(ctx)
+	if now.Before(unset) || now.Before(horizon) || ok && oldest > now.Add(maxJump).UnixMilli() {
+		return fmt.Errorf("readings take %d bytes, more than the %d they may (DATA_MAX_BYTES), and by the time that counts, %v, none of them is old: nothing is removed",
+			bytes, s.retention.MaxBytes, now.UTC())
+	}
 	_, next := monthOf(oldest)
 	if !ok || next > lastHour {
 		s.state.RLock()

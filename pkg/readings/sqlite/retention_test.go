@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -254,7 +255,7 @@ func TestRetention(t *testing.T) {
 		if err := os.WriteFile(path, []byte("yesterday"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := openStore(t, filepath.Join(dir, "readings")).Prepare(t.Context())
+		_, err := Open(filepath.Join(dir, "readings"), Options{Log: slog.New(slog.DiscardHandler)})
 		if err == nil || !errors.As(err, new(*time.ParseError)) {
 			t.Errorf("error %v", err)
 		}
@@ -313,5 +314,30 @@ func wantCount(t *testing.T, store *Store, want int) {
 	}
 	if n != want {
 		t.Errorf("%d readings are counted, want %d", n, want)
+	}
+}
+
+// TestUnsetClockRemovesNoRollups: a clock that is not set says nothing about what is old; what takes too many bytes then waits.
+func TestUnsetClockRemovesNoRollups(t *testing.T) {
+	for _, wrong := range []time.Time{time.Unix(100, 0), time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)} {
+		store := kept(t, t.TempDir(), iot.Retention{})
+		store.clock.Believed = now
+		fill(t, store, history(1, 4))
+		if err := store.advance(t.Context(), time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC).UnixMilli()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.removeExpired(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := rolledUp(t, store)
+		if !store.allMonths[0].daysOnly || len(store.allMonths) < 3 {
+			t.Fatal("there is no month of rollups, or only one of readings")
+		}
+		store.retention.MaxBytes = 1
+		store.now = func() time.Time { return wrong }
+		t.Log(store.retain(t.Context()))
+		if got := rolledUp(t, store); len(got) != len(want) {
+			t.Errorf("the clock says %v: %d buckets of rollups are left of %d", wrong, len(got), len(want))
+		}
 	}
 }

@@ -250,6 +250,7 @@ func (s *Store) writeSealed(ctx context.Context, sl *slice, until int64, some []
 	for _, d := range some {
 		s.hot.remove(d.device, sl.from, until)
 		s.hot.add(slices.Clone(d.kept))
+		s.counts[d.device] -= d.lost
 		if len(d.kept) > 0 {
 			s.left[place{d.device, hourOf(sl.from)}] = struct{}{}
 		}

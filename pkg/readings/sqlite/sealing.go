@@ -27,6 +27,7 @@ type sealing struct {
 	kept     []place // that stay rows: they are damaged, or too large for a block
 	replaced []blockID
 	same     []blockID // that stay
+	lost     int64     // readings of damaged blocks that rows take the place of
 	blocks   []newBlock
 	day      int64
 	dayData  []byte
@@ -113,6 +114,10 @@ func (p *preparing) prepare(data []byte, blocks []blockID) error {
 			if ok {
 				if p.run, ok, err = p.appendBlock(p.run, b); err != nil {
 					return err
+				}
+				if !ok && n >= b.n { // it is damaged, and all that it had has come again
+					p.lost += int64(b.n)
+					ok = true
 				}
 			}
 			if !ok { // it is large, or damaged: nothing can take its place, and rows in it stay

@@ -105,6 +105,9 @@ func Open(path string, o Options) (*Store, error) {
 		moveAtOnce: maxMoved, turnBytes: maxTurnBytes, retention: o.Retention, sealAfter: o.SealAfter, now: time.Now, opened: time.Now(), log: o.Log, reported: map[string]struct{}{}, left: map[place]struct{}{},
 	}
 	s.metrics = newMetrics(o.Metrics, s)
+	if s.horizon, err = s.readHorizon(); err != nil { // a clock that is before it is not set
+		return nil, err
+	}
 	if s.retention.Readings > 0 {
 		s.expiry = s.expiryAt(s.retentionTime())
 	}
