@@ -213,6 +213,7 @@ func KeptTime(produced, found time.Time) time.Time {
 	return produced
 }
 
+// AddPartitions has topic have count partitions, and waits until each has a leader.
 func AddPartitions(t testing.TB, brokers []string, topic string, count int32) {
 	t.Helper()
 	admin, err := sarama.NewClusterAdmin(brokers, SaramaConfig())
@@ -222,6 +223,20 @@ func AddPartitions(t testing.TB, brokers []string, topic string, count int32) {
 	defer func() { _ = admin.Close() }()
 	if err := admin.CreatePartitions(topic, count, nil, false); err != nil {
 		t.Fatal(err)
+	}
+	client, err := sarama.NewClient(brokers, SaramaConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	for id := range count {
+		Eventually(t, Timeout, "the leader of a new partition", func() bool {
+			if client.RefreshMetadata(topic) != nil {
+				return false
+			}
+			_, err := client.GetOffset(topic, id, sarama.OffsetNewest)
+			return err == nil
+		})
 	}
 }
 
