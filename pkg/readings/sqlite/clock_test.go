@@ -260,7 +260,7 @@ func TestClockBeforeTheHorizonAtStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
