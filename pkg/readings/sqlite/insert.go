@@ -161,7 +161,8 @@ func (call *insertion) sortHour() {
 }
 
 // moments returns the indexes of batch, in lists of those that are stored together: one with an origin by itself,
-// and those without by device and time. They ascend by time, so that a device's of one block come one after the other.
+// and those without by device and time. They ascend by their hours, and in an hour they stay as
+// they came: those with an origin go behind one another in that order.
 func moments(batch []iot.Reading) [][]int {
 	all := make([][]int, 0, len(batch))
 	indexes := make([]int, len(batch))
@@ -179,7 +180,7 @@ func moments(batch []iot.Reading) [][]int {
 		all = append(all, indexes[i:i+1:i+1])
 	}
 	slices.SortStableFunc(all, func(a, b []int) int {
-		return cmp.Compare(batch[a[0]].At.UnixMilli(), batch[b[0]].At.UnixMilli())
+		return cmp.Compare(hourOf(batch[a[0]].At.UnixMilli()), hourOf(batch[b[0]].At.UnixMilli()))
 	})
 	return all
 }

@@ -313,30 +313,6 @@ func TestLateReadingsBesideADamagedBlock(t *testing.T) {
 // sums compares buckets but for the last digits of their sums.
 var sums = cmp.Comparer(func(a, b float64) bool { return max(a-b, b-a) <= 1e-9*max(1, a, -a) })
 
-// TestBlocksOfADeviceAreRewrittenOnce: readings in any order that change two blocks of one device and hour cost as much as in theirs.
-func TestBlocksOfADeviceAreRewrittenOnce(t *testing.T) {
-	store, _ := opened(t, filepath.Join(t.TempDir(), "readings"))
-	all := everySecond(1, 3000)
-	for _, half := range [][]iot.Reading{all[:1500], all[1500:]} {
-		insertAll(t, store, half, iot.Inserted{New: len(half)})
-		if err := store.SealAll(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var batch []iot.Reading
-	for i := range 50 {
-		batch = append(batch, late(all[i*7]), late(all[1500+i*7]))
-	}
-	w := store.write(t.Context())
-	defer w.end()
-	if err := w.insert([]*insertion{insertionOf(batch)}); err != nil {
-		t.Fatal(err)
-	}
-	if n := w.parts[0].blockBytes; n > 1_000_000 {
-		t.Errorf("%d readings of 2 blocks rewrite %d bytes", len(batch), n)
-	}
-}
-
 // TestDamagedBlockComesAgain: the readings of a damaged block that come again are counted once in charts and in stats.
 func TestDamagedBlockComesAgain(t *testing.T) {
 	dir := t.TempDir()
@@ -364,4 +340,22 @@ func TestDamagedBlockComesAgain(t *testing.T) {
 	check(store)
 	again, _ := opened(t, filepath.Join(dir, "readings"))
 	check(again)
+}
+
+// TestBurstsThatMeet: the stamps of a burst are ahead of the clock, and those of the next one, of a process that was started
+// meanwhile, meet them. In a batch too, the second one goes behind the first.
+func TestBurstsThatMeet(t *testing.T) {
+	store, _ := opened(t, filepath.Join(t.TempDir(), "readings"))
+	var batch []iot.Reading
+	for i, r := range slices.Concat(everySecond(1, 40), everySecond(1, 40)) {
+		r.At = now.Add(time.Duration(i%40+i/40*20) * time.Millisecond) // the second begins in the middle of the first
+		r.Origin, r.Metrics = uint64(i+1), []iot.Metric{{Name: "n", Value: float64(i)}}
+		batch = append(batch, r)
+	}
+	insertAll(t, store, batch, iot.Inserted{New: len(batch)})
+	for i, r := range scanAll(t, store) {
+		if n, _ := r.Metric("n"); n != float64(i) {
+			t.Fatalf("reading %d is n=%v", i, n)
+		}
+	}
 }
