@@ -73,9 +73,8 @@ func (c *clock) now(wall time.Time, elapsed time.Duration) time.Time {
 // retentionTime returns the time by which readings become too old.
 func (s *Store) retentionTime() time.Time {
 	wall := s.now().Round(0) // without what never jumps
-	horizon, _ := s.Horizon(context.Background())
-	if wall.Before(unset) || wall.Before(horizon) { // it is not set yet, and says nothing about when it is
-		s.clock.jumped = false
+	if !s.mayBeNow(wall) {
+		s.clock.jumped = false // it is not set yet, and says nothing about when it is
 		return wall
 	}
 	before := s.clock
@@ -91,6 +90,12 @@ func (s *Store) retentionTime() time.Time {
 		s.log.Warn("the clock counts for the retention again", "clock", wall.UTC(), "counts", now.UTC())
 	}
 	return now
+}
+
+// mayBeNow reports whether a clock that is set can say at.
+func (s *Store) mayBeNow(at time.Time) bool {
+	horizon, _ := s.Horizon(context.Background())
+	return !at.Before(unset) && !at.Before(horizon)
 }
 
 // readClock returns the clock as the file in dir says. Without one, as in the directories of earlier versions, it was right

@@ -91,8 +91,7 @@ func (s *Store) boundBytes(ctx context.Context, now time.Time) error {
 		return err
 	}
 	lastHour := hourOf(now.UnixMilli()) - blockHour // what is kept in any case
-	horizon, _ := s.Horizon(ctx)
-	if now.Before(unset) || now.Before(horizon) || ok && oldest > now.Add(maxJump).UnixMilli() {
+	if !s.mayBeNow(now) || ok && oldest > now.Add(maxJump).UnixMilli() {
 		return fmt.Errorf("readings take %d bytes, more than the %d they may (DATA_MAX_BYTES), and by the time that counts, %v, none of them is old: nothing is removed",
 			bytes, s.retention.MaxBytes, now.UTC())
 	}

@@ -141,10 +141,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	horizon, err := s.readHorizon()
-	if err != nil {
-		return err
-	}
+	horizon := s.horizon
 	for i, m := range months {
 		if m.daysOnly && m.end > horizon {
 			if months[i], err = s.openAgain(ctx, m); err != nil {
