@@ -161,8 +161,8 @@ func (call *insertion) sortHour() {
 }
 
 // moments returns the indexes of batch, in lists of those that are stored together: one with an origin by itself,
-// and those without by device and time. They ascend by their hours, and in an hour they stay as
-// they came: those with an origin go behind one another in that order.
+// and those without by device and time. They ascend by their hours, and in an hour they stay as they
+// came: those with an origin go behind one another in that order.
 func moments(batch []iot.Reading) [][]int {
 	all := make([][]int, 0, len(batch))
 	indexes := make([]int, len(batch))

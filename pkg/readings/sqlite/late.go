@@ -22,10 +22,10 @@ type covering struct {
 	removed     map[int]struct{} // readings of the block that are rows now; it is to be written without them
 }
 
-// covering returns what covers the millisecond at of device.
+// covering returns what covers the millisecond at of device; nil behind all blocks.
 func (t *transaction) covering(device iot.DeviceID, at int64) (*covering, error) {
 	if at >= t.sealedUntil {
-		return &covering{}, nil
+		return nil, nil
 	}
 	if c := t.covered; c != nil && c.device == device && c.from <= at && at < c.until {
 		return c, nil
@@ -66,7 +66,7 @@ func (t *transaction) covering(device iot.DeviceID, at int64) (*covering, error)
 // sealed returns what has a sealed reading of device at the millisecond at, and its row there. nil: there is none.
 func (t *transaction) sealed(device iot.DeviceID, at int64) (c *covering, row int, err error) {
 	c, err = t.covering(device, at)
-	if err != nil || c.block == nil {
+	if err != nil || c == nil || c.block == nil {
 		return nil, 0, err
 	}
 	row, ok := c.block.Find(at)
@@ -81,13 +81,10 @@ func (t *transaction) sealed(device iot.DeviceID, at int64) (c *covering, row in
 func (t *transaction) hasMovedInBlock(device iot.DeviceID, origin uint64, from, free int64) (bool, error) {
 	for at := max(from, t.from); at < min(free, t.until); {
 		c, err := t.covering(device, at)
-		if err != nil {
+		if err != nil || c == nil {
 			return false, err
 		}
 		if c.block == nil {
-			if c.until == 0 { // of all that is behind blocks
-				return false, nil
-			}
 			at = c.until
 			continue
 		}
