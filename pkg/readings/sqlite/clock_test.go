@@ -246,13 +246,12 @@ func setWritten(t *testing.T, dir string, at time.Time) {
 func TestClockBeforeTheHorizonAtStart(t *testing.T) {
 	dir := t.TempDir()
 	fill(t, prepared(t, dir), nil)
-	real := time.Now().AddDate(1, 0, 0) // what time.Now says, a year before, is wrong
-	for name, at := range map[string]time.Time{horizonFile: real.AddDate(0, -1, 0)} {
-		if err := os.WriteFile(filepath.Join(dir, "readings", name), []byte(at.UTC().Format(horizonFormat)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	right := time.Now().AddDate(1, 0, 0) // what time.Now says, a year before, is wrong
+	horizon := right.AddDate(0, -1, 0).UTC().Format(horizonFormat)
+	if err := os.WriteFile(filepath.Join(dir, "readings", horizonFile), []byte(horizon), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	text, _ := real.Add(-time.Hour).MarshalJSON()
+	text, _ := right.Add(-time.Hour).MarshalJSON()
 	if err := os.WriteFile(filepath.Join(dir, "readings", clockFile), []byte(`{"believed":`+string(text)+`}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -264,9 +263,9 @@ func TestClockBeforeTheHorizonAtStart(t *testing.T) {
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	store.now = func() time.Time { return real }
-	if got := store.retentionTime(); got.Sub(real).Abs() > time.Minute {
-		t.Errorf("the clock is set to %v, an hour after what was believed, and the retention counts by %v", real, got)
+	store.now = func() time.Time { return right }
+	if got := store.retentionTime(); got.Sub(right).Abs() > time.Minute {
+		t.Errorf("the clock is set to %v, an hour after what was believed, and the retention counts by %v", right, got)
 	}
 }
 

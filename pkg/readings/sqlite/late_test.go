@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -38,7 +37,7 @@ func TestLateReadingsOfManyHours(t *testing.T) {
 	if err := store.SealAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := bucketsOf(t, store)
+	want := rolledUp(t, store)
 	insertAll(t, store, few, iot.Inserted{Merged: hours})
 	if rows, blocks := blocksIn(t, path); rows != hours || blocks != hours || store.rows != hours {
 		t.Errorf("%d rows and %d blocks, %d in the index, want %d of each", rows, blocks, store.rows, hours)
@@ -52,8 +51,8 @@ func TestLateReadingsOfManyHours(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := bucketsOf(t, store)
-	maps.DeleteFunc(got, func(of string, _ iot.Bucket) bool { return strings.Contains(of, "voltage") })
+	got := rolledUp(t, store)
+	maps.DeleteFunc(got, func(of rolled, _ iot.Bucket) bool { return of.metric == "voltage" })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rollups of what was there (-want +got):\n%s", diff)
 	}
@@ -219,7 +218,7 @@ func TestLateReadings(t *testing.T) {
 		if diff := cmp.Diff(scanAll(t, hot), scanAll(t, sealing)); diff != "" {
 			t.Fatalf("seed %d, step %d: readings (-want +got):\n%.2000s", seed, step, diff)
 		}
-		if diff := cmp.Diff(bucketsOf(t, hot), bucketsOf(t, sealing)); diff != "" {
+		if diff := cmp.Diff(rolledUp(t, hot), rolledUp(t, sealing)); diff != "" {
 			t.Fatalf("seed %d, step %d: rollups (-want +got):\n%.2000s", seed, step, diff)
 		}
 		wantCounts, err := hot.CountReadings(t.Context())
@@ -230,24 +229,6 @@ func TestLateReadings(t *testing.T) {
 			t.Fatalf("seed %d, step %d: counts %v, %v, want %v", seed, step, counts, err, wantCounts)
 		}
 	}
-}
-
-// bucketsOf returns all buckets of all metrics.
-func bucketsOf(t *testing.T, store *Store) map[string]iot.Bucket {
-	t.Helper()
-	all := map[string]iot.Bucket{}
-	for _, width := range []time.Duration{iot.Quarter, iot.Day} {
-		err := store.ReadBuckets(t.Context(), iot.BucketQuery{Width: width}, func(b iot.Buckets) error {
-			for _, bucket := range b.Buckets {
-				all[fmt.Sprint(width, b.Device, b.Metric, bucket.Start)] = bucket
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return all
 }
 
 // TestLateReadingsBesideADamagedBlock: what a damaged block comes to stays in the rollup of its quarter, which is all there is
@@ -267,7 +248,7 @@ func TestLateReadingsBesideADamagedBlock(t *testing.T) {
 	}
 	inMonth(t, dir, "2026-03", `UPDATE blocks SET data = zeroblob(length(data))`)
 	insertAll(t, store, others, iot.Inserted{New: len(others)})
-	want := bucketsOf(t, store)
+	want := rolledUp(t, store)
 	seal := func() {
 		t.Helper()
 		if err := store.SealAll(t.Context()); err != nil {
@@ -278,7 +259,7 @@ func TestLateReadingsBesideADamagedBlock(t *testing.T) {
 		t.Helper()
 		for _, then := range []func(){func() {}, seal, func() { rebuild(t, dir) }} {
 			then()
-			if diff := cmp.Diff(want, bucketsOf(t, store), sums); diff != "" {
+			if diff := cmp.Diff(want, rolledUp(t, store), sums); diff != "" {
 				t.Errorf("%s: rollups (-want +got):\n%s", what, diff)
 			}
 		}
@@ -286,8 +267,8 @@ func TestLateReadingsBesideADamagedBlock(t *testing.T) {
 	check("rows behind the damaged block")
 	merged := []iot.Reading{late(others[0]), late(others[1]), late(others[50])}
 	insertAll(t, store, merged, iot.Inserted{Merged: len(merged)})
-	for of, b := range bucketsOf(t, store) {
-		if strings.Contains(of, "voltage") {
+	for of, b := range rolledUp(t, store) {
+		if of.metric == "voltage" {
 			want[of] = b
 		}
 	}

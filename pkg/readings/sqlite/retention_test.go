@@ -86,16 +86,17 @@ type rolled struct {
 	device iot.DeviceID
 	width  time.Duration
 	start  int64
+	metric string
 }
 
-// rolledUp returns all buckets; the readings have one metric.
+// rolledUp returns all buckets.
 func rolledUp(t *testing.T, store *Store) map[rolled]iot.Bucket {
 	t.Helper()
 	all := map[rolled]iot.Bucket{}
 	for _, width := range []time.Duration{iot.Quarter, iot.Day} {
 		err := store.ReadBuckets(t.Context(), iot.BucketQuery{Width: width}, func(b iot.Buckets) error {
 			for _, bucket := range b.Buckets {
-				all[rolled{b.Device, width, bucket.Start}] = bucket
+				all[rolled{b.Device, width, bucket.Start, b.Metric}] = bucket
 			}
 			return nil
 		})

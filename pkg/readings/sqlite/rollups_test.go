@@ -147,12 +147,12 @@ func TestRollupsBeforeHorizon(t *testing.T) {
 	cut := time.Date(2026, 2, 20, 0, 0, 0, 0, time.UTC)
 	inMonth(t, dir, "2026-02", deleteDay, 1, cut.UnixMilli())
 	for _, gone := range []int{0, 4, 8} { // which nobody can bring back
-		delete(want, rolled{1, iot.Quarter, cut.Add(time.Duration(gone) * time.Hour).UnixMilli()})
+		delete(want, rolled{1, iot.Quarter, cut.Add(time.Duration(gone) * time.Hour).UnixMilli(), iot.Temperature})
 	}
-	delete(want, rolled{1, iot.Day, cut.UnixMilli()})
+	delete(want, rolled{1, iot.Day, cut.UnixMilli(), iot.Temperature})
 	rebuild(t, dir)
 	got := rolledUp(t, store)
-	delete(got, rolled{1, iot.Day, cut.UnixMilli()}) // of the afternoon
+	delete(got, rolled{1, iot.Day, cut.UnixMilli(), iot.Temperature}) // of the afternoon
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rollups (-want +got):\n%.2000s", diff)
 	}
