@@ -33,18 +33,37 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 .PHONY: build
-build: ## every binary, into bin/
+build: web ## every binary, into bin/
 	go build $(LDFLAGS) -o bin/ $(SERVICES:%=./services/%)
 
 .PHONY: run
-run: ## all-in-one with demo devices, data in ./data
+run: web ## all-in-one with demo devices, data in ./data
 	go build $(LDFLAGS) -o bin/ ./services/all-in-one
 	bin/all-in-one --demo 5
 
 .PHONY: serve
-serve: ## all-in-one for the devices and browsers of the network, data in ./data
+serve: web ## all-in-one for the devices and browsers of the network, data in ./data
 	go build $(LDFLAGS) -o bin/ ./services/all-in-one
 	MQTT_LISTEN_ADDR=$${MQTT_LISTEN_ADDR:-:1883} HTTP_ADDR=$${HTTP_ADDR:-:8000} bin/all-in-one
+
+# The dashboard is in the binaries. Go alone builds them too, without it.
+WEB := services/query-api/web
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+.PHONY: web
+ifneq ($(shell command -v npm),)
+web: $(WEB)/dist/index.html ## the dashboard, where its source has changed
+else
+web:
+	@echo "The dashboard is left out, as npm is not here: to have it, install Node.js 20 or newer, with npm."
+endif
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(WEB)/build.mjs $(shell find $(WEB)/src -type f)
+	cd $(WEB) && node build.mjs
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	cd $(WEB) && $(NPM_CI)
+
+.PHONY: web-check
+web-check: web ## types, unit tests and size of the dashboard
+	cd $(WEB) && npm run check && npm test
 
 .PHONY: test
 test: ## every test that needs no server, with the race detector
@@ -157,12 +176,12 @@ attacks: ## what a stranger who reaches a port may do: does anybody else suffer?
 
 .PHONY: clients
 clients: ## the API's description, as linters and generators of clients read it
-	cd deploy/acceptance/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd deploy/acceptance/clients && $(NPM_CI)
 	TEST_CLIENTS=1 go test -count=1 ./deploy/acceptance/clients
 
 .PHONY: examples
 examples: ## the programs in examples, as devices of Telltale while it is started again
-	cd examples/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd examples/node && $(NPM_CI)
 	cd deploy/acceptance/examples && python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
 	TEST_EXAMPLES=1 go test -count=1 ./deploy/acceptance/examples
 

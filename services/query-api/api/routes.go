@@ -17,9 +17,9 @@ type route struct {
 
 // routes is everything that the API answers to. openapi.yaml lists the same paths and methods.
 func (a *API) routes() []route {
-	docs := echo.WrapHandler(web.Docs())
+	docs, dashboard, assets := echo.WrapHandler(web.Docs()), echo.WrapHandler(web.Dashboard()), echo.WrapHandler(web.Assets())
 	metadata, readings, latest, deadLetters, kafka := &a.limits.metadata, &a.limits.readings, &a.limits.latest, &a.limits.deadLetters, &a.limits.kafka
-	return []route{
+	routes := []route{
 		{http.MethodGet, "/api/users/", a.serve(metadata, a.listUsers)},
 		{http.MethodPost, "/api/users/", a.serve(metadata, a.createUser)},
 		{http.MethodGet, "/api/users/:id/", a.serve(metadata, a.getUser)},
@@ -80,11 +80,16 @@ func (a *API) routes() []route {
 
 		{http.MethodGet, "/api/openapi.json", a.serveYAML(openAPIYAML)},
 		{http.MethodGet, "/api/asyncapi.json", a.serveYAML(asyncAPIYAML)},
-		{http.MethodGet, "/", toDocs},
 		{http.MethodGet, "/api/", toDocs},
 		{http.MethodGet, "/api/docs/", docs},
 		{http.MethodGet, "/api/docs/:asset/", docs},
+
+		{http.MethodGet, "/assets/:asset/", assets},
 	}
+	for _, page := range web.Pages {
+		routes = append(routes, route{http.MethodGet, page, dashboard})
+	}
+	return routes
 }
 
 // addRoutes serves each route with and without a slash at its end, and HEAD wherever there is GET that changes nothing. Echo
@@ -105,5 +110,5 @@ func (a *API) addRoutes(e *echo.Echo) {
 	}
 }
 
-// toDocs sends a browser that opens the root to the documentation.
+// toDocs sends a browser that opens the root of the API to the documentation.
 func toDocs(c echo.Context) error { return c.Redirect(http.StatusFound, "/api/docs/") }

@@ -1,0 +1,16 @@
+// The pages. One more is a line here, a name in text.ts, and its address in ../dashboard.go.
+import type { ComponentType } from "preact";
+import { text } from "./text";
+
+// Params are the parts of the address that the route has in braces, decoded.
+export type Params = Record<string, string>;
+
+export interface Route {
+  path: string;
+  nav?: string; // its name among the links at the top, if it is there
+  load: () => Promise<{ default: ComponentType<{ params: Params }> }>;
+}
+
+export const routes: Route[] = [
+  { path: "/", nav: text.nav.overview, load: () => import("./pages/overview") },
+];

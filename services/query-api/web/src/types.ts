@@ -1,0 +1,58 @@
+// What the API answers, as far as pages use it. openapi.yaml has all of it.
+
+export interface Reading {
+  device_id: number;
+  device_key?: string;
+  temperature: number | null;
+  humidity: number | null;
+  timestamp: string;
+  metrics?: Record<string, number>;
+  attributes?: Record<string, string>;
+  times?: Record<string, string>; // of members that are older than timestamp
+  timestamp_source?: "device" | "server";
+  device_timestamp?: string;
+  received_at?: string;
+}
+
+export type Status = "online" | "offline" | "never";
+
+export interface Device {
+  id: number;
+  name: string;
+  user: number;
+  location: string | null;
+  created_at: string;
+  key: string | null;
+  status: Status;
+  last_seen: string | null;
+  offline_after: number; // seconds
+}
+
+export interface User {
+  id: number;
+  username: string;
+  email: string;
+  created_at: string;
+}
+
+export interface Series {
+  device_id: number;
+  metric: string;
+  t: number[]; // ms since 1970
+  count?: number[];
+  avg?: (number | null)[];
+  min?: (number | null)[];
+  max?: (number | null)[];
+}
+
+// What a live stream tells of a device: as it is now, or that it is gone.
+export type DeviceEvent = Device | { id: number; deleted: true };
+
+export interface DeadLetterEvent {
+  reason: string;
+  detail: string;
+  source: string;
+  device_id?: number;
+  device_key?: string;
+  received_at: string;
+}
