@@ -190,6 +190,12 @@ examples: ## the programs in examples, as devices of Telltale while it is starte
 browser: ## the pages, as Chromium shows them
 	TEST_BROWSER=1 go test -count=1 -timeout 10m ./deploy/acceptance/browser
 
+# PAGE=name of a file of tests, as overview; SCREENSHOTS=absolute path of a folder
+.PHONY: dashboard
+dashboard: web ## the dashboard in Chromium, on an all-in-one with simulated devices
+	go build $(LDFLAGS) -o bin/ ./services/all-in-one ./services/simulator
+	cd deploy/acceptance/dashboard && $(NPM_CI) && npm run check && npm test -- $(PAGE)
+
 # BENCH=regular expression of rows, BENCH_READINGS and BENCH_SECONDS: how much load, BENCH_STORED: how much history
 .PHONY: bench
 bench: servers ## the table of speed and memory beside their floors, on real servers

@@ -1,0 +1,100 @@
+// What every test of a page has: a Telltale, a page that may complain of nothing, and looks at it as a whole.
+//
+//   site    one for all tests of a run, with devices of a few families; do not stop it
+//   fresh   one for this test alone, empty
+//   page    a tab, at site unless the test goes elsewhere. The test fails if the browser wrote a warning or an error on
+//           the console, a script failed, or something came from another host. Answers of the API that fail on purpose
+//           are named with expectStatus.
+import AxeBuilder from "@axe-core/playwright";
+import { type Page, expect, test as base } from "@playwright/test";
+import { join } from "node:path";
+import { Telltale } from "./telltale.ts";
+
+export { expect };
+export { Telltale, until } from "./telltale.ts";
+
+export const phone = { width: 360, height: 740 };
+export const desktop = { width: 1280, height: 800 };
+
+const complaints = new WeakMap<Page, { text: string; url: string }[]>();
+const allowed = new WeakMap<Page, RegExp[]>();
+
+export const test = base.extend<{ fresh: Telltale }, { site: Telltale }>({
+  site: [
+    async ({}, use) => {
+      const site = await Telltale.start({ families: ["telltale", "tasmota", "zigbee2mqtt", "shelly"] });
+      await use(site);
+      await site.close();
+    },
+    { scope: "worker" },
+  ],
+  fresh: async ({}, use) => {
+    const fresh = await Telltale.start();
+    await use(fresh);
+    await fresh.close();
+  },
+  page: async ({ page }, use, info) => {
+    watch(page);
+    await use(page);
+    const folder = process.env["SCREENSHOTS"];
+    if (folder) await page.screenshot({ path: join(folder, `${info.titlePath.join(" ").replace(/[^\w]+/g, "_")}.png`) });
+    expect(complaints.get(page)!.filter(({ text }) => !allowed.get(page)!.some((pattern) => pattern.test(text)))).toEqual([]);
+  },
+});
+
+// watch notes what the browser complains of. It is for pages that a test opens by itself.
+export function watch(page: Page): void {
+  const found: { text: string; url: string }[] = [];
+  complaints.set(page, found);
+  allowed.set(page, []);
+  page.on("console", (message) => {
+    if (["warning", "error"].includes(message.type())) found.push({ text: message.text(), url: message.location().url });
+  });
+  page.on("pageerror", (error) => found.push({ text: String(error.stack ?? error), url: page.url() }));
+  page.on("request", (request) => {
+    const { protocol, host } = new URL(request.url());
+    if (protocol.startsWith("http") && !host.startsWith("127.0.0.1:")) found.push({ text: "a request to another host", url: request.url() });
+  });
+}
+
+// expectStatus says that the test has the API answer with these, of which the browser complains.
+export function expectStatus(page: Page, ...statuses: number[]): void {
+  allowed.get(page)!.push(...statuses.map((status) => new RegExp(`Failed to load resource: .* ${status} `)));
+}
+
+// expectCuts says that the test takes Telltale away from the page.
+export function expectCuts(page: Page): void {
+  allowed.get(page)!.push(/net::ERR_/);
+}
+
+// screenshot keeps how a page looks, where SCREENSHOTS names a folder for that.
+export async function screenshot(page: Page, name: string): Promise<void> {
+  const folder = process.env["SCREENSHOTS"];
+  if (folder) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+}
+
+// expectAccessible has axe look for what is serious or critical, by WCAG 2.2 AA and its best practices.
+export async function expectAccessible(page: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  const grave = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  expect(grave.map(({ id, help, nodes }) => ({ id, help, at: nodes.map((node) => node.html) }))).toEqual([]);
+}
+
+// expectFits says that a page is not wider than its window.
+export async function expectFits(page: Page): Promise<void> {
+  const { wanted, given } = await page.evaluate(() => ({ wanted: document.documentElement.scrollWidth, given: document.documentElement.clientWidth }));
+  expect(wanted, "the width of the page").toBeLessThanOrEqual(given);
+}
+
+// expectGoodLooks checks a page as it is now on a phone and on a desktop, light and dark, and keeps how it looks.
+export async function expectGoodLooks(page: Page, name: string): Promise<void> {
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    for (const [device, size] of Object.entries({ phone, desktop })) {
+      await page.setViewportSize(size);
+      await expectFits(page);
+      await expectAccessible(page);
+      await screenshot(page, `${name}-${device}-${colorScheme}`);
+    }
+  }
+}

@@ -1,0 +1,24 @@
+import { defineConfig } from "@playwright/test";
+import { existsSync } from "node:fs";
+
+const browsers = ["/usr/bin/chromium", "/usr/bin/google-chrome", "/usr/bin/chromium-browser"];
+const executablePath = process.env["CHROMIUM"] ?? browsers.find(existsSync);
+if (executablePath === undefined) throw new Error("Chromium is not here: install it, or name it in CHROMIUM.");
+
+export default defineConfig({
+  testMatch: "*.spec.ts",
+  outputDir: "results",
+  workers: 1,
+  retries: 0,
+  timeout: 60_000,
+  expect: { timeout: 10_000 },
+  forbidOnly: true,
+  reporter: "list",
+  use: {
+    // In containers neither root nor anybody else can make the namespaces of the sandbox, and all pages are ours.
+    launchOptions: { executablePath, args: ["--no-sandbox"] },
+    viewport: { width: 1280, height: 800 },
+    locale: "en-GB",
+    timezoneId: "Europe/Berlin",
+  },
+});
