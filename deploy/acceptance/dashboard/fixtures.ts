@@ -5,7 +5,7 @@
 //   page    a tab, at site unless the test goes elsewhere. The test fails if the browser wrote a warning or an error on
 //           the console, a script failed, or something came from another host. Answers of the API that fail on purpose
 //           are named with expectStatus.
-import AxeBuilder from "@axe-core/playwright";
+import { AxeBuilder } from "@axe-core/playwright";
 import { type Page, expect, test as base } from "@playwright/test";
 import { join } from "node:path";
 import { Telltale } from "./telltale.ts";
