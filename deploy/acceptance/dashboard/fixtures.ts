@@ -67,6 +67,11 @@ export function expectCuts(page: Page): void {
   allowed.get(page)!.push(/net::ERR_/);
 }
 
+// expectFaults says that the test makes a page fail, with errors of these names.
+export function expectFaults(page: Page, ...names: string[]): void {
+  allowed.get(page)!.push(...names.map((name) => new RegExp(`^${name}: `)));
+}
+
 // screenshot keeps how a page looks, where SCREENSHOTS names a folder for that.
 export async function screenshot(page: Page, name: string): Promise<void> {
   const folder = process.env["SCREENSHOTS"];

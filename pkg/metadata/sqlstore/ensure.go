@@ -156,18 +156,14 @@ func insertDevices(ctx context.Context, tx bun.Tx, missing []iot.Identity) error
 		return err
 	}
 	rows, createdAt := make([]deviceRow, len(missing)), now()
-	ids := make([]iot.DeviceID, len(missing))
 	for i, device := range missing {
-		ids[i] = device.ID
 		rows[i] = deviceRow{
 			ID: int64(device.ID), Name: defaultName(device), UserID: owner.ID,
 			CreatedAt: createdAt, Key: nullable(device.Key),
 		}
 	}
-	if _, err := tx.NewInsert().Model(&rows).Exec(ctx); err != nil {
-		return err
-	}
-	return forgetContacts(ctx, tx, ids...)
+	_, err = tx.NewInsert().Model(&rows).Exec(ctx)
+	return err
 }
 
 // defaultName is what a device is called that nobody has named.

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 func TestParseObject(t *testing.T) {
@@ -54,6 +52,6 @@ func FuzzParseObject(f *testing.F) {
 		}
 		form := &form{members: members}
 		form.newID("id")
-		_, _ = new(API).readDevice(form, iot.Device{}), readUser(form)
+		_, _ = readDevice(form), readUser(form)
 	})
 }

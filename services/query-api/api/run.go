@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,24 +18,16 @@ import (
 // Name is the service's in Kafka, in the log and in /readyz.
 const Name = "query-api"
 
-// Settings are what an API goes by.
-type Settings struct {
-	Kafka        kafka.Config
-	Rules        *mapping.Set
-	OfflineAfter time.Duration // of devices that have none of their own
-}
-
-// Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
+// Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by rules, until ctx
 // ends; then it finishes what it has begun, and returns nil. It closes l.
-func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l net.Listener) error {
-	cfg, rules := s.Kafka, s.Rules
+func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, rules *mapping.Set, stores Stores, l net.Listener) error {
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	p.Health.Register(ctx, "kafka ("+Name+")", sender)
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
 	ingester := ingest.New(sender, cfg, rules, p.Log, p.Metrics)
 	a := &API{
 		Stores: stores, Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
-		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
+		Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })

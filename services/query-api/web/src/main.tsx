@@ -1,6 +1,7 @@
-import { type ComponentType, render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { type ComponentChildren, type ComponentType, render } from "preact";
+import { useEffect, useErrorBoundary, useState } from "preact/hooks";
 import { Failure } from "./parts/failure";
+import { messageOf } from "./parts/fault";
 import { Layout } from "./parts/layout";
 import { Page } from "./parts/page";
 import { find, place, start } from "./router";
@@ -8,6 +9,13 @@ import { type Params, routes } from "./routes";
 import { text } from "./text";
 
 type Loaded = ComponentType<{ params: Params }> | "failed" | null;
+
+// Guarded says so where what is in it fails: what stands around it goes on.
+function Guarded({ children }: { children: ComponentChildren }) {
+  const [message, setMessage] = useState("");
+  const [fault, again] = useErrorBoundary((err) => setMessage(messageOf(err)));
+  return fault ? <Failure message={message} again={again} /> : <>{children}</>;
+}
 
 function App() {
   const { path } = place.value;
@@ -28,7 +36,11 @@ function App() {
       ) : Shown === "failed" ? (
         <Failure message={text.errors.page} again={() => location.reload()} label={text.errors.reload} />
       ) : (
-        Shown && <Shown key={path} params={found.params} />
+        Shown && (
+          <Guarded key={path}>
+            <Shown params={found.params} />
+          </Guarded>
+        )
       )}
     </Layout>
   );

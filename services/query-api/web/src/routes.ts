@@ -13,4 +13,6 @@ export interface Route {
 
 export const routes: Route[] = [
   { path: "/", nav: text.nav.overview, load: () => import("./pages/overview") },
+  { path: "/admin/users", nav: text.nav.users, load: () => import("./pages/admin-users") },
+  { path: "/admin/devices", nav: text.nav.devices, load: () => import("./pages/admin-devices") },
 ];

@@ -11,3 +11,8 @@ export function Age({ at, stale = false }: { at: string | null | undefined; stal
     </time>
   );
 }
+
+// Moment is when something was.
+export function Moment({ at }: { at: string | null | undefined }) {
+  return at ? <time dateTime={at}>{moment(at)}</time> : <>{text.unknown}</>;
+}
