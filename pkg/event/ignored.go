@@ -36,19 +36,10 @@ func (i Ignored) Record(topic string) (kafka.Record, error) {
 	return kafka.Record{Topic: topic, Key: []byte(key), Value: value}, nil
 }
 
-// ReadIgnored returns what rec says. Its key is that of the replica's later records of the same. forgotten is true of
-// one that has nothing to say but that all before it are over.
-func ReadIgnored(rec *kafka.Record) (i Ignored, forgotten bool, err error) {
-	if len(rec.Value) == 0 {
-		return i, true, nil
+// ReadIgnored is the inverse of Record, of its value. The key is that of the replica's later records of the same.
+func ReadIgnored(value []byte) (i Ignored, err error) {
+	if err := json.Unmarshal(value, &i); err != nil {
+		return i, fmt.Errorf("decode what is ignored: %w", err)
 	}
-	if err := json.Unmarshal(rec.Value, &i); err != nil {
-		return i, false, fmt.Errorf("decode what is ignored: %w", err)
-	}
-	return i, false, nil
-}
-
-// ForgetIgnored returns the record that ends what records with its key have said in topic.
-func ForgetIgnored(topic string, key []byte) kafka.Record {
-	return kafka.Record{Topic: topic, Key: key}
+	return i, nil
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/telltale-iot/telltale/pkg/event"
-	"github.com/telltale-iot/telltale/pkg/kafka"
 )
 
 func TestIgnored(t *testing.T) {
@@ -25,9 +24,9 @@ func TestIgnored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, forgotten, err := event.ReadIgnored(&rec)
-		if diff := cmp.Diff(i, got); diff != "" || forgotten || err != nil {
-			t.Errorf("forgotten %v, err %v (-want +got):\n%s", forgotten, err, diff)
+		got, err := event.ReadIgnored(rec.Value)
+		if diff := cmp.Diff(i, got); diff != "" || err != nil {
+			t.Errorf("err %v (-want +got):\n%s", err, diff)
 		}
 		keys[string(rec.Key)] = i
 	}
@@ -40,13 +39,7 @@ func TestIgnored(t *testing.T) {
 		t.Errorf("a later record does not take the place of the one before, or takes that of another (-want +got):\n%s", diff)
 	}
 
-	for key := range keys {
-		rec := event.ForgetIgnored("raw-data.ignored", []byte(key))
-		if _, forgotten, err := event.ReadIgnored(&rec); !forgotten || err != nil {
-			t.Errorf("a record that forgets is read as %v, %v", forgotten, err)
-		}
-	}
-	if _, _, err := event.ReadIgnored(&kafka.Record{Value: []byte("x")}); err == nil {
+	if _, err := event.ReadIgnored([]byte("x")); err == nil {
 		t.Error("what is no JSON is read without an error")
 	}
 }

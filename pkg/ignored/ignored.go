@@ -2,29 +2,23 @@
 // members that readings are kept without. It tells Kafka's topic of that, a record for each at most once a minute, from
 // which query-api shows them; the log has a line with each record of a topic.
 //
-// It is a help, and nothing waits for it. While Kafka is away, records of what is known are as many as are kept: the last
-// 200. What is ignored more rarely than others is forgotten, and counted anew; so is all when the process starts.
+// It is a help, and nothing waits for it (package compacted). What is ignored more rarely than others is forgotten, and counted anew; so is all when the process starts.
 package ignored
 
 import (
 	"cmp"
 	"container/list"
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/telltale-iot/telltale/pkg/compacted"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
-	"github.com/telltale-iot/telltale/pkg/kafka/producer"
-	"github.com/telltale-iot/telltale/pkg/lograte"
 )
 
 const (
@@ -35,20 +29,16 @@ const (
 	// tellEvery is how far apart records of the same are, and perTick how many there are each second, so that no more than
 	// 200 a minute are made of whatever strangers publish.
 	tellEvery = time.Minute
-	tick      = time.Second
 	perTick   = 3
 )
 
 // List is what is ignored. It is safe for concurrent use.
 type List struct {
-	cfg     kafka.Config
+	topic   string
 	replica string
 	hint    func(topic string) string
 	log     *slog.Logger
-	wake    chan struct{} // has a value when there may be something to tell
-
-	unanswered atomic.Int32 // records: Kafka may be away
-	failures   lograte.Limiter
+	teller  *compacted.Teller
 
 	mu      sync.Mutex
 	entries map[key]*list.Element
@@ -66,9 +56,9 @@ type entry struct {
 
 // New returns a list. replica names the process among others, and hint says what may be wrong with a topic.
 func New(cfg kafka.Config, replica string, hint func(topic string) string, log *slog.Logger) *List {
-	return &List{
-		cfg: cfg, replica: replica, hint: hint, log: log, wake: make(chan struct{}, 1), entries: make(map[key]*list.Element),
-	}
+	l := &List{topic: cfg.IgnoredTopic(), replica: replica, hint: hint, log: log, entries: make(map[key]*list.Element)}
+	l.teller = compacted.NewTeller(cfg, "what is ignored", l.due, log)
+	return l
 }
 
 // Message adds a message on a topic that nobody reads.
@@ -104,67 +94,25 @@ func (l *List) add(topic, member, client, example, hint string) {
 	e := at.Value.(*entry)
 	e.Count++
 	e.ClientID, e.Last, e.Example, e.Hint = shown(client, maxText), time.Now().UTC().Truncate(time.Millisecond), example, hint
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.teller.Wake()
 }
 
 // Run tells of what is ignored until ctx ends.
-func (l *List) Run(ctx context.Context) error {
-	select {
-	case <-l.wake: // before, there is nothing to ask of Kafka
-	case <-ctx.Done():
-		return nil
-	}
-	sender := producer.New(l.cfg, l.log, nil) // its own: readings do not wait for it, nor does the bridge's health
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return sender.Run(ctx) })
-	group.Go(func() error {
-		for {
-			wake, later := l.wake, (<-chan time.Time)(nil)
-			if l.tell(sender) {
-				wake, later = nil, time.After(tick)
-			}
-			select {
-			case <-wake:
-			case <-later:
-			case <-ctx.Done():
-				return nil
-			}
-		}
-	})
-	return group.Wait()
-}
+func (l *List) Run(ctx context.Context) error { return l.teller.Run(ctx) }
 
-// tell tells of what is due, and reports whether there is more to tell of, now or later.
-func (l *List) tell(sender *producer.Producer) (more bool) {
-	due, more := l.due(time.Now())
-	for _, d := range due {
-		if d.Member == "" {
-			d.Hint = l.hint(d.Topic)
-			l.log.Warn("messages are ignored: nobody reads their topic", "topic", d.Topic, "client_id", d.ClientID, "count", d.since, "hint", d.Hint)
+// due returns the records to produce now, and whether there is more to tell of, now or later.
+func (l *List) due(now time.Time) (records []kafka.Record, more bool) {
+	reports, more := l.reports(now)
+	for _, r := range reports {
+		if r.Member == "" {
+			r.Hint = l.hint(r.Topic)
+			l.log.Warn("messages are ignored: nobody reads their topic", "topic", r.Topic, "client_id", r.ClientID, "count", r.since, "hint", r.Hint)
 		}
-		rec, err := d.Record(l.cfg.IgnoredTopic())
-		if err == nil && l.unanswered.Load() < maxEntries {
-			l.unanswered.Add(1)
-			sender.Produce(rec, func(err error) {
-				l.unanswered.Add(-1)
-				l.failed(err)
-			})
+		if rec, err := r.Record(l.topic); err == nil { // texts and numbers always have one
+			records = append(records, rec)
 		}
-		l.failed(err)
 	}
-	return more
-}
-
-func (l *List) failed(err error) {
-	if err == nil || errors.Is(err, producer.ErrClosed) {
-		return
-	}
-	if n := l.failures.Event(); n > 0 {
-		l.log.Warn("what is ignored cannot be shown", "err", err, "count", n)
-	}
+	return records, more
 }
 
 // report is what is told of an entry.
@@ -173,8 +121,8 @@ type report struct {
 	since int64 // of its count, those since the last one
 }
 
-// due returns what to tell now, that which has waited longest first, and whether there is more to tell of.
-func (l *List) due(now time.Time) (reports []report, more bool) {
+// reports returns what to tell now, that which has waited longest first, and whether there is more to tell of.
+func (l *List) reports(now time.Time) (reports []report, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var due []*entry

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ import (
 // Config says where Kafka is and what its topics look like. The tags are for package settings.
 type Config struct {
 	Brokers     []string      `env:"KAFKA_BROKERS" default:"localhost:9092" help:"Kafka bootstrap servers, host:port, separated by commas."`
-	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended, and what is ignored to that with .ignored."`
+	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended, what is ignored to that with .ignored, and what bridges saw of devices to that with .trace."`
 	Partitions  int32         `env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of topics that Telltale creates."`
 	Replication int16         `env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of topics that Telltale creates; -1 is the broker's own default."`
 	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long topics that Telltale creates keep their records."`
@@ -62,9 +63,15 @@ func (c Config) DeadLetterTopic() string { return c.Topic + ".dlq" }
 // IgnoredTopic is the name of the topic that says what became no part of a reading: compacted, and of one partition.
 func (c Config) IgnoredTopic() string { return c.Topic + ".ignored" }
 
+// TraceTopic is the name of the topic that says what bridges saw of devices, likewise.
+func (c Config) TraceTopic() string { return c.Topic + ".trace" }
+
+// compacted are the topics of which the last record of a key counts. They are a help to people, and nothing stops without them.
+func (c Config) compacted() []string { return []string{c.IgnoredTopic(), c.TraceTopic()} }
+
 // isOurs reports whether topic is one that is made where it is missing.
 func (c Config) isOurs(topic string) bool {
-	return topic == c.Topic || topic == c.DeadLetterTopic() || topic == c.IgnoredTopic()
+	return topic == c.Topic || topic == c.DeadLetterTopic() || slices.Contains(c.compacted(), topic)
 }
 
 // Times of one call. Package timeouts has those that other times must fit; nothing here bounds how long an outage may

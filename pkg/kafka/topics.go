@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,9 +22,9 @@ const maxMessageBytes = 2 << 20
 // EnsureTopics creates the topics of cfg that are missing, with its partitions, replication and
 // retention, and for three replicas or more with min.insync.replicas 2: an acknowledged record is on two
 // brokers. It logs that it did, and waits for Kafka for as long as it is away. The dead-letter topic has as
-// many partitions as the other, so that what is known to be of one device stays in order there too. That of what is
-// ignored is compacted, has one, and may be missing where Kafka refuses it for good: a warning says so. A
-// topic with fewer partitions than cfg asks for is used as it is, with a warning. It returns nil, the
+// many partitions as the other, so that what is known to be of one device stays in order there too. Those of what is
+// ignored, and of what bridges saw, are compacted, have one, and may be missing where Kafka refuses them for good: a warning says
+// so. A topic with fewer partitions than cfg asks for is used as it is, with a warning. It returns nil, the
 // error of a broker that refuses for good, or ctx's.
 //
 // The records of the topics have the time at which they came to Kafka, by its clock, whatever their producers'
@@ -69,12 +70,17 @@ func ensureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return err
 		}
 	}
-	err = ensureTopic(client, cfg, cfg.IgnoredTopic(), log)
-	if isPermanent(err) { // as where this topic, which is newer than the others, is not allowed
-		log.Warn("kafka refuses the topic of what is ignored, which is not shown then", "topic", cfg.IgnoredTopic(), "err", err)
-		return nil
+	for _, topic := range cfg.compacted() {
+		err := ensureTopic(client, cfg, topic, log)
+		if isPermanent(err) { // as where these topics, which are newer than the others, are not allowed
+			log.Warn("kafka refuses a topic that is a help to people; what would be on it is not shown", "topic", topic, "err", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logger) error {
@@ -95,7 +101,7 @@ func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 
 // partitions is how many a topic is made with.
 func (c Config) partitions(topic string) int32 {
-	if topic == c.IgnoredTopic() {
+	if slices.Contains(c.compacted(), topic) {
 		return 1
 	}
 	return c.Partitions
@@ -116,7 +122,7 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 		retention := strconv.FormatInt(cfg.Retention.Milliseconds(), 10)
 		detail.ConfigEntries["retention.ms"] = &retention
 	}
-	if topic == cfg.IgnoredTopic() {
+	if slices.Contains(cfg.compacted(), topic) {
 		policy := "compact,delete" // what has not been seen for that long is forgotten, as replicas that are gone are
 		detail.ConfigEntries["cleanup.policy"] = &policy
 	}

@@ -17,7 +17,7 @@ func TestIgnored(t *testing.T) {
 	var listed []event.Ignored
 	k.consume(k.cfg.IgnoredTopic(), func(records []kafka.Record) {
 		for i := range records {
-			what, _, err := event.ReadIgnored(&records[i])
+			what, err := event.ReadIgnored(records[i].Value)
 			if err != nil {
 				t.Error(err)
 			}

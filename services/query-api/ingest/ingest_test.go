@@ -174,7 +174,7 @@ func TestIngest(t *testing.T) {
 		kafkatest.Eventually(t, kafkatest.Timeout, "both are on the topic", func() bool {
 			listed = nil
 			for _, rec := range kafkatest.ReadAll(t, w.kafka.Brokers, w.kafka.IgnoredTopic()) {
-				i, _, err := event.ReadIgnored(&rec)
+				i, err := event.ReadIgnored(rec.Value)
 				if err != nil {
 					t.Fatal(err)
 				}
