@@ -21,6 +21,7 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/trace"
 )
 
 // Name is the bridge's name as a client of Kafka.
@@ -96,11 +97,12 @@ func (b *Bridge) Run(ctx context.Context) error {
 		return err
 	}
 	ignored := ignored.New(b.Kafka, replica, mappings.Hint, b.Log)
-	pipe := pipeline.New(b.Kafka, producer, mappings, ignored, limits.InFlight, b.Log, b.Metrics)
+	seen := trace.New(b.Kafka, replica, b.Listener != nil, b.Log)
+	pipe := pipeline.New(b.Kafka, producer, mappings, ignored, seen, limits.InFlight, b.Log, b.Metrics)
 	if b.Now != nil {
 		pipe.Now = b.Now
 	}
-	source, err := b.source(mappings, pipe, limits)
+	source, err := b.source(mappings, pipe, seen, limits)
 	if err != nil {
 		return err
 	}
@@ -116,6 +118,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error { return ignored.Run(ctx) })
+	group.Go(func() error { return seen.Run(ctx) })
 	group.Go(func() error { return producer.Run(ctx) }) // it drains as long as the source does
 	group.Go(func() error {
 		defer b.setStatus(errors.New("stopped"))
@@ -125,7 +128,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 }
 
 // source is where messages come from.
-func (b *Bridge) source(mappings *mapping.Set, pipe *pipeline.Pipeline, limits *budget.Budget) (run func(context.Context) error, err error) {
+func (b *Bridge) source(mappings *mapping.Set, pipe *pipeline.Pipeline, seen *trace.Seen, limits *budget.Budget) (run func(context.Context) error, err error) {
 	if b.Listener == nil {
 		s, err := subscribe.New(b.Config.Broker, mappings.Filters(), pipe, limits, b.Log)
 		if err != nil {
@@ -135,7 +138,7 @@ func (b *Bridge) source(mappings *mapping.Set, pipe *pipeline.Pipeline, limits *
 		return func(ctx context.Context) error { s.Run(ctx, b.setStatus); return nil }, nil
 	}
 	pipe.MayBlock = true // a device that sends much is not read from meanwhile
-	e, err := listen.New(b.Config.Listen, pipe, limits, b.Log, b.Metrics)
+	e, err := listen.New(b.Config.Listen, pipe, seen, limits, b.Log, b.Metrics)
 	if err != nil {
 		_ = b.Listener.Close()
 		if b.WebSocket != nil {

@@ -4,7 +4,7 @@
 //     sources;
 //   - session, the in-flight window of an MQTT session: the order of acknowledgements, redeliveries, QoS 2;
 //   - pipeline, the way of a message to Kafka: decode, produce, done;
-//   - ignored, which lists what becomes no part of a reading;
+//   - ignored, which lists what becomes no part of a reading, and trace, which keeps what was seen of devices;
 //   - packet, paced and budget below them: MQTT's packets, connections that share wake-ups, and the bound of memory.
 //
 // Sources know session and pipeline, which do not know each other or them: a source hands pipeline a Message and the
@@ -59,6 +59,9 @@
 //	stamps                                 131,072 devices                        stamp: TestBound
 //	what is ignored                        200 topics and members of 1.2 KiB,     ignored: TestBounds
 //	                                       and as many records; 180 a minute
+//	what was seen of devices               1 MiB for devices, 1 MiB for clients;  trace: TestBounds
+//	                                       4 records a second
+//	what waits for Kafka of these two      256 KiB each                           compacted: TestTellerBounds
 //
 // In the subscribed mode paho reads one packet at a time, of any size that the broker sends.
 package bridge

@@ -33,7 +33,7 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	id := string(p.ClientID)
 	if id == "" {
 		id = rand.Text()
-		answer.AssignedID = id
+		answer.AssignedID, c.who.ID = id, id
 	}
 	expiry := time.Duration(0)
 	switch {
@@ -85,9 +85,11 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	e.conns[c] = cl
 	c.client = cl
 	e.established++
-	e.hub.attach(cl, nil) // before has left
+	c.who.Since = time.Now() // of two connections of a client the later one has the session
+	e.hub.attach(cl, nil)    // before has left
 	e.mu.Unlock()
 
+	e.seen.Connected(c.who)
 	e.pipe.Metrics.Connects.Inc()
 	e.pipe.Metrics.Connections.Inc()
 	c.leavePending()

@@ -12,6 +12,7 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/trace"
 )
 
 // connection is one that a client has made. Fields belong to the goroutine that serves it, unless their comment says otherwise.
@@ -27,6 +28,7 @@ type connection struct {
 	idleTimeout time.Duration // one and a half times the keepalive; 0 is for ever
 	maxSend     int           // bytes of the longest packet that the client takes
 
+	who         trace.Client  // zero until the CONNECT is read
 	client      *client       // nil until the CONNECT is taken
 	release     func()        // gives back what the packet that is being read took of the budget; nil for nothing
 	large       []byte        // that packet, as long as nobody keeps it
@@ -75,9 +77,11 @@ func (c *connection) connect() error {
 	}
 	p, err := packet.ReadConnect(body)
 	c.version = p.Version
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	c.introduce(p)
+	switch {
 	case len(p.ClientID) > maxClientID:
 		return &refusal{byClientID, packet.ClientIDNotValid, "client id too long"}
 	case p.HasWill && !fits(p.Will.Topic):

@@ -24,12 +24,14 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/trace"
 )
 
 // Endpoint is what devices connect to.
 type Endpoint struct {
 	cfg        Config
 	pipe       *pipeline.Pipeline
+	seen       *trace.Seen
 	budget     *budget.Budget
 	incomplete *fairShare // the budget's, as the next
 	handshakes *fairShare
@@ -51,10 +53,10 @@ type Endpoint struct {
 	detached    *list.List              // of clients without a connection, in the order in which they left
 }
 
-// New returns an endpoint whose messages go to pipe.
-func New(cfg Config, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger, r prometheus.Registerer) (*Endpoint, error) {
+// New returns an endpoint whose messages go to pipe, and whose clients are seen.
+func New(cfg Config, pipe *pipeline.Pipeline, seen *trace.Seen, b *budget.Budget, log *slog.Logger, r prometheus.Registerer) (*Endpoint, error) {
 	e := &Endpoint{
-		cfg: cfg, pipe: pipe, budget: b, incomplete: newFairShare(b.Incomplete), handshakes: newFairShare(b.Handshakes),
+		cfg: cfg, pipe: pipe, seen: seen, budget: b, incomplete: newFairShare(b.Incomplete), handshakes: newFairShare(b.Handshakes),
 		metrics: newMetrics(r), log: log,
 		conns: make(map[*connection]*client), clients: make(map[string]*client), detached: list.New(),
 	}
@@ -155,6 +157,7 @@ func (e *Endpoint) newConnection(nc net.Conn, upgrade http.Handler) *connection 
 // serve speaks MQTT over c, which is in e.conns, until the connection ends. A panic ends this connection
 // alone.
 func (e *Endpoint) serve(c *connection) {
+	var err error
 	defer func() {
 		if p := recover(); p != nil {
 			e.log.Error("panic while serving a device; its connection is closed",
@@ -163,8 +166,9 @@ func (e *Endpoint) serve(c *connection) {
 		_ = c.Close()
 		c.leavePending()
 		e.removeConnection(c)
+		c.part(err)
 	}()
-	err := c.connect()
+	err = c.connect()
 	if err == nil {
 		err = c.run()
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/trace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,8 +41,9 @@ func testEndpoint(t testing.TB) *Endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), mappings, ignored.New(cfg, "", mappings.Hint, log), limits.InFlight, log, registry)
-	e, err := New(Config{MaxConnections: 10_000, MaxPacketBytes: 1114112}, pipe, limits, log, registry)
+	seen := trace.New(cfg, "", true, log)
+	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), mappings, ignored.New(cfg, "", mappings.Hint, log), seen, limits.InFlight, log, registry)
+	e, err := New(Config{MaxConnections: 10_000, MaxPacketBytes: 1114112}, pipe, seen, limits, log, registry)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ type Connect struct {
 	Version       byte // as soon as it is known, also beside an error
 	Clean         bool // the client wants a new session
 	ClientID      []byte
+	User          []byte // nil where none is given
 	KeepAlive     uint16 // s; 0 is none
 	SessionExpiry uint32 // s after the connection; only of MQTT 5
 	MaxPacketSize uint32 // that the client takes; 0 is any
@@ -68,7 +69,7 @@ func ReadConnect(body []byte) (Connect, error) {
 		c.Will.Retain = flags&flagRetain != 0
 	}
 	if flags&flagUser != 0 {
-		f.text()
+		c.User = f.text()
 	}
 	if flags&flagPassword != 0 {
 		f.binary()

@@ -45,6 +45,7 @@ func (d *delivery) produce(step *mapping.Result, more bool) {
 	for i := range step.Readings {
 		r := &step.Readings[i]
 		d.pipe.stamps.Stamp(r)
+		d.pipe.seen.Device(r.Device, d.Topic, d.Client, d.Received, said(r), false)
 		rec := event.RecordFrom(d.pipe.topic, *r, d.from)
 		places, done := d.enter(readingBytes, len(rec.Key)+len(rec.Value)), inKafka
 		if places > 1 {
@@ -61,8 +62,32 @@ func (d *delivery) produce(step *mapping.Result, more bool) {
 		if size == len(d.Payload) {
 			size = 0 // it is the message
 		}
+		if device := d.deviceOf(r); device != 0 {
+			d.pipe.seen.Device(device, d.Topic, d.Client, d.Received, 0, true)
+		}
 		d.reject(r, d.enter(deadLetterBytes, size))
 	}
+}
+
+// said returns the time that a device gave, in Unix ms; 0 where it gave none.
+func said(r *iot.Reading) int64 {
+	if r.Stamped == iot.StampDevice {
+		return r.At.UnixMilli()
+	}
+	if r.Said == "" {
+		return 0
+	}
+	millis, _ := mapping.ParseTime(r.Said)
+	return millis
+}
+
+// deviceOf returns the device that a rejected part of d, or its topic, names; 0 where none does.
+func (d *delivery) deviceOf(r iot.Rejection) iot.DeviceID {
+	if r.Device != 0 {
+		return r.Device
+	}
+	id, _, _ := iot.ParseDevice(d.route.Device())
+	return id
 }
 
 // enter accounts for a record of so many bytes, and what it takes beside them, and waits until it may be in flight. It

@@ -17,6 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/trace"
 )
 
 // testPipeline is one whose Kafka never answers.
@@ -28,7 +29,7 @@ func testPipeline(t testing.TB, share *budget.Share) *Pipeline {
 	}
 	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	cfg := kafka.Config{Topic: "raw-data"}
-	return New(cfg, producer.New(cfg, log, registry), mappings, ignored.New(cfg, "", mappings.Hint, log), share, log, registry)
+	return New(cfg, producer.New(cfg, log, registry), mappings, ignored.New(cfg, "", mappings.Hint, log), trace.New(cfg, "", false, log), share, log, registry)
 }
 
 // numbered returns n texts with commas between them.

@@ -16,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/stamp"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/trace"
 )
 
 // What a message takes beside its own bytes, until Kafka has all of it.
@@ -69,18 +70,19 @@ type Pipeline struct {
 	stamps      stamp.Stamper
 	log         *slog.Logger
 	ignored     *ignored.List
+	seen        *trace.Seen
 	closed      atomic.Bool // nothing new is taken
 }
 
 // New returns a pipeline for messages on topics that mappings read. What waits for Kafka takes of share.
-func New(cfg kafka.Config, producer *producer.Producer, mappings *mapping.Set, ignored *ignored.List, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
+func New(cfg kafka.Config, producer *producer.Producer, mappings *mapping.Set, ignored *ignored.List, seen *trace.Seen, share *budget.Share, log *slog.Logger, metrics prometheus.Registerer) *Pipeline {
 	return &Pipeline{
 		Metrics: newMetrics(metrics, func() float64 { return float64(share.Used()) }),
 		Send:    func(mapping.Request) {},
 		Now:     time.Now,
 
 		producer: producer, topic: cfg.Topic, deadLetters: cfg.DeadLetterTopic(),
-		mappings: mappings, ignored: ignored, share: share, log: log,
+		mappings: mappings, ignored: ignored, seen: seen, share: share, log: log,
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/trace"
 )
 
 // testBroker is a broker that grants whatever it is asked for.
@@ -41,7 +42,7 @@ func newSubscriber(t *testing.T, log *slog.Logger) (*Subscriber, *testBroker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), mappings, ignored.New(cfg, "", mappings.Hint, log), limits.InFlight, log, registry)
+	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), mappings, ignored.New(cfg, "", mappings.Hint, log), trace.New(cfg, "", false, log), limits.InFlight, log, registry)
 	s, err := New(Config{URL: "tcp://broker", ClientID: "a"}, mappings.Filters(), pipe, limits, log)
 	if err != nil {
 		t.Fatal(err)
