@@ -80,7 +80,7 @@ func RecordAgain(topic string, r iot.Reading, from Source) kafka.Record {
 // record again gives the same readings.
 //
 // A reading counts as received when its record came to Kafka, by Kafka's clock, or before that where the record
-// has a header that says so. Whatever has no usable timestamp takes that one, and so does what is dated more than
+// has a header that says so, and then the readings are Again. Whatever has no usable timestamp takes that one, and so does what is dated more than
 // iot.MaxAhead after it, whoever set the timestamp: no clock of a producer makes a reading of tomorrow. What a
 // server stamped without an origin has one that is made of the record's place. Where a device's key is not that of
 // its id the record is rejected.
@@ -173,7 +173,9 @@ func (d *Decoder) Next(out []iot.Reading, rejected []iot.Rejection) ([]iot.Readi
 		out, rejected = d.nextParts(out, rejected)
 		d.spread(out[readings:])
 		for i := range out[readings:] {
-			if r := &out[readings+i]; r.Stamped == iot.StampServer {
+			r := &out[readings+i]
+			r.Again = again(d.rec)
+			if r.Stamped == iot.StampServer {
 				r.Origin = d.nextOrigin()
 			}
 		}
@@ -242,6 +244,9 @@ func arrival(rec *kafka.Record) time.Time {
 	return time.UnixMilli(at.UnixMilli()).UTC()
 }
 
+// again reports whether what rec holds arrived before, as RecordAgain says.
+func again(rec *kafka.Record) bool { return rec.Header(headerReceived) != nil }
+
 // hasTime reports whether rec has a time at all, and one that stores take: not -1, nor Go's zero time.
 func hasTime(rec *kafka.Record) bool {
 	return rec.Timestamp.UnixMilli() >= 0 && rec.Timestamp.Year() <= 9999
@@ -305,6 +310,7 @@ func (d *Decoder) decodeReading(before []iot.Reading) (iot.Reading, error) {
 	if hasTime(d.rec) || r.Received.UnixMilli() == 0 {
 		r.Received = arrival(d.rec)
 	}
+	r.Again = again(d.rec)
 	if r.At.Sub(r.Received) > iot.MaxAhead {
 		if r.Said == "" && r.Stamped != iot.StampServer {
 			r.Said = r.At.Format(timeFormat)

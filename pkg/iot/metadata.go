@@ -1,6 +1,7 @@
 package iot
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -29,6 +30,42 @@ type Device struct {
 	Location  string // up to MaxLocation characters; "" where unknown
 	CreatedAt time.Time
 	Key       string // "" where it is the decimal form of ID, or not known yet; never changes once it is
+
+	LastSeen     time.Time     // when its last reading arrived, as its Contacts say; zero where none has; set by the store
+	OfflineAfter time.Duration // without a reading it counts as offline: whole seconds up to MaxOfflineAfter; 0: as the service is set
+}
+
+// MaxOfflineAfter is a year: of a device that is silent for longer nobody waits for the next reading.
+const MaxOfflineAfter = 365 * 24 * time.Hour
+
+// Status says whether a device reports.
+type Status string
+
+const (
+	StatusOnline  Status = "online"  // it has reported lately
+	StatusOffline Status = "offline" // it has reported, and is silent
+	StatusNever   Status = "never"   // nobody knows of a reading from it
+)
+
+// Statuses are all of them.
+var Statuses = []Status{StatusOnline, StatusOffline, StatusNever}
+
+// Status is d's at the time now, where usual is the OfflineAfter of devices that have none of their own.
+func (d Device) Status(now time.Time, usual time.Duration) Status {
+	switch {
+	case d.LastSeen.IsZero():
+		return StatusNever
+	case now.Before(d.LastSeen.Add(cmp.Or(d.OfflineAfter, usual))):
+		return StatusOnline
+	default:
+		return StatusOffline
+	}
+}
+
+// Contact says that a device has reported.
+type Contact struct {
+	Device DeviceID
+	At     time.Time // of the arrival, in whole milliseconds: no clock of a device counts
 }
 
 // Identity is whom a reading is of: what ParseDevice returns.
@@ -58,9 +95,10 @@ type UserChange struct {
 
 // DeviceChange names the fields of a device to set; nil leaves a field as it is.
 type DeviceChange struct {
-	Name     *string
-	Owner    *int64
-	Location *string
+	Name         *string
+	Owner        *int64
+	Location     *string
+	OfflineAfter *time.Duration
 }
 
 // UserQuery selects users, ascending by id.
@@ -74,7 +112,12 @@ type UserQuery struct {
 type DeviceQuery struct {
 	After DeviceID // only ids above it
 	Owner int64    // only this user's, when not 0
+	Text  string   // only with it in the name, the key or the location, in whatever case; "": all
 	Limit int      // at most that many, 1 or more
+
+	Status       Status        // only those that have it; "": all
+	Now          time.Time     // when they have it
+	OfflineAfter time.Duration // of devices that have none of their own
 }
 
 // Who owns devices that registered themselves.
@@ -119,6 +162,9 @@ type MetadataStore interface {
 	// location, where they have none. Devices that do not exist, and what none may be called, are passed over.
 	// Each device is in described once.
 	DescribeDevices(ctx context.Context, described []Description) error
+	// KeepContacts has each device be seen when a contact says, unless it was seen later. Devices that do not exist are
+	// passed over. Each device is in contacts once.
+	KeepContacts(ctx context.Context, contacts []Contact) error
 }
 
 // Ensured is what became of devices that were seen.

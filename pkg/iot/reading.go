@@ -71,6 +71,7 @@ type Reading struct {
 	At         time.Time   // when it was measured: UTC, whole milliseconds
 	Received   time.Time   // when Telltale received it: UTC, whole milliseconds
 	Stamped    Stamp       // whose clock At is from
+	Again      bool        // it comes from a dead letter or a file: its device has not reported with it. No store keeps it
 	Said       string      // where a server replaced the time that the device gave: that; at most MaxSaidBytes
 	Origin     uint64      // where a server stamped it: the one message that it is from; 0: not known
 	Metrics    []Metric    // at least one; ascending by name, each name once

@@ -127,7 +127,7 @@ func ParseCursor(s string) (Cursor, error) {
 // neither on the order in which readings are offered nor on repetitions, unless a device sends hundreds of
 // members in messages of their own: then the oldest may be missing.
 //
-// Received and Origin are zero in the readings that it returns; they are shared and must not be changed.
+// Received, Origin and Again are zero in the readings that it returns; they are shared and must not be changed.
 type LatestCache interface {
 	// PutLatest offers batch. A value is kept until ttl after the newest arrival of its device; a Received
 	// that is later than now is now. A reading that is more than MaxAhead ahead of now is not taken. accepted

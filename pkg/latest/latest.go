@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest/memory"
 	"github.com/telltale-iot/telltale/pkg/latest/redis"
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -26,6 +28,19 @@ type Cache interface {
 	// Check is nil when the cache answers.
 	Check(ctx context.Context) error
 	Close() error
+}
+
+// TTL is the setting of how long a latest value is kept.
+type TTL struct {
+	TTL time.Duration `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online, but for devices with an offline_after of their own."`
+}
+
+// Validate is called when the settings are read.
+func (t TTL) Validate() error {
+	if t.TTL <= 0 {
+		return &settings.Error{Variable: "LATEST_TTL", Value: t.TTL.String(), Err: errors.New("must be more than 0")}
+	}
+	return nil
 }
 
 // Open returns the cache that url names: redis://, rediss://, or memory:// (a new, empty one in this

@@ -1,6 +1,7 @@
 package latest_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,16 @@ import (
 	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
+
+func TestTTL(t *testing.T) {
+	for ttl, ok := range map[time.Duration]bool{time.Minute: true, time.Millisecond: true, 0: false, -time.Second: false} {
+		err := latest.TTL{TTL: ttl}.Validate()
+		var wrong *settings.Error
+		if ok != (err == nil) || !ok && (!errors.As(err, &wrong) || wrong.Variable != "LATEST_TTL") {
+			t.Errorf("%v: %v", ttl, err)
+		}
+	}
+}
 
 func TestOpen(t *testing.T) {
 	t.Run("no server is waited for", func(t *testing.T) {

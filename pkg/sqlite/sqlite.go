@@ -12,6 +12,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -45,6 +46,18 @@ type DB struct {
 	check func() (*sql.DB, error)
 
 	walBound atomic.Int64 // the size above which BoundWAL acts next
+}
+
+// Lower is a function in SQL: its text in lower case. SQLite's own knows ASCII.
+const Lower = "unicode_lower"
+
+func init() {
+	sqlite.MustRegisterDeterministicScalarFunction(Lower, 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		if s, ok := args[0].(string); ok {
+			return strings.ToLower(s), nil
+		}
+		return args[0], nil
+	})
 }
 
 // readers is how many can read a file at the same time: half of them may wait in the middle, for clients that are slow.

@@ -15,12 +15,12 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
-	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 )
@@ -41,11 +41,11 @@ type command struct {
 	SealAfter         time.Duration  `env:"SEAL_AFTER" default:"2h" help:"How long after its end an hour of readings is compressed. Readings of such an hour that come later are stored all the same."`
 	Retention         readings.Retention
 	DataMaxBytes      settings.Bytes `env:"DATA_MAX_BYTES" default:"0" help:"Most bytes that readings and rollups in DATA_DIR take: beyond that the oldest readings are removed, a month at a time, then the oldest rollups, and at last readings of the newest month by days. A warning in the log comes at nine tenths of it. At least 100MB, also as 10GB or 10GiB. 0: as many as there are."`
-	LatestTTL         time.Duration  `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
-	HTTPAddr          string         `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
-	OpsAddr           string         `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
-	LogLevel          slog.Level     `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
-	Pprof             bool           `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
+	Latest            latest.TTL
+	HTTPAddr          string     `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
+	OpsAddr           string     `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
+	LogLevel          slog.Level `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
+	Pprof             bool       `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
 	HTTP              httpguard.Config
 	Demo              int `name:"demo" placeholder:"N" help:"Run N simulated devices, 900001 and on, which publish a reading per second each."`
 
@@ -120,7 +120,7 @@ func (c *command) Validate() error {
 			return err
 		}
 	}
-	return updater.CheckTTL(c.LatestTTL)
+	return nil
 }
 
 // Run starts the components that are embedded, runs the services on them, and stops in the reverse order.

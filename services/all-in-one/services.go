@@ -80,7 +80,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 		return archive.Run(ctx, p, cfg, components.deadLetters)
 	})
 	run(updater.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		return updater.Run(ctx, p, cfg, components.latest, c.LatestTTL)
+		return updater.Run(ctx, p, cfg, components.latest, c.Latest.TTL)
 	})
 	run(registrar.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		return registrar.Run(ctx, p, cfg, components.metadata)
@@ -88,7 +88,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 	run(api.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		c.registerStores(ctx, p.Health, components)
 		stores := api.Stores{Metadata: components.metadata, Readings: components.readings, Latest: components.latest, DeadLetters: components.deadLetters}
-		return api.Run(ctx, p, cfg, rules, stores, components.http)
+		return api.Run(ctx, p, api.Settings{Kafka: cfg, Rules: rules, OfflineAfter: c.Latest.TTL}, stores, components.http)
 	})
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, p *daemon.Process, _ kafka.Config) error {

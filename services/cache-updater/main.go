@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -15,17 +14,14 @@ import (
 type command struct {
 	daemon.Flags
 	kafka.Config
-	RedisURL  string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
-	RedisTLS  tlsfiles.Files `envprefix:"REDIS_"`
-	LatestTTL time.Duration  `env:"LATEST_TTL" default:"60s" help:"How long after its arrival a reading counts as recent, and its device as online."`
+	RedisURL string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
+	RedisTLS tlsfiles.Files `envprefix:"REDIS_"`
+	Latest   latest.TTL
 }
 
 func main() {
 	daemon.Main("cache-updater", "Keeps each device's latest value in Redis.", new(command))
 }
-
-// Validate is called when the settings are read.
-func (c *command) Validate() error { return updater.CheckTTL(c.LatestTTL) }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	cache, err := latest.Open(c.RedisURL, c.RedisTLS)
@@ -37,5 +33,5 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	p.Started()
 	p.Health.Expect("kafka (" + updater.Group + ")")
 	p.Health.Register(ctx, "redis", cache)
-	return updater.Run(ctx, p, c.Config, cache, c.LatestTTL)
+	return updater.Run(ctx, p, c.Config, cache, c.Latest.TTL)
 }

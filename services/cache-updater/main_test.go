@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,10 +16,8 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		command  command
 		variable string
 	}{
-		{"a time to live of nothing", command{RedisURL: "redis://localhost", LatestTTL: 0}, "LATEST_TTL"},
-		{"a negative time to live", command{RedisURL: "redis://localhost", LatestTTL: -time.Second}, "LATEST_TTL"},
-		{"a URL of something else", command{RedisURL: "http://localhost", LatestTTL: time.Minute}, "REDIS_URL"},
-		{"a URL with no port number", command{RedisURL: "redis://localhost:port", LatestTTL: time.Minute}, "REDIS_URL"},
+		{"a URL of something else", command{RedisURL: "http://localhost"}, "REDIS_URL"},
+		{"a URL with no port number", command{RedisURL: "redis://localhost:port"}, "REDIS_URL"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,6 +31,7 @@ type command struct {
 	MongoDBTLS  tlsfiles.Files `envprefix:"MONGODB_"`
 	RedisURL    string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
 	RedisTLS    tlsfiles.Files `envprefix:"REDIS_"`
+	Latest      latest.TTL
 }
 
 func main() {
@@ -76,7 +77,8 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 
 	stores := api.Stores{Metadata: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return api.Run(ctx, p, c.Config, rules, stores, listener) })
+	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL}
+	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, devices) })
 	return g.Wait()
 }

@@ -96,7 +96,7 @@ func checkAll(t *testing.T, c latest.Cache, want ...iot.Reading) {
 
 // kept is r as a cache returns it.
 func kept(r iot.Reading) iot.Reading {
-	r.Received, r.Origin = time.Time{}, 0
+	r.Received, r.Origin, r.Again = time.Time{}, 0, false
 	return r
 }
 

@@ -18,6 +18,7 @@ func dropped() []promise {
 		lost       []string // tables, of which Check names one
 	}{
 		{"devices are dropped", []string{"DROP TABLE devices"}, []string{"devices"}},
+		{"contacts are dropped", []string{"DROP TABLE device_contacts"}, []string{"device_contacts"}},
 		{"the state of ids is dropped", []string{"DROP TABLE device_ids"}, []string{"device_ids"}},
 		{"the state of ids is emptied", []string{"DELETE FROM device_ids"}, []string{"device_ids"}},
 		{"all but the versions are dropped", []string{"DROP TABLE devices", "DROP TABLE users", "DROP TABLE device_ids"}, []string{"devices", "users", "device_ids"}},

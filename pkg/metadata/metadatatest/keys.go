@@ -162,5 +162,5 @@ func keys() []promise {
 // occupy puts a device into the table with a key that is not that of its id, since a collision cannot be had by chance.
 func (db *database) occupy(id iot.DeviceID, key string, owner iot.User) {
 	db.t.Helper()
-	db.exec(fmt.Sprintf("INSERT INTO devices VALUES (%d, 'x', %d, NULL, '2026-03-01 12:00:00', '%s')", id, owner.ID, key))
+	db.exec(fmt.Sprintf("INSERT INTO devices VALUES (%d, 'x', %d, NULL, '2026-03-01 12:00:00', '%s', NULL)", id, owner.ID, key))
 }

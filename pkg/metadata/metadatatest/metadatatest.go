@@ -47,8 +47,11 @@ func Run(t *testing.T, empty func(testing.TB) Database) {
 		{"registration", registration()},
 		{"keys", keys()},
 		{"descriptions", descriptions()},
+		{"contacts", contacts()},
+		{"searches", searches()},
 		{"preparation", preparation()},
 		{"before keys", before()},
+		{"before contacts", beforeContacts()},
 		{"dropped tables", dropped()},
 		{"together", together()},
 	}

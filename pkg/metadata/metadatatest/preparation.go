@@ -169,6 +169,9 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 404}})
 			return err
 		},
+		"KeepContacts": func(ctx context.Context) error {
+			return s.KeepContacts(ctx, []iot.Contact{{Device: 404, At: time.Now()}})
+		},
 	}
 }
 

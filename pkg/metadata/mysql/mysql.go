@@ -50,6 +50,9 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 		Migrations: migrations,
 		// utf8mb4_0900_bin compares code points, and does not ignore spaces at the end.
 		AddKeys: []string{"ALTER TABLE devices ADD COLUMN `key` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NULL UNIQUE"},
+		Lower:   "LOWER(%s)",
+		// VALUES() is also known to servers that do not know the newer way to say it.
+		KeepLater: " ON DUPLICATE KEY UPDATE last_seen = GREATEST(last_seen, VALUES(last_seen))",
 		// Locks are the whole server's, so the name says the database. It asks for 1 s, less than readTimeout.
 		Lock:      "SELECT GET_LOCK(LEFT(CONCAT('telltale.', SHA2(DATABASE(), 256)), 64), 1)",
 		ForUpdate: " FOR UPDATE",

@@ -50,6 +50,8 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 		Versions:   goose.DialectPostgres,
 		Migrations: migrations,
 		AddKeys:    []string{`ALTER TABLE devices ADD COLUMN key VARCHAR(255) COLLATE "C" UNIQUE`},
+		Lower:      `LOWER(%s COLLATE "default")`, // by the database's locale; "C", which is the key's, knows ASCII
+		KeepLater:  sqlstore.KeepLater,
 		// The number means nothing; it is this table set's among the locks of a database.
 		Lock:      "SELECT pg_try_advisory_lock(7305808869229538416)::int",
 		ForUpdate: " FOR UPDATE",

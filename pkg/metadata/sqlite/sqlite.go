@@ -28,6 +28,8 @@ func Open(path string) (*sqlstore.Store, error) {
 		Versions:   goose.DialectSQLite3,
 		Migrations: migrations,
 		AddKeys:    []string{"ALTER TABLE devices ADD COLUMN key TEXT", "CREATE UNIQUE INDEX devices_key ON devices (key)"},
+		Lower:      sqlite.Lower + "(%s)",
+		KeepLater:  sqlstore.KeepLater,
 		Meaning:    meaning,
 	}), nil
 }

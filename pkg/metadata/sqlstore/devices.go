@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -22,18 +24,29 @@ type deviceRow struct {
 	Location  sql.NullString `bun:"location"`
 	CreatedAt time.Time      `bun:"created_at"`
 	Key       sql.NullString `bun:"key"`
+
+	OfflineAfter sql.NullInt64 `bun:"offline_after"` // s
 }
 
 // nullable returns s as the database keeps it: NULL for "".
 func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
 // The word key is MySQL's, unless it stands behind a table's name.
-const selectDevices = "SELECT id, name, user_id, COALESCE(location, ''), created_at, COALESCE(devices.key, '') FROM devices "
+const selectDevices = "SELECT id, name, user_id, COALESCE(location, ''), created_at, COALESCE(devices.key, ''), " +
+	"COALESCE(offline_after, 0), last_seen FROM devices LEFT JOIN device_contacts ON device_contacts.device_id = devices.id "
 
 func scanDevice(rows *sql.Rows, d *iot.Device) error {
+	var (
+		offlineAfter int64
+		lastSeen     sql.NullInt64
+	)
 	// An *int64 saves database/sql a detour by reflection.
-	err := rows.Scan((*int64)(&d.ID), &d.Name, &d.Owner, &d.Location, &d.CreatedAt, &d.Key)
+	err := rows.Scan((*int64)(&d.ID), &d.Name, &d.Owner, &d.Location, &d.CreatedAt, &d.Key, &offlineAfter, &lastSeen)
 	d.CreatedAt = d.CreatedAt.UTC()
+	d.OfflineAfter = time.Duration(offlineAfter) * time.Second
+	if lastSeen.Valid {
+		d.LastSeen = time.UnixMilli(lastSeen.Int64).UTC()
+	}
 	return err
 }
 
@@ -41,7 +54,7 @@ func scanDevice(rows *sql.Rows, d *iot.Device) error {
 func (s *Store) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
-	if err := checkDevice(iot.DeviceChange{Name: &d.Name, Location: &d.Location}); err != nil {
+	if err := checkDevice(iot.DeviceChange{Name: &d.Name, Location: &d.Location, OfflineAfter: &d.OfflineAfter}); err != nil {
 		return iot.Device{}, s.wrap("create device", err)
 	}
 	if d.ID != 0 || d.Key != "" {
@@ -49,7 +62,7 @@ func (s *Store) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, err
 			return iot.Device{}, s.wrap("create device", err)
 		}
 	}
-	d.CreatedAt = now()
+	d.CreatedAt, d.LastSeen = now(), time.Time{}
 	for {
 		created, err := s.createDevice(ctx, d)
 		if d.ID == 0 && errors.Is(err, iot.ErrConflict) {
@@ -73,9 +86,12 @@ func (s *Store) createDevice(ctx context.Context, d iot.Device) (iot.Device, err
 		}
 		row := deviceRow{
 			ID: int64(d.ID), Name: d.Name, UserID: d.Owner, Location: nullable(d.Location), CreatedAt: d.CreatedAt, Key: nullable(d.Key),
+			OfflineAfter: seconds(d.OfflineAfter),
 		}
-		_, err := tx.NewInsert().Model(&row).Exec(ctx)
-		return err
+		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
+			return err
+		}
+		return forgetContacts(ctx, tx, d.ID)
 	})
 	if err != nil {
 		return iot.Device{}, err
@@ -91,6 +107,12 @@ func (s *Store) Device(ctx context.Context, id iot.DeviceID) (iot.Device, error)
 	return d, s.wrap("find device", err)
 }
 
+// offlineBefore is the arrival that keeps a device online no longer.
+const offlineBefore = "? - COALESCE(offline_after * 1000, ?)"
+
+// escapeLike escapes what LIKE has a meaning for.
+var escapeLike = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+
 // Devices implements iot.MetadataStore.
 func (s *Store) Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
@@ -99,8 +121,31 @@ func (s *Store) Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, e
 		return nil, s.wrap("find devices", err)
 	}
 	where, args := "WHERE id > ?", []any{int64(q.After)}
+	and := func(condition string, more ...any) {
+		where, args = where+" AND "+condition, append(args, more...)
+	}
 	if q.Owner != 0 {
-		where, args = where+" AND user_id = ?", append(args, q.Owner)
+		and("user_id = ?", q.Owner)
+	}
+	if q.Text != "" {
+		if err := checkText("text", q.Text, 1, iot.MaxName); err != nil {
+			return nil, s.wrap("find devices", err)
+		}
+		pattern := "%" + escapeLike.Replace(strings.ToLower(q.Text)) + "%"
+		contains := func(column string) string { return fmt.Sprintf(s.dialect.Lower, column) + " LIKE ? ESCAPE '!'" }
+		and("("+contains("name")+" OR "+contains("location")+" OR "+contains("devices.key")+")", pattern, pattern, pattern)
+	}
+	silent := []any{q.Now.UnixMilli(), q.OfflineAfter.Milliseconds()}
+	switch q.Status {
+	case "":
+	case iot.StatusNever:
+		and("last_seen IS NULL")
+	case iot.StatusOnline:
+		and("last_seen > "+offlineBefore, silent...)
+	case iot.StatusOffline:
+		and("last_seen <= "+offlineBefore, silent...)
+	default:
+		return nil, s.wrap("find devices", fmt.Errorf("status %.40q: %w", q.Status, iot.ErrInvalid))
 	}
 	devices, err := find(ctx, s.read, scanDevice, selectDevices+where+" ORDER BY id LIMIT ?", append(args, q.Limit)...)
 	return devices, s.wrap("find devices", err)
@@ -124,6 +169,9 @@ func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceC
 			}
 			if c.Location != nil {
 				update.Set("location = ?", nullable(*c.Location))
+			}
+			if c.OfflineAfter != nil {
+				update.Set("offline_after = ?", seconds(*c.OfflineAfter))
 			}
 			if err := changed(update.Exec(ctx)); err != nil {
 				return err
@@ -150,6 +198,9 @@ func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) error {
 		if err := changed(tx.ExecContext(ctx, "DELETE FROM devices WHERE id = ?", int64(id))); err != nil {
 			return err
 		}
+		if err := forgetContacts(ctx, tx, id); err != nil {
+			return err
+		}
 		return ids.deleted(ctx, tx, id)
 	})
 	return s.wrap("delete device", err)
@@ -162,7 +213,12 @@ func checkDevice(c iot.DeviceChange) error {
 		}
 	}
 	if c.Location != nil {
-		return checkLocation(*c.Location)
+		if err := checkLocation(*c.Location); err != nil {
+			return err
+		}
+	}
+	if c.OfflineAfter != nil {
+		return checkOfflineAfter(*c.OfflineAfter)
 	}
 	return nil
 }

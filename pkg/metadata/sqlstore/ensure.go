@@ -156,14 +156,18 @@ func insertDevices(ctx context.Context, tx bun.Tx, missing []iot.Identity) error
 		return err
 	}
 	rows, createdAt := make([]deviceRow, len(missing)), now()
+	ids := make([]iot.DeviceID, len(missing))
 	for i, device := range missing {
+		ids[i] = device.ID
 		rows[i] = deviceRow{
 			ID: int64(device.ID), Name: defaultName(device), UserID: owner.ID,
 			CreatedAt: createdAt, Key: nullable(device.Key),
 		}
 	}
-	_, err = tx.NewInsert().Model(&rows).Exec(ctx)
-	return err
+	if _, err := tx.NewInsert().Model(&rows).Exec(ctx); err != nil {
+		return err
+	}
+	return forgetContacts(ctx, tx, ids...)
 }
 
 // defaultName is what a device is called that nobody has named.

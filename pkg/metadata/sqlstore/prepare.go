@@ -55,7 +55,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	provider, err := goose.NewProvider(s.dialect.Versions, s.write.DB, files,
 		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: s.addKeys}, nil)))
+		goose.WithGoMigrations(
+			goose.NewGoMigration(2, addColumn("key", s.dialect.AddKeys...), nil),
+			goose.NewGoMigration(4, addColumn("offline_after", "ALTER TABLE devices ADD COLUMN offline_after BIGINT"), nil)))
 	if err != nil {
 		return err
 	}
@@ -76,34 +78,37 @@ func (s *Store) migrate(ctx context.Context) error {
 	return s.adopt(ctx)
 }
 
-// addKeys is version 2. It is not in the files of SQL, since MySQL and SQLite cannot add a column only where it is
-// missing.
-func (s *Store) addKeys(ctx context.Context, tx *sql.Tx) error {
-	if there, err := hasKeys(ctx, tx); err != nil || there {
-		return err
-	}
-	for _, statement := range s.dialect.AddKeys {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
+// addColumn is a migration that runs statements where the table devices has no such column. It is not in the files of SQL,
+// since MySQL and SQLite cannot add a column only where it is missing.
+func addColumn(column string, statements ...string) *goose.GoFunc {
+	return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+		if there, err := hasColumn(ctx, tx, column); err != nil || there {
 			return err
 		}
-	}
-	return nil
+		for _, statement := range statements {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
 }
 
-func hasKeys(ctx context.Context, tx *sql.Tx) (bool, error) {
+func hasColumn(ctx context.Context, tx *sql.Tx, column string) (bool, error) {
 	rows, err := tx.QueryContext(ctx, "SELECT * FROM devices WHERE id = 0")
 	if err != nil {
 		return false, err
 	}
 	defer rows.Close()
 	columns, err := rows.Columns()
-	return slices.Contains(columns, "key"), err
+	return slices.Contains(columns, column), err
 }
 
 // complete is nil when all tables are there, and ErrIncomplete where one is not.
 func (s *Store) complete(ctx context.Context) error {
 	ids, err := find(ctx, s.read, scanID, "SELECT id FROM users WHERE id = 0 "+
-		"UNION ALL SELECT id FROM devices WHERE id = 0 AND devices.key IS NULL UNION ALL SELECT id FROM device_ids WHERE id = 1")
+		"UNION ALL SELECT id FROM devices WHERE id = 0 AND devices.key IS NULL AND offline_after IS NULL "+
+		"UNION ALL SELECT device_id FROM device_contacts WHERE device_id = 0 UNION ALL SELECT id FROM device_ids WHERE id = 1")
 	switch {
 	case err == nil && !slices.Contains(ids, 1):
 		return fmt.Errorf("%w: %w", ErrIncomplete, errNoIDState)

@@ -39,6 +39,11 @@ type Dialect struct {
 	// and compared by its bytes. They are run where there is none.
 	AddKeys []string
 
+	// Lower, with the name of a column for %s, is its text in lower case, with all letters that the database knows.
+	Lower string
+	// KeepLater, at the end of an INSERT into device_contacts, has a row that is there take the later last_seen of the two.
+	KeepLater string
+
 	// Lock is a query whose one value is 1 once its session has a lock that no other session has in
 	// this database, and that ends with the session. While another has it the query returns another value,
 	// within a second or so. Without one (""), each migration must be a transaction that fails
@@ -52,6 +57,9 @@ type Dialect struct {
 	// to be repeated, ErrIncomplete for a table or a column that does not exist, and nil for every other error.
 	Meaning func(error) error
 }
+
+// KeepLater is that of a Dialect, but for MySQL.
+const KeepLater = " ON CONFLICT (device_id) DO UPDATE SET last_seen = EXCLUDED.last_seen WHERE EXCLUDED.last_seen > device_contacts.last_seen"
 
 // ErrRolledBack means that a transaction was rolled back to let another go on, or for a generated id that a row
 // has, and succeeds when it is repeated as often as it takes.

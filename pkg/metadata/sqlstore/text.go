@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -32,6 +33,14 @@ func checkIdentity(i iot.Identity) error {
 	}
 	if id, key, err := iot.ParseDevice(i.Key); err != nil || id != i.ID || key != i.Key {
 		return fmt.Errorf("device %d with key %.40q: %w", i.ID, i.Key, iot.ErrInvalid)
+	}
+	return nil
+}
+
+// checkOfflineAfter returns ErrInvalid for what the column does not keep as it is.
+func checkOfflineAfter(d time.Duration) error {
+	if d < 0 || d > iot.MaxOfflineAfter || d%time.Second != 0 {
+		return fmt.Errorf("offline after %v: %w", d, iot.ErrInvalid)
 	}
 	return nil
 }

@@ -129,6 +129,9 @@ func (s *Store) DeleteUser(ctx context.Context, id int64) error {
 		if err := ids.deleted(ctx, tx, greatest); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM device_contacts WHERE device_id IN (SELECT id FROM devices WHERE user_id = ?)", id); err != nil {
+			return err
+		}
 		return changed(tx.ExecContext(ctx, "DELETE FROM users WHERE id = ?", id)) // and, by its foreign key, devices
 	})
 	return s.wrap("delete user", err)

@@ -19,7 +19,6 @@ package updater
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -40,20 +39,9 @@ const (
 	batchWait = 50 * time.Millisecond
 )
 
-// CheckTTL returns a *daemon.ConfigError when ttl, the setting LATEST_TTL, is not more than 0.
-func CheckTTL(ttl time.Duration) error {
-	if ttl <= 0 {
-		return &daemon.ConfigError{Variable: "LATEST_TTL", Value: ttl.String(), Err: errors.New("must be more than 0")}
-	}
-	return nil
-}
-
 // Run moves readings from Kafka to cache, which keeps each for ttl from its arrival on, until ctx ends; then it finishes
-// the batches it has begun, commits them and returns nil. A ttl that is not more than 0 is a *daemon.ConfigError.
+// the batches it has begun, commits them and returns nil.
 func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, cache latest.Cache, ttl time.Duration) error {
-	if err := CheckTTL(ttl); err != nil {
-		return err
-	}
 	u := &updater{kafka: cfg, cache: cache, ttl: ttl, log: p.Log}
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {

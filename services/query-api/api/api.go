@@ -48,6 +48,8 @@ type API struct {
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard
 
+	OfflineAfter time.Duration // of devices that have none of their own
+
 	running  context.Context // ends with Run: what is made for several requests ends with it
 	stop     context.CancelFunc
 	closing  context.Context // ends when Run begins to stop: what takes long is cut off then, to be gone on with

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -19,8 +20,15 @@ const (
 	msgCollision   = "This key has the same id as the key %q, whose device exists."
 )
 
-// appendDevice appends d as clients see it.
-func appendDevice(dst []byte, d iot.Device) []byte {
+// deviceJSON returns what appends a device as clients see it at this moment.
+func (a *API) deviceJSON() func(dst []byte, d iot.Device) []byte {
+	now := time.Now()
+	return func(dst []byte, d iot.Device) []byte { return appendDevice(dst, d, now, a.OfflineAfter) }
+}
+
+// appendDevice appends d as clients see it at the time now, where usual is the OfflineAfter of devices that have none of
+// their own.
+func appendDevice(dst []byte, d iot.Device, now time.Time, usual time.Duration) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = strconv.AppendInt(dst, int64(d.ID), 10)
 	dst = append(dst, `,"name":`...)
@@ -41,14 +49,35 @@ func appendDevice(dst []byte, d iot.Device) []byte {
 	} else {
 		dst = readingjson.AppendString(dst, d.Key)
 	}
+	dst = append(dst, `,"status":"`...)
+	dst = append(dst, d.Status(now, usual)...)
+	dst = append(dst, `","last_seen":`...)
+	dst = appendLastSeen(dst, d)
+	dst = append(dst, `,"offline_after":`...)
+	dst = appendSeconds(dst, cmp.Or(d.OfflineAfter, usual))
 	return append(dst, '}')
 }
 
-func readDevice(f *form) iot.DeviceChange {
+// appendLastSeen appends when d was seen, or null.
+func appendLastSeen(dst []byte, d iot.Device) []byte {
+	if d.LastSeen.IsZero() {
+		return append(dst, "null"...)
+	}
+	return appendTime(dst, d.LastSeen)
+}
+
+// appendSeconds appends d as a number.
+func appendSeconds(dst []byte, d time.Duration) []byte {
+	return strconv.AppendFloat(dst, d.Seconds(), 'f', -1, 64)
+}
+
+// readDevice reads what f says of before, which is zero where it is new.
+func (a *API) readDevice(f *form, before iot.Device) iot.DeviceChange {
 	return iot.DeviceChange{
-		Name:     f.text("name", iot.MaxName),
-		Owner:    f.userID("user"),
-		Location: f.optionalText("location", iot.MaxLocation),
+		Name:         f.text("name", iot.MaxName),
+		Owner:        f.userID("user"),
+		Location:     f.optionalText("location", iot.MaxLocation),
+		OfflineAfter: f.offlineAfter("offline_after", cmp.Or(before.OfflineAfter, a.OfflineAfter)),
 	}
 }
 
@@ -57,7 +86,12 @@ func (a *API) listDevices(ctx context.Context, r *request) (*answer, error) {
 	q := iot.DeviceQuery{
 		After: iot.DeviceID(r.query.idCursor()),
 		Owner: r.query.integer("user", int64(iot.MaxDeviceID), 0),
+		Text:  r.query.text("q", iot.MaxName),
 		Limit: limit + 1,
+
+		Status:       choice(r.query, "status", iot.Statuses),
+		Now:          time.Now(),
+		OfflineAfter: a.OfflineAfter,
 	}
 	if err := r.query.err(); err != nil {
 		return nil, err
@@ -75,7 +109,7 @@ func (a *API) listDevices(ctx context.Context, r *request) (*answer, error) {
 		devices = devices[:limit]
 		r.linkNext(formatIDCursor(int64(devices[limit-1].ID)))
 	}
-	return encodeList(devices, 0, appendDevice), nil
+	return encodeList(devices, 0, func(dst []byte, d iot.Device) []byte { return appendDevice(dst, d, q.Now, q.OfflineAfter) }), nil
 }
 
 func (a *API) getDevice(ctx context.Context, r *request) (*answer, error) {
@@ -83,7 +117,7 @@ func (a *API) getDevice(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encode(http.StatusOK, d, appendDevice), nil
+	return encode(http.StatusOK, d, a.deviceJSON()), nil
 }
 
 // findDevice returns the device that the path names. One that has the id of the key that stands there, and another
@@ -93,6 +127,10 @@ func (a *API) findDevice(ctx context.Context, r *request) (iot.Device, error) {
 	if err != nil {
 		return iot.Device{}, err
 	}
+	return a.findDeviceOf(ctx, named)
+}
+
+func (a *API) findDeviceOf(ctx context.Context, named iot.Identity) (iot.Device, error) {
 	d, err := a.Metadata.Device(ctx, named.ID)
 	if err == nil && named.Key != "" && d.Key != "" && d.Key != named.Key {
 		return iot.Device{}, errNotFound
@@ -106,13 +144,16 @@ func (a *API) createDevice(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	device, field := f.newDevice()
-	change := readDevice(f)
+	change := a.readDevice(f, iot.Device{})
 	if f.errs != nil {
 		return nil, a.refuseNewDevice(ctx, f, device, field, change, nil)
 	}
 	d := iot.Device{ID: device.ID, Key: device.Key, Name: *change.Name, Owner: *change.Owner}
 	if change.Location != nil {
 		d.Location = *change.Location
+	}
+	if change.OfflineAfter != nil {
+		d.OfflineAfter = *change.OfflineAfter
 	}
 	d, err = a.Metadata.CreateDevice(ctx, d)
 	if errors.Is(err, iot.ErrConflict) || errors.Is(err, iot.ErrInvalid) {
@@ -122,7 +163,7 @@ func (a *API) createDevice(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	r.Response().Header().Set(echo.HeaderLocation, "/api/devices/"+d.ID.String()+"/")
-	return encode(http.StatusCreated, d, appendDevice), nil
+	return encode(http.StatusCreated, d, a.deviceJSON()), nil
 }
 
 // updateDevice answers PUT and PATCH.
@@ -136,7 +177,7 @@ func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	f.fixed("key", cmp.Or(d.Key, d.ID.String()))
-	change := readDevice(f)
+	change := a.readDevice(f, d)
 	if f.errs != nil {
 		return nil, a.refuseOwner(ctx, f, change, nil)
 	}
@@ -147,7 +188,7 @@ func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encode(http.StatusOK, d, appendDevice), nil
+	return encode(http.StatusOK, d, a.deviceJSON()), nil
 }
 
 // refuseNewDevice returns everything that is wrong with f: what f found, what the store returned (err, which may be nil),

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -259,6 +260,32 @@ func (f *form) userID(field string) *int64 {
 		return nil
 	}
 	return &id
+}
+
+// offlineAfter reads after how many seconds a device counts as offline; 0, for null, is as the service is set. nil: it was
+// not given, is wrong, or is what clients see now, which they may send back.
+func (f *form) offlineAfter(field string, now time.Duration) *time.Duration {
+	value, ok := f.members[field]
+	if !ok || string(value) == string(appendSeconds(nil, now)) {
+		return nil
+	}
+	if value[0] == 'n' {
+		return new(time.Duration)
+	}
+	const most = int64(iot.MaxOfflineAfter / time.Second)
+	n, ok := integer(value)
+	switch {
+	case !ok:
+		f.fail(field, msgInteger)
+	case n < 1:
+		f.fail(field, fmt.Sprintf(msgAtLeast, 1))
+	case n > most:
+		f.fail(field, fmt.Sprintf(msgAtMost, most))
+	default:
+		after := time.Duration(n) * time.Second
+		return &after
+	}
+	return nil
 }
 
 // integer reads a JSON number without a fraction, or a string of one. What int64 cannot hold becomes the

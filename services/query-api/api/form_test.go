@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 func TestParseObject(t *testing.T) {
@@ -52,6 +54,6 @@ func FuzzParseObject(f *testing.F) {
 		}
 		form := &form{members: members}
 		form.newID("id")
-		_, _ = readDevice(form), readUser(form)
+		_, _ = new(API).readDevice(form, iot.Device{}), readUser(form)
 	})
 }

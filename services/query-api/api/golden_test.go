@@ -28,6 +28,8 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	readings in the store, one per line
 //	-- cached --
 //	readings in the cache, one per line
+//	-- seen --
+//	when devices reported: the id of a device, and how long ago, one per line
 //	-- dead letters --
 //	dead letters in the store, one per line; there is a Kafka then, as with an empty file `kafka`
 //	-- ignored --
@@ -41,10 +43,10 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	201 Created
 //	Some-Header: of the answer
 //
-//	the body, with <time> for when a row was created or a dead letter replayed, and <ms> for how long it took,
+//	the body, with <time> for when a row was created, a device seen or a dead letter replayed, and <ms> for how long it took,
 //	and <some> for what a store takes
 //
-// stored, cached, dead letters and ignored may be missing, and any number of requests may follow one another, each with its
+// stored, cached, seen, dead letters and ignored may be missing, and any number of requests may follow one another, each with its
 // answer. `go test ./api -run TestCases -update` writes the answers.
 func TestCases(t *testing.T) {
 	for _, b := range backends {
@@ -85,6 +87,8 @@ func runCase(t *testing.T, file string, s stores) {
 			s.insert(t, parseReadings(t, f.Data)...)
 		case "cached":
 			s.put(t, parseReadings(t, f.Data)...)
+		case "seen":
+			s.see(t, f.Data)
 		case "dead letters":
 			s.keep(t, parseDeadLetters(t, f.Data)...)
 		case "ignored":
@@ -159,7 +163,7 @@ var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Locati
 	"Content-Disposition", "X-Readings-Count", "X-Body-Sha256", "X-Next-Cursor"}
 
 var (
-	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at|before)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
+	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at|before|last_seen)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
 	tookSome   = regexp.MustCompile(`"(took_ms|query_time_ms)":\d+`)
 	someBytes  = regexp.MustCompile(`"(\w*bytes\w*|days_until_full|oldest_reading)":[^,{}]+`)
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
@@ -24,12 +25,29 @@ func (a *API) getLatest(ctx context.Context, r *request) (*answer, error) {
 	}
 	reading, err := a.Latest.Latest(ctx, device.ID)
 	if errors.Is(err, iot.ErrNotFound) {
-		return nil, errOffline
+		return a.offline(ctx, device)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return encode(http.StatusOK, reading, readingjson.AppendOnline), nil
+}
+
+// offline answers that a device has no latest value, with what is known of the device. While the store of the devices is away
+// that is nothing.
+func (a *API) offline(ctx context.Context, device iot.Identity) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+	d, err := a.findDeviceOf(ctx, device)
+	if err != nil && !errors.Is(err, iot.ErrNotFound) {
+		return nil, errOffline
+	}
+	return encode(errOffline.status, d, func(dst []byte, d iot.Device) []byte {
+		dst = readingjson.AppendString(append(dst, `{"detail":`...), errOffline.detail)
+		dst = appendLastSeen(append(dst, `,"last_seen":`...), d)
+		dst = strconv.AppendBool(append(dst, `,"registered":`...), err == nil)
+		return append(dst, '}')
+	}), nil
 }
 
 func (a *API) listLatest(_ context.Context, _ *request) (*answer, error) {

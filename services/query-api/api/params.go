@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -320,16 +321,33 @@ func (p *params) cursor() iot.Cursor {
 }
 
 // reason reads a reason of dead letters; "" where none is given.
-func (p *params) reason(name string) iot.Reason {
-	reason := iot.Reason(p.get(name))
-	if reason != "" && !slices.Contains(iot.Reasons, reason) {
-		var reasons []string
-		for _, r := range iot.Reasons {
-			reasons = append(reasons, string(r))
+func (p *params) reason(name string) iot.Reason { return choice(p, name, iot.Reasons) }
+
+// choice reads one of choices; "" where none is given.
+func choice[T ~string](p *params, name string, choices []T) T {
+	value := T(p.get(name))
+	if value != "" && !slices.Contains(choices, value) {
+		var texts []string
+		for _, c := range choices {
+			texts = append(texts, string(c))
 		}
-		p.failChoice(name, string(reason), reasons...)
+		p.failChoice(name, string(value), texts...)
 	}
-	return reason
+	return value
+}
+
+// text reads up to most characters; "" where none are given.
+func (p *params) text(name string, most int) string {
+	s := p.get(name)
+	switch {
+	case !utf8.ValidString(s):
+		p.fail(name, msgString)
+	case strings.IndexByte(s, 0) >= 0:
+		p.fail(name, msgNullChar)
+	case utf8.RuneCountInString(s) > most:
+		p.fail(name, fmt.Sprintf(msgTooLong, most))
+	}
+	return s
 }
 
 // boolean reads true or false; nil where none is given.

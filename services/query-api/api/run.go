@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,16 +19,24 @@ import (
 // Name is the service's in Kafka, in the log and in /readyz.
 const Name = "query-api"
 
-// Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by rules, until ctx
+// Settings are what an API goes by.
+type Settings struct {
+	Kafka        kafka.Config
+	Rules        *mapping.Set
+	OfflineAfter time.Duration // of devices that have none of their own
+}
+
+// Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
 // ends; then it finishes what it has begun, and returns nil. It closes l.
-func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, rules *mapping.Set, stores Stores, l net.Listener) error {
+func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l net.Listener) error {
+	cfg, rules := s.Kafka, s.Rules
 	sender := producer.New(cfg, p.Log, p.Metrics)
 	p.Health.Register(ctx, "kafka ("+Name+")", sender)
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
 	ingester := ingest.New(sender, cfg, rules, p.Log, p.Metrics)
 	a := &API{
 		Stores: stores, Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
-		Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
+		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -146,6 +147,27 @@ func (s stores) put(t testing.TB, batch ...iot.Reading) {
 	}
 }
 
+// see has devices report, as lines say: the id of a device, and how long ago.
+func (s stores) see(t testing.TB, lines []byte) {
+	t.Helper()
+	var contacts []iot.Contact
+	for line := range strings.Lines(string(lines)) {
+		id, ago, _ := strings.Cut(strings.TrimSpace(line), " ")
+		device, _, err := iot.ParseDevice(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := time.ParseDuration(ago)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contacts = append(contacts, iot.Contact{Device: device, At: time.Now().Add(-d).Truncate(time.Millisecond)})
+	}
+	if err := s.metadata.KeepContacts(t.Context(), contacts); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // api returns the API on s. It logs to log, which may be nil.
 func (s stores) api(t testing.TB, log *slog.Logger) *API {
 	if log == nil {
@@ -163,7 +185,8 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
 		Rules: presets(t), Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
 		Ingester: ingest.New(sender, s.kafka, presets(t), log, metrics), Ignored: ignored.New(s.kafka, sender, log),
-		Guard: httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
+		OfflineAfter: time.Minute,
+		Guard:        httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 	}
 }
 

@@ -8,6 +8,9 @@
 // Where readings say what their device is called and where it is (iot.DeviceNameAttribute, iot.DeviceLocationAttribute),
 // that fills in what nobody has said: a name that is not only the key or the number stays, and so does a location.
 //
+// It also keeps when each device has reported last: the time at which Kafka took the newest reading that the device sent itself,
+// none that comes from a dead letter or a file. That is in the store before the batch is committed, so no restart loses it.
+//
 // A device whose key has the id of another key is not registered: each of its readings is a dead letter, which says
 // so, though it is stored. All others go on.
 //
@@ -17,7 +20,7 @@
 //
 //	records                           what package kafka says of a partition
 //	readings and dead letters         what package event says of a batch; whom they are of, and what they say
-//	                                  of these
+//	                                  of these, and when they reported
 package registrar
 
 import (
@@ -42,9 +45,9 @@ import (
 // Group is the registrar's consumer group.
 const Group = "device-registry"
 
-// A batch is at most batchSize records of one partition. The broker waits up to batchWait for more of them. It costs one
-// query of the store, and another one where readings say what their devices are called, so it waits for longer than a
-// reading on its way to being stored.
+// A batch is at most batchSize records of one partition. The broker waits up to batchWait for more of them. It costs a
+// query and a write, and one more of each where readings say what their devices are called, so it waits for longer than a
+// reading on its way to being stored. A status is right within a second, with the time that the store takes.
 const (
 	batchSize = 5000
 	batchWait = 250 * time.Millisecond
@@ -68,6 +71,9 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 				err = store.DescribeDevices(ctx, descriptions(batch))
 			}
 			refused := collisions(ensured.Collisions, batch)
+			if err == nil {
+				err = store.KeepContacts(ctx, contacts(batch, refused, time.Now()))
+			}
 			return event.Stored{Outcomes: []int{len(batch) - len(refused), len(refused)}, Refused: refused}, err
 		},
 		DeadLetter: func(ctx context.Context, deadLetters []event.DeadLetter) error {
@@ -134,6 +140,32 @@ func descriptions(batch []iot.Reading) []iot.Description {
 			continue
 		}
 		all[i] = said
+	}
+	return all
+}
+
+// contacts returns when the devices of batch reported last, but for those whose readings are refused: the device with their
+// id is another one. No clock makes a contact later than now.
+func contacts(batch []iot.Reading, refused []event.Refused, now time.Time) []iot.Contact {
+	last := make(map[iot.DeviceID]time.Time)
+	for i, reading := range batch {
+		for len(refused) > 0 && refused[0].Index < i {
+			refused = refused[1:]
+		}
+		if reading.Again || len(refused) > 0 && refused[0].Index == i {
+			continue
+		}
+		if reading.Received.After(last[reading.Device]) {
+			last[reading.Device] = reading.Received
+		}
+	}
+	now = now.Truncate(time.Millisecond)
+	all := make([]iot.Contact, 0, len(last))
+	for device, at := range last {
+		if at.After(now) {
+			at = now
+		}
+		all = append(all, iot.Contact{Device: device, At: at})
 	}
 	return all
 }

@@ -137,7 +137,7 @@ func hasAttribute(r *iot.Reading, name string) bool {
 // Latest returns the latest value: the newest reading, with what older ones have beside it. There must be one.
 func (w *Window) Latest() iot.Reading {
 	latest := w.Readings[0]
-	latest.Received, latest.Origin = time.Time{}, 0
+	latest.Received, latest.Origin, latest.Again = time.Time{}, 0, false
 	if len(w.Readings) == 1 {
 		return latest
 	}

@@ -130,7 +130,6 @@ export class Live {
       this.giveUpAfter(silence, signal);
       for (const { event, data, id } of parser.push(text.decode(value, { stream: true }))) {
         if (!synced || event === "resync") {
-          this.place = null;
           await this.sync(signal);
           synced = true;
         }
