@@ -44,26 +44,42 @@ export function find(routes: Route[], path: string): { route: Route; params: Par
 }
 
 export function navigate(to: string): void {
+  writeQuery();
   if (to !== location.pathname + location.search) history.pushState(null, "", to);
   place.value = here();
   scrollTo(0, 0);
 }
 
+const writeEvery = 300; // ms; browsers refuse to be told of every key
+let unwritten: ReturnType<typeof setTimeout> | undefined;
+
 // setQuery changes what the address says after its "?", without a step in the browser's history. What is null or "" goes.
 export function setQuery(changes: Record<string, string | null>): void {
-  const query = new URLSearchParams(location.search);
+  const query = new URLSearchParams(place.peek().query);
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === "") query.delete(name);
     else query.set(name, value);
   }
+  place.value = { path: place.peek().path, query };
+  unwritten ??= setTimeout(writeQuery, writeEvery);
+}
+
+function writeQuery(): void {
+  if (unwritten === undefined) return;
+  clearTimeout(unwritten);
+  unwritten = undefined;
+  const { path, query } = place.peek();
   const asked = query.toString();
-  history.replaceState(history.state, "", asked === "" ? location.pathname : `?${asked}`);
-  place.value = here();
+  history.replaceState(history.state, "", asked === "" ? path : `${path}?${asked}`);
 }
 
 // start follows the browser's history and the clicks on links to routes.
 export function start(routes: Route[]): void {
-  addEventListener("popstate", () => (place.value = here()));
+  addEventListener("popstate", () => {
+    clearTimeout(unwritten);
+    unwritten = undefined;
+    place.value = here();
+  });
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = (event.target as Element).closest("a");

@@ -1,58 +1,153 @@
-import { signal, useComputed, useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-import { pages } from "../api";
-import { Age } from "../parts/age";
+import { useComputed, useSignal } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
+import { type Filter, Fleet, type Order } from "../fleet";
+import { integer, number } from "../format";
+import { Live } from "../live";
+import { now } from "../parts/clock";
+import { DeviceTable } from "../parts/device-table";
 import { Failure } from "../parts/failure";
+import { messageOf } from "../parts/fault";
+import { LiveBadge } from "../parts/live-badge";
 import { Page } from "../parts/page";
+import { Welcome } from "../parts/welcome";
+import { navigate, place, setQuery } from "../router";
 import { text } from "../text";
-import type { Device } from "../types";
+import type { Reading, Status } from "../types";
 
-const devices = signal<Device[] | null>(null);
+const orders: Order[] = ["name", "seen", "status", "location"];
+const statuses: Status[] = ["online", "offline", "never"];
+const maxLocations = 500; // that can be chosen from; a search finds them all
 
+// Overview is all devices with their latest values, live. Before there is one it says how one sends.
 export default function Overview() {
+  const fleet = useMemo(() => new Fleet(), []);
+  const live = useSignal<Live | null>(null);
   const failure = useSignal<string | null>(null);
-  const rows = useComputed(() => devices.value ?? []);
-  const load = async (signal?: AbortSignal) => {
-    try {
-      const found: Device[] = [];
-      for await (const page of pages<Device>("/api/devices/", {}, signal)) found.push(...page);
-      devices.value = found;
-      failure.value = null;
-    } catch (err) {
-      if (!signal?.aborted) failure.value = (err as Error).message;
-    }
-  };
   useEffect(() => {
-    const loading = new AbortController();
-    void load(loading.signal);
-    return () => loading.abort();
+    const stream = new Live({}, {
+      sync: async (signal) => {
+        try {
+          await fleet.load(signal);
+          failure.value = null;
+        } catch (err) {
+          if (!signal.aborted) failure.value = messageOf(err);
+          throw err;
+        }
+      },
+      reading: (reading) => {
+        if (fleet.loaded.value && fleet.devices.size === 0) showFirst(reading);
+        fleet.reading(reading);
+      },
+      device: (device) => fleet.device(device),
+    });
+    live.value = stream;
+    return () => {
+      stream.close();
+      fleet.close();
+    };
   }, []);
+
+  void fleet.list.value;
+  const empty = fleet.loaded.value && fleet.devices.size === 0;
   return (
-    <Page title={text.overview.title}>
-      {failure.value && <Failure message={failure.value} again={() => void load()} />}
-      {devices.value?.length === 0 && <p>{text.overview.none}</p>}
-      {rows.value.length > 0 && (
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">{text.overview.device}</th>
-              <th scope="col">{text.overview.seen}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.value.map((device) => (
-              <tr key={device.id}>
-                <td>
-                  <bdi>{device.name}</bdi>
-                </td>
-                <td>
-                  <Age at={device.last_seen} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
+    <Page title={text.overview.title} aside={live.value && <LiveBadge live={live.value} />}>
+      {failure.value !== null && !fleet.loaded.value && <Failure message={failure.value} />}
+      {empty ? <Welcome /> : fleet.devices.size > 0 ? <Devices fleet={fleet} live={live.value} /> : failure.value === null && <p class="quiet">{text.loading}</p>}
     </Page>
+  );
+}
+
+function showFirst({ device_id, device_key }: Reading): void {
+  navigate(`/devices/${encodeURIComponent(device_key ?? device_id)}`);
+}
+
+// Devices is the list with what it is filtered by, which stands in the address.
+function Devices({ fleet, live }: { fleet: Fleet; live: Live | null }) {
+  const query = useComputed(() => place.value.query);
+  const asked = (name: string) => query.value.get(name) ?? "";
+  const filter = useComputed<Filter>(() => ({ q: asked("q"), status: asked("status"), user: asked("user"), location: asked("location") }));
+  const order = useComputed(() => orders.find((name) => name === asked("order")) ?? "name");
+  const descending = useComputed(() => asked("desc") !== "");
+  const tenth = useComputed(() => (order.value === "seen" ? Math.floor(now.value / 10_000) : 0)); // rows do not jump with each reading
+  const rows = useComputed(() => {
+    void fleet.list.value;
+    void tenth.value;
+    return fleet.rows(filter.value, order.value, descending.value);
+  });
+  const counts = useComputed(() => (void fleet.list.value, fleet.counts()));
+  const locations = useComputed(() => {
+    void fleet.list.value;
+    const all = new Set<string>();
+    for (const { location } of fleet.devices.values()) if (location !== null && all.size < maxLocations) all.add(location);
+    return [...all].sort();
+  });
+
+  const o = text.overview;
+  const filtered = Object.values(filter.value).some((value) => value !== "");
+  const all = fleet.devices.size;
+  return (
+    <>
+      <p class="totals">
+        <strong>{all === 1 ? o.oneDevice : o.devices(integer(all))}</strong>
+        {statuses.map((status) => counts.value[status] > 0 && <span key={status}>{o.counted(integer(counts.value[status]), text.status[status])}</span>)}
+        {live && <Rate fleet={fleet} live={live} />}
+      </p>
+      <div class="filters" role="search">
+        <label class="grow">
+          {o.search}
+          <input type="search" autocomplete="off" spellcheck={false} value={filter.value.q} onInput={(event) => setQuery({ q: event.currentTarget.value })} />
+        </label>
+        <Choice label={o.status} name="status" value={filter.value.status} options={statuses.map((status) => [status, text.status[status]])} />
+        {fleet.users.value.length > 1 && (
+          <Choice label={o.owner} name="user" value={filter.value.user} options={fleet.users.value.map(({ id, username }) => [String(id), username])} />
+        )}
+        {locations.value.length > 0 && (
+          <Choice label={o.location} name="location" value={filter.value.location} options={locations.value.map((location) => [location, location])} />
+        )}
+        <label>
+          {o.order}
+          <select value={order.value} onChange={(event) => setQuery({ order: event.currentTarget.value === "name" ? null : event.currentTarget.value })}>
+            {orders.map((name) => (
+              <option key={name} value={name}>
+                {o.orders[name]}
+              </option>
+            ))}
+          </select>
+        </label>
+        <button type="button" aria-pressed={descending.value} aria-label={o.descending} title={o.descending} onClick={() => setQuery({ desc: descending.value ? null : "1" })}>
+          <span aria-hidden="true">{descending.value ? "↓" : "↑"}</span>
+        </button>
+      </div>
+      <p role="status" class={filtered ? "quiet" : "hidden"}>
+        {filtered && (rows.value.length === 0 ? o.none : o.found(integer(rows.value.length), integer(all)))}{" "}
+        {filtered && (
+          <button type="button" class="link" onClick={() => setQuery({ q: null, status: null, user: null, location: null })}>
+            {o.clear}
+          </button>
+        )}
+      </p>
+      {rows.value.length > 0 && <DeviceTable fleet={fleet} rows={rows.value} />}
+    </>
+  );
+}
+
+// Rate is how many readings arrive at Telltale. Without the stream nobody knows here.
+const Rate = ({ fleet, live }: { fleet: Fleet; live: Live }) => (
+  <span>{text.overview.rate(number(live.state.value.state === "live" ? fleet.rate.perSecond(now.value) : null))}</span>
+);
+
+function Choice({ label, name, value, options }: { label: string; name: string; value: string; options: [value: string, shown: string][] }) {
+  return (
+    <label>
+      {label}
+      <select value={value} onChange={(event) => setQuery({ [name]: event.currentTarget.value })}>
+        <option value="">{text.overview.any}</option>
+        {options.map(([option, shown]) => (
+          <option key={option} value={option}>
+            {shown}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }

@@ -9,7 +9,7 @@ export function LiveBadge({ live }: { live: Live }) {
   void now.value; // once a second
   const behind = state === "reconnecting" && heard !== null;
   return (
-    <p class={`live ${state}`}>
+    <p class={`live-badge ${state}`}>
       <span role="status" class="hidden">
         {behind ? text.live.lost : text.live[state === "reconnecting" ? "connecting" : state]}
       </span>
