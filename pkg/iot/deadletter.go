@@ -103,6 +103,7 @@ const MaxDeadLetterPageBytes = 4 << 20
 type DeadLetterQuery struct {
 	Reason   Reason
 	Device   DeviceID
+	Source   TopicFilter      // only those with a Source that it selects
 	From     time.Time        // only with From <= Received
 	To       time.Time        // only with Received < To
 	Replayed *bool            // only those that were replayed, or were not

@@ -60,6 +60,15 @@ func init() {
 	})
 }
 
+// RegisterPredicate adds a function of two texts to SQL, before the first file is opened.
+func RegisterPredicate(name string, holds func(a, b string) bool) {
+	sqlite.MustRegisterDeterministicScalarFunction(name, 2, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		a, _ := args[0].(string)
+		b, _ := args[1].(string)
+		return holds(a, b), nil
+	})
+}
+
 // readers is how many can read a file at the same time: half of them may wait in the middle, for clients that are slow.
 const readers = 8
 

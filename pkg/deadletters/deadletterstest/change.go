@@ -50,6 +50,7 @@ var changeTests = []test{
 			want  int
 		}{
 			{iot.DeadLetterQuery{Reason: iot.ReasonConflict}, 0},
+			{iot.DeadLetterQuery{Source: "nowhere/+"}, 0},
 			{iot.DeadLetterQuery{Device: 6, Limit: 1}, 225},
 			{iot.DeadLetterQuery{Replayed: &no, From: start.Add(10 * time.Millisecond)}, 160},
 			{iot.DeadLetterQuery{Replayed: &no}, 64},

@@ -22,7 +22,7 @@ var findTests = []test{
 		insert(t, store, c, b, a, d)
 		wantFound(t, store, iot.DeadLetterQuery{}, a, b, d, c)
 	}},
-	{"a query selects by reason, device, time and replay, and by all of them together", func(t *testing.T, store deadletters.Store) {
+	{"a query selects by reason, device, source, time and replay, and by all of them together", func(t *testing.T, store deadletters.Store) {
 		var all []iot.DeadLetter // newest first
 		for n := 15; n >= 0; n-- {
 			d := deadLetter(n, iot.ReasonInvalidJSON, 1, n/2)
@@ -35,6 +35,7 @@ var findTests = []test{
 			if n&4 != 0 {
 				d.Device = 0
 			}
+			d.Source = []string{"plant/1/a.b", "plant/1/aXb", "plant/1/a.b/c", "plant", "plant/", "other\n", "größe/(1"}[n%7]
 			all = append(all, d)
 		}
 		insert(t, store, all...)
@@ -47,6 +48,8 @@ var findTests = []test{
 		at := func(ms float64) time.Time { return start.Add(time.Duration(ms * float64(time.Millisecond))) }
 		for _, q := range []iot.DeadLetterQuery{
 			{}, {Reason: iot.ReasonConflict}, {Reason: "none"}, {Device: 1}, {Device: 2}, {Device: 3},
+			{Source: "#"}, {Source: "+"}, {Source: "plant/+"}, {Source: "plant/#"}, {Source: "plant/+/#"}, {Source: "plant/+/a.b"}, {Source: "other"}, {Source: "größe/(1"},
+			{Source: "plant/#", Reason: iot.ReasonConflict, To: at(5)},
 			{From: at(3)}, {To: at(3)}, {From: at(2), To: at(5)}, {From: at(2.5), To: at(4.5)}, {From: at(5), To: at(2)},
 			{From: at(3).In(time.FixedZone("", 3600))}, {Replayed: &yes}, {Replayed: &no},
 			{After: iot.DeadLetterCursor{Received: at(4), ID: idOf(9)}}, {After: iot.DeadLetterCursor{Received: at(4), ID: idOf(8)}},
@@ -173,6 +176,7 @@ var findTests = []test{
 func selects(q iot.DeadLetterQuery, d iot.DeadLetter) bool {
 	return (q.Reason == "" || d.Reason == q.Reason) &&
 		(q.Device == 0 || d.Device == q.Device) &&
+		(q.Source == "" || q.Source.Selects(d.Source)) &&
 		(q.From.IsZero() || !d.Received.Before(q.From)) &&
 		(q.To.IsZero() || d.Received.Before(q.To)) &&
 		(q.Replayed == nil || *q.Replayed == !d.Replay.At.IsZero()) &&

@@ -1,6 +1,8 @@
 package mongo
 
 import (
+	"regexp"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -77,6 +79,9 @@ func filterOf(q iot.DeadLetterQuery) bson.D {
 	if q.Device != 0 {
 		add(fieldDevice, int64(q.Device))
 	}
+	if q.Source != "" {
+		add(fieldSource, bson.Regex{Pattern: expressionOf(q.Source)})
+	}
 	received := bson.D{}
 	if !q.From.IsZero() {
 		received = append(received, bson.E{Key: "$gte", Value: millis(q.From)})
@@ -99,4 +104,25 @@ func filterOf(q iot.DeadLetterQuery) bson.D {
 		add(fieldReplayed, bson.D{{Key: "$exists", Value: *q.Replayed}})
 	}
 	return filter
+}
+
+// expressionOf returns a regular expression for the topics that f selects.
+func expressionOf(f iot.TopicFilter) string {
+	if f == "#" {
+		return `\A`
+	}
+	filter, below := strings.CutSuffix(string(f), "/#")
+	levels := strings.Split(filter, "/")
+	for i, level := range levels {
+		if level == "+" {
+			levels[i] = "[^/]*"
+		} else {
+			levels[i] = regexp.QuoteMeta(level)
+		}
+	}
+	expression := `\A` + strings.Join(levels, "/")
+	if below {
+		return expression + `(/|\z)`
+	}
+	return expression + `\z`
 }

@@ -85,6 +85,13 @@ func (s *Store) CountDeadLetterSources(ctx context.Context, q iot.DeadLetterQuer
 	return counts, nil
 }
 
+// sourceSelected is a function in SQL: whether a filter selects a source.
+const sourceSelected = "source_selected"
+
+func init() {
+	sqlite.RegisterPredicate(sourceSelected, func(filter, source string) bool { return iot.TopicFilter(filter).Selects(source) })
+}
+
 // conditions returns a WHERE clause for what q, whatever its Limit, selects, and its arguments.
 func conditions(q iot.DeadLetterQuery) (where string, args []any) {
 	var all []string
@@ -97,6 +104,9 @@ func conditions(q iot.DeadLetterQuery) (where string, args []any) {
 	}
 	if q.Device != 0 {
 		add("device_id = ?", q.Device)
+	}
+	if q.Source != "" {
+		add(sourceSelected+"(?, source)", string(q.Source))
 	}
 	if !q.From.IsZero() {
 		add("received_at >= ?", iot.CeilMillis(q.From).UnixMilli())

@@ -19,7 +19,7 @@ import (
 
 const (
 	defaultDeadLetters = 100 // in a list, where the client sets no limit
-	msgNoFilter        = "Name what to delete by reason, device_id, since, until or replayed."
+	msgNoFilter        = "Name what to delete by reason, device_id, topic, since, until or replayed."
 )
 
 // appendDeadLetter appends d as clients see it.
@@ -122,6 +122,7 @@ func (p *params) deadLetterQuery() iot.DeadLetterQuery {
 	q := iot.DeadLetterQuery{
 		Reason:   p.reason("reason"),
 		Device:   p.device("device_id"),
+		Source:   p.topicFilter("topic"),
 		Replayed: p.boolean("replayed"),
 	}
 	q.From, q.To = p.between("since", "until")

@@ -7,12 +7,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 )
 
 const (
-	maxTopic = 65535 // characters of an MQTT topic; it has no more bytes
-
 	msgBase64    = "Not valid base64."
 	msgOnePlease = "Give payload or payload_base64, not both."
 )
@@ -24,7 +23,10 @@ func (a *API) testMapping(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	topic, payload, rule := f.text("topic", maxTopic), f.message(), f.payload("rule")
+	topic, payload, rule := f.text("topic", iot.MaxTopic), f.message(), f.payload("rule")
+	if payload == nil && f.errs["payload"] == nil && f.errs["payload_base64"] == nil {
+		f.fail("payload", msgRequired)
+	}
 	if f.errs != nil {
 		return nil, f.errs
 	}
@@ -42,7 +44,7 @@ func (a *API) testMapping(ctx context.Context, r *request) (*answer, error) {
 	return encodeAny(http.StatusOK, rules.Explain(*topic, mapping.Message{Payload: payload, Received: time.Now().UTC().Truncate(time.Millisecond)}))
 }
 
-// message reads what a device might send: bytes in base64, or what payload reads.
+// message reads what a device might send: bytes in base64, or what payload reads. nil: none was given, or it is wrong.
 func (f *form) message() []byte {
 	encoded, isEncoded := f.members["payload_base64"]
 	_, isText := f.members["payload"]
@@ -51,11 +53,7 @@ func (f *form) message() []byte {
 		f.fail("payload_base64", msgOnePlease)
 		return nil
 	case !isEncoded:
-		payload := f.payload("payload")
-		if payload == nil && f.errs["payload"] == nil {
-			f.fail("payload", msgRequired)
-		}
-		return payload
+		return f.payload("payload")
 	}
 	var text string
 	var b []byte

@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	msgTime   = "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z], YYYY-MM-DD."
-	msgCursor = "Invalid cursor."
-	msgBool   = "Must be a valid boolean."
+	msgTime        = "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z], YYYY-MM-DD."
+	msgCursor      = "Invalid cursor."
+	msgBool        = "Must be a valid boolean."
+	msgTopicFilter = "Not an MQTT topic filter: + and # stand for whole levels, # for the last ones."
 
 	msgChoice = "Select a valid choice. %s is not one of the available choices. They are %s."
 
@@ -348,6 +349,19 @@ func (p *params) text(name string, most int) string {
 		p.fail(name, fmt.Sprintf(msgTooLong, most))
 	}
 	return s
+}
+
+// topicFilter reads a filter for MQTT topics; "" where none is given.
+func (p *params) topicFilter(name string) iot.TopicFilter {
+	s := p.text(name, iot.MaxTopic)
+	if s == "" {
+		return ""
+	}
+	filter, err := iot.ParseTopicFilter(s)
+	if err != nil {
+		p.fail(name, msgTopicFilter)
+	}
+	return filter
 }
 
 // boolean reads true or false; nil where none is given.

@@ -42,7 +42,7 @@ func (a *API) replayDeadLetter(ctx context.Context, r *request) (*answer, error)
 	if err != nil {
 		return nil, err
 	}
-	corrected := f.payload("payload")
+	corrected := f.message()
 	if f.errs != nil {
 		return nil, f.errs
 	}
