@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -26,6 +28,32 @@ type DeadLetter struct {
 // ContentBytes is the length of d's bytes and texts together.
 func (d DeadLetter) ContentBytes() int {
 	return len(d.Bytes) + len(d.Reason) + len(d.Detail) + len(d.Source) + len(d.Client) + len(d.TopicDevice) + len(d.ContentType)
+}
+
+// Key returns the key of d's device where it stands in the topic, or as device_id in the bytes; "" where it does not,
+// or the device has none. It is no guess: the id is made of the key.
+func (d DeadLetter) Key() string {
+	const maxLevels = 16
+	if d.Device < FirstKeyID {
+		return ""
+	}
+	candidates := []string{d.TopicDevice}
+	levels := strings.SplitN(d.Source, "/", maxLevels)
+	for i := range levels {
+		candidates = append(candidates, levels[i], strings.Join(levels[i:], "/"))
+	}
+	var named struct {
+		Device any `json:"device_id"`
+	}
+	if json.Unmarshal(d.Bytes, &named) == nil {
+		candidates = append(candidates, fmt.Sprint(named.Device))
+	}
+	for _, key := range candidates {
+		if id, key, err := ParseDevice(key); err == nil && id == d.Device {
+			return key
+		}
+	}
+	return ""
 }
 
 // Replay is what became of a dead letter that was sent on its way again.

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -11,13 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// RangeReader reads again what is on a topic, by when it was produced. It is in no consumer group, commits
+// RangeReader reads again what is on a topic, by when it was produced or by offset. It is in no consumer group, commits
 // nothing, and may run beside the consumers of the topic.
 type RangeReader struct {
 	Config
-	From, To time.Time // From <= Timestamp < To; a zero To is no limit
-	MaxBatch int       // records handed to Handle at once, at most
-	Handle   Handler   // of each record once; its first error ends Run
+	From, To time.Time     // From <= Timestamp < To; a zero To is no limit
+	Offsets  []OffsetRange // in place of all that: these, a few at the same time
+	MaxBatch int           // records handed to Handle at once, at most
+	Handle   Handler       // of each record once; its first error ends Run
 	Log      *slog.Logger
 
 	done, total atomic.Int64
@@ -29,10 +31,12 @@ const (
 	maxDelay = time.Hour
 	// stallTimeout is how long Kafka may send nothing although there are records.
 	stallTimeout = 30 * time.Second
+	// offsetsAtOnce is how many of Offsets are read at the same time: to begin with one takes 0.1 s.
+	offsetsAtOnce = 4
 )
 
 // Run reads what is there when it is called, the partitions at the same time, and returns nil when all of it
-// was handled. It returns ctx's error when that ends first, and an error when Kafka is away for long or has
+// was handled. It returns ctx's error when that ends first, and an error when Kafka is away for long or, ErrGone, has
 // deleted what was still to be read. Call it once.
 func (r *RangeReader) Run(ctx context.Context) error {
 	client, err := newClient(r.Config, groupConfig(GroupConfig{Config: r.Config}))
@@ -50,6 +54,9 @@ func (r *RangeReader) Run(ctx context.Context) error {
 		return fmt.Errorf("configure consumer: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	if r.Offsets != nil {
+		group.SetLimit(offsetsAtOnce)
+	}
 	for _, s := range ranges {
 		group.Go(func() error { return r.read(ctx, consumer, s) })
 	}
@@ -59,13 +66,19 @@ func (r *RangeReader) Run(ctx context.Context) error {
 // Progress returns how many records have been read, and how many there are; 0 until that is known.
 func (r *RangeReader) Progress() (done, total int64) { return r.done.Load(), r.total.Load() }
 
-// offsetRange is the part of a partition that is to be read.
-type offsetRange struct {
-	partition  int32
-	start, end int64 // offsets; end is the first one behind
+// OffsetRange is the part of a partition that is to be read.
+type OffsetRange struct {
+	Partition  int32
+	Start, End int64 // offsets; End is the first one behind
 }
 
-func (r *RangeReader) ranges(client sarama.Client) (ranges []offsetRange, err error) {
+func (r *RangeReader) ranges(client sarama.Client) (ranges []OffsetRange, err error) {
+	if r.Offsets != nil {
+		for _, s := range r.Offsets {
+			r.total.Add(s.End - s.Start)
+		}
+		return r.Offsets, client.RefreshMetadata(r.Topic)
+	}
 	if err := client.RefreshMetadata(r.Topic); err != nil {
 		return nil, fmt.Errorf("topic %q: %w", r.Topic, err)
 	}
@@ -74,11 +87,11 @@ func (r *RangeReader) ranges(client sarama.Client) (ranges []offsetRange, err er
 		return nil, fmt.Errorf("topic %q: %w", r.Topic, err)
 	}
 	for _, id := range ids {
-		s := offsetRange{partition: id}
-		if s.end, err = client.GetOffset(r.Topic, id, sarama.OffsetNewest); err != nil {
+		s := OffsetRange{Partition: id}
+		if s.End, err = client.GetOffset(r.Topic, id, sarama.OffsetNewest); err != nil {
 			return nil, fmt.Errorf("end of partition %d: %w", id, err)
 		}
-		if s.start, err = client.GetOffset(r.Topic, id, max(r.From.UnixMilli(), 0)); err != nil {
+		if s.Start, err = client.GetOffset(r.Topic, id, max(r.From.UnixMilli(), 0)); err != nil {
 			return nil, fmt.Errorf("start in partition %d: %w", id, err)
 		}
 		if !r.To.IsZero() {
@@ -87,38 +100,41 @@ func (r *RangeReader) ranges(client sarama.Client) (ranges []offsetRange, err er
 				return nil, fmt.Errorf("end in partition %d: %w", id, err)
 			}
 			if behind >= 0 { // negative where no record is that young
-				s.end = min(s.end, behind)
+				s.End = min(s.End, behind)
 			}
 		}
-		if s.start >= 0 && s.start < s.end {
+		if s.Start >= 0 && s.Start < s.End {
 			ranges = append(ranges, s)
-			r.total.Add(s.end - s.start)
+			r.total.Add(s.End - s.Start)
 		}
 	}
 	return ranges, nil
 }
 
 // read hands the records of s to Handle.
-func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s offsetRange) error {
-	from, err := consumer.ConsumePartition(r.Topic, s.partition, s.start)
+func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s OffsetRange) error {
+	from, err := consumer.ConsumePartition(r.Topic, s.Partition, s.Start)
+	if errors.Is(err, sarama.ErrOffsetOutOfRange) {
+		err = fmt.Errorf("%w: %w", ErrGone, err)
+	}
 	if err != nil {
-		return fmt.Errorf("read partition %d: %w", s.partition, err)
+		return fmt.Errorf("read partition %d: %w", s.Partition, err)
 	}
 	defer func() { _ = from.Close() }()
 	var batch recordBatch
 	stalled := time.NewTimer(stallTimeout)
 	defer stalled.Stop()
 	failure := errNoResponse
-	for next := s.start; next < s.end; {
+	for next := s.Start; next < s.End; {
 		select {
 		case m, more := <-from.Messages():
 			if !more {
-				return fmt.Errorf("read partition %d at offset %d of %d: %w", s.partition, next, s.end, failure)
+				return fmt.Errorf("read partition %d at offset %d of %d: %w", s.Partition, next, s.End, failure)
 			}
 			stalled.Reset(stallTimeout)
-			r.done.Add(min(m.Offset+1, s.end) - next)
+			r.done.Add(min(m.Offset+1, s.End) - next)
 			next = m.Offset + 1
-			if m.Offset < s.end && r.selects(m) {
+			if m.Offset < s.End && r.selects(m) {
 				batch.add(m)
 			}
 		case err := <-from.Errors():
@@ -126,15 +142,18 @@ func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s offs
 				continue // they have ended, and with them the messages
 			}
 			failure = err
-			r.Log.Warn("reading again failed, trying again", "partition", s.partition, "offset", next, "err", err)
+			if errors.Is(err, sarama.ErrOffsetOutOfRange) {
+				failure = fmt.Errorf("%w: %w", ErrGone, err)
+			}
+			r.Log.Warn("reading again failed, trying again", "partition", s.Partition, "offset", next, "err", err)
 			continue
 		case <-stalled.C:
-			return fmt.Errorf("read partition %d at offset %d of %d: nothing for %v: %w", s.partition, next, s.end, stallTimeout, failure)
+			return fmt.Errorf("read partition %d at offset %d of %d: nothing for %v: %w", s.Partition, next, s.End, stallTimeout, failure)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		full := len(batch.records) == r.MaxBatch || batch.bytes >= batchBytes
-		if full || next >= s.end && len(batch.records) > 0 {
+		if full || next >= s.End && len(batch.records) > 0 {
 			from.Pause() // see gather
 			if err := r.Handle(ctx, batch.records); err != nil {
 				return err
@@ -148,6 +167,9 @@ func (r *RangeReader) read(ctx context.Context, consumer sarama.Consumer, s offs
 }
 
 func (r *RangeReader) selects(m *sarama.ConsumerMessage) bool {
+	if r.Offsets != nil {
+		return true
+	}
 	if m.Timestamp.UnixMilli() < 0 { // it has none
 		return true
 	}

@@ -245,8 +245,9 @@ func (m *MissingTopics) Observe(client sarama.Client, topic string, err error) e
 
 // topicMetadata is what Kafka says of a topic.
 type topicMetadata struct {
-	id  sarama.Uuid // another one when the topic was deleted and made again; zero before Kafka 2.8
-	err error       // of Kafka's; nil where the topic is there
+	id         sarama.Uuid // another one when the topic was deleted and made again; zero before Kafka 2.8
+	partitions int
+	err        error // of Kafka's; nil where the topic is there
 }
 
 // fetchTopics requests the metadata of topics.
@@ -261,7 +262,7 @@ func fetchTopics(client sarama.Client, topics ...string) (map[string]topicMetada
 	}
 	states := make(map[string]topicMetadata, len(topics))
 	for _, t := range response.Topics {
-		state := topicMetadata{id: t.Uuid}
+		state := topicMetadata{id: t.Uuid, partitions: len(t.Partitions)}
 		if t.Err != sarama.ErrNoError && t.Err != sarama.ErrLeaderNotAvailable {
 			state.err = t.Err
 		}

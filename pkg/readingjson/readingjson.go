@@ -8,7 +8,8 @@
 //
 // The first four members are always there, in this order, null where the device did not send the value.
 // The others are left out where there is nothing to say. Names are sorted, times have exactly three
-// digits of milliseconds, so equal readings have equal bytes. The time of receipt is not part of the form.
+// digits of milliseconds, so equal readings have equal bytes. The time of receipt is no part of the form; AppendReceived
+// adds it.
 //
 // What devices send is another form, with many variants: package payload reads it.
 package readingjson
@@ -30,6 +31,13 @@ func Append(dst []byte, r iot.Reading) []byte {
 // device that counts as online.
 func AppendOnline(dst []byte, r iot.Reading) []byte {
 	return append(appendMembers(dst, r), `,"status":"online"}`...)
+}
+
+// AppendReceived is Append with a last member "received_at", when the reading came, as clients see one that just did.
+func AppendReceived(dst []byte, r iot.Reading) []byte {
+	dst = append(appendMembers(dst, r), `,"received_at":"`...)
+	dst = AppendTime(dst, r.Received)
+	return append(dst, `"}`...)
 }
 
 // appendMembers appends r without the closing brace.

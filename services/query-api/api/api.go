@@ -19,6 +19,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
+	"github.com/telltale-iot/telltale/services/query-api/live"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
@@ -44,6 +45,7 @@ type API struct {
 	Ingester *ingest.Ingester // of readings
 	Rules    *mapping.Set     // for what devices publish
 	Ignored  *ignored.List
+	Live     *live.Hub
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard

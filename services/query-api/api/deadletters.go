@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -38,7 +36,7 @@ func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
 	} else {
 		dst = strconv.AppendInt(dst, int64(d.Device), 10)
 	}
-	if key := keyOf(d); key != "" {
+	if key := d.Key(); key != "" {
 		member(`,"device_key":`, key)
 	}
 	member(`,"source":`, d.Source)
@@ -74,32 +72,6 @@ func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
 	dst = append(dst, `,"replayed_readings":`...)
 	dst = strconv.AppendInt(dst, int64(d.Replay.Readings), 10)
 	return append(dst, '}')
-}
-
-// keyOf returns the key of d's device where it stands in the topic, or as device_id in the bytes; "" where it does not,
-// or the device has none. It is no guess: the id is made of the key.
-func keyOf(d iot.DeadLetter) string {
-	const maxLevels = 16
-	if d.Device < iot.FirstKeyID {
-		return ""
-	}
-	candidates := []string{d.TopicDevice}
-	levels := strings.SplitN(d.Source, "/", maxLevels)
-	for i := range levels {
-		candidates = append(candidates, levels[i], strings.Join(levels[i:], "/"))
-	}
-	var named struct {
-		Device any `json:"device_id"`
-	}
-	if json.Unmarshal(d.Bytes, &named) == nil {
-		candidates = append(candidates, fmt.Sprint(named.Device))
-	}
-	for _, key := range candidates {
-		if id, key, err := iot.ParseDevice(key); err == nil && id == d.Device {
-			return key
-		}
-	}
-	return ""
 }
 
 // encodedSize is about how long dead letters are in JSON, where a byte that cannot be shown takes six. A buffer that is

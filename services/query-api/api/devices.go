@@ -29,6 +29,15 @@ func (a *API) deviceJSON() func(dst []byte, d iot.Device) []byte {
 // appendDevice appends d as clients see it at the time now, where usual is the OfflineAfter of devices that have none of
 // their own.
 func appendDevice(dst []byte, d iot.Device, now time.Time, usual time.Duration) []byte {
+	dst = append(appendUpToStatus(dst, d, now, usual), `,"last_seen":`...)
+	dst = appendLastSeen(dst, d)
+	dst = append(dst, `,"offline_after":`...)
+	dst = appendSeconds(dst, cmp.Or(d.OfflineAfter, usual))
+	return append(dst, '}')
+}
+
+// appendUpToStatus appends the members of d up to its status.
+func appendUpToStatus(dst []byte, d iot.Device, now time.Time, usual time.Duration) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = strconv.AppendInt(dst, int64(d.ID), 10)
 	dst = append(dst, `,"name":`...)
@@ -50,12 +59,7 @@ func appendDevice(dst []byte, d iot.Device, now time.Time, usual time.Duration) 
 		dst = readingjson.AppendString(dst, d.Key)
 	}
 	dst = append(dst, `,"status":"`...)
-	dst = append(dst, d.Status(now, usual)...)
-	dst = append(dst, `","last_seen":`...)
-	dst = appendLastSeen(dst, d)
-	dst = append(dst, `,"offline_after":`...)
-	dst = appendSeconds(dst, cmp.Or(d.OfflineAfter, usual))
-	return append(dst, '}')
+	return append(append(dst, d.Status(now, usual)...), '"')
 }
 
 // appendLastSeen appends when d was seen, or null.

@@ -29,6 +29,8 @@
 //	                                       TestPaceOfExports)
 //	imports                                2 of 8 MB, 1 of one address; beyond 503 and 429; a client sends 10 KiB/s, but for two minutes
 //	                                       (TestImport, TestSlotsOfClients, TestPaceOfImports)
+//	streams of what happens                1,500, 1,000 of one address; beyond 503 and 429; one takes what package live says, and
+//	                                       the system keeps 128 KiB for it (TestLiveLimits)
 //	searches                               4, each with a page of 10,000 readings or 4 MiB; others wait (TestRequestLimit)
 //	charts                                 1,700,000 numbers, and as many of the stored points that they are made of, about 90 MB;
 //	                                       4,000,000 values being read one by one, of which those for percentiles take 8

@@ -69,6 +69,7 @@ type limits struct {
 	charts          pageRoom            // numbers of the charts being made
 	values          pageRoom            // that are being read one by one for charts
 	imports         *slots              // requests that send files; beyond: 503, or 429
+	streams         *slots              // clients that follow what happens; beyond: 503, or 429
 	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
 	replays         *semaphore.Weighted // requests that replay dead letters
 	searches        *semaphore.Weighted // searches for readings
@@ -89,8 +90,9 @@ func newLimits() limits {
 		lists:           newPageRoom(maxLargeLists, maxSmallLists, smallPage, 1),
 		charts:          newPageRoom(maxLargeCharts, maxSmallCharts, smallChart, 1),
 		values:          newPageRoom(maxManyValues, maxFewValues, fewValues, 1),
-		exports:         newSlots(maxExports, errManyExports, errYourExports),
-		imports:         newSlots(maxImports, errManyImports, errYourImport),
+		exports:         newSlots(maxExports, maxExports/2, errManyExports, errYourExports),
+		imports:         newSlots(maxImports, maxImports/2, errManyImports, errYourImport),
+		streams:         newSlots(maxStreams, maxYourStreams, errManyStreams, errYourStreams),
 		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
 		replays:         semaphore.NewWeighted(maxReplayRequests),
 		searches:        semaphore.NewWeighted(maxSearches),

@@ -51,6 +51,8 @@ func (a *API) routes() []route {
 
 		{http.MethodGet, "/api/series/", a.serve(&a.limits.history, a.getSeries)},
 
+		{http.MethodGet, "/api/live/", a.followLive},
+
 		{http.MethodGet, webhookPrefix + "*", a.serve(kafka, a.getWebhook)},
 		{http.MethodPost, webhookPrefix + "*", a.serve(kafka, a.postWebhook)},
 

@@ -13,6 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
+	"github.com/telltale-iot/telltale/services/query-api/live"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
@@ -36,6 +37,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	ingester := ingest.New(sender, cfg, rules, p.Log, p.Metrics)
 	a := &API{
 		Stores: stores, Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
+		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
 		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
 	}
 	g, ctx := errgroup.WithContext(ctx)

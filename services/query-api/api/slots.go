@@ -5,19 +5,19 @@ import (
 	"sync"
 )
 
-// slots are for requests that may go on for hours. One client has at most half of them, so that there are some for others
+// slots are for requests that may go on for hours. One client has a part of them at most, so that there are some for others
 // whatever it does.
 type slots struct {
-	all        int
-	full, half *problem // why there is none: for anybody, and for a client that has as many as it may
+	all, yours      int
+	full, yoursFull *problem // why there is none: for anybody, and for a client that has as many as it may
 
 	mu    sync.Mutex
 	taken int
 	of    map[netip.Prefix]int // those of each client that has any
 }
 
-func newSlots(all int, full, half *problem) *slots {
-	return &slots{all: all, full: full, half: half, of: map[netip.Prefix]int{}}
+func newSlots(all, yours int, full, yoursFull *problem) *slots {
+	return &slots{all: all, yours: yours, full: full, yoursFull: yoursFull, of: map[netip.Prefix]int{}}
 }
 
 // take takes a slot for a request that came from remoteAddr, until release is called.
@@ -28,8 +28,8 @@ func (s *slots) take(remoteAddr string) (release func(), err error) {
 	switch {
 	case s.taken == s.all:
 		return nil, s.full
-	case s.of[client] == s.all/2:
-		return nil, s.half
+	case s.of[client] == s.yours:
+		return nil, s.yoursFull
 	}
 	s.taken++
 	s.of[client]++

@@ -32,7 +32,7 @@ func checkFree(t *testing.T, s *slots) {
 func TestSlots(t *testing.T) {
 	full, half := new(problem), new(problem)
 	full.status, half.status = 503, 429
-	s := newSlots(4, full, half)
+	s := newSlots(4, 2, full, half)
 	take := func(from string, want *problem) (release func()) {
 		t.Helper()
 		release, err := s.take(from)

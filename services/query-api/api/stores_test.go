@@ -32,6 +32,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
+	"github.com/telltale-iot/telltale/services/query-api/live"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 )
 
@@ -187,6 +188,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		Ingester: ingest.New(sender, s.kafka, presets(t), log, metrics), Ignored: ignored.New(s.kafka, sender, log),
 		OfflineAfter: time.Minute,
 		Guard:        httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
+		Live:         live.New(s.kafka, liveDevices(s.metadata, time.Minute), log, metrics),
 	}
 }
 

@@ -1,0 +1,154 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/services/query-api/live"
+)
+
+const (
+	// maxStreams is how many clients may follow what happens. It leaves connections for other requests, of those that a port
+	// takes (httpguard.MaxConnections).
+	maxStreams = 1500
+	// maxYourStreams is how many of them one address may have: a proxy that many are behind, too.
+	maxYourStreams = 1000
+)
+
+var (
+	errManyStreams = &problem{http.StatusServiceUnavailable, "Too many clients follow what happens. Try again later.", 10}
+	errYourStreams = &problem{http.StatusTooManyRequests, fmt.Sprintf("Your address follows what happens %d times, and may not do so more often. Try again later.", maxYourStreams), 10}
+	errKafkaAway   = &problem{http.StatusServiceUnavailable, "Kafka is not available. Try again later.", 5}
+)
+
+// followLive answers with a stream of what happens, until the client has enough of it, or the API stops.
+func (a *API) followLive(c echo.Context) error {
+	r := &request{Context: c, query: readParams(c)}
+	client := live.Client{From: r.query.get("last_event_id"), Network: clientNetwork(r.Request().RemoteAddr).String()}
+	if id := r.Request().Header.Get("Last-Event-ID"); id != "" { // which a browser sends when it comes back, to the same URL
+		client.From = id
+	}
+	client.Filter = r.query.liveFilter()
+	if err := r.query.err(); err != nil {
+		return err
+	}
+	if unknown := r.query.unknown(); unknown != "" {
+		r.Response().Header().Set("X-Unknown-Parameters", unknown)
+	}
+	s := &stream{Response: r.Response(), control: http.NewResponseController(r.Response())}
+	if r.Request().Method == http.MethodHead {
+		s.begin()
+		return nil
+	}
+	body, err := a.receive(c) // net/http would wait for it before it answers
+	if err != nil {
+		return err
+	}
+	a.limits.bodies.Release(int64(len(body)))
+	release, err := a.limits.streams.take(r.Request().RemoteAddr)
+	if err != nil {
+		return err
+	}
+	defer release()
+	limitSendBuffer(r.Request().Context())
+	_ = s.control.SetReadDeadline(time.Time{}) // else its end would look like the client's leaving
+
+	ctx, stop := context.WithCancelCause(r.Request().Context())
+	defer stop(nil)
+	defer context.AfterFunc(a.closing, func() { stop(errStopping) })()
+	client.Send, client.Cut = s.send, s.cut
+	err = a.Live.Listen(ctx, client)
+	switch {
+	case s.begun: // it ends where it is: the client comes back with the place
+		if errors.Is(err, live.ErrTooSlow) {
+			panic(http.ErrAbortHandler) // its connection takes no more
+		}
+		return nil
+	case errors.Is(err, live.ErrAway):
+		_ = s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
+		return errKafkaAway
+	}
+	return err
+}
+
+// liveFilter reads what a client wants to be told of.
+func (p *params) liveFilter() (f live.Filter) {
+	f.Devices, f.Metrics = setOf(p.devices("device_id")), setOf(p.metrics("metric"))
+	for name, given := range map[string]int{"device_id": len(f.Devices), "metric": len(f.Metrics)} {
+		if given == 0 && len(p.every(name)) > 0 && p.errs[name] == nil {
+			p.fail(name, msgBlank) // it would be told of everything
+		}
+	}
+	return f
+}
+
+// setOf returns a set of all; nil of none.
+func setOf[T comparable](all []T) map[T]bool {
+	if len(all) == 0 {
+		return nil
+	}
+	set := make(map[T]bool, len(all))
+	for _, one := range all {
+		set[one] = true
+	}
+	return set
+}
+
+// stream is a stream of events on its way to a client.
+type stream struct {
+	*echo.Response
+	control *http.ResponseController
+	begun   bool
+	isCut   atomic.Bool
+}
+
+// begin sends the header, as late as can be: until then an error has an answer of its own.
+func (s *stream) begin() {
+	s.begun = true
+	header := s.Header()
+	header.Set(echo.HeaderContentType, "text/event-stream")
+	header.Set(echo.HeaderCacheControl, "no-store")
+	header.Set("X-Accel-Buffering", "no") // nginx would keep events
+	s.WriteHeader(http.StatusOK)
+}
+
+// send sends events. A client that does not take them in time has none of it.
+func (s *stream) send(events []byte) error {
+	if !s.begun {
+		s.begin()
+	}
+	_ = s.control.SetWriteDeadline(time.Now().Add(sendTimeout))
+	if s.isCut.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	if _, err := s.Write(events); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+// cut ends a send that waits for its client, and those to come.
+func (s *stream) cut() {
+	s.isCut.Store(true)
+	_ = s.control.SetWriteDeadline(time.Now())
+}
+
+// liveDevices has clients told of the devices in a store; usual is as for appendDevice.
+func liveDevices(store iot.MetadataStore, usual time.Duration) live.Devices {
+	return live.Devices{
+		List:   store.Devices,
+		Append: func(dst []byte, d iot.Device) []byte { return appendDevice(dst, d, time.Now(), usual) },
+		Compared: func(dst []byte, d iot.Device) []byte { // all but when it was seen, which changes with each reading
+			return appendSeconds(appendUpToStatus(dst, d, time.Now(), usual), cmp.Or(d.OfflineAfter, usual))
+		},
+	}
+}
