@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/telltale-iot/telltale/pkg/internal/typo"
+	"github.com/telltale-iot/telltale/pkg/typo"
 )
 
 // Hint says what may be wrong with a topic that s does not read; "" where nothing is near.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/telltale-iot/telltale/pkg/internal/typo"
+	"github.com/telltale-iot/telltale/pkg/typo"
 )
 
 // variables are those of all programs, one a line: what is meant for another program is no mistake here. A test

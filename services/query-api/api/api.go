@@ -21,6 +21,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
+	"github.com/telltale-iot/telltale/services/query-api/trace"
 )
 
 // Stores are what an API answers from.
@@ -46,6 +47,7 @@ type API struct {
 	Rules    *mapping.Set     // for what devices publish
 	Ignored  *ignored.List
 	Live     *live.Hub
+	Bridges  *trace.Bridges // what they saw
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard

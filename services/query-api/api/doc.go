@@ -40,13 +40,13 @@
 //	dry runs of retentions                 1, of what package series says; others wait (TestRequestLimit)
 //	lists of users and devices             50,000 rows; others wait, as for pages (TestRequestLimit,
 //	                                       TestSmallPagesDoNotWait)
-//	pages of dead letters                  3, each of 4 MiB and up to six times as much as JSON; others wait
+//	pages of dead letters, traces          3, each of 4 MiB and up to six times as much as JSON; others wait
 //	                                       (TestRequestLimit)
 //	dead letters being replayed            4 requests, of 4 MiB each; others wait (TestRequestLimit); and what package
 //	                                       replay says
 //	tests of rules                         4 requests: a body, the rule and a step of its readings, about 8 MB each; others
 //	                                       wait (TestRequestLimit)
-//	what is ignored                        what package ignored says
+//	what is ignored, what bridges saw      what packages ignored and trace say
 //	answers of MongoDB to these            16 MiB each
 //	all latest readings, all counts        fetched once for all who ask at the same time (TestSharedAnswers)
 //	compressors                            4, of about 1 MB; answers wait for one (TestGzip)

@@ -34,6 +34,8 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	dead letters in the store, one per line; there is a Kafka then, as with an empty file `kafka`
 //	-- ignored --
 //	what bridges ignored, one per line
+//	-- bridges --
+//	what bridges saw, a part per line
 //	-- what is asked, in a few words --
 //	POST /api/users/
 //	Some-Header: of the request
@@ -44,9 +46,9 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	Some-Header: of the answer
 //
 //	the body, with <time> for when a row was created, a device seen or a dead letter replayed, and <ms> for how long it took,
-//	and <some> for what a store takes
+//	<some> for what a store takes, and <some time> for how long ago something was
 //
-// stored, cached, seen, dead letters and ignored may be missing, and any number of requests may follow one another, each with its
+// stored, cached, seen, dead letters, ignored and bridges may be missing, and any number of requests may follow one another, each with its
 // answer. `go test ./api -run TestCases -update` writes the answers.
 func TestCases(t *testing.T) {
 	for _, b := range backends {
@@ -75,7 +77,7 @@ func runCase(t *testing.T, file string, s stores) {
 		t.Fatal(err)
 	}
 	if slices.ContainsFunc(archive.Files, func(f txtar.File) bool {
-		return f.Name == "dead letters" || f.Name == "ignored" || f.Name == "kafka"
+		return f.Name == "dead letters" || f.Name == "ignored" || f.Name == "bridges" || f.Name == "kafka"
 	}) {
 		s.startKafka(t)
 	}
@@ -93,6 +95,8 @@ func runCase(t *testing.T, file string, s stores) {
 			s.keep(t, parseDeadLetters(t, f.Data)...)
 		case "ignored":
 			s.ignore(t, f.Data)
+		case "bridges":
+			s.tell(t, f.Data)
 		case "answer":
 			request := archive.Files[i-1]
 			answer := ask(t, server, request.Data)
@@ -165,6 +169,8 @@ var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Locati
 var (
 	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at|before|last_seen)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
 	tookSome   = regexp.MustCompile(`"(took_ms|query_time_ms)":\d+`)
+	someSkew   = regexp.MustCompile(`"(clock_skew_seconds)":[\d.]+`)
+	someAgo    = regexp.MustCompile(`\b(\d+ (days|h|min|s) (ago|ahead|behind)|just now\b)`)
 	someBytes  = regexp.MustCompile(`"(\w*bytes\w*|days_until_full|oldest_reading)":[^,{}]+`)
 )
 
@@ -188,6 +194,8 @@ func show(t *testing.T, answer *http.Response) []byte {
 		body = bytes.ReplaceAll(body, []byte("\r"), []byte("␍")) // which git would not keep
 		body = atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`))
 		body = someBytes.ReplaceAll(body, []byte(`"$1":"<some>"`))
+		body = someSkew.ReplaceAll(body, []byte(`"$1":"<some>"`))
+		body = someAgo.ReplaceAll(body, []byte("<some time>"))
 		fmt.Fprintf(&b, "\n%s\n", tookSome.ReplaceAll(body, []byte(`"$1":"<ms>"`)))
 	}
 	return b.Bytes()

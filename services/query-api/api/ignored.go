@@ -26,6 +26,14 @@ func showIgnored(i event.Ignored) ignoredTopic {
 	}
 }
 
+func showAllIgnored(all []event.Ignored) []ignoredTopic {
+	shown := make([]ignoredTopic, len(all))
+	for i := range all {
+		shown[i] = showIgnored(all[i])
+	}
+	return shown
+}
+
 // orNull returns nil for "".
 func orNull(s string) *string {
 	if s == "" {
@@ -39,11 +47,7 @@ func (a *API) listIgnored(ctx context.Context, _ *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown := make([]ignoredTopic, len(all))
-	for i := range all {
-		shown[i] = showIgnored(all[i])
-	}
-	return encodeAny(http.StatusOK, shown)
+	return encodeAny(http.StatusOK, showAllIgnored(all))
 }
 
 func (a *API) deleteIgnored(ctx context.Context, r *request) (*answer, error) {

@@ -37,6 +37,7 @@ func (a *API) routes() []route {
 		{http.MethodPost, "/api/devices/:id/readings/", a.serve(kafka, a.postDeviceReadings)},
 		{http.MethodGet, "/api/devices/:id/series/", a.serve(&a.limits.history, a.getDeviceSeries)},
 		{http.MethodGet, "/api/devices/:id/latest/", a.serve(latest, a.getLatest)},
+		{http.MethodGet, "/api/devices/:id/trace/", a.serve(kafka, a.getTrace)},
 
 		{http.MethodGet, "/api/readings/", a.listOrExport(a.serve(readings, a.listReadings))},
 		{http.MethodPost, "/api/readings/", a.serve(kafka, a.postReadings)},

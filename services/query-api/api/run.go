@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
+	"github.com/telltale-iot/telltale/services/query-api/trace"
 )
 
 // Name is the service's in Kafka, in the log and in /readyz.
@@ -38,6 +39,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	a := &API{
 		Stores: stores, Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
 		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
+		Bridges:      trace.New(cfg, p.Log),
 		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -34,6 +34,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
+	"github.com/telltale-iot/telltale/services/query-api/trace"
 )
 
 // stores is what an API serves from.
@@ -186,6 +187,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
 		Rules: presets(t), Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
 		Ingester: ingest.New(sender, s.kafka, presets(t), log, metrics), Ignored: ignored.New(s.kafka, sender, log),
+		Bridges:      trace.New(s.kafka, log),
 		OfflineAfter: time.Minute,
 		Guard:        httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 		Live:         live.New(s.kafka, liveDevices(s.metadata, time.Minute), log, metrics),
@@ -220,14 +222,26 @@ func (s *stores) startKafka(t testing.TB) {
 // ignore produces what bridges say that they ignored: one thing per line.
 func (s stores) ignore(t testing.TB, lines []byte) {
 	t.Helper()
-	sender := producer.New(s.kafka, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	produce(t, s.kafka, lines, func(i event.Ignored) (kafka.Record, error) { return i.Record(s.kafka.IgnoredTopic()) })
+}
+
+// tell produces what bridges say that they saw: a part per line.
+func (s stores) tell(t testing.TB, lines []byte) {
+	t.Helper()
+	produce(t, s.kafka, lines, func(seen event.Seen) (kafka.Record, error) { return seen.Record(s.kafka.TraceTopic()) })
+}
+
+// produce produces the record of each line.
+func produce[T any](t testing.TB, cfg kafka.Config, lines []byte, record func(T) (kafka.Record, error)) {
+	t.Helper()
+	sender := producer.New(cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	background(t, sender.Run)
 	for line := range bytes.Lines(lines) {
-		var i event.Ignored
-		if err := json.Unmarshal(line, &i); err != nil {
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		rec, err := i.Record(s.kafka.IgnoredTopic())
+		rec, err := record(v)
 		if err != nil {
 			t.Fatal(err)
 		}
