@@ -1,12 +1,12 @@
 // What every test of a page has: a Telltale, a page that may complain of nothing, and looks at it as a whole.
 //
 //   site    one for all tests of a run, with devices of a few families; do not stop it
-//   fresh   one for this test alone, empty
+//   fresh   one for this test alone, empty, with the settings of test.use({ settings: { … } })
 //   page    a tab, at site unless the test goes elsewhere. The test fails if the browser wrote a warning or an error on
 //           the console, a script failed, or something came from another host. Answers of the API that fail on purpose
 //           are named with expectStatus.
 import { AxeBuilder } from "@axe-core/playwright";
-import { type Page, expect, test as base } from "@playwright/test";
+import { type Page, type TestInfo, expect, test as base } from "@playwright/test";
 import { join } from "node:path";
 import { Telltale } from "./telltale.ts";
 
@@ -19,7 +19,8 @@ export const desktop = { width: 1280, height: 800 };
 const complaints = new WeakMap<Page, { text: string; url: string }[]>();
 const allowed = new WeakMap<Page, RegExp[]>();
 
-export const test = base.extend<{ fresh: Telltale }, { site: Telltale }>({
+export const test = base.extend<{ fresh: Telltale; settings: Record<string, string> }, { site: Telltale }>({
+  settings: [{}, { option: true }],
   site: [
     async ({}, use) => {
       const site = await Telltale.start({ families: ["telltale", "tasmota", "zigbee2mqtt", "shelly"] });
@@ -28,19 +29,27 @@ export const test = base.extend<{ fresh: Telltale }, { site: Telltale }>({
     },
     { scope: "worker" },
   ],
-  fresh: async ({}, use) => {
-    const fresh = await Telltale.start();
+  fresh: async ({ page, settings }, use, info) => {
+    const fresh = await Telltale.start({ settings });
     await use(fresh);
+    await leave(page, info); // before it is gone
     await fresh.close();
   },
   page: async ({ page }, use, info) => {
     watch(page);
     await use(page);
-    const folder = process.env["SCREENSHOTS"];
-    if (folder) await page.screenshot({ path: join(folder, `${info.titlePath.join(" ").replace(/[^\w]+/g, "_")}.png`) });
+    await leave(page, info);
     expect(complaints.get(page)!.filter(({ text }) => !allowed.get(page)!.some((pattern) => pattern.test(text)))).toEqual([]);
   },
 });
+
+// leave keeps how a page looked in the end of its test.
+async function leave(page: Page, info: TestInfo): Promise<void> {
+  if (page.url() === "about:blank") return;
+  const folder = process.env["SCREENSHOTS"];
+  if (folder) await page.screenshot({ path: join(folder, `${info.titlePath.join(" ").replace(/[^\w]+/g, "_")}.png`) });
+  await page.goto("about:blank");
+}
 
 // watch notes what the browser complains of. It is for pages that a test opens by itself.
 export function watch(page: Page): void {

@@ -16,7 +16,7 @@ const all: Device[] = [
 test("filtered", () => {
   const none: Filter = { q: "", status: "", user: "", location: "" };
   const cases: [Partial<Filter>, number[]][] = [
-    [{}, [1, 2, 3]], [{ q: "SENSOR" }, [1, 2]], [{ q: " lab  sensor" }, [1]], [{ q: "kitchen" }, [3]], [{ q: "ÄLT" }, [3]],
+    [{}, [1, 2, 3]], [{ q: "SENSOR" }, [1, 2]], [{ q: " lab  sensor" }, [1]], [{ q: "kitchen" }, [3]], [{ q: "ÄLT" }, [3]], [{ q: "2" }, [2]],
     [{ status: "offline" }, [3]], [{ user: "2" }, [2]], [{ location: "Lab" }, [1]], [{ q: "sensor", user: "2", status: "never" }, []],
   ];
   for (const [filter, want] of cases) assert.deepEqual(all.filter(filtered({ ...none, ...filter })).map((d) => d.id), want, JSON.stringify(filter));

@@ -117,7 +117,7 @@ function replace<V>(all: Map<number, V>, by: Map<number, V>): void {
   for (const [id, value] of by) all.set(id, value);
 }
 
-// filtered is the filter of the API, but that it looks for each word by itself.
+// filtered is the filter of the API, but that it looks for each word by itself, and for an id.
 export function filtered({ q, status, user, location }: Filter): (device: Device) => boolean {
   const words = q.toLocaleLowerCase().split(/\s+/).filter((word) => word !== "");
   return (device) => {
@@ -125,8 +125,8 @@ export function filtered({ q, status, user, location }: Filter): (device: Device
     if (user !== "" && String(device.user) !== user) return false;
     if (location !== "" && device.location !== location) return false;
     if (words.length === 0) return true;
-    const text = `${device.name}\n${device.key ?? ""}\n${device.location ?? ""}\n${device.id}`.toLocaleLowerCase();
-    return words.every((word) => text.includes(word));
+    const text = `${device.name}\n${device.key ?? ""}\n${device.location ?? ""}`.toLocaleLowerCase();
+    return words.every((word) => text.includes(word) || word === String(device.id));
   };
 }
 

@@ -7,6 +7,7 @@ import { now } from "../parts/clock";
 import { DeviceTable } from "../parts/device-table";
 import { Failure } from "../parts/failure";
 import { messageOf } from "../parts/fault";
+import { Field } from "../parts/form";
 import { LiveBadge } from "../parts/live-badge";
 import { Page } from "../parts/page";
 import { Welcome } from "../parts/welcome";
@@ -93,27 +94,20 @@ function Devices({ fleet, live }: { fleet: Fleet; live: Live | null }) {
         {live && <Rate fleet={fleet} live={live} />}
       </p>
       <div class="filters" role="search">
-        <label class="grow">
-          {o.search}
-          <input type="search" autocomplete="off" spellcheck={false} value={filter.value.q} onInput={(event) => setQuery({ q: event.currentTarget.value })} />
-        </label>
-        <Choice label={o.status} name="status" value={filter.value.status} options={statuses.map((status) => [status, text.status[status]])} />
+        <Field
+          label={o.search}
+          input={(described) => (
+            <input {...described} type="search" autocomplete="off" spellcheck={false} value={filter.value.q} onInput={(event) => setQuery({ q: event.currentTarget.value })} />
+          )}
+        />
+        <Choice label={o.status} name="status" value={filter.value.status} options={[any, ...statuses.map((status) => [status, text.status[status]] as const)]} />
         {fleet.users.value.length > 1 && (
-          <Choice label={o.owner} name="user" value={filter.value.user} options={fleet.users.value.map(({ id, username }) => [String(id), username])} />
+          <Choice label={o.owner} name="user" value={filter.value.user} options={[any, ...fleet.users.value.map(({ id, username }) => [String(id), username] as const)]} />
         )}
         {locations.value.length > 0 && (
-          <Choice label={o.location} name="location" value={filter.value.location} options={locations.value.map((location) => [location, location])} />
+          <Choice label={o.location} name="location" value={filter.value.location} options={[any, ...locations.value.map((location) => [location, location] as const)]} />
         )}
-        <label>
-          {o.order}
-          <select value={order.value} onChange={(event) => setQuery({ order: event.currentTarget.value === "name" ? null : event.currentTarget.value })}>
-            {orders.map((name) => (
-              <option key={name} value={name}>
-                {o.orders[name]}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice label={o.order} name="order" value={order.value} options={orders.map((name) => [name, o.orders[name]] as const)} />
         <button type="button" aria-pressed={descending.value} aria-label={o.descending} title={o.descending} onClick={() => setQuery({ desc: descending.value ? null : "1" })}>
           <span aria-hidden="true">{descending.value ? "↓" : "↑"}</span>
         </button>
@@ -136,18 +130,22 @@ const Rate = ({ fleet, live }: { fleet: Fleet; live: Live }) => (
   <span>{text.overview.rate(number(live.state.value.state === "live" ? fleet.rate.perSecond(now.value) : null))}</span>
 );
 
-function Choice({ label, name, value, options }: { label: string; name: string; value: string; options: [value: string, shown: string][] }) {
+type Option = readonly [value: string, shown: string];
+const any: Option = ["", text.overview.any];
+
+function Choice({ label, name, value, options }: { label: string; name: string; value: string; options: Option[] }) {
   return (
-    <label>
-      {label}
-      <select value={value} onChange={(event) => setQuery({ [name]: event.currentTarget.value })}>
-        <option value="">{text.overview.any}</option>
-        {options.map(([option, shown]) => (
-          <option key={option} value={option}>
-            {shown}
-          </option>
-        ))}
-      </select>
-    </label>
+    <Field
+      label={label}
+      input={(described) => (
+        <select {...described} value={value} onChange={(event) => setQuery({ [name]: event.currentTarget.value })}>
+          {options.map(([option, shown]) => (
+            <option key={option} value={option}>
+              {shown}
+            </option>
+          ))}
+        </select>
+      )}
+    />
   );
 }
