@@ -81,6 +81,10 @@ func Main(name, description string, cmd Command) {
 }
 
 func run(ctx context.Context, name, description string, cmd Command, args []string, stdout, stderr io.Writer) int {
+	examined, isDoctor := cmd.(Examined)
+	if isDoctor = isDoctor && len(args) > 0 && args[0] == "doctor"; isDoctor {
+		name, description, args = name+" doctor", aboutDoctor, args[1:]
+	}
 	var instead insteadOfRun
 	err := settings.Parse(args, cmd, &instead)
 	flags := cmd.Operations()
@@ -97,6 +101,11 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 	case instead.Health:
 		if err := probe(ctx, flags.OpsAddr); err != nil {
 			_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+			return exitFailed
+		}
+		return exitOK
+	case isDoctor:
+		if !examine(ctx, stdout, flags, examined.Checks()) {
 			return exitFailed
 		}
 		return exitOK

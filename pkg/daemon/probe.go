@@ -13,29 +13,38 @@ import (
 // probeTimeout is how long --health waits for the answer of the operations port.
 const probeTimeout = 2 * time.Second
 
+// maxAnswer is how much of an answer is read: more than all metrics of a process.
+const maxAnswer = 4 << 20
+
 // probe asks the process whose operations port is at opsAddr on this machine whether it is ready; the
 // error says what it is not ready for. An address without a host, as in :9100, is that of this machine.
 func probe(ctx context.Context, opsAddr string) error {
+	status, body, err := ask(ctx, opsAddr, "/readyz?verbose")
+	if err != nil {
+		return fmt.Errorf("no process answers on OPS_ADDR=%q: %w", opsAddr, innermost(err))
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("%d %s: %s", status, http.StatusText(status), body)
+	}
+	return nil
+}
+
+// ask returns what the operations port at opsAddr answers.
+func ask(ctx context.Context, opsAddr, path string) (status int, body string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+opsAddr+"/readyz?verbose", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+opsAddr+path, nil)
 	if err != nil {
-		return err
+		return 0, "", err
 	}
 	req.Host = "localhost" // which package httpguard allows, whatever name OPS_ADDR has
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("no process answers on OPS_ADDR=%q: %w", opsAddr, innermost(err))
+		return 0, "", err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(body)))
-	}
-	return nil
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	return res.StatusCode, strings.TrimSpace(string(text)), err
 }
 
 // innermost is what err comes from, without the URL and the calls around it.

@@ -116,19 +116,19 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	detail := &sarama.TopicDetail{ // -1 asks for the broker's default, which Kafka knows since 2.4
 		NumPartitions:     cmp.Or(cfg.partitions(topic), -1),
 		ReplicationFactor: cmp.Or(cfg.Replication, -1),
-		ConfigEntries:     map[string]*string{"max.message.bytes": &longest, timestampType: new(appendTime)},
+		ConfigEntries:     map[string]*string{messageBytes: &longest, timestampType: new(appendTime)},
 	}
 	if cfg.Retention > 0 {
 		retention := strconv.FormatInt(cfg.Retention.Milliseconds(), 10)
-		detail.ConfigEntries["retention.ms"] = &retention
+		detail.ConfigEntries[retentionMillis] = &retention
 	}
 	if slices.Contains(cfg.compacted(), topic) {
 		policy := "compact,delete" // what has not been seen for that long is forgotten, as replicas that are gone are
-		detail.ConfigEntries["cleanup.policy"] = &policy
+		detail.ConfigEntries[cleanupPolicy] = &policy
 	}
 	if cfg.Replication >= 3 {
 		inSync := "2"
-		detail.ConfigEntries["min.insync.replicas"] = &inSync
+		detail.ConfigEntries[minInSync] = &inSync
 	}
 	err = admin.CreateTopic(topic, detail, false)
 	switch {
@@ -143,10 +143,14 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	}
 }
 
-// The setting of a topic by which its records have the time at which they came to Kafka.
+// Settings of topics.
 const (
-	timestampType = "message.timestamp.type"
-	appendTime    = "LogAppendTime"
+	timestampType   = "message.timestamp.type"
+	appendTime      = "LogAppendTime" // records have the time at which they came to Kafka
+	messageBytes    = "max.message.bytes"
+	retentionMillis = "retention.ms"
+	cleanupPolicy   = "cleanup.policy"
+	minInSync       = "min.insync.replicas"
 )
 
 // ensureAppendTime sets timestampType of a topic that an earlier version made, or another program.
@@ -155,8 +159,8 @@ func ensureAppendTime(client sarama.Client, topic string, log *slog.Logger) erro
 	if err != nil {
 		return fmt.Errorf("look at topic %q: %w", topic, err)
 	}
-	is, err := topicSetting(admin, topic, timestampType)
-	if err == nil && is == appendTime {
+	is, err := topicSettings(admin, topic, timestampType)
+	if err == nil && is[timestampType] == appendTime {
 		return nil
 	}
 	if err == nil {
@@ -178,24 +182,25 @@ func ensureAppendTime(client sarama.Client, topic string, log *slog.Logger) erro
 	}
 }
 
-// topicSetting returns the value that a setting of a topic has.
-func topicSetting(admin sarama.ClusterAdmin, topic, name string) (value string, err error) {
-	resource := &sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{name}}
+// topicSettings returns the values that settings of a topic have.
+func topicSettings(admin sarama.ClusterAdmin, topic string, names ...string) (map[string]string, error) {
+	resource := &sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: names}
 	results, err := admin.DescribeConfigs([]*sarama.ConfigResource{resource}, sarama.DescribeConfigsOptions{})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	values := map[string]string{}
 	for _, r := range results {
 		if r.ErrorCode != sarama.ErrNoError {
-			return "", r.ErrorCode
+			return nil, r.ErrorCode
 		}
 		for _, e := range r.Configs {
-			if e.Name == name {
-				value = e.Value
+			if slices.Contains(names, e.Name) {
+				values[e.Name] = e.Value
 			}
 		}
 	}
-	return value, nil
+	return values, nil
 }
 
 // recreateAfter is how long a topic that is in use must be missing until it is created again. Whoever deletes one to

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/latest/memory"
 	"github.com/telltale-iot/telltale/pkg/latest/redis"
@@ -63,4 +64,22 @@ func Open(rawURL string, files tlsfiles.Files) (Cache, error) {
 	default: // without the URL, which may hold a password
 		return nil, errors.New("open latest cache: the URL must start with redis:// or rediss://")
 	}
+}
+
+// Examine looks at the server that url, the value of variable, names.
+func Examine(variable, rawURL string, files tlsfiles.Files) doctor.Check {
+	return doctor.Check{Part: variable, Look: func(ctx context.Context) []doctor.Finding {
+		cache, err := Open(rawURL, files)
+		if err != nil {
+			return doctor.Fail(err.Error(), "correct "+variable)
+		}
+		defer func() { _ = cache.Close() }()
+		server, ok := cache.(interface {
+			Server(context.Context) (doctor.Server, error)
+		})
+		if !ok {
+			return doctor.Fine("latest values are kept in this process")
+		}
+		return doctor.AskServer(ctx, variable, doctor.Place(rawURL), redis.LeastVersion, server.Server)
+	}}
 }

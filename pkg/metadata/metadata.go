@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/mysql"
 	"github.com/telltale-iot/telltale/pkg/metadata/postgres"
@@ -38,6 +39,14 @@ type Store interface {
 // url asks for it. It fails where url makes no sense, and does not wait for the server. Its errors do not
 // show passwords.
 func Open(url string, files tlsfiles.Files) (Store, error) {
+	store, err := open(url, files)
+	if err != nil {
+		return nil, fmt.Errorf("metadata store: %w", err) // not store: a nil pointer in an interface is not nil
+	}
+	return store, nil
+}
+
+func open(url string, files tlsfiles.Files) (*sqlstore.Store, error) {
 	backends := map[string]func(url string, files tlsfiles.Files) (*sqlstore.Store, error){
 		"mysql":      mysql.Open,
 		"postgres":   postgres.Open,
@@ -46,11 +55,19 @@ func Open(url string, files tlsfiles.Files) (Store, error) {
 	scheme, _, _ := strings.Cut(url, "://")
 	open, ok := backends[scheme]
 	if !ok {
-		return nil, errors.New("metadata store: the URL must start with mysql:// or postgres://")
+		return nil, errors.New("the URL must start with mysql:// or postgres://")
 	}
-	store, err := open(url, files)
-	if err != nil {
-		return nil, fmt.Errorf("metadata store: %w", err) // not store: a nil pointer in an interface is not nil
-	}
-	return store, nil
+	return open(url, files)
+}
+
+// Examine looks at the server that url, the value of variable, names.
+func Examine(variable, url string, files tlsfiles.Files) doctor.Check {
+	return doctor.Check{Part: variable, Look: func(ctx context.Context) []doctor.Finding {
+		store, err := open(url, files)
+		if err != nil {
+			return doctor.Fail(err.Error(), "correct "+variable)
+		}
+		defer func() { _ = store.Close() }()
+		return doctor.AskServer(ctx, variable, doctor.Place(url), store.LeastVersion(), store.Server)
+	}}
 }

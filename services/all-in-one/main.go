@@ -77,7 +77,9 @@ func main() {
 		"  all-in-one rollups check\n"+
 		"      Compare the rollups with the readings, while the service runs. It exits with 1 where they differ.\n"+
 		"  all-in-one rollups rebuild\n"+
-		"      Compute the rollups once more, while the service runs.", new(command))
+		"      Compute the rollups once more, while the service runs.\n"+
+		"  all-in-one doctor\n"+
+		"      Say what is wrong with settings, servers, topics, disk, clock and ports.", new(command))
 }
 
 // Operations gives the process the operations port of a program on a laptop: on this machine only.

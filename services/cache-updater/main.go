@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
@@ -20,7 +21,15 @@ type command struct {
 }
 
 func main() {
-	daemon.Main("cache-updater", "Keeps each device's latest value in Redis.", new(command))
+	daemon.Main("cache-updater", "Keeps each device's latest value in Redis.\n\n"+
+		"Commands:\n"+
+		"  cache-updater doctor\n"+
+		"      Say what is wrong with settings, servers, topics, clock and ports.", new(command))
+}
+
+// Checks are those of cache-updater doctor.
+func (c *command) Checks() []doctor.Check {
+	return []doctor.Check{kafka.Examine(c.Config), latest.Examine("REDIS_URL", c.RedisURL, c.RedisTLS)}
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

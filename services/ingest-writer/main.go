@@ -11,8 +11,10 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
+	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
@@ -53,7 +55,14 @@ func main() {
 		"  ingest-writer rollups check\n"+
 		"      Compare the rollups with the readings, while the service runs. It exits with 1 where they differ.\n"+
 		"  ingest-writer rollups rebuild\n"+
-		"      Compute the rollups once more, while the service runs.", new(command))
+		"      Compute the rollups once more, while the service runs.\n"+
+		"  ingest-writer doctor\n"+
+		"      Say what is wrong with settings, servers, topics, clock and ports.", new(command))
+}
+
+// Checks are those of ingest-writer doctor.
+func (c *command) Checks() []doctor.Check {
+	return []doctor.Check{kafka.Examine(c.Config), mongodb.Examine("MONGODB_URI", c.MongoDBURI, c.MongoDBTLS)}
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

@@ -9,6 +9,7 @@ import (
 	_ "time/tzdata" // rules name time zones, also where the system has none
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
@@ -29,7 +30,27 @@ func main() {
 	daemon.Main("mqtt-bridge", "Takes readings from MQTT to Kafka.\n\n"+
 		"Commands:\n"+
 		"  mqtt-bridge map --topic=TOPIC <MESSAGE\n"+
-		"      Print what a message becomes by the rules. See mqtt-bridge map --help.", new(command))
+		"      Print what a message becomes by the rules. See mqtt-bridge map --help.\n"+
+		"  mqtt-bridge doctor\n"+
+		"      Say what is wrong with settings, servers, topics, clock and ports.", new(command))
+}
+
+// Checks are those of mqtt-bridge doctor.
+func (c *command) Checks() []doctor.Check {
+	checks := []doctor.Check{kafka.Examine(c.Kafka)}
+	listen := c.MQTT.Listen
+	if listen.Addr == "" {
+		checks = append(checks, c.MQTT.Broker.Examine())
+	} else {
+		checks = append(checks, doctor.Port("MQTT_LISTEN_ADDR", listen.Addr))
+	}
+	if listen.WebSocketAddr != "" {
+		checks = append(checks, doctor.Port("MQTT_WS_LISTEN_ADDR", listen.WebSocketAddr))
+	}
+	if c.ReplicaDir != "" {
+		checks = append(checks, doctor.Dir("MQTT_REPLICA_DIR", c.ReplicaDir))
+	}
+	return checks
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

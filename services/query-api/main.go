@@ -10,10 +10,12 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
+	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/query-api/api"
@@ -35,7 +37,27 @@ type command struct {
 }
 
 func main() {
-	daemon.Main("query-api", "Serves the HTTP API, and registers the devices whose readings pass on Kafka.", new(command))
+	daemon.Main("query-api", "Serves the HTTP API, and registers the devices whose readings pass on Kafka.\n\n"+
+		"Commands:\n"+
+		"  query-api doctor\n"+
+		"      Say what is wrong with settings, servers, topics, clock and ports.", new(command))
+}
+
+// Validate is called when the settings are read.
+func (c *command) Validate() error {
+	_, err := c.Mapping.Load()
+	return err
+}
+
+// Checks are those of query-api doctor.
+func (c *command) Checks() []doctor.Check {
+	return []doctor.Check{
+		doctor.Port("HTTP_ADDR", c.HTTPAddr),
+		kafka.Examine(c.Config),
+		metadata.Examine("DATABASE_URL", c.DatabaseURL, c.DatabaseTLS),
+		mongodb.Examine("MONGODB_URI", c.MongoDBURI, c.MongoDBTLS),
+		latest.Examine("REDIS_URL", c.RedisURL, c.RedisTLS),
+	}
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

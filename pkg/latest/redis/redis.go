@@ -25,9 +25,12 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/redis/rueidis"
 
+	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
@@ -118,6 +121,27 @@ func (c *Cache) Check(ctx context.Context) error {
 		return fmt.Errorf("ping redis: %w", err)
 	}
 	return nil
+}
+
+// LeastVersion is the oldest version that does.
+const LeastVersion = "6"
+
+// Server asks the server what it is.
+func (c *Cache) Server(ctx context.Context) (server doctor.Server, err error) {
+	info, err := c.client.Do(ctx, c.client.B().Info().Section("server").Build()).ToString()
+	if err != nil {
+		return server, err
+	}
+	for line := range strings.Lines(info) {
+		if version, ok := strings.CutPrefix(line, "redis_version:"); ok {
+			server.Version = strings.TrimSpace(version)
+		}
+	}
+	clock, err := c.client.Do(ctx, c.client.B().Time().Build()).AsIntSlice()
+	if err == nil && len(clock) == 2 {
+		server.Clock = time.Unix(clock[0], clock[1]*1000)
+	}
+	return server, err
 }
 
 // Close ends the connections. Later calls fail.

@@ -53,6 +53,7 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 		Lower:   "LOWER(%s)",
 		// VALUES() is also known to servers that do not know the newer way to say it.
 		KeepLater: " ON DUPLICATE KEY UPDATE last_seen = GREATEST(last_seen, VALUES(last_seen))",
+		Server:    "SELECT VERSION(), UTC_TIMESTAMP(3)", LeastVersion: "8.0.17",
 		// Locks are the whole server's, so the name says the database. It asks for 1 s, less than readTimeout.
 		Lock:      "SELECT GET_LOCK(LEFT(CONCAT('telltale.', SHA2(DATABASE(), 256)), 64), 1)",
 		ForUpdate: " FOR UPDATE",

@@ -52,6 +52,7 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 		AddKeys:    []string{`ALTER TABLE devices ADD COLUMN key VARCHAR(255) COLLATE "C" UNIQUE`},
 		Lower:      `LOWER(%s COLLATE "default")`, // by the database's locale; "C", which is the key's, knows ASCII
 		KeepLater:  sqlstore.KeepLater,
+		Server:     "SELECT current_setting('server_version'), clock_timestamp()", LeastVersion: "13",
 		// The number means nothing; it is this table set's among the locks of a database.
 		Lock:      "SELECT pg_try_advisory_lock(7305808869229538416)::int",
 		ForUpdate: " FOR UPDATE",

@@ -22,6 +22,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
 
+	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
@@ -43,6 +44,8 @@ type Dialect struct {
 	Lower string
 	// KeepLater, at the end of an INSERT into device_contacts, has a row that is there take the later last_seen of the two.
 	KeepLater string
+	// Server is a query for the server's version and its time, and LeastVersion the oldest that does; "" for a file.
+	Server, LeastVersion string
 
 	// Lock is a query whose one value is 1 once its session has a lock that no other session has in
 	// this database, and that ends with the session. While another has it the query returns another value,
@@ -108,6 +111,17 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	return s.wrap("check metadata store", s.complete(ctx))
 }
+
+// Server asks the server what it is. Of the tables it wants nothing.
+func (s *Store) Server(ctx context.Context) (server doctor.Server, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
+	defer cancel()
+	err = s.read.QueryRowContext(ctx, s.dialect.Server).Scan(&server.Version, &server.Clock)
+	return server, err
+}
+
+// LeastVersion is the oldest version of the server that does.
+func (s *Store) LeastVersion() string { return s.dialect.LeastVersion }
 
 // Close closes all connections. It waits for the statements that are running.
 func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }

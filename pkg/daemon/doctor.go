@@ -1,0 +1,103 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/telltale-iot/telltale/pkg/doctor"
+	"github.com/telltale-iot/telltale/pkg/settings"
+)
+
+// Examined is a Command that has the program `NAME doctor`: it says what its Run needs.
+type Examined interface {
+	Command
+	Checks() []doctor.Check
+}
+
+const aboutDoctor = "Says in a line each what is wrong with the settings, servers, topics, disk, clock and ports, and what to do about it. " +
+	"It changes nothing, also while the service runs, and takes 5 s at most. It exits with 1 where something fails."
+
+// examine makes checks, and those that every program has.
+func examine(ctx context.Context, w io.Writer, flags *Flags, checks []doctor.Check) bool {
+	common := []doctor.Check{
+		{Part: "settings", Look: lookAtSettings},
+		doctor.Clock(),
+		{Part: "service", Look: func(ctx context.Context) []doctor.Finding { return lookAtService(ctx, flags.OpsAddr) }},
+		doctor.Port("OPS_ADDR", flags.OpsAddr),
+	}
+	return doctor.Run(ctx, w, append(common, checks...))
+}
+
+func lookAtSettings(context.Context) (findings []doctor.Finding) {
+	for _, s := range settings.Strays(os.Environ()) {
+		findings = append(findings, doctor.Warn("no program reads the variable "+s.Variable, s.Meant+" may be meant")...)
+	}
+	if findings == nil {
+		return doctor.Fine("they can be read")
+	}
+	return findings
+}
+
+// lookAtService asks the process at opsAddr, where one runs, what it waits for.
+func lookAtService(ctx context.Context, opsAddr string) []doctor.Finding {
+	_, version, err := ask(ctx, opsAddr, "/livez")
+	var failed *net.OpError
+	switch {
+	case errors.As(err, &failed) && failed.Op == "dial" && !failed.Timeout():
+		return doctor.Fine("does not run: nothing answers on OPS_ADDR=%q", opsAddr)
+	case err != nil:
+		return doctor.Warn(fmt.Sprintf("whether it runs is not known: OPS_ADDR=%q: %v", opsAddr, innermost(err)), "look at what listens there")
+	case !strings.HasPrefix(version, "ok "):
+		return doctor.Fail(fmt.Sprintf("what answers on OPS_ADDR=%q is no service of Telltale", opsAddr), "set OPS_ADDR to another address")
+	}
+	version = strings.TrimPrefix(version, "ok ")
+	status, ready, err := ask(ctx, opsAddr, "/readyz?verbose")
+	if err != nil {
+		return doctor.Fail("runs, and does not say whether it is ready: "+innermost(err).Error(), "look at its log")
+	}
+	var findings []doctor.Finding
+	for line := range strings.Lines(ready) {
+		if what, failed := strings.CutPrefix(line, "[-]"); failed {
+			findings = append(findings, doctor.Fail("runs, and waits: "+strings.TrimSpace(what), "see the other lines, and its log")...)
+		}
+	}
+	if findings == nil && status != http.StatusOK {
+		return doctor.Warn("runs, version "+version+", and is not ready", "wait: it starts, or stops")
+	}
+	if findings == nil {
+		findings = doctor.Fine("runs, version %s, and is ready", version)
+	}
+	return append(findings, lookAtGrowth(ctx, opsAddr)...)
+}
+
+// fullSoon is when a disk that fills worries, in days: as in the alert of Prometheus.
+const fullSoon = 14
+
+// lookAtGrowth asks the process at opsAddr when its disk is full, where it knows that.
+func lookAtGrowth(ctx context.Context, opsAddr string) []doctor.Finding {
+	_, metrics, err := ask(ctx, opsAddr, "/metrics")
+	if err != nil {
+		return nil // of more than this no service knows
+	}
+	for line := range strings.Lines(metrics) {
+		value, ok := strings.CutPrefix(line, "telltale_store_days_until_full ")
+		days, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if !ok || err != nil || math.IsNaN(days) || days > 10*365 {
+			continue
+		}
+		what := fmt.Sprintf("at this rate readings have no more room in %.0f days", days)
+		if days < fullSoon {
+			return doctor.Warn(what, "make room, or set RETENTION_READINGS")
+		}
+		return doctor.Fine("%s", what)
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"github.com/telltale-iot/telltale/pkg/doctor"
+	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/pkg/mongodb"
+)
+
+// Checks are those of all-in-one doctor: of the embedded parts their ports and their folder, and of servers what the services' own
+// doctors look at.
+func (c *command) Checks() []doctor.Check {
+	checks := []doctor.Check{doctor.Dir("DATA_DIR", c.DataDir), doctor.Port("HTTP_ADDR", c.HTTPAddr)}
+	if c.MQTTURL == "" {
+		checks = append(checks, doctor.Port("MQTT_LISTEN_ADDR", c.MQTTListenAddr))
+	} else {
+		checks = append(checks, c.bridgeConfig().Broker.Examine())
+	}
+	if c.MQTTWSListenAddr != "" {
+		checks = append(checks, doctor.Port("MQTT_WS_LISTEN_ADDR", c.MQTTWSListenAddr))
+	}
+	if len(c.KafkaBrokers) == 0 {
+		checks = append(checks, doctor.Port("KAFKA_LISTEN_ADDR", c.KafkaListenAddr))
+	} else {
+		cfg := c.kafkaConfig()
+		cfg.Security = c.Kafka
+		checks = append(checks, kafka.Examine(cfg))
+	}
+	if c.MongoDBURI != "" {
+		checks = append(checks, mongodb.Examine("MONGODB_URI", c.MongoDBURI, c.MongoDBTLS))
+	}
+	if c.DatabaseURL != "" {
+		checks = append(checks, metadata.Examine("DATABASE_URL", c.DatabaseURL, c.DatabaseTLS))
+	}
+	if c.RedisURL != "" {
+		checks = append(checks, latest.Examine("REDIS_URL", c.RedisURL, c.RedisTLS))
+	}
+	return checks
+}
