@@ -78,6 +78,26 @@ func TestTellAndRead(t *testing.T) {
 	}
 }
 
+// What a Teller says at its end is the last.
+func TestFarewell(t *testing.T) {
+	w := newWorld(t)
+	teller := NewTeller(w.cfg, "what is told", func(time.Time) ([]kafka.Record, bool) {
+		return []kafka.Record{{Topic: w.cfg.Topic, Key: []byte("a"), Value: []byte("1")}}, false
+	}, quiet)
+	teller.Farewell = func() []kafka.Record { return []kafka.Record{{Topic: w.cfg.Topic, Key: []byte("a")}} }
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() { _ = teller.Run(ctx) })
+	teller.Wake()
+	table := NewTable(Table{Topic: w.cfg, What: "what is told", MaxBytes: 1 << 20, MaxRecord: 1 << 10, Log: quiet})
+	w.await(t, table, map[string]string{"a": "1"})
+	cancel()
+	wait.Wait()
+	if got := w.rows(t, table, 0); len(got) != 0 {
+		t.Errorf("%v is there at the end", got)
+	}
+}
+
 // TestTableBounds: whatever is on the topic. The ones that came last are kept, and counted right.
 func TestTableBounds(t *testing.T) {
 	table := NewTable(Table{MaxBytes: 1 << 20, MaxRecord: 8 << 10})

@@ -23,6 +23,8 @@ const (
 
 // Teller tells a topic of what changes.
 type Teller struct {
+	Farewell func() []kafka.Record // what is told at the end; nil: nothing is
+
 	cfg  kafka.Config
 	what string
 	due  func(now time.Time) (records []kafka.Record, more bool)
@@ -57,10 +59,12 @@ func (t *Teller) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	sender := producer.New(t.cfg, t.log, nil) // its own: readings do not wait for it, nor does the health of the service
+	sender := producer.New(t.cfg, t.log, nil)                       // its own: readings do not wait for it, nor does the health of the service
+	sending, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the last is told
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return sender.Run(ctx) })
+	group.Go(func() error { return sender.Run(sending) })
 	group.Go(func() error {
+		defer stop()
 		for {
 			wake, later := t.wake, (<-chan time.Time)(nil)
 			if t.tell(sender) {
@@ -70,6 +74,9 @@ func (t *Teller) Run(ctx context.Context) error {
 			case <-wake:
 			case <-later:
 			case <-ctx.Done():
+				if t.Farewell != nil {
+					t.produce(sender, t.Farewell())
+				}
 				return nil
 			}
 		}
@@ -80,6 +87,11 @@ func (t *Teller) Run(ctx context.Context) error {
 // tell tells of what is due, and reports whether there is more to come.
 func (t *Teller) tell(sender *producer.Producer) (more bool) {
 	records, more := t.due(time.Now())
+	t.produce(sender, records)
+	return more
+}
+
+func (t *Teller) produce(sender *producer.Producer, records []kafka.Record) {
 	for _, rec := range records {
 		if t.Full() {
 			continue
@@ -96,5 +108,4 @@ func (t *Teller) tell(sender *producer.Producer) (more bool) {
 			}
 		})
 	}
-	return more
 }

@@ -36,7 +36,7 @@ type Process struct {
 // Started says in the log that the process has begun its work: a Run calls it when its settings have turned out
 // to be good.
 func (p *Process) Started() {
-	p.Log.Info("started", "version", buildVersion(), "ops_addr", p.opsAddr, "pid", os.Getpid())
+	p.Log.Info("started", "version", Version(), "ops_addr", p.opsAddr, "pid", os.Getpid())
 }
 
 // Flags are the settings that every service has. Embed it in a Command.
@@ -93,7 +93,7 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 		settings.Help(stdout, name, description, cmd, &instead)
 		return exitOK
 	case instead.Version:
-		_, _ = fmt.Fprintln(stdout, name, buildVersion())
+		_, _ = fmt.Fprintln(stdout, name, Version())
 		return exitOK
 	case err != nil:
 		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -210,6 +211,23 @@ func (h *Health) Ready() bool {
 
 func (h *Health) ready() bool {
 	return len(h.checks) > 0 && len(h.expected) == 0 && !slices.ContainsFunc(h.checks, func(c *check) bool { return c.err != nil })
+}
+
+// Problems says, for people, what the process waits for. Why it does is in its log, and in /readyz?verbose: errors have
+// addresses of servers in them, which not everybody is to see who sees this.
+func (h *Health) Problems() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []string
+	for _, c := range h.checks {
+		if c.err != nil {
+			all = append(all, fmt.Sprintf("%s: not available since %s", c.name, c.since.UTC().Format(time.RFC3339)))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.expected)) {
+		all = append(all, name+": not started yet")
+	}
+	return all
 }
 
 // AwaitReady returns when the process is Ready, or ctx ends.

@@ -55,7 +55,7 @@ func (o *operations) close() {
 func operationsHandler(ctx context.Context, p *Process) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = fmt.Fprintln(w, "ok", buildVersion())
+		_, _ = fmt.Fprintln(w, "ok", Version())
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ready := p.Health.Ready() && ctx.Err() == nil

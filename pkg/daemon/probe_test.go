@@ -103,7 +103,7 @@ func TestVersion(t *testing.T) {
 	})
 	t.Run("is known without the linker's", func(t *testing.T) {
 		version = ""
-		if got := buildVersion(); got == "" {
+		if got := Version(); got == "" {
 			t.Error("it is empty")
 		}
 	})

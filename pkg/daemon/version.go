@@ -13,9 +13,9 @@ import (
 // -ldflags "-X github.com/telltale-iot/telltale/pkg/daemon.version=v1.2.3".
 var version string
 
-// buildVersion is what --version, /livez and telltale_build_info show: what the linker was given, else
+// Version is what --version, /livez and telltale_build_info show: what the linker was given, else
 // what the go command recorded of the checkout, else "unknown".
-func buildVersion() string {
+func Version() string {
 	recorded := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		recorded = info.Main.Version
@@ -27,5 +27,5 @@ func registerBuildInfo(metrics prometheus.Registerer) {
 	promauto.With(metrics).NewGaugeVec(prometheus.GaugeOpts{
 		Name: "telltale_build_info",
 		Help: "Always 1; the labels tell which build this is.",
-	}, []string{"version", "go_version"}).WithLabelValues(buildVersion(), runtime.Version()).Set(1)
+	}, []string{"version", "go_version"}).WithLabelValues(Version(), runtime.Version()).Set(1)
 }

@@ -34,6 +34,8 @@ type KafkaConfig struct {
 	// yet to begin, and the newest stays always, so that offsets go on from it.
 	Retention time.Duration
 	MaxBytes  int64
+	// Retentions are those of single topics, in place of Retention: nothing is compacted here.
+	Retentions map[string]time.Duration
 	// Groups are those of the services in this process, and the topic that each reads. Nobody else can join
 	// them, or commit for them.
 	Groups  map[string]string

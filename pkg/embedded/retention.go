@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type retention struct {
 	groups   map[string]string // of this process, and the topic that each reads
 	maxAge   time.Duration
 	maxBytes int64
+	maxAges  map[string]time.Duration // of topics
 	log      *slog.Logger
 	every    time.Duration
 	lines    lograte.Limiter // about what is kept for longer
@@ -38,7 +40,7 @@ type retention struct {
 func newRetention(cfg KafkaConfig, k *Kafka) *retention {
 	return &retention{
 		cluster: k.cluster, port: k.port, groups: cfg.Groups,
-		maxAge: cfg.Retention, maxBytes: cfg.MaxBytes, log: cfg.Log, every: sweepEvery,
+		maxAge: cfg.Retention, maxBytes: cfg.MaxBytes, maxAges: cfg.Retentions, log: cfg.Log, every: sweepEvery,
 	}
 }
 
@@ -67,7 +69,7 @@ func (r *retention) sweep(ctx context.Context, client *kgo.Client) error {
 	if err := r.limitGroups(ctx, client); err != nil {
 		return err
 	}
-	if r.maxAge <= 0 && r.maxBytes <= 0 {
+	if r.maxAge <= 0 && r.maxBytes <= 0 && len(r.maxAges) == 0 {
 		return nil
 	}
 	topics, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client) // of all topics
@@ -172,8 +174,8 @@ func (r *retention) trim(ctx context.Context, client *kgo.Client, topic string, 
 		// Records are much of a size: so many in a hundred of the bytes are as many of the records.
 		start += int64(float64(p.HighWatermark-start)*float64(excess)/float64(p.NumBytes)) + 1
 	}
-	if r.maxAge > 0 {
-		young, err := firstSince(ctx, client, topic, p, time.Now().Add(-r.maxAge))
+	if maxAge := cmp.Or(r.maxAges[topic], r.maxAge); maxAge > 0 {
+		young, err := firstSince(ctx, client, topic, p, time.Now().Add(-maxAge))
 		if err != nil {
 			return err
 		}

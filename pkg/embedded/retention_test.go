@@ -81,6 +81,20 @@ func TestRetention(t *testing.T) {
 		}
 	})
 
+	t.Run("a topic may have a retention of its own", func(t *testing.T) {
+		k := open(t, KafkaConfig{Dir: t.TempDir()})
+		c := newClient(t, k.Addr(), 1)
+		c.send(t, 100, 10, time.Now().Add(-2*time.Hour))
+		c.send(t, 10, 10, time.Now())
+		j := newRetention(KafkaConfig{Retention: 24 * time.Hour, Retentions: map[string]time.Duration{c.cfg.Topic: time.Hour}, Log: testLog(t)}, k)
+		if err := j.sweep(t.Context(), inside(t, k)); err != nil {
+			t.Fatal(err)
+		}
+		if n := records(k, c.cfg.Topic); n != 10 {
+			t.Errorf("%d records, want the 10 of the last hour", n)
+		}
+	})
+
 	t.Run("what a group has not read stays", func(t *testing.T) {
 		k := open(t, KafkaConfig{Dir: t.TempDir(), MaxBytes: mega})
 		c := newClient(t, k.Addr(), 1)

@@ -21,7 +21,7 @@ import (
 // Config says where Kafka is and what its topics look like. The tags are for package settings.
 type Config struct {
 	Brokers     []string      `env:"KAFKA_BROKERS" default:"localhost:9092" help:"Kafka bootstrap servers, host:port, separated by commas."`
-	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended, what is ignored to that with .ignored, and what bridges saw of devices to that with .trace."`
+	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended, what is ignored to that with .ignored, what bridges saw of devices to that with .trace, and how services are to that with .system."`
 	Partitions  int32         `env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of topics that Telltale creates."`
 	Replication int16         `env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of topics that Telltale creates; -1 is the broker's own default."`
 	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long topics that Telltale creates keep their records."`
@@ -66,8 +66,13 @@ func (c Config) IgnoredTopic() string { return c.Topic + ".ignored" }
 // TraceTopic is the name of the topic that says what bridges saw of devices, likewise.
 func (c Config) TraceTopic() string { return c.Topic + ".trace" }
 
+// SystemTopic is the name of the topic on which services say how they are, likewise.
+func (c Config) SystemTopic() string { return c.Topic + ".system" }
+
 // compacted are the topics of which the last record of a key counts. They are a help to people, and nothing stops without them.
-func (c Config) compacted() []string { return []string{c.IgnoredTopic(), c.TraceTopic()} }
+func (c Config) compacted() []string {
+	return []string{c.IgnoredTopic(), c.TraceTopic(), c.SystemTopic()}
+}
 
 // isOurs reports whether topic is one that is made where it is missing.
 func (c Config) isOurs(topic string) bool {

@@ -23,8 +23,8 @@ const maxMessageBytes = 2 << 20
 // retention, and for three replicas or more with min.insync.replicas 2: an acknowledged record is on two
 // brokers. It logs that it did, and waits for Kafka for as long as it is away. The dead-letter topic has as
 // many partitions as the other, so that what is known to be of one device stays in order there too. Those of what is
-// ignored, and of what bridges saw, are compacted, have one, and may be missing where Kafka refuses them for good: a warning says
-// so. A topic with fewer partitions than cfg asks for is used as it is, with a warning. It returns nil, the
+// ignored, of what bridges saw, and of how services are, are compacted, have one, and may be missing where Kafka refuses
+// them for good: a warning says so. A topic with fewer partitions than cfg asks for is used as it is, with a warning. It returns nil, the
 // error of a broker that refuses for good, or ctx's.
 //
 // The records of the topics have the time at which they came to Kafka, by its clock, whatever their producers'
@@ -83,6 +83,9 @@ func ensureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return nil
 }
 
+// maxSystemRetention is how long what services say of themselves is kept at most: processes that are gone are shown for a day.
+const maxSystemRetention = 24 * time.Hour
+
 func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logger) error {
 	err := client.RefreshMetadata(topic)
 	switch {
@@ -107,6 +110,14 @@ func (c Config) partitions(topic string) int32 {
 	return c.Partitions
 }
 
+// retention is how long a topic is made to keep its records; 0: as the broker has it.
+func (c Config) retention(topic string) time.Duration {
+	if topic == c.SystemTopic() && (c.Retention == 0 || c.Retention > maxSystemRetention) {
+		return maxSystemRetention
+	}
+	return c.Retention
+}
+
 func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logger) error {
 	admin, err := sarama.NewClusterAdminFromClient(client)
 	if err != nil {
@@ -118,13 +129,18 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 		ReplicationFactor: cmp.Or(cfg.Replication, -1),
 		ConfigEntries:     map[string]*string{messageBytes: &longest, timestampType: new(appendTime)},
 	}
-	if cfg.Retention > 0 {
-		retention := strconv.FormatInt(cfg.Retention.Milliseconds(), 10)
+	if keep := cfg.retention(topic); keep > 0 {
+		retention := strconv.FormatInt(keep.Milliseconds(), 10)
 		detail.ConfigEntries[retentionMillis] = &retention
 	}
 	if slices.Contains(cfg.compacted(), topic) {
 		policy := "compact,delete" // what has not been seen for that long is forgotten, as replicas that are gone are
 		detail.ConfigEntries[cleanupPolicy] = &policy
+	}
+	if topic == cfg.SystemTopic() {
+		// Every process writes there every few seconds, and Kafka compacts and deletes only segments that are closed.
+		segment := strconv.FormatInt(time.Hour.Milliseconds(), 10)
+		detail.ConfigEntries["segment.ms"] = &segment
 	}
 	if cfg.Replication >= 3 {
 		inSync := "2"
@@ -134,7 +150,7 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 	switch {
 	case err == nil:
 		log.Info("created topic", "topic", topic, "partitions", cfg.partitions(topic),
-			"replication", cfg.Replication, "retention", cfg.Retention)
+			"replication", cfg.Replication, "retention", cfg.retention(topic))
 		return nil
 	case errors.Is(err, sarama.ErrTopicAlreadyExists): // another process was faster
 		return nil

@@ -34,7 +34,7 @@ func TestEnsureTopics(t *testing.T) {
 		for topic, want := range map[string]struct {
 			partitions int
 			policy     string
-		}{cfg.Topic: {7, "delete"}, cfg.DeadLetterTopic(): {7, "delete"}, cfg.IgnoredTopic(): {1, "compact,delete"}, cfg.TraceTopic(): {1, "compact,delete"}} {
+		}{cfg.Topic: {7, "delete"}, cfg.DeadLetterTopic(): {7, "delete"}, cfg.IgnoredTopic(): {1, "compact,delete"}, cfg.TraceTopic(): {1, "compact,delete"}, cfg.SystemTopic(): {1, "compact,delete"}} {
 			// Kafka answers for a topic that it has created a moment before each broker knows of it.
 			deadline := time.Now().Add(10 * time.Second)
 			described, err := admin.DescribeTopics([]string{topic})
@@ -52,6 +52,9 @@ func TestEnsureTopics(t *testing.T) {
 			found := map[string]string{}
 			for _, e := range results[0].Configs {
 				found[e.Name] = e.Value
+			}
+			if topic == cfg.SystemTopic() && found["segment.ms"] != "3600000" {
+				t.Errorf("topic %q has segment.ms %s: what is not closed is not compacted", topic, found["segment.ms"])
 			}
 			if policy := found["cleanup.policy"]; policy != want.policy {
 				t.Errorf("topic %q has cleanup.policy %s, want %s", topic, policy, want.policy)
@@ -75,7 +78,7 @@ func TestEnsureTopics(t *testing.T) {
 			}
 			return said.String()
 		}
-		if s := ensure(); strings.Count(s, "created topic") != 4 || !strings.Contains(s, "topic=spoken.dlq partitions=3") || !strings.Contains(s, "topic=spoken.ignored partitions=1 ") {
+		if s := ensure(); strings.Count(s, "created topic") != 5 || !strings.Contains(s, "topic=spoken.dlq partitions=3") || !strings.Contains(s, "topic=spoken.ignored partitions=1 ") {
 			t.Errorf("the first time it says:\n%s", s)
 		}
 		if s := ensure(); s != "" {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
@@ -35,6 +36,10 @@ import (
 // partitions of the embedded broker's topics. Each is synced to disk by itself, so that more of them write more, and one
 // machine has nothing to divide among them.
 const partitions = 1
+
+// systemRetention is how long records are kept of what the services say of themselves, a few each minute: all of them are in
+// this process, which says it again.
+const systemRetention = time.Hour
 
 // components is what the services run on: embedded, or clients of real servers.
 type components struct {
@@ -115,6 +120,7 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
 		Addr: c.KafkaListenAddr, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
 		Retention: c.LogRetention, MaxBytes: int64(c.LogMaxBytes), Log: p.Log, Metrics: p.Metrics,
+		Retentions: map[string]time.Duration{components.kafka.SystemTopic(): min(systemRetention, c.LogRetention)},
 		Groups: map[string]string{
 			writer.Group: c.KafkaTopic, updater.Group: c.KafkaTopic, registrar.Group: c.KafkaTopic,
 			archive.Group: components.kafka.DeadLetterTopic(),

@@ -9,6 +9,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/mapping"
+	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
@@ -60,14 +61,16 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 	if components.broker != nil {
 		group.Go(func() error { return components.broker.Wait(ctx) })
 	}
+	b := &bridge.Bridge{Config: c.bridgeConfig(), Listener: components.mqtt, Metrics: p.Metrics, Health: p.Health}
+	if components.webSocket != nil {
+		b.WebSocket = &listen.WebSocket{Listener: components.webSocket, Guard: p.Guard}
+	}
 	run(bridge.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		b := &bridge.Bridge{
-			Config: c.bridgeConfig(), Kafka: cfg, Listener: components.mqtt, Log: p.Log, Metrics: p.Metrics, Health: p.Health,
-		}
-		if components.webSocket != nil {
-			b.WebSocket = &listen.WebSocket{Listener: components.webSocket, Guard: p.Guard}
-		}
+		b.Log, b.Kafka = p.Log, cfg
 		return b.Run(ctx)
+	})
+	run("report", func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
+		return report.Run(ctx, p, cfg, b.Reported(), writer.Reported(archive.Group), updater.Reported, api.Reported)
 	})
 	run(writer.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		batches := writer.ForFile

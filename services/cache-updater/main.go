@@ -4,10 +4,13 @@ package main
 import (
 	"context"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 )
@@ -42,5 +45,8 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	p.Started()
 	p.Health.Expect("kafka (" + updater.Group + ")")
 	p.Health.Register(ctx, "redis", cache)
-	return updater.Run(ctx, p, c.Config, cache, c.Latest.TTL)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return updater.Run(ctx, p, c.Config, cache, c.Latest.TTL) })
+	g.Go(func() error { return report.Run(ctx, p, c.Config, updater.Reported) })
+	return g.Wait()
 }

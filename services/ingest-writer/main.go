@@ -16,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
@@ -87,5 +88,6 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return writer.Run(ctx, p, c.Config, store, writer.ForServer) })
 	g.Go(func() error { return archive.Run(ctx, p, c.Config, deadLetters) })
+	g.Go(func() error { return report.Run(ctx, p, c.Config, writer.Reported(archive.Group)) })
 	return g.Wait()
 }

@@ -8,9 +8,12 @@ import (
 	"slices"
 	_ "time/tzdata" // rules name time zones, also where the system has none
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 )
@@ -78,5 +81,8 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		b.Config.Broker.ClientID = id
 	}
 	p.Started()
-	return b.Run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.Run(ctx) })
+	g.Go(func() error { return report.Run(ctx, p, c.Kafka, b.Reported()) })
+	return g.Wait()
 }

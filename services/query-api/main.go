@@ -17,6 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
@@ -102,5 +103,6 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, devices) })
+	g.Go(func() error { return report.Run(ctx, p, c.Config, api.Reported) })
 	return g.Wait()
 }

@@ -28,10 +28,14 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
+	"github.com/telltale-iot/telltale/pkg/report"
 )
 
 // Group is the updater's consumer group.
 const Group = "cache-updater"
+
+// Reported is what the process says of the service.
+var Reported = report.Service{Name: Group, Accounts: []string{"updater_readings"}, Groups: []string{Group}}
 
 // A batch is at most batchSize records of one partition. The broker waits up to batchWait for more of them.
 const (

@@ -31,10 +31,19 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/readings"
+	"github.com/telltale-iot/telltale/pkg/report"
 )
 
 // Group is the writer's consumer group.
 const Group = "ingest-writer"
+
+// Reported is what the process says of ingest-writer, also of its other half, whose group is given.
+func Reported(deadLetters string) report.Service {
+	return report.Service{
+		Name: Group, Accounts: []string{"writer_readings"}, Groups: []string{Group, deadLetters},
+		Stores: []report.Store{{Name: "readings", Metrics: "store"}},
+	}
+}
 
 // batchWait is how long the broker waits for more records of a batch.
 const batchWait = 50 * time.Millisecond

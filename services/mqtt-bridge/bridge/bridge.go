@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -13,10 +14,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/ignored"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
+	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -26,6 +29,29 @@ import (
 
 // Name is the bridge's name as a client of Kafka.
 const Name = "mqtt-bridge"
+
+// Reported is what the process says of the service.
+func (b *Bridge) Reported() report.Service {
+	var endpoint event.Endpoint
+	if b.Listener == nil {
+		endpoint.Address, endpoint.TLS = b.Config.Broker.Address()
+	} else {
+		endpoint = event.Endpoint{Listens: true, Address: reached(b.Listener), TLS: b.Config.Listen.Cert != ""}
+	}
+	if b.WebSocket != nil {
+		endpoint.WebSocket = reached(b.WebSocket.Listener)
+	}
+	return report.Service{Name: Name, Accounts: []string{"bridge_readings"}, MQTT: &endpoint}
+}
+
+// reached is where l is reached: without a host where that is any address of its machine.
+func reached(l net.Listener) string {
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if ok && addr.IP.IsUnspecified() {
+		return fmt.Sprintf(":%d", addr.Port)
+	}
+	return l.Addr().String()
+}
 
 // What /readyz shows of the bridge.
 const (

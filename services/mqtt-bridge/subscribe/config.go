@@ -48,6 +48,15 @@ func (c Config) Check() error {
 	return nil
 }
 
+// Address is the broker's, host:port, and whether it speaks TLS; "" where URL cannot work.
+func (c Config) Address() (addr string, tls bool) {
+	broker, err := parseBroker(c.URL)
+	if err != nil {
+		return "", false
+	}
+	return broker.Host, broker.Scheme == "tls"
+}
+
 // login returns the name and the password for a broker; both may be empty.
 func (s Security) login(broker *url.URL) (username, password string) {
 	password, _ = broker.User.Password()

@@ -21,6 +21,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
+	"github.com/telltale-iot/telltale/services/query-api/system"
 	"github.com/telltale-iot/telltale/services/query-api/trace"
 )
 
@@ -48,6 +49,7 @@ type API struct {
 	Ignored  *ignored.List
 	Live     *live.Hub
 	Bridges  *trace.Bridges // what they saw
+	System   *system.System // how the services are
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard
@@ -61,6 +63,7 @@ type API struct {
 	limits   limits
 	online   flight           // of all latest readings
 	stats    flight           // of the counts of all readings
+	system   flight           // of what services say
 	failures lograte.Limiters // lines about them, by route
 	refusals lograte.Limiters // by status
 }

@@ -67,6 +67,7 @@ func (a *API) routes() []route {
 
 		{http.MethodGet, "/api/ignored/", a.serve(kafka, a.listIgnored)},
 		{http.MethodDelete, "/api/ignored/", a.serve(kafka, a.deleteIgnored)},
+		{http.MethodGet, "/api/system/", a.serve(kafka, a.getSystem)},
 		{http.MethodPost, "/api/mappings/test/", a.serve(&a.limits.rules, a.testMapping)},
 
 		{http.MethodGet, prometheusPrefix + "query/", a.serve(readings, a.prometheus(a.promQuery))},

@@ -11,15 +11,23 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
+	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
+	"github.com/telltale-iot/telltale/services/query-api/registrar"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
+	"github.com/telltale-iot/telltale/services/query-api/system"
 	"github.com/telltale-iot/telltale/services/query-api/trace"
 )
 
 // Name is the service's in Kafka, in the log and in /readyz.
 const Name = "query-api"
+
+// Reported is what the process says of the service.
+var Reported = report.Service{
+	Name: Name, Accounts: []string{"http_readings", "replay_readings", "registrar_readings"}, Groups: []string{registrar.Group},
+}
 
 // Settings are what an API goes by.
 type Settings struct {
@@ -40,11 +48,13 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 		Stores: stores, Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
 		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
 		Bridges:      trace.New(cfg, p.Log),
+		System:       system.New(cfg, p.Log),
 		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })
 	g.Go(func() error { return ingester.Run(ctx) })
+	g.Go(func() error { return a.System.Run(ctx) })
 	g.Go(func() error { return a.Run(ctx, l) })
 	return g.Wait()
 }

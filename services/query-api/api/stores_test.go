@@ -34,6 +34,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
+	"github.com/telltale-iot/telltale/services/query-api/system"
 	"github.com/telltale-iot/telltale/services/query-api/trace"
 )
 
@@ -187,6 +188,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
 		Rules: presets(t), Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
 		Ingester: ingest.New(sender, s.kafka, presets(t), log, metrics), Ignored: ignored.New(s.kafka, sender, log),
+		System:       system.New(s.kafka, log),
 		Bridges:      trace.New(s.kafka, log),
 		OfflineAfter: time.Minute,
 		Guard:        httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
@@ -229,6 +231,12 @@ func (s stores) ignore(t testing.TB, lines []byte) {
 func (s stores) tell(t testing.TB, lines []byte) {
 	t.Helper()
 	produce(t, s.kafka, lines, func(seen event.Seen) (kafka.Record, error) { return seen.Record(s.kafka.TraceTopic()) })
+}
+
+// say produces what services say of themselves: one report per line.
+func (s stores) say(t testing.TB, lines []byte) {
+	t.Helper()
+	produce(t, s.kafka, lines, func(r event.Report) (kafka.Record, error) { return r.Record(s.kafka.SystemTopic()) })
 }
 
 // produce produces the record of each line.
