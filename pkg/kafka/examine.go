@@ -151,9 +151,9 @@ func wrongSettings(cfg Config, topic string, has map[string]string) (wrong []doc
 		set(doctor.Failed, cleanupPolicy, "delete", "of each device all readings but the newest are removed")
 	}
 	keeps, err := strconv.ParseInt(has[retentionMillis], 10, 64)
-	if err == nil && keeps >= 0 && keeps < cfg.Retention.Milliseconds() {
-		set(doctor.Warned, retentionMillis, strconv.FormatInt(cfg.Retention.Milliseconds(), 10),
-			fmt.Sprintf("what a service has not read for %v is lost, and KAFKA_RETENTION says %v", time.Duration(keeps)*time.Millisecond, cfg.Retention))
+	if err == nil && keeps >= 0 && keeps < cfg.retention(topic).Milliseconds() {
+		set(doctor.Warned, retentionMillis, strconv.FormatInt(cfg.retention(topic).Milliseconds(), 10),
+			fmt.Sprintf("what a service has not read for %v is lost, and KAFKA_RETENTION says %v", time.Duration(keeps)*time.Millisecond, cfg.retention(topic)))
 	}
 	return wrong
 }

@@ -35,6 +35,7 @@ ok    topic readings is not there, and is made at the start
 ok    topic readings.dlq is not there, and is made at the start
 ok    topic readings.ignored is not there, and is made at the start
 ok    topic readings.trace is not there, and is made at the start
+ok    topic readings.system is not there, and is made at the start
 `
 		for range 2 {
 			if got := examine(t, cfg); got != want {
@@ -59,6 +60,7 @@ ok    topic readings: partitions: 3, settings as they should be
 ok    topic readings.dlq: partitions: 3, settings as they should be
 ok    topic readings.ignored: partitions: 1, settings as they should be
 ok    topic readings.trace: partitions: 1, settings as they should be
+ok    topic readings.system: partitions: 1, settings as they should be
 `
 		if got := examine(t, cfg); got != want {
 			t.Errorf("of good ones it says:\n%s", got)
@@ -87,6 +89,7 @@ warn  topic readings.dlq has max.message.bytes=1048588: longer messages are cut,
 warn  topic readings.dlq has retention.ms=60000: what a service has not read for 1m0s is lost, and KAFKA_RETENTION says 1h0m0s; set it to 3600000
 warn  topic readings.ignored has cleanup.policy=delete: it grows with every repetition; set it to compact,delete
 ok    topic readings.trace: partitions: 1, settings as they should be
+ok    topic readings.system: partitions: 1, settings as they should be
 `
 		if got := examine(t, cfg); got != want {
 			t.Errorf("of others it says:\n%s", got)
