@@ -17,7 +17,7 @@ else
 fi
 
 cat <<END
-Telltale is up: $api/api/docs/
+Telltale is up: $api/ in a browser, the API at $api/api/docs/
   publish a reading   $publish
   read it back        curl -sf --retry 5 --retry-all-errors $api/api/devices/1001/latest/
 END

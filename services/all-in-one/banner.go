@@ -22,9 +22,8 @@ func printBanner(w io.Writer, components *components, mqttURL string) {
 	_, _ = fmt.Fprintf(w, `
 Telltale is running; Ctrl-C stops it.
 
-  API       %[1]s/api/readings/latest_all/
-  in a browser, to try out:
-            %[1]s/api/docs/
+  devices   %[1]s/ in a browser
+  API       %[1]s/api/docs/ to try out
 
   publish   mosquitto_pub -h %[2]s -p %[3]s -q 1 -t sensors/data -m '{"device_id": 42, "temperature": 21.5, "humidity": 40}'
   or, where there is no mosquitto_pub:
@@ -38,7 +37,7 @@ Telltale is running; Ctrl-C stops it.
 func forOthers(components *components) string {
 	list := ""
 	if addr := fromOutside(components.http); addr != "" {
-		list += "  a phone   http://" + addr + "/api/docs/\n"
+		list += "  a phone   http://" + addr + "/\n"
 	}
 	if addr := fromOutside(components.mqtt); addr != "" {
 		list += "  a device  mqtt://" + addr + ", topic sensors/{id}/data\n"

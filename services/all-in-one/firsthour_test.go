@@ -100,9 +100,9 @@ func TestBanner(t *testing.T) {
 
 	text, components := banner(":0")
 	for _, want := range []string{
-		"http://" + net.JoinHostPort(lanHost, port(components.http)) + "/api/docs/",
+		"http://" + net.JoinHostPort(lanHost, port(components.http)) + "/\n",
 		"mqtt://" + net.JoinHostPort(lanHost, port(components.mqtt)) + ",",
-		"http://127.0.0.1:" + port(components.http) + "/api/docs/",
+		"http://127.0.0.1:" + port(components.http) + "/ in a browser",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)

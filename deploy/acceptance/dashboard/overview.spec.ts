@@ -267,3 +267,39 @@ test("what it loads is small, and all of it is from here", async ({ page, site }
   expect(sizes.size).toBeGreaterThan(2);
   expect(total).toBeLessThan(40 * 1024);
 });
+
+test("a page that is open for a week takes no more memory", async ({ page, fresh }) => {
+  test.setTimeout(300_000);
+  await page.clock.install();
+  const devices = await page.context().newCDPSession(page);
+  await devices.send("Performance.enable");
+  const measure = async () => {
+    await devices.send("HeapProfiler.collectGarbage");
+    const { metrics } = await devices.send("Performance.getMetrics");
+    const value = (name: string) => metrics.find((metric) => metric.name === name)!.value;
+    return { heap: value("JSHeapUsedSize"), nodes: value("Nodes"), listeners: value("JSEventListeners") };
+  };
+  const send = (n: number) =>
+    fresh.api("POST", "/api/readings/", Array.from({ length: 50 }, (_, id) => ({ device_id: id + 1, temperature: (n + id) % 30, humidity: n % 100 })));
+
+  await send(0);
+  await until(async () => (await fresh.api("GET", "/api/devices/")).length === 50);
+  await page.goto(fresh.url);
+  const day = 24 * 6;
+  let first: Awaited<ReturnType<typeof measure>> | undefined;
+  for (let n = 1; n <= 7 * day; n++) {
+    await send(n);
+    await page.clock.fastForward("10:00"); // its stream is silent for that long, and given up
+    await page.clock.runFor(1000); // it connects again
+    if (n === day) first = await measure();
+  }
+  await expect(async () => {
+    await page.clock.runFor(1000);
+    await expect(live(page)).toBeAttached({ timeout: 200 });
+  }).toPass();
+  const last = await measure();
+  console.log(`after a day: ${JSON.stringify(first)}; after seven: ${JSON.stringify(last)}`);
+  expect(last.heap).toBeLessThan(first!.heap * 1.2);
+  expect(last.nodes).toBeLessThan(first!.nodes * 1.2);
+  expect(last.listeners).toBeLessThan(first!.listeners * 1.2);
+});
