@@ -74,6 +74,15 @@ func RecordAgain(topic string, r iot.Reading, from Source) kafka.Record {
 	return rec
 }
 
+// RecordOfCopy is RecordFrom for a reading that its device has not just sent: from a file, or a broker's retained message.
+// When it arrived at first nobody knows, so it counts as received when it was measured.
+func RecordOfCopy(topic string, r iot.Reading, from Source) kafka.Record {
+	if r.At.Before(r.Received) {
+		r.Received = r.At
+	}
+	return RecordAgain(topic, r, from)
+}
+
 // Decode appends the readings that rec carries to out: one for a protobuf record, any number for the
 // legacy JSON (no content type, or application/json). What can never become a reading is a rejection
 // whose Bytes are rec's value or a part of it, and whose Device is at least the one of rec's key. Decoding a

@@ -86,7 +86,11 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 		return updater.Run(ctx, p, cfg, components.latest, c.Latest.TTL)
 	})
 	run(registrar.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		return registrar.Run(ctx, p, cfg, components.metadata)
+		linger := registrar.FileLinger
+		if c.DatabaseURL != "" {
+			linger = 0
+		}
+		return registrar.Run(ctx, p, cfg, components.metadata, linger)
 	})
 	run(api.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		c.registerStores(ctx, p.Health, components)

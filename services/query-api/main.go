@@ -102,7 +102,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	g, ctx := errgroup.WithContext(ctx)
 	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
-	g.Go(func() error { return registrar.Run(ctx, p, c.Config, devices) })
+	g.Go(func() error { return registrar.Run(ctx, p, c.Config, devices, 0) })
 	g.Go(func() error { return report.Run(ctx, p, c.Config, api.Reported) })
 	return g.Wait()
 }

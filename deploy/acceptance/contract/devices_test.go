@@ -15,6 +15,10 @@ type device struct {
 	Location  *string `json:"location"`
 	CreatedAt string  `json:"created_at"`
 	Key       *string `json:"key"`
+
+	Status       string  `json:"status"`
+	LastSeen     *string `json:"last_seen"`
+	OfflineAfter float64 `json:"offline_after"` // s
 }
 
 func sameDevice(a, b device) bool {

@@ -144,7 +144,7 @@ func TestLatest(t *testing.T) {
 		if online := time.Since(begin); online < sut.latestTTL || online > sut.latestTTL+10*time.Second {
 			t.Errorf("online for %v, want %v", online, sut.latestTTL)
 		}
-		wantOffline(t, id)
+		wantOffline(t, id, true)
 		if got := get[reading](t, legacy); got.Device != id || *got.Temperature != 5 {
 			t.Errorf("%s shows %+v, want the newest stored reading", legacy, got)
 		}
@@ -158,18 +158,22 @@ func TestLatest(t *testing.T) {
 	t.Run("a device that never sent anything is offline", func(t *testing.T) {
 		t.Parallel()
 		id := newOwnedDevice(t, newUser(t).ID).ID
-		wantOffline(t, id)
+		wantOffline(t, id, false)
 		wantDetail(t, call(t, http.MethodGet, fmt.Sprintf("/api/latest/%d/", id), ""), http.StatusNotFound)
 	})
 }
 
-func wantOffline(t *testing.T, id int64) {
+// wantOffline checks that a registered device has no latest value, and was seen or was not.
+func wantOffline(t *testing.T, id int64, wasSeen bool) {
 	t.Helper()
-	a := call(t, http.MethodGet, fmt.Sprintf("/api/devices/%d/latest/", id), "")
-	if a.status != http.StatusNotFound {
-		t.Errorf("status %d, want 404", a.status)
+	got := decode[struct {
+		Detail     string
+		LastSeen   *string `json:"last_seen"`
+		Registered bool
+	}](t, call(t, http.MethodGet, fmt.Sprintf("/api/devices/%d/latest/", id), ""), http.StatusNotFound)
+	if got.Detail != "No recent data (device offline)" || !got.Registered || (got.LastSeen != nil) != wasSeen {
+		t.Errorf("%+v", got)
 	}
-	wantJSON(t, a, `{"detail": "No recent data (device offline)"}`)
 }
 
 type stats struct {

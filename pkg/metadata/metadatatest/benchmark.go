@@ -41,6 +41,20 @@ func Benchmark(b *testing.B, empty func(testing.TB) Database) {
 			}
 		}
 	})
+	b.Run("KeepContacts of 1000", func(b *testing.B) {
+		contacts := make([]iot.Contact, len(ids))
+		b.ReportAllocs()
+		before := processorTime()
+		for n := 0; b.Loop(); n++ {
+			for i, id := range ids {
+				contacts[i] = iot.Contact{Device: id, At: noon.Add(time.Duration(n) * time.Second)}
+			}
+			if err := s.KeepContacts(b.Context(), contacts); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(processorTime()-before)/1e3/float64(b.N), "cpu-µs/op")
+	})
 }
 
 // measure reports how much processor time call takes, and how much that is for each run of query by a bare driver.

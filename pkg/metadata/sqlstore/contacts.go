@@ -4,9 +4,8 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -26,15 +25,18 @@ func (s *Store) KeepContacts(ctx context.Context, contacts []iot.Contact) error 
 	// In ascending order two transactions that lock the same rows wait for one another instead of dying.
 	contacts = slices.SortedFunc(slices.Values(contacts), func(a, b iot.Contact) int { return cmp.Compare(a.Device, b.Device) })
 	for chunk := range slices.Chunk(contacts, ensureChunk) {
-		var rows strings.Builder
+		query := []byte("INSERT INTO device_contacts (device_id, last_seen) VALUES ")
 		for i, c := range chunk {
 			if i > 0 {
-				rows.WriteByte(',')
+				query = append(query, ',')
 			}
-			fmt.Fprintf(&rows, "(%d,%d)", c.Device, c.At.UnixMilli())
+			query = strconv.AppendInt(append(query, '('), int64(c.Device), 10)
+			query = strconv.AppendInt(append(query, ','), c.At.UnixMilli(), 10)
+			query = append(query, ')')
 		}
+		query = append(query, s.dialect.KeepLater...)
 		err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
-			_, err := tx.ExecContext(ctx, "INSERT INTO device_contacts (device_id, last_seen) VALUES "+rows.String()+s.dialect.KeepLater)
+			_, err := tx.ExecContext(ctx, string(query))
 			return err
 		})
 		if err != nil {

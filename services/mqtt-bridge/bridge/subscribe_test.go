@@ -154,6 +154,25 @@ func TestSubscribeAcknowledgesAfterKafka(t *testing.T) {
 		b.conserved()
 	})
 
+	t.Run("a retained message with a time is a reading, with which its device has not just reported", func(t *testing.T) {
+		t.Parallel()
+		k, broker := newKafka(t), newBroker(t)
+		b := broker.subscribe(k, nil)
+		d := broker.session()
+		p := publication(1, 1, "sensors/data", reading(5, 0))
+		p.Retain = true
+		d.send(p)
+		d.wantAcks(1)
+		d.publish(1, 2, "sensors/data", reading(6, 0))
+		d.wantAcks(2)
+		for _, r := range k.readings(2) {
+			if r.Again != (r.Device == 5) || r.Again != r.Received.Equal(r.At) {
+				t.Errorf("%+v", r)
+			}
+		}
+		b.conserved()
+	})
+
 	t.Run("junk and retained messages without a time are dead letters", func(t *testing.T) {
 		t.Parallel()
 		k, broker := newKafka(t), newBroker(t)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
@@ -46,7 +47,7 @@ func (d *delivery) produce(step *mapping.Result, more bool) {
 		r := &step.Readings[i]
 		d.pipe.stamps.Stamp(r)
 		d.pipe.seen.Device(r.Device, d.Topic, d.Client, d.Received, said(r), false)
-		rec := event.RecordFrom(d.pipe.topic, *r, d.from)
+		rec := d.record(*r)
 		places, done := d.enter(readingBytes, len(rec.Key)+len(rec.Value)), inKafka
 		if places > 1 {
 			done = func(err error) { d.readingDone(err, places) }
@@ -88,6 +89,14 @@ func (d *delivery) deviceOf(r iot.Rejection) iot.DeviceID {
 	}
 	id, _, _ := iot.ParseDevice(d.route.Device())
 	return id
+}
+
+// record returns r for the topic. That a broker has kept a message says nothing of its device now.
+func (d *delivery) record(r iot.Reading) kafka.Record {
+	if d.Retained && r.Stamped == iot.StampDevice {
+		return event.RecordOfCopy(d.pipe.topic, r, d.from)
+	}
+	return event.RecordFrom(d.pipe.topic, r, d.from)
 }
 
 // enter accounts for a record of so many bytes, and what it takes beside them, and waits until it may be in flight. It

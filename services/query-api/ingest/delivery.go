@@ -101,10 +101,7 @@ func (d *delivery) record(r iot.Reading, from event.Source) kafka.Record {
 	if !d.retained {
 		return event.RecordFrom(d.topic, r, from)
 	}
-	if r.At.Before(r.Received) {
-		r.Received = r.At
-	}
-	return event.RecordAgain(d.topic, r, from)
+	return event.RecordOfCopy(d.topic, r, from)
 }
 
 // tooLarge returns the rejection of r, which Kafka does not take: the message or, of a file, the reading.

@@ -53,9 +53,13 @@ const (
 	batchWait = 250 * time.Millisecond
 )
 
+// FileLinger is between two batches for a store in a file while little arrives: each transaction there writes some pages of
+// 4 KiB. With batchWait it leaves time for a contact to be there within a second.
+const FileLinger = 600 * time.Millisecond
+
 // Run registers the devices of readings from Kafka in store, whose owner it is, until ctx ends; then it finishes the
-// batches it has begun, commits them and returns nil.
-func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadata.Store) error {
+// batches it has begun, commits them and returns nil. While little arrives, linger is between two batches of a partition.
+func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadata.Store, linger time.Duration) error {
 	client := cfg
 	client.ClientID = Group // the API of the same process has a producer, too
 	sender := producer.New(client, p.Log, p.Metrics)
@@ -83,7 +87,9 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 		Account:      event.NewAccount(p.Metrics, "registrar", "registered", "collision"),
 	}
 	return consumer.Service{
-		GroupConfig: kafka.GroupConfig{Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Released: sink.Release},
+		GroupConfig: kafka.GroupConfig{
+			Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Linger: linger, Released: sink.Release,
+		},
 		Handle:      sink.Handle,
 		Store:       store,
 		StoreName:   "metadata store",

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -247,24 +248,32 @@ func (w *world) open(t *testing.T) metadata.Store {
 // start runs a registrar until t ends, and returns its metrics.
 func (w *world) start(t *testing.T, store metadata.Store) *prometheus.Registry {
 	t.Helper()
-	log, metrics := slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry()
-	p := &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)}
-	run(t, func(ctx context.Context) error { return registrar.Run(ctx, p, w.kafka, store) })
+	metrics, _ := w.startUntil(t, store)
 	return metrics
 }
 
-// run runs f until t ends, and waits for it.
-func run(t *testing.T, f func(context.Context) error) {
+// startUntil runs a registrar until stop is called.
+func (w *world) startUntil(t *testing.T, store metadata.Store) (metrics *prometheus.Registry, stop func()) {
+	t.Helper()
+	log, metrics := slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry()
+	p := &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)}
+	return metrics, run(t, func(ctx context.Context) error { return registrar.Run(ctx, p, w.kafka, store, 0) })
+}
+
+// run runs f until stop is called or t ends, and waits for it.
+func run(t *testing.T, f func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // publish sends a reading of each of ids.
