@@ -90,10 +90,10 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 		GroupConfig: kafka.GroupConfig{
 			Config: cfg, Group: Group, MaxBatch: batchSize, MaxWait: batchWait, Linger: linger, Released: sink.Release,
 		},
-		Handle:      sink.Handle,
-		Store:       store,
-		StoreName:   "metadata store",
-		Beside:      sender.Run,
+		Handle:    sink.Handle,
+		Store:     store,
+		StoreName: "metadata store",
+		Beside:    sender.Run,
 	}.Run(ctx, p)
 }
 
