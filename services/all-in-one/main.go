@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // rules name time zones, also where the system has none
@@ -71,6 +72,10 @@ func main() {
 		os.Args = append(os.Args[:1], flags...)
 		daemon.Main(strings.TrimSpace("all-in-one rollups "+string(work)), work.About(), &rollupsCommand{work: work})
 	}
+	if len(os.Args) > 1 && os.Args[1] == "tail" {
+		os.Args = slices.Delete(os.Args, 1, 2)
+		daemon.Main("all-in-one tail", "Prints readings as they come: when, of which device, what, and how old that is.", new(tailCommand))
+	}
 	daemon.Main("all-in-one", "The whole of Telltale in one process, on embedded parts: an MQTT endpoint, a Kafka broker, SQLite. "+
 		"Each part is replaced by a real server when its variable is set.\n\n"+
 		"Commands:\n"+
@@ -79,7 +84,9 @@ func main() {
 		"  all-in-one rollups rebuild\n"+
 		"      Compute the rollups once more, while the service runs.\n"+
 		"  all-in-one doctor\n"+
-		"      Say what is wrong with settings, servers, topics, disk, clock and ports.", new(command))
+		"      Say what is wrong with settings, servers, topics, disk, clock and ports.\n"+
+		"  all-in-one tail [--device=DEVICES] [--metric=METRICS] [--api=URL] [--json]\n"+
+		"      Print readings as they come, until it is interrupted.", new(command))
 }
 
 // Operations gives the process the operations port of a program on a laptop: on this machine only.

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/telltale-iot/telltale/pkg/apiclient"
 )
 
 // export is what is to be exported, and where to.
@@ -117,14 +119,11 @@ func (e *export) moment(flag, text string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("--%s %q is no time, as 2026-03-01, 2026-03-01T12:00:00Z, or 12h or 7d ago", flag, text)
 }
 
-// nameInList writes a name so that the server takes it for one, and not for a list of several.
-var nameInList = strings.NewReplacer(`\`, `\\`, `,`, `\,`)
-
 // query is what the server is asked.
 func (e *export) query() string {
 	q := url.Values{"format": {e.format}, "column": e.columns}
 	for _, device := range e.devices {
-		q.Add("device_id", nameInList.Replace(device))
+		q.Add("device_id", apiclient.InList(device))
 	}
 	if e.since != "" {
 		q.Set("since", e.from.UTC().Format(time.RFC3339Nano))
@@ -144,13 +143,13 @@ func (e *export) download(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--url: %w", err)
 	}
-	answer, err := (&http.Client{Transport: transport}).Do(request)
+	answer, err := (&http.Client{Transport: apiclient.Transport}).Do(request)
 	if err != nil {
 		return &exitError{exitFailed, err}
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return problem(answer)
+		return asked(apiclient.Problem(answer))
 	}
 	if err := e.create(); err != nil {
 		return &exitError{exitFailed, err}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/telltale-iot/telltale/pkg/apiclient"
 )
 
 func importCommand(c *client) *cobra.Command {
@@ -81,7 +83,7 @@ func (c *client) importFile(ctx context.Context, name string) (rejected int, err
 	case strings.HasSuffix(name, ".zst"):
 		request.Header.Set("Content-Encoding", "zstd")
 	}
-	answer, err := (&http.Client{Transport: transport}).Do(request)
+	answer, err := (&http.Client{Transport: apiclient.Transport}).Do(request)
 	if err != nil {
 		return 0, &exitError{exitIncomplete, err}
 	}

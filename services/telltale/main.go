@@ -1,4 +1,4 @@
-// Command telltale exports and imports readings, with the HTTP API of a Telltale that runs somewhere.
+// Command telltale exports, imports and follows readings, and says why a device does not appear, with the HTTP API of a Telltale that runs somewhere.
 package main
 
 import (
@@ -72,8 +72,8 @@ func command() *cobra.Command {
 	var c client
 	root := &cobra.Command{
 		Use:   "telltale",
-		Short: "Exports and imports the readings of a Telltale, by its HTTP API.",
-		Long: `Exports and imports the readings of a Telltale, by its HTTP API.
+		Short: "Exports, imports and follows the readings of a Telltale, by its HTTP API.",
+		Long: `Exports, imports and follows the readings of a Telltale, by its HTTP API.
 
 It ends with 0 when all was done, 1 when it failed, 2 when it is called wrongly, 3 when a file
 broke off, and 4 when lines of an import were rejected.`,
@@ -87,6 +87,6 @@ broke off, and 4 when lines of an import were rejected.`,
 	}
 	root.PersistentFlags().StringVar(&c.url, "url", url, "where Telltale is; TELLTALE_URL is the default")
 	root.PersistentFlags().BoolVarP(&c.quiet, "quiet", "q", false, "say nothing but what went wrong")
-	root.AddCommand(exportCommand(&c), importCommand(&c))
+	root.AddCommand(exportCommand(&c), importCommand(&c), tailCommand(&c), traceCommand(&c))
 	return root
 }

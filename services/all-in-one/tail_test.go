@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTail: readings are printed as they come, each once, while the one binary is killed and started again.
+func TestTail(t *testing.T) {
+	s := freeAddrs(t)
+	dir := t.TempDir()
+	p := start(t, dir, s)
+	tail := exec.Command(binary(t, "all-in-one"), "tail", "--device", "42", "--api", "http://"+s["HTTP_ADDR"], "--json")
+	out, err := tail.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	tail.Stderr = &stderr
+	if err := tail.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tail.Process.Kill() })
+	lines := make(chan string, 100)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	next := func() (temperature float64) {
+		t.Helper()
+		select {
+		case line, ok := <-lines:
+			var r struct{ Temperature float64 }
+			if err := json.Unmarshal([]byte(line), &r); err != nil || !ok {
+				t.Fatalf("printed %q, says %q", line, stderr.String())
+			}
+			return r.Temperature
+		case <-time.After(30 * time.Second):
+			t.Fatal("nothing is printed")
+		}
+		return 0
+	}
+	// Where the stream begins is not known: it has begun when the first reading is printed.
+	first := 0
+	eventually(t, 30*time.Second, "the first reading", func() bool {
+		first++
+		publish(t, s["MQTT_LISTEN_ADDR"], "sensors/42/data", fmt.Sprintf(`{"temperature": %d}`, -first))
+		return len(lines) > 0
+	})
+	last := next()
+	for len(lines) > 0 || last > float64(-first) {
+		last = next()
+	}
+	for i := range 20 {
+		if i == 10 {
+			if err := p.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			p = start(t, dir, s)
+		}
+		publish(t, s["MQTT_LISTEN_ADDR"], "sensors/43/data", `{"temperature": 1000}`)
+		publish(t, s["MQTT_LISTEN_ADDR"], "sensors/42/data", fmt.Sprintf(`{"temperature": %d}`, i))
+	}
+	for i := range 20 {
+		if got := next(); got != float64(i) {
+			t.Errorf("reading %d is printed as %v", i, got)
+		}
+	}
+	if err := tail.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := tail.Wait(); err != nil || !strings.Contains(stderr.String(), " s behind: ") {
+		t.Errorf("interrupted, it ends with %v, and said %q", err, stderr.String())
+	}
+}
