@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -155,7 +155,8 @@ type client struct {
 	at     string // the id of the last event
 	events []got  // that have data
 	beats  int
-	budget int // bytes until the connection breaks; 0: none
+	budget int // bytes until the connection breaks; 0: it does not
+	broken bool
 	hold   chan struct{}
 }
 
@@ -194,7 +195,7 @@ func (c *client) take(ctx context.Context) func(text []byte) error {
 		var err error
 		if c.budget > 0 {
 			if c.budget -= len(text); c.budget <= 0 {
-				text, err, c.budget = text[:len(text)+c.budget], errCut, 0
+				text, err, c.budget, c.broken = text[:len(text)+c.budget], errCut, 0, true
 			}
 		}
 		c.text = append(c.text, text...)
@@ -310,9 +311,46 @@ func (w *world) wantAll(t testing.TB, c *client, from int) {
 	}
 }
 
-func numbers(from, to int) (all []string) {
-	for n := from; n < to; n++ {
-		all = append(all, strconv.Itoa(n))
+// between returns what is between two texts in the data of so many events of a kind, sorted.
+func (c *client) between(kind string, n int, left, right string) (all []string) {
+	for _, data := range c.wait(kind, n) {
+		_, text, _ := strings.Cut(data, left)
+		text, _, _ = strings.Cut(text, right)
+		all = append(all, text)
 	}
+	slices.Sort(all)
 	return all
+}
+
+// breakAfter has the connection break after so many bytes; 0: not.
+func (c *client) breakAfter(bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.budget, c.broken = bytes, false
+}
+
+func (c *client) isCut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken
+}
+
+// wantResyncs checks how often the client was told to ask anew.
+func (c *client) wantResyncs(n int) {
+	c.t.Helper()
+	if got := len(c.data("resync")); got != n {
+		c.t.Errorf("%d times told to ask anew, want %d", got, n)
+	}
+}
+
+// looked waits until a hub has looked at all devices as they are now.
+func (r *registry) looked(t testing.TB) {
+	t.Helper()
+	looks := func() int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.looks
+	}
+	before := looks()
+	kafkatest.Eventually(t, kafkatest.Timeout, "a look at the devices", func() bool { return looks() >= before+2 })
 }
