@@ -88,6 +88,16 @@ export const api = {
   delete: <T = void>(path: string, query?: Query) => json<T>("DELETE", path, { query }),
 };
 
+// ifThere is null where the API says that there is no such thing.
+export async function ifThere<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (err) {
+    if (err instanceof ApiError && err.status === 404) return null;
+    throw err;
+  }
+}
+
 // nextOf is the address of the next page of a list (RFC 8288), or null behind its end.
 export function nextOf(link: string | null, base: string): string | null {
   for (const [, target, parameters] of (link ?? "").matchAll(/<([^>]*)>([^,]*)/g)) {

@@ -53,24 +53,35 @@ export function navigate(to: string): void {
 const writeEvery = 300; // ms; browsers refuse to be told of every key
 let unwritten: ReturnType<typeof setTimeout> | undefined;
 
-// setQuery changes what the address says after its "?", without a step in the browser's history. What is null or "" goes.
-export function setQuery(changes: Record<string, string | null>): void {
-  const query = new URLSearchParams(place.peek().query);
+const written = ({ path, query }: Place): string => (query.size === 0 ? path : `${path}?${query}`);
+
+// setQuery changes what the address says after its "?", as a step in the browser's history or without one. What is null,
+// "" or an empty list goes; a list is a parameter for each of its elements.
+export function setQuery(changes: Record<string, string | readonly string[] | null>, { step = false } = {}): void {
+  const before = place.peek();
+  const query = new URLSearchParams(before.query);
   for (const [name, value] of Object.entries(changes)) {
-    if (value === null || value === "") query.delete(name);
-    else query.set(name, value);
+    const values = (typeof value === "string" ? [value] : (value ?? [])).filter((one) => one !== "");
+    if (values.length === 1) query.set(name, values[0]!); // it stays where it is
+    else query.delete(name);
+    if (values.length > 1) values.forEach((one) => query.append(name, one));
   }
-  place.value = { path: place.peek().path, query };
-  unwritten ??= setTimeout(writeQuery, writeEvery);
+  const after = { path: before.path, query };
+  if (written(after) === written(before)) return;
+  if (step) {
+    writeQuery();
+    history.pushState(null, "", written(after));
+  } else {
+    unwritten ??= setTimeout(writeQuery, writeEvery);
+  }
+  place.value = after;
 }
 
 function writeQuery(): void {
   if (unwritten === undefined) return;
   clearTimeout(unwritten);
   unwritten = undefined;
-  const { path, query } = place.peek();
-  const asked = query.toString();
-  history.replaceState(history.state, "", asked === "" ? path : `${path}?${asked}`);
+  history.replaceState(history.state, "", written(place.peek()));
 }
 
 // start follows the browser's history and the clicks on links to routes.

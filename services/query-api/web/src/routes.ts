@@ -13,6 +13,8 @@ export interface Route {
 
 export const routes: Route[] = [
   { path: "/", nav: text.nav.overview, load: () => import("./pages/overview") },
+  { path: "/devices/{id}", load: () => import("./pages/device") },
+  { path: "/explore", nav: text.nav.explore, load: () => import("./pages/explore") },
   { path: "/admin/users", nav: text.nav.users, load: () => import("./pages/admin-users") },
   { path: "/admin/devices", nav: text.nav.devices, load: () => import("./pages/admin-devices") },
 ];

@@ -38,11 +38,15 @@ export interface User {
 export interface Series {
   device_id: number;
   metric: string;
+  interval: string; // "raw" where each value is a point
   t: number[]; // ms since 1970
-  count?: number[];
+  count: number[];
+  sum?: (number | null)[];
   avg?: (number | null)[];
   min?: (number | null)[];
   max?: (number | null)[];
+  last?: (number | null)[];
+  p95?: (number | null)[];
 }
 
 // What a live stream tells of a device: as it is now, or that it is gone.
@@ -55,4 +59,30 @@ export interface DeadLetterEvent {
   device_id?: number;
   device_key?: string;
   received_at: string;
+}
+
+export interface DeadLetter extends DeadLetterEvent {
+  id: string;
+}
+
+// Ignored is a topic, or a member, that nothing reads.
+export interface Ignored {
+  topic: string;
+  member: string | null;
+  client_id: string;
+  count: number;
+  last: string;
+  example: string;
+  hint: string;
+}
+
+// Trace says what is known of the way of a device's messages.
+export interface Trace {
+  registered: boolean;
+  listens: boolean; // Telltale is the MQTT endpoint itself, and so knows connections
+  connections: { client_id: string; address: string; protocol: string; since: string; until: string | null; refused: string | null; replica: string }[];
+  last_message: { topic: string; client_id: string | null; at: string; outcome: "reading" | "dead_letter" | "ignored" } | null;
+  clock_skew_seconds: number | null; // how far its clock is behind
+  near_misses: Ignored[];
+  hints: string[]; // a sentence each, the likeliest first
 }
