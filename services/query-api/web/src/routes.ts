@@ -15,6 +15,7 @@ export const routes: Route[] = [
   { path: "/", nav: text.nav.overview, load: () => import("./pages/overview") },
   { path: "/devices/{id}", load: () => import("./pages/device") },
   { path: "/explore", nav: text.nav.explore, load: () => import("./pages/explore") },
+  { path: "/system", nav: text.nav.system, load: () => import("./pages/system") },
   { path: "/admin/users", nav: text.nav.users, load: () => import("./pages/admin-users") },
   { path: "/admin/devices", nav: text.nav.devices, load: () => import("./pages/admin-devices") },
 ];
