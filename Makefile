@@ -65,6 +65,15 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 web-check: web ## types, unit tests and size of the dashboard
 	cd $(WEB) && npm run check && npm test
 
+# VERSION=v1.2.3, of which CHANGELOG.md has an entry. PLATFORMS=linux_amd64,… makes some of them.
+.PHONY: release
+release: web ## binaries and images of a version for all platforms, with notices, SBOM and hashes, into dist/
+	go run ./deploy/release -version '$(VERSION)' -registry '$(IMAGE_REGISTRY)' -platforms '$(PLATFORMS)'
+
+.PHONY: release-check
+release-check: web ## a release for this platform, twice: are its bytes the same, and does what is in it run?
+	TEST_RELEASE=1 go test -count=1 -timeout 10m ./deploy/release
+
 .PHONY: test
 test: ## every test that needs no server, with the race detector
 	env $(SERVER_URLS:%=-u %) $(GOTEST) -p 4 work

@@ -3,11 +3,17 @@ package main
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 const repository = "../.."
@@ -81,6 +87,55 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// TestInstallTable compares the table of folders and ports in docs/install.md with the settings.
+func TestInstallTable(t *testing.T) {
+	text, rows := read(t, repository+"/docs/install.md"), 0
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[command]()) {
+		name, preset := f.Tag.Get("env"), f.Tag.Get("default")
+		if !strings.HasSuffix(name, "_DIR") && !strings.HasSuffix(name, "_ADDR") || preset == "" {
+			continue
+		}
+		rows++
+		if row := "\n| `" + name + "` | `" + preset + "` | "; strings.Count(text, row) != 1 {
+			t.Errorf("docs/install.md has no row%s", row)
+		}
+	}
+	if n := strings.Count(text, "\n| `"); n != rows {
+		t.Errorf("docs/install.md has %d rows, and there are %d settings", n, rows)
+	}
+}
+
+// TestUnit has systemd look at its unit, and compares the time it gives with the one that is needed.
+func TestUnit(t *testing.T) {
+	const unit = repository + "/deploy/systemd/telltale.service"
+	text := read(t, unit)
+	m := regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)$`).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatal("the unit does not say how long a stop may take")
+	}
+	if seconds, err := strconv.Atoi(m[1]); err != nil || time.Duration(seconds)*time.Second <= timeouts.Stop {
+		t.Errorf("it gives %s s, and %v are needed", m[1], timeouts.Stop)
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd is not here")
+	}
+	const program = "/usr/local/bin/all-in-one" // which need not be here
+	copied := filepath.Join(t.TempDir(), "telltale.service")
+	if err := os.WriteFile(copied, []byte(strings.Replace(text, program, os.Args[0], 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", copied).CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "telltale.service") {
+			t.Error(line)
+		}
+	}
+	if err != nil && len(out) == 0 {
+		t.Error(err)
+	}
+}
+
 // documents returns every Markdown file of the repository.
 func documents(t *testing.T) (files []string) {
 	t.Helper()
@@ -88,7 +143,7 @@ func documents(t *testing.T) (files []string) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && slices.Contains([]string{".git", "bin", "node_modules", "data"}, d.Name()): // not in the repository
+		case d.IsDir() && slices.Contains([]string{".git", "bin", "dist", "node_modules", "data"}, d.Name()): // not in the repository
 			return fs.SkipDir
 		case filepath.Ext(path) == ".md":
 			files = append(files, path)

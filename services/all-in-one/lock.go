@@ -6,8 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
+
+var errTaken = errors.New("another process has it")
 
 // lockDir makes dir where it is missing and takes it for this process, until the process ends, however it
 // ends. It fails when another process has it, or when nothing can be written there.
@@ -19,9 +20,9 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := takeFile(f); err != nil {
 		defer f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, errTaken) {
 			pid, _ := os.ReadFile(f.Name())
 			return nil, fmt.Errorf("%s is in use by process %s", dir, strings.TrimSpace(string(pid)))
 		}
@@ -50,9 +51,5 @@ func makeDir(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	f, err := os.Open(parent)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return syncDir(parent)
 }

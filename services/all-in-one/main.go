@@ -13,6 +13,8 @@ import (
 	"time"
 	_ "time/tzdata" // rules name time zones, also where the system has none
 
+	_ "golang.org/x/crypto/x509roots/fallback" // authorities for TLS to servers, where the system has none: in the image
+
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"

@@ -1,0 +1,3 @@
+module github.com/telltale-iot/telltale/deploy/release
+
+go 1.26.0
