@@ -104,7 +104,7 @@ func (t *Teller) produce(sender *producer.Producer, records []kafka.Record) {
 				return
 			}
 			if n := t.failures.Event(); n > 0 {
-				t.log.Warn(t.what+" cannot be shown", "err", err, "count", n)
+				t.log.Warn("kafka does not take what people may look at", "what", t.what, "err", err, "count", n)
 			}
 		})
 	}

@@ -96,7 +96,7 @@ func gather(all []told, now time.Time, device Name, clients []string) (seen Seen
 		gone := now.Sub(alive[t.Replica]) >= event.SeenAlive
 		for _, c := range t.Clients {
 			its := device.is(c.ID) || device.is(c.User) || slices.Contains(clients, c.ID)
-			if its && !(gone && c.Until.IsZero()) { // else nobody knows whether it is there
+			if its && (!gone || !c.Until.IsZero()) { // else nobody knows whether it is there
 				seen.Connections = append(seen.Connections, Connection{c, t.Replica})
 			}
 		}

@@ -109,14 +109,11 @@ func (e *Evidence) silent(h *hints) {
 		return
 	}
 	left := ""
-	for _, c := range e.Seen.Connections {
-		if c.Until.IsZero() {
-			break
-		}
-		left = fmt.Sprintf(", and its client %s left %s", c.ID, e.ago(c.Until))
-		break
+	if all := e.Seen.Connections; len(all) > 0 && !all[0].Until.IsZero() { // else one is there
+		left = fmt.Sprintf(", and its client %s left %s", all[0].ID, e.ago(all[0].Until))
 	}
 	h.add("It is silent: its last reading arrived %s, which counts as offline after %s%s.", e.ago(heard), short(e.OfflineAfter), left)
+	e.broker(h)
 }
 
 // mistaken is for a device that is called otherwise somewhere.
@@ -139,9 +136,7 @@ func (e *Evidence) unknown(h *hints) {
 		if e.Seen.Running && e.Seen.Listens && len(e.Seen.Connections) == 0 {
 			h.add("No client is known whose id or user is %s: is it connected to this address and port?", e.Device)
 		}
-		if e.Seen.Running && !e.Seen.Listens {
-			h.add("Telltale reads from a broker, which knows whether the device is connected, and what it publishes.")
-		}
+		e.broker(h)
 	}
 	switch {
 	case e.Registered:
@@ -149,6 +144,13 @@ func (e *Evidence) unknown(h *hints) {
 		h.add("No device is registered as %s, though there are readings of it: it will be again with the next one.", e.Device)
 	default:
 		h.add("No device is registered as %s: it will be with its first reading.", e.Device)
+	}
+}
+
+// broker is for a device whose connections Telltale knows nothing of.
+func (e *Evidence) broker(h *hints) {
+	if e.Seen.Running && !e.Seen.Listens {
+		h.add("Telltale reads from a broker, which knows whether the device is connected, and what it publishes.")
 	}
 }
 

@@ -108,6 +108,10 @@ func TestHints(t *testing.T) {
 			Registered: true, OfflineAfter: time.Minute, LastSeen: ago(3 * hour), Stored: stored(ago(3*hour), ago(3*hour)),
 			Seen: message(event.SeenDevice{Topic: "t", At: ago(3 * hour)}, client(ago(4*hour), ago(2*hour), "")),
 		}, []string{"It is silent: its last reading arrived 3 h ago, which counts as offline after 60 s, and its client thermo left 2 h ago."}},
+		{"silent, behind a broker", Evidence{Registered: true, OfflineAfter: time.Minute, LastSeen: ago(3 * hour), Seen: Seen{Running: true}}, []string{
+			"It is silent: its last reading arrived 3 h ago, which counts as offline after 60 s.",
+			"Telltale reads from a broker, which knows whether the device is connected, and what it publishes.",
+		}},
 		{"silent, and deleted", Evidence{OfflineAfter: time.Minute, Seen: listening, Stored: stored(ago(50*hour), ago(50*hour))}, []string{
 			"It is silent: its last reading arrived 2 days ago, which counts as offline after 60 s.",
 			"No device is registered as 42, though there are readings of it: it will be again with the next one.",
