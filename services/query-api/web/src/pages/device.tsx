@@ -29,15 +29,16 @@ export default function DevicePage({ params }: { params: Params }) {
   const { query } = place.value;
   const view = viewOf(query);
   const { all, shown, failure: metricsFailure } = useMetrics([id], view, query.getAll("metric"), news);
-  const name = device.value?.name ?? id;
+  const name = useComputed(() => device.value?.name ?? id).value; // a device changes with each reading, and its name rarely
+  const registered = useComputed(() => device.value !== null).value;
   return (
     <Page title={name} aside={live.value && <LiveBadge live={live.value} />}>
       {failure.value !== null && <Failure message={failure.value} />}
       <p role="status">
         <bdi>{said}</bdi>
       </p>
-      {device.value && <Head device={device as Signal<Device>} said={said} onDeleted={() => (device.value = null)} />}
-      {asked.value && !device.value && <Unregistered id={id} silent={silent} />}
+      {registered && <Head device={device as Signal<Device>} said={said} onDeleted={() => (device.value = null)} />}
+      {asked.value && !registered && <Unregistered id={id} silent={silent} />}
       {asked.value && !silent && <LatestValues latest={latest} device={device} />}
       {(!asked.value || !silent) && (
         <section aria-labelledby="history">

@@ -1,4 +1,5 @@
 import { type Signal, useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { age } from "../../format";
 import { Age } from "../../parts/age";
 import { DeleteDevice, DeviceForm, useUsers } from "../../parts/device-form";
@@ -18,56 +19,39 @@ export function Head({ device: { value: device }, said, onDeleted }: { device: S
     <>
       <div class="row">
         <dl class="facts grow">
-          <div>
-            <dt>{text.overview.status}</dt>
-            <dd>
-              <StatusBadge status={device.status} />
-            </dd>
-          </div>
-          <div>
-            <dt>{t.seen}</dt>
-            <dd>
-              <Age at={device.last_seen} />
-            </dd>
-          </div>
+          <Fact name={text.overview.status}>
+            <StatusBadge status={device.status} />
+          </Fact>
+          <Fact name={t.seen}>
+            <Age at={device.last_seen} />
+          </Fact>
           {device.key !== null && (
-            <div>
-              <dt>{t.key}</dt>
-              <dd>
-                <bdi class="mono">{device.key}</bdi>
-              </dd>
-            </div>
+            <Fact name={t.key}>
+              <bdi class="mono">{device.key}</bdi>
+            </Fact>
           )}
-          <div>
-            <dt>{t.id}</dt>
-            <dd class="mono">{device.id}</dd>
-          </div>
-          <div>
-            <dt>{t.owner}</dt>
-            <dd>
-              <bdi>{owner}</bdi>
-            </dd>
-          </div>
-          <div>
-            <dt>{t.location}</dt>
-            <dd>
-              <bdi>{device.location ?? text.unknown}</bdi>
-            </dd>
-          </div>
-          <div>
-            <dt>{t.offlineAfter}</dt>
-            <dd>{age(device.offline_after * 1000)}</dd>
-          </div>
+          <Fact name={t.id}>
+            <span class="mono">{device.id}</span>
+          </Fact>
+          <Fact name={t.owner}>
+            <bdi>{owner}</bdi>
+          </Fact>
+          <Fact name={t.location}>
+            <bdi>{device.location ?? text.unknown}</bdi>
+          </Fact>
+          <Fact name={t.offlineAfter}>{age(device.offline_after * 1000)}</Fact>
         </dl>
-        <a class="button" href={`/explore?device=${encodeURIComponent(device.key ?? device.id)}`}>
-          {t.explore}
-        </a>
-        <button type="button" onClick={() => (edited.value = device)}>
-          {text.edit}
-        </button>
-        <button type="button" class="danger" onClick={() => (deleting.value = true)}>
-          {text.delete}
-        </button>
+        <div class="row tight">
+          <a class="button" href={`/explore?device=${encodeURIComponent(device.key ?? device.id)}`}>
+            {t.explore}
+          </a>
+          <button type="button" onClick={() => (edited.value = device)}>
+            {text.edit}
+          </button>
+          <button type="button" class="danger" onClick={() => (deleting.value = true)}>
+            {text.delete}
+          </button>
+        </div>
       </div>
       {users.failure.value !== null && <Failure message={users.failure.value} again={users.again} />}
       {edited.value && <DeviceForm device={edited.value} users={users.all.value} saved={({ name }) => (said.value = text.saved(name))} done={() => (edited.value = null)} />}
@@ -82,5 +66,14 @@ export function Head({ device: { value: device }, said, onDeleted }: { device: S
         />
       )}
     </>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
   );
 }

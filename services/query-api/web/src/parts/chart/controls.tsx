@@ -50,7 +50,7 @@ export function Controls({ view }: { view: View }) {
         <label for={id}>{t.zone}</label>
         <select id={id} value={view.chosen ? view.zone : ""} onChange={(event) => setQuery({ tz: event.currentTarget.value }, { step: true })}>
           <option value="">{t.browser(browserZone())}</option>
-          {zones().map((zone) => (
+          {[...new Set([...(view.chosen ? [view.zone] : []), ...zones()])].map((zone) => (
             <option key={zone} value={zone}>
               {zone.replaceAll("_", " ")}
             </option>

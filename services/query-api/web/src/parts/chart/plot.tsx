@@ -7,7 +7,7 @@ import { text } from "../../text";
 import type { Series } from "../../types";
 import { type Curve, type Curves, nearest } from "./curves";
 import type { Span } from "./range";
-import { labels, stepFor, ticks } from "./ticks";
+import { axisNumber, labels, stepFor, ticks } from "./ticks";
 
 export interface Line {
   label: string;
@@ -24,6 +24,7 @@ export const dashes = ["", "6 4", "2 3", "10 3 2 3", "10 3 2 3 2 3", "1 6"];
 const height = 240;
 const tickWidth = 90; // of a label of the axis of time, in px
 const shortestDrag = 4; // px; anything less is a click
+const usualAxis = 52; // px, of the axis of values
 const reach = 40; // px from the pointer to the value that is shown
 
 interface Pointed {
@@ -107,6 +108,7 @@ function optionsFor(element: HTMLElement, props: () => Props, pointed: Signal<Po
   const quiet = { stroke: color("--quiet"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 }, font: `12px ${style.fontFamily}` };
   const step = (u: uPlot) => stepFor(u.scales["x"]!.min!, u.scales["x"]!.max!, Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / tickWidth)));
   const unit = lines[0]?.unit ?? "";
+  let dragged = false; // here, and not in another plot that has the pointer too
   return {
     width: element.clientWidth,
     height,
@@ -123,8 +125,12 @@ function optionsFor(element: HTMLElement, props: () => Props, pointed: Signal<Po
       },
       {
         ...quiet,
-        ...(unit !== "" && { label: unit, labelSize: 20, labelFont: quiet.font, labelGap: 0 }),
-        size: (u, values) => Math.ceil(Math.max(0, ...(values ?? []).map((value) => u.ctx.measureText(value).width / devicePixelRatio))) + 18,
+        label: unit || " ",
+        labelSize: 18,
+        labelFont: quiet.font,
+        labelGap: 0,
+        // Most are of the same width, so that plots below each other have the same times below each other.
+        size: (u, values) => Math.max(usualAxis, ...(values ?? []).map((value) => Math.ceil(u.ctx.measureText(value).width / devicePixelRatio) + 16)),
         values: (_, splits, __, ___, increment) => splits.map((value) => axisNumber(value, increment)),
       },
     ],
@@ -135,13 +141,15 @@ function optionsFor(element: HTMLElement, props: () => Props, pointed: Signal<Po
       dataIdx: (u, n, i) => (n === 0 ? i : nearest(u.data[0] as number[], u.data[n] as number[], i, u.posToVal(reach, "x") - u.posToVal(0, "x")) ?? i),
     },
     hooks: {
+      ready: [(u) => u.over.addEventListener("mousedown", () => (dragged = true))],
       setCursor: [(u) => (pointed.value = whatIsAt(u, lineOf, props()))],
       setSelect: [
         (u) => {
           const { left, width } = u.select;
           if (width === 0) return;
           u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-          if (width >= shortestDrag) props().onSelect({ from: u.posToVal(left, "x"), to: u.posToVal(left + width, "x") });
+          if (dragged && width >= shortestDrag) props().onSelect({ from: u.posToVal(left, "x"), to: u.posToVal(left + width, "x") });
+          dragged = false;
         },
       ],
     },
@@ -160,13 +168,6 @@ function whatIsAt(u: uPlot, lineOf: number[], { lines, curves }: Props): Pointed
     return { avg: avg[i], min: min![i]!, max: max![i]!, count: count![i]! };
   });
   return { at, values };
-}
-
-// axisNumber has the digits that tell ticks apart.
-function axisNumber(value: number, increment: number): string {
-  const digits = Math.max(0, -Math.floor(Math.log10(increment) + 1e-9));
-  if (digits > 6 || Math.abs(value) >= 1e9) return value.toExponential(2);
-  return value.toLocaleString(undefined, { maximumFractionDigits: digits });
 }
 
 // Legend names the lines, and says what is under the pointer.

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { labels, stepFor, ticks } from "./ticks";
+import { axisNumber, labels, stepFor, ticks } from "./ticks";
 
 const at = (text: string) => Date.parse(text);
 const iso = (list: number[]) => list.map((ms) => new Date(ms).toISOString().slice(0, 16));
@@ -39,4 +39,11 @@ test("months, weeks and years", () => {
 test("the date stands where the day begins", () => {
   const { labels } = between("2026-03-01T20:00:00Z", "2026-03-02T04:00:00Z", "UTC", 4);
   assert.deepEqual(labels.map((label) => label.includes("\n")), [true, false, true, false, false].slice(0, labels.length));
+});
+
+test("axisNumber tells ticks apart", () => {
+  const cases: [number, number, string][] = [
+    [41.25, 0.25, "41.25"], [0.3, 0.1, "0.3"], [1500, 500, "1,500"], [-0.005, 0.001, "-0.005"], [2e9, 1e9, "2e+9"], [3e-9, 1e-9, "3e-9"], [0, 1e-9, "0"],
+  ];
+  for (const [value, increment, want] of cases) assert.equal(axisNumber(value, increment), want);
 });

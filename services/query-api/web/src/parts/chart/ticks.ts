@@ -1,4 +1,4 @@
-// Where the axis of time has its ticks, and what stands at them: round times of the zone, written in the reader's way.
+// What stands at the axes. That of time has its ticks at round times of the zone, written in the reader's way.
 import { instant, wall } from "./zone";
 
 const second = 1000, minute = 60 * second, hour = 60 * minute, day = 24 * hour;
@@ -71,4 +71,12 @@ export function labels(at: readonly number[], zone: string, step: Step): string[
     before = today;
     return label;
   });
+}
+
+// axisNumber has as many digits as the distance between two ticks has.
+export function axisNumber(value: number, increment: number): string {
+  let digits = 0;
+  while (digits < 7 && Math.abs(Math.round(increment * 10 ** digits) / 10 ** digits - increment) > increment / 1e6) digits++;
+  if (digits > 6 || Math.abs(value) >= 1e9) return value === 0 ? "0" : value.toExponential(2).replace(/\.?0+e/, "e");
+  return value.toLocaleString(undefined, { maximumFractionDigits: digits });
 }
