@@ -150,6 +150,12 @@ var rows = []row{
 		target:  target{written: 8_000, p99: 1200 * time.Millisecond},
 		run:     allInOneSecondly,
 	},
+	{
+		name: "all-in-one-live", what: "1,000 readings/s to 1,000 clients of /api/live/, all of them to each, with what taking in and storing them costs",
+		service: "all-in-one",
+		unit:    "s of load", per: 1, target: target{cpu: 1, p99: 200 * time.Millisecond},
+		run: allInOneLive,
+	},
 }
 
 // queryServers are what query-api is connected to.

@@ -97,6 +97,7 @@ func TestGather(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			give(f, n+1, 1)
 		}
+		synctest.Wait()
 		if sends > 2+21 {
 			t.Errorf("%d sent in a second", sends)
 		}
