@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,23 +22,28 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 )
 
-// newFeedOnly returns a feed that is given records by hand, of topics with a partition each, and a hub for its listeners.
+// newFeedOnly returns a feed that is given records by hand, of three partitions, and a hub for its listeners.
 func newFeedOnly(t testing.TB) (*Hub, *feed) {
 	h := New(kafka.Config{Topic: "raw-data"}, Devices{}, kafkatest.Discard(), prometheus.NewRegistry())
 	f := newFeed(h.cfg, h.log, h.slow.Inc)
-	f.begin([]kafka.TopicEnds{{Next: []int64{0}}, {Next: []int64{0}}})
+	f.begin([]kafka.TopicEnds{{Next: []int64{0, 0, 0}}, {Next: []int64{0}}})
 	return h, f
 }
 
-// give gives f a reading with a text of some length.
+// give gives f a reading with a text of some length, on the first partition.
 func give(f *feed, offset int64, length int) {
+	f.handle(0, []kafka.Record{numbered(0, offset, length)})
+}
+
+// numbered returns a record of a reading that has the offset as its value.
+func numbered(partition int32, offset int64, length int) kafka.Record {
 	r := iot.Reading{
-		Device: 42, At: time.UnixMilli(1_700_000_000_000).UTC(),
+		Device: 42 + iot.DeviceID(partition), At: time.UnixMilli(1_700_000_000_000).UTC(),
 		Metrics: []iot.Metric{{Name: "n", Value: float64(offset)}}, Attributes: []iot.Attribute{{Name: "a", Value: strings.Repeat("x", length)}},
 	}
 	rec := event.Record("raw-data", r)
-	rec.Offset, rec.Timestamp = offset, r.At
-	f.handle(0, []kafka.Record{rec})
+	rec.Partition, rec.Offset, rec.Timestamp = partition, offset, r.At
+	return rec
 }
 
 // join has a client listen to f, which is run in the background until ctx ends.
@@ -146,6 +153,84 @@ func TestSlowClient(t *testing.T) {
 		stop()
 		<-quick
 	})
+}
+
+// TestReplicas: replicas have the partitions in orders of their own, and a client that is cut off anywhere and goes on at any of
+// them gets each event once, those of a partition in their order.
+func TestReplicas(t *testing.T) {
+	const perPartition = 50
+	for range 50 {
+		var feeds []*feed
+		var hub *Hub
+		for range 3 {
+			h, f := newFeedOnly(t)
+			next := make([]int64, 3)
+			for slices.Min(next) < perPartition {
+				partition := rand.IntN(len(next))
+				if next[partition] == perPartition {
+					continue
+				}
+				f.handle(0, []kafka.Record{numbered(int32(partition), next[partition], 1)})
+				if next[partition]++; rand.IntN(5) == 0 {
+					f.flush()
+				}
+			}
+			f.flush()
+			hub, feeds = h, append(feeds, f)
+		}
+		at := string(placeOf([]kafka.TopicEnds{{Next: []int64{0, 0, 0}}, {Next: []int64{0}}}).append(nil))
+		told := make([]int64, 3)
+		for slices.Min(told) < perPartition {
+			f := feeds[rand.IntN(len(feeds))]
+			left := 1 + rand.IntN(5000) // bytes until it is cut off
+			l := &listener{hub: hub, feed: f, Client: Client{Send: func(text []byte) error {
+				whole := text
+				if left -= len(text); left < 0 {
+					whole = text[:len(text)+left]
+				}
+				for block := range strings.SplitAfterSeq(string(whole), "\n\n") {
+					if !strings.HasSuffix(block, "\n\n") {
+						break
+					}
+					var device, offset int64
+					if _, err := fmt.Sscanf(block, "event: reading\ndata: {\"device_id\":%d,", &device); err != nil {
+						t.Fatalf("%q: %v", block, err)
+					}
+					_, metrics, _ := strings.Cut(block, `"metrics":`)
+					if _, err := fmt.Sscanf(metrics, `{"n":%d}`, &offset); err != nil {
+						t.Fatalf("%q: %v", block, err)
+					}
+					if offset != told[device-42] {
+						t.Fatalf("%d of partition %d came when it was %d's turn", offset, device-42, told[device-42])
+					}
+					told[device-42]++
+					_, id, _ := strings.Cut(block, "\nid: ")
+					at = strings.TrimSuffix(id, "\n\n")
+				}
+				if left < 0 {
+					return errors.New("cut off")
+				}
+				return nil
+			}}}
+			var err error
+			if l.at, err = parsePlace(at); err != nil {
+				t.Fatal(err)
+			}
+			if rand.IntN(2) == 0 { // of what comes event by event
+				l.Filter.Devices = map[iot.DeviceID]bool{42: true, 43: true, 44: true}
+			}
+			if _, ok := f.join(l); !ok {
+				t.Fatal("it is not kept")
+			}
+			for err == nil {
+				c, _ := f.chunk(l.next.Load())
+				if c == nil {
+					break
+				}
+				err = l.take(t.Context(), c)
+			}
+		}
+	}
 }
 
 // TestMemory: many clients that take nothing, each at another place, hold no more than the ring.
