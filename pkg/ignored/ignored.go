@@ -26,6 +26,8 @@ const (
 	maxEntries = 200
 	// maxText bounds a topic and a client id, which may have 64 kB.
 	maxText = 512
+	// maxExample bounds what is kept of a message: enough to make a rule from.
+	maxExample = 512
 	// tellEvery is how far apart records of the same are, and perTick how many there are each second, so that no more than
 	// 200 a minute are made of whatever strangers publish.
 	tellEvery = time.Minute
@@ -63,7 +65,7 @@ func New(cfg kafka.Config, replica string, hint func(topic string) string, log *
 
 // Message adds a message on a topic that nobody reads.
 func (l *List) Message(topic, client string, payload []byte) {
-	l.add(topic, "", client, shown(payload, iot.MaxShownBytes), "")
+	l.add(topic, "", client, shown(payload, maxExample), "")
 }
 
 // Member adds a member that a reading of a topic is kept without.

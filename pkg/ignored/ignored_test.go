@@ -49,7 +49,7 @@ func TestReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _, _ := testList()
 		l.Message("a", "first", []byte("1"))
-		l.Message("a", "second", bytes.Repeat([]byte("ä"), 100))
+		l.Message("a", "second", bytes.Repeat([]byte("ä"), 1000))
 		l.Member("a", "third", iot.Omitted{Member: "x", Why: "why", Example: "NaN"})
 		now := time.Now()
 		got, more := l.reports(now)
@@ -57,7 +57,7 @@ func TestReports(t *testing.T) {
 			t.Fatalf("%+v, more %v", got, more)
 		}
 		if a := got[0]; a.Topic != "a" || a.Member != "" || a.ClientID != "second" || a.Count != 2 || a.Replica != "bridge-1" ||
-			a.Example != strings.Repeat("ä", 32) || !a.Last.Equal(now.Truncate(time.Millisecond)) {
+			a.Example != strings.Repeat("ä", 256) || !a.Last.Equal(now.Truncate(time.Millisecond)) {
 			t.Errorf("of the topic: %+v", a)
 		}
 		if x := got[1]; x.Topic != "a" || x.Member != "x" || x.Count != 1 || x.Example != "NaN" || x.Hint != "why" {
@@ -89,7 +89,7 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d and %d entries", len(l.entries), l.recent.Len())
 		}
 		for at := l.recent.Front(); at != nil; at = at.Next() {
-			if e := at.Value.(*entry); len(e.Topic) > maxText || len(e.ClientID) > maxText || len(e.Example) > iot.MaxShownBytes {
+			if e := at.Value.(*entry); len(e.Topic) > maxText || len(e.ClientID) > maxText || len(e.Example) > maxExample {
 				t.Fatalf("an entry of %d, %d and %d bytes", len(e.Topic), len(e.ClientID), len(e.Example))
 			}
 		}

@@ -24,7 +24,7 @@ import (
 const (
 	maxShown  = 200         // topics and members in a list
 	maxBytes  = 4 << 20     // of what is read: 2,000 records, as ten replicas have, of 2 KiB
-	maxRecord = 8 << 10     // bytes of a record; a longer one is none of a bridge's
+	maxRecord = 12 << 10    // bytes of a record; a longer one is none of a bridge's
 	freshFor  = time.Second // how long what was read last is new enough
 )
 

@@ -103,7 +103,7 @@ func TestBounds(t *testing.T) {
 	for i := range 2500 {
 		all = append(all, event.Ignored{Topic: fmt.Sprint("t/", i), Count: 1, Last: noon.Add(time.Duration(i) * time.Second), Replica: "bridge"})
 	}
-	all = append(all, event.Ignored{Topic: "long", Example: strings.Repeat("x", 9000), Count: 1, Last: noon.Add(time.Hour), Replica: "bridge"})
+	all = append(all, event.Ignored{Topic: "long", Example: strings.Repeat("x", 13_000), Count: 1, Last: noon.Add(time.Hour), Replica: "bridge"})
 	w.produce(t, all...)
 	w.producer.Produce(kafka.Record{Topic: w.kafka.IgnoredTopic(), Key: []byte("other"), Value: []byte("no JSON")}, func(error) {})
 	got := w.all(t)
