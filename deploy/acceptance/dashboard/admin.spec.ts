@@ -81,6 +81,12 @@ test("devices are created, found, changed and deleted", async ({ page, fresh }) 
   await page.getByRole("button", { name: "Create device" }).click();
   await expect(page.getByLabel("Key or id")).toHaveAccessibleDescription(/already exists/);
 
+  await page.getByLabel("Search").fill("NORTH");
+  await expect(page.getByRole("row")).toHaveCount(2);
+  await expect(page).toHaveURL(/\?q=NORTH$/);
+  await page.reload();
+  await expect(page.getByRole("row")).toHaveCount(2);
+
   await made.getByRole("button", { name: "Edit" }).click();
   await page.getByLabel("Location").fill("");
   await page.getByRole("button", { name: "Save" }).click();

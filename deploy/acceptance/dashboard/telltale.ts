@@ -135,7 +135,7 @@ export class Telltale {
   // publish publishes a message over MQTT, and returns when Telltale has acknowledged it.
   async publish(topic: string, payload: unknown): Promise<void> {
     this.mqttClient ??= await mqtt.connectAsync(this.mqttURL.replace("tcp:", "mqtt:"), { reconnectPeriod: 200 });
-    await this.mqttClient.publishAsync(topic, typeof payload === "string" ? payload : JSON.stringify(payload), { qos: 1 });
+    await this.mqttClient.publishAsync(topic, typeof payload === "string" || payload instanceof Buffer ? payload : JSON.stringify(payload), { qos: 1 });
   }
 
   // createDevices creates devices by the API, some at a time, and returns them. name may say what each is called.

@@ -61,21 +61,6 @@ export interface DeadLetterEvent {
   received_at: string;
 }
 
-export interface DeadLetter extends DeadLetterEvent {
-  id: string;
-}
-
-// Ignored is a topic, or a member, that nothing reads.
-export interface Ignored {
-  topic: string;
-  member: string | null;
-  client_id: string;
-  count: number;
-  last: string;
-  example: string;
-  hint: string;
-}
-
 // Trace says what is known of the way of a device's messages.
 export interface Trace {
   registered: boolean;
@@ -85,4 +70,58 @@ export interface Trace {
   clock_skew_seconds: number | null; // how far its clock is behind
   near_misses: Ignored[];
   hints: string[]; // a sentence each, the likeliest first
+}
+
+export interface DeadLetter {
+  id: string;
+  reason: string;
+  detail: string;
+  device_id: number | null;
+  device_key?: string;
+  source: string;
+  client_id: string | null;
+  received_at: string;
+  retained: boolean;
+  content_type: string | null;
+  payload: string;
+  encoding: "text" | "base64";
+  replayed_at: string | null;
+  replayed_readings: number;
+}
+
+export interface DeadLetterStats {
+  total: number;
+  replayed: number;
+  by_reason: { reason: string; count: number; replayed: number }[];
+  by_topic: { topic: string; count: number; replayed: number; example: string; looks_like: string | null; hint: string | null }[];
+}
+
+export interface Replay {
+  id: string;
+  outcome: "replayed" | "rejected" | "unavailable";
+  readings: number;
+  reason: string | null;
+  detail: string | null;
+}
+
+// Ignored is a topic, or a member, that nothing reads.
+export interface Ignored {
+  topic: string;
+  member: string | null;
+  client_id: string | null;
+  count: number;
+  last: string;
+  example: string;
+  hint: string | null;
+}
+
+// Explanation is what a message becomes by the rules.
+export interface Explanation {
+  rule: string | null;
+  file: string | null;
+  detail: string | null;
+  readings: Reading[];
+  rejected: { reason: string; detail: string; device_id: number | null; payload: string }[];
+  omitted: { member: string; reason: string; example: string }[];
+  complete: boolean;
 }

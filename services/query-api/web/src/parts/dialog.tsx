@@ -7,7 +7,7 @@ import { Alert } from "./form";
 
 // Dialog is in front of the page until onClose. Whoever uses a keyboard is then where he was, or at the page's heading
 // where that is gone.
-function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
+export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
   const id = useId();
   const dialog = useRef<HTMLDialogElement>(null);
   useLayoutEffect(() => {
@@ -36,20 +36,21 @@ interface ConfirmProps {
   title: string;
   action: string; // the name of the button that does it
   ready?: boolean; // what it does is known
+  closes?: boolean; // when it is done
   confirm: () => Promise<void>;
   onClose: () => void;
   children: ComponentChildren; // what it does
 }
 
-// Confirm asks before something is done that cannot be undone, and closes when it is done.
-export function Confirm({ title, action, ready = true, confirm, onClose, children }: ConfirmProps) {
+// Confirm asks before something is done that cannot be undone, and closes then.
+export function Confirm({ title, action, ready = true, closes = true, confirm, onClose, children }: ConfirmProps) {
   const busy = useSignal(false);
   const failure = useSignal<string | null>(null);
   const run = async () => {
     busy.value = true;
     try {
       await confirm();
-      onClose();
+      if (closes) onClose();
     } catch (err) {
       failure.value = messageOf(err);
       busy.value = false;

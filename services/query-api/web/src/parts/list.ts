@@ -13,7 +13,7 @@ export interface List<T> {
 }
 
 // useList reads a list of the API page by page, from its beginning when from changes. What stands there meanwhile is what
-// was there before.
+// was there before, but not where that fails.
 export function useList<T extends { id: string | number }>(from: string): List<T> {
   const items = useSignal<T[] | null>(null);
   const next = useSignal<string | null>(null);
@@ -21,6 +21,9 @@ export function useList<T extends { id: string | number }>(from: string): List<T
   const failure = useSignal<string | null>(null);
   const current = useRef<AbortController | null>(null);
   const failed = useRef<(() => void) | null>(null);
+  const wanted = useRef(from);
+  wanted.current = from;
+  const shown = useRef<string | null>(null); // where items begin
 
   const read = async (address: string, onwards: boolean) => {
     current.current?.abort();
@@ -32,17 +35,19 @@ export function useList<T extends { id: string | number }>(from: string): List<T
       const known = new Set(before.map(({ id }) => id)); // one that was just made is there already
       items.value = [...before, ...found.items.filter(({ id }) => !known.has(id))];
       next.value = found.next;
+      if (!onwards) shown.current = address;
       failure.value = null;
       failed.current = null;
     } catch (err) {
       if (loading.signal.aborted) return;
       failure.value = messageOf(err);
+      if (shown.current !== wanted.current) items.value = next.value = null;
       failed.current = () => void read(address, onwards);
     } finally {
       if (current.current === loading) busy.value = false;
     }
   };
-  const first = () => void read(from, false);
+  const first = () => void read(wanted.current, false);
   useEffect(() => {
     first();
     return () => current.current?.abort();

@@ -19,7 +19,8 @@ interface TableProps<T> {
 // Table is a table that is a list of cards on a narrow screen. The roles say that it is a table there too.
 export function Table<T>({ label, columns, rows, id }: TableProps<T>) {
   return (
-    <table class="stacked" aria-label={label} role="table">
+    <table class="stacked" role="table">
+      <caption class="hidden">{label}</caption>
       <thead role="rowgroup">
         <tr role="row">
           {columns.map((column) => (
