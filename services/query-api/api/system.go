@@ -92,30 +92,29 @@ func (a *API) getSystem(_ context.Context, _ *request) (*answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return encodeAny(http.StatusOK, showSystem(state, time.Now()))
+		return encodeAny(http.StatusOK, showSystem(state))
 	})
 }
 
-func showSystem(state system.State, now time.Time) systemState {
+func showSystem(state system.State) systemState {
 	s := systemState{
 		At: timeOrNull(state.ReadAt), Version: daemon.Version(), Problems: []string{}, Services: []serviceState{},
-		Pipeline: stages(state.Instances, now), Topics: topics(state.Instances, now),
+		Pipeline: stages(state.Instances), Topics: topics(state.Instances),
 		Conservation: showConservation(state.Conservation), Storage: []storeState{},
 	}
 	if state.Err != nil {
-		s.Problems = append(s.Problems, fmt.Sprintf("Kafka does not answer: this is what services said %v ago.", now.Sub(state.ReadAt).Round(time.Second)))
+		s.Problems = append(s.Problems, fmt.Sprintf("Kafka does not answer: this is what services said %v ago.", time.Since(state.ReadAt).Round(time.Second)))
 	}
 	for _, i := range state.Instances {
-		gone := i.Gone(now)
 		s.Services = append(s.Services, serviceState{
 			Name: i.Service, Instance: i.Instance, Version: i.Version, Started: timeOrNull(i.Started), Seen: timeOrNull(i.Seen),
-			Gone: gone, Ready: i.Ready && !gone, Problems: append([]string{}, i.Problems...),
+			Gone: i.Gone, Ready: i.Ready && !i.Gone, Problems: append([]string{}, i.Problems...),
 		})
-		if i.MQTT != nil && (s.MQTT == nil || !gone) {
+		if i.MQTT != nil && (s.MQTT == nil || !i.Gone) {
 			s.MQTT = i.MQTT
 		}
 		for _, store := range i.Stores {
-			if !gone && !slices.ContainsFunc(s.Storage, func(other storeState) bool { return other.Name == store.Name }) {
+			if !i.Gone && !slices.ContainsFunc(s.Storage, func(other storeState) bool { return other.Name == store.Name }) {
 				s.Storage = append(s.Storage, showStore(store))
 			}
 		}
@@ -139,10 +138,10 @@ func showConservation(c system.Conservation) conservationState {
 }
 
 // stages adds up what the instances that run count, in the order of a reading's way.
-func stages(instances []system.Instance, now time.Time) []stageState {
+func stages(instances []system.Instance) []stageState {
 	all := []stageState{}
 	for _, i := range instances {
-		if i.Gone(now) {
+		if i.Gone {
 			continue
 		}
 		for _, account := range i.Accounts {
@@ -166,7 +165,7 @@ func stages(instances []system.Instance, now time.Time) []stageState {
 }
 
 // topics says how far the groups are that read a topic. Of a group of which no instance runs nobody knows it.
-func topics(instances []system.Instance, now time.Time) []topicState {
+func topics(instances []system.Instance) []topicState {
 	groups := map[string]map[string]groupState{} // by topic and group
 	for _, i := range instances {
 		for _, g := range i.Groups {
@@ -178,7 +177,7 @@ func topics(instances []system.Instance, now time.Time) []topicState {
 			}
 			state := groups[g.Topic][g.Group]
 			state.Group = g.Group
-			if !i.Gone(now) && g.Partitions > 0 {
+			if !i.Gone && g.Partitions > 0 {
 				state.Partitions += g.Partitions
 				state.Lag = new(g.Lag + valueOr0(state.Lag))
 				state.LagSeconds = new(max(g.LagSeconds, valueOr0(state.LagSeconds)))

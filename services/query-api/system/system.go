@@ -46,10 +46,8 @@ type System struct {
 type Instance struct {
 	event.Report
 	Seen time.Time // by Kafka's clock
+	Gone bool      // it was silent for so long, when the topic was read, that it does not run any more, or is cut off from Kafka
 }
-
-// Gone reports whether it has been silent for so long at now that it does not run any more, or is cut off from Kafka.
-func (i Instance) Gone(now time.Time) bool { return now.Sub(i.Seen) > report.GoneAfter }
 
 // State is what services said, and what that comes to.
 type State struct {
@@ -124,10 +122,10 @@ func instances(rows map[string]compacted.Row, now time.Time) (all []Instance) {
 		if err != nil || now.Sub(row.At) > forgetAfter { // it is another program's, or long gone
 			continue
 		}
-		all = append(all, Instance{said, row.At})
+		all = append(all, Instance{Report: said, Seen: row.At, Gone: now.Sub(row.At) > report.GoneAfter})
 	}
 	slices.SortFunc(all, func(a, b Instance) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Report.Instance, b.Report.Instance))
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Instance, b.Instance))
 	})
 	return all
 }

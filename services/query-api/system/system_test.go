@@ -90,7 +90,7 @@ func (w *world) state(t *testing.T) State {
 
 func (s State) names() (names []string) {
 	for _, i := range s.Instances {
-		names = append(names, i.Service+"/"+i.Report.Instance+" "+i.Version)
+		names = append(names, i.Service+"/"+i.Instance+" "+i.Version)
 	}
 	return names
 }
@@ -121,15 +121,16 @@ func TestState(t *testing.T) {
 		if age := time.Since(seen); age < 0 || age > time.Minute {
 			t.Errorf("it was seen %v ago", age)
 		}
-		i := Instance{Seen: seen}
-		if i.Gone(seen.Add(report.GoneAfter)) || !i.Gone(seen.Add(report.GoneAfter+time.Millisecond)) {
-			t.Error("it is not gone at the time that is promised")
-		}
 		rec, err := one.Record("")
 		if err != nil {
 			t.Fatal(err)
 		}
 		rows := map[string]compacted.Row{"b": {Value: rec.Value, At: seen}}
+		for age, gone := range map[time.Duration]bool{0: false, report.GoneAfter: false, report.GoneAfter + 1: true} {
+			if got := instances(rows, seen.Add(age)); len(got) != 1 || got[0].Gone != gone {
+				t.Errorf("after %v: %+v, want gone %v", age, got, gone)
+			}
+		}
 		if got := instances(rows, seen.Add(forgetAfter)); len(got) != 1 {
 			t.Errorf("%+v is shown within a day", got)
 		}
@@ -176,7 +177,7 @@ func TestKafkaAway(t *testing.T) {
 	w.proxy.Hang()
 	begin = time.Now()
 	s := w.state(t)
-	if s.Err == nil || len(s.Instances) != 1 || !s.ReadAt.Equal(known.ReadAt) || time.Since(begin) > 2*readWithin {
+	if s.Err == nil || len(s.Instances) != 1 || s.Instances[0].Gone || !s.ReadAt.Equal(known.ReadAt) || time.Since(begin) > 2*readWithin {
 		t.Errorf("what was known is not shown with its age: %+v after %v", s, time.Since(begin))
 	}
 	begin = time.Now()
@@ -198,8 +199,8 @@ func TestBounds(t *testing.T) {
 	}
 	w.say(t, append(reports, event.Report{Service: "b", Instance: "long", Version: strings.Repeat("v", maxRecord)})...)
 	got := w.state(t).Instances
-	if n := len(got); n < maxBytes/maxRecord || n > maxBytes/(maxRecord*9/10) || got[n-1].Report.Instance != "1499" {
-		t.Errorf("%d are kept, the last %s/%s", n, got[n-1].Service, got[n-1].Report.Instance)
+	if n := len(got); n < maxBytes/maxRecord || n > maxBytes/(maxRecord*9/10) || got[n-1].Instance != "1499" {
+		t.Errorf("%d are kept, the last %s/%s", n, got[n-1].Service, got[n-1].Instance)
 	}
 }
 
@@ -208,7 +209,7 @@ func TestRun(t *testing.T) {
 	w := newWorld(t)
 	done := make(chan error, 1)
 	go func() { done <- w.system.Run(t.Context()) }()
-	for _, i := range (cluster{partitions: 1}).instances(noon) {
+	for _, i := range (cluster{partitions: 1}).instances() {
 		w.say(t, i.Report)
 	}
 	if err := <-done; err != nil {
