@@ -1,6 +1,6 @@
 import type { Page } from "@playwright/test";
 import { expect, expectAccessible, expectCuts, expectFits, expectGoodLooks, expectStatus, screenshot, test } from "./fixtures.ts";
-import { day, importHistory } from "./history.ts";
+import { day, importFile, importHistory, start } from "./history.ts";
 import { Proxy } from "./proxy.ts";
 import { type Telltale, until } from "./telltale.ts";
 
@@ -164,6 +164,19 @@ test.describe("a device", () => {
     await screenshot(page, "device-gaps");
   });
 
+  test("the band has what stands out, and the pointer is told the values", async ({ page, fresh }) => {
+    const lines = Array.from({ length: 8640 }, (_, i) => `${new Date(start + i * 10_000).toISOString()},boiler,${i === 4320 ? 90 : 60 + Math.round(20 * Math.sin(i / 7)) / 10}`);
+    await importFile(fresh, "text/csv", ["timestamp,device_id,temperature", ...lines]);
+    await device(page, fresh, "boiler", `?${day}`);
+    await expect(plot(page)).toHaveAttribute("aria-label", /temperature: 8,640 values, the least 58.°C, the greatest 90.°C\.$/);
+    const box = (await page.locator(".u-over").boundingBox())!;
+    await page.mouse.move(box.x + box.width / 2, box.y + 50);
+    await expect(page.locator(".legend")).toContainText(/temperature\d\d(\.\d+)?\s°C \(\d\d(\.\d)?\s°C to 90\s°C\)10 Mar 2026, 13:00:00/);
+    await screenshot(page, "device-band");
+    await page.mouse.move(0, 0);
+    await expect(page.locator(".legend")).toHaveText("temperature");
+  });
+
   test("its dead letters and its trace say why something does not appear", async ({ page, fresh }) => {
     await fresh.send({ device_id: "hall", temperature: 20.5 });
     await fresh.publish("sensors/hall/data", { temperature: "warm" });
@@ -184,6 +197,7 @@ test.describe("a device", () => {
     await device(page, fresh, long);
     await expect(latest(page, "mmm")).toBeVisible();
     await expectGoodLooks(page, "device-long");
+    expect(await page.evaluate(() => document.documentElement.scrollHeight), "the height of the page").toBeLessThan(4000);
     await page.setViewportSize({ width: 3840, height: 2160 });
     await expectFits(page);
     await screenshot(page, "device-4k");
@@ -216,6 +230,14 @@ test("after 100 cuts of its connection its page shows what the API says", async 
   } finally {
     proxy.close();
   }
+});
+
+test("the API knows every time zone that can be chosen", async ({ page, fresh }) => {
+  await fresh.send({ device_id: "hall", temperature: 0 });
+  await device(page, fresh, "hall");
+  const zones = await page.getByLabel("Time zone").getByRole("option").evaluateAll((all) => all.map((one) => (one as HTMLOptionElement).value));
+  expect(zones.length).toBeGreaterThan(400);
+  for (const zone of zones) await fresh.api("GET", `/api/series/?device_id=hall&metric=temperature&tz=${encodeURIComponent(zone)}`);
 });
 
 test.describe("on a day that clocks are changed", () => {

@@ -60,6 +60,15 @@ test.describe("explore", () => {
     await expectAccessible(page);
   });
 
+  test("goes on with what comes", async ({ page, fresh }) => {
+    await fresh.send({ device_id: "a", temperature: 20 }, { device_id: "b", temperature: 30 });
+    await page.goto(`${fresh.url}/explore?device=a&device=b&range=1h`);
+    await expect(plots(page)).toHaveAttribute("aria-label", /a · temperature: 1 value, .* b · temperature: 1 value, /);
+    await fresh.publish("sensors/a/data", { temperature: 25 });
+    await expect(plots(page)).toHaveAttribute("aria-label", /a · temperature: 2 values, the least 20.°C, the greatest 25.°C/);
+    await expect(page.getByRole("row", { name: /^a temperature 2/ })).toContainText("22.5");
+  });
+
   test("finds one of many devices, and shows a bounded number", async ({ page, fresh }) => {
     await fresh.createDevices(300, (n) => ({ name: `Sensor ${n}`, key: `s-${n}` }));
     await page.goto(`${fresh.url}/explore`);

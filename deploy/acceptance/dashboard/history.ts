@@ -21,8 +21,13 @@ export async function importHistory(site: Telltale): Promise<void> {
       }));
     }
   }
-  const answer = await fetch(`${site.url}/api/readings/import/`, { method: "POST", headers: { "Content-Type": "application/x-ndjson" }, body: lines.join("\n") });
+  await importFile(site, "application/x-ndjson", lines);
+}
+
+// importFile imports a file, and returns when all its readings can be read. With CSV the first line is the header.
+export async function importFile(site: Telltale, type: "application/x-ndjson" | "text/csv", lines: string[]): Promise<void> {
+  const answer = await fetch(`${site.url}/api/readings/import/`, { method: "POST", headers: { "Content-Type": type }, body: lines.join("\n") });
   if (!answer.ok) throw new Error(await answer.text());
-  const stored = (): Promise<unknown[]> => site.api("GET", "/api/readings/?until=2026-03-11&limit=10000");
-  await until(async () => (await stored()).length === lines.length);
+  const { accepted } = (await answer.json()) as { accepted: number };
+  await until(async () => (await site.api("GET", "/api/readings/stats/")).total_readings >= accepted);
 }

@@ -50,8 +50,8 @@ export default function DevicePage({ params }: { params: Params }) {
           <Readings id={id} view={view} news={news} />
         </section>
       )}
-      <DeadLetters id={id} news={deadLetterNews} />
       <TraceSection id={id} />
+      <DeadLetters id={id} news={deadLetterNews} />
     </Page>
   );
 }

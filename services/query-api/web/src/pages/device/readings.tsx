@@ -80,7 +80,9 @@ function Table({ readings, zone }: { readings: readonly Reading[]; zone: string 
             <th scope="col">{t.time}</th>
             {columns.map((name) => (
               <th key={name} scope="col" class="number">
-                <bdi>{name}</bdi>
+                <bdi class="clamped" title={name}>
+                  {name}
+                </bdi>
               </th>
             ))}
             {more && <th scope="col">{t.more}</th>}
@@ -104,11 +106,13 @@ function Table({ readings, zone }: { readings: readonly Reading[]; zone: string 
                 ))}
                 {more && (
                   <td>
-                    {rest(reading).map(([name, value]) => (
-                      <bdi key={name} class="pair">
-                        {name}: {value}
-                      </bdi>
-                    ))}
+                    <div class="pairs">
+                      {rest(reading).map(([name, value]) => (
+                        <bdi key={name} class="clamped" title={`${name}: ${value}`}>
+                          {name}: {value}
+                        </bdi>
+                      ))}
+                    </div>
                   </td>
                 )}
               </tr>

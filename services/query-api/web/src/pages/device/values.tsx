@@ -21,7 +21,9 @@ export function LatestValues({ latest, device }: { latest: ReadonlySignal<Latest
           const { value, at } = metrics.get(name)!;
           return (
             <li key={name} class="card">
-              <bdi class="quiet">{name}</bdi>
+              <bdi class="quiet clamped" title={name}>
+                {name}
+              </bdi>
               <Shown value={withUnit(value, unitOf(name, units))} at={at} after={after} />
             </li>
           );
