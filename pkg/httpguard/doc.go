@@ -6,6 +6,9 @@
 // one of it (DNS rebinding); a write has to come from a page of the same origin, or from no page; and no page can frame an
 // answer, or be made to run what is not ours.
 //
+// A port may be shared with pages of origins that a setting names (CORS): then they may read its answers, and write, as its own
+// may, but for cookies. With * all others may read.
+//
 // A GET is no write for these rules. What changes something by one asks MayBePage.
 //
 // It is no authentication: whoever reaches a port without a browser says what he wants. What is refused is answered 421

@@ -168,7 +168,7 @@ func TestTrouble(t *testing.T) {
 	}
 	for variable, value := range map[string]string{
 		"MQTT_TOPICS": "a/#/b", "MAPPINGS": "tasmata", "DEVICE_TIME_ZONE": "Mars/Base", "LATEST_TTL": "-1s", "LOG_LEVEL": "loud", "HTTP_ADDR": "nowhere", "OPS_ADDR": ":x",
-		"KAFKA_LISTEN_ADDR": "256.1.1.1:80", "LOG_RETENTION": "-1h", "LOG_MAX_BYTES": "0", "DATA_MAX_BYTES": "10MB",
+		"KAFKA_LISTEN_ADDR": "256.1.1.1:80", "LOG_RETENTION": "-1h", "LOG_MAX_BYTES": "0", "DATA_MAX_BYTES": "10MB", "CORS_ORIGINS": "https://app.example.com/",
 	} {
 		t.Run("a bad "+variable+": one line, with the variable and the value, and 2", func(t *testing.T) {
 			bad(t, variable, value, variable+`="`+value)

@@ -50,6 +50,7 @@ type command struct {
 	LogLevel          slog.Level `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
 	Pprof             bool       `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
 	HTTP              httpguard.Config
+	CORS              httpguard.CORS
 	Demo              int `name:"demo" placeholder:"N" help:"Run N simulated devices, 900001 and on, which publish a reading per second each."`
 
 	Servers `group:"Real servers instead of embedded parts"`

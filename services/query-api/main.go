@@ -11,6 +11,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/doctor"
+	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/mapping"
@@ -35,6 +36,7 @@ type command struct {
 	RedisURL    string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
 	RedisTLS    tlsfiles.Files `envprefix:"REDIS_"`
 	Latest      latest.TTL
+	CORS        httpguard.CORS
 }
 
 func main() {
@@ -100,7 +102,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 
 	stores := api.Stores{Metadata: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
 	g, ctx := errgroup.WithContext(ctx)
-	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL}
+	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, devices, 0) })
 	g.Go(func() error { return report.Run(ctx, p, c.Config, api.Reported) })

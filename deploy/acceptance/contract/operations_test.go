@@ -87,7 +87,7 @@ func TestProcess(t *testing.T) {
 		}
 	})
 	for _, setting := range []string{
-		"LOG_LEVEL=loud", "LATEST_TTL=soon", "LATEST_TTL=-1s", "LATEST_TTL=0s",
+		"LOG_LEVEL=loud", "LATEST_TTL=soon", "LATEST_TTL=-1s", "LATEST_TTL=0s", "CORS_ORIGINS=app.example.com", "CORS_ORIGINS=null",
 		"HTTP_ADDR=nowhere", "OPS_ADDR=127.0.0.1:70000",
 		"MQTT_LISTEN_ADDR=127.0.0.1", "MQTT_TOPICS=sensors/#/data", "MQTT_TOPICS=,", "MAPPINGS=tasmata", "MAPPINGS=none.yaml", "DEVICE_TIME_ZONE=Mars", "MQTT_URL=nonsense",
 		"KAFKA_LISTEN_ADDR=127.0.0.1:x", "KAFKA_BROKERS=,", "KAFKA_BROKERS=localhost", "KAFKA_TOPIC=raw data",

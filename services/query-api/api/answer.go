@@ -16,7 +16,6 @@ import (
 
 var (
 	applicationJSON = []string{"application/json"}
-	acceptEncoding  = []string{echo.HeaderAcceptEncoding}
 	gzipEncoding    = []string{"gzip"}
 )
 
@@ -83,12 +82,21 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return append(dst, '"')
 }
 
-// send sends an answer. The answer takes room until the client has received it or sendTimeout is over.
+// send sends an answer, unless the client has it. The answer takes room until the client has received it or sendTimeout is
+// over.
 func (a *API) send(c echo.Context, encoded *answer) error {
 	header := c.Response().Header()
+	if len(encoded.body) >= minCompressed {
+		vary(c, echo.HeaderAcceptEncoding)
+	}
+	if label(c, encoded) {
+		encoded.discard()
+		return c.NoContent(http.StatusNotModified)
+	}
 	answer, err := a.prepare(c, encoded)
 	if err != nil {
 		header.Del("Link")
+		header.Del(headerETag)
 		return err
 	}
 	defer answer.free()
@@ -113,10 +121,6 @@ func (a *API) prepare(c echo.Context, original *answer) (*answer, error) {
 	if len(original.body) < minCompressed {
 		return original, nil
 	}
-	header := c.Response().Header()
-	if header.Get(echo.HeaderVary) == "" { // else the form depends on more than that
-		header[echo.HeaderVary] = acceptEncoding
-	}
 	if !acceptsGzip(c.Request().Header) {
 		return original, nil
 	}
@@ -125,7 +129,7 @@ func (a *API) prepare(c echo.Context, original *answer) (*answer, error) {
 		return original, nil // which has its room
 	}
 	original.free()
-	header[echo.HeaderContentEncoding] = gzipEncoding
+	c.Response().Header()[echo.HeaderContentEncoding] = gzipEncoding
 	return compressed, nil
 }
 
@@ -144,6 +148,14 @@ func (a *API) reserve(answer *answer) error {
 	}
 	answer.release = func() { a.limits.sending.Release(n) }
 	return nil
+}
+
+// discard is free for an answer that is not sent at all.
+func (answer *answer) discard() {
+	if answer.release == nil {
+		answer.release = func() {}
+	}
+	answer.free()
 }
 
 // free gives back what an answer takes that is not sent any more.

@@ -54,6 +54,8 @@ type API struct {
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard
 
+	CORS httpguard.CORS
+
 	OfflineAfter time.Duration // of devices that have none of their own
 
 	running  context.Context // ends with Run: what is made for several requests ends with it
@@ -116,5 +118,5 @@ func (a *API) Handler() http.Handler {
 	e.HTTPErrorHandler = a.answerError
 	e.Use(a.observe(), recoverPanic)
 	a.addRoutes(e)
-	return a.Guard.Handler(port, e)
+	return a.Guard.Shared(port, a.CORS, e)
 }

@@ -25,7 +25,10 @@ func (a *API) serveYAML(text []byte) echo.HandlerFunc {
 	if err != nil {
 		panic(err)
 	}
-	return func(c echo.Context) error { return a.send(c, &answer{status: http.StatusOK, body: body}) }
+	return func(c echo.Context) error {
+		(&request{Context: c, query: readParams(c)}).nameUnknown()
+		return a.send(c, &answer{status: http.StatusOK, body: body})
+	}
 }
 
 // appendNode appends n as JSON, with the members of a mapping in their order: the page shows them as they are written.

@@ -70,7 +70,7 @@ func (a *API) listOrExport(list echo.HandlerFunc) echo.HandlerFunc {
 		r := &request{Context: c, query: readParams(c)}
 		format, ok := r.format(jsonFormat)
 		if !ok {
-			c.Response().Header().Set(echo.HeaderVary, varyForm)
+			vary(c, echo.HeaderAccept)
 			return list(c)
 		}
 		q := iot.ScanQuery{Newest: true}
@@ -84,9 +84,6 @@ func (a *API) listOrExport(list echo.HandlerFunc) echo.HandlerFunc {
 		return a.export(r, format, q)
 	}
 }
-
-// varyForm is what decides in which form an answer is that may be a file.
-const varyForm = "Accept, Accept-Encoding"
 
 // jsonFormat is what a list is in that is no file.
 const jsonFormat = "json"
@@ -132,9 +129,7 @@ func (a *API) export(r *request, format transfer.Format, q iot.ScanQuery) error 
 		return err
 	}
 	d := &download{request: r, control: http.NewResponseController(r.Response()), pace: newPace(), format: format, last: q.After}
-	if unknown := r.query.unknown(); unknown != "" {
-		r.Response().Header().Set("X-Unknown-Parameters", unknown)
-	}
+	r.nameUnknown()
 	if r.Request().Method == http.MethodHead {
 		d.begin()
 		return nil
@@ -267,7 +262,9 @@ func (d *download) begin() {
 	header := d.Response().Header()
 	header.Set(echo.HeaderContentType, d.format.MediaType)
 	header.Set(echo.HeaderContentDisposition, `attachment; filename="readings.`+d.format.Name+`"`)
-	header.Set(echo.HeaderVary, varyForm)
+	header.Set(echo.HeaderCacheControl, keptByNobody)
+	vary(d, echo.HeaderAccept)
+	vary(d, echo.HeaderAcceptEncoding)
 	header.Set("Trailer", trailerCount+", "+trailerDigest+", "+trailerCursor)
 	if d.coding != "" {
 		header.Set(echo.HeaderContentEncoding, d.coding)

@@ -54,6 +54,7 @@ type rejectedLine struct {
 // importReadings takes a file of readings to Kafka, of any size, as fast as Kafka takes it.
 func (a *API) importReadings(c echo.Context) error {
 	r := &request{Context: c, query: readParams(c)}
+	r.nameUnknown() // it takes none
 	format, err := r.importFormat()
 	if err != nil {
 		return err
@@ -196,6 +197,7 @@ func (i *importAnswer) tell() error {
 	if !i.begun {
 		i.begun = true
 		i.c.Response().Header().Set(echo.HeaderContentType, transfer.NDJSON.MediaType)
+		i.c.Response().Header().Set(echo.HeaderCacheControl, keptByNobody)
 		i.c.Response().WriteHeader(http.StatusAccepted)
 	}
 	line = append(line, '\n')

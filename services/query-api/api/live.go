@@ -41,9 +41,7 @@ func (a *API) followLive(c echo.Context) error {
 	if err := r.query.err(); err != nil {
 		return err
 	}
-	if unknown := r.query.unknown(); unknown != "" {
-		r.Response().Header().Set("X-Unknown-Parameters", unknown)
-	}
+	r.nameUnknown()
 	s := &stream{Response: r.Response(), control: http.NewResponseController(r.Response())}
 	if r.Request().Method == http.MethodHead {
 		s.begin()
@@ -116,7 +114,7 @@ func (s *stream) begin() {
 	s.begun = true
 	header := s.Header()
 	header.Set(echo.HeaderContentType, "text/event-stream")
-	header.Set(echo.HeaderCacheControl, "no-store")
+	header.Set(echo.HeaderCacheControl, keptByNobody)
 	header.Set("X-Accel-Buffering", "no") // nginx would keep events
 	s.WriteHeader(http.StatusOK)
 }

@@ -107,6 +107,13 @@ func (p *params) unknown() string {
 	return strings.Join(names, ", ")
 }
 
+// nameUnknown names in the answer the parameters that no method has read.
+func (r *request) nameUnknown() {
+	if unknown := r.query.unknown(); unknown != "" {
+		r.Response().Header().Set("X-Unknown-Parameters", unknown)
+	}
+}
+
 // refuseOthers refuses the parameters that no method has read: for requests that would do too much where a name is
 // mistyped.
 func (p *params) refuseOthers() {

@@ -39,9 +39,7 @@ func (a *API) serve(store *limiter, h handler) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if unknown := r.query.unknown(); unknown != "" {
-			c.Response().Header().Set("X-Unknown-Parameters", unknown)
-		}
+		r.nameUnknown()
 		return a.send(c, answer)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
@@ -34,6 +35,7 @@ type Settings struct {
 	Kafka        kafka.Config
 	Rules        *mapping.Set
 	OfflineAfter time.Duration // of devices that have none of their own
+	CORS         httpguard.CORS
 }
 
 // Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
@@ -49,7 +51,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
 		Bridges:      trace.New(cfg, p.Log),
 		System:       system.New(cfg, p.Log),
-		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard,
+		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard, CORS: s.CORS,
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })

@@ -56,7 +56,7 @@ func Dashboard() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		if r.URL.Path == "/" {
-			header.Set("Vary", "Accept")
+			header.Add("Vary", "Accept")
 			if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 				header.Set("Location", path)
 				w.WriteHeader(http.StatusFound)
