@@ -62,7 +62,7 @@ func TestGather(t *testing.T) {
 	})
 	t.Run("what a replica told before it started does not count, and of one that is gone nothing is open", func(t *testing.T) {
 		before := part("one", event.Seen{Devices: []event.SeenDevice{of(kitchen.ID, "before", now)}})
-		before.Started = ago(2 * time.Hour)
+		before.Started, before.at = now, ago(2*time.Minute) // by a clock that was set back then
 		gone := part("gone", event.Seen{Listens: true, Clients: []event.SeenClient{client("kitchen", ago(time.Hour), time.Time{})}})
 		gone.at = ago(event.SeenAlive)
 		left := gone
