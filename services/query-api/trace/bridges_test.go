@@ -115,11 +115,11 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-// TestBounds: ten bridges that are full, and the memory of one.
+// TestBounds: four bridges that are full, and room for two.
 func TestBounds(t *testing.T) {
 	w := newWorld(t)
 	bridges := New(w.kafka, quiet)
-	for replica := range 10 {
+	for replica := range 4 {
 		var all []event.Seen
 		for part := range 64 {
 			seen := event.Seen{Replica: fmt.Sprint(replica), Started: now, Part: part}
