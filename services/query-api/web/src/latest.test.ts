@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Latest, latestOf, merge, ordered } from "./latest";
+import { type Latest, MAX_MEMBERS, latestOf, merge, ordered, unitsOf } from "./latest";
 import type { Reading } from "./types";
 
 const second = (n: number) => new Date(Date.UTC(2026, 0, 1) + 1000 * n).toISOString();
@@ -39,4 +39,21 @@ test("merge forgets what is much older than the newest, and keeps the first of o
 
 test("what people look for stands first", () => {
   assert.deepEqual(ordered(latestOf(reading(0, { b: 1, humidity: 2, a: 3, temperature: 4 }))), ["temperature", "humidity", "a", "b"]);
+});
+
+test("attributes have times of their own, and some are units", () => {
+  const said = { ...reading(1, { co2: 400 }), attributes: { co2_unit: "ppm", room: "lab" } };
+  const latest = merge(merge(undefined, said), { ...reading(5, { co2: 410 }), attributes: { room: "hall" } });
+  assert.deepEqual([latest.attributes.get("room")!.value, latest.attributes.get("co2_unit")!.at], ["hall", Date.parse(second(1))]);
+  assert.deepEqual(unitsOf(latest), { co2_unit: "ppm" });
+});
+
+test("names are bounded, and known ones go on", () => {
+  let latest = merge(undefined, reading(0, { kept: 1 }));
+  for (let n = 0; n < MAX_MEMBERS; n++) latest = merge(latest, reading(0, { [`made-up-${n}`]: n }));
+  latest = merge(latest, reading(2, { kept: 2 }));
+  assert.equal(latest.values.size, MAX_MEMBERS);
+  assert.equal(latest.values.get("kept")!.value, 2);
+  const all = Object.fromEntries(Array.from({ length: 2 * MAX_MEMBERS }, (_, n) => [`m${n}`, n]));
+  assert.equal(latestOf(reading(3, all)).values.size, MAX_MEMBERS);
 });

@@ -1,5 +1,6 @@
 // One device: what it says now, what it has said, and why something of it does not appear.
 import { type Signal, useComputed, useSignal } from "@preact/signals";
+import { unitsOf } from "../latest";
 import { Chart } from "../parts/chart/chart";
 import { Controls } from "../parts/chart/controls";
 import { Metrics, useMetrics } from "../parts/chart/metrics";
@@ -14,7 +15,6 @@ import type { Device } from "../types";
 import { DeadLetters } from "./device/dead-letters";
 import { useDevice } from "./device/follow";
 import { Head } from "./device/head";
-import { unitsOf } from "../parts/latest";
 import { Readings } from "./device/readings";
 import { TraceSection } from "./device/trace";
 import { Unregistered } from "./device/unregistered";
@@ -23,7 +23,7 @@ import { LatestValues } from "./device/values";
 export default function DevicePage({ params }: { params: Params }) {
   const id = params["id"]!; // or its key
   const { live, device, latest, asked, failure, news, deadLetterNews } = useDevice(id);
-  const silent = useComputed(() => latest.value.metrics.size === 0).value;
+  const silent = useComputed(() => !latest.value?.values.size).value;
   const units = useComputed(() => JSON.stringify(unitsOf(latest.value))).value; // a text, so that the same units are no change
   const said = useSignal("");
   const { query } = place.value;

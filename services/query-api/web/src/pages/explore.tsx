@@ -3,6 +3,7 @@ import { type ReadonlySignal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { ApiError, api, ifThere, serverNow } from "../api";
 import { integer, unitOf, withUnit } from "../format";
+import { mergeAll, unitsOf } from "../latest";
 import { Live } from "../live";
 import { Chart, MAX_DEVICES, type Subject } from "../parts/chart/chart";
 import { Controls } from "../parts/chart/controls";
@@ -13,7 +14,6 @@ import { type Statistics, percentileQuery, statistics, statisticsQuery } from ".
 import { type View, viewOf } from "../parts/chart/view";
 import { Failure } from "../parts/failure";
 import { messageOf } from "../parts/fault";
-import { merge, nothing, unitsOf } from "../parts/latest";
 import { LiveBadge } from "../parts/live-badge";
 import { Page } from "../parts/page";
 import { useRefresh } from "../parts/refresh";
@@ -99,7 +99,7 @@ function useSubjects(devices: readonly string[]): Subject[] {
         ifThere(api.get<Device>(`/api/devices/${path}/`, {}, loading.signal)),
         ifThere(api.get<Reading[]>(`/api/devices/${path}/readings/`, { limit: looksBack }, loading.signal)),
       ]);
-      found.value = new Map(found.value).set(id, { id, label: device?.name ?? id, attributes: unitsOf((readings ?? []).reduce(merge, nothing)) });
+      found.value = new Map(found.value).set(id, { id, label: device?.name ?? id, attributes: unitsOf(mergeAll(readings ?? [])) });
     };
     for (const id of devices) if (!found.peek().has(id)) read(id).catch(() => {}); // its id will do
     return () => loading.abort();

@@ -3,11 +3,12 @@ import { text } from "../text";
 import { now } from "./clock";
 
 // Age is how long ago something was, with the moment itself for those who point at it. It goes on by itself.
-export function Age({ at, stale = false }: { at: string | null | undefined; stale?: boolean }) {
+export function Age({ at, stale = false }: { at: string | number | null | undefined; stale?: boolean }) {
   if (!at) return <>{text.unknown}</>;
+  const time = new Date(at);
   return (
-    <time dateTime={at} title={moment(at)} class={stale ? "age stale" : "age"}>
-      {age(now.value - Date.parse(at))}
+    <time dateTime={time.toISOString()} title={moment(+time)} class={stale ? "age stale" : "age"}>
+      {age(now.value - +time)}
     </time>
   );
 }

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import type { Fleet } from "../fleet";
 import { age, integer, moment, unitOf, withUnit } from "../format";
-import { type Latest, ordered } from "../latest";
+import { type Latest, ordered, unitsOf } from "../latest";
 import { text } from "../text";
 import type { Device } from "../types";
 import { Visible } from "../visible";
@@ -93,6 +93,7 @@ function Row({ device, index, top, fleet, visible }: { device: Device; index: nu
 
 function Values({ latest }: { latest: Latest }) {
   const names = ordered(latest);
+  const units = unitsOf(latest);
   return (
     <>
       {names.slice(0, shownValues).map((name) => {
@@ -103,7 +104,7 @@ function Values({ latest }: { latest: Latest }) {
               <bdi>{name}</bdi>
               {latest.at - at > sameMoment && `, ${age(now.value - at)}`}
             </small>
-            <span>{withUnit(value, unitOf(name, latest.attributes))}</span>
+            <span>{withUnit(value, unitOf(name, units))}</span>
           </span>
         );
       })}

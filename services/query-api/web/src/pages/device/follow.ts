@@ -1,11 +1,11 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { api, ifThere } from "../../api";
+import { type Latest, merge, mergeAll } from "../../latest";
 import { Live } from "../../live";
 import { listed } from "../../parts/chart/series";
 import { messageOf } from "../../parts/fault";
 import type { Device, Reading } from "../../types";
-import { type Latest, merge, nothing } from "../../parts/latest";
 
 // Among the newest readings are values of most metrics that the cache has forgotten, since they come less often.
 const looksBack = 100;
@@ -13,7 +13,7 @@ const looksBack = 100;
 // useDevice follows a device: what the API says of it, and what comes live since then.
 export function useDevice(id: string) {
   const device = useSignal<Device | null>(null); // null: it is not registered
-  const latest = useSignal<Latest>(nothing);
+  const latest = useSignal<Latest | undefined>(undefined);
   const asked = useSignal(false); // the two are known
   const failure = useSignal<string | null>(null);
   const news = useSignal(0); // how often there was something else to see
@@ -29,7 +29,7 @@ export function useDevice(id: string) {
           ifThere(api.get<Reading[]>(`/api/devices/${path}/readings/`, { limit: looksBack }, signal)),
         ]);
         device.value = found;
-        latest.value = [...(cached ? [cached] : []), ...(readings ?? [])].reduce(merge, nothing);
+        latest.value = mergeAll([...(cached ? [cached] : []), ...(readings ?? [])]);
         asked.value = true;
         failure.value = null;
         news.value++;

@@ -1,14 +1,14 @@
 import { type ReadonlySignal, useSignal } from "@preact/signals";
 import { page } from "../../api";
 import { moment, number } from "../../format";
-import { exportAddress, inOrder, readingsQuery } from "../../parts/chart/series";
+import { inOrder, metricsOf } from "../../latest";
+import { exportAddress, readingsQuery } from "../../parts/chart/series";
 import type { View } from "../../parts/chart/view";
 import { Failure } from "../../parts/failure";
 import { messageOf } from "../../parts/fault";
 import { useRefresh } from "../../parts/refresh";
 import { text } from "../../text";
 import type { Reading } from "../../types";
-import { metricsOf } from "../../parts/latest";
 
 const perPage = 50;
 const mostColumns = 10; // of metrics; what else there is stands in the last one

@@ -1,24 +1,24 @@
 import type { ReadonlySignal } from "@preact/signals";
 import { unitOf, withUnit } from "../../format";
+import { type Latest, ordered, unitsOf } from "../../latest";
 import { Age } from "../../parts/age";
-import { inOrder } from "../../parts/chart/series";
 import { now } from "../../parts/clock";
 import { text } from "../../text";
 import type { Device } from "../../types";
-import { type Latest, unitsOf } from "../../parts/latest";
 
 // LatestValues has the newest value of each metric and attribute with its age. It is grey when it is so old that the
 // device would be offline if it had sent nothing else.
-export function LatestValues({ latest, device }: { latest: ReadonlySignal<Latest>; device: ReadonlySignal<Device | null> }) {
-  const { metrics, attributes } = latest.value;
+export function LatestValues({ latest, device }: { latest: ReadonlySignal<Latest | undefined>; device: ReadonlySignal<Device | null> }) {
+  if (!latest.value) return null;
+  const { values, attributes } = latest.value;
   const units = unitsOf(latest.value);
   const after = device.value?.offline_after ?? null;
   return (
     <section aria-labelledby="latest">
       <h2 id="latest">{text.device.latest}</h2>
       <ul class="latest-values">
-        {inOrder([...metrics.keys()]).map((name) => {
-          const { value, at } = metrics.get(name)!;
+        {ordered(latest.value).map((name) => {
+          const { value, at } = values.get(name)!;
           return (
             <li key={name} class="card">
               <bdi class="quiet clamped" title={name}>
@@ -50,8 +50,8 @@ export function LatestValues({ latest, device }: { latest: ReadonlySignal<Latest
   );
 }
 
-function Shown({ value, at, after }: { value: string; at: string; after: number | null }) {
-  const stale = after !== null && now.value - Date.parse(at) > after * 1000;
+function Shown({ value, at, after }: { value: string; at: number; after: number | null }) {
+  const stale = after !== null && now.value - at > after * 1000;
   return (
     <>
       <strong class={stale ? "stale" : ""}>{value}</strong>

@@ -1,12 +1,13 @@
 import { type ReadonlySignal, useSignal } from "@preact/signals";
 import { serverNow } from "../../api";
+import { inOrder } from "../../latest";
 import { setQuery } from "../../router";
 import { text } from "../../text";
 import { messageOf } from "../fault";
 import { useRefresh } from "../refresh";
 import { MAX_METRICS } from "./chart";
 import { spanOf } from "./range";
-import { inOrder, readMetrics } from "./series";
+import { readMetrics } from "./series";
 import type { View } from "./view";
 
 const atFirst = 2; // as many are shown where nobody has chosen

@@ -100,7 +100,8 @@ function optionsFor(element: HTMLElement, props: () => Props, pointed: Signal<Po
     const first = series.push({ stroke, width: 1.75, dash: dashes[line.dash]!.split(" ").filter(Boolean).map(Number), points: alone(5) }) - 1;
     lineOf.push(n);
     if (!banded(line)) return;
-    const edge = { stroke, width: 0, points: { ...alone(3), show: false } };
+    // The edges are drawn too, thinly: of a single bucket that stands out the band alone is too narrow to be seen.
+    const edge = { stroke: () => `${stroke()}80`, width: 1, points: { ...alone(3), show: false } };
     series.push(edge, edge);
     lineOf.push(n, n);
     bands.push({ series: [first + 1, first + 2], fill: () => `${stroke()}2e` });

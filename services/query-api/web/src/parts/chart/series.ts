@@ -1,4 +1,5 @@
 import { type Query, address, api, serverNow } from "../../api";
+import { inOrder } from "../../latest";
 import type { Series } from "../../types";
 import { type Span, isLast, spanOf } from "./range";
 import type { View } from "./view";
@@ -27,12 +28,6 @@ export async function readMetrics(devices: readonly string[], span: Span, zone: 
   const series = await readSeries(devices, null, span, zone, { interval: "1y", agg: "count" }, signal);
   return inOrder(series.map(({ metric }) => metric));
 }
-
-const first = ["temperature", "humidity"];
-
-// inOrder has each name once, and what most devices measure first.
-export const inOrder = (metrics: readonly string[]): string[] =>
-  [...new Set([...first.filter((name) => metrics.includes(name)), ...[...metrics].sort((a, b) => a.localeCompare(b))])];
 
 // readingsQuery selects the readings that a view shows. Where it goes on with the clock they have no end: one that a device
 // dates a little ahead is the newest.
