@@ -99,6 +99,20 @@ func unreadAnswers(ctx context.Context, a *attacker) error {
 	return nil
 }
 
+// unreadStreams follows what happens 1,900 times, more often than may be, and reads nothing of it.
+func unreadStreams(ctx context.Context, a *attacker) error {
+	ctx, cancel := context.WithTimeout(ctx, attackTime)
+	defer cancel()
+	crowd(ctx, 1900, 32, func(i int) {
+		if p, err := a.dial(ctx, 2+i%10, a.http); err == nil {
+			from := strings.Repeat("AQ", i%2*1000)
+			_, _ = fmt.Fprintf(p, "GET /api/live/?last_event_id=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", from)
+		}
+	})
+	<-ctx.Done()
+	return nil
+}
+
 // deepBodies posts what is expensive to read: JSON that is deep, or has very many members.
 func deepBodies(ctx context.Context, a *attacker) error {
 	ctx, cancel := context.WithTimeout(ctx, attackTime)

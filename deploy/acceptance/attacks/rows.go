@@ -62,6 +62,7 @@ var rows = []row{
 	{name: "http-idle", what: "1,500 idle connections on each port", on: allInOne, attack: httpIdle(1500), probe: serves},
 	{name: "http-full", what: "3,000 idle connections on each port: more than it takes", on: allInOne, attack: httpIdle(3000)},
 	{name: "http-unread", what: "200 long lists that nobody reads", on: allInOne, attack: unreadAnswers, probe: serves},
+	{name: "http-live-unread", what: "1,900 clients that follow what happens and read nothing, half of them from a place of their own making", on: allInOne, attack: unreadStreams, probe: serves},
 	{name: "http-deep", what: "deep and wide bodies of 1 MiB", on: allInOne, attack: deepBodies, probe: serves},
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/lograte"
 )
 
 const (
@@ -27,6 +28,7 @@ type feed struct {
 	log   *slog.Logger
 	ready chan struct{} // closed when it follows
 	lost  func()        // called for a client that is overtaken
+	away  *lograte.Limiter
 
 	building sync.Mutex // guards builder: partitions take turns
 	builder  *builder
@@ -41,9 +43,9 @@ type feed struct {
 	listeners map[*listener]struct{}
 }
 
-func newFeed(cfg kafka.Config, log *slog.Logger, lost func()) *feed {
+func newFeed(h *Hub) *feed {
 	return &feed{
-		cfg: cfg, log: log, lost: lost,
+		cfg: h.cfg, log: h.log, lost: h.slow.Inc, away: &h.away,
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}), listeners: map[*listener]struct{}{},
 	}
 }
@@ -67,7 +69,9 @@ func (f *feed) follow(ctx context.Context) {
 			f.log.Warn("clients that follow readings are told to ask anew", "err", err)
 			wait = 100 * time.Millisecond
 		default:
-			f.log.Warn("readings cannot be followed, trying again", "err", err)
+			if n := f.away.Event(); n > 0 { // each client that comes has one tried
+				f.log.Warn("readings cannot be followed, trying again", "err", err, "count", n)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -25,7 +25,7 @@ import (
 // newFeedOnly returns a feed that is given records by hand, of three partitions, and a hub for its listeners.
 func newFeedOnly(t testing.TB) (*Hub, *feed) {
 	h := New(kafka.Config{Topic: "raw-data"}, Devices{}, kafkatest.Discard(), prometheus.NewRegistry())
-	f := newFeed(h.cfg, h.log, h.slow.Inc)
+	f := newFeed(h)
 	f.begin([]kafka.TopicEnds{{Next: []int64{0, 0, 0}}, {Next: []int64{0}}})
 	return h, f
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/lograte"
 )
 
 const (
-	maxTurns  = 8               // of clients that read the log, at the same time
+	maxTurns  = 16              // of clients that read the log, at the same time
 	turnTime  = 5 * time.Second // that a client reads it; then it is another's turn
 	turnBatch = 500             // records that are read at once
 	// startTime is how long Kafka may take to say where the log ends.
@@ -31,6 +32,7 @@ type Hub struct {
 	devices Devices
 	log     *slog.Logger
 	turns   *turns
+	away    lograte.Limiter // of lines about Kafka
 
 	streams prometheus.Gauge
 	slow    prometheus.Counter
@@ -98,7 +100,7 @@ func (h *Hub) enter() *running {
 	h.watching++
 	if h.running == nil {
 		ctx, stop := context.WithCancel(context.Background())
-		h.running = &running{feed: newFeed(h.cfg, h.log, h.slow.Inc), stop: stop}
+		h.running = &running{feed: newFeed(h), stop: stop}
 		h.running.start(ctx, h.devices)
 	}
 	return h.running
