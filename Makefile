@@ -72,7 +72,7 @@ release: web ## binaries and images of a version for all platforms, with notices
 
 .PHONY: release-check
 release-check: web ## a release for this platform, twice: are its bytes the same, and does what is in it run?
-	TEST_RELEASE=1 go test -count=1 -timeout 10m ./deploy/release
+	TEST_RELEASE=1 go test -count=1 -timeout 30m ./deploy/release
 
 .PHONY: test
 test: ## every test that needs no server, with the race detector

@@ -108,7 +108,7 @@ func (r *release) make(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(binaries)
+	defer func() { _ = os.RemoveAll(binaries) }()
 	var all []component
 	for _, p := range r.platforms {
 		start := time.Now()

@@ -54,10 +54,9 @@ func (r *release) bomOf(all []component) ([]byte, error) {
 		Metadata: bomMetadata{Timestamp: r.date.Format(time.RFC3339), Component: ours},
 	}
 	needs := bomDependency{Ref: self.purl}
-	identity := sha256.New()
-	fmt.Fprintln(identity, self.purl)
+	listed := self.purl
 	for _, c := range all {
-		fmt.Fprintln(identity, c.purl)
+		listed += "\n" + c.purl
 		entry := bomComponent{Type: "library", Ref: c.purl, Name: c.name, Version: c.version, PURL: c.purl}
 		seen := map[string]bool{}
 		for _, text := range c.licenses {
@@ -70,9 +69,9 @@ func (r *release) bomOf(all []component) ([]byte, error) {
 		needs.DependsOn = append(needs.DependsOn, c.purl)
 	}
 	b.Dependencies = []bomDependency{needs}
-	id := identity.Sum(nil)[:16]
+	id := sha256.Sum256([]byte(listed))
 	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80 // a UUID of version 8: of one's own
-	b.SerialNumber = fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+	b.SerialNumber = fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16])
 	text, err := json.MarshalIndent(b, "", "  ")
 	return append(text, '\n'), err
 }

@@ -105,6 +105,39 @@ func TestInstallTable(t *testing.T) {
 	}
 }
 
+// TestImageNames: whoever has a registry of his own names it once, in deploy/images/images.env or by a variable.
+func TestImageNames(t *testing.T) {
+	names := map[string]string{}
+	for line := range strings.Lines(read(t, repository+"/deploy/images/images.env")) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		names[name] = value
+	}
+	registry, tag := names["IMAGE_REGISTRY"], names["IMAGE_TAG"]
+	ours := regexp.MustCompile(`(?m)image: (\S*/(?:mqtt-bridge|ingest-writer|cache-updater|query-api|simulator|all-in-one)):(\S+)`)
+	manifests, err := filepath.Glob(repository + "/k8s/*/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range append(manifests, repository+"/docker-compose.yml") {
+		prefix, version := registry+"/", tag
+		if filepath.Base(file) == "docker-compose.yml" {
+			prefix, version = "${IMAGE_REGISTRY:-"+registry+"}/", "${IMAGE_TAG:-"+tag+"}"
+		}
+		for _, m := range ours.FindAllStringSubmatch(read(t, file), -1) {
+			if found++; !strings.HasPrefix(m[1], prefix) || m[2] != version {
+				t.Errorf("%s names the image %s:%s, and not by %s and %s", file, m[1], m[2], prefix, version)
+			}
+		}
+	}
+	if found < 9 {
+		t.Errorf("only %d names were found", found)
+	}
+	if !strings.Contains(read(t, repository+"/Makefile"), "-registry '$(IMAGE_REGISTRY)'") {
+		t.Error("make release names the image of all-in-one otherwise")
+	}
+}
+
 // TestUnit has systemd look at its unit, and compares the time it gives with the one that is needed.
 func TestUnit(t *testing.T) {
 	const unit = repository + "/deploy/systemd/telltale.service"
