@@ -185,8 +185,11 @@ test.describe("a device", () => {
     await device(page, fresh, "hall");
     await expect(page.getByRole("table", { name: "Dead letters" })).toContainText("invalid_member");
     await expect(page.getByRole("table", { name: "Connections" })).toContainText("MQTT 3.1.1");
+    await expect(page.getByRole("list").filter({ hasText: "became a dead letter: invalid_member" })).toBeVisible();
     await expect(page.getByText("sensors/hall/data").first()).toBeVisible();
     await expectGoodLooks(page, "device-trace");
+    await page.getByRole("link", { name: "invalid_member" }).click();
+    await expect(page).toHaveURL(/\/dead-letters\?device_id=hall&id=[0-9a-f]{32}$/);
   });
 
   test("long and odd names do not widen or scramble its page", async ({ page, fresh }) => {

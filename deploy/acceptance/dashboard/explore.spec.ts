@@ -84,5 +84,10 @@ test.describe("explore", () => {
     await expect(page.getByText("These devices measured nothing in this time.")).toBeVisible();
     await page.getByRole("button", { name: "Remove Sensor 201" }).click();
     await expect(pick).toBeEnabled();
+    await fresh.api("PATCH", "/api/devices/s-300/", { name: "Sensor 202" });
+    await pick.fill("s-300");
+    await offers(page).filter({ hasText: "s-300" }).click();
+    await expect(page.getByRole("button", { name: /^Remove Sensor 202/ })).toHaveText(["×", "×"]);
+    await expect(page.getByRole("button", { name: "Remove Sensor 202 (s-300)" })).toBeVisible();
   });
 });

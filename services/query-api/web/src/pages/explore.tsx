@@ -104,10 +104,14 @@ function useSubjects(devices: readonly string[]): Subject[] {
     for (const id of devices) if (!found.peek().has(id)) read(id).catch(() => {}); // its id will do
     return () => loading.abort();
   }, [JSON.stringify(devices)]);
-  return devices.map((id) => found.value.get(id) ?? { id, label: id, attributes: {} });
+  return distinct(devices.map((id) => found.value.get(id) ?? { id, label: id, attributes: {} }));
 }
 
-const timing = { soon: 5_000, idle: 60_000 };
+// distinct tells devices of the same name apart.
+const distinct = (subjects: readonly Subject[]): Subject[] =>
+  subjects.map((one) => (subjects.some((other) => other !== one && other.label === one.label) ? { ...one, label: `${one.label} (${one.id})` } : one));
+
+const timing = { soon: 10_000, idle: 60_000 };
 
 interface TableProps {
   subjects: readonly Subject[];

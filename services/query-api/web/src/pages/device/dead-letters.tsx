@@ -1,5 +1,5 @@
 import { type ReadonlySignal, useSignal } from "@preact/signals";
-import { api } from "../../api";
+import { address, api } from "../../api";
 import { Age } from "../../parts/age";
 import { Failure } from "../../parts/failure";
 import { messageOf } from "../../parts/fault";
@@ -35,13 +35,13 @@ export function DeadLetters({ id, news }: { id: string; news: ReadonlySignal<unk
             rows={found.value}
             id={(letter) => letter.id}
             columns={[
-              { head: t.reason, cell: (letter) => <code>{letter.reason}</code> },
+              { head: t.reason, cell: (letter) => <a href={address("/dead-letters", { device_id: id, id: letter.id })}>{letter.reason}</a> },
               { head: t.detail, cell: (letter) => <bdi>{letter.detail}</bdi> },
               { head: t.received, cell: (letter) => <Age at={letter.received_at} /> },
             ]}
           />
           <p>
-            <a href={`/dead-letters?device_id=${encodeURIComponent(id)}`}>{t.allDeadLetters}</a>
+            <a href={address("/dead-letters", { device_id: id })}>{t.allDeadLetters}</a>
           </p>
         </>
       )}

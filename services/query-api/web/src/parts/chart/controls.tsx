@@ -3,6 +3,7 @@ import { useId, useState } from "preact/hooks";
 import { serverNow } from "../../api";
 import { place, setQuery } from "../../router";
 import { text } from "../../text";
+import { now } from "../clock";
 import { type Range, type Span, isLast, lastOf, lasts, rangeQuery, shift, span, spanOf, zoom } from "./range";
 import type { View } from "./view";
 import { browserZone, instant, wall, zones } from "./zone";
@@ -61,15 +62,14 @@ export function Controls({ view }: { view: View }) {
   );
 }
 
-const second = 1000;
+const second = 1000, minute = 60 * second;
 const input = (ms: number, zone: string): string => new Date(Math.floor(wall(ms, zone) / second) * second).toISOString().slice(0, 19);
 
-// FromTo has the two ends of the range, by the clocks of the zone.
+// FromTo has the two ends of the range, by the clocks of the zone. They go on with the clock until somebody changes them.
 function FromTo({ view: { range, zone } }: { view: View }) {
-  const [{ from, to }, edit] = useState(() => {
-    const shown = spanOf(range, serverNow());
-    return { from: input(shown.from, zone), to: input(shown.to, zone) };
-  });
+  const [edited, edit] = useState<{ from: string; to: string } | null>(null);
+  const span = spanOf(range, isLast(range) ? Math.floor(now.value / minute) * minute : 0);
+  const { from, to } = edited ?? { from: input(span.from, zone), to: input(span.to, zone) };
   const [wrong, setWrong] = useState(false);
   const submit = (event: Event) => {
     event.preventDefault();
