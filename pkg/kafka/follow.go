@@ -15,7 +15,7 @@ import (
 
 // followWait is how long the broker may wait for more records before it answers a Follower: of what a record takes to
 // those who follow a topic, it is the greater part.
-const followWait = 40 * time.Millisecond
+const followWait = 20 * time.Millisecond
 
 // Follower hands over what comes to topics from now on, as it comes. It is in no consumer group and commits nothing.
 type Follower struct {

@@ -17,7 +17,7 @@ const (
 	// behind: 20 s at 1,000 readings a second.
 	ringBytes = 8 << 20
 	// gatherTime is at least between two chunks: what comes meanwhile is sent to each client at once.
-	gatherTime = 50 * time.Millisecond
+	gatherTime = 40 * time.Millisecond
 	// longestRestart bounds the time between attempts to follow the topics.
 	longestRestart = 2 * time.Second
 )
