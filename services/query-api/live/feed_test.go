@@ -139,8 +139,13 @@ func TestSlowClient(t *testing.T) {
 			give(f, i, length)
 			synctest.Wait()
 		}
-		if err := <-slow; !errors.Is(err, ErrTooSlow) {
-			t.Errorf("the slow one ended with %v", err)
+		select {
+		case err := <-slow:
+			if !errors.Is(err, ErrTooSlow) {
+				t.Errorf("the slow one ended with %v", err)
+			}
+		default:
+			t.Error("the slow one is not cut off")
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
