@@ -56,8 +56,16 @@ test("a fleet is as the API says, and as what comes after that", async (t) => {
 
 test("the rate is of the last seconds by the server's clock", () => {
   const rate = new Rate();
-  const now = Date.now();
-  for (let ms = -60_000; ms <= 0; ms += 100) rate.count(now + ms);
-  assert.equal(rate.perSecond(now), 10);
-  assert.equal(rate.perSecond(now + 60_000), 0);
+  const begin = Date.UTC(2026, 0, 1), end = begin + 60_000;
+  assert.equal(rate.perSecond(begin), null);
+  rate.begin(begin);
+  assert.equal(rate.perSecond(begin + 2500), null);
+  for (let now = begin; now < end; now += 100) rate.count(now);
+  assert.equal(rate.perSecond(end), 10);
+  assert.equal(rate.perSecond(end + 5000), 6);
+  assert.equal(rate.perSecond(end + 60_000), 0);
+  rate.begin(end);
+  assert.equal(rate.perSecond(end + 1000), null);
+  rate.count(end + 1000);
+  assert.equal(rate.perSecond(end + 3000), 1);
 });

@@ -52,6 +52,7 @@ export class Fleet {
     for (const [id, known] of this.latest) if (found.has(id)) latest.set(id, known); // those of devices that are offline
     for (const reading of readings) latest.set(reading.device_id, latestOf(reading));
     replace(this.latest, latest);
+    this.rate.begin(serverNow());
     this.users.value = users;
     this.loaded.value = true;
     this.list.value++;
@@ -157,10 +158,17 @@ export function sorted(order: Order, descending: boolean): (a: Device, b: Device
 export class Rate {
   static readonly seconds = 10;
   private readonly counts = new Map<number, number>(); // by second
+  private first = Infinity; // second of which all is counted
+
+  // begin says that from now on all is counted.
+  begin(now: number): void {
+    this.counts.clear();
+    this.first = Math.floor(now / 1000) + 1;
+  }
 
   count(arrival: number): void {
     const second = Math.floor(arrival / 1000);
-    if (second < Math.floor(serverNow() / 1000) - 2 * Rate.seconds) return;
+    if (second < this.first) return;
     this.counts.set(second, (this.counts.get(second) ?? 0) + 1);
     for (const old of this.counts.keys()) {
       if (this.counts.size <= 3 * Rate.seconds) break;
@@ -168,11 +176,13 @@ export class Rate {
     }
   }
 
-  // perSecond is of the last whole seconds but the newest one, of which some may be on the way.
-  perSecond(now: number): number {
+  // perSecond is of the last whole seconds but the newest one, of which some may be on the way. It is null before there is one.
+  perSecond(now: number): number | null {
     const end = Math.floor(now / 1000) - 1;
+    const from = Math.max(this.first, end - Rate.seconds);
+    if (from >= end) return null;
     let sum = 0;
-    for (const [second, count] of this.counts) if (second < end && second >= end - Rate.seconds) sum += count;
-    return sum / Rate.seconds;
+    for (const [second, count] of this.counts) if (second < end && second >= from) sum += count;
+    return sum / (end - from);
   }
 }
