@@ -59,6 +59,14 @@ func join(ctx context.Context, h *Hub, f *feed, c Client) (ended chan error) {
 	return ended
 }
 
+// wantCanceled waits for the end of a client that was stopped.
+func wantCanceled(t *testing.T, ended chan error) {
+	t.Helper()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 // TestHeartbeat: every 15 s a client is told where the stream is, also of what it did not ask for.
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -74,7 +82,7 @@ func TestHeartbeat(t *testing.T) {
 		time.Sleep(40 * time.Second)
 		at := string(f.now().append(nil))
 		stop()
-		<-ended
+		wantCanceled(t, ended)
 		if got := len(sent); got != 3 || !strings.HasPrefix(sent[0], "id: ") {
 			t.Fatalf("%q", sent)
 		}
@@ -109,7 +117,7 @@ func TestGather(t *testing.T) {
 			t.Errorf("%d sent in a second", sends)
 		}
 		stop()
-		<-ended
+		wantCanceled(t, ended)
 	})
 }
 
@@ -156,7 +164,7 @@ func TestSlowClient(t *testing.T) {
 			t.Errorf("%v slow clients counted", got)
 		}
 		stop()
-		<-quick
+		wantCanceled(t, quick)
 	})
 }
 
@@ -261,7 +269,7 @@ func TestMemory(t *testing.T) {
 	}
 	stop()
 	for _, ended := range all {
-		<-ended
+		wantCanceled(t, ended)
 	}
 }
 
@@ -321,7 +329,7 @@ func FuzzPlace(f *testing.F) {
 		}
 		again, err := parsePlace(string(p.append(nil)))
 		if err != nil || !again.same(p) {
-			t.Error(fmt.Sprintf("%q: %+v, %v", text, again, err))
+			t.Errorf("%q: %+v, %v", text, again, err)
 		}
 	})
 }
