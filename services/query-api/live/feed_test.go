@@ -269,7 +269,9 @@ func TestMemory(t *testing.T) {
 	}
 	stop()
 	for _, ended := range all {
-		wantCanceled(t, ended)
+		if err := <-ended; !errors.Is(err, ErrTooSlow) && !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
 	}
 }
 
