@@ -32,7 +32,7 @@ type Event struct {
 // back to the place behind the last event that each has taken; before each attempt it calls lost with the reason, and for how
 // long nothing was heard. An error of each, of the first attempt, or one that says that the API will never answer, ends it.
 func (c Client) Follow(ctx context.Context, query url.Values, each func(Event) error, lost func(err error, behind time.Duration)) error {
-	s := &stream{Client: c, query: query, each: each}
+	s := &stream{Client: c, query: query, each: each, heard: time.Now()}
 	pause := maxPause / 16
 	for first := true; ; first = false {
 		before := s.heard
@@ -44,9 +44,11 @@ func (c Client) Follow(ctx context.Context, query url.Values, each func(Event) e
 			return nil
 		case errors.As(err, &refused):
 			return refused.error
-		case errors.As(err, &status) && status.Code != http.StatusTooManyRequests && status.Code < 500, first && s.heard.IsZero():
+		case errors.As(err, &status) && status.Code != http.StatusTooManyRequests && status.Code < 500:
 			return err
-		case s.heard != before: // it was there
+		case first && status == nil && s.heard.Equal(before): // nobody is there
+			return err
+		case !s.heard.Equal(before):
 			pause = maxPause / 16
 		}
 		lost(err, time.Since(s.heard))

@@ -121,7 +121,7 @@ func TestTail(t *testing.T) {
 // A stream that breaks off goes on behind the last event, whatever the API answers meanwhile.
 func TestReconnect(t *testing.T) {
 	a := &api{streams: []func(http.ResponseWriter, *http.Request){
-		say("id: p0\n\n" + reading(1, 42, "")), say(reading(2, 42, "") + "id: p3\nevent: reading\ndata: {\"half"), refuse(503, `{"detail":"Away."}`),
+		refuse(503, `{"detail":"Away."}`), say("id: p0\n\n" + reading(1, 42, "")), say(reading(2, 42, "") + "id: p3\nevent: reading\ndata: {\"half"), refuse(503, `{"detail":"Away."}`),
 		refuse(502, "<html>"), say("id: p4\nevent: resync\ndata: {}\n\n" + reading(5, 42, "")),
 	}}
 	lines, stderr, err := follow(t, a, Tail{Devices: []string{"a,b", "kitchen-1"}, Metrics: []string{"temperature"}, JSON: true}, 3)
@@ -134,10 +134,10 @@ func TestReconnect(t *testing.T) {
 		}
 	}
 	const query = "device_id=a%5C%2Cb&device_id=kitchen-1&metric=temperature "
-	if got, want := strings.Join(a.asked, "\n"), strings.Join([]string{query, query + "p1", query + "p2", query + "p2", query + "p2"}, "\n"); got != want {
+	if got, want := strings.Join(a.asked, "\n"), strings.Join([]string{query, query, query + "p1", query + "p2", query + "p2", query + "p2"}, "\n"); got != want {
 		t.Errorf("it asks\n%s\nwant\n%s", got, want)
 	}
-	if n := strings.Count(stderr, "reconnecting, 0 s behind: "); n != 4 || !strings.Contains(stderr, "503 Service Unavailable: Away. (again in 0 s)") ||
+	if n := strings.Count(stderr, "reconnecting, 0 s behind: "); n != 5 || !strings.Contains(stderr, "503 Service Unavailable: Away. (again in 0 s)") ||
 		!strings.Contains(stderr, "the log does not reach back so far") {
 		t.Errorf("it says\n%s", stderr)
 	}

@@ -27,7 +27,13 @@ func TestTail(t *testing.T) {
 	if err := tail.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = tail.Process.Kill() })
+	t.Cleanup(func() {
+		_ = tail.Process.Kill()
+		_ = tail.Wait()
+		if t.Failed() {
+			t.Logf("it said %q", stderr.String())
+		}
+	})
 	lines := make(chan string, 100)
 	go func() {
 		defer close(lines)

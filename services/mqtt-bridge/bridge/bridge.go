@@ -141,10 +141,12 @@ func (b *Bridge) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return seen.Run(ctx) // its topic is there
 	})
 	group.Go(func() error { return ignored.Run(ctx) })
-	group.Go(func() error { return seen.Run(ctx) })
 	group.Go(func() error { return producer.Run(ctx) }) // it drains as long as the source does
 	group.Go(func() error {
 		defer b.setStatus(errors.New("stopped"))
