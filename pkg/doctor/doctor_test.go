@@ -190,25 +190,25 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// TestPort looks without a deadline: whose port it is takes longer the more processes there are.
 func TestPort(t *testing.T) {
+	look := func(addr string) Finding { return Port("HTTP_ADDR", addr).Look(t.Context())[0] }
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	if out, ok := say(t, Port("HTTP_ADDR", addr)); !ok || !strings.Contains(out, "ok    HTTP_ADDR  "+addr+" is in use by "+ownName()) {
-		t.Errorf("a port that this program has: %s", out)
+	if f := look(addr); f.Level != OK || !strings.HasPrefix(f.What, addr+" is in use by "+ownName()) {
+		t.Errorf("a port that this program has: %+v", f)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // to look takes nothing
-		if out, ok := say(t, Port("HTTP_ADDR", addr)); !ok || !strings.Contains(out, addr+" is free") {
-			t.Errorf("a free port: %s", out)
-		}
+	if f := look("127.0.0.1:0"); f.Level != OK || f.What != "127.0.0.1:0 is free" {
+		t.Errorf("a free port: %+v", f)
 	}
-	if out, ok := say(t, Port("HTTP_ADDR", "192.0.2.1:80")); ok || !strings.Contains(out, "set HTTP_ADDR to an address of this machine") {
-		t.Errorf("an address of another machine: %s", out)
+	if f := look("192.0.2.1:80"); f.Level != Failed || !strings.Contains(f.Do, "set HTTP_ADDR to an address of this machine") {
+		t.Errorf("an address of another machine: %+v", f)
 	}
 }
 

@@ -45,11 +45,17 @@ func ListenerOf(port string) Process {
 			}
 		}
 	}
-	files, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, file := range files {
-		if target, err := os.Readlink(file); err == nil && slices.Contains(sockets, target) {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(file))))
-			return processOf(pid)
+	if sockets == nil {
+		return Process{} // without a look at the files of all processes, which takes its time
+	}
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		files, _ := filepath.Glob(process + "/fd/*")
+		for _, file := range files {
+			if target, err := os.Readlink(file); err == nil && slices.Contains(sockets, target) {
+				pid, _ := strconv.Atoi(filepath.Base(process))
+				return processOf(pid)
+			}
 		}
 	}
 	return Process{}
