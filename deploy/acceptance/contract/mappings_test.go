@@ -115,8 +115,8 @@ func TestIgnoredList(t *testing.T) {
 	}
 	nobodys := fmt.Sprintf("nobody/reads/%d", device)
 	if sut.listen { // where Telltale subscribes, it does not come
-		publish(t, nobodys, strings.Repeat("x", 100))
-		if got := await(nobodys); got.Member != nil || got.Count != 1 || !strings.HasPrefix(got.Example, "xxx") || len(got.Example) > 64 {
+		publish(t, nobodys, strings.Repeat("x", 1000))
+		if got := await(nobodys); got.Member != nil || got.Count != 1 || !strings.HasPrefix(got.Example, "xxx") || len(got.Example) > 512 {
 			t.Errorf("%+v", got)
 		}
 	}
