@@ -55,11 +55,18 @@ func TestTail(t *testing.T) {
 		}
 		return 0
 	}
+	c := connect(t, s["MQTT_LISTEN_ADDR"], "device")
+	publish := func(topic string, temperature int) {
+		t.Helper()
+		if token := c.Publish(topic, 1, false, fmt.Sprintf(`{"temperature": %d}`, temperature)); !token.WaitTimeout(30*time.Second) || token.Error() != nil {
+			t.Fatalf("no PUBACK: %v", token.Error())
+		}
+	}
 	// Where the stream begins is not known: it has begun when the first reading is printed.
 	first := 0
-	eventually(t, 30*time.Second, "the first reading", func() bool {
+	eventually(t, time.Minute, "the first reading", func() bool {
 		first++
-		publish(t, s["MQTT_LISTEN_ADDR"], "sensors/42/data", fmt.Sprintf(`{"temperature": %d}`, -first))
+		publish("sensors/42/data", -first)
 		return len(lines) > 0
 	})
 	last := next()
@@ -71,11 +78,14 @@ func TestTail(t *testing.T) {
 			if err := p.Kill(); err != nil {
 				t.Fatal(err)
 			}
+			c.Disconnect(0)
 			p = start(t, dir, s)
+			c = connect(t, s["MQTT_LISTEN_ADDR"], "device")
 		}
-		publish(t, s["MQTT_LISTEN_ADDR"], "sensors/43/data", `{"temperature": 1000}`)
-		publish(t, s["MQTT_LISTEN_ADDR"], "sensors/42/data", fmt.Sprintf(`{"temperature": %d}`, i))
+		publish("sensors/43/data", 1000)
+		publish("sensors/42/data", i)
 	}
+	c.Disconnect(0)
 	for i := range 20 {
 		if got := next(); got != float64(i) {
 			t.Errorf("reading %d is printed as %v", i, got)
