@@ -2,6 +2,8 @@ import type { Page } from "@playwright/test";
 import { expect, expectAccessible, expectGoodLooks, screenshot, test, watch } from "./fixtures.ts";
 import { day, importHistory } from "./history.ts";
 
+test.describe.configure({ timeout: 180_000 }); // axe, and windows of all sizes, take their time
+
 const offers = (page: Page) => page.getByRole("listbox", { name: "Add a device" }).getByRole("option");
 const plots = (page: Page) => page.getByRole("img", { name: /^From / });
 const labels = (page: Page) => plots(page).evaluateAll((all) => all.map((one) => one.getAttribute("aria-label")));

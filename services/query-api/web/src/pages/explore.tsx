@@ -5,13 +5,15 @@ import { ApiError, api, ifThere, serverNow } from "../api";
 import { integer, unitOf, withUnit } from "../format";
 import { mergeAll, unitsOf } from "../latest";
 import { Live } from "../live";
-import { Chart, MAX_DEVICES, type Subject } from "../parts/chart/chart";
+import { Chart, MAX_DEVICES } from "../parts/chart/chart";
 import { Controls } from "../parts/chart/controls";
+import type { Subject } from "../parts/chart/lines";
 import { Metrics, useMetrics } from "../parts/chart/metrics";
 import { isLast, spanOf } from "../parts/chart/range";
 import { exportAddress, listed, readSeries } from "../parts/chart/series";
 import { type Statistics, percentileQuery, statistics, statisticsQuery } from "../parts/chart/stats";
 import { type View, viewOf } from "../parts/chart/view";
+import { DevicePicker } from "../parts/device-picker";
 import { Failure } from "../parts/failure";
 import { messageOf } from "../parts/fault";
 import { LiveBadge } from "../parts/live-badge";
@@ -20,7 +22,6 @@ import { useRefresh } from "../parts/refresh";
 import { place, setQuery } from "../router";
 import { text } from "../text";
 import type { Device, Reading } from "../types";
-import { DevicePicker } from "../parts/device-picker";
 
 export default function Explore() {
   const { query } = place.value;

@@ -7,7 +7,7 @@ import { type ReadonlySignal, useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { serverNow } from "../../api";
-import { integer, moment, unitOf, withUnit } from "../../format";
+import { integer, moment, withUnit } from "../../format";
 import { text } from "../../text";
 import type { Series } from "../../types";
 import { Failure } from "../failure";
@@ -15,7 +15,8 @@ import { messageOf } from "../fault";
 import { type Timing, useRefresh } from "../refresh";
 import { select } from "./controls";
 import { type Curves, align, gapsIn } from "./curves";
-import { type Line, Plot, colors, dashes } from "./plot";
+import { type Line, type Subject, colors, dashes, plotsOf } from "./lines";
+import { Plot } from "./plot";
 import { type Range, type Span, isLast, spanOf } from "./range";
 import { readSeries } from "./series";
 import type { View } from "./view";
@@ -23,13 +24,6 @@ import type { View } from "./view";
 // MAX_DEVICES and MAX_METRICS are how many a chart shows: as many as there are colors, and dashes.
 export const MAX_DEVICES = colors;
 export const MAX_METRICS = dashes.length;
-
-// Subject is a device of which a chart is.
-export interface Subject {
-  id: string; // or its key
-  label: string;
-  attributes: Record<string, string>; // which may say what units its metrics have
-}
 
 interface Props {
   subjects: readonly Subject[];
@@ -84,30 +78,6 @@ function timing(range: Range, points: number): Timing {
   const { from, to } = spanOf(range, 0);
   const px = (to - from) / Math.max(points, 1);
   return { soon: Math.min(Math.max(px, 1_500), 5_000), idle: isLast(range) ? Math.min(Math.max(px, 10_000), 60_000) : Infinity };
-}
-
-// plotsOf has the lines of each unit. Metrics without one that is known are in plots of their own. Of one device metrics
-// differ by color, of several devices these do, and metrics in one plot by their dashes.
-function plotsOf(subjects: readonly Subject[], metrics: readonly string[], series: readonly Series[]): Line[][] {
-  const several = subjects.length > 1;
-  const plots = new Map<string, { metrics: string[]; lines: Line[] }>();
-  metrics.forEach((metric, m) =>
-    subjects.forEach((subject, s) => {
-      const unit = unitOf(metric, subject.attributes);
-      const key = unit === "" ? `metric ${metric}` : `unit ${unit}`;
-      const plot = plots.get(key) ?? { metrics: [], lines: [] };
-      plots.set(key, plot);
-      if (!plot.metrics.includes(metric)) plot.metrics.push(metric);
-      plot.lines.push({
-        label: several ? `${subject.label} · ${metric}` : metric,
-        color: (several ? s : m) % colors,
-        dash: several ? plot.metrics.indexOf(metric) % dashes.length : 0,
-        unit,
-        series: series[s * metrics.length + m]!,
-      });
-    }),
-  );
-  return [...plots.values()].map(({ lines }) => lines);
 }
 
 function Figure({ lines, span, zone }: { lines: readonly Line[]; span: Span; zone: string }) {

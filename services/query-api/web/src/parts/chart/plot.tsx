@@ -4,22 +4,10 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { moment, withUnit } from "../../format";
 import { text } from "../../text";
-import type { Series } from "../../types";
 import { type Curve, type Curves, nearest } from "./curves";
+import { type Line, dashes } from "./lines";
 import type { Span } from "./range";
 import { axisNumber, labels, stepFor, ticks } from "./ticks";
-
-export interface Line {
-  label: string;
-  color: number; // of those of style.css
-  dash: number; // of dashes
-  unit: string;
-  series: Series;
-}
-
-// Lines of one color differ by their dashes.
-export const colors = 8;
-export const dashes = ["", "6 4", "2 3", "10 3 2 3", "10 3 2 3 2 3", "1 6"];
 
 const height = 240;
 const tickWidth = 90; // of a label of the axis of time, in px
