@@ -4,6 +4,7 @@ const long = "A long name ".repeat(30).slice(0, 255).trimEnd();
 const odd = "left\u202Ethgir <b>&amp;";
 
 test("users are created, changed and deleted, with the API's own words for what is wrong", async ({ page, fresh }) => {
+  test.slow(); // axe looks nine times
   await page.goto(`${fresh.url}/admin/users`);
   await expect(page.getByRole("heading", { level: 1, name: "Users" })).toBeVisible();
   await expect(page.getByText("There is no user yet.")).toBeVisible();

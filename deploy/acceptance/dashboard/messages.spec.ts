@@ -16,6 +16,7 @@ async function junk(site: Telltale, messages: [topic: string, payload: string | 
 const row = (page: Page, name: string | RegExp) => page.getByRole("table", { name: "Dead letters" }).getByRole("row", { name });
 
 test("a dead letter is found, read, corrected, tested, replayed and deleted", async ({ page, fresh }) => {
+  test.slow(); // axe looks eight times
   await page.goto(`${fresh.url}/dead-letters`);
   await expect(page.getByRole("heading", { level: 1, name: "Dead letters" })).toBeVisible();
   await expect(page.getByText("There is no dead letter.")).toBeVisible();
@@ -90,6 +91,8 @@ test("many are replayed and deleted by a filter, after it is said how many", asy
   await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
   await expect(page.getByText("Deleted: 1 dead letter", { exact: true })).toBeVisible();
   await expect(page.getByText("No dead letter is like that.")).toBeVisible();
+  await page.getByRole("link", { name: "Clear filter" }).click();
+  await expect(page.getByText("121 dead letters", { exact: true })).toBeVisible();
   expect((await deadLetters(fresh, "stats/")).total).toBe(121);
 
   await page.goto(`${fresh.url}/dead-letters?reason=invalid_json`);
@@ -217,3 +220,26 @@ test("dead letters are worked through with the keyboard alone", async ({ page, f
 });
 
 const focused = (page: Page) => page.evaluate(() => document.activeElement?.textContent ?? "");
+
+test("what is long or odd stays in its place", async ({ page, fresh }) => {
+  const long = { id: "0".repeat(32), reason: "x".repeat(200), detail: "d".repeat(5000), device_id: 1, device_key: "k".repeat(255), source: "t/".repeat(32_000), client_id: odd,
+    received_at: "2026-01-02T03:04:05.000Z", retained: true, content_type: "c".repeat(300), payload: `{"${"m".repeat(500_000)}": "${odd}"}`, encoding: "text", replayed_at: null, replayed_readings: 0 };
+  const of = { count: 1, replayed: 0 };
+  const stats = { total: 1, replayed: 0, by_reason: [{ reason: long.reason, ...of }], by_topic: [{ topic: long.source, ...of, example: long.id, looks_like: null, hint: "h".repeat(5000) }] };
+  await page.route("**/api/dead-letters/?*", (route) => route.fulfill({ json: [long] }));
+  await page.route("**/api/dead-letters/stats/**", (route) => route.fulfill({ json: stats }));
+  await page.route(`**/api/dead-letters/${long.id}/`, (route) => route.fulfill({ json: long }));
+  await page.route("**/api/ignored/", (route) => route.fulfill({ json: [{ topic: long.source, member: long.device_key, client_id: odd, count: 1e15, last: long.received_at, example: "{" + odd, hint: long.detail }] }));
+  for (const address of ["/dead-letters", `/dead-letters?id=${long.id}`, "/ignored"]) {
+    await page.goto(fresh.url + address);
+    await expect(page.getByText(/t\/t\/t\//).first()).toBeVisible();
+    for (const width of [360, 800, 1280, 3840]) {
+      await page.setViewportSize({ width, height: 800 });
+      await expectFits(page);
+    }
+  }
+  await page.goto(`${fresh.url}/dead-letters?id=${long.id}`);
+  await expect(page.getByText("It is too long to be edited here.")).toBeVisible();
+  await page.getByRole("button", { name: "Show all of it" }).click();
+  await expect(page.getByRole("region", { name: "Bytes" })).toContainText('"left\\u202ethgir"');
+});

@@ -97,6 +97,7 @@ function All({ filter, said }: { filter: Filter; said: (what: string) => void })
     return () => stream.close();
   }, []);
   const newest = list.items.value?.[0];
+  const filtered = Object.keys(filter).length > 0;
   return (
     <>
       <div class="row">
@@ -107,7 +108,9 @@ function All({ filter, said }: { filter: Filter; said: (what: string) => void })
       <Filters filter={filter} stats={stats.value} />
       {stats.value && stats.value.total > 0 && <Groups filter={filter} stats={stats.value} />}
       <div class="row actions">
-        <strong class="grow">{stats.value && words.found(integer(stats.value.total))}</strong>
+        <span class="grow">
+          <strong>{stats.value && words.found(integer(stats.value.total))}</strong> {filtered && <a href="/dead-letters">{words.clear}</a>}
+        </span>
         <span role="status">
           {fresh.value > 0 && (
             <button type="button" class="primary" onClick={again}>
@@ -125,13 +128,13 @@ function All({ filter, said }: { filter: Filter; said: (what: string) => void })
       <ListTable
         label={words.title}
         list={list}
-        none={Object.keys(filter).length > 0 ? words.noneFound : words.none}
+        none={filtered ? words.noneFound : words.none}
         columns={[
           { head: words.reason, cell: (letter) => <a href={linkTo(filter, letter.id)}>{letter.reason}</a> },
           { head: words.received, cell: (letter) => <Age at={letter.received_at} /> },
-          { head: words.topic, cell: (letter) => <bdi class="mono">{visible(letter.source)}</bdi> },
-          { head: words.device, cell: (letter) => <bdi>{visible(letter.device_key ?? String(letter.device_id ?? text.unknown))}</bdi> },
-          { head: words.detail, cell: (letter) => <bdi>{visible(letter.detail)}</bdi> },
+          { head: words.topic, cell: (letter) => <bdi class="mono clamp">{visible(letter.source)}</bdi> },
+          { head: words.device, cell: (letter) => <bdi class="clamp">{visible(letter.device_key ?? String(letter.device_id ?? text.unknown))}</bdi> },
+          { head: words.detail, cell: (letter) => <bdi class="clamp">{visible(letter.detail)}</bdi> },
           { head: words.payload, cell: ({ payload, encoding }) => <bdi class="mono">{encoding === "base64" ? text.bytes.binary : visible(payload.slice(0, beginning))}</bdi> },
           { head: words.replayed, cell: (letter) => (letter.replayed_at ? <Age at={letter.replayed_at} /> : words.never) },
         ]}
@@ -188,7 +191,7 @@ function Filters({ filter, stats }: { filter: Filter; stats: DeadLetterStats | n
   }, [JSON.stringify(filter)]);
   const reasons = [...new Set([...(stats?.by_reason ?? []).map(({ reason }) => reason), ...(reason.value ? [reason.value] : [])])].sort();
   return (
-    <form role="search" class="fields" onSubmit={(event) => event.preventDefault()}>
+    <form role="search" class="fields dense" onSubmit={(event) => event.preventDefault()}>
       <Select label={words.reason} value={reason} options={[["", text.all], ...reasons.map((name): [string, string] => [name, name])]} />
       <TextField label={words.topic} hint={words.topicHint} value={topic} mono />
       <TextField label={words.device} value={device} />
@@ -228,7 +231,7 @@ function Groups({ filter, stats }: { filter: Filter; stats: DeadLetterStats }) {
               head: words.topic,
               cell: ({ topic }) => (
                 <a href={linkTo({ ...filter, topic })}>
-                  <bdi class="mono">{visible(topic)}</bdi>
+                  <bdi class="mono clamp">{visible(topic)}</bdi>
                 </a>
               ),
             },
@@ -239,11 +242,6 @@ function Groups({ filter, stats }: { filter: Filter; stats: DeadLetterStats }) {
           ]}
         />
       </section>
-      {Object.keys(filter).length > 0 && (
-        <p>
-          <a href="/dead-letters">{words.clear}</a>
-        </p>
-      )}
     </div>
   );
 }

@@ -63,8 +63,8 @@ export default function Ignored() {
           rows={all.value}
           id={({ topic, member }) => JSON.stringify([topic, member])}
           columns={[
-            { head: words.topic, cell: ({ topic }) => <bdi class="mono">{visible(topic)}</bdi> },
-            { head: words.member, cell: ({ member }) => (member === null ? <span class="quiet">{words.whole}</span> : <bdi class="mono">{visible(member)}</bdi>) },
+            { head: words.topic, cell: ({ topic }) => <bdi class="mono clamp">{visible(topic)}</bdi> },
+            { head: words.member, cell: ({ member }) => (member === null ? <span class="quiet">{words.whole}</span> : <bdi class="mono clamp">{visible(member)}</bdi>) },
             { head: words.count, cell: ({ count }) => integer(count), number: true },
             { head: words.last, cell: ({ last }) => <Age at={last} /> },
             { head: words.client, cell: ({ client_id }) => <bdi>{visible(client_id ?? text.unknown)}</bdi> },

@@ -1,4 +1,5 @@
 import { useSignal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
 import { fromBase64, fromText, hexDump, pretty, toText, visible } from "../bytes";
 import { bytes as size } from "../format";
 import { text } from "../text";
@@ -9,10 +10,12 @@ const shownAtFirst = 32 << 10; // of bytes, and of characters
 export function Bytes({ payload, encoding }: { payload: string; encoding: "text" | "base64" }) {
   const asHex = useSignal(encoding === "base64");
   const whole = useSignal(false);
-  const bytes = encoding === "base64" ? fromBase64(payload) : fromText(payload);
-  const content = encoding === "base64" ? toText(bytes) : payload;
-  const json = content === null ? null : pretty(content);
+  const [bytes, content] = useMemo(() => {
+    const bytes = encoding === "base64" ? fromBase64(payload) : fromText(payload);
+    return [bytes, encoding === "base64" ? toText(bytes) : payload];
+  }, [payload, encoding]);
   const cut = !whole.value && bytes.length > shownAtFirst;
+  const json = useMemo(() => (content === null || cut ? null : pretty(content)), [content, cut]);
   const shown = asHex.value || content === null ? hexDump(cut ? bytes.subarray(0, shownAtFirst) : bytes) : visible(cut ? content.slice(0, shownAtFirst) : (json ?? content));
   const words = text.bytes;
   return (

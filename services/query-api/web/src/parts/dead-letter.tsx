@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { ApiError, address, api } from "../api";
 import { fromBase64, fromHex, fromText, toBase64, toHex, toText, visible } from "../bytes";
 import { text } from "../text";
@@ -13,7 +13,7 @@ import { Failure } from "./failure";
 import { messageOf } from "./fault";
 import { Alert, Field, TextArea, useSubmit } from "./form";
 
-const editable = 256 << 10; // bytes: a text field of more is slow, and the API takes no more than 1 MiB
+const editable = 256 << 10; // characters: a text field of more is slow, and the API takes no more than 1 MiB
 
 // OneDeadLetter shows one, with its bytes to look at, correct, test and replay.
 export function OneDeadLetter({ id, back, gone }: { id: string; back: string; gone: (said: string) => void }) {
@@ -97,9 +97,9 @@ function Shown({ letter, read, gone }: { letter: DeadLetter; read: () => void; g
 // Editor replays the bytes as they are, or as somebody has corrected them.
 function Editor({ letter, read }: { letter: DeadLetter; read: () => void }) {
   const words = text.deadLetters;
-  const bytes = letter.encoding === "base64" ? fromBase64(letter.payload) : fromText(letter.payload);
   const form = letter.encoding === "base64" ? "hex" : "text";
-  const original = form === "hex" ? toHex(bytes) : letter.payload;
+  const tooLong = letter.payload.length > editable;
+  const original = useMemo(() => (tooLong ? "" : form === "hex" ? toHex(fromBase64(letter.payload)) : letter.payload), [letter]);
   const as = useSignal<string>(form);
   const draft = useSignal(original);
   const edited = as.value !== form || draft.value !== original;
@@ -133,7 +133,7 @@ function Editor({ letter, read }: { letter: DeadLetter; read: () => void }) {
   return (
     <form class="card" aria-label={words.edit} onSubmit={send.submit}>
       <h2>{words.edit}</h2>
-      {bytes.length > editable ? (
+      {tooLong ? (
         <p>{words.tooLong}</p>
       ) : (
         <>
