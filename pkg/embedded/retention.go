@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -34,6 +36,7 @@ type retention struct {
 	maxAges  map[string]time.Duration // of topics
 	log      *slog.Logger
 	every    time.Duration
+	size     prometheus.Gauge
 	lines    lograte.Limiter // about what is kept for longer
 }
 
@@ -41,6 +44,10 @@ func newRetention(cfg KafkaConfig, k *Kafka) *retention {
 	return &retention{
 		cluster: k.cluster, port: k.port, groups: cfg.Groups,
 		maxAge: cfg.Retention, maxBytes: cfg.MaxBytes, maxAges: cfg.Retentions, log: cfg.Log, every: sweepEvery,
+		size: promauto.With(cfg.Metrics).NewGauge(prometheus.GaugeOpts{
+			Name: "telltale_embedded_kafka_size_bytes",
+			Help: "What the records of all topics take in the log of the embedded Kafka broker.",
+		}),
 	}
 }
 
@@ -69,9 +76,6 @@ func (r *retention) sweep(ctx context.Context, client *kgo.Client) error {
 	if err := r.limitGroups(ctx, client); err != nil {
 		return err
 	}
-	if r.maxAge <= 0 && r.maxBytes <= 0 && len(r.maxAges) == 0 {
-		return nil
-	}
 	topics, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client) // of all topics
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)
@@ -84,17 +88,20 @@ func (r *retention) sweep(ctx context.Context, client *kgo.Client) error {
 		}
 		groups = append(groups, g)
 	}
+	var size int64
 	for _, topic := range topics.Topics {
 		if topic.Topic == nil {
 			continue
 		}
 		partitions := r.cluster.PartitionInfos(*topic.Topic)
 		for _, partition := range partitions {
+			size += partition.NumBytes
 			if err := r.trim(ctx, client, *topic.Topic, partition, r.maxBytes/int64(len(partitions)), groups); err != nil {
 				return fmt.Errorf("partition %d of %q: %w", partition.Partition, *topic.Topic, err)
 			}
 		}
 	}
+	r.size.Set(float64(size))
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -89,6 +90,9 @@ func TestRetention(t *testing.T) {
 		j := newRetention(KafkaConfig{Retention: 24 * time.Hour, Retentions: map[string]time.Duration{c.cfg.Topic: time.Hour}, Log: testLog(t)}, k)
 		if err := j.sweep(t.Context(), inside(t, k)); err != nil {
 			t.Fatal(err)
+		}
+		if size := testutil.ToFloat64(j.size); size < 1100 { // before
+			t.Errorf("the log has %v bytes", size)
 		}
 		if n := records(k, c.cfg.Topic); n != 10 {
 			t.Errorf("%d records, want the 10 of the last hour", n)

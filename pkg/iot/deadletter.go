@@ -99,6 +99,8 @@ type DeadLetterWriter interface {
 	// MaxDeadLettersTrimmed at most, and returns how many. It is called after each insert of fewer. After an error some may
 	// be gone.
 	TrimDeadLetters(ctx context.Context) (removed int, err error)
+	// DeadLetterBytes returns what all take together, as it is compared with DeadLetterCapacity.
+	DeadLetterBytes(ctx context.Context) (int64, error)
 }
 
 // DeadLetterStore is for those who work with the stored dead letters.

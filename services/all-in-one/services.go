@@ -70,7 +70,9 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 		return b.Run(ctx)
 	})
 	run("report", func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
-		return report.Run(ctx, p, cfg, b.Reported(), writer.Reported(archive.Group), updater.Reported, api.Reported)
+		stored := writer.Reported(archive.Group)
+		stored.Stores = append(stored.Stores, report.Store{Name: "log", Metrics: "embedded_kafka"}) // where it is embedded
+		return report.Run(ctx, p, cfg, b.Reported(), stored, updater.Reported, api.Reported)
 	})
 	run(writer.Group, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		batches := writer.ForFile

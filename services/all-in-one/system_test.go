@@ -144,7 +144,11 @@ func TestSystem(t *testing.T) {
 			t.Errorf("lag of %s: %d, known: %v", group, lag, known)
 		}
 	}
-	if len(state.Storage) == 0 || state.Storage[0].Name != "readings" || state.Storage[0].Free == nil {
-		t.Errorf("storage: %+v", state.Storage)
-	}
+	await("it is known what all stores take", func() bool {
+		sizes := map[string]int64{}
+		for _, store := range state.Storage {
+			sizes[store.Name] = store.Bytes
+		}
+		return len(sizes) == 3 && sizes["log"] > 0 && state.Storage[0].Name == "readings" && state.Storage[0].Free != nil
+	})
 }

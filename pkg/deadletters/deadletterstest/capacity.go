@@ -51,6 +51,9 @@ func RunCapacity(t *testing.T, open func(t testing.TB, capacity int64) deadlette
 		if n := trim(t, store); n != 0 || len(stored(t, store)) != 9 {
 			t.Errorf("%d removed, %v are there", n, stored(t, store))
 		}
+		if n, err := store.DeadLetterBytes(t.Context()); err != nil || n < 9*size || n > 11*size {
+			t.Errorf("9 of %d bytes take %d, %v", size, n, err)
+		}
 	})
 	t.Run("those that were stored first go first, until the others are within it", func(t *testing.T) {
 		store := open(t, 11*size)

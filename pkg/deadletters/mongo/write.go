@@ -72,21 +72,34 @@ func (s *Store) TrimDeadLetters(ctx context.Context) (removed int, err error) {
 	return int(result.DeletedCount), nil
 }
 
+// stats are MongoDB's, of the documents as they are without compression.
+type stats struct {
+	Size  int64 `bson:"size"`
+	Count int64 `bson:"count"`
+}
+
+func (s *Store) stats(ctx context.Context) (stats stats, err error) {
+	database, err := s.DB.Database(ctx)
+	if err == nil {
+		err = database.RunCommand(ctx, bson.D{{Key: "collStats", Value: s.Name}}).Decode(&stats)
+	}
+	if err != nil {
+		return stats, fmt.Errorf("look at the size of the dead letters: %w", err)
+	}
+	return stats, nil
+}
+
+// DeadLetterBytes implements iot.DeadLetterWriter.
+func (s *Store) DeadLetterBytes(ctx context.Context) (int64, error) {
+	stats, err := s.stats(ctx)
+	return stats.Size, err
+}
+
 // excess returns how many dead letters are too many, by what one takes on average, iot.MaxDeadLettersTrimmed at most.
 func (s *Store) excess(ctx context.Context) (int64, error) {
-	database, err := s.DB.Database(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("look at the size of the dead letters: %w", err)
-	}
-	var stats struct {
-		Size  int64 `bson:"size"`
-		Count int64 `bson:"count"`
-	}
-	if err := database.RunCommand(ctx, bson.D{{Key: "collStats", Value: s.Name}}).Decode(&stats); err != nil {
-		return 0, fmt.Errorf("look at the size of the dead letters: %w", err)
-	}
-	if stats.Size <= s.Capacity {
-		return 0, nil
+	stats, err := s.stats(ctx)
+	if err != nil || stats.Size <= s.Capacity {
+		return 0, err
 	}
 	excess := float64(stats.Size-s.Capacity) / float64(stats.Size) * float64(stats.Count)
 	return int64(min(math.Ceil(excess), iot.MaxDeadLettersTrimmed)), nil

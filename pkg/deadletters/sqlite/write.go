@@ -57,11 +57,8 @@ func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (
 func (s *Store) TrimDeadLetters(ctx context.Context) (removed int, err error) {
 	const portion = 100 // other writers of the file wait meanwhile
 	for removed < iot.MaxDeadLettersTrimmed {
-		var full bool
-		if err := s.db.Read.QueryRowContext(ctx, `SELECT bytes > ? FROM dead_letters_bytes`, s.Capacity).Scan(&full); err != nil {
-			return removed, fmt.Errorf("look at the size of the dead letters in %s: %w", s.db.Path, err)
-		} else if !full {
-			return removed, nil
+		if size, err := s.DeadLetterBytes(ctx); err != nil || size <= s.Capacity {
+			return removed, err
 		}
 		n, err := affected(s.db.Write.ExecContext(ctx, deleteFirst, portion, s.Capacity))
 		if err != nil {
@@ -73,6 +70,14 @@ func (s *Store) TrimDeadLetters(ctx context.Context) (removed int, err error) {
 		removed += n
 	}
 	return removed, nil
+}
+
+// DeadLetterBytes implements iot.DeadLetterWriter.
+func (s *Store) DeadLetterBytes(ctx context.Context) (n int64, err error) {
+	if err := s.db.Read.QueryRowContext(ctx, `SELECT bytes FROM dead_letters_bytes`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("look at the size of the dead letters in %s: %w", s.db.Path, err)
+	}
+	return n, nil
 }
 
 func replayedAt(r iot.Replay) int64 {

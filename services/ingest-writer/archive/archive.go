@@ -15,6 +15,7 @@ package archive
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/timeouts"
 )
 
 // Group is the archive's consumer group.
@@ -56,6 +58,10 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store deadlet
 		Name: "telltale_keeper_removed_dead_letters_total",
 		Help: "Dead letters removed before their time, the oldest first, since all together took too much.",
 	})
+	bytes := promauto.With(p.Metrics).NewGauge(prometheus.GaugeOpts{
+		Name: "telltale_keeper_size_bytes",
+		Help: "What the stored dead letters take, NaN where that is not known.",
+	})
 	inserts := semaphore.NewWeighted(maxInserts)
 	handle := func(ctx context.Context, batch []kafka.Record) error {
 		if err := inserts.Acquire(ctx, 1); err != nil {
@@ -82,7 +88,35 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store deadlet
 		Handle:    handle,
 		Store:     store,
 		StoreName: "store of dead letters",
+		Beside:    func(ctx context.Context) error { measure(ctx, store, bytes); return nil },
 	}.Run(ctx, p)
+}
+
+// sizeEvery is how often the store is asked what it takes.
+const sizeEvery = time.Minute
+
+// measure shows what store takes, until ctx ends.
+func measure(ctx context.Context, store deadletters.Store, bytes prometheus.Gauge) {
+	ask := func() {
+		ctx, cancel := context.WithTimeout(ctx, timeouts.StoreRequest)
+		defer cancel()
+		n, err := store.DeadLetterBytes(ctx)
+		if err != nil {
+			bytes.Set(math.NaN())
+			return
+		}
+		bytes.Set(float64(n))
+	}
+	again := time.NewTicker(sizeEvery)
+	defer again.Stop()
+	for {
+		ask()
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // read returns the dead letters in batch.

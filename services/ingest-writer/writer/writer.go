@@ -41,7 +41,7 @@ const Group = "ingest-writer"
 func Reported(deadLetters string) report.Service {
 	return report.Service{
 		Name: Group, Accounts: []string{"writer_readings"}, Groups: []string{Group, deadLetters},
-		Stores: []report.Store{{Name: "readings", Metrics: "store"}},
+		Stores: []report.Store{{Name: "readings", Metrics: "store"}, {Name: "dead_letters", Metrics: "keeper"}},
 	}
 }
 
