@@ -81,7 +81,7 @@ func (r *release) output(ctx context.Context, p platform, args ...string) ([]byt
 }
 
 // licenseFile are the names of files with a license, or with what one asks to be told.
-var licenseFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents|unlicense)`)
+var licenseFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents|unlicense|e[dp]l-v)`)
 
 // licenseTexts returns the texts that lie beside the linked packages of each module, and in the folders above them.
 func (r *release) licenseTexts(ctx context.Context, p platform) (map[string][]string, error) {

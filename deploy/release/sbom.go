@@ -93,6 +93,8 @@ func licenseOf(text string) string {
 		return "Apache-2.0"
 	case has("Mozilla Public License") && has("2.0"):
 		return "MPL-2.0"
+	case has("Eclipse Public License - v 2.0"):
+		return "EPL-2.0"
 	case has("Permission is hereby granted, free of charge"):
 		return "MIT"
 	case has("Permission to use, copy, modify, and/or distribute this software for any purpose"):

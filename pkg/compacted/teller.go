@@ -92,10 +92,10 @@ func (t *Teller) tell(sender *producer.Producer) (more bool) {
 }
 
 func (t *Teller) produce(sender *producer.Producer, records []kafka.Record) {
+	if t.Full() {
+		return
+	}
 	for _, rec := range records {
-		if t.Full() {
-			continue
-		}
 		size := int64(len(rec.Key) + len(rec.Value))
 		t.unanswered.Add(size)
 		sender.Produce(rec, func(err error) {

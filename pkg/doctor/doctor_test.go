@@ -164,16 +164,16 @@ func TestAdvice(t *testing.T) {
 // TestPlace has URLs whose passwords mean something in a URL, as those of MongoDB may.
 func TestPlace(t *testing.T) {
 	for url, want := range map[string]string{
-		"mysql://iot:S3cr3t@db:3306/iot":                            "mysql://db:3306/iot",
-		"postgres://db/iot?user=iot&password=S3cr3t":                "postgres://db/iot",
-		"postgres://db/iot?user=iot&password=S3@cr3t":               "postgres://…",
-		"mongodb://iot:S3cr3t@a:1,b:2/iot?replicaSet=rs0":           "mongodb://a:1,b:2/iot",
-		"mongodb://iot:S3cr3t@a.example:27017,b.example/iot":        "mongodb://…",
-		"mongodb://iot:S3cr3t?x@db/iot":                             "mongodb://…",
-		"mongodb://iot:12#S3cr3t@db/iot":                            "mongodb://…",
-		"mongodb://iot:12/S3cr3t@db/iot":                            "mongodb://…",
-		"mongodb://iot:1@S3cr3t/x@db/iot":                           "mongodb://…",
-		"mongodb+srv://iot:S3cr3t@cluster.example/iot?appName=S3cr": "mongodb+srv://cluster.example/iot",
+		"mysql://iot:S3cr3t@db:3306/iot":                            "mysql at db:3306/iot",
+		"postgres://db/iot?user=iot&password=S3cr3t":                "postgres at db/iot",
+		"postgres://db/iot?user=iot&password=S3@cr3t":               "postgres",
+		"mongodb://iot:S3cr3t@a:1,b:2/iot?replicaSet=rs0":           "mongodb at a:1,b:2/iot",
+		"mongodb://iot:S3cr3t@a.example:27017,b.example/iot":        "mongodb",
+		"mongodb://iot:S3cr3t?x@db/iot":                             "mongodb",
+		"mongodb://iot:12#S3cr3t@db/iot":                            "mongodb",
+		"mongodb://iot:12/S3cr3t@db/iot":                            "mongodb",
+		"mongodb://iot:1@S3cr3t/x@db/iot":                           "mongodb",
+		"mongodb+srv://iot:S3cr3t@cluster.example/iot?appName=S3cr": "mongodb+srv at cluster.example/iot",
 	} {
 		if got := Place(url); got != want {
 			t.Errorf("%s: %s", url, got)

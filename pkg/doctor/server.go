@@ -130,12 +130,12 @@ func Advice(err error, variable string) string {
 }
 
 // Place is where a URL of a server leads: its scheme, host and path, or the scheme alone where it is not certain that none of
-// these is part of a password.
+// these is part of a password. It looks like no URL: in one, all before an @ of the error that follows would be taken for a password.
 func Place(rawURL string) string {
 	scheme, _, _ := strings.Cut(rawURL, "://")
 	u, err := url.Parse(rawURL)
 	if err != nil || strings.Contains(u.Path+u.Fragment, "@") || u.User == nil && strings.Contains(rawURL, "@") {
-		return scheme + "://…"
+		return scheme
 	}
-	return u.Scheme + "://" + u.Host + u.Path
+	return u.Scheme + " at " + u.Host + u.Path
 }

@@ -36,6 +36,13 @@ func Watch(t testing.TB) (grown func() int) {
 	}
 }
 
+// InUse returns the bytes that are in use now, without garbage.
+func InUse() int {
+	runtime.GC()
+	runtime.GC() // what a sync.Pool has goes with the second
+	return inUse()
+}
+
 // inUse returns the bytes that were in use when the garbage was collected last.
 func inUse() int {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}

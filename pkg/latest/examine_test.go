@@ -25,8 +25,8 @@ func TestExamine(t *testing.T) {
 		return false
 	})
 	for _, tt := range []struct{ name, url, version, want string }{
-		{"a good one", "redis://:right@" + redis.Addr(), "8.2.1", "ok    REDIS_URL  redis://" + redis.Addr() + " answers, version 8.2.1\n"},
-		{"one that is too old", "redis://:right@" + redis.Addr(), "5.0.14", "fail  REDIS_URL  redis://" + redis.Addr() + " answers, version 5.0.14; it must be 6 or newer\n"},
+		{"a good one", "redis://:right@" + redis.Addr(), "8.2.1", "ok    REDIS_URL  redis at " + redis.Addr() + " answers, version 8.2.1\n"},
+		{"one that is too old", "redis://:right@" + redis.Addr(), "5.0.14", "fail  REDIS_URL  redis at " + redis.Addr() + " answers, version 5.0.14; it must be 6 or newer\n"},
 		{"a wrong password", "redis://:S3cr3tW0rd@" + redis.Addr(), "8.2.1", "WRONGPASS invalid username-password pair; correct the user and password of REDIS_URL\n"},
 		{"no password", "redis://" + redis.Addr(), "8.2.1", "correct the user and password of REDIS_URL\n"},
 		{"TLS where there is none", "rediss://:S3cr3tW0rd@" + redis.Addr(), "8.2.1", "look whether it speaks TLS there"},

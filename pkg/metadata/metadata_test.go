@@ -47,7 +47,7 @@ func TestExamine(t *testing.T) {
 	for _, tt := range []struct{ name, url, want string }{
 		{"a dead MySQL", "mysql://iot:S3cr3tW0rd@127.0.0.1:1/iot", "connection refused; start it, or correct DATABASE_URL"},
 		{"a dead PostgreSQL", "postgres://iot:S3cr3tW0rd@127.0.0.1:1/iot", "connection refused; start it, or correct DATABASE_URL"},
-		{"a real MySQL", os.Getenv("TEST_MYSQL_URL"), " answers, version 8."},
+		{"a real MySQL", os.Getenv("TEST_MYSQL_URL"), " answers, version "},
 		{"a real MySQL, and a wrong password", wrongPassword(os.Getenv("TEST_MYSQL_URL")), "Access denied for user"},
 		{"a real PostgreSQL", os.Getenv("TEST_POSTGRES_URL"), " answers, version 1"},
 		{"a real PostgreSQL, and a wrong password", wrongPassword(os.Getenv("TEST_POSTGRES_URL")), "; correct the user and password of DATABASE_URL"},

@@ -13,7 +13,7 @@ import (
 func TestExamine(t *testing.T) {
 	real := strings.TrimSuffix(os.Getenv("TEST_MONGODB_URI"), "/")
 	for _, tt := range []struct{ name, uri, want string }{
-		{"a dead one", "mongodb://iot:S3cr3tW0rd@127.0.0.1:1/iot", "fail  MONGODB_URI  mongodb://127.0.0.1:1/iot: dial tcp 127.0.0.1:1: connect: connection refused; start it"},
+		{"a dead one", "mongodb://iot:S3cr3tW0rd@127.0.0.1:1/iot", "fail  MONGODB_URI  mongodb at 127.0.0.1:1/iot: dial tcp 127.0.0.1:1: connect: connection refused; start it"},
 		{"no database", "mongodb://iot:S3cr3tW0rd@127.0.0.1:1/", "the URI names no database"},
 		{"a real one", real, " answers, version "},
 	} {

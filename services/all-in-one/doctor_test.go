@@ -61,7 +61,7 @@ func TestDoctorOfDeadServers(t *testing.T) {
 			if exit != 1 || log != "" {
 				t.Errorf("it ends with %d: %s", exit, log)
 			}
-			failed := regexp.MustCompile(`(?m)^fail  (\S+) +\S+: .*connection refused.*; start it, or correct (\S+): nothing listens there$`).FindAllStringSubmatch(out, -1)
+			failed := regexp.MustCompile(`(?m)^fail  (\S+) +\S.*: .*connection refused.*; start it, or correct (\S+): nothing listens there$`).FindAllStringSubmatch(out, -1)
 			if len(failed) != len(servers) || strings.Count(out, "fail  ") != len(servers) {
 				t.Fatalf("%d lines of %d:\n%s", len(failed), len(servers), out)
 			}

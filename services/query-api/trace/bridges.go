@@ -71,15 +71,16 @@ type told struct {
 
 // gather returns what was seen of a device, by what was told until now.
 func gather(all []told, now time.Time, device Name, clients []string) (seen Seen) {
-	started, alive := map[string]time.Time{}, map[string]time.Time{}
+	last := map[string]told{} // of each replica: by Kafka's clock, since its own may be set back
 	for _, t := range all {
-		started[t.Replica] = later(started[t.Replica], t.Started)
-		alive[t.Replica] = later(alive[t.Replica], t.at)
+		if l := last[t.Replica]; cmp.Or(t.at.Compare(l.at), t.Started.Compare(l.Started)) > 0 {
+			last[t.Replica] = t
+		}
 	}
-	all = slices.DeleteFunc(all, func(t told) bool { return t.Started.Before(started[t.Replica]) })
+	all = slices.DeleteFunc(all, func(t told) bool { return !t.Started.Equal(last[t.Replica].Started) })
 	clients = slices.Clone(clients)
 	for _, t := range all {
-		if now.Sub(alive[t.Replica]) < event.SeenAlive {
+		if now.Sub(last[t.Replica].at) < event.SeenAlive {
 			seen.Running = true
 			seen.Listens = seen.Listens || t.Listens
 		}
@@ -93,7 +94,7 @@ func gather(all []told, now time.Time, device Name, clients []string) (seen Seen
 		}
 	}
 	for _, t := range all {
-		gone := now.Sub(alive[t.Replica]) >= event.SeenAlive
+		gone := now.Sub(last[t.Replica].at) >= event.SeenAlive
 		for _, c := range t.Clients {
 			its := device.is(c.ID) || device.is(c.User) || slices.Contains(clients, c.ID)
 			if its && (!gone || !c.Until.IsZero()) { // else nobody knows whether it is there
