@@ -38,10 +38,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		a.mu.Unlock()
 		if next == nil {
-			next = func(w http.ResponseWriter, r *http.Request) {
-				say("")(w, r)
-				<-r.Context().Done()
-			}
+			next = hold("")
 		}
 		next(w, r)
 	default:
@@ -55,6 +52,14 @@ func say(text string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, text)
 		_ = http.NewResponseController(w).Flush()
+	}
+}
+
+// hold answers with text, and stays.
+func hold(text string) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		say(text)(w, r)
+		<-r.Context().Done()
 	}
 }
 
@@ -99,7 +104,7 @@ func follow(t *testing.T, a *api, tail Tail, n int) (lines []string, stderr stri
 
 // What is printed of a reading: when, of which device, what, and how old that is; and nothing that moves the cursor.
 func TestTail(t *testing.T) {
-	a := &api{streams: []func(http.ResponseWriter, *http.Request){say(
+	a := &api{streams: []func(http.ResponseWriter, *http.Request){hold(
 		"id: p0\n\n: heartbeat\n\n" + reading(1, 42, `,"metrics":{"co2":415,"\u001b[1m":1}`) + reading(2, 7380597148161619, `,"attributes":{"note":"a\u0007b"},"device_key":"kitchen-1"`) +
 			"id: p3\nevent: dead_letter\ndata: {\"reason\":\"invalid_json\",\"detail\":\"x\",\"source\":\"sensors/9/data\",\"device_id\":null,\"device_key\":null,\"received_at\":\"2026-03-01T12:00:00.000Z\"}\n\n" +
 			"id: p4\nevent: device\ndata: {\"id\":42,\"name\":\"Boiler\",\"key\":null}\n\n" + reading(5, 42, "") + reading(6, 8, "") + reading(7, 99, ""),

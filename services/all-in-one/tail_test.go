@@ -17,6 +17,7 @@ func TestTail(t *testing.T) {
 	s := freeAddrs(t)
 	dir := t.TempDir()
 	p := start(t, dir, s)
+	eventually(t, 30*time.Second, "ready", func() bool { return strings.Contains(p.Log(), `"msg":"ready"`) }) // tail ends where nothing listens
 	tail := exec.Command(binary(t, "all-in-one"), "tail", "--device", "42", "--api", "http://"+s["HTTP_ADDR"], "--json")
 	out, err := tail.StdoutPipe()
 	if err != nil {
