@@ -30,10 +30,12 @@ func newBuilder(at place, filter *Filter, full func(*chunk) error) *builder {
 // take returns the chunk that was being made, or nil.
 func (b *builder) take() *chunk {
 	c := b.chunk
-	if b.chunk = nil; c != nil {
-		c.end = b.at.clone()
+	if c == nil {
+		return nil
 	}
-	return c
+	b.chunk = nil
+	c.end = b.at.clone()
+	return c.measure()
 }
 
 // begin begins a chunk, unless there is one.
@@ -126,7 +128,6 @@ func (b *builder) append(e update, text func([]byte) []byte) error {
 	c.data = appendID(c.data, b.at)
 	e.end = len(c.data)
 	c.events = append(c.events, e)
-	c.size = len(c.data) + len(c.events)*eventBytes
 	if len(c.data) < chunkBytes {
 		return nil
 	}

@@ -45,9 +45,24 @@ const (
 const (
 	// chunkBytes is how long a chunk may be before it takes one more event, which is 8 KiB for most and 5 MiB at most.
 	chunkBytes = 128 << 10
-	// eventBytes is about what an event takes beside its text.
-	eventBytes = 112
+	// About what a chunk takes beside its text: itself, each mark of its places, each event, and each metric of a reading.
+	bareBytes   = 200
+	markBytes   = 16
+	eventBytes  = 88
+	metricBytes = 24
 )
+
+// measure sets the size of c, which is whole. A chunk without events has one, too: many records may have none.
+func (c *chunk) measure() *chunk {
+	c.size = bareBytes + len(c.data) + eventBytes*len(c.events)
+	for topic := range topics {
+		c.size += markBytes * (len(c.start.marks[topic]) + len(c.end.marks[topic]))
+	}
+	for i := range c.events {
+		c.size += metricBytes * len(c.events[i].metrics)
+	}
+	return c
+}
 
 // appendID appends the last line of an event, and its end.
 func appendID(dst []byte, p place) []byte {

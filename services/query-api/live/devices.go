@@ -2,6 +2,8 @@ package live
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"hash/fnv"
 	"strconv"
 	"time"
@@ -158,36 +160,58 @@ func appendDeleted(dst []byte, id iot.DeviceID) []byte {
 	return append(dst, `,"deleted":true}`...)
 }
 
+// errDevices is of devices that cannot be looked up at the moment.
+var errDevices = errors.New("devices cannot be looked up")
+
 // tellDevices tells a client that comes back what all its devices are like, unless nothing of any device has changed since it
 // was told last. Where that is not known yet, or cannot be looked up, it is left for later.
 func (l *listener) tellDevices(ctx context.Context) error {
-	now := l.at.devices
-	if !l.devicesOwed || now == 0 {
+	switch now := l.at.devices; {
+	case !l.devicesOwed || now == 0:
+		return nil
+	case l.devicesTold == now:
+		l.devicesOwed = false
 		return nil
 	}
-	l.devicesOwed = l.devicesTold != now
-	for after := iot.DeviceID(0); l.devicesOwed; {
-		page, err := l.hub.devices.List(ctx, iot.DeviceQuery{After: after, Limit: lookPage})
-		if err != nil {
+	l.devicesTold = 0
+	for after, more := iot.DeviceID(0), true; more; {
+		var err error
+		after, more, err = l.tellPage(ctx, after)
+		switch {
+		case errors.Is(err, errDevices):
 			return nil
+		case err != nil:
+			return err
 		}
-		for _, d := range page {
-			if !l.Filter.device(d.ID) {
-				continue
-			}
-			l.buffer = append(l.hub.devices.Append(append(l.buffer, deviceHead...), d), '\n')
-			l.buffer = appendID(l.buffer, l.at)
-			if len(l.buffer) >= sendBytes {
-				if err := l.flush(); err != nil {
-					return err
-				}
-			}
-		}
-		if len(page) < lookPage {
-			l.devicesOwed = false
-			break
-		}
-		after = page[len(page)-1].ID
 	}
-	return l.flush()
+	l.devicesOwed = false
+	return l.Send(appendID(nil, l.told()))
+}
+
+// tellPage tells a client of some of its devices, those with the lowest ids above after. It takes a turn: when a replica
+// starts again, all clients come back at once.
+func (l *listener) tellPage(ctx context.Context, after iot.DeviceID) (last iot.DeviceID, more bool, err error) {
+	release, err := l.waitForTurn(ctx)
+	if err != nil {
+		return after, false, err
+	}
+	defer release()
+	page, err := l.hub.devices.List(ctx, iot.DeviceQuery{After: after, Limit: lookPage})
+	if err != nil {
+		return after, false, fmt.Errorf("%w: %w", errDevices, err)
+	}
+	for _, d := range page {
+		last = d.ID
+		if !l.Filter.device(d.ID) {
+			continue
+		}
+		l.buffer = append(l.hub.devices.Append(append(l.buffer, deviceHead...), d), '\n')
+		l.buffer = appendID(l.buffer, l.told())
+		if len(l.buffer) >= sendBytes {
+			if err := l.flush(); err != nil {
+				return last, false, err
+			}
+		}
+	}
+	return last, len(page) == lookPage, l.flush()
 }

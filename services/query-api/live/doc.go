@@ -27,6 +27,7 @@
 //
 //	the ring                       8 MiB and one chunk, of 128 KiB or one event (TestMemory)
 //	each client                    16 KiB, or one event, on its way; beside what the server needs for it
+//	clients that get their devices 16 at a time, half of them from one network: a page of 1,000 devices
 //	clients that read the log      16 at a time, half of them from one network, 5 s each: what a RangeReader of 4 partitions
 //	                               at a time has, and a chunk
 //	each device                    16 bytes, twice while they are looked at; a page of 1,000

@@ -98,7 +98,8 @@ func (f *feed) begin(ends []kafka.TopicEnds) {
 	before := f.builder.at
 	at.devices = before.devices
 	f.builder.at = at.clone()
-	_ = f.publish(&chunk{start: before, end: at, resync: true, data: appendID([]byte(resyncHead+"\n"), at), size: eventBytes})
+	c := &chunk{start: before, end: at, resync: true, data: appendID([]byte(resyncHead+"\n"), at)}
+	_ = f.publish(c.measure())
 }
 
 func (f *feed) grown(topic, partitions int) {

@@ -275,6 +275,23 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestMemoryOfNothing: chunks without events are kept no longer than others.
+func TestMemoryOfNothing(t *testing.T) {
+	const partitions, chunks = 1000, 400
+	h, _ := newFeedOnly(t)
+	f := newFeed(h)
+	f.begin([]kafka.TopicEnds{{Next: make([]int64, partitions)}, {Next: []int64{0}}})
+	for offset := range int64(chunks) {
+		f.handle(0, []kafka.Record{{Offset: offset, Value: []byte("no reading")}})
+		f.building.Lock()
+		f.flush()
+		f.building.Unlock()
+	}
+	if got, most := len(f.chunks), ringBytes/(2*partitions*markBytes); got > most {
+		t.Errorf("%d chunks of %d are kept, want %d at most", got, chunks, most)
+	}
+}
+
 // blocked is a client that takes a place and no more, until it is cut off.
 func blocked() Client {
 	cut, first := make(chan struct{}), true

@@ -28,8 +28,8 @@ type listener struct {
 	feed *feed
 	cut  context.CancelCauseFunc
 
-	at          place  // what it was told of
-	devicesTold uint32 // the fingerprint of the devices that it was told of, when it came back; 0: nobody knows
+	at          place  // what it was told of, but for the devices while they are owed: see told
+	devicesTold uint32 // the fingerprint of the devices that it was told of, while it is owed those of now; 0: nobody knows
 	devicesOwed bool   // it has not been told what they are like now
 
 	next      atomic.Int64 // the number of the chunk that it takes next
@@ -112,11 +112,21 @@ func (l *listener) resync(ctx context.Context) error {
 	return l.catchUp(ctx) // which it hardly ever needs
 }
 
-func (l *listener) sendHeartbeat() error { return l.Send(appendID([]byte(": heartbeat\n"), l.at)) }
+func (l *listener) sendHeartbeat() error { return l.Send(appendID([]byte(": heartbeat\n"), l.told())) }
+
+// told is the place that the client gets. A client that is owed devices comes back without them when it is cut off before it
+// has all: it is still owed them then.
+func (l *listener) told() place {
+	p := l.at
+	if l.devicesOwed {
+		p.devices = l.devicesTold
+	}
+	return p
+}
 
 // deliver sends what the client asked for of a chunk, and was not told of.
 func (l *listener) deliver(c *chunk) error {
-	switch inStep := l.at.same(c.start); {
+	switch inStep := l.at.same(c.start) && !l.devicesOwed; {
 	case c.resync, inStep && l.Filter.all():
 		l.at, l.devicesOwed = c.end, l.devicesOwed && !c.resync
 		if len(c.data) == 0 {
@@ -128,9 +138,12 @@ func (l *listener) deliver(c *chunk) error {
 	}
 }
 
-// deliverSome does so event by event. One who is not in step was told of more than the feed was at that place, and gets
-// places of its own.
+// deliverSome does so event by event. One who is not in step was told of more than the feed was at that place, or is owed
+// devices, and gets places of its own.
 func (l *listener) deliverSome(c *chunk, inStep bool) error {
+	if !inStep {
+		l.at = l.at.clone()
+	}
 	begin := 0
 	for i := range c.events {
 		e := &c.events[i]
@@ -143,7 +156,6 @@ func (l *listener) deliverSome(c *chunk, inStep bool) error {
 				if !l.at.mark(int(e.topic), int(e.partition)).before(e.after) {
 					continue
 				}
-				l.at = l.at.clone()
 				l.at.set(int(e.topic), int(e.partition), e.after)
 			}
 		}
@@ -154,7 +166,7 @@ func (l *listener) deliverSome(c *chunk, inStep bool) error {
 		if inStep {
 			l.buffer = append(l.buffer, id...)
 		} else {
-			l.buffer = appendID(l.buffer, l.at)
+			l.buffer = appendID(l.buffer, l.told())
 		}
 		if len(l.buffer) >= sendBytes {
 			if err := l.flush(); err != nil {

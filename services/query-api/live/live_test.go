@@ -297,48 +297,6 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestDevices: who comes back is told of devices if any has changed, and of nothing else.
-func TestDevices(t *testing.T) {
-	w := newWorld(t, 1)
-	w.devices.set(1, "one")
-	w.devices.set(2, "two")
-	h, _ := w.hub(t)
-	c := &client{t: t}
-	stop := c.listen(h)
-	c.place()
-	w.devices.looked(t)
-	w.publish(t, 1)
-	w.wantAll(t, c, 0)
-	comeBack := func() {
-		_ = stop()
-		stop = c.listen(h)
-		w.devices.looked(t)
-		w.publish(t, 1)
-		w.wantAll(t, c, 0)
-	}
-	comeBack()
-	if got := c.data("device"); got != nil {
-		t.Errorf("nothing has changed, and it is told %q", got)
-	}
-	_ = stop()
-	w.devices.set(2, "zwei")
-	comeBack()
-	want := []string{`{"id":1,"name":"one"}`, `{"id":2,"name":"zwei"}`}
-	if diff := cmp.Diff(want, c.wait("device", 2)); diff != "" {
-		t.Errorf("while it was away one has changed (-want +got):\n%s", diff)
-	}
-	comeBack()
-	w.devices.fail(errors.New("away"))
-	w.devices.set(3, "three")
-	comeBack()
-	w.devices.fail(nil)
-	c.wait("device", 5)
-	if diff := cmp.Diff(append(slices.Repeat(want, 2), `{"id":3,"name":"three"}`), c.data("device")); diff != "" {
-		t.Errorf("their store was away, and comes back (-want +got):\n%s", diff)
-	}
-	c.wantResyncs(0)
-}
-
 // TestCuts: a client whose connection breaks again and again while readings come, in the middle of an event or not, and
 // that comes back to one replica or another, gets each reading once.
 func TestCuts(t *testing.T) {
