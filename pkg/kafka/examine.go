@@ -140,10 +140,10 @@ func wrongSettings(cfg Config, topic string, has map[string]string) (wrong []doc
 	if v := has[timestampType]; v != "" && v != appendTime {
 		set(doctor.Warned, timestampType, appendTime, "devices look offline, or online, where the clock of a producer is wrong")
 	}
-	if n, err := strconv.Atoi(has[messageBytes]); err == nil && n < maxMessageBytes {
+	compacts, should := strings.Contains(has[cleanupPolicy], "compact"), slices.Contains(cfg.compacted(), topic)
+	if n, err := strconv.Atoi(has[messageBytes]); err == nil && n < maxMessageBytes && !should { // whose records are short
 		set(doctor.Warned, messageBytes, strconv.Itoa(maxMessageBytes), "longer messages are cut, and become dead letters")
 	}
-	compacts, should := strings.Contains(has[cleanupPolicy], "compact"), slices.Contains(cfg.compacted(), topic)
 	switch {
 	case should && has[cleanupPolicy] != "" && !compacts:
 		set(doctor.Warned, cleanupPolicy, "compact,delete", "it grows with every repetition")

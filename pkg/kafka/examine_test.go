@@ -78,6 +78,7 @@ ok    topic readings.system: partitions: 1, settings as they should be
 		change("readings", map[string]string{"cleanup.policy": "compact", "min.insync.replicas": "2"})
 		change("readings.dlq", map[string]string{"message.timestamp.type": "CreateTime", "max.message.bytes": "1048588", "retention.ms": "60000"})
 		change("readings.ignored", map[string]string{"cleanup.policy": "delete"})
+		change("readings.trace", map[string]string{"max.message.bytes": "1048588"}) // which is Kafka's own
 		cfg.Partitions = 12
 		want = "ok    " + strings.Join(brokers, ",") + ` answers; brokers that can be reached: 1
 warn  topic readings has 3 partitions, and KAFKA_PARTITIONS says 12; add partitions where more replicas of a service are to share them, or lower KAFKA_PARTITIONS
