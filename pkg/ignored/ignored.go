@@ -2,7 +2,8 @@
 // members that readings are kept without. It tells Kafka's topic of that, a record for each at most once a minute, from
 // which query-api shows them; the log has a line with each record of a topic.
 //
-// It is a help, and nothing waits for it (package compacted). What is ignored more rarely than others is forgotten, and counted anew; so is all when the process starts.
+// It is a help, and nothing waits for it (package compacted). What is ignored more rarely than others is forgotten, and
+// counted anew; so is all when the process starts.
 package ignored
 
 import (

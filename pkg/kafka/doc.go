@@ -11,15 +11,15 @@
 // from the old one of its name by the topic id that it commits beside each offset (session.go).
 //
 // The consumer is sarama's consumer group: consumer.go is its life, session.go a membership, assignment.go the
-// consumption of one partition, poll.go what is asked of Kafka beside that. range.go reads records again without a
-// group. The producer is a package of its own, and our own: its page says why.
+// consumption of one partition, poll.go what is asked of Kafka beside that. Without a group range.go reads records again,
+// and follow.go those that come; examine.go is for doctors. The producer is a package of its own, and our own: its page says why.
 //
 // # What is in memory
 //
 //	of each partition that is consumed    two batches, each of 1 MiB and one record, or of GroupConfig.MaxBatch records;
 //	                                      and what was fetched before the second: two responses, each with 256 KiB or
 //	                                      one record of it (TestMemoryWhileNothingIsHandled, TestMemoryOfFetches)
-//	of each partition of a RangeReader    one batch, and two responses (TestRangeReader)
+//	of each partition of a RangeReader    one batch, and two responses (TestRangeReader); of a Follower likewise
 //	of each broker                        a response of 2 MiB, or of one record; it is in memory whole while one of its
 //	                                      records is
 package kafka

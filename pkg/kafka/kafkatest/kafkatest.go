@@ -97,7 +97,7 @@ func NewTopic(t testing.TB, brokers []string, partitions int32) kafka.Config {
 				return
 			}
 			defer func() { _ = admin.Close() }()
-			for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic(), cfg.IgnoredTopic(), cfg.TraceTopic()} {
+			for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic(), cfg.IgnoredTopic(), cfg.TraceTopic(), cfg.SystemTopic()} {
 				if err := admin.DeleteTopic(topic); err != nil {
 					t.Error(err)
 				}
