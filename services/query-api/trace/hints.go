@@ -93,12 +93,20 @@ func (e *Evidence) connection(h *hints) {
 
 // clock is for a device whose times are not ours.
 func (e *Evidence) clock(h *hints) {
-	switch behind, ok := e.ClockSkew(); {
+	const own, ours = "its readings are stored under its own times", "its readings are stored under the time at which they came"
+	behind, ok := e.ClockSkew()
+	last := e.LastMessage()
+	switch {
 	case !ok:
 	case behind < -noSkew:
-		h.add("Its clock is %s ahead: its readings are stored under the time at which they came.", short(-behind))
-	case behind > noSkew:
-		h.add("Its clock is %s behind, or it sent what it had kept: its readings are stored under its own times.", short(behind))
+		h.add("Its clock is %s ahead: %s.", short(-behind), ours)
+	case behind <= noSkew:
+	case last != nil && last.At.Add(-behind).Before(iot.MinTime): // no device keeps a reading for so long
+		h.add("Its clock is %s behind: %s.", short(behind), ours)
+	case last != nil && last.Outcome == BecameDeadLetter:
+		h.add("Its clock is %s behind, or it sent what it had kept.", short(behind))
+	default:
+		h.add("Its clock is %s behind, or it sent what it had kept: %s.", short(behind), own)
 	}
 }
 
@@ -125,7 +133,7 @@ func (e *Evidence) mistaken(h *hints) {
 		}
 	}
 	for _, topic := range e.Seen.Similar {
-		h.add("There are readings of a device with almost the same name, on %s.", topic)
+		h.add("Messages of a device with almost the same name come on %s.", topic)
 	}
 }
 

@@ -91,12 +91,16 @@ func TestHints(t *testing.T) {
 			DeadLetters: []iot.DeadLetter{letter(iot.ReasonTooOld, "before 2025-03-01", ago(time.Minute))},
 		}, []string{
 			"Its readings are rejected as too old (before 2025-03-01): its clock may be wrong, or it sends what it kept for longer than readings are.",
-			"Its clock is 8999 days behind, or it sent what it had kept: its readings are stored under its own times.",
+			"Its clock is 8999 days behind, or it sent what it had kept.",
 		}},
 		{"a clock ahead", Evidence{
 			Registered: true, Online: true, LastSeen: now, Seen: listening,
 			Stored: &iot.Reading{At: now, Received: now, Stamped: iot.StampServer, Said: "2026-03-01T14:30:00Z"},
 		}, []string{"Its clock is 2 h ahead: its readings are stored under the time at which they came."}},
+		{"a clock that was never set", Evidence{
+			Registered: true, Online: true, LastSeen: now, Stored: stored(ago(hour), ago(hour)),
+			Seen: message(event.SeenDevice{Topic: "t", At: now, Clock: time.Unix(5, 0)}),
+		}, []string{"Its clock is 20513 days behind: its readings are stored under the time at which they came."}},
 		{"a clock behind, and nobody stored it yet", Evidence{
 			Registered: true, Online: true, LastSeen: now, Seen: message(event.SeenDevice{Topic: "t", At: now, Clock: ago(3 * hour)}), Stored: stored(ago(hour), ago(hour)),
 		}, []string{"Its clock is 3 h behind, or it sent what it had kept: its readings are stored under its own times."}},
@@ -137,7 +141,7 @@ func TestHints(t *testing.T) {
 		}
 		want := []string{
 			"Somebody publishes on sensor/kitchn-1/data, which nobody reads: did you mean sensors/kitchn-1/data? (60 s ago).",
-			"There are readings of a device with almost the same name, on sensors/kitchne-1/data.",
+			"Messages of a device with almost the same name come on sensors/kitchne-1/data.",
 		}
 		if got := e.Hints(); !slices.Equal(got[:2], want) {
 			t.Errorf("it says\n%s", strings.Join(got, "\n"))
