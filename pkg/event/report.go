@@ -15,6 +15,7 @@ type Report struct {
 	Instance string    `json:"instance"` // of the process, among those of the service
 	Version  string    `json:"version"`
 	Started  time.Time `json:"started"`
+	Counted  time.Time `json:"counted,omitzero"` // when: the same for all services of a process, whose counts are of that moment
 	Ready    bool      `json:"ready"`
 	Problems []string  `json:"problems,omitempty"` // what keeps the process from being ready
 
@@ -31,7 +32,7 @@ type Account struct {
 	Outcomes map[string]int64 `json:"outcomes"`
 	InFlight int64            `json:"in_flight"`
 	Rate     float64          `json:"rate"`  // received in a second, over RateSeconds
-	Moved    int64            `json:"moved"` // received or resolved since the report before
+	Moved    int64            `json:"moved"` // resolved since the report before
 }
 
 // AddsUp reports whether what was received has become something, or is in flight: anything else is a defect.

@@ -123,13 +123,13 @@ type history struct {
 }
 
 type count struct {
-	at              time.Time
-	received, moved int64 // moved is what was received, and what was resolved
+	at                 time.Time
+	received, resolved int64
 }
 
 // account adds to a what it counts in a second, and since the report before.
 func (h history) account(a event.Account, now time.Time) event.Account {
-	latest := count{now, a.Received, a.Received + a.Received - a.InFlight}
+	latest := count{now, a.Received, a.Received - a.InFlight}
 	past := h.counts[a.Name]
 	if past == nil {
 		past = []count{{at: h.started}}
@@ -140,7 +140,7 @@ func (h history) account(a event.Account, now time.Time) event.Account {
 	if seconds := now.Sub(past[0].at).Seconds(); seconds > 0 {
 		a.Rate = math.Round(float64(latest.received-past[0].received)/seconds*1000) / 1000
 	}
-	a.Moved = latest.moved - past[len(past)-1].moved
+	a.Moved = latest.resolved - past[len(past)-1].resolved
 	h.counts[a.Name] = append(past, latest)
 	return a
 }

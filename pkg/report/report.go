@@ -17,6 +17,8 @@ const (
 	// every is how far apart reports are, and idle how far those are that say the same: each is a write to disk.
 	every = 5 * time.Second
 	idle  = 3 * every
+	// MovedOver is how long that takes which an account says has moved.
+	MovedOver = every
 	// GoneAfter is how long an instance that has not said farewell may be silent: two of its reports may get lost.
 	GoneAfter = 2*idle + every
 	// rateOver is over how long the rates are.
@@ -94,6 +96,7 @@ func (r *reporter) due(now time.Time) (records []kafka.Record, more bool) {
 	}
 	r.told, r.toldAt = reports, now
 	for _, report := range reports {
+		report.Counted = now.UTC().Truncate(time.Millisecond)
 		rec, err := report.Record(r.topic)
 		if err != nil {
 			r.process.Log.Error("cannot say how a service is", "of", report.Service, "err", err)

@@ -71,8 +71,8 @@ func TestReports(t *testing.T) {
 		"part": {
 			Service: "part", Version: daemon.Version(), Started: noon, Problems: []string{"kafka (part): not started yet"},
 			Accounts: []event.Account{
-				{Name: "part_readings", Received: 10, Outcomes: map[string]int64{"stored": 7, "rejected": 1}, InFlight: 2, Rate: 2, Moved: 18},
-				{Name: "replay_readings", Received: 2, Outcomes: map[string]int64{"produced": 2}, Rate: 0.4, Moved: 4},
+				{Name: "part_readings", Received: 10, Outcomes: map[string]int64{"stored": 7, "rejected": 1}, InFlight: 2, Rate: 2, Moved: 8},
+				{Name: "replay_readings", Received: 2, Outcomes: map[string]int64{"produced": 2}, Rate: 0.4, Moved: 2},
 			},
 			Groups: []event.Group{
 				{Group: "writer", Topic: "raw-data", Partitions: 2, Lag: 7, LagSeconds: 0.4, Handled: 2}, {Group: "absent"},
@@ -191,8 +191,12 @@ func TestDue(t *testing.T) {
 		if second == 17 {
 			readings.Receive(3)
 		}
-		if records, more := r.due(r.started.Add(time.Duration(second) * time.Second)); len(records) > 0 {
+		now := r.started.Add(time.Duration(second) * time.Second)
+		if records, more := r.due(now); len(records) > 0 {
 			told = append(told, second)
+			if said, err := event.ReadReport(records[0].Value); err != nil || !said.Counted.Equal(now) {
+				t.Errorf("at %v: counted at %v (%v)", now, said.Counted, err)
+			}
 		} else if !more {
 			t.Fatal("there is nothing more to come")
 		}

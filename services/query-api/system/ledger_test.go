@@ -21,6 +21,7 @@ type cluster struct {
 	partitions                                    int
 	without                                       string // a service that says nothing
 	writerStarted                                 time.Time
+	counted                                       time.Time // zero: at moments apart
 }
 
 func (c cluster) instances() (all []Instance) {
@@ -36,7 +37,7 @@ func (c cluster) instances() (all []Instance) {
 		}}, Groups: []event.Group{{Group: "ingest-writer", Topic: "raw-data", Partitions: c.partitions, Lag: c.lag, Handled: c.handled}}},
 	} {
 		if r.Service != c.without {
-			r.Instance = "host"
+			r.Instance, r.Counted = "host", c.counted
 			all = append(all, Instance{Report: r})
 		}
 	}
@@ -88,8 +89,14 @@ func TestConservation(t *testing.T) {
 		},
 		"while readings pass it is right to as many": {
 			{0, opening, yes, ""},
-			{time.Second, opening.sent(10).read(9).drop(1).moved(1, 0), yes, "in which 1 readings passed"},
+			{time.Second, opening.sent(10).read(9).drop(1).moved(1, 0), yes, "Up to 1 readings passed"},
 			{time.Second, opening.sent(10).read(9).drop(1), unknown, ""},
+		},
+		"of one process it is right to what passes in half a second": {
+			{0, opening.together(), yes, ""},
+			{time.Second, opening.sent(100).read(90).drop(10).moved(50, 50).together(), yes, "Up to 10 readings"},
+			{time.Second, opening.sent(100).read(89).drop(11).moved(50, 50).together(), unknown, "differs by 11"},
+			{time.Second, opening.sent(100).read(89).drop(11).moved(50, 50), yes, "Up to 100 readings"},
 		},
 		"those that are being handled may be counted twice": {
 			{0, opening, yes, ""},
@@ -161,3 +168,6 @@ func (c cluster) moved(bridge, writer int64) cluster {
 	c.bridgeMoved, c.writerMoved = bridge, writer
 	return c
 }
+
+// together returns c with all counted at the same moment.
+func (c cluster) together() cluster { c.counted = noon; return c }
