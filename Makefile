@@ -205,6 +205,11 @@ dashboard: web ## the dashboard in Chromium, on an all-in-one with simulated dev
 	go build $(LDFLAGS) -o bin/ ./services/all-in-one ./services/simulator
 	cd deploy/acceptance/dashboard && $(NPM_CI) && npm run check && npm test -- $(PAGE)
 
+.PHONY: dashboard-replicas
+dashboard-replicas: up ## the overview in Chromium, on docker compose with two replicas of query-api
+	cd deploy/acceptance/dashboard && $(NPM_CI)
+	sh deploy/acceptance/dashboard/replicas.sh
+
 # BENCH=regular expression of rows, BENCH_READINGS and BENCH_SECONDS: how much load, BENCH_STORED: how much history
 .PHONY: bench
 bench: servers ## the table of speed and memory beside their floors, on real servers

@@ -6,7 +6,7 @@ const executablePath = process.env["CHROMIUM"] ?? browsers.find(existsSync);
 if (executablePath === undefined) throw new Error("Chromium is not here: install it, or name it in CHROMIUM.");
 
 export default defineConfig({
-  testMatch: "*.spec.ts",
+  testMatch: process.env["REPLICAS"] ? "replicas.ts" : "*.spec.ts",
   outputDir: "results",
   workers: 1,
   retries: 0,

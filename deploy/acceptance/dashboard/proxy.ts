@@ -1,11 +1,12 @@
-// What is between a page and its Telltale, and breaks.
+// What is between a page and its Telltale, or the replicas of one in turn, and breaks.
 import { once } from "node:events";
 import { type Socket, connect, createServer } from "node:net";
 
 export class Proxy {
   private readonly sockets = new Set<Socket>();
+  private connections = 0;
   private readonly server = createServer((from) => {
-    const to = connect(this.port, "127.0.0.1");
+    const to = connect(this.ports[this.connections++ % this.ports.length]!, "127.0.0.1");
     for (const [socket, other] of [[from, to], [to, from]] as const) {
       this.sockets.add(socket);
       socket.on("error", () => {});
@@ -18,10 +19,10 @@ export class Proxy {
     to.pipe(from);
   });
 
-  private constructor(private readonly port: number) {}
+  private constructor(private readonly ports: number[]) {}
 
-  static async before(url: string): Promise<Proxy> {
-    const proxy = new Proxy(Number(new URL(url).port));
+  static async before(...urls: string[]): Promise<Proxy> {
+    const proxy = new Proxy(urls.map((url) => Number(new URL(url).port)));
     await once(proxy.server.listen(0, "127.0.0.1"), "listening");
     return proxy;
   }
