@@ -1,5 +1,6 @@
 import type { Page } from "@playwright/test";
 import { type Telltale, expect, expectAccessible, expectCuts, expectFits, expectGoodLooks, phone, screenshot, test, until } from "./fixtures.ts";
+import { importFile } from "./history.ts";
 import { Proxy } from "./proxy.ts";
 
 const row = (page: Page, name: string | RegExp) => page.getByRole("table").getByRole("row", { name });
@@ -17,6 +18,29 @@ test("each device has its latest values with units, their age, its status and it
   await expect(page.getByText("8 devices")).toBeVisible();
   await expect(page.getByText(/^[\d.]+ readings\/s$/)).not.toHaveText("0 readings/s");
   await expectGoodLooks(page, "overview");
+});
+
+test("a house of sensors looks as in the README", async ({ page, fresh }) => {
+  const rooms = ["Attic", "Bathroom", "Bedroom", "Cellar", "Greenhouse", "Kitchen", "Living room", "Workshop"];
+  const measure = (n: number, at: number) => ({
+    temperature: Number((17 + n + Math.sin(at / 700_000 + n) + Math.sin(at / 90_000) / 5).toFixed(1)),
+    humidity: Math.round(50 + 8 * Math.sin(at / 900_000 + 2 * n)),
+    ...(n % 3 === 0 && { co2: Math.round(600 + 150 * Math.sin(at / 800_000)), co2_unit: "ppm" }),
+    ...(n % 2 === 0 && { battery: 94 - n }),
+  });
+  const device_id = (n: number) => `room-${n}`;
+  await fresh.createDevices(rooms.length, (n) => ({ key: device_id(n), name: rooms[n - 1], location: n < 5 ? "House" : "Garden" }));
+  const lines: string[] = [];
+  for (let at = Date.now() - 3_600_000; at < Date.now(); at += 60_000) {
+    rooms.forEach((_, n) => lines.push(JSON.stringify({ device_id: device_id(n + 1), timestamp: new Date(at).toISOString(), ...measure(n + 1, at) })));
+  }
+  await importFile(fresh, "application/x-ndjson", lines);
+  await fresh.send(...rooms.map((_, n) => ({ device_id: device_id(n + 1), ...measure(n + 1, Date.now()) })));
+  await page.setViewportSize({ width: 1280, height: 660 });
+  await page.goto(fresh.url);
+  for (const room of rooms) await expect(row(page, new RegExp(room))).toContainText("online");
+  await expect(page.getByRole("table").locator("canvas, svg").first()).toBeVisible();
+  await screenshot(page, "readme");
 });
 
 test("before the first reading it says how a device sends, and then it is the device's page", async ({ page, fresh }) => {

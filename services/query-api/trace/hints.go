@@ -116,6 +116,11 @@ func (e *Evidence) silent(h *hints) {
 	if heard.IsZero() || e.Online {
 		return
 	}
+	if e.Registered && e.LastSeen.IsZero() {
+		h.add("It has sent nothing itself since Telltale notes that: what is stored of it is older, or is from a file or a dead letter.")
+		e.broker(h)
+		return
+	}
 	left := ""
 	if all := e.Seen.Connections; len(all) > 0 && !all[0].Until.IsZero() { // else one is there
 		left = fmt.Sprintf(", and its client %s left %s", all[0].ID, e.ago(all[0].Until))

@@ -116,6 +116,9 @@ func TestHints(t *testing.T) {
 			"It is silent: its last reading arrived 3 h ago, which counts as offline after 60 s.",
 			"Telltale reads from a broker, which knows whether the device is connected, and what it publishes.",
 		}},
+		{"known from a file only", Evidence{Registered: true, OfflineAfter: time.Minute, Seen: listening, Stored: stored(ago(50*hour), ago(50*hour))}, []string{
+			"It has sent nothing itself since Telltale notes that: what is stored of it is older, or is from a file or a dead letter.",
+		}},
 		{"silent, and deleted", Evidence{OfflineAfter: time.Minute, Seen: listening, Stored: stored(ago(50*hour), ago(50*hour))}, []string{
 			"It is silent: its last reading arrived 2 days ago, which counts as offline after 60 s.",
 			"No device is registered as 42, though there are readings of it: it will be again with the next one.",
