@@ -73,19 +73,22 @@ func (e *Evidence) ignored() *event.Ignored {
 // ClockSkew returns how far the clock of the device was behind when it last said what it shows; less than 0 where it was ahead.
 // A reading that it had kept for a while is behind as well.
 func (e *Evidence) ClockSkew() (behind time.Duration, ok bool) {
+	said, arrived, ok := e.said()
+	return arrived.Sub(said), ok
+}
+
+// said returns the time that the device last said, and when that arrived.
+func (e *Evidence) said() (said, arrived time.Time, ok bool) {
 	s := e.Seen.Last
 	if r := e.Stored; r != nil && !r.Received.IsZero() && !r.Received.Before(s.At) {
 		if r.Stamped == iot.StampDevice {
-			return r.Received.Sub(r.At), true
+			return r.At, r.Received, true
 		}
 		if millis, ok := mapping.ParseTime(r.Said); ok {
-			return r.Received.Sub(time.UnixMilli(millis)), true
+			return time.UnixMilli(millis), r.Received, true
 		}
 	}
-	if s.Clock.IsZero() {
-		return 0, false
-	}
-	return s.At.Sub(s.Clock), true
+	return s.Clock, s.At, !s.Clock.IsZero()
 }
 
 // heard returns when the last reading of the device arrived; zero where none has.

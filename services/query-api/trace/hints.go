@@ -94,14 +94,14 @@ func (e *Evidence) connection(h *hints) {
 // clock is for a device whose times are not ours.
 func (e *Evidence) clock(h *hints) {
 	const own, ours = "its readings are stored under its own times", "its readings are stored under the time at which they came"
-	behind, ok := e.ClockSkew()
-	last := e.LastMessage()
+	said, arrived, ok := e.said()
+	behind, last := arrived.Sub(said), e.LastMessage()
 	switch {
 	case !ok:
 	case behind < -noSkew:
 		h.add("Its clock is %s ahead: %s.", short(-behind), ours)
 	case behind <= noSkew:
-	case last != nil && last.At.Add(-behind).Before(iot.MinTime): // no device keeps a reading for so long
+	case said.Before(iot.MinTime): // no device keeps a reading for so long
 		h.add("Its clock is %s behind: %s.", short(behind), ours)
 	case last != nil && last.Outcome == BecameDeadLetter:
 		h.add("Its clock is %s behind, or it sent what it had kept.", short(behind))

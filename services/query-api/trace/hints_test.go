@@ -101,6 +101,10 @@ func TestHints(t *testing.T) {
 			Registered: true, Online: true, LastSeen: now, Stored: stored(ago(hour), ago(hour)),
 			Seen: message(event.SeenDevice{Topic: "t", At: now, Clock: time.Unix(5, 0)}),
 		}, []string{"Its clock is 20513 days behind: its readings are stored under the time at which they came."}},
+		{"a clock that was never set, after the bridge was started again", Evidence{
+			Registered: true, Online: true, LastSeen: now, Seen: listening,
+			Stored: &iot.Reading{At: now, Received: now, Stamped: iot.StampServer, Said: "1970-01-01T00:00:05Z"},
+		}, []string{"Its clock is 20513 days behind: its readings are stored under the time at which they came."}},
 		{"a clock behind, and nobody stored it yet", Evidence{
 			Registered: true, Online: true, LastSeen: now, Seen: message(event.SeenDevice{Topic: "t", At: now, Clock: ago(3 * hour)}), Stored: stored(ago(hour), ago(hour)),
 		}, []string{"Its clock is 3 h behind, or it sent what it had kept: its readings are stored under its own times."}},
