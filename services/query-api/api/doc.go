@@ -46,7 +46,8 @@
 //	                                       replay says
 //	tests of rules                         4 requests: a body, the rule and a step of its readings, about 8 MB each; others
 //	                                       wait (TestRequestLimit)
-//	what is ignored, what bridges saw      what packages ignored and trace say
+//	what is ignored, what bridges saw,     what packages ignored, trace and system say
+//	what services say
 //	answers of MongoDB to these            16 MiB each
 //	all latest readings, all counts        fetched once for all who ask at the same time (TestSharedAnswers)
 //	compressors                            4, of about 1 MB; answers wait for one (TestGzip)

@@ -114,8 +114,8 @@ func (l *listener) resync(ctx context.Context) error {
 
 func (l *listener) sendHeartbeat() error { return l.Send(appendID([]byte(": heartbeat\n"), l.told())) }
 
-// told is the place that the client gets. A client that is owed devices comes back without them when it is cut off before it
-// has all: it is still owed them then.
+// told is the place that the client gets. While it is owed devices that has not the fingerprint of those of now: when it is
+// cut off before it has all of them, it comes back and is owed them again.
 func (l *listener) told() place {
 	p := l.at
 	if l.devicesOwed {
