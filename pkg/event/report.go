@@ -31,7 +31,7 @@ type Account struct {
 	Received int64            `json:"received"`
 	Outcomes map[string]int64 `json:"outcomes"`
 	InFlight int64            `json:"in_flight"`
-	Rate     float64          `json:"rate"`  // received in a second, over RateSeconds
+	Rate     float64          `json:"rate"`  // received in a second, over the last 30
 	Moved    int64            `json:"moved"` // resolved since the report before
 }
 
