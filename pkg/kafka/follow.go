@@ -125,6 +125,9 @@ func (f *Follower) watch(ctx context.Context, client sarama.Client, consumer sar
 		case <-ticks.C:
 		}
 		topics, err := fetchTopics(client, f.Topics...)
+		if ctx.Err() != nil {
+			return ctx.Err() // the client's connections end with it, which is no failure
+		}
 		if err != nil {
 			failures.Failed(f.Log, "topics that are followed cannot be looked at, trying again", err)
 			_ = client.RefreshMetadata(f.Topics...) // at another broker, and it forgets this one
