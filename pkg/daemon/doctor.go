@@ -31,7 +31,7 @@ func examine(ctx context.Context, w io.Writer, flags *Flags, checks []doctor.Che
 		{Part: "settings", Look: lookAtSettings},
 		doctor.Clock(),
 		{Part: "service", Look: func(ctx context.Context) []doctor.Finding { return lookAtService(ctx, flags.OpsAddr) }},
-		doctor.Port("OPS_ADDR", flags.OpsAddr),
+		doctor.Port("OPS_ADDR", flags.OpsAddr, flags.OpsAddr),
 	}
 	return doctor.Run(ctx, w, append(common, checks...))
 }

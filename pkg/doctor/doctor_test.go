@@ -192,17 +192,26 @@ func TestClock(t *testing.T) {
 
 // TestPort looks without a deadline: whose port it is takes longer the more processes there are.
 func TestPort(t *testing.T) {
-	look := func(addr string) Finding { return Port("HTTP_ADDR", addr).Look(t.Context())[0] }
+	ops, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opsAddr := ops.Addr().String()
+	look := func(addr string) Finding { return Port("HTTP_ADDR", addr, opsAddr).Look(t.Context())[0] }
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer l.Close()
 	addr := l.Addr().String()
 	if f := look(addr); f.Level != OK || !strings.HasPrefix(f.What, addr+" is in use by "+ownName()) {
 		t.Errorf("a port that this program has: %+v", f)
 	}
-	if err := l.Close(); err != nil {
+	if err := ops.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if f := look(addr); f.Level != Failed || !strings.HasPrefix(f.What, addr+" is in use by another "+ownName()) || !strings.Contains(f.Do, "set HTTP_ADDR to") {
+		t.Errorf("a port that a program of the same name has, with another OPS_ADDR: %+v", f)
 	}
 	if f := look("127.0.0.1:0"); f.Level != OK || f.What != "127.0.0.1:0 is free" {
 		t.Errorf("a free port: %+v", f)

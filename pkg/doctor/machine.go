@@ -24,8 +24,9 @@ func lookAtClock(now time.Time) []Finding {
 	return Fine("%s", text)
 }
 
-// Port looks whether addr, the setting of variable, can be listened on. It listens there for an instant.
-func Port(variable, addr string) Check {
+// Port looks whether addr, the setting of variable, can be listened on. It listens there for an instant. The service may have it
+// already: the process that listens on opsAddr, too. Another of the same name keeps it from starting.
+func Port(variable, addr, opsAddr string) Check {
 	return Check{variable, func(ctx context.Context) []Finding {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 		if err == nil {
@@ -33,10 +34,14 @@ func Port(variable, addr string) Check {
 			return Fine("%s is free", addr)
 		}
 		_, port, _ := net.SplitHostPort(addr)
+		_, opsPort, _ := net.SplitHostPort(opsAddr)
 		holder := ListenerOf(port)
 		switch {
-		case holder.Name == ownName():
+		case holder.Name == ownName() && holder.hasOneOf(listenersOn(opsPort)):
 			return Fine("%s is in use by %s: it runs", addr, holder)
+		case holder.Name == ownName():
+			return Fail(fmt.Sprintf("%s is in use by another %s, which does not listen on OPS_ADDR=%q", addr, holder, opsAddr),
+				"stop that, or set "+variable+" to another address")
 		case holder.PID != 0:
 			return Fail(fmt.Sprintf("%s is in use by %s", addr, holder), "stop that, or set "+variable+" to another address")
 		case isTaken(ctx, addr):

@@ -29,12 +29,27 @@ func processOf(pid int) Process {
 // ListenerOf returns the process that listens on a TCP port, where the system shows it: Linux does, for the user's own
 // processes.
 func ListenerOf(port string) Process {
+	sockets := listenersOn(port)
+	if sockets == nil {
+		return Process{} // without a look at the files of all processes, which takes its time
+	}
+	folders, _ := filepath.Glob("/proc/[0-9]*")
+	for _, folder := range folders {
+		pid, _ := strconv.Atoi(filepath.Base(folder))
+		if (Process{PID: pid}).hasOneOf(sockets) {
+			return processOf(pid)
+		}
+	}
+	return Process{}
+}
+
+// listenersOn returns the sockets that listen on a TCP port, as links in /proc name them.
+func listenersOn(port string) (sockets []string) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return Process{}
+		return nil
 	}
 	const listening = "0A"
-	var sockets []string
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		text, _ := os.ReadFile(table) // not there on other systems
 		for line := range strings.Lines(string(text)) {
@@ -45,18 +60,14 @@ func ListenerOf(port string) Process {
 			}
 		}
 	}
-	if sockets == nil {
-		return Process{} // without a look at the files of all processes, which takes its time
-	}
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	for _, process := range processes {
-		files, _ := filepath.Glob(process + "/fd/*")
-		for _, file := range files {
-			if target, err := os.Readlink(file); err == nil && slices.Contains(sockets, target) {
-				pid, _ := strconv.Atoi(filepath.Base(process))
-				return processOf(pid)
-			}
-		}
-	}
-	return Process{}
+	return sockets
+}
+
+// hasOneOf reports whether p is seen to have one of sockets open.
+func (p Process) hasOneOf(sockets []string) bool {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.PID))
+	return slices.ContainsFunc(files, func(file string) bool {
+		target, err := os.Readlink(file)
+		return err == nil && slices.Contains(sockets, target)
+	})
 }

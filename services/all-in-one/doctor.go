@@ -11,17 +11,17 @@ import (
 // Checks are those of all-in-one doctor: of the embedded parts their ports and their folder, and of servers what the services' own
 // doctors look at.
 func (c *command) Checks() []doctor.Check {
-	checks := []doctor.Check{doctor.Dir("DATA_DIR", c.DataDir), doctor.Port("HTTP_ADDR", c.HTTPAddr)}
+	checks := []doctor.Check{doctor.Dir("DATA_DIR", c.DataDir), doctor.Port("HTTP_ADDR", c.HTTPAddr, c.OpsAddr)}
 	if c.MQTTURL == "" {
-		checks = append(checks, doctor.Port("MQTT_LISTEN_ADDR", c.MQTTListenAddr))
+		checks = append(checks, doctor.Port("MQTT_LISTEN_ADDR", c.MQTTListenAddr, c.OpsAddr))
 	} else {
 		checks = append(checks, c.bridgeConfig().Broker.Examine())
 	}
 	if c.MQTTWSListenAddr != "" {
-		checks = append(checks, doctor.Port("MQTT_WS_LISTEN_ADDR", c.MQTTWSListenAddr))
+		checks = append(checks, doctor.Port("MQTT_WS_LISTEN_ADDR", c.MQTTWSListenAddr, c.OpsAddr))
 	}
 	if len(c.KafkaBrokers) == 0 {
-		checks = append(checks, doctor.Port("KAFKA_LISTEN_ADDR", c.KafkaListenAddr))
+		checks = append(checks, doctor.Port("KAFKA_LISTEN_ADDR", c.KafkaListenAddr, c.OpsAddr))
 	} else {
 		cfg := c.kafkaConfig()
 		cfg.Security = c.Kafka

@@ -45,10 +45,10 @@ func (c *command) Checks() []doctor.Check {
 	if listen.Addr == "" {
 		checks = append(checks, c.MQTT.Broker.Examine())
 	} else {
-		checks = append(checks, doctor.Port("MQTT_LISTEN_ADDR", listen.Addr))
+		checks = append(checks, doctor.Port("MQTT_LISTEN_ADDR", listen.Addr, c.OpsAddr))
 	}
 	if listen.WebSocketAddr != "" {
-		checks = append(checks, doctor.Port("MQTT_WS_LISTEN_ADDR", listen.WebSocketAddr))
+		checks = append(checks, doctor.Port("MQTT_WS_LISTEN_ADDR", listen.WebSocketAddr, c.OpsAddr))
 	}
 	if c.ReplicaDir != "" {
 		checks = append(checks, doctor.Dir("MQTT_REPLICA_DIR", c.ReplicaDir))

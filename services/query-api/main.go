@@ -55,7 +55,7 @@ func (c *command) Validate() error {
 // Checks are those of query-api doctor.
 func (c *command) Checks() []doctor.Check {
 	return []doctor.Check{
-		doctor.Port("HTTP_ADDR", c.HTTPAddr),
+		doctor.Port("HTTP_ADDR", c.HTTPAddr, c.OpsAddr),
 		kafka.Examine(c.Config),
 		metadata.Examine("DATABASE_URL", c.DatabaseURL, c.DatabaseTLS),
 		mongodb.Examine("MONGODB_URI", c.MongoDBURI, c.MongoDBTLS),
