@@ -16,7 +16,7 @@ import (
 
 const (
 	tracedDeadLetters  = 5   // in an answer
-	scannedDeadLetters = 200 // the newest of all, for those from a topic that names the device
+	scannedDeadLetters = 200 // the newest of all, for those that name the device
 )
 
 // deviceTrace is what is known of a device, as clients see it.
@@ -111,7 +111,7 @@ func (a *API) gather(ctx context.Context, e *trace.Evidence) error {
 	return err
 }
 
-// deadLettersOf returns the newest dead letters of a device, and others from a topic that names it.
+// deadLettersOf returns the newest dead letters of a device, and others that name it.
 func (a *API) deadLettersOf(ctx context.Context, device trace.Name) ([]iot.DeadLetter, error) {
 	of, err := a.DeadLetters.FindDeadLetters(ctx, iot.DeadLetterQuery{Device: device.ID, Limit: tracedDeadLetters})
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *API) deadLettersOf(ctx context.Context, device trace.Name) ([]iot.DeadL
 	}
 	found := of.DeadLetters
 	for _, d := range all.DeadLetters {
-		if d.Device != device.ID && device.Names(d.Source) {
+		if d.Device != device.ID && device.Sent(d) {
 			found = append(found, d)
 		}
 	}

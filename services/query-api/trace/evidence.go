@@ -17,7 +17,7 @@ type Evidence struct {
 	LastSeen     time.Time // when its last reading arrived; zero where none has, as far as is known
 	OfflineAfter time.Duration
 	Seen         Seen
-	DeadLetters  []iot.DeadLetter // of its id, or from a topic that names it; newest first
+	DeadLetters  []iot.DeadLetter // of its id, or that name it; newest first
 	Stored       *iot.Reading     // the one with the newest time; nil where there is none
 	NearMisses   []event.Ignored  // newest first
 }

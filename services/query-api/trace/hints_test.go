@@ -221,3 +221,28 @@ func TestNames(t *testing.T) {
 		t.Errorf("by its hint: %+v", got)
 	}
 }
+
+// A device is asked for by the name in its topic or by that in its messages, where these differ.
+func TestSent(t *testing.T) {
+	const long = 1<<52 + 1 // in a float64 it has an exponent
+	for _, tt := range []struct {
+		name   Name
+		reason iot.Reason
+		bytes  string
+		want   bool
+	}{
+		{Name{ID: 42}, iot.ReasonInvalidJSON, `{`, true}, // by the topic
+		{Name{ID: 7}, iot.ReasonDeviceIDMismatch, `{"device_id": 7, "x": 1}`, true},
+		{Name{ID: long}, iot.ReasonDeviceIDMismatch, `{"device_id": 4503599627370497}`, true},
+		{Name{ID: 9, Key: "gardenx"}, iot.ReasonDeviceIDMismatch, `{"device_id": "gardenx"}`, true},
+		{Name{ID: 9, Key: "garden"}, iot.ReasonDeviceIDMismatch, `{"device_id": "gardenx"}`, false},
+		{Name{ID: 7}, iot.ReasonDeviceIDMismatch, "\xa1", false},
+		{Name{ID: 7}, iot.ReasonNoMetrics, `{"device_id": 7}`, false},
+	} {
+		d := letter(tt.reason, "", ago(0))
+		d.Bytes = []byte(tt.bytes)
+		if got := tt.name.Sent(d); got != tt.want {
+			t.Errorf("%s of %s (%s): %t", tt.name, tt.bytes, tt.reason, got)
+		}
+	}
+}

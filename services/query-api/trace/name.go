@@ -1,6 +1,9 @@
 package trace
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"unicode"
 
@@ -33,6 +36,22 @@ func (n Name) Names(topic string) bool {
 		}
 	}
 	return strings.Contains(n.Key, "/") && strings.Contains("/"+topic+"/", "/"+n.Key+"/")
+}
+
+// Sent reports whether d may be the device's: its topic names it, or its bytes do, where that is another than the topic's.
+func (n Name) Sent(d iot.DeadLetter) bool {
+	if n.Names(d.Source) {
+		return true
+	}
+	if d.Reason != iot.ReasonDeviceIDMismatch {
+		return false
+	}
+	var said struct {
+		Device any `json:"device_id"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(d.Bytes))
+	decoder.UseNumber() // a float64 shows ids of keys otherwise
+	return decoder.Decode(&said) == nil && n.is(fmt.Sprint(said.Device))
 }
 
 // likeOneIn reports whether a level of topic is what the device is called but for a slip of the fingers.
