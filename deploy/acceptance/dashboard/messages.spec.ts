@@ -183,9 +183,11 @@ test("while Telltale is away, and when it is back", async ({ page, fresh }) => {
   await page.goto(`${fresh.url}/dead-letters`);
   await expect(row(page, "sensors/1/data")).toBeVisible();
   await row(page, "sensors/1/data").getByRole("link").click();
+  const tried = page.getByRole("button", { name: "Test" });
+  await expect(tried).toBeVisible();
   expectCuts(page);
   await fresh.end();
-  await page.getByRole("button", { name: "Test" }).click();
+  await tried.click();
   await expect(page.getByRole("alert")).toContainText("Telltale does not answer.");
   await page.getByRole("link", { name: "Back to the list" }).click();
   await expect(page.getByRole("alert")).toContainText("Telltale does not answer.");
