@@ -55,7 +55,7 @@ func TestDashboardPages(t *testing.T) {
 			}
 		}
 	}
-	if w := get(handler, "/"); w.Code != http.StatusFound || w.Header().Get("Location") != "/api/docs/" {
+	if w := get(handler, "/"); w.Code != http.StatusOK || w.Body.String() != getHTML(handler, "/").Body.String() {
 		t.Errorf("/ without a browser: %d %s", w.Code, w.Header())
 	}
 	for _, path := range []string{"/assets/nothing.js", "/assets/", "/nothing/", "/devices/", "/api/nothing/"} {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/vearutop/statigz"
@@ -42,8 +41,7 @@ const leftOut = `<!DOCTYPE html>
 </html>
 `
 
-// Dashboard serves the one page that shows all pages of the dashboard. A client that asks for / and takes no HTML is no
-// browser, and is sent to the documentation of the API.
+// Dashboard serves the one page that shows all pages of the dashboard.
 func Dashboard() http.Handler {
 	page, err := dist.ReadFile("dist/index.html")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,14 +53,6 @@ func Dashboard() http.Handler {
 	etag := `"` + hex.EncodeToString(hash[:8]) + `"`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
-		if r.URL.Path == "/" {
-			header.Add("Vary", "Accept")
-			if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-				header.Set("Location", path)
-				w.WriteHeader(http.StatusFound)
-				return
-			}
-		}
 		header.Set("Content-Security-Policy", dashboardPolicy)
 		header.Set("Cache-Control", "no-cache")
 		header.Set("ETag", etag)
