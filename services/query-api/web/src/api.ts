@@ -80,6 +80,9 @@ async function json<T>(method: string, path: string, options?: Options): Promise
   return (await answer.json()) as T;
 }
 
+// listed writes an element of a list in a parameter, in which commas stand between elements.
+export const listed = (element: string): string => element.replace(/[\\,]/g, "\\$&");
+
 export const api = {
   get: <T>(path: string, query?: Query, signal?: AbortSignal) => json<T>("GET", path, { query, signal }),
   post: <T>(path: string, body: unknown, query?: Query) => json<T>("POST", path, { body, query }),

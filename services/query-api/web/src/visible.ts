@@ -3,7 +3,7 @@
 //
 // It keeps the lines of MAX_LINES devices at most, those that were asked for last.
 import { signal } from "@preact/signals";
-import { ApiError, api, serverNow } from "./api";
+import { ApiError, api, listed, serverNow } from "./api";
 import type { Fleet } from "./fleet";
 import { ordered } from "./latest";
 import type { Spark } from "./parts/sparkline";
@@ -100,7 +100,7 @@ export class Visible {
 
   private async askSeries(metric: string, ids: number[], now: number): Promise<void> {
     // A comma in a name would be two names.
-    const query = { device_id: ids.join(","), metric: metric.replace(/[\\,]/g, "\\$&"), from: new Date(now - hour).toISOString(), points: 60, agg: "avg" };
+    const query = { device_id: ids.join(","), metric: listed(metric), from: new Date(now - hour).toISOString(), points: 60, agg: "avg" };
     const answer = await api.get<Series | Series[]>("/api/series/", query, this.stop.signal);
     for (const { device_id, t, avg = [] } of [answer].flat()) {
       this.lines.delete(device_id); // to be the newest of them

@@ -4,9 +4,9 @@ import { address, api, page } from "../api";
 import { integer } from "../format";
 import { Moment } from "../parts/age";
 import { Confirm } from "../parts/dialog";
-import { messageOf } from "../parts/fault";
 import { Alert, TextField, useSubmit } from "../parts/form";
 import { type List, useList } from "../parts/list";
+import { useLoaded } from "../parts/loaded";
 import { Page } from "../parts/page";
 import { ListTable } from "../parts/table";
 import { text } from "../text";
@@ -127,19 +127,9 @@ const named = 5; // devices that the confirmation names
 
 // DeleteUser says which devices go with a user before he is deleted.
 function DeleteUser({ user, onClose, done }: { user: User; onClose: () => void; done: (user: User) => void }) {
-  const devices = useSignal<{ names: string[]; count: string } | null>(null);
-  const failure = useSignal<string | null>(null);
-  useEffect(() => {
-    const loading = new AbortController();
-    page<Device>("/api/devices/", { user: user.id }, loading.signal).then(
-      ({ items, next }) =>
-        (devices.value = {
-          names: items.slice(0, named).map(({ name }) => name),
-          count: next === null ? integer(items.length) : text.atLeast(integer(items.length)),
-        }),
-      (err) => loading.signal.aborted || (failure.value = messageOf(err)),
-    );
-    return () => loading.abort();
+  const { value: devices, failure } = useLoaded(async (signal) => {
+    const { items, next } = await page<Device>("/api/devices/", { user: user.id }, signal);
+    return { names: items.slice(0, named).map(({ name }) => name), count: next === null ? integer(items.length) : text.atLeast(integer(items.length)) };
   }, []);
   const found = devices.value;
   const words = text.users;

@@ -1,7 +1,7 @@
 // Some devices and metrics in one chart, with statistics. What is shown stands in the address, so it can be sent to others.
 import { type ReadonlySignal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { ApiError, api, ifThere, serverNow } from "../api";
+import { ApiError, api, ifThere, listed, serverNow } from "../api";
 import { integer, unitOf, withUnit } from "../format";
 import { mergeAll, unitsOf } from "../latest";
 import { Live } from "../live";
@@ -10,7 +10,7 @@ import { Controls } from "../parts/chart/controls";
 import type { Subject } from "../parts/chart/lines";
 import { Metrics, useMetrics } from "../parts/chart/metrics";
 import { isLast, spanOf } from "../parts/chart/range";
-import { exportAddress, listed, readSeries } from "../parts/chart/series";
+import { exportAddress, readSeries } from "../parts/chart/series";
 import { type Statistics, percentileQuery, statistics, statisticsQuery } from "../parts/chart/stats";
 import { type View, viewOf } from "../parts/chart/view";
 import { DevicePicker } from "../parts/device-picker";

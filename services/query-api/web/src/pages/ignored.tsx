@@ -9,6 +9,7 @@ import { Confirm, Dialog } from "../parts/dialog";
 import { Explained } from "../parts/explanation";
 import { Failure } from "../parts/failure";
 import { messageOf } from "../parts/fault";
+import { useLoaded } from "../parts/loaded";
 import { Page } from "../parts/page";
 import { Table } from "../parts/table";
 import { messageWith, suggest, whole } from "../suggest";
@@ -19,27 +20,13 @@ const askAgain = 10_000; // ms; bridges tell of a topic once a minute
 
 export default function Ignored() {
   const words = text.ignored;
-  const all = useSignal<Entry[] | null>(null);
-  const failure = useSignal<string | null>(null);
+  const { value: all, failure, again } = useLoaded((signal) => api.get<Entry[]>("/api/ignored/", {}, signal), []);
   const said = useSignal("");
   const looked = useSignal<Entry | null>(null);
   const forgetting = useSignal(false);
-  const read = async (signal?: AbortSignal) => {
-    try {
-      all.value = await api.get<Entry[]>("/api/ignored/", {}, signal);
-      failure.value = null;
-    } catch (err) {
-      if (!signal?.aborted) failure.value = messageOf(err);
-    }
-  };
   useEffect(() => {
-    const loading = new AbortController();
-    void read(loading.signal);
-    const timer = setInterval(() => document.hidden || void read(loading.signal), askAgain);
-    return () => {
-      clearInterval(timer);
-      loading.abort();
-    };
+    const timer = setInterval(() => document.hidden || again(), askAgain);
+    return () => clearInterval(timer);
   }, []);
   return (
     <Page
@@ -52,7 +39,7 @@ export default function Ignored() {
     >
       <p class="quiet">{words.about}</p>
       <p role="status">{said}</p>
-      {failure.value !== null && <Failure message={failure.value} again={() => void read()} />}
+      {failure.value !== null && <Failure message={failure.value} again={again} />}
       {all.value === null ? (
         failure.value === null && <p class="quiet">{text.loading}</p>
       ) : all.value.length === 0 ? (

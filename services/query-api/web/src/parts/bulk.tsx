@@ -9,6 +9,7 @@ import type { DeadLetter, DeadLetterStats, Replay } from "../types";
 import { Confirm, Dialog } from "./dialog";
 import { messageOf } from "./fault";
 import { Alert } from "./form";
+import { useLoaded } from "./loaded";
 
 const perRequest = 100;
 
@@ -25,17 +26,8 @@ export function Bulk({ what, filter, newest, onClose, done }: BulkProps) {
   const words = text.deadLetters;
   const query: Query = { ...queryOf(filter), until: new Date(Date.parse(newest.received_at) + 1).toISOString() };
   if (what === "replay") query["replayed"] = "false";
-  const stats = useSignal<DeadLetterStats | null>(null);
-  const failure = useSignal<string | null>(null);
+  const { value: stats, failure } = useLoaded((signal) => api.get<DeadLetterStats>("/api/dead-letters/stats/", query, signal), []);
   const replaying = useSignal(false);
-  useEffect(() => {
-    const loading = new AbortController();
-    api.get<DeadLetterStats>("/api/dead-letters/stats/", query, loading.signal).then(
-      (counts) => (stats.value = counts),
-      (err) => loading.signal.aborted || (failure.value = messageOf(err)),
-    );
-    return () => loading.abort();
-  }, []);
   const counts = stats.value;
   if (replaying.value && counts) return <Replaying query={query} total={counts.total} onClose={onClose} done={done} />;
   const title = what === "delete" ? words.toDelete : words.toReplay;

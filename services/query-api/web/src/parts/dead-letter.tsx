@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { ApiError, address, api } from "../api";
 import { fromBase64, fromHex, fromText, toBase64, toHex, toText, visible } from "../bytes";
 import { text } from "../text";
@@ -10,35 +10,21 @@ import { Bytes } from "./bytes";
 import { Confirm } from "./dialog";
 import { Explained } from "./explanation";
 import { Failure } from "./failure";
-import { messageOf } from "./fault";
 import { Alert, Field, TextArea, useSubmit } from "./form";
+import { useLoaded } from "./loaded";
 
 const editable = 256 << 10; // characters: a text field of more is slow, and the API takes no more than 1 MiB
 
 // OneDeadLetter shows one, with its bytes to look at, correct, test and replay.
 export function OneDeadLetter({ id, back, gone }: { id: string; back: string; gone: (said: string) => void }) {
-  const one = useSignal<DeadLetter | null>(null);
-  const failure = useSignal<string | null>(null);
-  const read = async (signal?: AbortSignal) => {
-    try {
-      one.value = await api.get<DeadLetter>(`/api/dead-letters/${encodeURIComponent(id)}/`, {}, signal);
-      failure.value = null;
-    } catch (err) {
-      if (!signal?.aborted) failure.value = messageOf(err);
-    }
-  };
-  useEffect(() => {
-    const loading = new AbortController();
-    void read(loading.signal);
-    return () => loading.abort();
-  }, [id]);
+  const { value: one, failure, again } = useLoaded((signal) => api.get<DeadLetter>(`/api/dead-letters/${encodeURIComponent(id)}/`, {}, signal), [id]);
   return (
     <>
       <p>
         <a href={back}>{text.deadLetters.back}</a>
       </p>
-      {failure.value !== null && <Failure message={failure.value} again={() => void read()} />}
-      {one.value ? <Shown key={one.value.id} letter={one.value} read={() => void read()} gone={gone} /> : failure.value === null && <p class="quiet">{text.loading}</p>}
+      {failure.value !== null && <Failure message={failure.value} again={again} />}
+      {one.value ? <Shown key={one.value.id} letter={one.value} read={again} gone={gone} /> : failure.value === null && <p class="quiet">{text.loading}</p>}
     </>
   );
 }

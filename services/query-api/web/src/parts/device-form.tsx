@@ -1,32 +1,20 @@
-import { useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { api, pages } from "../api";
 import { text } from "../text";
 import type { Device, User } from "../types";
 import { Confirm } from "./dialog";
-import { messageOf } from "./fault";
 import { Alert, Select, TextField, useSubmit } from "./form";
+import { useLoaded } from "./loaded";
 
 // useUsers reads all users, who can own a device.
 export function useUsers() {
-  const all = useSignal<User[]>([]);
-  const failure = useSignal<string | null>(null);
-  const read = async (signal?: AbortSignal) => {
-    try {
-      const found: User[] = [];
-      for await (const page of pages<User>("/api/users/", {}, signal)) found.push(...page);
-      all.value = found;
-      failure.value = null;
-    } catch (err) {
-      if (!signal?.aborted) failure.value = messageOf(err);
-    }
-  };
-  useEffect(() => {
-    const loading = new AbortController();
-    void read(loading.signal);
-    return () => loading.abort();
+  const { value, failure, again } = useLoaded(async (signal) => {
+    const found: User[] = [];
+    for await (const page of pages<User>("/api/users/", {}, signal)) found.push(...page);
+    return found;
   }, []);
-  return { all, failure, again: () => void read() };
+  return { all: useComputed(() => value.value ?? []), failure, again };
 }
 
 export const optionsOf = (users: User[]): [string, string][] => users.map(({ id, username }) => [String(id), username]);

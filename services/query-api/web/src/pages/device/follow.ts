@@ -1,9 +1,8 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { api, ifThere } from "../../api";
+import { api, ifThere, listed } from "../../api";
 import { type Latest, merge, mergeAll } from "../../latest";
 import { Live } from "../../live";
-import { listed } from "../../parts/chart/series";
 import { messageOf } from "../../parts/fault";
 import type { Device, Reading } from "../../types";
 

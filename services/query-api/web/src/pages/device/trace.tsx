@@ -1,44 +1,30 @@
-import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { api } from "../../api";
 import { age } from "../../format";
 import { Age } from "../../parts/age";
 import { Failure } from "../../parts/failure";
-import { messageOf } from "../../parts/fault";
+import { useLoaded } from "../../parts/loaded";
 import { Table } from "../../parts/table";
 import { text } from "../../text";
 import type { Trace } from "../../types";
 
 // TraceSection says why something of a device may not appear, the likeliest reasons first.
 export function TraceSection({ id }: { id: string }) {
-  const found = useSignal<{ trace: Trace; at: string } | null>(null);
-  const failure = useSignal<string | null>(null);
-  const read = async (signal?: AbortSignal) => {
-    try {
-      const trace = await api.get<Trace>(`/api/devices/${encodeURIComponent(id)}/trace/`, {}, signal);
-      found.value = { trace, at: new Date().toISOString() };
-      failure.value = null;
-    } catch (err) {
-      if (!signal?.aborted) failure.value = messageOf(err);
-    }
-  };
-  useEffect(() => {
-    const loading = new AbortController();
-    void read(loading.signal);
-    return () => loading.abort();
+  const { value: found, failure, again } = useLoaded(async (signal) => {
+    const trace = await api.get<Trace>(`/api/devices/${encodeURIComponent(id)}/trace/`, {}, signal);
+    return { trace, at: new Date().toISOString() };
   }, [id]);
   const t = text.trace;
   return (
     <section aria-labelledby="trace" class="trace">
       <h2 id="trace">{t.title}</h2>
-      {failure.value !== null && <Failure message={failure.value} again={() => void read()} />}
+      {failure.value !== null && <Failure message={failure.value} again={again} />}
       {found.value && <Found trace={found.value.trace} />}
       {found.value && (
         <p class="row quiet">
           <span>
             {t.asOf} <Age at={found.value.at} /> {t.ago}
           </span>
-          <button type="button" onClick={() => void read()}>
+          <button type="button" onClick={again}>
             {t.again}
           </button>
         </p>

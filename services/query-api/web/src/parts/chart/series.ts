@@ -1,11 +1,8 @@
-import { type Query, address, api, serverNow } from "../../api";
+import { type Query, address, api, listed, serverNow } from "../../api";
 import { inOrder } from "../../latest";
 import type { Series } from "../../types";
 import { type Span, isLast, spanOf } from "./range";
 import type { View } from "./view";
-
-// listed writes an element of a list in a parameter, in which commas stand between elements.
-export const listed = (element: string): string => element.replace(/[\\,]/g, "\\$&");
 
 // readSeries reads a series of each metric of each device, in that order; without metrics all that there are.
 export async function readSeries(
