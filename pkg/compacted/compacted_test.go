@@ -16,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/heaptest"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
@@ -50,7 +51,7 @@ func TestTellAndRead(t *testing.T) {
 		due = nil
 		return now, false
 	}, quiet)
-	w.background(t, teller.Run)
+	kafkatest.Start(t, teller.Run)
 	tell := func(key, value string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -158,16 +159,8 @@ func newWorld(t *testing.T) *world {
 	}
 	w.cfg.Topic = w.cfg.TraceTopic()
 	w.producer = producer.New(w.cfg, quiet, prometheus.NewRegistry())
-	w.background(t, w.producer.Run)
+	kafkatest.Start(t, w.producer.Run)
 	return w
-}
-
-// background runs f until t ends.
-func (w *world) background(t *testing.T, f func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	wait.Go(func() { _ = f(ctx) })
-	t.Cleanup(func() { cancel(); wait.Wait() })
 }
 
 func (w *world) rows(t *testing.T, table *Table, fresh time.Duration) map[string]string {

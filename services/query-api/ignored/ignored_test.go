@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
@@ -164,10 +165,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.producer = producer.New(w.kafka, quiet, prometheus.NewRegistry())
-	ctx, cancel := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	wait.Go(func() { _ = w.producer.Run(ctx) })
-	t.Cleanup(func() { cancel(); wait.Wait() })
+	kafkatest.Start(t, w.producer.Run)
 	w.list = ignored.New(w.kafka, w.producer, quiet)
 	return w
 }
@@ -175,18 +173,16 @@ func newWorld(t *testing.T) *world {
 // produce has the topic say all.
 func (w *world) produce(t *testing.T, all ...event.Ignored) {
 	t.Helper()
-	answers := make(chan error, len(all))
-	for _, i := range all {
-		rec, err := i.Record(w.kafka.IgnoredTopic())
+	records := make([]kafka.Record, len(all))
+	for i, one := range all {
+		rec, err := one.Record(w.kafka.IgnoredTopic())
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.producer.Produce(rec, func(err error) { answers <- err })
+		records[i] = rec
 	}
-	for range all {
-		if err := <-answers; err != nil {
-			t.Fatal(err)
-		}
+	if err := kafkatest.Send(t.Context(), w.producer, records...); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/proxytest"
 	"github.com/telltale-iot/telltale/pkg/report"
@@ -43,24 +44,15 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.producer = producer.New(w.kafka, quiet, nil)
-	ctx, cancel := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	wait.Go(func() { _ = w.producer.Run(ctx) })
-	t.Cleanup(func() { cancel(); wait.Wait() })
+	kafkatest.Start(t, w.producer.Run)
 	w.system = New(w.kafka, quiet)
 	return w
 }
 
 func (w *world) send(t *testing.T, records ...kafka.Record) {
 	t.Helper()
-	answers := make(chan error, len(records))
-	for _, rec := range records {
-		w.producer.Produce(rec, func(err error) { answers <- err })
-	}
-	for range records {
-		if err := <-answers; err != nil {
-			t.Fatal(err)
-		}
+	if err := kafkatest.Send(t.Context(), w.producer, records...); err != nil {
+		t.Fatal(err)
 	}
 }
 

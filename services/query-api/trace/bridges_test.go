@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/heaptest"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
+	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 )
 
@@ -161,27 +161,22 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.producer = producer.New(w.kafka, quiet, prometheus.NewRegistry())
-	ctx, cancel := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	wait.Go(func() { _ = w.producer.Run(ctx) })
-	t.Cleanup(func() { cancel(); wait.Wait() })
+	kafkatest.Start(t, w.producer.Run)
 	return w
 }
 
 func (w *world) tell(t *testing.T, all ...event.Seen) {
 	t.Helper()
-	answers := make(chan error, len(all))
-	for _, seen := range all {
+	records := make([]kafka.Record, len(all))
+	for i, seen := range all {
 		rec, err := seen.Record(w.kafka.TraceTopic())
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.producer.Produce(rec, func(err error) { answers <- err })
+		records[i] = rec
 	}
-	for range all {
-		if err := <-answers; err != nil {
-			t.Fatal(err)
-		}
+	if err := kafkatest.Send(t.Context(), w.producer, records...); err != nil {
+		t.Fatal(err)
 	}
 }
 
