@@ -80,6 +80,7 @@ test.describe("a device", () => {
     await expect(page.getByRole("dialog", { name: "Delete Great hall?" })).toContainText("Its readings stay");
     await page.keyboard.press("Escape");
     await expect(page.getByRole("dialog")).toBeHidden();
+    await expect(page.getByRole("button", { name: "Delete" })).toBeFocused();
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).press("Tab");
     await page.keyboard.press("Enter");
