@@ -21,7 +21,7 @@ import (
 // Config says where Kafka is and what its topics look like. The tags are for package settings.
 type Config struct {
 	Brokers     []string      `env:"KAFKA_BROKERS" default:"localhost:9092" help:"Kafka bootstrap servers, host:port, separated by commas."`
-	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended, what is ignored to that with .ignored, what bridges saw of devices to that with .trace, and how services are to that with .system."`
+	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended, what is ignored to that with .ignored, what bridges saw of devices to that with .trace, how services are to that with .system, and the credentials of devices are on that with .credentials."`
 	Partitions  int32         `env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of topics that Telltale creates."`
 	Replication int16         `env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of topics that Telltale creates; -1 is the broker's own default."`
 	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long topics that Telltale creates keep their records."`
@@ -43,7 +43,7 @@ func (c Config) Validate() error {
 	}
 	switch {
 	case !topicName.MatchString(c.Topic) || c.Topic == "." || c.Topic == "..":
-		return &settings.Error{Variable: "KAFKA_TOPIC", Value: c.Topic, Err: errors.New("must be 1 to 241 letters, digits, dots, dashes or underscores")}
+		return &settings.Error{Variable: "KAFKA_TOPIC", Value: c.Topic, Err: errors.New("must be 1 to 237 letters, digits, dots, dashes or underscores")}
 	case c.Partitions < 1:
 		return &settings.Error{Variable: "KAFKA_PARTITIONS", Value: strconv.Itoa(int(c.Partitions)), Err: errors.New("must be at least 1")}
 	case c.Replication < -1 || c.Replication == 0:
@@ -54,8 +54,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// topicName is what Kafka takes, with room for .ignored in its 249 characters.
-var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,241}$`)
+// topicName is what Kafka takes, with room for .credentials in its 249 characters.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,237}$`)
 
 // DeadLetterTopic is the name of the topic of rejected bytes.
 func (c Config) DeadLetterTopic() string { return c.Topic + ".dlq" }
@@ -69,10 +69,16 @@ func (c Config) TraceTopic() string { return c.Topic + ".trace" }
 // SystemTopic is the name of the topic on which services say how they are, likewise.
 func (c Config) SystemTopic() string { return c.Topic + ".system" }
 
-// compacted are the topics of which the last record of a key counts. They are a help to people, and nothing stops without them.
-func (c Config) compacted() []string {
+// CredentialsTopic is the name of the topic that says which devices get in, likewise. Its records are kept for good.
+func (c Config) CredentialsTopic() string { return c.Topic + ".credentials" }
+
+// helpful are compacted topics that are a help to people: nothing stops without them.
+func (c Config) helpful() []string {
 	return []string{c.IgnoredTopic(), c.TraceTopic(), c.SystemTopic()}
 }
+
+// compacted are the topics of which the last record of a key counts.
+func (c Config) compacted() []string { return append(c.helpful(), c.CredentialsTopic()) }
 
 // isOurs reports whether topic is one that is made where it is missing.
 func (c Config) isOurs(topic string) bool {

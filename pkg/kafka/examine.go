@@ -145,12 +145,17 @@ func wrongSettings(cfg Config, topic string, has map[string]string) (wrong []doc
 		set(doctor.Warned, messageBytes, strconv.Itoa(maxMessageBytes), "longer messages are cut, and become dead letters")
 	}
 	switch {
+	case topic == cfg.CredentialsTopic() && has[cleanupPolicy] != "" && has[cleanupPolicy] != "compact":
+		set(doctor.Failed, cleanupPolicy, "compact", "devices do not get in once their credentials are too old to be kept")
 	case should && has[cleanupPolicy] != "" && !compacts:
 		set(doctor.Warned, cleanupPolicy, "compact,delete", "it grows with every repetition")
 	case compacts && !should:
 		set(doctor.Failed, cleanupPolicy, "delete", "of each device all readings but the newest are removed")
 	}
 	keeps, err := strconv.ParseInt(has[retentionMillis], 10, 64)
+	if topic == cfg.CredentialsTopic() {
+		return wrong // what is compacted and nothing else does not go by its age
+	}
 	if err == nil && keeps >= 0 && keeps < cfg.retention(topic).Milliseconds() {
 		set(doctor.Warned, retentionMillis, strconv.FormatInt(cfg.retention(topic).Milliseconds(), 10),
 			fmt.Sprintf("what a service has not read for %v is lost, and KAFKA_RETENTION says %v", time.Duration(keeps)*time.Millisecond, cfg.retention(topic)))

@@ -36,6 +36,7 @@ ok    topic readings.dlq is not there, and is made at the start
 ok    topic readings.ignored is not there, and is made at the start
 ok    topic readings.trace is not there, and is made at the start
 ok    topic readings.system is not there, and is made at the start
+ok    topic readings.credentials is not there, and is made at the start
 `
 		for range 2 {
 			if got := examine(t, cfg); got != want {
@@ -61,6 +62,7 @@ ok    topic readings.dlq: partitions: 3, settings as they should be
 ok    topic readings.ignored: partitions: 1, settings as they should be
 ok    topic readings.trace: partitions: 1, settings as they should be
 ok    topic readings.system: partitions: 1, settings as they should be
+ok    topic readings.credentials: partitions: 1, settings as they should be
 `
 		if got := examine(t, cfg); got != want {
 			t.Errorf("of good ones it says:\n%s", got)
@@ -79,6 +81,7 @@ ok    topic readings.system: partitions: 1, settings as they should be
 		change("readings.dlq", map[string]string{"message.timestamp.type": "CreateTime", "max.message.bytes": "1048588", "retention.ms": "60000"})
 		change("readings.ignored", map[string]string{"cleanup.policy": "delete"})
 		change("readings.trace", map[string]string{"max.message.bytes": "1048588"}) // which is Kafka's own
+		change("readings.credentials", map[string]string{"cleanup.policy": "compact,delete"})
 		cfg.Partitions = 12
 		want = "ok    " + strings.Join(brokers, ",") + ` answers; brokers that can be reached: 1
 warn  topic readings has 3 partitions, and KAFKA_PARTITIONS says 12; add partitions where more replicas of a service are to share them, or lower KAFKA_PARTITIONS
@@ -91,6 +94,7 @@ warn  topic readings.dlq has retention.ms=60000: what a service has not read for
 warn  topic readings.ignored has cleanup.policy=delete: it grows with every repetition; set it to compact,delete
 ok    topic readings.trace: partitions: 1, settings as they should be
 ok    topic readings.system: partitions: 1, settings as they should be
+fail  topic readings.credentials has cleanup.policy=compact,delete: devices do not get in once their credentials are too old to be kept; set it to compact
 `
 		if got := examine(t, cfg); got != want {
 			t.Errorf("of others it says:\n%s", got)

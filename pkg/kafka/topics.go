@@ -65,12 +65,12 @@ func ensureTopics(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer func() { _ = client.Close() }()
 	defer context.AfterFunc(ctx, client.Disconnect)()
-	for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic()} {
+	for _, topic := range []string{cfg.Topic, cfg.DeadLetterTopic(), cfg.CredentialsTopic()} {
 		if err := ensureTopic(client, cfg, topic, log); err != nil {
 			return err
 		}
 	}
-	for _, topic := range cfg.compacted() {
+	for _, topic := range cfg.helpful() {
 		err := ensureTopic(client, cfg, topic, log)
 		if isPermanent(err) { // as where these topics, which are newer than the others, are not allowed
 			log.Warn("kafka refuses a topic that is a help to people; what would be on it is not shown", "topic", topic, "err", err)
@@ -110,8 +110,14 @@ func (c Config) partitions(topic string) int32 {
 	return c.Partitions
 }
 
+// forever, in milliseconds, is Kafka's -1.
+const forever = -time.Millisecond
+
 // retention is how long a topic is made to keep its records; 0: as the broker has it.
 func (c Config) retention(topic string) time.Duration {
+	if topic == c.CredentialsTopic() {
+		return forever
+	}
 	if topic == c.SystemTopic() && (c.Retention == 0 || c.Retention > maxSystemRetention) {
 		return maxSystemRetention
 	}
@@ -129,12 +135,15 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 		ReplicationFactor: cmp.Or(cfg.Replication, -1),
 		ConfigEntries:     map[string]*string{messageBytes: &longest, timestampType: new(appendTime)},
 	}
-	if keep := cfg.retention(topic); keep > 0 {
+	if keep := cfg.retention(topic); keep != 0 {
 		retention := strconv.FormatInt(keep.Milliseconds(), 10)
 		detail.ConfigEntries[retentionMillis] = &retention
 	}
 	if slices.Contains(cfg.compacted(), topic) {
 		policy := "compact,delete" // what has not been seen for that long is forgotten, as replicas that are gone are
+		if topic == cfg.CredentialsTopic() {
+			policy = "compact"
+		}
 		detail.ConfigEntries[cleanupPolicy] = &policy
 	}
 	if topic == cfg.SystemTopic() {

@@ -34,7 +34,7 @@ func TestEnsureTopics(t *testing.T) {
 		for topic, want := range map[string]struct {
 			partitions int
 			policy     string
-		}{cfg.Topic: {7, "delete"}, cfg.DeadLetterTopic(): {7, "delete"}, cfg.IgnoredTopic(): {1, "compact,delete"}, cfg.TraceTopic(): {1, "compact,delete"}, cfg.SystemTopic(): {1, "compact,delete"}} {
+		}{cfg.Topic: {7, "delete"}, cfg.DeadLetterTopic(): {7, "delete"}, cfg.IgnoredTopic(): {1, "compact,delete"}, cfg.TraceTopic(): {1, "compact,delete"}, cfg.SystemTopic(): {1, "compact,delete"}, cfg.CredentialsTopic(): {1, "compact"}} {
 			// Kafka answers for a topic that it has created a moment before each broker knows of it.
 			deadline := time.Now().Add(10 * time.Second)
 			described, err := admin.DescribeTopics([]string{topic})
@@ -59,7 +59,11 @@ func TestEnsureTopics(t *testing.T) {
 			if policy := found["cleanup.policy"]; policy != want.policy {
 				t.Errorf("topic %q has cleanup.policy %s, want %s", topic, policy, want.policy)
 			}
-			if found["retention.ms"] != "3600000" || found["max.message.bytes"] != "2097152" || found["message.timestamp.type"] != "LogAppendTime" {
+			keeps := "3600000"
+			if topic == cfg.CredentialsTopic() {
+				keeps = "-1"
+			}
+			if found["retention.ms"] != keeps || found["max.message.bytes"] != "2097152" || found["message.timestamp.type"] != "LogAppendTime" {
 				t.Errorf("topic %q has retention.ms %s, max.message.bytes %s and message.timestamp.type %s", topic,
 					found["retention.ms"], found["max.message.bytes"], found["message.timestamp.type"])
 			}
@@ -78,7 +82,7 @@ func TestEnsureTopics(t *testing.T) {
 			}
 			return said.String()
 		}
-		if s := ensure(); strings.Count(s, "created topic") != 5 || !strings.Contains(s, "topic=spoken.dlq partitions=3") || !strings.Contains(s, "topic=spoken.ignored partitions=1 ") {
+		if s := ensure(); strings.Count(s, "created topic") != 6 || !strings.Contains(s, "topic=spoken.dlq partitions=3") || !strings.Contains(s, "topic=spoken.ignored partitions=1 ") {
 			t.Errorf("the first time it says:\n%s", s)
 		}
 		if s := ensure(); s != "" {
