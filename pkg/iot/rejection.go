@@ -28,6 +28,7 @@ const (
 	ReasonInvalidCBOR              Reason = "invalid_cbor"
 	ReasonUnknownAlias             Reason = "unknown_alias"
 	ReasonTooOld                   Reason = "too_old"
+	ReasonDeviceNotAllowed         Reason = "device_not_allowed"
 )
 
 // Reasons are all that there are.
@@ -55,6 +56,7 @@ var Reasons = []Reason{
 	ReasonInvalidCBOR,
 	ReasonUnknownAlias,
 	ReasonTooOld,
+	ReasonDeviceNotAllowed,
 }
 
 // Rejection is a piece of input that can never become a reading, and why.

@@ -133,6 +133,8 @@ const (
 	// Of a time of which no readings are kept any more, so that nobody can tell whether it was stored before. The record's
 	// value is as with a conflict.
 	DeadLetterReason_DEAD_LETTER_REASON_TOO_OLD DeadLetterReason = 23
+	// Who sent it may not send for the device that it is of.
+	DeadLetterReason_DEAD_LETTER_REASON_DEVICE_NOT_ALLOWED DeadLetterReason = 24
 )
 
 // Enum value maps for DeadLetterReason.
@@ -162,6 +164,7 @@ var (
 		21: "DEAD_LETTER_REASON_INVALID_CBOR",
 		22: "DEAD_LETTER_REASON_UNKNOWN_ALIAS",
 		23: "DEAD_LETTER_REASON_TOO_OLD",
+		24: "DEAD_LETTER_REASON_DEVICE_NOT_ALLOWED",
 	}
 	DeadLetterReason_value = map[string]int32{
 		"DEAD_LETTER_REASON_UNSPECIFIED":                0,
@@ -188,6 +191,7 @@ var (
 		"DEAD_LETTER_REASON_INVALID_CBOR":               21,
 		"DEAD_LETTER_REASON_UNKNOWN_ALIAS":              22,
 		"DEAD_LETTER_REASON_TOO_OLD":                    23,
+		"DEAD_LETTER_REASON_DEVICE_NOT_ALLOWED":         24,
 	}
 )
 
@@ -500,7 +504,7 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x0fTimestampSource\x12 \n" +
 	"\x1cTIMESTAMP_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TIMESTAMP_SOURCE_DEVICE\x10\x01\x12\x1b\n" +
-	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xaa\a\n" +
+	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xd5\a\n" +
 	"\x10DeadLetterReason\x12\"\n" +
 	"\x1eDEAD_LETTER_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_INVALID_JSON\x10\x01\x12%\n" +
@@ -526,7 +530,8 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x1aDEAD_LETTER_REASON_NO_RULE\x10\x14\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_INVALID_CBOR\x10\x15\x12$\n" +
 	" DEAD_LETTER_REASON_UNKNOWN_ALIAS\x10\x16\x12\x1e\n" +
-	"\x1aDEAD_LETTER_REASON_TOO_OLD\x10\x17B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
+	"\x1aDEAD_LETTER_REASON_TOO_OLD\x10\x17\x12)\n" +
+	"%DEAD_LETTER_REASON_DEVICE_NOT_ALLOWED\x10\x18B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
 
 var (
 	file_telltale_v1_reading_proto_rawDescOnce sync.Once
