@@ -7,13 +7,9 @@
 package ignored
 
 import (
-	"cmp"
-	"container/list"
 	"context"
 	"log/slog"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/compacted"
@@ -42,24 +38,17 @@ type List struct {
 	hint    func(topic string) string
 	log     *slog.Logger
 	teller  *compacted.Teller
-
-	mu      sync.Mutex
-	entries map[key]*list.Element
-	recent  list.List // of *entry, the latest in front
+	tally   compacted.Tally[key, event.Ignored]
 }
 
 type key struct{ topic, member string }
 
-// entry is a topic that nobody reads, or a member that readings of a topic are kept without.
-type entry struct {
-	event.Ignored
-	told int64     // of its count
-	next time.Time // when it may be told again
-}
-
 // New returns a list. replica names the process among others, and hint says what may be wrong with a topic.
 func New(cfg kafka.Config, replica string, hint func(topic string) string, log *slog.Logger) *List {
-	l := &List{topic: cfg.IgnoredTopic(), replica: replica, hint: hint, log: log, entries: make(map[key]*list.Element)}
+	l := &List{
+		topic: cfg.IgnoredTopic(), replica: replica, hint: hint, log: log,
+		tally: compacted.Tally[key, event.Ignored]{MaxKeys: maxEntries, Every: tellEvery, AtOnce: perTick},
+	}
 	l.teller = compacted.NewTeller(cfg, "what is ignored", l.due, log)
 	return l
 }
@@ -80,23 +69,12 @@ func (l *List) Member(topic, client string, o iot.Omitted) {
 
 func (l *List) add(topic, member, client, example, hint string) {
 	topic = shown(topic, maxText)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	k := key{topic, member}
-	at := l.entries[k]
-	if at == nil {
-		if len(l.entries) == maxEntries {
-			oldest := l.recent.Remove(l.recent.Back()).(*entry)
-			delete(l.entries, key{oldest.Topic, oldest.Member})
+	l.tally.Add(key{topic, member}, func(_ bool, i *event.Ignored) {
+		*i = event.Ignored{
+			Topic: topic, Member: member, ClientID: shown(client, maxText), Replica: l.replica,
+			Last: time.Now().UTC().Truncate(time.Millisecond), Example: example, Hint: hint,
 		}
-		at = l.recent.PushFront(&entry{Ignored: event.Ignored{Topic: topic, Member: member, Replica: l.replica}})
-		l.entries[k] = at
-	} else {
-		l.recent.MoveToFront(at)
-	}
-	e := at.Value.(*entry)
-	e.Count++
-	e.ClientID, e.Last, e.Example, e.Hint = shown(client, maxText), time.Now().UTC().Truncate(time.Millisecond), example, hint
+	})
 	l.teller.Wake()
 }
 
@@ -105,45 +83,19 @@ func (l *List) Run(ctx context.Context) error { return l.teller.Run(ctx) }
 
 // due returns the records to produce now, and whether there is more to tell of, now or later.
 func (l *List) due(now time.Time) (records []kafka.Record, more bool) {
-	reports, more := l.reports(now)
-	for _, r := range reports {
-		if r.Member == "" {
-			r.Hint = l.hint(r.Topic)
-			l.log.Warn("messages are ignored: nobody reads their topic", "topic", r.Topic, "client_id", r.ClientID, "count", r.since, "hint", r.Hint)
+	told, more := l.tally.Due(now)
+	for _, t := range told {
+		i := t.What
+		i.Count = t.Count
+		if i.Member == "" {
+			i.Hint = l.hint(i.Topic)
+			l.log.Warn("messages are ignored: nobody reads their topic", "topic", i.Topic, "client_id", i.ClientID, "count", t.Since, "hint", i.Hint)
 		}
-		if rec, err := r.Record(l.topic); err == nil { // texts and numbers always have one
+		if rec, err := i.Record(l.topic); err == nil { // texts and numbers always have one
 			records = append(records, rec)
 		}
 	}
 	return records, more
-}
-
-// report is what is told of an entry.
-type report struct {
-	event.Ignored
-	since int64 // of its count, those since the last one
-}
-
-// reports returns what to tell now, that which has waited longest first, and whether there is more to tell of.
-func (l *List) reports(now time.Time) (reports []report, more bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var due []*entry
-	waiting := 0
-	for at := l.recent.Back(); at != nil; at = at.Prev() {
-		if e := at.Value.(*entry); e.told < e.Count {
-			waiting++
-			if !now.Before(e.next) {
-				due = append(due, e)
-			}
-		}
-	}
-	slices.SortStableFunc(due, func(a, b *entry) int { return cmp.Or(a.next.Compare(b.next), a.Last.Compare(b.Last)) })
-	for _, e := range due[:min(len(due), perTick)] {
-		reports = append(reports, report{e.Ignored, e.Count - e.told})
-		e.told, e.next = e.Count, now.Add(tellEvery)
-	}
-	return reports, waiting > len(reports)
 }
 
 // shown returns the beginning of a text, for people.

@@ -52,22 +52,22 @@ func TestReports(t *testing.T) {
 		l.Message("a", "second", bytes.Repeat([]byte("ä"), 1000))
 		l.Member("a", "third", iot.Omitted{Member: "x", Why: "why", Example: "NaN"})
 		now := time.Now()
-		got, more := l.reports(now)
+		got, more := l.tally.Due(now)
 		if len(got) != 2 || more {
 			t.Fatalf("%+v, more %v", got, more)
 		}
-		if a := got[0]; a.Topic != "a" || a.Member != "" || a.ClientID != "second" || a.Count != 2 || a.Replica != "bridge-1" ||
+		if a := got[0].What; a.Topic != "a" || a.Member != "" || a.ClientID != "second" || got[0].Count != 2 || a.Replica != "bridge-1" ||
 			a.Example != strings.Repeat("ä", 256) || !a.Last.Equal(now.Truncate(time.Millisecond)) {
 			t.Errorf("of the topic: %+v", a)
 		}
-		if x := got[1]; x.Topic != "a" || x.Member != "x" || x.Count != 1 || x.Example != "NaN" || x.Hint != "why" {
+		if x := got[1].What; x.Topic != "a" || x.Member != "x" || got[1].Count != 1 || x.Example != "NaN" || x.Hint != "why" {
 			t.Errorf("of the member: %+v", x)
 		}
 		l.Message("a", "fourth", nil)
-		if got, more := l.reports(now.Add(tellEvery - 1)); len(got) != 0 || !more {
+		if got, more := l.tally.Due(now.Add(tellEvery - 1)); len(got) != 0 || !more {
 			t.Errorf("within a minute: %+v, more %v", got, more)
 		}
-		if got, _ := l.reports(now.Add(tellEvery)); len(got) != 1 || got[0].Count != 3 || got[0].since != 1 {
+		if got, _ := l.tally.Due(now.Add(tellEvery)); len(got) != 1 || got[0].Count != 3 || got[0].Since != 1 {
 			t.Errorf("after a minute: %+v", got)
 		}
 	})
@@ -85,12 +85,13 @@ func TestBounds(t *testing.T) {
 			tell()
 			time.Sleep(time.Second)
 		}
-		if len(l.entries) != maxEntries || l.recent.Len() != maxEntries {
-			t.Errorf("%d and %d entries", len(l.entries), l.recent.Len())
+		if n := l.tally.Len(); n != maxEntries {
+			t.Errorf("%d entries", n)
 		}
-		for at := l.recent.Front(); at != nil; at = at.Next() {
-			if e := at.Value.(*entry); len(e.Topic) > maxText || len(e.ClientID) > maxText || len(e.Example) > maxExample {
-				t.Fatalf("an entry of %d, %d and %d bytes", len(e.Topic), len(e.ClientID), len(e.Example))
+		for told, more := l.tally.Due(time.Now()); more; told, more = l.tally.Due(time.Now()) {
+			e := told[0]
+			if len(e.What.Topic) > maxText || len(e.What.ClientID) > maxText || len(e.What.Example) > maxExample {
+				t.Fatalf("an entry of %d, %d and %d bytes", len(e.What.Topic), len(e.What.ClientID), len(e.What.Example))
 			}
 		}
 		if n := strings.Count(log.String(), "\n"); n > 200*minutes || n < 100*minutes {

@@ -21,7 +21,7 @@ import (
 // Config says where Kafka is and what its topics look like. The tags are for package settings.
 type Config struct {
 	Brokers     []string      `env:"KAFKA_BROKERS" default:"localhost:9092" help:"Kafka bootstrap servers, host:port, separated by commas."`
-	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended, what is ignored to that with .ignored, what bridges saw of devices to that with .trace, how services are to that with .system, and the credentials of devices are on that with .credentials."`
+	Topic       string        `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended, what is ignored to that with .ignored, what bridges saw of devices to that with .trace, how services are to that with .system, whom they refused to that with .refused, and the credentials of devices are on that with .credentials."`
 	Partitions  int32         `env:"KAFKA_PARTITIONS" default:"12" help:"Partitions of topics that Telltale creates."`
 	Replication int16         `env:"KAFKA_REPLICATION" default:"-1" help:"Replicas of topics that Telltale creates; -1 is the broker's own default."`
 	Retention   time.Duration `env:"KAFKA_RETENTION" default:"168h" help:"How long topics that Telltale creates keep their records."`
@@ -72,9 +72,12 @@ func (c Config) SystemTopic() string { return c.Topic + ".system" }
 // CredentialsTopic is the name of the topic that says which devices get in, likewise. Its records are kept for good.
 func (c Config) CredentialsTopic() string { return c.Topic + ".credentials" }
 
+// RefusedTopic is the name of the topic that says whom services refused, likewise.
+func (c Config) RefusedTopic() string { return c.Topic + ".refused" }
+
 // helpful are compacted topics that are a help to people: nothing stops without them.
 func (c Config) helpful() []string {
-	return []string{c.IgnoredTopic(), c.TraceTopic(), c.SystemTopic()}
+	return []string{c.IgnoredTopic(), c.TraceTopic(), c.SystemTopic(), c.RefusedTopic()}
 }
 
 // compacted are the topics of which the last record of a key counts.

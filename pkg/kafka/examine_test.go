@@ -36,6 +36,7 @@ ok    topic readings.dlq is not there, and is made at the start
 ok    topic readings.ignored is not there, and is made at the start
 ok    topic readings.trace is not there, and is made at the start
 ok    topic readings.system is not there, and is made at the start
+ok    topic readings.refused is not there, and is made at the start
 ok    topic readings.credentials is not there, and is made at the start
 `
 		for range 2 {
@@ -62,6 +63,7 @@ ok    topic readings.dlq: partitions: 3, settings as they should be
 ok    topic readings.ignored: partitions: 1, settings as they should be
 ok    topic readings.trace: partitions: 1, settings as they should be
 ok    topic readings.system: partitions: 1, settings as they should be
+ok    topic readings.refused: partitions: 1, settings as they should be
 ok    topic readings.credentials: partitions: 1, settings as they should be
 `
 		if got := examine(t, cfg); got != want {
@@ -94,6 +96,7 @@ warn  topic readings.dlq has retention.ms=60000: what a service has not read for
 warn  topic readings.ignored has cleanup.policy=delete: it grows with every repetition; set it to compact,delete
 ok    topic readings.trace: partitions: 1, settings as they should be
 ok    topic readings.system: partitions: 1, settings as they should be
+ok    topic readings.refused: partitions: 1, settings as they should be
 fail  topic readings.credentials has cleanup.policy=compact,delete: devices do not get in once their credentials are too old to be kept; set it to compact
 `
 		if got := examine(t, cfg); got != want {

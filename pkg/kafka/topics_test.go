@@ -34,7 +34,7 @@ func TestEnsureTopics(t *testing.T) {
 		for topic, want := range map[string]struct {
 			partitions int
 			policy     string
-		}{cfg.Topic: {7, "delete"}, cfg.DeadLetterTopic(): {7, "delete"}, cfg.IgnoredTopic(): {1, "compact,delete"}, cfg.TraceTopic(): {1, "compact,delete"}, cfg.SystemTopic(): {1, "compact,delete"}, cfg.CredentialsTopic(): {1, "compact"}} {
+		}{cfg.Topic: {7, "delete"}, cfg.DeadLetterTopic(): {7, "delete"}, cfg.IgnoredTopic(): {1, "compact,delete"}, cfg.TraceTopic(): {1, "compact,delete"}, cfg.SystemTopic(): {1, "compact,delete"}, cfg.RefusedTopic(): {1, "compact,delete"}, cfg.CredentialsTopic(): {1, "compact"}} {
 			// Kafka answers for a topic that it has created a moment before each broker knows of it.
 			deadline := time.Now().Add(10 * time.Second)
 			described, err := admin.DescribeTopics([]string{topic})
@@ -82,7 +82,7 @@ func TestEnsureTopics(t *testing.T) {
 			}
 			return said.String()
 		}
-		if s := ensure(); strings.Count(s, "created topic") != 6 || !strings.Contains(s, "topic=spoken.dlq partitions=3") || !strings.Contains(s, "topic=spoken.ignored partitions=1 ") {
+		if s := ensure(); strings.Count(s, "created topic") != 7 || !strings.Contains(s, "topic=spoken.dlq partitions=3") || !strings.Contains(s, "topic=spoken.ignored partitions=1 ") {
 			t.Errorf("the first time it says:\n%s", s)
 		}
 		if s := ensure(); s != "" {

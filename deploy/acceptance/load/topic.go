@@ -80,7 +80,7 @@ func (t *topic) remove(groups ...string) error {
 	for _, group := range groups {
 		_, _ = t.admin.DeleteOffsets(ctx, group, set) // they expire, too
 	}
-	_, err := t.admin.DeleteTopics(ctx, t.Topic, t.DeadLetterTopic(), t.IgnoredTopic(), t.TraceTopic(), t.SystemTopic(), t.CredentialsTopic())
+	_, err := t.admin.DeleteTopics(ctx, t.Topic, t.DeadLetterTopic(), t.IgnoredTopic(), t.TraceTopic(), t.SystemTopic(), t.CredentialsTopic(), t.RefusedTopic())
 	return err
 }
 

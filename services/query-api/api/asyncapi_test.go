@@ -73,7 +73,7 @@ func TestChannels(t *testing.T) {
 		t.Errorf("topics of the presets (-) and of the channels in asyncapi.yaml (+):\n%s", diff)
 	}
 	cfg := kafka.Config{Topic: "raw-data"}
-	if diff := cmp.Diff([]string{cfg.Topic, cfg.CredentialsTopic(), cfg.DeadLetterTopic(), cfg.IgnoredTopic(), cfg.SystemTopic(), cfg.TraceTopic()}, m.addresses("kafka")); diff != "" {
+	if diff := cmp.Diff([]string{cfg.Topic, cfg.CredentialsTopic(), cfg.DeadLetterTopic(), cfg.IgnoredTopic(), cfg.RefusedTopic(), cfg.SystemTopic(), cfg.TraceTopic()}, m.addresses("kafka")); diff != "" {
 		t.Errorf("topics of Kafka (-) and channels in asyncapi.yaml (+):\n%s", diff)
 	}
 }
