@@ -29,6 +29,8 @@ const (
 	ReasonUnknownAlias             Reason = "unknown_alias"
 	ReasonTooOld                   Reason = "too_old"
 	ReasonDeviceNotAllowed         Reason = "device_not_allowed"
+	ReasonTooManyDevices           Reason = "too_many_devices"
+	ReasonUnknownDevice            Reason = "unknown_device"
 )
 
 // Reasons are all that there are.
@@ -57,6 +59,8 @@ var Reasons = []Reason{
 	ReasonUnknownAlias,
 	ReasonTooOld,
 	ReasonDeviceNotAllowed,
+	ReasonTooManyDevices,
+	ReasonUnknownDevice,
 }
 
 // Rejection is a piece of input that can never become a reading, and why.

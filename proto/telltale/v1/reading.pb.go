@@ -135,6 +135,11 @@ const (
 	DeadLetterReason_DEAD_LETTER_REASON_TOO_OLD DeadLetterReason = 23
 	// Who sent it may not send for the device that it is of.
 	DeadLetterReason_DEAD_LETTER_REASON_DEVICE_NOT_ALLOWED DeadLetterReason = 24
+	// There are as many devices as the site takes (MAX_DEVICES). The reading is stored; its device is not registered.
+	DeadLetterReason_DEAD_LETTER_REASON_TOO_MANY_DEVICES DeadLetterReason = 25
+	// Only devices that were created before are registered (DEVICES=known), and nobody has created this one. The reading is
+	// stored.
+	DeadLetterReason_DEAD_LETTER_REASON_UNKNOWN_DEVICE DeadLetterReason = 26
 )
 
 // Enum value maps for DeadLetterReason.
@@ -165,6 +170,8 @@ var (
 		22: "DEAD_LETTER_REASON_UNKNOWN_ALIAS",
 		23: "DEAD_LETTER_REASON_TOO_OLD",
 		24: "DEAD_LETTER_REASON_DEVICE_NOT_ALLOWED",
+		25: "DEAD_LETTER_REASON_TOO_MANY_DEVICES",
+		26: "DEAD_LETTER_REASON_UNKNOWN_DEVICE",
 	}
 	DeadLetterReason_value = map[string]int32{
 		"DEAD_LETTER_REASON_UNSPECIFIED":                0,
@@ -192,6 +199,8 @@ var (
 		"DEAD_LETTER_REASON_UNKNOWN_ALIAS":              22,
 		"DEAD_LETTER_REASON_TOO_OLD":                    23,
 		"DEAD_LETTER_REASON_DEVICE_NOT_ALLOWED":         24,
+		"DEAD_LETTER_REASON_TOO_MANY_DEVICES":           25,
+		"DEAD_LETTER_REASON_UNKNOWN_DEVICE":             26,
 	}
 )
 
@@ -504,7 +513,7 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x0fTimestampSource\x12 \n" +
 	"\x1cTIMESTAMP_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TIMESTAMP_SOURCE_DEVICE\x10\x01\x12\x1b\n" +
-	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xd5\a\n" +
+	"\x17TIMESTAMP_SOURCE_SERVER\x10\x02*\xa5\b\n" +
 	"\x10DeadLetterReason\x12\"\n" +
 	"\x1eDEAD_LETTER_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fDEAD_LETTER_REASON_INVALID_JSON\x10\x01\x12%\n" +
@@ -531,7 +540,9 @@ const file_telltale_v1_reading_proto_rawDesc = "" +
 	"\x1fDEAD_LETTER_REASON_INVALID_CBOR\x10\x15\x12$\n" +
 	" DEAD_LETTER_REASON_UNKNOWN_ALIAS\x10\x16\x12\x1e\n" +
 	"\x1aDEAD_LETTER_REASON_TOO_OLD\x10\x17\x12)\n" +
-	"%DEAD_LETTER_REASON_DEVICE_NOT_ALLOWED\x10\x18B?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
+	"%DEAD_LETTER_REASON_DEVICE_NOT_ALLOWED\x10\x18\x12'\n" +
+	"#DEAD_LETTER_REASON_TOO_MANY_DEVICES\x10\x19\x12%\n" +
+	"!DEAD_LETTER_REASON_UNKNOWN_DEVICE\x10\x1aB?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
 
 var (
 	file_telltale_v1_reading_proto_rawDescOnce sync.Once
