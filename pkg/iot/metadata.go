@@ -156,8 +156,9 @@ type MetadataStore interface {
 	// EnsureDevices creates the devices of seen that do not exist, each under its own id, named by its
 	// key or else "Device {id}", owned by the default user, which it creates when missing. A device
 	// that exists without a key gets the one that was seen. Repeating it, and running it at the same
-	// time elsewhere, is harmless. ErrInvalid: an id is out of range, or not that of its key.
-	EnsureDevices(ctx context.Context, seen []Identity) (Ensured, error)
+	// time elsewhere, is harmless. Those that a does not admit are not created. ErrInvalid: an id is out
+	// of range, or not that of its key.
+	EnsureDevices(ctx context.Context, seen []Identity, a Admission) (Ensured, error)
 	// DescribeDevices gives devices the name that they say, where they have the one from EnsureDevices, and the
 	// location, where they have none. Devices that do not exist, and what none may be called, are passed over.
 	// Each device is in described once.
@@ -167,6 +168,15 @@ type MetadataStore interface {
 	KeepContacts(ctx context.Context, contacts []Contact) error
 }
 
+// Admission says which devices that do not exist may register themselves. The zero Admission: all.
+type Admission struct {
+	// KnownOnly has none register itself.
+	KnownOnly bool
+	// Most is how many devices there may be, when not 0. However many processes register devices at once, none
+	// goes beyond it; somebody who creates devices in another way may.
+	Most int
+}
+
 // Ensured is what became of devices that were seen.
 type Ensured struct {
 	Created int // how many did not exist
@@ -174,4 +184,8 @@ type Ensured struct {
 	// key: of seen or, where two keys of one id are new, of the one that was seen first. All others
 	// are registered.
 	Collisions []Identity
+	// Unknown are those that were not created because only known ones are admitted.
+	Unknown []Identity
+	// TooMany are those that were not created because there are as many as there may be.
+	TooMany []Identity
 }

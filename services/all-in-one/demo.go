@@ -41,7 +41,7 @@ func registerDemoDevices(ctx context.Context, store iot.MetadataStore, n int) er
 	for i := range seen {
 		seen[i].ID = firstDemoDevice + iot.DeviceID(i)
 	}
-	if _, err := store.EnsureDevices(ctx, seen); err != nil {
+	if _, err := store.EnsureDevices(ctx, seen, iot.Admission{}); err != nil {
 		return err
 	}
 	for i, demo := range seen {

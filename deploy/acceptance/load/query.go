@@ -96,7 +96,7 @@ func seed(ctx context.Context, databaseURL, mongoURI, redisURL string) error {
 	if err := devices.Prepare(ctx); err != nil {
 		return err
 	}
-	if _, err := devices.EnsureDevices(ctx, seen); err != nil {
+	if _, err := devices.EnsureDevices(ctx, seen, iot.Admission{}); err != nil {
 		return err
 	}
 

@@ -17,7 +17,7 @@ func Benchmark(b *testing.B, empty func(testing.TB) Database) {
 	for i := range ids {
 		ids[i] = iot.DeviceID(i + 1)
 	}
-	if _, err := s.EnsureDevices(b.Context(), seen(ids...)); err != nil {
+	if _, err := s.EnsureDevices(b.Context(), seen(ids...), iot.Admission{}); err != nil {
 		b.Fatal(err)
 	}
 	const columns = "SELECT id, name, user_id, location, created_at FROM devices "
@@ -36,7 +36,7 @@ func Benchmark(b *testing.B, empty func(testing.TB) Database) {
 	b.Run("EnsureDevices of 1000 that exist", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if n, err := s.EnsureDevices(b.Context(), seen(ids...)); n.Created != 0 || err != nil {
+			if n, err := s.EnsureDevices(b.Context(), seen(ids...), iot.Admission{}); n.Created != 0 || err != nil {
 				b.Fatal(n, err)
 			}
 		}

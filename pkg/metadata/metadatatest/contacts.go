@@ -159,7 +159,7 @@ func (db *database) prepareBeforeContacts() []iot.Device {
 	if err := s.Prepare(db.t.Context()); err != nil {
 		db.t.Fatal(err)
 	}
-	_, err := s.EnsureDevices(db.t.Context(), []iot.Identity{{ID: 7}, {ID: 8}, keyed("kitchen-1")})
+	_, err := s.EnsureDevices(db.t.Context(), []iot.Identity{{ID: 7}, {ID: 8}, keyed("kitchen-1")}, iot.Admission{})
 	if err != nil {
 		db.t.Fatal(err)
 	}

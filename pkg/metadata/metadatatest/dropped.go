@@ -64,7 +64,7 @@ func dropped() []promise {
 				}
 
 				// All works as before: devices register themselves, users own them, and they go together.
-				if _, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 7}, {ID: 8}}); err != nil {
+				if _, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 7}, {ID: 8}}, iot.Admission{}); err != nil {
 					t.Fatal(err)
 				}
 				wantEqual(t, len(allDevices(t, s)), 2)
@@ -95,7 +95,7 @@ func dropped() []promise {
 			if err := s.Prepare(ctx); err != nil {
 				return err
 			}
-			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 1}})
+			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 1}}, iot.Admission{})
 			return err
 		})
 		wantEqual(t, len(allDevices(t, db.prepared())), 1)

@@ -32,7 +32,7 @@ func create(id iot.DeviceID) step {
 func register(id iot.DeviceID) step {
 	return func(t *testing.T, s metadata.Store, _ int64) {
 		t.Helper()
-		if n, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: id}}); n.Created != 1 || err != nil {
+		if n, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: id}}, iot.Admission{}); n.Created != 1 || err != nil {
 			t.Fatalf("ensure %d: %+v, %v", id, n, err)
 		}
 	}
@@ -97,7 +97,7 @@ func generatedIDs() []promise {
 			for i := range ids {
 				ids[i] = iot.DeviceID(i + 1)
 			}
-			if _, err := s.EnsureDevices(t.Context(), seen(ids...)); err != nil {
+			if _, err := s.EnsureDevices(t.Context(), seen(ids...), iot.Admission{}); err != nil {
 				t.Fatal(err)
 			}
 		}, generate(2501), remove(700), generate(2502)}},

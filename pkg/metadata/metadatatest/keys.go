@@ -84,7 +84,7 @@ func keys() []promise {
 			s := db.prepared()
 			db.occupy(iot.KeyID("a"), "somebody", newUser(t, s, "ann"))
 			for range 2 {
-				got, err := s.EnsureDevices(t.Context(), []iot.Identity{keyed("z"), {ID: iot.KeyID("a")}, keyed("a"), {ID: 7}, keyed("a"), keyed("b")})
+				got, err := s.EnsureDevices(t.Context(), []iot.Identity{keyed("z"), {ID: iot.KeyID("a")}, keyed("a"), {ID: 7}, keyed("a"), keyed("b")}, iot.Admission{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -127,7 +127,7 @@ func keys() []promise {
 			} {
 				_, err := s.CreateDevice(t.Context(), iot.Device{ID: wrong.ID, Key: wrong.Key, Name: "x", Owner: owner})
 				wantError(t, err, iot.ErrInvalid)
-				_, err = s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}, wrong, {ID: 2}})
+				_, err = s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}, wrong, {ID: 2}}, iot.Admission{})
 				wantError(t, err, iot.ErrInvalid)
 			}
 			wantEqual(t, len(allDevices(t, s)), 0)
@@ -143,7 +143,7 @@ func keys() []promise {
 					} else {
 						a, b = b, a
 					}
-					got, err := stores[i/2%2].EnsureDevices(ctx, []iot.Identity{a, b})
+					got, err := stores[i/2%2].EnsureDevices(ctx, []iot.Identity{a, b}, iot.Admission{})
 					if err != nil || len(got.Collisions) > 0 {
 						t.Errorf("%+v, %v", got, err)
 					}

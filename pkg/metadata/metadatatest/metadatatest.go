@@ -46,6 +46,7 @@ func Run(t *testing.T, empty func(testing.TB) Database) {
 		{"generated ids", generatedIDs()},
 		{"registration", registration()},
 		{"keys", keys()},
+		{"admission", admission()},
 		{"descriptions", descriptions()},
 		{"contacts", contacts()},
 		{"searches", searches()},

@@ -22,7 +22,7 @@ func preparation() []promise {
 				if err := stores[i].Prepare(ctx); err != nil {
 					return err
 				}
-				_, err := stores[i].EnsureDevices(ctx, []iot.Identity{{ID: 1}})
+				_, err := stores[i].EnsureDevices(ctx, []iot.Identity{{ID: 1}}, iot.Admission{})
 				return err
 			})
 			wantEqual(t, len(allDevices(t, stores[0])), 1)
@@ -166,7 +166,7 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 		},
 		"DeleteDevice": func(ctx context.Context) error { return s.DeleteDevice(ctx, 404) },
 		"EnsureDevices": func(ctx context.Context) error {
-			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 404}})
+			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 404}}, iot.Admission{})
 			return err
 		},
 		"KeepContacts": func(ctx context.Context) error {

@@ -27,7 +27,7 @@ func ensure(t *testing.T, s metadata.Store, want int, ids ...iot.DeviceID) {
 // ensureSeen calls EnsureDevices, which is to return want.
 func ensureSeen(t *testing.T, s metadata.Store, want iot.Ensured, devices ...iot.Identity) {
 	t.Helper()
-	got, err := s.EnsureDevices(t.Context(), devices)
+	got, err := s.EnsureDevices(t.Context(), devices, iot.Admission{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func registration() []promise {
 			}
 			registered := make(chan error, 1)
 			go func() {
-				_, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 2}})
+				_, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 2}}, iot.Admission{})
 				registered <- err
 			}()
 			for waiting := 0; waiting == 0 && db.Waiting != ""; {
@@ -150,7 +150,7 @@ func registration() []promise {
 		{"an id out of range is ErrInvalid, and nothing is created", func(t *testing.T, db *database) {
 			s := db.prepared()
 			for _, id := range []iot.DeviceID{-1, 0, iot.MaxDeviceID + 1} {
-				n, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}, {ID: id}, {ID: 2}})
+				n, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}, {ID: id}, {ID: 2}}, iot.Admission{})
 				wantError(t, err, iot.ErrInvalid)
 				wantEqual(t, n, iot.Ensured{})
 			}
@@ -169,7 +169,7 @@ func registration() []promise {
 					slices.Reverse(ids)
 				}
 				for part := range slices.Chunk(ids, 40) {
-					n, err := stores[i%len(stores)].EnsureDevices(ctx, seen(part...))
+					n, err := stores[i%len(stores)].EnsureDevices(ctx, seen(part...), iot.Admission{})
 					created[i] += n.Created
 					if err != nil {
 						return err

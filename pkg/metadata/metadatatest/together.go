@@ -97,7 +97,7 @@ func together() []promise {
 					for j := range ids {
 						ids[j] = iot.DeviceID(round*workers + w + j + 1)
 					}
-					n, err := s.EnsureDevices(ctx, seen(ids...))
+					n, err := s.EnsureDevices(ctx, seen(ids...), iot.Admission{})
 					if err != nil {
 						return err
 					}
@@ -148,7 +148,7 @@ func together() []promise {
 				for round := range 15 {
 					if i < 4 {
 						ids := []iot.DeviceID{1, 2, iot.DeviceID(100*i + round + 3)}
-						if _, err := s.EnsureDevices(ctx, seen(ids...)); err != nil {
+						if _, err := s.EnsureDevices(ctx, seen(ids...), iot.Admission{}); err != nil {
 							return err
 						}
 						continue
@@ -165,7 +165,7 @@ func together() []promise {
 				}
 				return nil
 			})
-			if _, err := stores[0].EnsureDevices(t.Context(), []iot.Identity{{ID: 1}, {ID: 2}, {ID: 3}}); err != nil {
+			if _, err := stores[0].EnsureDevices(t.Context(), []iot.Identity{{ID: 1}, {ID: 2}, {ID: 3}}, iot.Admission{}); err != nil {
 				t.Fatal(err)
 			}
 			owner := defaultUser(t, stores[0])

@@ -55,7 +55,7 @@ func TestAPreparationThatBrokeOffIsFinished(t *testing.T) {
 	if err := s.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}); n.Created != 1 || err != nil {
+	if n, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}, iot.Admission{}); n.Created != 1 || err != nil {
 		t.Fatalf("%+v, %v", n, err)
 	}
 }
@@ -73,7 +73,10 @@ func TestADatabaseThatWasDroppedAndCreated(t *testing.T) {
 	}
 	var sessions errgroup.Group
 	for range 50 {
-		sessions.Go(func() error { _, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}); return err })
+		sessions.Go(func() error {
+			_, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}, iot.Admission{})
+			return err
+		})
 	}
 	if err := sessions.Wait(); err != nil {
 		t.Fatal(err)
@@ -95,7 +98,10 @@ func TestADatabaseThatWasDroppedAndCreated(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 50 {
-		sessions.Go(func() error { _, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}); return err })
+		sessions.Go(func() error {
+			_, err := s.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}, iot.Admission{})
+			return err
+		})
 	}
 	if err := sessions.Wait(); err != nil {
 		t.Fatal(err)

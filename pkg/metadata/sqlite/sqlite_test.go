@@ -45,7 +45,7 @@ func empty(t testing.TB) metadatatest.Database {
 func TestDamage(t *testing.T) {
 	sqlitetest.RunDamaged(t, metadata.Open, map[string]func(context.Context, *sqlstore.Store) error{
 		"EnsureDevices": func(ctx context.Context, s *sqlstore.Store) error {
-			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 7}})
+			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 7}}, iot.Admission{})
 			return err
 		},
 		"Device": func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Device(ctx, 7); return err },

@@ -17,7 +17,7 @@ import (
 const ensureChunk = 1000
 
 // EnsureDevices implements iot.MetadataStore.
-func (s *Store) EnsureDevices(ctx context.Context, seen []iot.Identity) (all iot.Ensured, err error) {
+func (s *Store) EnsureDevices(ctx context.Context, seen []iot.Identity, a iot.Admission) (all iot.Ensured, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	// In ascending order two transactions that lock the same rows wait for one another instead of dying.
@@ -30,26 +30,34 @@ func (s *Store) EnsureDevices(ctx context.Context, seen []iot.Identity) (all iot
 		}
 	}
 	for chunk := range slices.Chunk(seen, ensureChunk) {
-		ensured, err := s.ensure(ctx, chunk)
+		ensured, err := s.ensure(ctx, chunk, a)
 		if err != nil {
 			return all, s.wrap("ensure devices", err)
 		}
 		all.Created += ensured.Created
 		all.Collisions = append(all.Collisions, ensured.Collisions...)
+		all.Unknown = append(all.Unknown, ensured.Unknown...)
+		all.TooMany = append(all.TooMany, ensured.TooMany...)
 	}
 	return all, nil
 }
 
-// ensure registers those of seen, which ascend by id, that it can, or after an error none.
-func (s *Store) ensure(ctx context.Context, seen []iot.Identity) (iot.Ensured, error) {
+// ensure registers those of seen, which ascend by id, that it can and a admits, or after an error none.
+func (s *Store) ensure(ctx context.Context, seen []iot.Identity, a iot.Admission) (iot.Ensured, error) {
 	for {
 		diff, err := s.compare(ctx, seen)
+		var unknown []iot.Identity
+		if a.KnownOnly {
+			diff, unknown = diff.admit(0)
+		}
+		var ensured iot.Ensured
 		if err == nil {
-			err = s.register(ctx, diff)
+			ensured, err = s.register(ctx, diff, a.Most)
 		}
 		switch {
 		case err == nil:
-			return iot.Ensured{Created: len(diff.missing), Collisions: diff.collisions}, nil
+			ensured.Collisions, ensured.Unknown = diff.collisions, unknown
+			return ensured, nil
 		case errors.Is(err, iot.ErrConflict), errors.Is(err, iot.ErrInvalid), errors.Is(err, iot.ErrNotFound):
 			// Somebody created, named or deleted one of the devices or the default user meanwhile. It
 			// is committed, so the next look sees it. ctx bounds the number of looks.
@@ -64,6 +72,27 @@ type difference struct {
 	missing    []iot.Identity // each id once
 	keyless    []iot.Identity // they exist, or are missing, without the key
 	collisions []iot.Identity
+}
+
+// admit returns what is left when of the missing only the first n may be created, and who may not.
+func (diff difference) admit(n int) (admitted difference, refused []iot.Identity) {
+	if n >= len(diff.missing) {
+		return diff, nil
+	}
+	admitted = difference{missing: diff.missing[:n], collisions: diff.collisions}
+	refused = slices.Clone(diff.missing[n:])
+	ids := make(map[iot.DeviceID]bool, len(refused))
+	for _, device := range refused {
+		ids[device.ID] = true
+	}
+	for _, device := range diff.keyless {
+		if ids[device.ID] {
+			refused = append(refused, device)
+		} else {
+			admitted.keyless = append(admitted.keyless, device)
+		}
+	}
+	return admitted, refused
 }
 
 // compare returns what is to be done for seen, which ascends by id.
@@ -127,19 +156,29 @@ func scanIdentity(rows *sql.Rows, device *iot.Identity) error {
 	return rows.Scan((*int64)(&device.ID), &device.Key)
 }
 
-// register creates what is missing, for the default user, and adds the keys. ErrConflict: a device, a key or the user
-// is there meanwhile. ErrInvalid: the user was deleted. ErrNotFound: a device was, or has a key.
-func (s *Store) register(ctx context.Context, diff difference) error {
+// register creates what is missing, for the default user, as long as there are no more than most, when that is not 0, and
+// adds the keys. ErrConflict: a device, a key or the user is there meanwhile. ErrInvalid: the user was deleted.
+// ErrNotFound: a device was, or has a key.
+func (s *Store) register(ctx context.Context, diff difference, most int) (ensured iot.Ensured, err error) {
 	if len(diff.missing) == 0 && len(diff.keyless) == 0 {
-		return nil
+		return ensured, nil
 	}
-	return s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if len(diff.missing) > 0 {
-			if err := insertDevices(ctx, tx, diff.missing); err != nil {
+	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		admitted := diff
+		if most > 0 && len(diff.missing) > 0 {
+			room, err := s.room(ctx, tx, most)
+			if err != nil {
+				return err
+			}
+			admitted, ensured.TooMany = diff.admit(room)
+		}
+		ensured.Created = len(admitted.missing)
+		if len(admitted.missing) > 0 {
+			if err := insertDevices(ctx, tx, admitted.missing); err != nil {
 				return err
 			}
 		}
-		for _, device := range diff.keyless {
+		for _, device := range admitted.keyless {
 			update := tx.NewUpdate().Table("devices").Set("? = ?", bun.Ident("key"), device.Key).
 				Where("id = ? AND devices.key IS NULL", int64(device.ID))
 			if err := changed(update.Exec(ctx)); err != nil {
@@ -148,7 +187,19 @@ func (s *Store) register(ctx context.Context, diff difference) error {
 		}
 		return nil
 	})
+	return ensured, err
 }
+
+// room returns how many devices there may be more, of most. No other process that asks so registers any until tx ends.
+func (s *Store) room(ctx context.Context, tx bun.Tx, most int) (int, error) {
+	if _, err := s.lockIDs(ctx, tx); err != nil {
+		return 0, err
+	}
+	n, err := findOne(ctx, tx, scanInt, "SELECT COUNT(*) FROM (SELECT id FROM devices LIMIT ?) AS counted", most)
+	return most - int(n), err
+}
+
+func scanInt(rows *sql.Rows, n *int64) error { return rows.Scan(n) }
 
 func insertDevices(ctx context.Context, tx bun.Tx, missing []iot.Identity) error {
 	owner, err := defaultUser(ctx, tx)

@@ -21,7 +21,7 @@ func BenchmarkGet(b *testing.B) {
 	for i := range seen {
 		seen[i].ID = iot.DeviceID(i + 1)
 	}
-	if _, err := s.metadata.EnsureDevices(b.Context(), seen); err != nil {
+	if _, err := s.metadata.EnsureDevices(b.Context(), seen, iot.Admission{}); err != nil {
 		b.Fatal(err)
 	}
 	handler := s.handler(b)

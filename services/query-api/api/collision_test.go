@@ -27,7 +27,7 @@ func (s occupied) Device(ctx context.Context, id iot.DeviceID) (iot.Device, erro
 func TestCollision(t *testing.T) {
 	s := embedded(t)
 	id := iot.KeyID("a")
-	if _, err := s.metadata.EnsureDevices(t.Context(), []iot.Identity{{ID: id}}); err != nil {
+	if _, err := s.metadata.EnsureDevices(t.Context(), []iot.Identity{{ID: id}}, iot.Admission{}); err != nil {
 		t.Fatal(err)
 	}
 	s.metadata = occupied{s.metadata}

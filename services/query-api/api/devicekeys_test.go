@@ -20,7 +20,7 @@ func TestDeviceKeys(t *testing.T) {
 		key := fmt.Sprint("device ", i)
 		seen = append(seen, iot.Identity{ID: iot.KeyID(key), Key: key})
 	}
-	if _, err := s.metadata.EnsureDevices(t.Context(), seen); err != nil {
+	if _, err := s.metadata.EnsureDevices(t.Context(), seen, iot.Admission{}); err != nil {
 		t.Fatal(err)
 	}
 	asked := []iot.DeviceID{1, 42, iot.MaxDeviceID, iot.KeyID("nobody")}

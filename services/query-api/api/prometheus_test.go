@@ -32,7 +32,7 @@ func TestDashboard(t *testing.T) {
 		t.Fatalf("%+v, %v", dashboard, err)
 	}
 	s := embedded(t)
-	if _, err := s.metadata.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}); err != nil {
+	if _, err := s.metadata.EnsureDevices(t.Context(), []iot.Identity{{ID: 1}}, iot.Admission{}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 300 {

@@ -69,7 +69,7 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 	})
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
-			ensured, err := store.EnsureDevices(ctx, devices(batch))
+			ensured, err := store.EnsureDevices(ctx, devices(batch), iot.Admission{})
 			registered.Add(float64(ensured.Created))
 			if err == nil {
 				err = store.DescribeDevices(ctx, descriptions(batch))

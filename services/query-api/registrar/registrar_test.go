@@ -199,12 +199,12 @@ type flaky struct {
 	failures atomic.Int64
 }
 
-func (f *flaky) EnsureDevices(ctx context.Context, seen []iot.Identity) (iot.Ensured, error) {
+func (f *flaky) EnsureDevices(ctx context.Context, seen []iot.Identity, admission iot.Admission) (iot.Ensured, error) {
 	if f.away.Load() {
 		f.failures.Add(1)
 		return iot.Ensured{}, errors.New("away")
 	}
-	return f.Store.EnsureDevices(ctx, seen)
+	return f.Store.EnsureDevices(ctx, seen, admission)
 }
 
 // world is a broker with a topic, and a store.
