@@ -15,6 +15,8 @@ type Message struct {
 	Received time.Time // from 1970 to 9999; the time of measurement where the message has none that can be used
 	Retained bool      // a broker's copy of an earlier message
 	Ordered  bool      // it is in the order in which they were published, so that what earlier ones of the set said holds
+
+	May func(iot.DeviceID) bool // whether its sender may send for a device; nil: for all
 }
 
 // Result is what messages became.

@@ -35,7 +35,7 @@ func (c *candidate) reset() {
 func (c *candidate) begin(id iot.DeviceID, key string, m *Message) {
 	c.reset()
 	c.draft.Device, c.draft.DeviceKey = id, key
-	c.draft.Received, c.draft.Retained = m.Received.UnixMilli(), m.Retained
+	c.draft.Received, c.draft.Retained, c.draft.May = m.Received.UnixMilli(), m.Retained, m.May
 }
 
 // add adds a member that is called what t says, unless there are too many.

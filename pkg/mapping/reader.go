@@ -49,14 +49,14 @@ func startReader(route Route, m Message) steps {
 	r.Text, r.Pos, r.Start = decode.Trim(m.Payload), 0, 0
 	r.depth, r.started, r.count, r.key, r.checked = 0, false, 0, span{}, false
 	route.pattern.split(route.topic, &r.topic)
-	r.draft.Received, r.draft.Retained = m.Received.UnixMilli(), m.Retained
+	r.draft.Received, r.draft.Retained, r.draft.May = m.Received.UnixMilli(), m.Retained, m.May
 	return r
 }
 
 // free gives r back, without what it knows of its message.
 func (r *reader) free() {
 	r.reset()
-	r.message, r.Text, r.Broken, r.rule, r.out = Message{}, nil, decode.Fault{}, nil, nil
+	r.message, r.Text, r.draft.May, r.Broken, r.rule, r.out = Message{}, nil, nil, decode.Fault{}, nil, nil
 	clear(r.topic[:])
 	readers.Put(r)
 }

@@ -20,6 +20,8 @@ type Message struct {
 	Received time.Time      // from 1970 to 9999; the time of measurement where the message has none that can be used
 	Retained bool           // a broker's copy of an earlier message: without a timestamp it is no new reading
 	Zone     *time.Location // of times that do not say theirs; nil is UTC
+
+	May func(iot.DeviceID) bool // whether its sender may send for a device; nil: for all
 }
 
 // Result is what messages became.

@@ -17,6 +17,8 @@ type Draft struct {
 	Received int64        // when the message was, in milliseconds since 1970
 	Retained bool         // whether the message was
 
+	May func(iot.DeviceID) bool // whether the sender of the message may send for a device; nil: for all
+
 	Device    iot.DeviceID // the one that the reading names; 0: none
 	DeviceKey string       // its key, if it has one
 	Millis    int64        // the time of measurement since 1970, where Timed
@@ -115,6 +117,8 @@ func (d *Draft) Reading(out []iot.Reading) ([]iot.Reading, Fault) {
 		return out, Fault{iot.ReasonMissingDeviceID, "no device_id, and none in the topic"}
 	case r.Device == 0:
 		return out, Fault{iot.ReasonDeviceIDMismatch, fmt.Sprintf("device_id %s, but %s in the topic", nameOf(d.Device, d.DeviceKey), nameOf(d.Topic, d.TopicKey))}
+	case d.May != nil && !d.May(r.Device):
+		return out, Fault{iot.ReasonDeviceNotAllowed, "its sender may not send for device " + nameOf(r.Device, r.Key)}
 	case metrics == 0:
 		return out, Fault{iot.ReasonNoMetrics, "no number beside device_id and timestamp"}
 	case r.Stamped == iot.StampServer && d.Retained:
