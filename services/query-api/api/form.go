@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/telltale-iot/telltale/pkg/httpguard"
 )
 
-// form is the JSON object in the body of a request. Its methods (fields.go) read one field each, and
+// form is the JSON object in the body of a request, or an HTML form, whose values are texts then. Its methods (fields.go) read one field each, and
 // gather what is wrong with all of them, in the words of Django REST framework.
 //
 // Members that no method asks for are ignored: clients may send back what they were given.
@@ -35,12 +38,61 @@ func readForm(r *request) (*form, error) {
 	if r.Request().ContentLength == 0 {
 		return f, nil
 	}
-	if err := checkMediaType(r.Request().Header.Get(echo.HeaderContentType)); err != nil || len(r.body) == 0 {
+	contentType := r.Request().Header.Get(echo.HeaderContentType)
+	if isForm(contentType) {
+		values, err := r.formValues()
+		if err != nil {
+			return f, err
+		}
+		f.members = make(map[string]json.RawMessage, len(values))
+		for name, value := range values {
+			f.members[name], _ = json.Marshal(value) // as a text, which every field reads
+		}
+		return f, nil
+	}
+	if err := checkMediaType(contentType); err != nil || len(r.body) == 0 {
 		return f, err
 	}
 	var err error
 	f.members, err = parseObject(r.body)
 	return f, err
+}
+
+// isForm reports whether a body is a form, as HTML and some HTTP clients send it.
+func isForm(contentType string) bool {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	return err == nil && mediaType == echo.MIMEApplicationForm
+}
+
+var (
+	errFormOfPage = &problem{status: http.StatusForbidden, detail: "Pages of another origin may not do this."}
+	errFormIsJSON = &problem{status: http.StatusBadRequest, detail: "The body looks like JSON, and its Content-Type says that it is a form. Send it with Content-Type: application/json."}
+)
+
+// formValues reads a body that is a form. A browser's counts from a page of this origin alone: unlike JSON, any page can
+// have a browser send one without asking first.
+func (r *request) formValues() (map[string]string, error) {
+	if httpguard.MayBePage(r.Request()) {
+		return nil, errFormOfPage
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(r.body), []byte("{")) || bytes.HasPrefix(bytes.TrimSpace(r.body), []byte("[")) {
+		return nil, errFormIsJSON
+	}
+	parsed, err := url.ParseQuery(string(r.body))
+	if err != nil {
+		return nil, &problem{status: http.StatusBadRequest, detail: "The form in the request body cannot be read."}
+	}
+	values := make(map[string]string, len(parsed))
+	for name, all := range parsed {
+		if len(all) > 1 {
+			return nil, &problem{status: http.StatusBadRequest, detail: fmt.Sprintf("Name %.100q stands twice in the form.", name)}
+		}
+		if !utf8.ValidString(name) || !utf8.ValidString(all[0]) {
+			return nil, &problem{status: http.StatusBadRequest, detail: "The form in the request body is not UTF-8."}
+		}
+		values[name] = all[0]
+	}
+	return values, nil
 }
 
 // checkMediaType accepts JSON in UTF-8 and nothing else.

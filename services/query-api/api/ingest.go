@@ -57,10 +57,19 @@ func (a *API) takeReadings(ctx context.Context, r *request, device, source strin
 		}
 		return a.ingest(ctx, ingest.Message{Source: topic, Client: r.client(), Route: &route, Payload: r.body})
 	}
-	if err := checkMediaType(contentType); err != nil {
+	payload := r.body
+	if isForm(contentType) {
+		values, err := r.formValues()
+		if err != nil {
+			return nil, err
+		}
+		if payload, err = objectOf(values); err != nil {
+			return nil, err
+		}
+	} else if err := checkMediaType(contentType); err != nil {
 		return nil, err
 	}
-	return a.ingest(ctx, ingest.Message{Source: source, Client: r.client(), Device: device, Payload: r.body})
+	return a.ingest(ctx, ingest.Message{Source: source, Client: r.client(), Device: device, Payload: payload})
 }
 
 // The media types of SenML (RFC 8428, section 12.3).

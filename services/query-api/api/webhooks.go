@@ -66,28 +66,32 @@ func (r *request) webhookTopic() string {
 	return strings.TrimSuffix(strings.TrimPrefix(r.Request().URL.Path, webhookPrefix), "/")
 }
 
-// object returns the parameters as a JSON object: what is written as a JSON number is one, and all else a text.
+// object returns the parameters as a JSON object.
 func (p *params) object() ([]byte, error) {
-	members := make(map[string]json.RawMessage, len(p.pairs))
+	values := make(map[string]string, len(p.pairs))
 	for _, q := range p.pairs {
 		p.asked = append(p.asked, q.name)
-		switch {
-		case !utf8.ValidString(q.name) || !utf8.ValidString(q.value):
+		if !utf8.ValidString(q.name) || !utf8.ValidString(q.value) {
 			p.fail(strings.ToValidUTF8(q.name, "\uFFFD"), msgText)
-		case isNumber(q.value):
-			members[q.name] = json.RawMessage(q.value)
-		case q.value == "":
-			delete(members, q.name) // as not given
-		default:
-			text, err := marshal(q.value)
-			if err != nil {
-				return nil, err
-			}
-			members[q.name] = text
 		}
+		values[q.name] = q.value
 	}
 	if err := p.err(); err != nil {
 		return nil, err
+	}
+	return objectOf(values)
+}
+
+// objectOf returns texts as a JSON object: what is written as a JSON number is one, and what is empty is not there.
+func objectOf(values map[string]string) ([]byte, error) {
+	members := make(map[string]any, len(values))
+	for name, value := range values {
+		switch {
+		case isNumber(value):
+			members[name] = json.RawMessage(value)
+		case value != "":
+			members[name] = value
+		}
 	}
 	return marshal(members)
 }
