@@ -26,6 +26,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
+	"github.com/telltale-iot/telltale/services/query-api/registrar"
 )
 
 // command holds the settings of all services. Those that name a server have no default here: without
@@ -45,6 +46,7 @@ type command struct {
 	Retention         readings.Retention
 	DataMaxBytes      settings.Bytes `env:"DATA_MAX_BYTES" default:"0" help:"Most bytes that readings and rollups in DATA_DIR take: beyond that the oldest readings are removed, a month at a time, then the oldest rollups, and at last readings of the newest month by days. A warning in the log comes at nine tenths of it. At least 100MB, also as 10GB or 10GiB. 0: as many as there are."`
 	Latest            latest.TTL
+	Admit             registrar.Config
 	HTTPAddr          string     `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
 	OpsAddr           string     `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
 	LogLevel          slog.Level `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`

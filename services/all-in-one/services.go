@@ -92,7 +92,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 		if c.DatabaseURL != "" {
 			linger = 0
 		}
-		return registrar.Run(ctx, p, cfg, components.metadata, linger)
+		return registrar.Run(ctx, p, cfg, c.Admit, components.metadata, linger)
 	})
 	run(api.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		c.registerStores(ctx, p.Health, components)

@@ -36,6 +36,7 @@ type command struct {
 	RedisURL    string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
 	RedisTLS    tlsfiles.Files `envprefix:"REDIS_"`
 	Latest      latest.TTL
+	Admit       registrar.Config
 	CORS        httpguard.CORS
 }
 
@@ -104,7 +105,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	g, ctx := errgroup.WithContext(ctx)
 	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
-	g.Go(func() error { return registrar.Run(ctx, p, c.Config, devices, 0) })
+	g.Go(func() error { return registrar.Run(ctx, p, c.Config, c.Admit, devices, 0) })
 	g.Go(func() error { return report.Run(ctx, p, c.Config, api.Reported) })
 	return g.Wait()
 }

@@ -11,8 +11,9 @@
 // It also keeps when each device has reported last: the time at which Kafka took the newest reading that the device sent itself,
 // none that comes from a dead letter or a file. That is in the store before the batch is committed, so no restart loses it.
 //
-// A device whose key has the id of another key is not registered: each of its readings is a dead letter, which says
-// so, though it is stored. All others go on.
+// Some devices are not registered: one whose key has the id of another key; with DEVICES=known, one that nobody has
+// created; and one beyond MAX_DEVICES. Each of their readings is a dead letter, which says so, though ingest-writer, which
+// knows no devices, stores it. All others go on.
 //
 // # What is in memory
 //
@@ -27,7 +28,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,7 +59,7 @@ const FileLinger = 600 * time.Millisecond
 
 // Run registers the devices of readings from Kafka in store, whose owner it is, until ctx ends; then it finishes the
 // batches it has begun, commits them and returns nil. While little arrives, linger is between two batches of a partition.
-func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadata.Store, linger time.Duration) error {
+func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, admit Config, store metadata.Store, linger time.Duration) error {
 	client := cfg
 	client.ClientID = Group // the API of the same process has a producer, too
 	sender := producer.New(client, p.Log, p.Metrics)
@@ -69,22 +69,22 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 	})
 	sink := &event.Sink{
 		Store: func(ctx context.Context, batch []iot.Reading) (event.Stored, error) {
-			ensured, err := store.EnsureDevices(ctx, devices(batch), iot.Admission{})
+			ensured, err := store.EnsureDevices(ctx, devices(batch), admit.admission())
 			registered.Add(float64(ensured.Created))
 			if err == nil {
 				err = store.DescribeDevices(ctx, descriptions(batch))
 			}
-			refused := collisions(ensured.Collisions, batch)
+			refused := refusals(ensured, batch)
 			if err == nil {
 				err = store.KeepContacts(ctx, contacts(batch, refused, time.Now()))
 			}
-			return event.Stored{Outcomes: []int{len(batch) - len(refused), len(refused)}, Refused: refused}, err
+			return event.Stored{Outcomes: outcomes(len(batch), refused), Refused: refused}, err
 		},
 		DeadLetter: func(ctx context.Context, deadLetters []event.DeadLetter) error {
 			return event.SendDeadLetters(ctx, sender, cfg.DeadLetterTopic(), deadLetters)
 		},
 		ReadingsOnly: true,
-		Account:      event.NewAccount(p.Metrics, "registrar", "registered", "collision"),
+		Account:      event.NewAccount(p.Metrics, "registrar", "registered", "collision", "unknown", "too_many"),
 	}
 	return consumer.Service{
 		GroupConfig: kafka.GroupConfig{
@@ -97,26 +97,38 @@ func Run(ctx context.Context, p *daemon.Process, cfg kafka.Config, store metadat
 	}.Run(ctx, p)
 }
 
-// collision is why the device of r is not registered.
-func collision(r iot.Reading) iot.Rejection {
-	return iot.Rejection{
-		Reason: iot.ReasonIDCollision,
-		Detail: fmt.Sprintf("the id %d is also that of another key, whose device is registered", r.Device),
-		Device: r.Device,
+// refusals returns the readings of batch whose devices are not registered, and why.
+func refusals(ensured iot.Ensured, batch []iot.Reading) (refused []event.Refused) {
+	why := make(map[iot.Identity]iot.Rejection)
+	for _, d := range ensured.Collisions {
+		detail := fmt.Sprintf("the id %d is also that of another key, whose device is registered", d.ID)
+		why[d] = iot.Rejection{Reason: iot.ReasonIDCollision, Detail: detail}
 	}
-}
-
-// collisions returns the readings in batch that are of some of devices.
-func collisions(devices []iot.Identity, batch []iot.Reading) (refused []event.Refused) {
-	if len(devices) == 0 {
+	for _, d := range ensured.Unknown {
+		why[d] = iot.Rejection{Reason: iot.ReasonUnknownDevice, Detail: "nobody has created the device (DEVICES=known); the reading is stored"}
+	}
+	for _, d := range ensured.TooMany {
+		why[d] = iot.Rejection{Reason: iot.ReasonTooManyDevices, Detail: "there are as many devices as may be (MAX_DEVICES), and this is none of them; the reading is stored"}
+	}
+	if len(why) == 0 {
 		return nil
 	}
 	for i, r := range batch {
-		if slices.Contains(devices, iot.Identity{ID: r.Device, Key: r.Key}) {
-			refused = append(refused, event.Refused{Index: i, Rejection: collision(r)})
+		if rejection, ok := why[iot.Identity{ID: r.Device, Key: r.Key}]; ok {
+			rejection.Device = r.Device
+			refused = append(refused, event.Refused{Index: i, Rejection: rejection})
 		}
 	}
 	return refused
+}
+
+// outcomes says of so many readings what became of them, in the order of the account.
+func outcomes(readings int, refused []event.Refused) []int {
+	n := map[iot.Reason]int{}
+	for _, r := range refused {
+		n[r.Reason]++
+	}
+	return []int{readings - len(refused), n[iot.ReasonIDCollision], n[iot.ReasonUnknownDevice], n[iot.ReasonTooManyDevices]}
 }
 
 // descriptions returns what the readings of batch say of their devices: of each, what was said last.

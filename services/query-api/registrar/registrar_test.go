@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -173,6 +174,52 @@ func TestRegistrar(t *testing.T) {
 				t.Errorf("dead letters (-want +got):\n%s", diff)
 			}
 		}},
+		{"a device that is not admitted is not registered, and each of its readings is a dead letter that says why", func(t *testing.T, w *world) {
+			for _, tt := range []struct {
+				admit registrar.Config
+				want  []string // 8 and 9 are in different partitions
+			}{
+				{registrar.Config{Devices: registrar.DevicesKnown}, []string{"unknown_device 8", "unknown_device 9", "unknown_device 8"}},
+				{registrar.Config{MaxDevices: 2}, []string{"too_many_devices 9"}},
+			} {
+				w := newWorld(t)
+				w.admit = tt.admit
+				if err := w.store.Prepare(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				owner, err := w.store.CreateUser(t.Context(), iot.User{Username: "ada", Email: "ada@example.com"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := w.store.CreateDevice(t.Context(), iot.Device{ID: 7, Name: "seven", Owner: owner.ID}); err != nil {
+					t.Fatal(err)
+				}
+				metrics := w.start(t, w.store)
+				counted := func(n float64) func() bool {
+					return func() bool { return kafkatest.Metric(t, metrics, "telltale_registrar_readings_total") == n }
+				}
+				w.publish(t, 7, 8)
+				kafkatest.Eventually(t, 30*time.Second, "two are counted", counted(2))
+				w.publish(t, 9, 7, 8)
+				kafkatest.Eventually(t, 30*time.Second, "all are counted", counted(5))
+				var got []string
+				for _, rec := range kafkatest.ReadAll(t, w.kafka.Brokers, w.kafka.DeadLetterTopic()) {
+					d := event.ReadDeadLetter(&rec)
+					got = append(got, string(d.Reason)+" "+d.Device.String())
+				}
+				slices.Sort(got)
+				slices.Sort(tt.want)
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("%+v: dead letters (-want +got):\n%s", tt.admit, diff)
+				}
+				if d := w.awaitDevice(t, 7); d.LastSeen.IsZero() {
+					t.Errorf("%+v: the device that is known was not seen", tt.admit)
+				}
+				if _, err := w.store.Device(t.Context(), 9); !errors.Is(err, iot.ErrNotFound) {
+					t.Errorf("%+v: device 9: %v", tt.admit, err)
+				}
+			}
+		}},
 		{"while the store is away nothing is skipped", func(t *testing.T, w *world) {
 			store := &flaky{Store: w.store}
 			store.away.Store(true)
@@ -213,6 +260,7 @@ type world struct {
 	producer *producer.Producer
 	file     string
 	store    metadata.Store
+	admit    registrar.Config
 }
 
 func newWorld(t *testing.T) *world {
@@ -257,7 +305,7 @@ func (w *world) startUntil(t *testing.T, store metadata.Store) (metrics *prometh
 	t.Helper()
 	log, metrics := slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry()
 	p := &daemon.Process{Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics)}
-	return metrics, run(t, func(ctx context.Context) error { return registrar.Run(ctx, p, w.kafka, store, 0) })
+	return metrics, run(t, func(ctx context.Context) error { return registrar.Run(ctx, p, w.kafka, w.admit, store, 0) })
 }
 
 // run runs f until stop is called or t ends, and waits for it.
