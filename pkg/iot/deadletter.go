@@ -133,6 +133,7 @@ const MaxDeadLetterPageBytes = 4 << 20
 type DeadLetterQuery struct {
 	Reason   Reason
 	Device   DeviceID
+	Devices  []DeviceID       // only those of which it is known that they are theirs; nil: all
 	Source   TopicFilter      // only those with a Source that it selects
 	From     time.Time        // only with From <= Received
 	To       time.Time        // only with Received < To

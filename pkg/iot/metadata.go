@@ -115,6 +115,8 @@ type DeviceQuery struct {
 	Text  string   // only with it in the name, the key or the location, in whatever case; "": all
 	Limit int      // at most that many, 1 or more
 
+	Devices []DeviceID // only these; nil: all
+
 	Status       Status        // only those that have it; "": all
 	Now          time.Time     // when they have it
 	OfflineAfter time.Duration // of devices that have none of their own

@@ -51,7 +51,8 @@ var changeTests = []test{
 		}{
 			{iot.DeadLetterQuery{Reason: iot.ReasonConflict}, 0},
 			{iot.DeadLetterQuery{Source: "nowhere/+"}, 0},
-			{iot.DeadLetterQuery{Device: 6, Limit: 1}, 225},
+			{iot.DeadLetterQuery{Devices: []iot.DeviceID{}}, 0},
+			{iot.DeadLetterQuery{Devices: []iot.DeviceID{6, 77}, Limit: 1}, 225},
 			{iot.DeadLetterQuery{Replayed: &no, From: start.Add(10 * time.Millisecond)}, 160},
 			{iot.DeadLetterQuery{Replayed: &no}, 64},
 		} {

@@ -48,6 +48,8 @@ var findTests = []test{
 		at := func(ms float64) time.Time { return start.Add(time.Duration(ms * float64(time.Millisecond))) }
 		for _, q := range []iot.DeadLetterQuery{
 			{}, {Reason: iot.ReasonConflict}, {Reason: "none"}, {Device: 1}, {Device: 2}, {Device: 3},
+			{Devices: []iot.DeviceID{}}, {Devices: []iot.DeviceID{2}}, {Devices: []iot.DeviceID{3, 1, 2}}, {Device: 1, Devices: []iot.DeviceID{1, 2}}, {Device: 1, Devices: []iot.DeviceID{2}},
+			{Devices: []iot.DeviceID{1}, From: at(2), After: iot.DeadLetterCursor{Received: at(4), ID: idOf(9)}},
 			{Source: "#"}, {Source: "+"}, {Source: "plant/+"}, {Source: "plant/#"}, {Source: "plant/+/#"}, {Source: "plant/+/a.b"}, {Source: "other"}, {Source: "größe/(1"},
 			{Source: "plant/#", Reason: iot.ReasonConflict, To: at(5)},
 			{From: at(3)}, {To: at(3)}, {From: at(2), To: at(5)}, {From: at(2.5), To: at(4.5)}, {From: at(5), To: at(2)},
@@ -134,6 +136,8 @@ var findTests = []test{
 		mark(t, store, start, 1, idOf(1))
 		wantCounts(t, store, iot.DeadLetterQuery{},
 			iot.ReasonCount{Reason: "", Count: 1}, iot.ReasonCount{Reason: iot.ReasonConflict, Count: 1}, iot.ReasonCount{Reason: iot.ReasonNoMetrics, Count: 2, Replayed: 1})
+		wantCounts(t, store, iot.DeadLetterQuery{Devices: []iot.DeviceID{}})
+		wantCounts(t, store, iot.DeadLetterQuery{Devices: []iot.DeviceID{1}}, iot.ReasonCount{Reason: iot.ReasonConflict, Count: 1}, iot.ReasonCount{Reason: iot.ReasonNoMetrics, Count: 1, Replayed: 1})
 		wantCounts(t, store, iot.DeadLetterQuery{Device: 2}, iot.ReasonCount{Reason: iot.ReasonNoMetrics, Count: 1})
 	}},
 	{"counts are by source too, the most frequent first, with those that were replayed and the newest", func(t *testing.T, store deadletters.Store) {
@@ -176,6 +180,7 @@ var findTests = []test{
 func selects(q iot.DeadLetterQuery, d iot.DeadLetter) bool {
 	return (q.Reason == "" || d.Reason == q.Reason) &&
 		(q.Device == 0 || d.Device == q.Device) &&
+		(q.Devices == nil || slices.Contains(q.Devices, d.Device)) &&
 		(q.Source == "" || q.Source.Selects(d.Source)) &&
 		(q.From.IsZero() || !d.Received.Before(q.From)) &&
 		(q.To.IsZero() || d.Received.Before(q.To)) &&

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,8 +77,14 @@ func filterOf(q iot.DeadLetterQuery) bson.D {
 	if q.Reason != "" {
 		add(fieldReason, string(q.Reason))
 	}
-	if q.Device != 0 {
+	switch devices := q.Devices; { // one condition for both: a document has each name once
+	case devices == nil && q.Device != 0:
 		add(fieldDevice, int64(q.Device))
+	case devices != nil:
+		if q.Device != 0 {
+			devices = slices.DeleteFunc(slices.Clone(devices), func(id iot.DeviceID) bool { return id != q.Device })
+		}
+		add(fieldDevice, bson.D{{Key: "$in", Value: devices}})
 	}
 	if q.Source != "" {
 		add(fieldSource, bson.Regex{Pattern: expressionOf(q.Source)})

@@ -105,6 +105,9 @@ func conditions(q iot.DeadLetterQuery) (where string, args []any) {
 	if q.Device != 0 {
 		add("device_id = ?", q.Device)
 	}
+	if q.Devices != nil {
+		add("device_id IN (" + idList(q.Devices) + ")")
+	}
 	if q.Source != "" {
 		add(sourceSelected+"(?, source)", string(q.Source))
 	}
@@ -124,6 +127,15 @@ func conditions(q iot.DeadLetterQuery) (where string, args []any) {
 		return "", nil
 	}
 	return "WHERE " + strings.Join(all, " AND "), args
+}
+
+// idList returns ids as they stand in SQL, where an argument for each would be too many.
+func idList(ids []iot.DeviceID) string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	return strings.Join(texts, ",")
 }
 
 // scan reads columns from a *sql.Row or *sql.Rows.

@@ -87,6 +87,33 @@ func searches() []promise {
 			_, err := s.Devices(t.Context(), iot.DeviceQuery{Status: "asleep", Now: now, OfflineAfter: usual, Limit: 100})
 			wantError(t, err, iot.ErrInvalid)
 		}},
+		{"a list has no other devices than those that are asked for", func(t *testing.T, db *database) {
+			s := db.prepared()
+			ann, bob := newUser(t, s, "ann"), newUser(t, s, "bob")
+			for id := iot.DeviceID(1); id <= 6; id++ {
+				newDevice(t, s, iot.Device{ID: id, Name: "x", Owner: []int64{ann.ID, bob.ID}[id%2]})
+			}
+			for _, tt := range []struct {
+				q    iot.DeviceQuery
+				want []iot.DeviceID
+			}{
+				{iot.DeviceQuery{Devices: []iot.DeviceID{5, 2, 77, 3}}, []iot.DeviceID{2, 3, 5}},
+				{iot.DeviceQuery{Devices: []iot.DeviceID{5, 2, 3}, After: 2, Text: "X"}, []iot.DeviceID{3, 5}},
+				{iot.DeviceQuery{Devices: []iot.DeviceID{5, 2, 3}, Owner: ann.ID}, []iot.DeviceID{2}},
+				{iot.DeviceQuery{Devices: []iot.DeviceID{}}, nil},
+			} {
+				tt.q.Limit = 10
+				found, err := s.Devices(t.Context(), tt.q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var ids []iot.DeviceID
+				for _, d := range found {
+					ids = append(ids, d.ID)
+				}
+				wantEqual(t, ids, tt.want)
+			}
+		}},
 		{"pages of a search are as long as asked for, and miss and repeat nothing", func(t *testing.T, db *database) {
 			s := db.prepared()
 			ann, bob := newUser(t, s, "ann"), newUser(t, s, "bob")

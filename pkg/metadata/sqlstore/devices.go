@@ -127,6 +127,12 @@ func (s *Store) Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, e
 	if q.Owner != 0 {
 		and("user_id = ?", q.Owner)
 	}
+	if q.Devices != nil {
+		if len(q.Devices) == 0 {
+			return nil, nil
+		}
+		and("id IN (?)", bun.List(q.Devices))
+	}
 	if q.Text != "" {
 		if err := checkText("text", q.Text, 1, iot.MaxName); err != nil {
 			return nil, s.wrap("find devices", err)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -155,7 +156,7 @@ func (a *API) deleteDeadLetter(ctx context.Context, r *request) (*answer, error)
 func (a *API) deleteDeadLetters(ctx context.Context, r *request) (*answer, error) {
 	q := r.query.deadLetterQuery()
 	r.query.refuseOthers()
-	if q == (iot.DeadLetterQuery{}) && r.query.errs == nil {
+	if reflect.ValueOf(q).IsZero() && r.query.errs == nil {
 		r.query.fail(errNoField, msgNoFilter)
 	}
 	if err := r.query.err(); err != nil {
