@@ -5,6 +5,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Process is what a service gets from the process it runs in.
@@ -30,6 +32,7 @@ type Process struct {
 	Health  *Health
 	Guard   *httpguard.Guard // of its HTTP ports
 	opsAddr string
+	opsTLS  *tls.Config // nil without TLS
 	pprof   bool
 }
 
@@ -41,9 +44,10 @@ func (p *Process) Started() {
 
 // Flags are the settings that every service has. Embed it in a Command.
 type Flags struct {
-	OpsAddr  string     `env:"OPS_ADDR" default:":9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
-	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
-	Pprof    bool       `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
+	OpsAddr  string            `env:"OPS_ADDR" default:":9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
+	OpsTLS   tlsfiles.Listener `envprefix:"OPS_"`
+	LogLevel slog.Level        `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
+	Pprof    bool              `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
 	HTTP     httpguard.Config
 }
 
@@ -99,7 +103,7 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return exitUsage
 	case instead.Health:
-		if err := probe(ctx, flags.OpsAddr); err != nil {
+		if err := probe(ctx, flags); err != nil {
 			_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
 			return exitFailed
 		}
@@ -114,6 +118,10 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 	for _, s := range settings.Strays(os.Environ()) {
 		log.Warn("no program reads this variable", "variable", s.Variable, "meant", s.Meant)
 	}
+	opsTLS, err := flags.OpsTLS.Config(log)
+	if err != nil {
+		return exitCode(err, name, log, stderr)
+	}
 	listener, err := Listen("OPS_ADDR", flags.OpsAddr)
 	if err != nil {
 		return exitCode(err, name, log, stderr)
@@ -123,7 +131,7 @@ func run(ctx context.Context, name, description string, cmd Command, args []stri
 	registerBuildInfo(metrics)
 	p := &Process{
 		Log: log, Metrics: metrics, Health: NewHealth(log, metrics), Guard: httpguard.New(flags.HTTP, log, metrics),
-		opsAddr: listener.Addr().String(), pprof: flags.Pprof,
+		opsAddr: listener.Addr().String(), opsTLS: opsTLS, pprof: flags.Pprof,
 	}
 	ops := serveOperations(ctx, listener, p)
 

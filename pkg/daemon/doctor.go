@@ -30,7 +30,7 @@ func examine(ctx context.Context, w io.Writer, flags *Flags, checks []doctor.Che
 	common := []doctor.Check{
 		{Part: "settings", Look: lookAtSettings},
 		doctor.Clock(),
-		{Part: "service", Look: func(ctx context.Context) []doctor.Finding { return lookAtService(ctx, flags.OpsAddr) }},
+		{Part: "service", Look: func(ctx context.Context) []doctor.Finding { return lookAtService(ctx, flags) }},
 		doctor.Port("OPS_ADDR", flags.OpsAddr, flags.OpsAddr),
 	}
 	return doctor.Run(ctx, w, append(common, checks...))
@@ -46,20 +46,20 @@ func lookAtSettings(context.Context) (findings []doctor.Finding) {
 	return findings
 }
 
-// lookAtService asks the process at opsAddr, where one runs, what it waits for.
-func lookAtService(ctx context.Context, opsAddr string) []doctor.Finding {
-	_, version, err := ask(ctx, opsAddr, "/livez")
+// lookAtService asks the process that has the same flags, where one runs, what it waits for.
+func lookAtService(ctx context.Context, flags *Flags) []doctor.Finding {
+	_, version, err := ask(ctx, flags, "/livez")
 	var failed *net.OpError
 	switch {
 	case errors.As(err, &failed) && failed.Op == "dial" && !failed.Timeout():
-		return doctor.Fine("does not run: nothing answers on OPS_ADDR=%q", opsAddr)
+		return doctor.Fine("does not run: nothing answers on OPS_ADDR=%q", flags.OpsAddr)
 	case err != nil:
-		return doctor.Warn(fmt.Sprintf("whether it runs is not known: OPS_ADDR=%q: %v", opsAddr, innermost(err)), "look at what listens there")
+		return doctor.Warn(fmt.Sprintf("whether it runs is not known: OPS_ADDR=%q: %v", flags.OpsAddr, innermost(err)), "look at what listens there")
 	case !strings.HasPrefix(version, "ok "):
-		return doctor.Fail(fmt.Sprintf("what answers on OPS_ADDR=%q is no service of Telltale", opsAddr), "set OPS_ADDR to another address")
+		return doctor.Fail(fmt.Sprintf("what answers on OPS_ADDR=%q is no service of Telltale", flags.OpsAddr), "set OPS_ADDR to another address")
 	}
 	version = strings.TrimPrefix(version, "ok ")
-	status, ready, err := ask(ctx, opsAddr, "/readyz?verbose")
+	status, ready, err := ask(ctx, flags, "/readyz?verbose")
 	if err != nil {
 		return doctor.Fail("runs, and does not say whether it is ready: "+innermost(err).Error(), "look at its log")
 	}
@@ -75,15 +75,15 @@ func lookAtService(ctx context.Context, opsAddr string) []doctor.Finding {
 	if findings == nil {
 		findings = doctor.Fine("runs, version %s, and is ready", version)
 	}
-	return append(findings, lookAtGrowth(ctx, opsAddr)...)
+	return append(findings, lookAtGrowth(ctx, flags)...)
 }
 
 // fullSoon is when a disk that fills worries, in days: as in the alert of Prometheus.
 const fullSoon = 14
 
-// lookAtGrowth asks the process at opsAddr when its disk is full, where it knows that.
-func lookAtGrowth(ctx context.Context, opsAddr string) []doctor.Finding {
-	_, metrics, err := ask(ctx, opsAddr, "/metrics")
+// lookAtGrowth asks the process that has the same flags when its disk is full, where it knows that.
+func lookAtGrowth(ctx context.Context, flags *Flags) []doctor.Finding {
+	_, metrics, err := ask(ctx, flags, "/metrics")
 	if err != nil {
 		return nil // of more than this no service knows
 	}

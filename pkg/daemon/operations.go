@@ -34,6 +34,7 @@ func serveOperations(ctx context.Context, listener net.Listener, p *Process) *op
 			WriteTimeout:      time.Minute,      // a CPU profile takes 30 s unless asked otherwise
 			IdleTimeout:       2 * time.Minute,  // longer than between two scrapes
 			MaxHeaderBytes:    8 << 10,
+			TLSConfig:         p.opsTLS,
 			ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug), // what clients do wrong
 		},
 		done: make(chan struct{}),

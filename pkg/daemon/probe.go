@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,12 +17,12 @@ const probeTimeout = 2 * time.Second
 // maxAnswer is how much of an answer is read: more than all metrics of a process.
 const maxAnswer = 4 << 20
 
-// probe asks the process whose operations port is at opsAddr on this machine whether it is ready; the
+// probe asks the process that has the same settings of its operations port on this machine whether it is ready; the
 // error says what it is not ready for. An address without a host, as in :9100, is that of this machine.
-func probe(ctx context.Context, opsAddr string) error {
-	status, body, err := ask(ctx, opsAddr, "/readyz?verbose")
+func probe(ctx context.Context, flags *Flags) error {
+	status, body, err := ask(ctx, flags, "/readyz?verbose")
 	if err != nil {
-		return fmt.Errorf("no process answers on OPS_ADDR=%q: %w", opsAddr, innermost(err))
+		return fmt.Errorf("no process answers on OPS_ADDR=%q: %w", flags.OpsAddr, innermost(err))
 	}
 	if status != http.StatusOK {
 		return fmt.Errorf("%d %s: %s", status, http.StatusText(status), body)
@@ -29,16 +30,24 @@ func probe(ctx context.Context, opsAddr string) error {
 	return nil
 }
 
-// ask returns what the operations port at opsAddr answers.
-func ask(ctx context.Context, opsAddr, path string) (status int, body string, err error) {
+// whoever is asked over TLS: its certificate need not be for the name in OPS_ADDR, which is often none. As with the probes of
+// Kubernetes nothing secret is sent, and what is told is whether a process on this machine is ready.
+var whoever = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}} //nolint:gosec // see above
+
+// ask returns what the operations port of a process with these flags answers.
+func ask(ctx context.Context, flags *Flags, path string) (status int, body string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+opsAddr+path, nil)
+	scheme := "http"
+	if flags.OpsTLS.Set() {
+		scheme = "https"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+flags.OpsAddr+path, nil)
 	if err != nil {
 		return 0, "", err
 	}
 	req.Host = "localhost" // which package httpguard allows, whatever name OPS_ADDR has
-	res, err := http.DefaultClient.Do(req)
+	res, err := (&http.Client{Transport: whoever}).Do(req)
 	if err != nil {
 		return 0, "", err
 	}

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,8 @@ type KafkaConfig struct {
 	Addr string
 	// Writes lets clients that come to Addr produce, and make and delete topics. Without it they read.
 	Writes bool
-	Dir    string // keeps the log and the groups' offsets; "" keeps them in memory only
+	TLS    *tls.Config // of clients that come to Addr; nil without TLS
+	Dir    string      // keeps the log and the groups' offsets; "" keeps them in memory only
 	// Records older than Retention are dropped, and a topic's oldest beyond MaxBytes, of which each of its partitions
 	// has its share; 0 keeps them.
 	// Either way a record stays until each of Groups that reads its topic has committed it, also one that has

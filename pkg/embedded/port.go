@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -33,6 +34,7 @@ const (
 	maxFetchWait = 5 * time.Second  // for records to come; our own consumers ask for a second at most
 	idleTimeout  = 10 * time.Minute // as long as Kafka's own
 	frameTimeout = 30 * time.Second // from the first byte of a request to its last
+	tlsTimeout   = 10 * time.Second // a handshake
 	writeTimeout = 30 * time.Second // of a response
 )
 
@@ -44,6 +46,7 @@ type port struct {
 	log  *slog.Logger
 	own  map[string]bool // Telltale's groups
 	open bool            // clients from outside may write
+	tls  *tls.Config     // of clients from outside; nil without TLS
 
 	accepted chan net.Conn
 	closed   chan struct{}
@@ -65,6 +68,7 @@ func newPort(cfg KafkaConfig, disk *disk) *port {
 		log:      cfg.Log,
 		own:      map[string]bool{},
 		open:     cfg.Writes,
+		tls:      cfg.TLS,
 		accepted: make(chan net.Conn),
 		closed:   make(chan struct{}),
 		memory:   semaphore.NewWeighted(maxFrameMemory),
@@ -117,8 +121,24 @@ func (p *port) acceptTCP() {
 			_ = c.Close()
 			continue
 		}
-		p.deliver(newConn(c, p, false))
+		if p.tls == nil {
+			p.deliver(newConn(c, p, false))
+		} else {
+			go p.secure(newConn(tls.Server(c, p.tls), p, false))
+		}
 	}
+}
+
+// secure delivers a connection after its handshake.
+func (p *port) secure(c *conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), tlsTimeout)
+	defer cancel()
+	if err := c.Conn.(*tls.Conn).HandshakeContext(ctx); err != nil {
+		p.refuse("tls", "err", err)
+		_ = c.Close()
+		return
+	}
+	p.deliver(c)
 }
 
 // enter counts a connection from outside, if there may be one more.

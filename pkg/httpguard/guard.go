@@ -20,6 +20,7 @@ const (
 	reasonHost        = "host"
 	reasonOrigin      = "origin"
 	reasonConnections = "connections"
+	reasonNoTLS       = "no_tls"
 )
 
 // Headers of every answer. What needs more than nothing, as a page with scripts of its own, sets its own
@@ -47,7 +48,7 @@ func New(cfg Config, log *slog.Logger, metrics prometheus.Registerer) *Guard {
 		log:     log,
 		refused: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "telltale_http_refused_total",
-			Help: "HTTP requests and connections refused, by port (api, operations, mqtt-websocket) and reason (host, origin, connections).",
+			Help: "HTTP requests and connections refused, by port (api, operations, mqtt-websocket) and reason (host, origin, connections, no_tls).",
 		}, []string{"port", "reason"}),
 	}
 	for _, host := range cfg.AllowedHosts {

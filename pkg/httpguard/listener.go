@@ -2,10 +2,13 @@ package httpguard
 
 import (
 	"container/list"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"sync"
+
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // MaxConnections is how many one port takes. It is as many as requests can be under way to the four stores of the API,
@@ -15,15 +18,25 @@ const MaxConnections = 2000
 // Serve has server answer on l, on the port of that name, with no more than MaxConnections open. One more takes the
 // place of the one that has been without a request for longest, and is closed itself when all others have one. It does
 // not wait: new connections would then wait behind those of a client that has taken all of them.
+//
+// Where server has a TLSConfig, clients connect with TLS. One that speaks HTTP without is told so.
 func (g *Guard) Serve(port string, server *http.Server, l net.Listener) error {
 	limited := &listener{Listener: l, over: g.refusals(port, reasonConnections)}
 	server.ConnState = limited.track
-	return server.Serve(limited)
+	if server.TLSConfig == nil {
+		return server.Serve(limited)
+	}
+	// Of HTTP/2, a connection has many requests: the bounds here and of the API are those of one at a time.
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true)
+	limited.plain = g.Plain(port)
+	return server.ServeTLS(limited, "", "")
 }
 
 type listener struct {
 	net.Listener
-	over *refusals // connections that are closed since there are too many
+	over  *refusals // connections that are closed since there are too many
+	plain *Plain    // tells clients to use TLS; nil without TLS
 
 	mu   sync.Mutex
 	open int
@@ -52,7 +65,11 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.over.add("most", MaxConnections)
 			_ = tooMany.Close()
 		}
-		if tooMany != c {
+		switch {
+		case tooMany == c:
+		case l.plain != nil:
+			return &opening{conn: c, tls: tlsfiles.Opening{Conn: c}, plain: l.plain}, nil
+		default:
 			return c, nil
 		}
 	}
@@ -77,6 +94,9 @@ func (l *listener) add(c *conn) (tooMany *conn) {
 func (l *listener) track(tracked net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if secured, ok := tracked.(*tls.Conn); ok {
+		tracked = secured.NetConn().(*opening).conn
+	}
 	c := tracked.(*conn)
 	c.leaveIdle()
 	if !c.closed && (state == http.StateNew || state == http.StateIdle) {

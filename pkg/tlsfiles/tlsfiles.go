@@ -74,6 +74,8 @@ func (f Files) Client(server string) (*tls.Config, error) {
 	return &tls.Config{ServerName: server, RootCAs: roots, Certificates: certificates, MinVersion: tls.VersionTLS12}, nil
 }
 
+var errNotTogether = errors.New("a certificate file and a key file must be given together")
+
 // roots is nil, which means the system's, when no CA file is named.
 func (f Files) roots() (*x509.CertPool, error) {
 	if f.CA == "" {
@@ -92,7 +94,7 @@ func (f Files) roots() (*x509.CertPool, error) {
 
 func (f Files) certificates() ([]tls.Certificate, error) {
 	if (f.Cert == "") != (f.Key == "") {
-		return nil, errors.New("a certificate file and a key file must be given together")
+		return nil, errNotTogether
 	}
 	if f.Cert == "" {
 		return nil, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -55,6 +56,7 @@ type components struct {
 	mqtt        net.Listener // nil when the bridge subscribes to a broker
 	webSocket   net.Listener // nil without MQTT over WebSocket
 	http        net.Listener
+	httpTLS     *tls.Config // nil without TLS
 
 	opened []component
 }
@@ -98,6 +100,9 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *components, e
 	if components.http, err = components.listen("HTTP_ADDR", c.HTTPAddr); err != nil {
 		return nil, err
 	}
+	if components.httpTLS, err = c.HTTPTLS.Config(p.Log); err != nil {
+		return nil, err
+	}
 	if err := c.openStores(ctx, components, dir, p); err != nil {
 		return nil, err
 	}
@@ -120,8 +125,12 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 		components.kafka.Security = c.Kafka
 		return nil
 	}
+	secured, err := c.KafkaTLS.Config(p.Log)
+	if err != nil {
+		return err
+	}
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
-		Addr: c.KafkaListenAddr, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
+		Addr: c.KafkaListenAddr, TLS: secured, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
 		Retention: c.LogRetention, MaxBytes: int64(c.LogMaxBytes), Log: p.Log, Metrics: p.Metrics,
 		Retentions: map[string]time.Duration{
 			components.kafka.SystemTopic():      min(systemRetention, c.LogRetention),
@@ -139,7 +148,7 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
 	}
 	components.opened = append(components.opened, component{name: "kafka", close: broker.Close})
-	p.Log.Info("listening for Kafka clients", "addr", broker.Addr(), "writes", c.KafkaListenWrites)
+	p.Log.Info("listening for Kafka clients", "addr", broker.Addr(), "tls", secured != nil, "writes", c.KafkaListenWrites)
 	components.broker = broker
 	components.kafka.Brokers, components.kafka.Dial, components.kafka.Partitions = []string{broker.Addr()}, broker.Dial, partitions
 	return nil

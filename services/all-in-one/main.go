@@ -32,25 +32,30 @@ import (
 // command holds the settings of all services. Those that name a server have no default here: without
 // one, the component is embedded.
 type command struct {
-	DataDir           string   `env:"DATA_DIR" default:"./data" help:"Folder for all data that is not on a server."`
-	MQTTListenAddr    string   `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
-	MQTTWSListenAddr  string   `env:"MQTT_WS_LISTEN_ADDR" help:"Where devices connect by MQTT over WebSocket: nowhere without it. Pages of another origin are refused."`
-	MQTTTopics        []string `env:"MQTT_TOPICS" help:"Filters of the topics to read, separated by commas. A topic that no rule is for is read in Telltale's own form, and the first + stands for its device. Default: the topics that the rules of MAPPINGS are for."`
+	DataDir           string            `env:"DATA_DIR" default:"./data" help:"Folder for all data that is not on a server."`
+	MQTTListenAddr    string            `env:"MQTT_LISTEN_ADDR" default:"127.0.0.1:1883" help:"Where devices connect."`
+	MQTTWSListenAddr  string            `env:"MQTT_WS_LISTEN_ADDR" help:"Where devices connect by MQTT over WebSocket: nowhere without it. Pages of another origin are refused."`
+	MQTTTLS           tlsfiles.Listener `envprefix:"MQTT_LISTEN_"`
+	MQTTClientCA      string            `env:"MQTT_LISTEN_CLIENT_CA_FILE" help:"PEM file of the authorities that may have signed the devices' certificates; a device without such a certificate is refused then."`
+	MQTTTopics        []string          `env:"MQTT_TOPICS" help:"Filters of the topics to read, separated by commas. A topic that no rule is for is read in Telltale's own form, and the first + stands for its device. Default: the topics that the rules of MAPPINGS are for."`
 	Mapping           mapping.Config
-	KafkaListenAddr   string         `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
-	KafkaListenWrites bool           `env:"KAFKA_LISTEN_WRITES" help:"Let clients of the embedded Kafka broker produce, and make and delete topics. Without it they read."`
-	KafkaTopic        string         `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
-	LogRetention      time.Duration  `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
-	LogMaxBytes       settings.Bytes `env:"LOG_MAX_BYTES" default:"1073741824" help:"Most bytes of readings that the embedded Kafka broker keeps, also as 500MB, 10GB or 10GiB."`
-	SealAfter         time.Duration  `env:"SEAL_AFTER" default:"2h" help:"How long after its end an hour of readings is compressed. Readings of such an hour that come later are stored all the same."`
+	KafkaListenAddr   string            `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`
+	KafkaListenWrites bool              `env:"KAFKA_LISTEN_WRITES" help:"Let clients of the embedded Kafka broker produce, and make and delete topics. Without it they read."`
+	KafkaTLS          tlsfiles.Listener `envprefix:"KAFKA_LISTEN_"`
+	KafkaTopic        string            `env:"KAFKA_TOPIC" default:"raw-data" help:"Topic of the readings. Dead letters go to the topic of that name with .dlq appended."`
+	LogRetention      time.Duration     `env:"LOG_RETENTION" default:"24h" help:"How long the embedded Kafka broker keeps records."`
+	LogMaxBytes       settings.Bytes    `env:"LOG_MAX_BYTES" default:"1073741824" help:"Most bytes of readings that the embedded Kafka broker keeps, also as 500MB, 10GB or 10GiB."`
+	SealAfter         time.Duration     `env:"SEAL_AFTER" default:"2h" help:"How long after its end an hour of readings is compressed. Readings of such an hour that come later are stored all the same."`
 	Retention         readings.Retention
 	DataMaxBytes      settings.Bytes `env:"DATA_MAX_BYTES" default:"0" help:"Most bytes that readings and rollups in DATA_DIR take: beyond that the oldest readings are removed, a month at a time, then the oldest rollups, and at last readings of the newest month by days. A warning in the log comes at nine tenths of it. At least 100MB, also as 10GB or 10GiB. 0: as many as there are."`
 	Latest            latest.TTL
 	Admit             registrar.Config
-	HTTPAddr          string     `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
-	OpsAddr           string     `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
-	LogLevel          slog.Level `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
-	Pprof             bool       `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
+	HTTPAddr          string            `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
+	HTTPTLS           tlsfiles.Listener `envprefix:"HTTP_"`
+	OpsAddr           string            `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
+	OpsTLS            tlsfiles.Listener `envprefix:"OPS_"`
+	LogLevel          slog.Level        `env:"LOG_LEVEL" default:"info" help:"Minimum log level: debug, info, warn or error."`
+	Pprof             bool              `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
 	HTTP              httpguard.Config
 	CORS              httpguard.CORS
 	Demo              int `name:"demo" placeholder:"N" help:"Run N simulated devices, 900001 and on, which publish a reading per second each."`
@@ -96,7 +101,7 @@ func main() {
 
 // Operations gives the process the operations port of a program on a laptop: on this machine only.
 func (c *command) Operations() *daemon.Flags {
-	return &daemon.Flags{OpsAddr: c.OpsAddr, LogLevel: c.LogLevel, Pprof: c.Pprof, HTTP: c.HTTP}
+	return &daemon.Flags{OpsAddr: c.OpsAddr, OpsTLS: c.OpsTLS, LogLevel: c.LogLevel, Pprof: c.Pprof, HTTP: c.HTTP}
 }
 
 // minDataBytes is the least that readings may take: a slip (10 for 10GB) would remove all but the last hours. A day of a few
@@ -108,7 +113,11 @@ func (c *command) Validate() error {
 	if c.LogRetention <= 0 {
 		return &daemon.ConfigError{Variable: "LOG_RETENTION", Value: c.LogRetention.String(), Err: errors.New("must be more than 0")}
 	}
-	if err := c.bridgeConfig().Validate(); err != nil {
+	bridge := c.bridgeConfig()
+	if err := bridge.Validate(); err != nil {
+		return err
+	}
+	if err := bridge.Listen.Validate(); err != nil {
 		return err
 	}
 	if c.MQTTWSListenAddr != "" && c.MQTTURL != "" {

@@ -30,7 +30,9 @@ func (c *command) bridgeConfig() bridge.Config {
 	cfg := bridge.Config{
 		Topics: c.MQTTTopics, Mapping: c.Mapping,
 		Broker: subscribe.Config{URL: c.MQTTURL, Security: c.MQTT},
-		Listen: listen.Config{MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes},
+		Listen: listen.Config{
+			Files: c.MQTTTLS, ClientCA: c.MQTTClientCA, MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes,
+		},
 	}
 	if c.MQTTURL == "" {
 		cfg.Listen.Addr = c.MQTTListenAddr
@@ -97,7 +99,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 	run(api.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		c.registerStores(ctx, p.Health, components)
 		stores := api.Stores{Metadata: components.metadata, Readings: components.readings, Latest: components.latest, DeadLetters: components.deadLetters}
-		return api.Run(ctx, p, api.Settings{Kafka: cfg, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS}, stores, components.http)
+		return api.Run(ctx, p, api.Settings{Kafka: cfg, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: components.httpTLS}, stores, components.http)
 	})
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, p *daemon.Process, _ kafka.Config) error {

@@ -28,13 +28,14 @@ type command struct {
 	daemon.Flags
 	kafka.Config
 	Mapping     mapping.Config
-	HTTPAddr    string         `env:"HTTP_ADDR" default:":8000" help:"Address of the HTTP API."`
-	DatabaseURL string         `env:"DATABASE_URL" default:"mysql://iot:iot@localhost:3306/iot" help:"Where users and devices are kept: mysql:// or postgres://."`
-	DatabaseTLS tlsfiles.Files `envprefix:"DATABASE_"`
-	MongoDBURI  string         `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings and dead letters are stored."`
-	MongoDBTLS  tlsfiles.Files `envprefix:"MONGODB_"`
-	RedisURL    string         `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
-	RedisTLS    tlsfiles.Files `envprefix:"REDIS_"`
+	HTTPAddr    string            `env:"HTTP_ADDR" default:":8000" help:"Address of the HTTP API."`
+	HTTPTLS     tlsfiles.Listener `envprefix:"HTTP_"`
+	DatabaseURL string            `env:"DATABASE_URL" default:"mysql://iot:iot@localhost:3306/iot" help:"Where users and devices are kept: mysql:// or postgres://."`
+	DatabaseTLS tlsfiles.Files    `envprefix:"DATABASE_"`
+	MongoDBURI  string            `env:"MONGODB_URI" default:"mongodb://localhost:27017/iot" help:"Where readings and dead letters are stored."`
+	MongoDBTLS  tlsfiles.Files    `envprefix:"MONGODB_"`
+	RedisURL    string            `env:"REDIS_URL" default:"redis://localhost:6379/0" help:"Where latest readings are cached."`
+	RedisTLS    tlsfiles.Files    `envprefix:"REDIS_"`
 	Latest      latest.TTL
 	Admit       registrar.Config
 	CORS        httpguard.CORS
@@ -91,6 +92,10 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		return &daemon.ConfigError{Variable: "REDIS_URL", Value: c.RedisURL, Err: err}
 	}
 	defer daemon.Close(p.Log, "redis", cache)
+	secured, err := c.HTTPTLS.Config(p.Log)
+	if err != nil {
+		return err
+	}
 	listener, err := daemon.Listen("HTTP_ADDR", c.HTTPAddr)
 	if err != nil {
 		return err
@@ -103,7 +108,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 
 	stores := api.Stores{Metadata: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
 	g, ctx := errgroup.WithContext(ctx)
-	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS}
+	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, c.Admit, devices, 0) })
 	g.Go(func() error { return report.Run(ctx, p, c.Config, api.Reported) })

@@ -36,7 +36,7 @@ func (b *Bridge) Reported() report.Service {
 	if b.Listener == nil {
 		endpoint.Address, endpoint.TLS = b.Config.Broker.Address()
 	} else {
-		endpoint = event.Endpoint{Listens: true, Address: reached(b.Listener), TLS: b.Config.Listen.Cert != ""}
+		endpoint = event.Endpoint{Listens: true, Address: reached(b.Listener), TLS: b.Config.Listen.Secured()}
 	}
 	if b.WebSocket != nil {
 		endpoint.WebSocket = reached(b.WebSocket.Listener)

@@ -32,9 +32,7 @@ func TestValidate(t *testing.T) {
 		{"a password beside the URL", func(c *Config) { c.Broker.URL, c.Broker.Security.Password = "tcp://me@broker", "secret" }, ""},
 		{"a password without a name", func(c *Config) { c.Broker.Security.Password = "secret" }, "MQTT_USERNAME"},
 		{"a file for TLS without TLS", func(c *Config) { c.Broker.Security.Files.CA = "ca.pem" }, "MQTT_URL"},
-		{"a certificate to show to nobody", func(c *Config) { c.Listen.Cert, c.Listen.Key = "a", "b" }, "MQTT_LISTEN_CERT_FILE"},
-		{"a certificate without its key", func(c *Config) { c.Listen.Addr, c.Listen.Cert = ":8883", "a" }, "MQTT_LISTEN_CERT_FILE"},
-		{"a certificate that is not there", func(c *Config) { c.Listen.Addr, c.Listen.Cert, c.Listen.Key = ":8883", "a", "b" }, "MQTT_LISTEN_CERT_FILE"},
+		{"a certificate to show to nobody", func(c *Config) { c.Listen.Files.Cert, c.Listen.Files.Key = "a", "b" }, "MQTT_LISTEN_CERT_FILE"},
 		{"authorities of devices without a certificate to show", func(c *Config) { c.Listen.Addr, c.Listen.ClientCA = ":8883", "a" }, "MQTT_LISTEN_CLIENT_CA_FILE"},
 		{"no URL", func(c *Config) { c.Broker.URL = "localhost:1883" }, "MQTT_URL"},
 		{"an unknown scheme", func(c *Config) { c.Broker.URL = "http://me:secret@localhost" }, "MQTT_URL"},
@@ -76,12 +74,12 @@ func TestValidateClientCA(t *testing.T) {
 	ca, dir := tlsfilestest.New(t), t.TempDir()
 	c := validConfig()
 	c.Listen.Addr = ":8883"
-	c.Listen.Cert, c.Listen.Key = ca.Write(t, dir, "bridge")
+	c.Listen.Files.Cert, c.Listen.Files.Key = ca.Write(t, dir, "bridge")
 	c.Listen.ClientCA = ca.WriteCA(t, dir)
 	if err := errors.Join(c.Listen.Validate(), c.Validate()); err != nil {
 		t.Error(err)
 	}
-	c.Listen.ClientCA = c.Listen.Key // no certificate in it
+	c.Listen.ClientCA = c.Listen.Files.Key // no certificate in it
 	var bad *daemon.ConfigError
 	if err := errors.Join(c.Listen.Validate(), c.Validate()); !errors.As(err, &bad) || bad.Variable != "MQTT_LISTEN_CLIENT_CA_FILE" {
 		t.Errorf("got %v, want an error about MQTT_LISTEN_CLIENT_CA_FILE", err)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/telltale-iot/telltale/pkg/event"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
@@ -31,7 +32,7 @@ func TestReported(t *testing.T) {
 	}{
 		"on an address": {&bridge.Bridge{Listener: local}, event.Endpoint{Listens: true, Address: local.Addr().String()}},
 		"on all, with TLS and WebSocket": {
-			&bridge.Bridge{Listener: all, WebSocket: &listen.WebSocket{Listener: local}, Config: bridge.Config{Listen: listen.Config{Cert: "cert.pem"}}},
+			&bridge.Bridge{Listener: all, WebSocket: &listen.WebSocket{Listener: local}, Config: bridge.Config{Listen: listen.Config{Files: tlsfiles.Listener{Cert: "cert.pem"}}}},
 			event.Endpoint{Listens: true, Address: ":" + port, TLS: true, WebSocket: local.Addr().String()},
 		},
 		"of a broker": {

@@ -148,7 +148,7 @@ func TestListenOverTLS(t *testing.T) {
 	t.Parallel()
 	k, ca, dir := newKafka(t), tlsfilestest.New(t), t.TempDir()
 	cfg := defaults()
-	cfg.Listen.Cert, cfg.Listen.Key = ca.Write(t, dir, "bridge", "127.0.0.1")
+	cfg.Listen.Files.Cert, cfg.Listen.Files.Key = ca.Write(t, dir, "bridge", "127.0.0.1")
 	trust := &tls.Config{RootCAs: pool(t, ca.WriteCA(t, dir))}
 	b := endpoint(t, k, cfg)
 	secured := func(id string) (*device, *tls.Conn) {
@@ -177,6 +177,9 @@ func TestListenOverTLS(t *testing.T) {
 
 	plain := dial(t, b.addr)
 	plain.send(connectPacket("plain"))
+	if p, ok := plain.receive().(*packets.ConnackPacket); !ok || p.ReturnCode != packets.ErrRefusedNotAuthorised {
+		t.Errorf("a client without TLS is answered %v", p)
+	}
 	plain.ended()
 
 	ca.Write(t, dir, "bridge", "127.0.0.1") // the certificate is renewed
@@ -211,7 +214,7 @@ func TestListenToDevicesWithCertificates(t *testing.T) {
 	t.Parallel()
 	k, ca, dir := newKafka(t), tlsfilestest.New(t), t.TempDir()
 	cfg := defaults()
-	cfg.Listen.Cert, cfg.Listen.Key = ca.Write(t, dir, "bridge", "127.0.0.1")
+	cfg.Listen.Files.Cert, cfg.Listen.Files.Key = ca.Write(t, dir, "bridge", "127.0.0.1")
 	cfg.Listen.ClientCA = ca.WriteCA(t, dir)
 	trust := pool(t, cfg.Listen.ClientCA)
 	b := endpoint(t, k, cfg)

@@ -27,7 +27,7 @@ func TestListenOverWebSocket(t *testing.T) {
 			trust := &tls.Config{}
 			if scheme == "wss" {
 				ca, dir := tlsfilestest.New(t), t.TempDir()
-				cfg.Listen.Cert, cfg.Listen.Key = ca.Write(t, dir, "bridge", "127.0.0.1")
+				cfg.Listen.Files.Cert, cfg.Listen.Files.Key = ca.Write(t, dir, "bridge", "127.0.0.1")
 				trust.RootCAs = pool(t, ca.WriteCA(t, dir))
 			}
 			var listeners [2]net.Listener

@@ -12,13 +12,13 @@ import (
 
 // Config are the settings of the endpoint. The tags are for package settings.
 type Config struct {
-	Addr           string `env:"MQTT_LISTEN_ADDR" help:"Be the MQTT endpoint itself, on this host:port, instead of subscribing to a broker."`
-	WebSocketAddr  string `env:"MQTT_WS_LISTEN_ADDR" help:"Take MQTT over WebSocket, too, on this host:port, on the same terms as MQTT. Pages of another origin are refused."`
-	Cert           string `env:"MQTT_LISTEN_CERT_FILE" help:"PEM file of the certificate to show to devices, which connect with TLS then."`
-	Key            string `env:"MQTT_LISTEN_KEY_FILE" help:"PEM file of that certificate's private key."`
-	ClientCA       string `env:"MQTT_LISTEN_CLIENT_CA_FILE" help:"PEM file of the authorities that may have signed the devices' certificates; a device without such a certificate is refused then."`
-	MaxConnections int    `env:"MQTT_MAX_CONNECTIONS" default:"10000" help:"Devices connected at the same time, at most, when listening."`
-	MaxPacketBytes int    `env:"MQTT_MAX_PACKET_BYTES" default:"1114112" help:"Longest MQTT packet taken, when listening; a device that sends a longer one is disconnected."`
+	Addr           string            `env:"MQTT_LISTEN_ADDR" help:"Be the MQTT endpoint itself, on this host:port, instead of subscribing to a broker."`
+	WebSocketAddr  string            `env:"MQTT_WS_LISTEN_ADDR" help:"Take MQTT over WebSocket, too, on this host:port, on the same terms as MQTT. Pages of another origin are refused."`
+	Files          tlsfiles.Listener `envprefix:"MQTT_LISTEN_"`
+	TLS            *tls.Config       // in place of Files; nil for what they say
+	ClientCA       string            `env:"MQTT_LISTEN_CLIENT_CA_FILE" help:"PEM file of the authorities that may have signed the devices' certificates; a device without such a certificate is refused then."`
+	MaxConnections int               `env:"MQTT_MAX_CONNECTIONS" default:"10000" help:"Devices connected at the same time, at most, when listening."`
+	MaxPacketBytes int               `env:"MQTT_MAX_PACKET_BYTES" default:"1114112" help:"Longest MQTT packet taken, when listening; a device that sends a longer one is disconnected."`
 }
 
 // The longest packet that MQTT's length field can announce, and the shortest limit that makes sense.
@@ -58,40 +58,34 @@ func (c Config) Validate() error {
 // validateTLS checks the endpoint's certificate, and the authorities of the devices' certificates.
 func (c Config) validateTLS() error {
 	if c.ClientCA != "" {
-		if c.Cert == "" {
+		if !c.Secured() {
 			return configError("MQTT_LISTEN_CLIENT_CA_FILE", c.ClientCA, errors.New("is of no use without MQTT_LISTEN_CERT_FILE"))
 		}
 		if _, err := tlsfiles.Authorities(c.ClientCA); err != nil {
 			return configError("MQTT_LISTEN_CLIENT_CA_FILE", c.ClientCA, err)
 		}
 	}
-	if c.Cert == "" && c.Key == "" {
-		return nil
-	}
-	if c.Addr == "" {
-		return configError("MQTT_LISTEN_CERT_FILE", c.Cert, errors.New("is of no use without MQTT_LISTEN_ADDR"))
-	}
-	if c.Cert == "" || c.Key == "" {
-		return configError("MQTT_LISTEN_CERT_FILE", c.Cert, errors.New("must be given together with MQTT_LISTEN_KEY_FILE"))
-	}
-	if _, err := tls.LoadX509KeyPair(c.Cert, c.Key); err != nil {
-		return configError("MQTT_LISTEN_CERT_FILE", c.Cert, err)
+	if c.Files.Set() && c.Addr == "" {
+		return configError("MQTT_LISTEN_CERT_FILE", c.Files.Cert, errors.New("is of no use without MQTT_LISTEN_ADDR"))
 	}
 	return nil
 }
 
-// secure makes devices connect with TLS, where the settings name a certificate to show to them.
+// Secured reports whether devices connect with TLS.
+func (c Config) Secured() bool { return c.TLS != nil || c.Files.Set() }
+
+// secure makes devices connect with TLS, where there is a certificate to show to them.
 func (e *Endpoint) secure() (err error) {
 	c := e.cfg
-	if c.Cert == "" {
+	if e.tls = c.TLS; e.tls == nil {
+		if e.tls, err = c.Files.Config(e.log); err != nil {
+			return configError("MQTT_LISTEN_CERT_FILE", c.Files.Cert, err)
+		}
+	}
+	if e.tls == nil || c.ClientCA == "" {
 		return nil
 	}
-	if e.tls, err = tlsfiles.Server(c.Cert, c.Key, e.log); err != nil {
-		return configError("MQTT_LISTEN_CERT_FILE", c.Cert, err)
-	}
-	if c.ClientCA == "" {
-		return nil
-	}
+	e.tls = e.tls.Clone()
 	if err := tlsfiles.RequireClients(e.tls, c.ClientCA, e.log); err != nil {
 		return configError("MQTT_LISTEN_CLIENT_CA_FILE", c.ClientCA, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
@@ -107,7 +108,11 @@ func (c *connection) handshake() error {
 		inner = web.Conn
 	}
 	if secured, ok := inner.(*tls.Conn); ok {
-		if err := c.inHandshake(handshakeBytes, secured.Handshake); err != nil {
+		err := c.inHandshake(handshakeBytes, secured.Handshake)
+		if errors.Is(err, tlsfiles.ErrNoTLS) {
+			return c.tellToUseTLS(secured.NetConn().(*tlsfiles.Opening).Plain(), web != nil)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -318,7 +323,7 @@ func (c *connection) closeWithReason(err error) {
 	if c.client != nil {
 		last = packet.AppendDisconnect(nil, c.version, code)
 	} else if c.version != 0 {
-		last = packet.AppendRefusal(nil, c.version, code)
+		last = packet.AppendRefusal(nil, c.version, code, "")
 	}
 	if _, err := c.Write(last); err != nil || len(last) == 0 {
 		return

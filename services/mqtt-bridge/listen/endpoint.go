@@ -17,9 +17,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
@@ -37,7 +39,8 @@ type Endpoint struct {
 	handshakes *fairShare
 	metrics    *metrics
 	log        *slog.Logger
-	tls        *tls.Config // nil without TLS
+	tls        *tls.Config      // nil without TLS
+	plain      *httpguard.Plain // tells who asks for a WebSocket without TLS; nil without WebSockets
 	addresses  *addresses
 	hub        hub
 	refusals   lograte.Limiters // by reason
@@ -81,6 +84,7 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener, web *WebSocket, st
 	}
 	accept(l, nil)
 	if web != nil {
+		e.plain = web.Guard.Plain(webSocketPort)
 		accept(web, web.upgrader())
 	}
 	var expiring sync.WaitGroup
@@ -146,7 +150,8 @@ func (e *Endpoint) newConnection(nc net.Conn, upgrade http.Handler) *connection 
 	if e.tls == nil {
 		nc = paced.Reads(nc, 0, 0)
 	} else {
-		nc = tls.Server(paced.Reads(nc, readBuffer, 0), e.tls) // a TLS record may hold no more than a message
+		// A TLS record may hold no more than a message.
+		nc = tls.Server(&tlsfiles.Opening{Conn: paced.Reads(nc, readBuffer, 0)}, e.tls)
 	}
 	if upgrade != nil {
 		nc = &webSocket{Conn: nc, upgrade: upgrade, most: int64(e.cfg.MaxPacketBytes) + maxHeaderBytes}

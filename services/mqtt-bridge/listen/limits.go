@@ -81,11 +81,12 @@ const (
 	byWill          = "will"
 	byTopicAliases  = "topic_aliases"
 	byQoS2          = "qos2"
+	byNoTLS         = "no_tls"
 )
 
 var allReasons = []string{
 	byMalformed, byProtocol, byPacketSize, bySlowPacket, byKeepAlive, byPending, byConnections, byClientID, byTopic,
-	byFilter, bySubscriptions, byWill, byTopicAliases, byQoS2,
+	byFilter, bySubscriptions, byWill, byTopicAliases, byQoS2, byNoTLS,
 }
 
 // refusal is the error that ends a connection: the metric's reason, and MQTT 5's reason code.

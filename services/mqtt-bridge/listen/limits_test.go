@@ -198,7 +198,7 @@ func TestIncompletePackets(t *testing.T) {
 func TestHandshakes(t *testing.T) {
 	e := testEndpoint(t)
 	dir := t.TempDir()
-	e.cfg.Cert, e.cfg.Key = tlsfilestest.New(t).Write(t, dir, "bridge", "127.0.0.1")
+	e.cfg.Files.Cert, e.cfg.Files.Key = tlsfilestest.New(t).Write(t, dir, "bridge", "127.0.0.1")
 	if err := e.secure(); err != nil {
 		t.Fatal(err)
 	}

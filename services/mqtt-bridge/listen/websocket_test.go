@@ -371,7 +371,7 @@ func TestEndOfWebSocket(t *testing.T) {
 func TestSecureWebSocket(t *testing.T) {
 	e := testEndpoint(t)
 	ca := tlsfilestest.New(t)
-	e.cfg.Cert, e.cfg.Key = ca.Write(t, t.TempDir(), "bridge", "127.0.0.1")
+	e.cfg.Files.Cert, e.cfg.Files.Key = ca.Write(t, t.TempDir(), "bridge", "127.0.0.1")
 	if err := e.secure(); err != nil {
 		t.Fatal(err)
 	}

@@ -238,7 +238,7 @@ func TestWrite(t *testing.T) {
 		"CONNACK": func(b []byte, version byte) []byte {
 			return Connack{SessionPresent: true, HasExpiry: true, SessionExpiry: 600, AssignedID: long, ReceiveMaximum: 5, MaxPacketSize: 7, TopicAliases: 16}.Append(b, version)
 		},
-		"refusal":  func(b []byte, version byte) []byte { return AppendRefusal(b, version, ServerBusy) },
+		"refusal":  func(b []byte, version byte) []byte { return AppendRefusal(b, version, ServerBusy, "a reason") },
 		"PUBACK":   func(b []byte, version byte) []byte { return AppendAck(b, KindPuback, 7, version, Success) },
 		"PUBREC":   func(b []byte, version byte) []byte { return AppendAck(b, KindPubrec, 7, version, QuotaExceeded) },
 		"PUBCOMP":  func(b []byte, version byte) []byte { return AppendAck(b, KindPubcomp, 7, version, PacketIDNotFound) },

@@ -6,6 +6,7 @@ const (
 	propAssignedClientID     = 18
 	propAuthenticationMethod = 21
 	propWillDelay            = 24
+	propReasonString         = 31
 	propReceiveMaximum       = 33
 	propTopicAliasMaximum    = 34
 	propTopicAlias           = 35

@@ -38,10 +38,15 @@ func (c Connack) Append(b []byte, version byte) []byte {
 	return append(appendLength(append(b, present, byte(Success)), len(p)), p...)
 }
 
-// AppendRefusal appends a CONNACK that refuses.
-func AppendRefusal(b []byte, version byte, code Code) []byte {
+// AppendRefusal appends a CONNACK that refuses, with a reason for people that MQTT 5 alone can say, or "".
+func AppendRefusal(b []byte, version byte, code Code, reason string) []byte {
 	if version == V5 {
-		return append(b, byte(KindConnack)<<4, 3, 0, byte(code), 0)
+		var p []byte
+		if reason != "" {
+			p = appendText(append(p, propReasonString), reason)
+		}
+		b = appendHeader(b, KindConnack, 0, 2+lengthOf(len(p))+len(p))
+		return append(appendLength(append(b, 0, byte(code)), len(p)), p...)
 	}
 	return append(b, byte(KindConnack)<<4, 2, 0, code.returnCode())
 }

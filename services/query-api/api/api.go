@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,6 +56,7 @@ type API struct {
 	Guard    *httpguard.Guard
 
 	CORS httpguard.CORS
+	TLS  *tls.Config // nil without TLS
 
 	OfflineAfter time.Duration // of devices that have none of their own
 
@@ -84,10 +86,11 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       2 * time.Minute,
 		ConnContext:       withConnection,
 		MaxHeaderBytes:    32 << 10,
+		TLSConfig:         a.TLS,
 		ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
 	server.RegisterOnShutdown(a.endLong)
-	a.Log.Info("http api is listening", "addr", l.Addr().String())
+	a.Log.Info("http api is listening", "addr", l.Addr().String(), "tls", a.TLS != nil)
 	served := make(chan error, 1)
 	go func() { served <- a.Guard.Serve(port, server, l) }()
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"time"
 )
@@ -46,7 +47,11 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 
 // limitSendBuffer has the system keep sendBuffer at most for the connection of a request.
 func limitSendBuffer(request context.Context) {
-	if c, ok := request.Value(connection{}).(interface{ SetWriteBuffer(bytes int) error }); ok {
+	c := request.Value(connection{})
+	if secured, ok := c.(*tls.Conn); ok {
+		c = secured.NetConn()
+	}
+	if c, ok := c.(interface{ SetWriteBuffer(bytes int) error }); ok {
 		_ = c.SetWriteBuffer(sendBuffer)
 	}
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"time"
 
@@ -36,6 +37,7 @@ type Settings struct {
 	Rules        *mapping.Set
 	OfflineAfter time.Duration // of devices that have none of their own
 	CORS         httpguard.CORS
+	TLS          *tls.Config // nil without TLS
 }
 
 // Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
@@ -51,7 +53,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
 		Bridges:      trace.New(cfg, p.Log),
 		System:       system.New(cfg, p.Log),
-		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard, CORS: s.CORS,
+		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard, CORS: s.CORS, TLS: s.TLS,
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })
