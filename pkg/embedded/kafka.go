@@ -38,6 +38,8 @@ type KafkaConfig struct {
 	MaxBytes  int64
 	// Retentions are those of single topics, in place of Retention: nothing is compacted here.
 	Retentions map[string]time.Duration
+	// Kept are topics of which all records stay, whatever Retention and MaxBytes say.
+	Kept []string
 	// Groups are those of the services in this process, and the topic that each reads. Nobody else can join
 	// them, or commit for them.
 	Groups  map[string]string

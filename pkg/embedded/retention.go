@@ -34,6 +34,7 @@ type retention struct {
 	maxAge   time.Duration
 	maxBytes int64
 	maxAges  map[string]time.Duration // of topics
+	kept     []string
 	log      *slog.Logger
 	every    time.Duration
 	size     prometheus.Gauge
@@ -43,7 +44,7 @@ type retention struct {
 func newRetention(cfg KafkaConfig, k *Kafka) *retention {
 	return &retention{
 		cluster: k.cluster, port: k.port, groups: cfg.Groups,
-		maxAge: cfg.Retention, maxBytes: cfg.MaxBytes, maxAges: cfg.Retentions, log: cfg.Log, every: sweepEvery,
+		maxAge: cfg.Retention, maxBytes: cfg.MaxBytes, maxAges: cfg.Retentions, kept: cfg.Kept, log: cfg.Log, every: sweepEvery,
 		size: promauto.With(cfg.Metrics).NewGauge(prometheus.GaugeOpts{
 			Name: "telltale_embedded_kafka_size_bytes",
 			Help: "What the records of all topics take in the log of the embedded Kafka broker.",
@@ -96,6 +97,9 @@ func (r *retention) sweep(ctx context.Context, client *kgo.Client) error {
 		partitions := r.cluster.PartitionInfos(*topic.Topic)
 		for _, partition := range partitions {
 			size += partition.NumBytes
+			if slices.Contains(r.kept, *topic.Topic) {
+				continue
+			}
 			if err := r.trim(ctx, client, *topic.Topic, partition, r.maxBytes/int64(len(partitions)), groups); err != nil {
 				return fmt.Errorf("partition %d of %q: %w", partition.Partition, *topic.Topic, err)
 			}

@@ -99,6 +99,19 @@ func TestRetention(t *testing.T) {
 		}
 	})
 
+	t.Run("a topic may keep all", func(t *testing.T) {
+		k := open(t, KafkaConfig{Dir: t.TempDir()})
+		c := newClient(t, k.Addr(), 1)
+		c.send(t, 4000, 1000, time.Now().Add(-2*time.Hour))
+		j := newRetention(KafkaConfig{Retention: time.Hour, MaxBytes: mega, Kept: []string{c.cfg.Topic}, Log: testLog(t)}, k)
+		if err := j.sweep(t.Context(), inside(t, k)); err != nil {
+			t.Fatal(err)
+		}
+		if n := records(k, c.cfg.Topic); n != 4000 {
+			t.Errorf("%d records, want all 4000", n)
+		}
+	})
+
 	t.Run("what a group has not read stays", func(t *testing.T) {
 		k := open(t, KafkaConfig{Dir: t.TempDir(), MaxBytes: mega})
 		c := newClient(t, k.Addr(), 1)

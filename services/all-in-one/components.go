@@ -42,9 +42,6 @@ const partitions = 1
 // this process, which says it again.
 const systemRetention = time.Hour
 
-// forever is longer than anybody waits.
-const forever = 100 * 365 * 24 * time.Hour
-
 // components is what the services run on: embedded, or clients of real servers.
 type components struct {
 	kafka       kafka.Config
@@ -132,10 +129,8 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
 		Addr: c.KafkaListenAddr, TLS: secured, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
 		Retention: c.LogRetention, MaxBytes: int64(c.LogMaxBytes), Log: p.Log, Metrics: p.Metrics,
-		Retentions: map[string]time.Duration{
-			components.kafka.SystemTopic():      min(systemRetention, c.LogRetention),
-			components.kafka.CredentialsTopic(): forever,
-		},
+		Retentions: map[string]time.Duration{components.kafka.SystemTopic(): min(systemRetention, c.LogRetention)},
+		Kept:       []string{components.kafka.CredentialsTopic()},
 		Groups: map[string]string{
 			writer.Group: c.KafkaTopic, updater.Group: c.KafkaTopic, registrar.Group: c.KafkaTopic,
 			archive.Group: components.kafka.DeadLetterTopic(),
