@@ -20,7 +20,7 @@ type DeadLetter struct {
 	Key []byte // of the Kafka record that is rejected; empty where it has none, or is none
 }
 
-// The headers of a dead letter. The last four are there only where they say something; so is that of the
+// The headers of a dead letter. The last five are there only where they say something; so is that of the
 // content type.
 const (
 	headerReason      = "reason"
@@ -28,6 +28,7 @@ const (
 	headerSource      = "source"
 	headerReceived    = "received_at"
 	headerClient      = "client_id"       // of the MQTT client that sent it
+	headerPrincipal   = "principal"       // the user name by which its sender got in
 	headerDevice      = "device_id"       // whose it is, where the key does not say so
 	headerTopicDevice = "topic_device_id" // what stands for the device id in the MQTT topic
 	headerRetained    = "retained"        // "true" of a retained MQTT message
@@ -57,6 +58,7 @@ func (d DeadLetter) Record(topic string) kafka.Record {
 		}
 	}
 	add(headerClient, d.Client)
+	add(headerPrincipal, d.Principal)
 	if d.Device != 0 {
 		switch id := d.Device.String(); {
 		case len(rec.Key) == 0:
@@ -88,6 +90,7 @@ func ReadDeadLetter(rec *kafka.Record) iot.DeadLetter {
 		ID:          deadLetterID(rec),
 		Source:      text(headerSource, 1<<16),
 		Client:      text(headerClient, 1<<16),
+		Principal:   text(headerPrincipal, 1<<16),
 		Received:    arrival(rec),
 		TopicDevice: text(headerTopicDevice, 1<<16),
 		Retained:    string(rec.Header(headerRetained)) == "true",

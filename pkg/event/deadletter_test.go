@@ -60,7 +60,7 @@ func TestReadDeadLetter(t *testing.T) {
 	full := noMetrics()
 	full.Received = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 	full.TopicDevice, full.Retained, full.ContentType = "042", true, "application/json; charset=utf-8"
-	full.Client = "a client"
+	full.Client, full.Principal = "a client", "a gateway"
 	keyed := full
 	keyed.Key = []byte("not a device")
 	nobodys := full

@@ -18,6 +18,7 @@ type DeadLetter struct {
 	ID          DeadLetterID // zero until it has one: it is made of its place on the dead-letter topic
 	Source      string       // an MQTT topic, or topic/partition/offset of a Kafka record where none is known
 	Client      string       // the id of the MQTT client that sent it; "" where nobody knows
+	Principal   string       // the user name by which its sender got in; "" where it showed none
 	Received    time.Time    // when the rejected bytes arrived: UTC, whole milliseconds
 	TopicDevice string       // the device id that the MQTT topic names, as it stands there; "" where it names none
 	Retained    bool         // it was a retained MQTT message
@@ -27,7 +28,7 @@ type DeadLetter struct {
 
 // ContentBytes is the length of d's bytes and texts together.
 func (d DeadLetter) ContentBytes() int {
-	return len(d.Bytes) + len(d.Reason) + len(d.Detail) + len(d.Source) + len(d.Client) + len(d.TopicDevice) + len(d.ContentType)
+	return len(d.Bytes) + len(d.Reason) + len(d.Detail) + len(d.Source) + len(d.Client) + len(d.Principal) + len(d.TopicDevice) + len(d.ContentType)
 }
 
 // Key returns the key of d's device where it stands in the topic, or as device_id in the bytes; "" where it does not,

@@ -17,7 +17,7 @@ var insertTests = []test{
 			Rejection: iot.Rejection{
 				Reason: "any_reason", Detail: "not 'UTF-8': \"\\xff\" ü", Device: iot.MaxDeviceID, Bytes: []byte("\x00{junk\xff"),
 			},
-			ID: iot.DeadLetterID{0: 255, 15: 1}, Source: "sensors/042/data", Client: "a client ü", Received: start.Add(678 * time.Millisecond),
+			ID: iot.DeadLetterID{0: 255, 15: 1}, Source: "sensors/042/data", Client: "a client ü", Principal: "a gateway ü", Received: start.Add(678 * time.Millisecond),
 			TopicDevice: "042", Retained: true, ContentType: "application/x-protobuf",
 			Replay: iot.Replay{At: start.Add(time.Hour), Readings: 3},
 		}

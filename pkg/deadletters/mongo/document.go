@@ -31,6 +31,7 @@ type document struct {
 	Device      int64      `bson:"device_id,omitempty"` // absent where unknown
 	Source      string     `bson:"source"`
 	Client      string     `bson:"client_id,omitempty"`
+	Principal   string     `bson:"principal,omitempty"`
 	Received    time.Time  `bson:"received_at"`
 	TopicDevice string     `bson:"topic_device_id,omitempty"`
 	Retained    bool       `bson:"retained,omitempty"`
@@ -44,7 +45,7 @@ type document struct {
 // documentOf returns d as a document that is stored now.
 func documentOf(d iot.DeadLetter, now time.Time) document {
 	doc := document{
-		ID: d.ID.String(), Reason: string(d.Reason), Detail: d.Detail, Device: int64(d.Device), Source: d.Source, Client: d.Client,
+		ID: d.ID.String(), Reason: string(d.Reason), Detail: d.Detail, Device: int64(d.Device), Source: d.Source, Client: d.Client, Principal: d.Principal,
 		Received: d.Received, TopicDevice: d.TopicDevice, Retained: d.Retained, ContentType: d.ContentType,
 		Bytes:  append([]byte{}, d.Bytes...), // nil would be stored as null
 		Stored: now, Readings: d.Replay.Readings,
@@ -60,7 +61,7 @@ func (doc document) deadLetter() (iot.DeadLetter, error) {
 	id, err := iot.ParseDeadLetterID(doc.ID)
 	d := iot.DeadLetter{
 		Rejection: iot.Rejection{Reason: iot.Reason(doc.Reason), Detail: doc.Detail, Device: iot.DeviceID(doc.Device), Bytes: doc.Bytes},
-		ID:        id, Source: doc.Source, Client: doc.Client, Received: doc.Received.UTC(),
+		ID:        id, Source: doc.Source, Client: doc.Client, Principal: doc.Principal, Received: doc.Received.UTC(),
 		TopicDevice: doc.TopicDevice, Retained: doc.Retained, ContentType: doc.ContentType,
 		Replay: iot.Replay{Readings: doc.Readings},
 	}

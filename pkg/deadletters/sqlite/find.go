@@ -143,7 +143,7 @@ func scan(from interface{ Scan(dest ...any) error }) (d iot.DeadLetter, err erro
 	var id []byte
 	var received, replayed int64
 	err = from.Scan(&id, &received, &d.Reason, &d.Detail, &d.Device, &d.Source, &d.TopicDevice, &d.Retained, &d.ContentType,
-		&replayed, &d.Replay.Readings, &d.Bytes, &d.Client)
+		&replayed, &d.Replay.Readings, &d.Bytes, &d.Client, &d.Principal)
 	if err != nil {
 		return d, err
 	}

@@ -54,16 +54,20 @@ CREATE INDEX IF NOT EXISTS dead_letters_by_replay ON dead_letters ((replayed_at 
 CREATE INDEX IF NOT EXISTS dead_letters_counts ON dead_letters (reason, replayed_at);
 CREATE INDEX IF NOT EXISTS dead_letters_oldest ON dead_letters (stored_at);`
 
-// The tables of earlier versions have no client_id.
+// The tables of earlier versions have no client_id, and no principal. That one is counted by triggers of its own time.
 const (
-	hasClient = `SELECT count(*) > 0 FROM pragma_table_info('dead_letters') WHERE name = 'client_id'`
-	addClient = `ALTER TABLE dead_letters ADD COLUMN client_id TEXT NOT NULL DEFAULT ''`
+	hasClient    = `SELECT count(*) > 0 FROM pragma_table_info('dead_letters') WHERE name = 'client_id'`
+	addClient    = `ALTER TABLE dead_letters ADD COLUMN client_id TEXT NOT NULL DEFAULT ''`
+	hasPrincipal = `SELECT count(*) > 0 FROM pragma_table_info('dead_letters') WHERE name = 'principal'`
+	addPrincipal = `ALTER TABLE dead_letters ADD COLUMN principal TEXT NOT NULL DEFAULT '';
+DROP TRIGGER IF EXISTS dead_letters_inserted;
+DROP TRIGGER IF EXISTS dead_letters_deleted;`
 )
 
 // bytesOf is what a row takes in the file: about 300 bytes without its texts, most of them in indexes (TestRowBytes).
 func bytesOf(row string) string {
 	sum := "300"
-	for _, column := range []string{"reason", "detail", "source", "topic_device_id", "content_type", "client_id", "bytes"} {
+	for _, column := range []string{"reason", "detail", "source", "topic_device_id", "content_type", "client_id", "principal", "bytes"} {
 		sum += " + octet_length(" + row + "." + column + ")"
 	}
 	return sum
@@ -71,11 +75,16 @@ func bytesOf(row string) string {
 
 // What all rows take is counted as they come and go, whoever inserts and deletes them. Tables of earlier versions are
 // counted once.
-const hasBytes = `SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'dead_letters_bytes'`
+const (
+	hasBytes    = `SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'dead_letters_bytes'`
+	hasTriggers = `SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'dead_letters_inserted'`
+)
 
 var countBytes = `
 CREATE TABLE dead_letters_bytes (bytes INTEGER NOT NULL) STRICT;
-INSERT INTO dead_letters_bytes SELECT coalesce(sum(` + bytesOf("d") + `), 0) FROM dead_letters d;
+INSERT INTO dead_letters_bytes SELECT coalesce(sum(` + bytesOf("d") + `), 0) FROM dead_letters d;`
+
+var addTriggers = `
 CREATE TRIGGER dead_letters_inserted AFTER INSERT ON dead_letters BEGIN
 	UPDATE dead_letters_bytes SET bytes = bytes + ` + bytesOf("NEW") + `;
 END;
@@ -89,7 +98,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
 			return err
 		}
-		for _, step := range []struct{ done, do string }{{hasClient, addClient}, {hasBytes, countBytes}} {
+		for _, step := range []struct{ done, do string }{{hasClient, addClient}, {hasPrincipal, addPrincipal}, {hasBytes, countBytes}, {hasTriggers, addTriggers}} {
 			var done bool
 			if err := tx.QueryRowContext(ctx, step.done).Scan(&done); err != nil {
 				return err

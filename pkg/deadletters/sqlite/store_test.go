@@ -131,8 +131,14 @@ func TestFile(t *testing.T) {
 	})
 }
 
-// TestEarlierFile: a file from before dead letters had a client is brought up to date, with what is in it.
+// TestEarlierFile: a file from before dead letters had a client and a principal is brought up to date, with what is in it.
 func TestEarlierFile(t *testing.T) {
+	for name, later := range map[string]bool{"the first": false, "before there were principals": true} {
+		t.Run(name, func(t *testing.T) { testEarlierFile(t, later) })
+	}
+}
+
+func testEarlierFile(t *testing.T, later bool) {
 	path := filepath.Join(t.TempDir(), "readings.db")
 	file, err := sqlite.Open(path)
 	if err != nil {
@@ -150,6 +156,19 @@ func TestEarlierFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if later { // when all rows were counted, by triggers that know of no principal
+		for _, statement := range []string{
+			`ALTER TABLE dead_letters ADD COLUMN client_id TEXT NOT NULL DEFAULT ''`,
+			`CREATE TABLE dead_letters_bytes (bytes INTEGER NOT NULL) STRICT`,
+			`INSERT INTO dead_letters_bytes VALUES (319)`,
+			`CREATE TRIGGER dead_letters_inserted AFTER INSERT ON dead_letters BEGIN UPDATE dead_letters_bytes SET bytes = bytes + 1000000; END`,
+			`CREATE TRIGGER dead_letters_deleted AFTER DELETE ON dead_letters BEGIN UPDATE dead_letters_bytes SET bytes = bytes - 1000000; END`,
+		} {
+			if _, err := file.Write.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +178,7 @@ func TestEarlierFile(t *testing.T) {
 		Replay: iot.Replay{At: time.UnixMilli(7).UTC(), Readings: 3},
 	}
 	added := old
-	added.ID, added.Client = iot.DeadLetterID{2}, "a client"
+	added.ID, added.Client, added.Principal = iot.DeadLetterID{2}, "a client", "a gateway"
 	for range 2 { // the second start finds it up to date
 		store, err := sqlitedeadletters.Open(path)
 		store.Capacity = 800 // for both

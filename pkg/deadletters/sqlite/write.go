@@ -10,10 +10,10 @@ import (
 )
 
 // columns are those of the table that make a dead letter, in the order in which scan has them.
-const columns = "id, received_at, reason, detail, device_id, source, topic_device_id, retained, content_type, replayed_at, replayed_readings, bytes, client_id"
+const columns = "id, received_at, reason, detail, device_id, source, topic_device_id, retained, content_type, replayed_at, replayed_readings, bytes, client_id, principal"
 
 const (
-	insertRow = `INSERT INTO dead_letters (` + columns + `, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	insertRow = `INSERT INTO dead_letters (` + columns + `, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	// A few at a time: other writers of the file wait meanwhile.
 	deleteOld = `DELETE FROM dead_letters WHERE rowid IN (SELECT rowid FROM dead_letters WHERE stored_at < ? LIMIT 100)`
 	markRow   = `UPDATE dead_letters SET replayed_at = ?, replayed_readings = ? WHERE id = ?`
@@ -38,7 +38,7 @@ func (s *Store) InsertDeadLetters(ctx context.Context, batch []iot.DeadLetter) (
 		}
 		for _, d := range batch {
 			n, err := affected(tx.ExecContext(ctx, insertRow, d.ID[:], d.Received.UnixMilli(), d.Reason, d.Detail, d.Device, d.Source,
-				d.TopicDevice, d.Retained, d.ContentType, replayedAt(d.Replay), d.Replay.Readings, append([]byte{}, d.Bytes...), d.Client, now.UnixMilli()))
+				d.TopicDevice, d.Retained, d.ContentType, replayedAt(d.Replay), d.Replay.Readings, append([]byte{}, d.Bytes...), d.Client, d.Principal, now.UnixMilli()))
 			if err != nil {
 				return err
 			}

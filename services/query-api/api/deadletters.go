@@ -41,20 +41,20 @@ func appendDeadLetter(dst []byte, d iot.DeadLetter) []byte {
 		member(`,"device_key":`, key)
 	}
 	member(`,"source":`, d.Source)
-	if d.Client == "" {
-		dst = append(dst, `,"client_id":null`...)
-	} else {
-		member(`,"client_id":`, d.Client)
+	orNull := func(name, value string) {
+		if value == "" {
+			dst = append(append(dst, name...), "null"...)
+		} else {
+			member(name, value)
+		}
 	}
+	orNull(`,"client_id":`, d.Client)
+	orNull(`,"principal":`, d.Principal)
 	dst = append(dst, `,"received_at":`...)
 	dst = appendTime(dst, d.Received)
 	dst = append(dst, `,"retained":`...)
 	dst = strconv.AppendBool(dst, d.Retained)
-	if d.ContentType == "" {
-		dst = append(dst, `,"content_type":null`...)
-	} else {
-		member(`,"content_type":`, d.ContentType)
-	}
+	orNull(`,"content_type":`, d.ContentType)
 	dst = append(dst, `,"payload":`...)
 	if utf8.Valid(d.Bytes) {
 		dst = readingjson.AppendString(dst, d.Bytes)

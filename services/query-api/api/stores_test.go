@@ -297,11 +297,11 @@ func parseDeadLetters(t testing.TB, lines []byte) []iot.DeadLetter {
 	var list []iot.DeadLetter
 	for line := range bytes.Lines(lines) {
 		var l struct {
-			ID, Reason, Detail, Source, Client, Payload, Topic, Type string
-			Bytes                                                    []byte
-			Device                                                   iot.DeviceID
-			Received                                                 time.Time
-			Retained                                                 bool
+			ID, Reason, Detail, Source, Client, Principal, Payload, Topic, Type string
+			Bytes                                                               []byte
+			Device                                                              iot.DeviceID
+			Received                                                            time.Time
+			Retained                                                            bool
 		}
 		if err := json.Unmarshal(line, &l); err != nil {
 			t.Fatalf("%s: %v", line, err)
@@ -312,7 +312,7 @@ func parseDeadLetters(t testing.TB, lines []byte) []iot.DeadLetter {
 		}
 		list = append(list, iot.DeadLetter{
 			Rejection: iot.Rejection{Reason: iot.Reason(l.Reason), Detail: l.Detail, Device: l.Device, Bytes: append(l.Bytes, l.Payload...)},
-			ID:        id, Source: l.Source, Client: l.Client, Received: l.Received, TopicDevice: l.Topic, Retained: l.Retained, ContentType: l.Type,
+			ID:        id, Source: l.Source, Client: l.Client, Principal: l.Principal, Received: l.Received, TopicDevice: l.Topic, Retained: l.Retained, ContentType: l.Type,
 		})
 	}
 	return list

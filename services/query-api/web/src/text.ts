@@ -335,6 +335,7 @@ export const text = {
     detail: "Detail",
     received: "Received",
     client: "Client",
+    principal: "User name",
     retained: "Retained",
     contentType: "Content type",
     payload: "Payload",

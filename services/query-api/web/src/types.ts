@@ -80,6 +80,7 @@ export interface DeadLetter {
   device_key?: string;
   source: string;
   client_id: string | null;
+  principal: string | null;
   received_at: string;
   retained: boolean;
   content_type: string | null;

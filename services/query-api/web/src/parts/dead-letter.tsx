@@ -38,6 +38,7 @@ function Shown({ letter, read, gone }: { letter: DeadLetter; read: () => void; g
     [words.topic, <bdi class="mono">{visible(letter.source)}</bdi>],
     [words.device, <bdi>{letter.device_key ?? letter.device_id ?? text.unknown}</bdi>],
     [words.client, <bdi>{visible(letter.client_id ?? text.unknown)}</bdi>],
+    ...(letter.principal ? ([[words.principal, <bdi>{visible(letter.principal)}</bdi>]] as [string, ComponentChildren][]) : []),
     [words.received, <Moment at={letter.received_at} />],
     ...(letter.retained ? ([[words.retained, words.yes]] as [string, string][]) : []),
     ...(letter.content_type ? ([[words.contentType, letter.content_type]] as [string, string][]) : []),
