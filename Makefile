@@ -137,8 +137,8 @@ test-secured: ## the services on servers that demand TLS and passwords
 	TEST_SECURED=1 go test -count=1 -timeout 15m ./deploy/acceptance/secured
 
 .PHONY: test-compose
-test-compose: images ## what `make up` says of a taken port, an old password, a service that is not ready …
-	TEST_COMPOSE=1 go test -count=1 -timeout 5m ./deploy/acceptance/compose
+test-compose: images ## what `make up` says of a taken port, an old password, a service that is not ready …; Mosquitto's accounts
+	TEST_COMPOSE=1 go test -count=1 -timeout 5m ./deploy/acceptance/compose ./services/query-api/dynsec
 
 .PHONY: test-start-order
 test-start-order: images ## compose in random orders, and Kafka a minute late

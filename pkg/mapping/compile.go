@@ -79,6 +79,8 @@ func compile(m member, zone *time.Location) (*rule, error) {
 	if r.device == nil && r.newForm == nil && !r.ignore {
 		return nil, m.wrong("device: is missing, and the topic has no {device}")
 	}
+	topic, message := r.device.sources()
+	r.belongs = topic && !message && !r.namesDevices
 	if !hasValues {
 		r.root.flatten = true
 	}
@@ -163,7 +165,7 @@ func (r *rule) compileForm(m member) error {
 	if !ok {
 		return m.wrong("no form %q", text)
 	}
-	r.newForm, r.formNames = f.make, f.names
+	r.newForm, r.formNames, r.namesDevices = f.make, f.names, f.devices
 	return nil
 }
 

@@ -19,15 +19,17 @@ type form interface {
 	start(route Route, m Message) steps
 }
 
-// forms has a line for each form. A rule of one with names may also say rename, scale and attributes.
+// forms has a line for each form. A rule of one with names may also say rename, scale and attributes; what one with devices
+// reads may name another device than the topic does.
 var forms = map[string]struct {
-	make  func(*Set, *rule) form
-	names bool
+	make    func(*Set, *rule) form
+	names   bool
+	devices bool
 }{
 	"telltale":                {make: func(_ *Set, r *rule) form { return telltale{r.clock.zone} }},
-	"senml":                   {make: func(_ *Set, r *rule) form { return senMLForm{r} }, names: true},
+	"senml":                   {make: func(_ *Set, r *rule) form { return senMLForm{r} }, names: true, devices: true},
 	"sparkplug":               {make: func(s *Set, r *rule) form { return sparkplugForm{r, s.memory} }, names: true},
-	"homeassistant-discovery": {make: func(s *Set, r *rule) form { return discoveryForm{s, r} }, names: true},
+	"homeassistant-discovery": {make: func(s *Set, r *rule) form { return discoveryForm{s, r} }, names: true, devices: true},
 }
 
 // handOut calls read with the parts of rest, of which each is one reading, until a step has handed out its share of the

@@ -159,18 +159,10 @@ func (r Route) Device() string {
 	if len(t) == 1 && t[0].kind == segmentTopic {
 		return parts[t[0].index]
 	}
-	var b strings.Builder
-	for _, s := range t {
-		switch s.kind {
-		case segmentText:
-			b.WriteString(s.text)
-		case segmentTopic:
-			b.WriteString(parts[s.index])
-		default:
-			return ""
-		}
+	if _, message := t.sources(); message {
+		return ""
 	}
-	return b.String()
+	return r.known()
 }
 
 // next returns the way by the rule behind, if there is one.

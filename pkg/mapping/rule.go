@@ -12,16 +12,18 @@ import (
 
 // rule is a rule as it is compiled.
 type rule struct {
-	name      string
-	file      *file
-	line      int
-	parts     []string // the names in its topics
-	patterns  []*pattern
-	newForm   func(*Set, *rule) form // of a rule that says so; nil: the rest of this says how messages are read
-	formNames bool                   // of a form whose members are called what the rule makes of their names
-	form      form                   // of a set
-	ignore    bool                   // what the rule is for is no reading
-	live      bool                   // a broker's retained message is one of now
+	name         string
+	file         *file
+	line         int
+	parts        []string // the names in its topics
+	patterns     []*pattern
+	newForm      func(*Set, *rule) form // of a rule that says so; nil: the rest of this says how messages are read
+	formNames    bool                   // of a form whose members are called what the rule makes of their names
+	namesDevices bool                   // of a form whose messages may be of other devices than the topic says
+	form         form                   // of a set
+	belongs      bool                   // the topic alone says which device a message is of
+	ignore       bool                   // what the rule is for is no reading
+	live         bool                   // a broker's retained message is one of now
 
 	when       conditions
 	needles    [][]byte // what stands in every message that the rule is for

@@ -28,7 +28,7 @@ var drivers = []struct {
 	folders []string
 }{
 	{"github.com/IBM/sarama", []string{"pkg/kafka"}},
-	{"github.com/eclipse/paho.mqtt.golang", []string{"services/mqtt-bridge/subscribe"}},
+	{"github.com/eclipse/paho.mqtt.golang", []string{"services/mqtt-bridge/subscribe", "services/query-api/dynsec"}},
 	{"github.com/gorilla/websocket", []string{"services/mqtt-bridge/listen"}},
 	{"go.mongodb.org/mongo-driver/v2", []string{"pkg/mongodb", "pkg/readings/mongo", "pkg/deadletters/mongo"}},
 	{"github.com/go-sql-driver/mysql", []string{"pkg/metadata/mysql"}},
