@@ -11,6 +11,7 @@ import (
 // Prefixes say what a secret is for, to people and to programs that look for secrets where they must not be.
 const (
 	TokenPrefix        = "tt_"  // of a program
+	SessionPrefix      = "tts_" // of a browser
 	ProvisioningPrefix = "ttp_" // with which devices make credentials of their own
 )
 

@@ -18,6 +18,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/lograte"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
@@ -29,6 +30,7 @@ import (
 // Stores are what an API answers from.
 type Stores struct {
 	Metadata    iot.MetadataStore
+	Accounts    iot.AccessStore // in the same database
 	Readings    ReadingStore
 	Latest      iot.LatestCache
 	DeadLetters iot.DeadLetterStore
@@ -44,9 +46,10 @@ type ReadingStore interface {
 // API serves HTTP. Set the fields, then call Run or Handler, once.
 type API struct {
 	Stores
-	Replayer *replay.Replayer // of dead letters
-	Ingester *ingest.Ingester // of readings
-	Rules    *mapping.Set     // for what devices publish
+	Auth     *access.Authenticator // says who may do what
+	Replayer *replay.Replayer      // of dead letters
+	Ingester *ingest.Ingester      // of readings
+	Rules    *mapping.Set          // for what devices publish
 	Ignored  *ignored.List
 	Live     *live.Hub
 	Bridges  *trace.Bridges // what they saw

@@ -22,11 +22,12 @@ type problem struct {
 func (p *problem) Error() string { return p.detail }
 
 var (
-	errNotFound = &problem{status: http.StatusNotFound, detail: "Not found."}
-	errInvalid  = &problem{status: http.StatusBadRequest, detail: "Invalid request."}
-	errBusy     = &problem{http.StatusServiceUnavailable, "Too many requests at the same time. Try again later.", 1}
-	errAway     = &problem{http.StatusServiceUnavailable, "A store is not available. Try again later.", 5}
-	errInternal = &problem{status: http.StatusInternalServerError, detail: "Internal server error."}
+	errNotFound  = &problem{status: http.StatusNotFound, detail: "Not found."}
+	errForbidden = &problem{status: http.StatusForbidden, detail: "You do not have permission to perform this action."}
+	errInvalid   = &problem{status: http.StatusBadRequest, detail: "Invalid request."}
+	errBusy      = &problem{http.StatusServiceUnavailable, "Too many requests at the same time. Try again later.", 1}
+	errAway      = &problem{http.StatusServiceUnavailable, "A store is not available. Try again later.", 5}
+	errInternal  = &problem{status: http.StatusInternalServerError, detail: "Internal server error."}
 )
 
 // fieldErrors is an answer 400 on its way to answerError: by field or query parameter, what is wrong with
@@ -65,6 +66,9 @@ func (a *API) answerError(err error, c echo.Context) {
 	}
 	p := a.problemOf(err, c)
 	a.logRefusal(p, c)
+	if p.status == http.StatusUnauthorized {
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, "Bearer")
+	}
 	if p.retryAfter > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(p.retryAfter))
 	}
@@ -86,6 +90,9 @@ func (a *API) problemOf(err error, c echo.Context) *problem {
 		routed *echo.HTTPError
 		broken panicked
 	)
+	if p := accessProblem(err); p != nil {
+		return p
+	}
 	switch {
 	case errors.As(err, &p):
 		return p

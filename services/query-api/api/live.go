@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/live"
 )
 
@@ -33,7 +34,7 @@ var (
 // followLive answers with a stream of what happens, until the client has enough of it, or the API stops.
 func (a *API) followLive(c echo.Context) error {
 	r := &request{Context: c, query: readParams(c)}
-	client := live.Client{From: r.query.get("last_event_id"), Network: clientNetwork(r.Request().RemoteAddr).String()}
+	client := live.Client{From: r.query.get("last_event_id"), Network: access.Network(r.Request().RemoteAddr).String()}
 	if id := r.Request().Header.Get("Last-Event-ID"); id != "" { // which a browser sends when it comes back, to the same URL
 		client.From = id
 	}

@@ -8,12 +8,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/report"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
@@ -38,6 +40,7 @@ type Settings struct {
 	OfflineAfter time.Duration // of devices that have none of their own
 	CORS         httpguard.CORS
 	TLS          *tls.Config // nil without TLS
+	Auth         auth.Config
 }
 
 // Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
@@ -49,7 +52,10 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
 	ingester := ingest.New(sender, cfg, rules, p.Log, p.Metrics)
 	a := &API{
-		Stores: stores, Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
+		Stores: stores, Auth: access.New(access.Settings{
+			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log,
+		}),
+		Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
 		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
 		Bridges:      trace.New(cfg, p.Log),
 		System:       system.New(cfg, p.Log),
@@ -59,6 +65,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	g.Go(func() error { return sender.Run(ctx) })
 	g.Go(func() error { return ingester.Run(ctx) })
 	g.Go(func() error { return a.System.Run(ctx) })
+	g.Go(func() error { return a.Auth.Run(ctx) })
 	g.Go(func() error { return a.Run(ctx, l) })
 	return g.Wait()
 }

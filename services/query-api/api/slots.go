@@ -3,6 +3,8 @@ package api
 import (
 	"net/netip"
 	"sync"
+
+	"github.com/telltale-iot/telltale/services/query-api/access"
 )
 
 // slots are for requests that may go on for hours. One client has a part of them at most, so that there are some for others
@@ -22,7 +24,7 @@ func newSlots(all, yours int, full, yoursFull *problem) *slots {
 
 // take takes a slot for a request that came from remoteAddr, until release is called.
 func (s *slots) take(remoteAddr string) (release func(), err error) {
-	client := clientNetwork(remoteAddr)
+	client := access.Network(remoteAddr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -41,21 +43,4 @@ func (s *slots) take(remoteAddr string) (release func(), err error) {
 			delete(s.of, client)
 		}
 	}, nil
-}
-
-// clientNetwork is what tells clients apart: the address that a connection comes from, and of IPv6 the network of it, since one
-// client has all the addresses there. Forwarded headers are not believed: anybody can write them. So all who come through a
-// proxy are one client.
-func clientNetwork(remoteAddr string) netip.Prefix {
-	from, err := netip.ParseAddrPort(remoteAddr)
-	if err != nil {
-		return netip.Prefix{} // no connection of TCP
-	}
-	address := from.Addr().Unmap().WithZone("")
-	bits := address.BitLen()
-	if address.Is6() {
-		bits = 64
-	}
-	network, _ := address.Prefix(bits) // an address has as many
-	return network
 }

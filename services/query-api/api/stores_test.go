@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
 	broker "github.com/telltale-iot/telltale/pkg/embedded"
@@ -30,6 +31,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
@@ -185,6 +187,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		}
 	}
 	return &API{
+		Auth:   access.New(access.Settings{Mode: auth.Off, Log: log}),
 		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
 		Rules: presets(t), Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
 		Ingester: ingest.New(sender, s.kafka, presets(t), log, metrics), Ignored: ignored.New(s.kafka, sender, log),

@@ -137,6 +137,7 @@ func (a *API) deleteUser(ctx context.Context, r *request) (*answer, error) {
 	return noContent, nil
 }
 
+// userID reads the id in the path.
 func (r *request) userID() (int64, error) {
 	id, err := iot.ParseDeviceID(r.Param("id")) // no user has an id beyond those of devices
 	if err != nil {

@@ -1,0 +1,19 @@
+// Package access says who sends a request to the query-api, and lets those in who may do what they ask for.
+//
+// Which listener asks for credentials is for package auth to say. Somebody has a token in the header Authorization, or is a
+// browser with the cookie of a session. A token in a URL is none: URLs are in logs and histories. What nobody may know is
+// kept as a hash, and shown in no log, metric or audit.
+//
+// A cookie counts only for requests that a page of this origin sends, or the user himself: CORS_ORIGINS opens the API to
+// pages of other origins, and does not lend them who is logged in here.
+//
+// A token that is deleted or has expired, and a user who is disabled, are out within MaxStale. While the metadata store is
+// away nobody is known, and requests that need somebody are 503.
+//
+// # What is in memory
+//
+//	tokens that were used lately        4,096, for MaxStale; beyond, all are looked up again
+//	log-ins that failed lately          10,000 pairs of network and user name; beyond, the log-in is 429 (TestThrottle)
+//	passwords that wait for their turn  20; beyond, the log-in is 503
+//	uses of tokens to be noted          256; beyond, they are noted at the next use
+package access

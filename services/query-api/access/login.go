@@ -1,0 +1,203 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/telltale-iot/telltale/pkg/auth"
+	"github.com/telltale-iot/telltale/pkg/iot"
+)
+
+const (
+	// maxLogins is how many passwords wait for their turn. Two are looked at at a time, for some 30 ms each.
+	maxLogins = 20
+	// maxFailed is how many log-ins that failed are in the audit, in a minute. All are counted (Settings.Refused).
+	maxFailed = 100
+)
+
+var (
+	// ErrBusy is of a log-in while too many others wait.
+	ErrBusy = errors.New("too many log-ins at the same time")
+
+	errWrongPassword = &Denial{Status: http.StatusUnauthorized, Why: "wrong_password", Detail: "Incorrect authentication credentials."}
+)
+
+// Throttled is the error of a guess that came after too many that were wrong.
+type Throttled struct{ Wait time.Duration }
+
+func (t *Throttled) Error() string {
+	return fmt.Sprintf("Request was throttled. Expected available in %d seconds.", t.Seconds())
+}
+
+// Seconds is the wait, in whole ones.
+func (t *Throttled) Seconds() int { return int((t.Wait + time.Second - 1) / time.Second) }
+
+// LogIn begins a session of the user whose password that is, and returns it with the secret of its cookie. The error is a
+// *Denial, a *Throttled, ErrBusy, or the store's.
+func (a *Authenticator) LogIn(r *http.Request, username, password string) (p *Principal, secret string, err error) {
+	ctx, address := r.Context(), host(r.RemoteAddr)
+	user, err := a.checkPassword(ctx, address, username, password)
+	var throttled *Throttled
+	switch {
+	case errors.As(err, &throttled):
+		a.tell(&Denial{Why: "throttled", Name: user.Username}, r, address, true)
+	case errors.Is(err, errWrongPassword):
+		a.tell(&Denial{Why: errWrongPassword.Why, Name: user.Username}, r, address, true)
+		if a.failed.take(time.Now()) {
+			if auditErr := a.record(ctx, address, user, "login.failed"); auditErr != nil {
+				return nil, "", auditErr
+			}
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return a.Begin(ctx, user, address)
+}
+
+// Begin begins a session of user, who has shown that he is it, as LogIn does.
+func (a *Authenticator) Begin(ctx context.Context, user iot.User, address string) (p *Principal, secret string, err error) {
+	if err := a.record(ctx, address, user, "login"); err != nil {
+		return nil, "", err
+	}
+	secret, err = a.newSession(ctx, user, address)
+	if err != nil {
+		return nil, "", err
+	}
+	p, err = a.byToken(ctx, secret, true, address)
+	return p, secret, err
+}
+
+// newSession returns the secret of a new session of user.
+func (a *Authenticator) newSession(ctx context.Context, user iot.User, address string) (secret string, err error) {
+	secret = auth.NewSecret(auth.SessionPrefix)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	ctx = iot.WithActor(ctx, iot.Actor{Name: user.Username, Address: address})
+	_, err = a.Store.CreateToken(ctx, iot.Token{
+		User: user.ID, Role: iot.RoleMember, CreatedAt: now, ExpiresAt: now.Add(SessionIdle), LastUsed: now, Session: true,
+	}, auth.Hash(secret))
+	return secret, err
+}
+
+// LogOut ends the session that r shows, if it shows one.
+func (a *Authenticator) LogOut(r *http.Request) error {
+	secret, ok := a.cookie(r)
+	if !ok {
+		return nil
+	}
+	p, err := a.byToken(r.Context(), secret, true, host(r.RemoteAddr))
+	var denial *Denial
+	switch {
+	case errors.As(err, &denial):
+		return nil // it has ended
+	case err != nil:
+		return err
+	}
+	return a.EndToken(WithPrincipal(r.Context(), p), p.TokenID)
+}
+
+// EndToken deletes a token, which counts no more here.
+func (a *Authenticator) EndToken(ctx context.Context, id int64) error {
+	if err := a.Store.DeleteToken(ctx, id); err != nil {
+		return err
+	}
+	a.tokens.forget(id)
+	return nil
+}
+
+// ChangePassword gives p's user another password, and ends his sessions. It returns the secret of a new one, where p is one.
+func (a *Authenticator) ChangePassword(ctx context.Context, p *Principal, before, after string) (secret string, err error) {
+	if _, err := a.checkPassword(ctx, p.Address, p.User.Username, before); err != nil {
+		return "", err
+	}
+	hash, err := auth.HashPassword(ctx, after)
+	if err != nil {
+		return "", ErrBusy
+	}
+	account, err := a.Store.Account(ctx, p.User.ID)
+	if err != nil {
+		return "", err
+	}
+	account.Password = hash
+	if err := a.Store.SetAccount(ctx, p.User.ID, account); err != nil || p.Kind != Session {
+		return "", err
+	}
+	return a.newSession(ctx, p.User, p.Address)
+}
+
+// checkPassword returns the user of that name and password, also with an error, where there is one of that name.
+func (a *Authenticator) checkPassword(ctx context.Context, address, username, password string) (iot.User, error) {
+	if username == "" || len(username) > 4*iot.MaxUsername || len(password) > auth.MaxPassword {
+		return iot.User{}, errWrongPassword
+	}
+	defer a.logins.Add(-1)
+	if a.logins.Add(1) > maxLogins {
+		return iot.User{}, ErrBusy
+	}
+	try := guess{Network(address), username}
+	if wait := a.guesses.begin(try, time.Now()); wait > 0 {
+		return iot.User{}, &Throttled{wait}
+	}
+	user, account, err := a.find(ctx, username)
+	if err == nil {
+		if err = auth.CheckPassword(ctx, account.Password, password); ctx.Err() != nil {
+			err = ErrBusy
+		}
+	}
+	switch {
+	case errors.Is(err, auth.ErrWrongPassword), err == nil && account.Disabled:
+		return user, errWrongPassword
+	case err != nil:
+		a.guesses.undo(try)
+		return user, err
+	}
+	a.guesses.right(try)
+	return user, nil
+}
+
+// find returns the user of that name; one who does not exist has no password.
+func (a *Authenticator) find(ctx context.Context, username string) (iot.User, iot.Account, error) {
+	user, err := a.Store.UserCalled(ctx, username)
+	if errors.Is(err, iot.ErrNotFound) || errors.Is(err, iot.ErrInvalid) {
+		return iot.User{}, iot.Account{}, nil
+	}
+	if err != nil {
+		return iot.User{}, iot.Account{}, err
+	}
+	account, err := a.Store.Account(ctx, user.ID)
+	if errors.Is(err, iot.ErrNotFound) {
+		return iot.User{}, iot.Account{}, nil
+	}
+	return user, account, err
+}
+
+// record adds a log-in to the audit. What somebody wrote who is no user is not there: it may be a password.
+func (a *Authenticator) record(ctx context.Context, address string, user iot.User, action string) error {
+	e := iot.AuditEntry{Actor: iot.Actor{Name: "anonymous", Address: address}, Action: action, Object: "user"}
+	if user.ID != 0 {
+		e.Actor.Name, e.Object = user.Username, fmt.Sprintf("user/%d", user.ID)
+	}
+	return a.Store.RecordAudit(ctx, e)
+}
+
+// budget is what there may be in a minute. Its zero value is ready.
+type budget struct {
+	mu    sync.Mutex
+	since time.Time
+	spent int
+}
+
+// take takes one of maxFailed, where there is one left.
+func (b *budget) take(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.since) >= time.Minute {
+		b.since, b.spent = now, 0
+	}
+	b.spent++
+	return b.spent <= maxFailed
+}
