@@ -82,7 +82,7 @@ type Credential struct {
 type ProvisioningKey struct {
 	ID        int64
 	Name      string     // for people
-	Owner     int64      // the user whose the devices become
+	Owner     int64      // the user whose the devices become; 0: the default user
 	Uses      int        // that are left
 	Devices   []DeviceID // only these; nil: any
 	CreatedAt time.Time
@@ -115,9 +115,9 @@ type AuditEntry struct {
 	ID     int64 // ascending
 	At     time.Time
 	Actor  Actor
-	Action string          // a noun and a verb: "device.update"
+	Action string          // a noun, a dot, and a verb: "device.update"
 	Object string          // "device/42", "token/7"
-	Before json.RawMessage // what changed of it; nil where it was not there, or is no row of this store. No secret is in it, nor a hash
+	Before json.RawMessage // the row; nil where it was not there, or is none of this store. No secret is in it, nor a hash
 	After  json.RawMessage
 }
 
@@ -126,13 +126,13 @@ const AuditRetention = 366 * 24 * time.Hour
 
 // AuditQuery selects entries, newest first.
 type AuditQuery struct {
-	Before int64  // only ids below it, when not 0
-	Actor  string // only of that name, when not empty
-	Action string // only those that are this or begin with it and a dot ("device"), when not empty
-	Object string // only this one, when not empty
-	From   time.Time
-	To     time.Time
-	Limit  int // at most that many, 1 or more
+	Before int64     // only ids below it, when not 0
+	Actor  string    // only of that name, when not empty
+	Action string    // only this one or, without a dot, those of this noun ("device"), when not empty
+	Object string    // only this one, when not empty
+	From   time.Time // only from then on, when not zero
+	To     time.Time // only before then, when not zero
+	Limit  int       // at most that many, 1 or more
 }
 
 // CredentialQuery selects credentials, ascending by id.
@@ -144,6 +144,12 @@ type CredentialQuery struct {
 
 // MaxCredentials is how many credentials of one name and type may be valid at once: for rotation.
 const MaxCredentials = 2
+
+// What a token, a credential or a provisioning key may hold, and how many keys there may be.
+const (
+	MaxDevices          = 10_000 // that one names
+	MaxProvisioningKeys = 1000
+)
 
 // AccessStore keeps who may do what, beside the users and devices of a MetadataStore, in the same database. It is safe for
 // concurrent use, by several processes too. Errors are as those of a MetadataStore.
@@ -171,22 +177,27 @@ type AccessStore interface {
 	// UseToken notes that a token was used, and has a session expire then.
 	UseToken(ctx context.Context, id int64, at, expires time.Time) error
 	// RemoveExpired removes tokens, credentials and provisioning keys that expired before that, and entries of the audit
-	// older than AuditRetention.
+	// older than AuditRetention: some thousands of each in a call, the rest in the next. It is nobody's act, and leaves no
+	// trace in the audit.
 	RemoveExpired(ctx context.Context, before time.Time) error
 
-	// CreateCredential stores c under a new id and returns it. ErrInvalid: its device does not exist. ErrConflict: there
-	// are MaxCredentials of its name and type that have not expired, or the name is another device's or gateway's.
+	// CreateCredential stores c under a new id and returns it. ErrInvalid: its device does not exist, or is not called so.
+	// ErrConflict: there are MaxCredentials of its name and type that have not expired, the name is another device's or
+	// gateway's, or the certificate another credential's.
 	CreateCredential(ctx context.Context, c Credential) (Credential, error)
 	Credentials(ctx context.Context, q CredentialQuery) ([]Credential, error)
 	Credential(ctx context.Context, id int64) (Credential, error)
 	DeleteCredential(ctx context.Context, id int64) error
 
+	// CreateProvisioningKey stores k under a new id and returns it. ErrInvalid: there is no such user. ErrConflict: there
+	// are MaxProvisioningKeys.
 	CreateProvisioningKey(ctx context.Context, k ProvisioningKey, s Secret) (ProvisioningKey, error)
 	ProvisioningKeys(ctx context.Context) ([]ProvisioningKey, error)
 	DeleteProvisioningKey(ctx context.Context, id int64) error
 	// Enroll takes a use of the key with that secret, creates the device where it does not exist, and c, which is its
 	// credential, all or nothing. ErrNotFound: there is no such key, or it has expired or no use left, or is not for the
-	// device. ErrConflict as of CreateCredential.
+	// device. ErrConflict: the device has a credential that has not expired, so that nobody takes it over with a key that
+	// many have; or as of CreateCredential.
 	Enroll(ctx context.Context, s Secret, device Identity, c Credential) (Credential, error)
 
 	// Audit returns the entries that q selects.

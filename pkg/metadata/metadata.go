@@ -18,7 +18,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
-// Store keeps users and devices. While its server is away every call fails and may be repeated; the
+// Store keeps users, devices, and who may do what. While its server is away every call fails and may be repeated; the
 // store goes on by itself when the server is back. A server that hangs is away, too: no call takes much
 // longer than 10 s, but for Prepare, which may have work to do.
 //
@@ -26,6 +26,7 @@ import (
 // long; or a new device's id or a query's limit is out of range.
 type Store interface {
 	iot.MetadataStore
+	iot.AccessStore
 	// Prepare brings the tables to the version that this program needs, and makes those again that were
 	// dropped. Running it in several processes at once is safe. The owner repeats it while it fails, or Check
 	// does.

@@ -89,7 +89,7 @@ func before() []promise {
 func (db *database) prepareBefore() {
 	db.t.Helper()
 	program, err := goose.NewProvider(db.Versions, db.SQL, os.DirFS("migrations"), // of the package that is tested
-		goose.WithTableName("metadata_version"), goose.WithDisableGlobalRegistry(true), goose.WithExcludeVersions([]int64{3}))
+		goose.WithTableName("metadata_version"), goose.WithDisableGlobalRegistry(true), goose.WithExcludeVersions([]int64{3, 5}))
 	if err != nil {
 		db.t.Fatal(err)
 	}

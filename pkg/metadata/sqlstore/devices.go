@@ -91,7 +91,10 @@ func (s *Store) createDevice(ctx context.Context, d iot.Device) (iot.Device, err
 		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
 			return err
 		}
-		return forgetContacts(ctx, tx, d.ID)
+		if err := forgetContacts(ctx, tx, d.ID); err != nil {
+			return err
+		}
+		return record(ctx, tx, "device.create", deviceObject(d.ID), nil, deviceEntry(d))
 	})
 	if err != nil {
 		return iot.Device{}, err
@@ -164,32 +167,52 @@ func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceC
 	if err := checkDevice(c); err != nil {
 		return iot.Device{}, s.wrap("update device", err)
 	}
-	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-		if c != (iot.DeviceChange{}) {
-			update := tx.NewUpdate().Table("devices").Where("id = ?", int64(id))
-			if c.Name != nil {
-				update.Set("name = ?", *c.Name)
-			}
-			if c.Owner != nil {
-				update.Set("user_id = ?", *c.Owner)
-			}
-			if c.Location != nil {
-				update.Set("location = ?", nullable(*c.Location))
-			}
-			if c.OfflineAfter != nil {
-				update.Set("offline_after = ?", seconds(*c.OfflineAfter))
-			}
-			if err := changed(update.Exec(ctx)); err != nil {
-				return err
-			}
+	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		before, err := s.lockDevice(ctx, tx, id)
+		if err != nil {
+			return err
 		}
-		d, err = findOne(ctx, tx, scanDevice, selectDevices+"WHERE id = ?", int64(id))
-		return err
+		if d = changedDevice(before, c); d == before {
+			return nil
+		}
+		update := tx.NewUpdate().Table("devices").Where("id = ?", int64(id)).
+			Set("name = ?", d.Name).Set("user_id = ?", d.Owner).Set("location = ?", nullable(d.Location)).
+			Set("offline_after = ?", seconds(d.OfflineAfter))
+		if err := changed(update.Exec(ctx)); err != nil {
+			return err
+		}
+		return record(ctx, tx, "device.update", deviceObject(id), deviceEntry(before), deviceEntry(d))
 	})
 	if err != nil {
 		return iot.Device{}, s.wrap("update device", err)
 	}
 	return d, nil
+}
+
+// lockDevice returns the device, which nobody else changes or deletes until tx ends.
+func (s *Store) lockDevice(ctx context.Context, tx bun.Tx, id iot.DeviceID) (iot.Device, error) {
+	// It is locked by itself: PostgreSQL cannot lock the contact that may be missing beside it.
+	if _, err := findOne(ctx, tx, scanID, "SELECT id FROM devices WHERE id = ?"+s.dialect.ForUpdate, int64(id)); err != nil {
+		return iot.Device{}, err
+	}
+	return findOne(ctx, tx, scanDevice, selectDevices+"WHERE id = ?", int64(id))
+}
+
+// changedDevice returns d with the fields that c names.
+func changedDevice(d iot.Device, c iot.DeviceChange) iot.Device {
+	if c.Name != nil {
+		d.Name = *c.Name
+	}
+	if c.Owner != nil {
+		d.Owner = *c.Owner
+	}
+	if c.Location != nil {
+		d.Location = *c.Location
+	}
+	if c.OfflineAfter != nil {
+		d.OfflineAfter = *c.OfflineAfter
+	}
+	return d
 }
 
 // DeleteDevice implements iot.MetadataStore.
@@ -201,13 +224,24 @@ func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) error {
 		if err != nil {
 			return err
 		}
+		before, err := s.lockDevice(ctx, tx, id)
+		if err != nil {
+			return err
+		}
 		if err := changed(tx.ExecContext(ctx, "DELETE FROM devices WHERE id = ?", int64(id))); err != nil {
 			return err
 		}
 		if err := forgetContacts(ctx, tx, id); err != nil {
 			return err
 		}
-		return ids.deleted(ctx, tx, id)
+		credentials, err := deleteCredentialsOf(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := ids.deleted(ctx, tx, id); err != nil {
+			return err
+		}
+		return record(ctx, tx, "device.delete", deviceObject(id), deletedDeviceForm{deviceEntry(before), credentials}, nil)
 	})
 	return s.wrap("delete device", err)
 }

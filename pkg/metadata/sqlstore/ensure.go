@@ -199,8 +199,6 @@ func (s *Store) room(ctx context.Context, tx bun.Tx, most int) (int, error) {
 	return most - int(n), err
 }
 
-func scanInt(rows *sql.Rows, n *int64) error { return rows.Scan(n) }
-
 func insertDevices(ctx context.Context, tx bun.Tx, missing []iot.Identity) error {
 	owner, err := defaultUser(ctx, tx)
 	if err != nil {

@@ -49,6 +49,9 @@ func (s *Store) Prepare(ctx context.Context) error {
 }
 
 func (s *Store) migrate(ctx context.Context) error {
+	if err := s.markSite(ctx); err != nil {
+		return err
+	}
 	files, err := fs.Sub(s.dialect.Migrations, "migrations")
 	if err != nil {
 		return err
@@ -56,8 +59,12 @@ func (s *Store) migrate(ctx context.Context) error {
 	provider, err := goose.NewProvider(s.dialect.Versions, s.write.DB, files,
 		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true),
 		goose.WithGoMigrations(
-			goose.NewGoMigration(2, addColumn("key", s.dialect.AddKeys...), nil),
-			goose.NewGoMigration(4, addColumn("offline_after", "ALTER TABLE devices ADD COLUMN offline_after BIGINT"), nil)))
+			goose.NewGoMigration(2, addColumn("devices", "key", s.dialect.AddKeys...), nil),
+			goose.NewGoMigration(4, addColumn("devices", "offline_after", "ALTER TABLE devices ADD COLUMN offline_after BIGINT"), nil),
+			// Each of its own, as MySQL commits them one by one.
+			goose.NewGoMigration(6, addColumn("users", "role", "ALTER TABLE users ADD COLUMN role VARCHAR(16) NOT NULL DEFAULT 'viewer'"), nil),
+			goose.NewGoMigration(7, addColumn("users", "password_hash", "ALTER TABLE users ADD COLUMN password_hash VARCHAR(255) NOT NULL DEFAULT ''"), nil),
+			goose.NewGoMigration(8, addColumn("users", "disabled_at", "ALTER TABLE users ADD COLUMN disabled_at BIGINT"), nil)))
 	if err != nil {
 		return err
 	}
@@ -78,11 +85,11 @@ func (s *Store) migrate(ctx context.Context) error {
 	return s.adopt(ctx)
 }
 
-// addColumn is a migration that runs statements where the table devices has no such column. It is not in the files of SQL,
+// addColumn is a migration that runs statements where the table has no such column. It is not in the files of SQL,
 // since MySQL and SQLite cannot add a column only where it is missing.
-func addColumn(column string, statements ...string) *goose.GoFunc {
+func addColumn(table, column string, statements ...string) *goose.GoFunc {
 	return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
-		if there, err := hasColumn(ctx, tx, column); err != nil || there {
+		if there, err := hasColumn(ctx, tx, table, column); err != nil || there {
 			return err
 		}
 		for _, statement := range statements {
@@ -94,8 +101,8 @@ func addColumn(column string, statements ...string) *goose.GoFunc {
 	}}
 }
 
-func hasColumn(ctx context.Context, tx *sql.Tx, column string) (bool, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT * FROM devices WHERE id = 0")
+func hasColumn(ctx context.Context, tx *sql.Tx, table, column string) (bool, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT * FROM "+table+" WHERE id = 0")
 	if err != nil {
 		return false, err
 	}
@@ -106,12 +113,17 @@ func hasColumn(ctx context.Context, tx *sql.Tx, column string) (bool, error) {
 
 // complete is nil when all tables are there, and ErrIncomplete where one is not.
 func (s *Store) complete(ctx context.Context) error {
-	ids, err := find(ctx, s.read, scanID, "SELECT id FROM users WHERE id = 0 "+
+	ids, err := find(ctx, s.read, scanID, "SELECT id FROM users WHERE id = 0 AND role = '' AND password_hash = '' AND disabled_at IS NULL "+
 		"UNION ALL SELECT id FROM devices WHERE id = 0 AND devices.key IS NULL AND offline_after IS NULL "+
-		"UNION ALL SELECT device_id FROM device_contacts WHERE device_id = 0 UNION ALL SELECT id FROM device_ids WHERE id = 1")
+		"UNION ALL SELECT device_id FROM device_contacts WHERE device_id = 0 "+
+		"UNION ALL SELECT id FROM tokens WHERE id = 0 UNION ALL SELECT id FROM device_credentials WHERE id = 0 "+
+		"UNION ALL SELECT id FROM provisioning_keys WHERE id = 0 UNION ALL SELECT id FROM audit WHERE id = 0 "+
+		"UNION ALL SELECT id FROM device_ids WHERE id = 1 UNION ALL SELECT id + 1 FROM site WHERE id = 1")
 	switch {
 	case err == nil && !slices.Contains(ids, 1):
 		return fmt.Errorf("%w: %w", ErrIncomplete, errNoIDState)
+	case err == nil && !slices.Contains(ids, 2):
+		return fmt.Errorf("%w: %w", ErrIncomplete, errNoSite)
 	case err != nil && errors.Is(s.dialect.Meaning(err), ErrIncomplete):
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	default:
@@ -119,10 +131,16 @@ func (s *Store) complete(ctx context.Context) error {
 	}
 }
 
-// adopt gives the devices whose owners went with the table of users to the default user.
+// adopt gives the devices whose owners went with the table of users to the default user. Tokens and provisioning keys go as
+// their owners did: the next user who has the id of one must not have them.
 func (s *Store) adopt(ctx context.Context) error {
 	const orphans = "user_id NOT IN (SELECT id FROM users)"
 	return s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		for _, table := range []string{"tokens", "provisioning_keys"} {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE user_id <> 0 AND "+orphans); err != nil {
+				return err
+			}
+		}
 		first, err := find(ctx, tx, scanID, "SELECT id FROM devices WHERE "+orphans+" LIMIT 1")
 		if err != nil || len(first) == 0 {
 			return err

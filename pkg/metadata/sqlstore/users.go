@@ -37,8 +37,10 @@ func (s *Store) CreateUser(ctx context.Context, u iot.User) (iot.User, error) {
 		return iot.User{}, s.wrap("create user", err)
 	}
 	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-		u, err = insertUser(ctx, tx, u)
-		return err
+		if u, err = insertUser(ctx, tx, u); err != nil {
+			return err
+		}
+		return record(ctx, tx, "user.create", userObject(u.ID), nil, userEntry(person{u, iot.Account{Role: iot.RoleViewer}}))
 	})
 	if err != nil {
 		return iot.User{}, s.wrap("create user", err)
@@ -86,21 +88,26 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, c iot.UserChange) (u i
 	if err := checkUser(c); err != nil {
 		return iot.User{}, s.wrap("update user", err)
 	}
-	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-		if c != (iot.UserChange{}) {
-			update := tx.NewUpdate().Table("users").Where("id = ?", id)
-			if c.Username != nil {
-				update.Set("username = ?", *c.Username)
-			}
-			if c.Email != nil {
-				update.Set("email = ?", *c.Email)
-			}
-			if err := changed(update.Exec(ctx)); err != nil {
-				return err
-			}
+	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		before, err := s.lockPerson(ctx, tx, id)
+		if err != nil {
+			return err
 		}
-		u, err = findOne(ctx, tx, scanUser, selectUsers+"WHERE id = ?", id)
-		return err
+		after := before
+		if c.Username != nil {
+			after.Username = *c.Username
+		}
+		if c.Email != nil {
+			after.Email = *c.Email
+		}
+		if u = after.User; after == before {
+			return nil
+		}
+		update := tx.NewUpdate().Table("users").Where("id = ?", id).Set("username = ?", u.Username).Set("email = ?", u.Email)
+		if err := changed(update.Exec(ctx)); err != nil {
+			return err
+		}
+		return record(ctx, tx, "user.update", userObject(id), userEntry(before), userEntry(after))
 	})
 	if err != nil {
 		return iot.User{}, s.wrap("update user", err)
@@ -117,8 +124,15 @@ func (s *Store) DeleteUser(ctx context.Context, id int64) error {
 		if err != nil {
 			return err
 		}
+		if err := s.lockAccess(ctx, tx); err != nil {
+			return err
+		}
 		// With the user locked no further device can get it as its owner.
-		if _, err := findOne(ctx, tx, scanUser, selectUsers+"WHERE id = ?"+s.dialect.ForUpdate, id); err != nil {
+		before, err := s.lockPerson(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := keepsAdmin(ctx, tx, before, iot.Account{}); err != nil {
 			return err
 		}
 		greatest, err := findOne(ctx, tx, scanID, "SELECT COALESCE(MAX(id), 0) FROM devices WHERE user_id = ? AND id <= ?",
@@ -129,12 +143,48 @@ func (s *Store) DeleteUser(ctx context.Context, id int64) error {
 		if err := ids.deleted(ctx, tx, greatest); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM device_contacts WHERE device_id IN (SELECT id FROM devices WHERE user_id = ?)", id); err != nil {
+		gone, err := deleteBelongings(ctx, tx, id)
+		if err != nil {
 			return err
 		}
-		return changed(tx.ExecContext(ctx, "DELETE FROM users WHERE id = ?", id)) // and, by its foreign key, devices
+		if err := changed(tx.ExecContext(ctx, "DELETE FROM users WHERE id = ?", id)); err != nil { // and, by its foreign key, devices
+			return err
+		}
+		return record(ctx, tx, "user.delete", userObject(id), deletedUserForm{userEntry(before), gone}, nil)
 	})
 	return s.wrap("delete user", err)
+}
+
+// belongings is how much of what a user had went with him.
+type belongings struct {
+	Devices          int64 `json:"devices"`
+	Credentials      int64 `json:"credentials"` // of the devices
+	Tokens           int64 `json:"tokens"`      // and sessions
+	ProvisioningKeys int64 `json:"provisioning_keys"`
+}
+
+// deleteBelongings deletes what belongs to a user, but for his devices, which it counts.
+func deleteBelongings(ctx context.Context, tx bun.Tx, user int64) (gone belongings, err error) {
+	const his = "device_id IN (SELECT id FROM devices WHERE user_id = ?)"
+	for _, deletion := range []struct {
+		count *int64
+		query string
+	}{
+		{new(int64), "DELETE FROM device_contacts WHERE " + his},
+		{&gone.Credentials, "DELETE FROM device_credentials WHERE " + his},
+		{&gone.Tokens, "DELETE FROM tokens WHERE user_id = ?"},
+		{&gone.ProvisioningKeys, "DELETE FROM provisioning_keys WHERE user_id = ?"},
+	} {
+		result, err := tx.ExecContext(ctx, deletion.query, user)
+		if err != nil {
+			return gone, err
+		}
+		if *deletion.count, err = result.RowsAffected(); err != nil {
+			return gone, err
+		}
+	}
+	gone.Devices, err = findOne(ctx, tx, scanInt, "SELECT COUNT(*) FROM devices WHERE user_id = ?", user)
+	return gone, err
 }
 
 func checkUser(c iot.UserChange) error {

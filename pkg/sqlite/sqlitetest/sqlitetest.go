@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 // Store is what the stores have in common.
@@ -58,8 +60,11 @@ func Content[S Store](t testing.TB, path string, open func(path string) (S, erro
 func RunDamaged[S Store](t *testing.T, open func(path string) (S, error), calls map[string]func(context.Context, S) error) {
 	path := filepath.Join(t.TempDir(), "damaged.db")
 	content := Content(t, path, open, func(context.Context, S) error { return nil })
-	const schemaBytes = 4096 // at the beginning: a page
-	if err := os.WriteFile(path, append(content[:schemaBytes], bytes.Repeat([]byte{0xff}, len(content)-schemaBytes)...), 0); err != nil {
+	const page = 4096
+	for _, root := range roots(t, path) {
+		copy(content[(root-1)*page:], bytes.Repeat([]byte{0xff}, page))
+	}
+	if err := os.WriteFile(path, content, 0); err != nil {
 		t.Fatal(err)
 	}
 	store, err := open(path)
@@ -76,4 +81,33 @@ func RunDamaged[S Store](t *testing.T, open func(path string) (S, error), calls 
 			t.Errorf("%s: error %v does not name the file", name, err)
 		}
 	}
+}
+
+// roots returns the pages at which tables and indexes begin.
+func roots(t *testing.T, path string) (pages []int) {
+	db, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	rows, err := db.Read.QueryContext(t.Context(), "SELECT rootpage FROM sqlite_schema WHERE rootpage > 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var page int
+		if err := rows.Scan(&page); err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, page)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return pages
 }
