@@ -15,6 +15,7 @@ import (
 
 	_ "golang.org/x/crypto/x509roots/fallback" // authorities for TLS to servers, where the system has none: in the image
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -58,6 +59,7 @@ type command struct {
 	Pprof             bool              `env:"PPROF" help:"Serve profiles of the process on the operations port, under /debug/pprof/."`
 	HTTP              httpguard.Config
 	CORS              httpguard.CORS
+	Auth              auth.Config
 	Demo              int `name:"demo" placeholder:"N" help:"Run N simulated devices, 900001 and on, which publish a reading per second each."`
 
 	Servers `group:"Real servers instead of embedded parts"`

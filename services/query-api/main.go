@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/doctor"
@@ -39,6 +40,7 @@ type command struct {
 	Latest      latest.TTL
 	Admit       registrar.Config
 	CORS        httpguard.CORS
+	Auth        auth.Config
 }
 
 func main() {
@@ -108,7 +110,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 
 	stores := api.Stores{Metadata: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
 	g, ctx := errgroup.WithContext(ctx)
-	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured}
+	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured, Auth: c.Auth}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, c.Admit, devices, 0) })
 	g.Go(func() error { return report.Run(ctx, p, c.Config, api.Reported) })

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
@@ -73,6 +74,7 @@ func exits(t *testing.T, hung string, busy bool) {
 	c := &command{
 		Config:      kafka.Config{Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 3, Replication: -1, Retention: time.Hour},
 		HTTPAddr:    free[0],
+		Auth:        auth.Config{Mode: auth.Off},
 		DatabaseURL: address(database), MongoDBURI: address("TEST_MONGODB_URI"), RedisURL: address("TEST_REDIS_URL"),
 	}
 	metrics := prometheus.NewRegistry()
