@@ -166,6 +166,15 @@ func Conflict(r iot.Reading) iot.Rejection {
 	}
 }
 
+// NotAllowed is the rejection, without its bytes, of a reading of a device that its sender may not send for.
+func NotAllowed(r iot.Reading) iot.Rejection {
+	name := r.Device.String()
+	if r.Key != "" {
+		name = fmt.Sprintf("%.32q", r.Key)
+	}
+	return iot.Rejection{Reason: iot.ReasonDeviceNotAllowed, Detail: "its sender may not send for device " + name, Device: r.Device}
+}
+
 // TooOld is the rejection, without its bytes, of a reading of a time of which none are kept any more: nobody can tell
 // whether it was stored before.
 func TooOld(r iot.Reading) iot.Rejection {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -46,6 +47,12 @@ func nobody(address string) *Principal {
 
 // Limited reports whether p sees some devices alone.
 func (p *Principal) Limited() bool { return p.Owner != 0 || p.Devices != nil }
+
+// Same reports whether other may see and do what p may.
+func (p *Principal) Same(other *Principal) bool {
+	return p.User.ID == other.User.ID && p.Role == other.Role && p.Owner == other.Owner &&
+		(p.Devices == nil) == (other.Devices == nil) && slices.Equal(p.Devices, other.Devices)
+}
 
 // actor is p in the audit.
 func (p *Principal) actor() iot.Actor {

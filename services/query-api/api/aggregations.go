@@ -24,7 +24,7 @@ func (a *API) getAggregations(ctx context.Context, r *request) (*answer, error) 
 		return nil, err
 	}
 	defer release()
-	all, err := a.seriesReader().Aggregate(ctx, devices, from, to)
+	all, err := a.seriesReader(r.Readings).Aggregate(ctx, devices, from, to)
 	if err != nil {
 		return nil, historyProblem(ctx, err)
 	}
@@ -32,7 +32,7 @@ func (a *API) getAggregations(ctx context.Context, r *request) (*answer, error) 
 	for i, d := range all.Devices {
 		ids[i] = d.Device
 	}
-	keys := a.deviceKeys(ctx, ids)
+	keys := a.deviceKeys(ctx, r, ids)
 	return encode(http.StatusOK, all, func(dst []byte, all *series.Aggregates) []byte {
 		dst = appendAggregates(dst, all, keys)
 		dst = strconv.AppendInt(append(dst, `,"query_time_ms":`...), time.Since(start).Milliseconds(), 10)

@@ -23,6 +23,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
+	"github.com/telltale-iot/telltale/services/query-api/scope"
 	"github.com/telltale-iot/telltale/services/query-api/system"
 	"github.com/telltale-iot/telltale/services/query-api/trace"
 )
@@ -37,11 +38,7 @@ type Stores struct {
 }
 
 // ReadingStore is what an API asks of the stored readings.
-type ReadingStore interface {
-	iot.ReadingReader
-	iot.HistoryReader
-	Usage(ctx context.Context) (iot.Usage, error)
-}
+type ReadingStore = scope.Readings
 
 // API serves HTTP. Set the fields, then call Run or Handler, once.
 type API struct {
@@ -68,6 +65,7 @@ type API struct {
 	closing  context.Context // ends when Run begins to stop: what takes long is cut off then, to be gone on with
 	endLong  context.CancelFunc
 	limits   limits
+	scopes   *scope.Scopes
 	online   flight           // of all latest readings
 	stats    flight           // of the counts of all readings
 	system   flight           // of what services say
@@ -120,6 +118,7 @@ func (a *API) Handler() http.Handler {
 	a.running, a.stop = context.WithCancel(context.Background())
 	a.closing, a.endLong = context.WithCancel(a.running)
 	a.limits = newLimits()
+	a.scopes = scope.New(a.Metadata)
 	e := echo.New()
 	e.HTTPErrorHandler = a.answerError
 	e.Use(a.observe(), recoverPanic)

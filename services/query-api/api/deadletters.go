@@ -113,7 +113,7 @@ func (a *API) listDeadLetters(ctx context.Context, r *request) (*answer, error) 
 		return nil, err
 	}
 	defer release()
-	page, err := a.DeadLetters.FindDeadLetters(ctx, q)
+	page, err := r.DeadLetters.FindDeadLetters(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (a *API) getDeadLetter(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	defer release()
-	d, err := a.DeadLetters.DeadLetter(ctx, id)
+	d, err := r.DeadLetters.DeadLetter(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (a *API) deleteDeadLetter(ctx context.Context, r *request) (*answer, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.DeadLetters.DeleteDeadLetter(ctx, id); err != nil {
+	if err := r.DeadLetters.DeleteDeadLetter(ctx, id); err != nil {
 		return nil, err
 	}
 	return noContent, nil
@@ -162,7 +162,7 @@ func (a *API) deleteDeadLetters(ctx context.Context, r *request) (*answer, error
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	deleted, err := a.DeadLetters.DeleteDeadLetters(ctx, q)
+	deleted, err := r.DeadLetters.DeleteDeadLetters(ctx, q)
 	if err != nil {
 		return nil, err
 	}

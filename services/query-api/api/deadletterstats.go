@@ -50,7 +50,7 @@ func (a *API) getDeadLetterStats(ctx context.Context, r *request) (*answer, erro
 		return nil, err
 	}
 	defer release()
-	counts, err := a.DeadLetters.CountDeadLetters(ctx, q)
+	counts, err := r.DeadLetters.CountDeadLetters(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -60,15 +60,15 @@ func (a *API) getDeadLetterStats(ctx context.Context, r *request) (*answer, erro
 		s.Total += n.Count
 		s.Replayed += n.Replayed
 	}
-	if s.Topics, err = a.countTopics(ctx, q); err != nil {
+	if s.Topics, err = a.countTopics(ctx, r, q); err != nil {
 		return nil, err
 	}
 	return encodeAny(http.StatusOK, s)
 }
 
 // countTopics counts what q selects by topic: one line for those that a rule is for, the most frequent first.
-func (a *API) countTopics(ctx context.Context, q iot.DeadLetterQuery) ([]topicCount, error) {
-	sources, err := a.DeadLetters.CountDeadLetterSources(ctx, q)
+func (a *API) countTopics(ctx context.Context, r *request, q iot.DeadLetterQuery) ([]topicCount, error) {
+	sources, err := r.DeadLetters.CountDeadLetterSources(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (a *API) countTopics(ctx context.Context, q iot.DeadLetterQuery) ([]topicCo
 	slices.SortStableFunc(topics, func(a, b topicCount) int { return cmp.Compare(b.Count, a.Count) })
 	topics = topics[:min(len(topics), maxTopics)]
 	for i := range topics {
-		if err := a.explain(ctx, &topics[i]); err != nil {
+		if err := a.explain(ctx, r, &topics[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -107,9 +107,9 @@ func filterOf(topic string) string {
 }
 
 // explain says what the example of n looks like, and what to do about it.
-func (a *API) explain(ctx context.Context, n *topicCount) error {
+func (a *API) explain(ctx context.Context, r *request, n *topicCount) error {
 	id, _ := iot.ParseDeadLetterID(n.Example) // which it was made of
-	d, err := a.DeadLetters.DeadLetter(ctx, id)
+	d, err := r.DeadLetters.DeadLetter(ctx, id)
 	if errors.Is(err, iot.ErrNotFound) || err == nil && (d.ContentType != "" || a.Replayer.OfRecord(d)) {
 		return nil // it is gone, or no device sent it
 	}

@@ -7,14 +7,15 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
+	"github.com/telltale-iot/telltale/services/query-api/scope"
 )
 
 // deviceKeys returns the keys of those of the devices that are registered with one. While the store of the devices is away
 // some are missing: no answer needs them.
-func (a *API) deviceKeys(ctx context.Context, ids []iot.DeviceID) map[iot.DeviceID]string {
+func (a *API) deviceKeys(ctx context.Context, r *request, ids []iot.DeviceID) map[iot.DeviceID]string {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
-	keys, err := findKeys(ctx, a.Metadata, ids)
+	keys, err := findKeys(ctx, r.Metadata, ids)
 	if err != nil {
 		if n := a.failures.Event("keys of devices"); n > 0 {
 			a.Log.Warn("keys of devices are left out: their store is not available", "err", err, "count", n)
@@ -24,7 +25,7 @@ func (a *API) deviceKeys(ctx context.Context, ids []iot.DeviceID) map[iot.Device
 }
 
 // findKeys returns the keys of devices; after an error those that it has found until then.
-func findKeys(ctx context.Context, store iot.MetadataStore, ids []iot.DeviceID) (map[iot.DeviceID]string, error) {
+func findKeys(ctx context.Context, store scope.Metadata, ids []iot.DeviceID) (map[iot.DeviceID]string, error) {
 	keys := map[iot.DeviceID]string{}
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id iot.DeviceID) bool { return id < iot.FirstKeyID })
 	slices.Sort(ids)

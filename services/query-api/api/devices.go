@@ -105,7 +105,7 @@ func (a *API) listDevices(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	defer release()
-	devices, err := a.Metadata.Devices(ctx, q)
+	devices, err := r.Metadata.Devices(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -127,15 +127,15 @@ func (a *API) getDevice(ctx context.Context, r *request) (*answer, error) {
 // findDevice returns the device that the path names. One that has the id of the key that stands there, and another
 // key, is not it.
 func (a *API) findDevice(ctx context.Context, r *request) (iot.Device, error) {
-	named, err := r.device()
+	named, err := a.device(ctx, r)
 	if err != nil {
 		return iot.Device{}, err
 	}
-	return a.findDeviceOf(ctx, named)
+	return findDeviceOf(ctx, r, named)
 }
 
-func (a *API) findDeviceOf(ctx context.Context, named iot.Identity) (iot.Device, error) {
-	d, err := a.Metadata.Device(ctx, named.ID)
+func findDeviceOf(ctx context.Context, r *request, named iot.Identity) (iot.Device, error) {
+	d, err := r.Metadata.Device(ctx, named.ID)
 	if err == nil && named.Key != "" && d.Key != "" && d.Key != named.Key {
 		return iot.Device{}, errNotFound
 	}
@@ -150,7 +150,7 @@ func (a *API) createDevice(ctx context.Context, r *request) (*answer, error) {
 	device, field := f.newDevice()
 	change := a.readDevice(f, iot.Device{})
 	if f.errs != nil {
-		return nil, a.refuseNewDevice(ctx, f, device, field, change, nil)
+		return nil, refuseNewDevice(ctx, r, f, device, field, change, nil)
 	}
 	d := iot.Device{ID: device.ID, Key: device.Key, Name: *change.Name, Owner: *change.Owner}
 	if change.Location != nil {
@@ -159,9 +159,9 @@ func (a *API) createDevice(ctx context.Context, r *request) (*answer, error) {
 	if change.OfflineAfter != nil {
 		d.OfflineAfter = *change.OfflineAfter
 	}
-	d, err = a.Metadata.CreateDevice(ctx, d)
+	d, err = r.Metadata.CreateDevice(ctx, d)
 	if errors.Is(err, iot.ErrConflict) || errors.Is(err, iot.ErrInvalid) {
-		return nil, a.refuseNewDevice(ctx, f, device, field, change, err)
+		return nil, refuseNewDevice(ctx, r, f, device, field, change, err)
 	}
 	if err != nil {
 		return nil, err
@@ -183,11 +183,11 @@ func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
 	f.fixed("key", cmp.Or(d.Key, d.ID.String()))
 	change := a.readDevice(f, d)
 	if f.errs != nil {
-		return nil, a.refuseOwner(ctx, f, change, nil)
+		return nil, refuseOwner(ctx, r, f, change, nil)
 	}
-	d, err = a.Metadata.UpdateDevice(ctx, d.ID, change)
+	d, err = r.Metadata.UpdateDevice(ctx, d.ID, change)
 	if errors.Is(err, iot.ErrInvalid) {
-		return nil, a.refuseOwner(ctx, f, change, err)
+		return nil, refuseOwner(ctx, r, f, change, err)
 	}
 	if err != nil {
 		return nil, err
@@ -197,11 +197,11 @@ func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
 
 // refuseNewDevice returns everything that is wrong with f: what f found, what the store returned (err, which may be nil),
 // and what else the store finds wrong with the fields that only it can check. field is the one that device is from.
-func (a *API) refuseNewDevice(
-	ctx context.Context, f *form, device iot.Identity, field string, change iot.DeviceChange, err error,
+func refuseNewDevice(
+	ctx context.Context, r *request, f *form, device iot.Identity, field string, change iot.DeviceChange, err error,
 ) error {
 	if device.ID != 0 {
-		d, findErr := a.Metadata.Device(ctx, device.ID)
+		d, findErr := r.Metadata.Device(ctx, device.ID)
 		switch {
 		case findErr == nil && device.Key != "" && d.Key != "" && d.Key != device.Key:
 			f.fail(field, fmt.Sprintf(msgCollision, d.Key))
@@ -211,14 +211,14 @@ func (a *API) refuseNewDevice(
 			return findErr
 		}
 	}
-	return a.refuseOwner(ctx, f, change, err)
+	return refuseOwner(ctx, r, f, change, err)
 }
 
 // refuseOwner does so for the owner of a device.
-func (a *API) refuseOwner(ctx context.Context, f *form, change iot.DeviceChange, err error) error {
+func refuseOwner(ctx context.Context, r *request, f *form, change iot.DeviceChange, err error) error {
 	noOwner := errors.Is(err, iot.ErrInvalid)
 	if change.Owner != nil && !noOwner {
-		_, err := a.Metadata.User(ctx, *change.Owner)
+		_, err := r.Metadata.User(ctx, *change.Owner)
 		if err != nil && !errors.Is(err, iot.ErrNotFound) {
 			return err
 		}
@@ -235,7 +235,7 @@ func (a *API) deleteDevice(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Metadata.DeleteDevice(ctx, d.ID); err != nil {
+	if err := r.Metadata.DeleteDevice(ctx, d.ID); err != nil {
 		return nil, err
 	}
 	return noContent, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/services/query-api/scope"
 )
 
 // problem is an answer {"detail": "…"} on its way from a handler to answerError.
@@ -98,6 +99,10 @@ func (a *API) problemOf(err error, c echo.Context) *problem {
 		return p
 	case errors.Is(err, iot.ErrNotFound):
 		return errNotFound
+	case errors.Is(err, scope.ErrForbidden):
+		return errForbidden
+	case errors.Is(err, scope.ErrTooMany):
+		return errTooManyDevices
 	case errors.Is(err, iot.ErrInvalid): // which the handler should have found out
 		return errInvalid
 	case errors.As(err, &routed):

@@ -24,6 +24,8 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
+	"github.com/telltale-iot/telltale/services/query-api/access"
+	"github.com/telltale-iot/telltale/services/query-api/scope"
 	"github.com/telltale-iot/telltale/services/query-api/transfer"
 )
 
@@ -57,6 +59,9 @@ const msgExportCursor = "Invalid cursor: the timestamp and the device_id of the 
 // exportReadings answers with a file of all readings that r selects, oldest first.
 func (a *API) exportReadings(c echo.Context) error {
 	r := &request{Context: c, query: readParams(c)}
+	if err := a.view(c.Request().Context(), r, recently()); err != nil {
+		return err
+	}
 	format, ok := r.format()
 	if !ok {
 		format = transfer.NDJSON
@@ -73,10 +78,14 @@ func (a *API) listOrExport(list echo.HandlerFunc) echo.HandlerFunc {
 			vary(c, echo.HeaderAccept)
 			return list(c)
 		}
+		ctx := c.Request().Context()
+		if err := a.view(ctx, r, recently()); err != nil {
+			return err
+		}
 		q := iot.ScanQuery{Newest: true}
 		if c.Param("id") == "" {
 			q.Devices = r.query.devices("device_id")
-		} else if device, err := r.device(); err == nil {
+		} else if device, err := a.device(ctx, r); err == nil {
 			q.Devices = []iot.DeviceID{device.ID}
 		} else {
 			return err
@@ -148,7 +157,7 @@ func (a *API) export(r *request, format transfer.Format, q iot.ScanQuery) error 
 	_ = d.control.SetReadDeadline(time.Time{}) // else its end would look like the client's leaving
 	_ = d.control.SetWriteDeadline(time.Time{})
 
-	ctx, stop := a.watchScan(r.Request().Context(), d)
+	ctx, stop := a.watchScan(r.Request().Context(), r, d)
 	defer stop()
 	err = a.sendFile(ctx, d, q, columns, limit)
 	switch cause := context.Cause(ctx); {
@@ -170,9 +179,11 @@ func (a *API) export(r *request, format transfer.Format, q iot.ScanQuery) error 
 	panic(http.ErrAbortHandler)
 }
 
-// watchScan returns a context that ends when the store gives d nothing more, with errScanStalled, and when the API stops.
-func (a *API) watchScan(ctx context.Context, d *download) (context.Context, context.CancelFunc) {
+// watchScan returns a context that ends when the store gives d nothing more, with errScanStalled, when the API stops, and when
+// who sends r may not see all of it any more.
+func (a *API) watchScan(ctx context.Context, r *request, d *download) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	a.watch(ctx, r, access.Viewer, (*scope.Scope).Exceeds, cancel)
 	unhook := context.AfterFunc(a.closing, func() { cancel(errStopping) })
 	go func() {
 		ticker := time.NewTicker(scanTimeout)
@@ -199,7 +210,7 @@ func (a *API) sendFile(ctx context.Context, d *download, q iot.ScanQuery, column
 		ctx, cancel := context.WithTimeout(ctx, timeouts.CountRequest)
 		defer cancel()
 		var err error
-		if columns, err = transfer.Columns(ctx, a.Readings, q); err != nil {
+		if columns, err = transfer.Columns(ctx, d.Readings, q); err != nil {
 			return err
 		}
 	}
@@ -207,7 +218,7 @@ func (a *API) sendFile(ctx context.Context, d *download, q iot.ScanQuery, column
 	compressed := d.compress(buffered)
 	body := &digest{w: compressed, hash: sha256.New()}
 	encoder := transfer.NewEncoder(body, d.format, columns, !q.After.IsZero())
-	err := a.Readings.ScanReadings(ctx, q, func(r *iot.Reading) (more bool, err error) {
+	err := d.Readings.ScanReadings(ctx, q, func(r *iot.Reading) (more bool, err error) {
 		if err := encoder.Write(r); err != nil {
 			return false, err
 		}

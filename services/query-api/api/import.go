@@ -16,7 +16,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/labstack/echo/v4"
 
+	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
+	"github.com/telltale-iot/telltale/services/query-api/scope"
 	"github.com/telltale-iot/telltale/services/query-api/transfer"
 )
 
@@ -55,6 +57,9 @@ type rejectedLine struct {
 func (a *API) importReadings(c echo.Context) error {
 	r := &request{Context: c, query: readParams(c)}
 	r.nameUnknown() // it takes none
+	if err := a.view(c.Request().Context(), r, recently()); err != nil {
+		return err
+	}
 	format, err := r.importFormat()
 	if err != nil {
 		return err
@@ -67,6 +72,7 @@ func (a *API) importReadings(c echo.Context) error {
 	ctx, cancel := context.WithCancelCause(c.Request().Context())
 	defer cancel(nil)
 	defer context.AfterFunc(a.closing, func() { cancel(errStopping) })()
+	a.watch(ctx, r, access.Operator, func(_, _ *scope.Scope) bool { return false }, cancel) // each part of the file is looked at
 
 	upload := &upload{body: contextReader{ctx, c.Request().Body}, control: http.NewResponseController(c.Response()), pace: newPace()}
 	defer upload.end()
@@ -86,8 +92,8 @@ func (a *API) importReadings(c echo.Context) error {
 		c.Response().Header().Set("Connection", "close")
 	}
 	err = a.importFrom(ctx, r, contextReader{ctx, body}, format, answer)
-	if err != nil && errors.Is(context.Cause(ctx), errStopping) {
-		err = errStopping
+	if cause := context.Cause(ctx); err != nil && cause != nil && c.Request().Context().Err() == nil {
+		err = cause
 	}
 	return answer.end(err)
 }
@@ -125,6 +131,9 @@ func (a *API) importFrom(ctx context.Context, r *request, body io.Reader, format
 		return fileProblem(err)
 	}
 	for {
+		if decoder.May, err = a.mayName(ctx, r); err != nil { // which may change while the file comes
+			return err
+		}
 		received := time.Now().UTC().Truncate(time.Millisecond)
 		part, err := decoder.Next(received)
 		if errors.Is(err, io.EOF) {

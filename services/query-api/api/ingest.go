@@ -35,7 +35,7 @@ func (a *API) postReadings(ctx context.Context, r *request) (*answer, error) {
 
 // postDeviceReadings takes readings of the device that the path names.
 func (a *API) postDeviceReadings(ctx context.Context, r *request) (*answer, error) {
-	device, err := r.device()
+	device, err := a.device(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (a *API) takeReadings(ctx context.Context, r *request, device, source strin
 		if !ok {
 			return nil, errNoSenML
 		}
-		return a.ingest(ctx, ingest.Message{Source: topic, Client: r.client(), Route: &route, Payload: r.body})
+		return a.ingest(ctx, r, ingest.Message{Source: topic, Client: r.client(), Route: &route, Payload: r.body})
 	}
 	payload := r.body
 	if isForm(contentType) {
@@ -69,7 +69,7 @@ func (a *API) takeReadings(ctx context.Context, r *request, device, source strin
 	} else if err := checkMediaType(contentType); err != nil {
 		return nil, err
 	}
-	return a.ingest(ctx, ingest.Message{Source: source, Client: r.client(), Device: device, Payload: payload})
+	return a.ingest(ctx, r, ingest.Message{Source: source, Client: r.client(), Device: device, Payload: payload})
 }
 
 // The media types of SenML (RFC 8428, section 12.3).
@@ -82,7 +82,10 @@ var errNoSenML = &problem{status: http.StatusUnsupportedMediaType, detail: "SenM
 
 // ingest takes m to Kafka, and answers when it is there. It is the one way in for everything that devices send over
 // HTTP.
-func (a *API) ingest(ctx context.Context, m ingest.Message) (*answer, error) {
+func (a *API) ingest(ctx context.Context, r *request, m ingest.Message) (answered *answer, err error) {
+	if m.May, err = a.mayName(ctx, r); err != nil {
+		return nil, err
+	}
 	result, err := a.Ingester.Ingest(ctx, m)
 	if err != nil {
 		return nil, err

@@ -19,13 +19,13 @@ var (
 // getLatest answers with what a device that is online sent last. Only the cache knows who is online, so
 // without it there is no answer.
 func (a *API) getLatest(ctx context.Context, r *request) (*answer, error) {
-	device, err := r.device()
+	device, err := a.device(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	reading, err := a.Latest.Latest(ctx, device.ID)
+	reading, err := r.Latest.Latest(ctx, device.ID)
 	if errors.Is(err, iot.ErrNotFound) {
-		return a.offline(ctx, device)
+		return offline(ctx, r, device)
 	}
 	if err != nil {
 		return nil, err
@@ -35,10 +35,10 @@ func (a *API) getLatest(ctx context.Context, r *request) (*answer, error) {
 
 // offline answers that a device has no latest value, with what is known of the device. While the store of the devices is away
 // that is nothing.
-func (a *API) offline(ctx context.Context, device iot.Identity) (*answer, error) {
+func offline(ctx context.Context, r *request, device iot.Identity) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
-	d, err := a.findDeviceOf(ctx, device)
+	d, err := findDeviceOf(ctx, r, device)
 	if err != nil && !errors.Is(err, iot.ErrNotFound) {
 		return nil, errOffline
 	}
@@ -50,9 +50,9 @@ func (a *API) offline(ctx context.Context, device iot.Identity) (*answer, error)
 	}), nil
 }
 
-func (a *API) listLatest(_ context.Context, _ *request) (*answer, error) {
-	return a.share(&a.online, timeouts.StoreRequest, func(ctx context.Context) (*answer, error) {
-		all, err := a.Latest.AllLatest(ctx)
+func (a *API) listLatest(ctx context.Context, r *request) (*answer, error) {
+	return a.shareWhole(ctx, r, &a.online, timeouts.StoreRequest, func(ctx context.Context) (*answer, error) {
+		all, err := r.Latest.AllLatest(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -63,15 +63,15 @@ func (a *API) listLatest(_ context.Context, _ *request) (*answer, error) {
 // getLastReading answers with what a device sent last, online or not: the cached reading, and when there
 // is none or no cache, the newest stored one.
 func (a *API) getLastReading(ctx context.Context, r *request) (*answer, error) {
-	device, err := r.device()
+	device, err := a.device(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	reading, err := a.cached(ctx, device.ID)
+	reading, err := cached(ctx, r, device.ID)
 	if err == nil {
 		return encode(http.StatusOK, reading, readingjson.Append), nil
 	}
-	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Devices: []iot.DeviceID{device.ID}, Limit: 1})
+	page, err := r.Readings.FindReadings(ctx, iot.ReadingQuery{Devices: []iot.DeviceID{device.ID}, Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +82,8 @@ func (a *API) getLastReading(ctx context.Context, r *request) (*answer, error) {
 }
 
 // cached asks the cache, and leaves time for asking the stored readings instead.
-func (a *API) cached(ctx context.Context, id iot.DeviceID) (iot.Reading, error) {
+func cached(ctx context.Context, r *request, id iot.DeviceID) (iot.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	return a.Latest.Latest(ctx, id)
+	return r.Latest.Latest(ctx, id)
 }

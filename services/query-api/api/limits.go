@@ -28,6 +28,7 @@ const (
 	maxReplayRequests  = 4        // that replay dead letters: 4 MB each
 	maxSearches        = 4        // at the same time: 10 MB each, and as much CPU as they get for timeouts.Search
 	maxPromQueries     = 4        // for Grafana: 20 MB each
+	maxParts           = 2        // that pick devices out of what there is of all: 40 MB each, of 100,000 devices
 	maxDryRuns         = 1        // of retentions: a CPU for a second, and some MB
 	maxMappingTests    = 4        // that test rules: 8 MB each
 	maxSending         = 48 << 20 // bytes of the answers being sent, but for small ones
@@ -74,6 +75,7 @@ type limits struct {
 	replays         *semaphore.Weighted // requests that replay dead letters
 	searches        *semaphore.Weighted // searches for readings
 	prometheus      *semaphore.Weighted // queries of Prometheus' kind
+	parts           *semaphore.Weighted // requests that pick devices out of what there is of all
 	dryRuns         *semaphore.Weighted // of retentions
 	rules           limiter             // requests that need no store; beyond: 503
 	mappingTests    *semaphore.Weighted // requests that test rules
@@ -97,6 +99,7 @@ func newLimits() limits {
 		replays:         semaphore.NewWeighted(maxReplayRequests),
 		searches:        semaphore.NewWeighted(maxSearches),
 		prometheus:      semaphore.NewWeighted(maxPromQueries),
+		parts:           semaphore.NewWeighted(maxParts),
 		dryRuns:         semaphore.NewWeighted(maxDryRuns),
 		mappingTests:    semaphore.NewWeighted(maxMappingTests),
 		sending:         semaphore.NewWeighted(maxSending),

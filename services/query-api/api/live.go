@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/live"
+	"github.com/telltale-iot/telltale/services/query-api/scope"
 )
 
 const (
@@ -38,7 +39,11 @@ func (a *API) followLive(c echo.Context) error {
 	if id := r.Request().Header.Get("Last-Event-ID"); id != "" { // which a browser sends when it comes back, to the same URL
 		client.From = id
 	}
+	if err := a.view(c.Request().Context(), r, recently()); err != nil {
+		return err
+	}
 	client.Filter = r.query.liveFilter()
+	client.Filter.Devices = r.seen(client.Filter.Devices)
 	if err := r.query.err(); err != nil {
 		return err
 	}
@@ -64,6 +69,7 @@ func (a *API) followLive(c echo.Context) error {
 	ctx, stop := context.WithCancelCause(r.Request().Context())
 	defer stop(nil)
 	defer context.AfterFunc(a.closing, func() { stop(errStopping) })()
+	a.watch(ctx, r, access.Viewer, (*scope.Scope).Differs, stop) // the client comes back, and is told of others
 	client.Send, client.Cut = s.send, s.cut
 	err = a.Live.Listen(ctx, client)
 	switch {
@@ -88,6 +94,20 @@ func (p *params) liveFilter() (f live.Filter) {
 		}
 	}
 	return f
+}
+
+// seen returns those of devices that who sends r sees; nil is all.
+func (r *request) seen(devices map[iot.DeviceID]bool) map[iot.DeviceID]bool {
+	if r.scope == nil {
+		return devices
+	}
+	seen := map[iot.DeviceID]bool{} // not nil: without a device it is none
+	for _, id := range r.scope.Devices(nil) {
+		if devices == nil || devices[id] {
+			seen[id] = true
+		}
+	}
+	return seen
 }
 
 // setOf returns a set of all; nil of none.

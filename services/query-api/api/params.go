@@ -31,8 +31,8 @@ const (
 	msgTooMany = "Ensure this field has no more than %d elements."
 )
 
-// device reads the id or the key in the path. What is neither names nothing, so it is not found.
-func (r *request) device() (iot.Identity, error) {
+// pathDevice reads the id or the key in the path. What is neither names nothing, so it is not found.
+func (r *request) pathDevice() (iot.Identity, error) {
 	name := r.Param("id")
 	if r.Request().URL.RawPath != "" { // else echo has matched the path as it is without its escapes
 		var err error

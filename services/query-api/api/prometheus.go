@@ -16,6 +16,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 	"github.com/telltale-iot/telltale/services/query-api/promql"
+	"github.com/telltale-iot/telltale/services/query-api/scope"
 )
 
 // Prometheus' HTTP API, as far as Grafana's data source asks for it, under a prefix of our own.
@@ -84,11 +85,11 @@ func (r *request) formParams() error {
 }
 
 // promStore is what package promql asks.
-func (a *API) promStore() promql.Store {
+func promStore(r *request) promql.Store {
 	return struct {
 		iot.HistoryReader
-		iot.MetadataStore
-	}{a.Readings, a.Metadata}
+		scope.Metadata
+	}{r.Readings, r.Metadata}
 }
 
 func (a *API) promQuery(ctx context.Context, r *request) (*answer, error) {
@@ -96,7 +97,7 @@ func (a *API) promQuery(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := promql.Query(ctx, a.promStore(), r.query.get("query"), promql.Range{From: at, To: at, Step: time.Millisecond})
+	result, err := promql.Query(ctx, promStore(r), r.query.get("query"), promql.Range{From: at, To: at, Step: time.Millisecond})
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func (a *API) promQueryRange(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := promql.Query(ctx, a.promStore(), r.query.get("query"), times)
+	result, err := promql.Query(ctx, promStore(r), r.query.get("query"), times)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +221,7 @@ func (a *API) findSeries(ctx context.Context, r *request) ([]promql.Series, erro
 	if now := time.Now(); to.After(now) {
 		to = now
 	}
-	return promql.Find(ctx, a.promStore(), selectors, to)
+	return promql.Find(ctx, promStore(r), selectors, to)
 }
 
 func (a *API) promLabels(context.Context, *request) (*answer, error) {

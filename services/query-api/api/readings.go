@@ -15,7 +15,7 @@ func (a *API) listReadings(ctx context.Context, r *request) (*answer, error) {
 
 // listDeviceReadings does not ask whether the device is registered: its readings outlive it.
 func (a *API) listDeviceReadings(ctx context.Context, r *request) (*answer, error) {
-	device, err := r.device()
+	device, err := a.device(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (a *API) findReadings(ctx context.Context, r *request, devices []iot.Device
 		return nil, err
 	}
 	defer release()
-	page, err := a.Readings.FindReadings(ctx, q)
+	page, err := r.Readings.FindReadings(ctx, q)
 	if err != nil {
 		return nil, err
 	}

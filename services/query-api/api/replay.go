@@ -51,14 +51,14 @@ func (a *API) replayDeadLetter(ctx context.Context, r *request) (*answer, error)
 		return nil, err
 	}
 	defer release()
-	d, err := a.DeadLetters.DeadLetter(ctx, id)
+	d, err := r.DeadLetters.DeadLetter(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if corrected != nil {
 		d = event.Correct(d, corrected)
 	}
-	outcomes, err := a.Replayer.Replay(ctx, []iot.DeadLetter{d})
+	outcomes, err := a.replay(ctx, r, []iot.DeadLetter{d})
 	if err != nil {
 		return nil, err
 	}
@@ -85,11 +85,11 @@ func (a *API) replayDeadLetters(ctx context.Context, r *request) (*answer, error
 		return nil, err
 	}
 	defer release()
-	page, err := a.DeadLetters.FindDeadLetters(ctx, q)
+	page, err := r.DeadLetters.FindDeadLetters(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	outcomes, err := a.Replayer.Replay(ctx, page.DeadLetters)
+	outcomes, err := a.replay(ctx, r, page.DeadLetters)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (a *API) replayDeadLetters(ctx context.Context, r *request) (*answer, error
 		answer.Results[i] = showReplay(o)
 	}
 	if q.After = page.Next; !page.Next.IsZero() {
-		counts, err := a.DeadLetters.CountDeadLetters(ctx, q)
+		counts, err := r.DeadLetters.CountDeadLetters(ctx, q)
 		if err != nil {
 			return nil, err
 		}
@@ -108,4 +108,13 @@ func (a *API) replayDeadLetters(ctx context.Context, r *request) (*answer, error
 		r.linkNext(page.Next.String())
 	}
 	return encodeAny(http.StatusOK, answer)
+}
+
+// replay replays dead letters, in none of which there may be readings of devices that who asks does not see.
+func (a *API) replay(ctx context.Context, r *request, deadLetters []iot.DeadLetter) ([]replay.Outcome, error) {
+	may, err := a.mayName(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return a.Replayer.For(may).Replay(ctx, deadLetters)
 }

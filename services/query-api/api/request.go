@@ -12,6 +12,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/telltale-iot/telltale/services/query-api/scope"
 )
 
 // request is what a handler answers. All of its body has arrived.
@@ -19,6 +21,9 @@ type request struct {
 	echo.Context
 	query *params
 	body  []byte
+
+	scope.Stores // as who sends it sees them
+	scope        *scope.Scope
 }
 
 // handler parses a request, asks a store, and encodes its result, in this order. Errors go to answerError.
@@ -34,8 +39,8 @@ func (a *API) serve(store *limiter, h handler) echo.HandlerFunc {
 			return err
 		}
 		defer a.limits.bodies.Release(int64(len(body)))
-		r := &request{c, readParams(c), body}
-		answer, err := store.ask(r, h)
+		r := &request{Context: c, query: readParams(c), body: body}
+		answer, err := store.ask(r, a.viewed(h))
 		if err != nil {
 			return err
 		}

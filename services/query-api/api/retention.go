@@ -23,7 +23,7 @@ func (a *API) getRetention(ctx context.Context, r *request) (*answer, error) {
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	usage, err := a.Readings.Usage(ctx)
+	usage, err := r.Readings.Usage(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -35,17 +35,17 @@ func (a *API) getRetention(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	defer release()
-	counts, err := a.Readings.CountReadings(ctx)
+	counts, err := r.Readings.CountReadings(ctx)
 	if err != nil {
 		return nil, historyProblem(ctx, err)
 	}
-	older, err := a.seriesReader().Older(ctx, counts, readings, rollups)
+	older, err := a.seriesReader(r.Readings).Older(ctx, counts, readings, rollups)
 	if err != nil {
 		return nil, historyProblem(ctx, err)
 	}
 	months, end := removedMonths(usage, most, now)
 	if !end.IsZero() {
-		oldest, err := a.seriesReader().Older(ctx, counts, end, time.Time{})
+		oldest, err := a.seriesReader(r.Readings).Older(ctx, counts, end, time.Time{})
 		if err != nil {
 			return nil, historyProblem(ctx, err)
 		}

@@ -14,6 +14,7 @@ import (
 type route struct {
 	method, path string
 	need         access.Need // of who asks for it
+	reach        reach       // of who sees some devices alone
 	handle       echo.HandlerFunc
 }
 
@@ -22,78 +23,78 @@ func (a *API) routes() []route {
 	docs, dashboard, assets := echo.WrapHandler(web.Docs()), echo.WrapHandler(web.Dashboard()), echo.WrapHandler(web.Assets())
 	metadata, readings, latest, deadLetters, kafka := &a.limits.metadata, &a.limits.readings, &a.limits.latest, &a.limits.deadLetters, &a.limits.kafka
 	routes := []route{
-		{http.MethodGet, "/api/users/", access.Viewer, a.serve(metadata, a.listUsers)},
-		{http.MethodPost, "/api/users/", access.Admin, a.serve(metadata, a.createUser)},
-		{http.MethodGet, "/api/users/:id/", access.Viewer, a.serve(metadata, a.getUser)},
-		{http.MethodPut, "/api/users/:id/", access.Admin, a.serve(metadata, a.updateUser)},
-		{http.MethodPatch, "/api/users/:id/", access.Admin, a.serve(metadata, a.updateUser)},
-		{http.MethodDelete, "/api/users/:id/", access.Admin, a.serve(metadata, a.deleteUser)},
+		{http.MethodGet, "/api/users/", access.Viewer, byDevice, a.serve(metadata, a.listUsers)},
+		{http.MethodPost, "/api/users/", access.Admin, byDevice, a.serve(metadata, a.createUser)},
+		{http.MethodGet, "/api/users/:id/", access.Viewer, byDevice, a.serve(metadata, a.getUser)},
+		{http.MethodPut, "/api/users/:id/", access.Admin, byDevice, a.serve(metadata, a.updateUser)},
+		{http.MethodPatch, "/api/users/:id/", access.Admin, byDevice, a.serve(metadata, a.updateUser)},
+		{http.MethodDelete, "/api/users/:id/", access.Admin, byDevice, a.serve(metadata, a.deleteUser)},
 
-		{http.MethodGet, "/api/devices/", access.Viewer, a.serve(metadata, a.listDevices)},
-		{http.MethodPost, "/api/devices/", access.Operator, a.serve(metadata, a.createDevice)},
-		{http.MethodGet, "/api/devices/:id/", access.Viewer, a.serve(metadata, a.getDevice)},
-		{http.MethodPut, "/api/devices/:id/", access.Operator, a.serve(metadata, a.updateDevice)},
-		{http.MethodPatch, "/api/devices/:id/", access.Operator, a.serve(metadata, a.updateDevice)},
-		{http.MethodDelete, "/api/devices/:id/", access.Operator, a.serve(metadata, a.deleteDevice)},
-		{http.MethodGet, "/api/devices/:id/readings/", access.Viewer, a.listOrExport(a.serve(readings, a.listDeviceReadings))},
-		{http.MethodPost, "/api/devices/:id/readings/", access.Ingest, a.serve(kafka, a.postDeviceReadings)},
-		{http.MethodGet, "/api/devices/:id/series/", access.Viewer, a.serve(&a.limits.history, a.getDeviceSeries)},
-		{http.MethodGet, "/api/devices/:id/latest/", access.Viewer, a.serve(latest, a.getLatest)},
-		{http.MethodGet, "/api/devices/:id/trace/", access.Viewer, a.serve(kafka, a.getTrace)},
+		{http.MethodGet, "/api/devices/", access.Viewer, byDevice, a.serve(metadata, a.listDevices)},
+		{http.MethodPost, "/api/devices/", access.Operator, byDevice, a.serve(metadata, a.createDevice)},
+		{http.MethodGet, "/api/devices/:id/", access.Viewer, byDevice, a.serve(metadata, a.getDevice)},
+		{http.MethodPut, "/api/devices/:id/", access.Operator, byDevice, a.serve(metadata, a.updateDevice)},
+		{http.MethodPatch, "/api/devices/:id/", access.Operator, byDevice, a.serve(metadata, a.updateDevice)},
+		{http.MethodDelete, "/api/devices/:id/", access.Operator, byDevice, a.serve(metadata, a.deleteDevice)},
+		{http.MethodGet, "/api/devices/:id/readings/", access.Viewer, byDevice, a.listOrExport(a.serve(readings, a.listDeviceReadings))},
+		{http.MethodPost, "/api/devices/:id/readings/", access.Ingest, byDevice, a.serve(kafka, a.postDeviceReadings)},
+		{http.MethodGet, "/api/devices/:id/series/", access.Viewer, byDevice, a.serve(&a.limits.history, a.getDeviceSeries)},
+		{http.MethodGet, "/api/devices/:id/latest/", access.Viewer, byDevice, a.serve(latest, a.getLatest)},
+		{http.MethodGet, "/api/devices/:id/trace/", access.Viewer, byDevice, a.serve(kafka, a.getTrace)},
 
-		{http.MethodGet, "/api/readings/", access.Viewer, a.listOrExport(a.serve(readings, a.listReadings))},
-		{http.MethodPost, "/api/readings/", access.Ingest, a.serve(kafka, a.postReadings)},
-		{http.MethodGet, "/api/readings/export/", access.Viewer, a.exportReadings},
-		{http.MethodPost, importPath, access.Operator, a.importReadings},
-		{http.MethodGet, "/api/readings/latest_all/", access.Viewer, a.serve(latest, a.listLatest)},
-		{http.MethodGet, "/api/readings/search/", access.Viewer, a.serve(readings, a.searchReadings)},
-		{http.MethodGet, "/api/readings/stats/", access.Viewer, a.serve(readings, a.getStats)},
-		{http.MethodGet, "/api/readings/retention/", access.Viewer, a.serve(&a.limits.history, a.getRetention)},
-		{http.MethodGet, "/api/readings/aggregations/", access.Viewer, a.serve(&a.limits.history, a.getAggregations)},
-		{http.MethodGet, "/api/latest/:id/", access.Viewer, a.serve(readings, a.getLastReading)},
+		{http.MethodGet, "/api/readings/", access.Viewer, byDevice, a.listOrExport(a.serve(readings, a.listReadings))},
+		{http.MethodPost, "/api/readings/", access.Ingest, byDevice, a.serve(kafka, a.postReadings)},
+		{http.MethodGet, "/api/readings/export/", access.Viewer, byDevice, a.exportReadings},
+		{http.MethodPost, importPath, access.Operator, byDevice, a.importReadings},
+		{http.MethodGet, "/api/readings/latest_all/", access.Viewer, byDevice, a.serve(latest, a.listLatest)},
+		{http.MethodGet, "/api/readings/search/", access.Viewer, byDevice, a.serve(readings, a.searchReadings)},
+		{http.MethodGet, "/api/readings/stats/", access.Viewer, byDevice, a.serve(readings, a.getStats)},
+		{http.MethodGet, "/api/readings/retention/", access.Viewer, whole, a.serve(&a.limits.history, a.getRetention)},
+		{http.MethodGet, "/api/readings/aggregations/", access.Viewer, byDevice, a.serve(&a.limits.history, a.getAggregations)},
+		{http.MethodGet, "/api/latest/:id/", access.Viewer, byDevice, a.serve(readings, a.getLastReading)},
 
-		{http.MethodGet, "/api/series/", access.Viewer, a.serve(&a.limits.history, a.getSeries)},
+		{http.MethodGet, "/api/series/", access.Viewer, byDevice, a.serve(&a.limits.history, a.getSeries)},
 
-		{http.MethodGet, "/api/live/", access.Viewer, a.followLive},
+		{http.MethodGet, "/api/live/", access.Viewer, byDevice, a.followLive},
 
-		{http.MethodGet, webhookPrefix + "*", access.Ingest, a.serve(kafka, a.getWebhook)},
-		{http.MethodPost, webhookPrefix + "*", access.Ingest, a.serve(kafka, a.postWebhook)},
+		{http.MethodGet, webhookPrefix + "*", access.Ingest, byDevice, a.serve(kafka, a.getWebhook)},
+		{http.MethodPost, webhookPrefix + "*", access.Ingest, byDevice, a.serve(kafka, a.postWebhook)},
 
-		{http.MethodGet, "/api/dead-letters/", access.Viewer, a.serve(deadLetters, a.listDeadLetters)},
-		{http.MethodDelete, "/api/dead-letters/", access.Operator, a.serve(deadLetters, a.deleteDeadLetters)},
-		{http.MethodGet, "/api/dead-letters/stats/", access.Viewer, a.serve(deadLetters, a.getDeadLetterStats)},
-		{http.MethodPost, "/api/dead-letters/replay/", access.Operator, a.serve(deadLetters, a.replayDeadLetters)},
-		{http.MethodGet, "/api/dead-letters/:id/", access.Viewer, a.serve(deadLetters, a.getDeadLetter)},
-		{http.MethodDelete, "/api/dead-letters/:id/", access.Operator, a.serve(deadLetters, a.deleteDeadLetter)},
-		{http.MethodPost, "/api/dead-letters/:id/replay/", access.Operator, a.serve(deadLetters, a.replayDeadLetter)},
+		{http.MethodGet, "/api/dead-letters/", access.Viewer, byDevice, a.serve(deadLetters, a.listDeadLetters)},
+		{http.MethodDelete, "/api/dead-letters/", access.Operator, byDevice, a.serve(deadLetters, a.deleteDeadLetters)},
+		{http.MethodGet, "/api/dead-letters/stats/", access.Viewer, byDevice, a.serve(deadLetters, a.getDeadLetterStats)},
+		{http.MethodPost, "/api/dead-letters/replay/", access.Operator, byDevice, a.serve(deadLetters, a.replayDeadLetters)},
+		{http.MethodGet, "/api/dead-letters/:id/", access.Viewer, byDevice, a.serve(deadLetters, a.getDeadLetter)},
+		{http.MethodDelete, "/api/dead-letters/:id/", access.Operator, byDevice, a.serve(deadLetters, a.deleteDeadLetter)},
+		{http.MethodPost, "/api/dead-letters/:id/replay/", access.Operator, byDevice, a.serve(deadLetters, a.replayDeadLetter)},
 
-		{http.MethodGet, "/api/ignored/", access.Viewer, a.serve(kafka, a.listIgnored)},
-		{http.MethodDelete, "/api/ignored/", access.Operator, a.serve(kafka, a.deleteIgnored)},
-		{http.MethodGet, "/api/system/", access.Viewer, a.serve(kafka, a.getSystem)},
-		{http.MethodPost, "/api/mappings/test/", access.Viewer, a.serve(&a.limits.rules, a.testMapping)},
+		{http.MethodGet, "/api/ignored/", access.Viewer, whole, a.serve(kafka, a.listIgnored)},
+		{http.MethodDelete, "/api/ignored/", access.Operator, whole, a.serve(kafka, a.deleteIgnored)},
+		{http.MethodGet, "/api/system/", access.Viewer, whole, a.serve(kafka, a.getSystem)},
+		{http.MethodPost, "/api/mappings/test/", access.Viewer, noDevices, a.serve(&a.limits.rules, a.testMapping)},
 
-		{http.MethodGet, prometheusPrefix + "query/", access.Viewer, a.serve(readings, a.prometheus(a.promQuery))},
-		{http.MethodPost, prometheusPrefix + "query/", access.Viewer, a.serve(readings, a.prometheus(a.promQuery))},
-		{http.MethodGet, prometheusPrefix + "query_range/", access.Viewer, a.serve(readings, a.prometheus(a.promQueryRange))},
-		{http.MethodPost, prometheusPrefix + "query_range/", access.Viewer, a.serve(readings, a.prometheus(a.promQueryRange))},
-		{http.MethodGet, prometheusPrefix + "series/", access.Viewer, a.serve(readings, a.prometheus(a.promSeries))},
-		{http.MethodPost, prometheusPrefix + "series/", access.Viewer, a.serve(readings, a.prometheus(a.promSeries))},
-		{http.MethodGet, prometheusPrefix + "labels/", access.Viewer, a.serve(readings, a.prometheus(a.promLabels))},
-		{http.MethodPost, prometheusPrefix + "labels/", access.Viewer, a.serve(readings, a.prometheus(a.promLabels))},
-		{http.MethodGet, prometheusPrefix + "label/:label/values/", access.Viewer, a.serve(readings, a.prometheus(a.promLabelValues))},
-		{http.MethodGet, prometheusPrefix + "metadata/", access.Viewer, a.serve(readings, a.prometheus(a.promMetadata))},
-		{http.MethodGet, prometheusPrefix + "status/buildinfo/", access.Viewer, a.serve(readings, a.prometheus(a.promBuildInfo))},
+		{http.MethodGet, prometheusPrefix + "query/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promQuery))},
+		{http.MethodPost, prometheusPrefix + "query/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promQuery))},
+		{http.MethodGet, prometheusPrefix + "query_range/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promQueryRange))},
+		{http.MethodPost, prometheusPrefix + "query_range/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promQueryRange))},
+		{http.MethodGet, prometheusPrefix + "series/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promSeries))},
+		{http.MethodPost, prometheusPrefix + "series/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promSeries))},
+		{http.MethodGet, prometheusPrefix + "labels/", access.Viewer, noDevices, a.serve(readings, a.prometheus(a.promLabels))},
+		{http.MethodPost, prometheusPrefix + "labels/", access.Viewer, noDevices, a.serve(readings, a.prometheus(a.promLabels))},
+		{http.MethodGet, prometheusPrefix + "label/:label/values/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promLabelValues))},
+		{http.MethodGet, prometheusPrefix + "metadata/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promMetadata))},
+		{http.MethodGet, prometheusPrefix + "status/buildinfo/", access.Viewer, noDevices, a.serve(readings, a.prometheus(a.promBuildInfo))},
 
-		{http.MethodGet, "/api/openapi.json", access.Public, a.serveYAML(openAPIYAML)},
-		{http.MethodGet, "/api/asyncapi.json", access.Public, a.serveYAML(asyncAPIYAML)},
-		{http.MethodGet, "/api/", access.Public, toDocs},
-		{http.MethodGet, "/api/docs/", access.Public, docs},
-		{http.MethodGet, "/api/docs/:asset/", access.Public, docs},
+		{http.MethodGet, "/api/openapi.json", access.Public, noDevices, a.serveYAML(openAPIYAML)},
+		{http.MethodGet, "/api/asyncapi.json", access.Public, noDevices, a.serveYAML(asyncAPIYAML)},
+		{http.MethodGet, "/api/", access.Public, noDevices, toDocs},
+		{http.MethodGet, "/api/docs/", access.Public, noDevices, docs},
+		{http.MethodGet, "/api/docs/:asset/", access.Public, noDevices, docs},
 
-		{http.MethodGet, "/assets/:asset/", access.Public, assets},
+		{http.MethodGet, "/assets/:asset/", access.Public, noDevices, assets},
 	}
 	for _, page := range web.Pages {
-		routes = append(routes, route{http.MethodGet, page, access.Viewer, dashboard})
+		routes = append(routes, route{http.MethodGet, page, access.Viewer, noDevices, dashboard})
 	}
 	return routes
 }
@@ -102,7 +103,7 @@ func (a *API) routes() []route {
 // answers OPTIONS, and any other method with 405, with the header Allow, whoever asks: openapi.json says as much.
 func (a *API) addRoutes(e *echo.Echo) {
 	for _, r := range a.routes() {
-		handle := a.admit(r.need, r.handle)
+		handle := a.admit(r.need, r.reach.limit(r.handle))
 		if strings.HasSuffix(r.path, "*") { // a webhook
 			e.Add(r.method, r.path, handle)
 			continue

@@ -37,7 +37,7 @@ func (a *API) searchReadings(ctx context.Context, r *request) (*answer, error) {
 	if end, ok := ctx.Deadline(); ok { // it may have waited
 		s.Budget = min(s.Budget, time.Until(end)/2)
 	}
-	page, err := search.Find(ctx, a.Readings, s)
+	page, err := search.Find(ctx, r.Readings, s)
 	if err != nil {
 		return nil, err
 	}

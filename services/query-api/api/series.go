@@ -22,7 +22,7 @@ func (a *API) getSeries(ctx context.Context, r *request) (*answer, error) {
 
 // getDeviceSeries does not ask whether the device is registered: its readings outlive it.
 func (a *API) getDeviceSeries(ctx context.Context, r *request) (*answer, error) {
-	device, err := r.device()
+	device, err := a.device(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -41,19 +41,19 @@ func (a *API) chart(ctx context.Context, r *request, devices []iot.DeviceID) (*a
 		return nil, err
 	}
 	defer release()
-	all, err := a.seriesReader().Read(ctx, form.Query)
+	all, err := a.seriesReader(r.Readings).Read(ctx, form.Query)
 	if err != nil {
 		return nil, historyProblem(ctx, err)
 	}
-	form.keys = a.deviceKeys(ctx, devices)
+	form.keys = a.deviceKeys(ctx, r, devices)
 	if len(devices) == 1 && len(form.Metrics) == 1 {
 		return encode(http.StatusOK, all[0], form.append), nil
 	}
 	return encodeList(all, 0, form.append), nil
 }
 
-func (a *API) seriesReader() *series.Reader {
-	return &series.Reader{Store: history{a.Readings}, Admit: func(ctx context.Context, values int64) (func(), error) {
+func (a *API) seriesReader(store iot.HistoryReader) *series.Reader {
+	return &series.Reader{Store: history{store}, Admit: func(ctx context.Context, values int64) (func(), error) {
 		return a.limits.values.take(ctx, int(values))
 	}}
 }

@@ -17,8 +17,8 @@ type stats struct {
 	Devices   []deviceCount  `json:"readings_by_device"`
 	Active    []iot.DeviceID `json:"active_devices"`
 	ActiveOf  int            `json:"active_count"`
-	Size      int64          `json:"size_bytes"`
-	Rollups   int64          `json:"rollups_bytes"`
+	Size      *int64         `json:"size_bytes"`
+	Rollups   *int64         `json:"rollups_bytes"`
 	Free      *int64         `json:"free_bytes"`
 	Growth    *int64         `json:"growth_bytes_per_day"`
 	UntilFull *int64         `json:"days_until_full"`
@@ -32,9 +32,9 @@ type deviceCount struct {
 }
 
 // getStats says what is stored. Many may ask at the same time, and it is of all devices.
-func (a *API) getStats(_ context.Context, _ *request) (*answer, error) {
-	return a.share(&a.stats, timeouts.CountRequest, func(ctx context.Context) (*answer, error) {
-		s, err := a.countReadings(ctx)
+func (a *API) getStats(ctx context.Context, r *request) (*answer, error) {
+	return a.shareWhole(ctx, r, &a.stats, timeouts.CountRequest, func(ctx context.Context) (*answer, error) {
+		s, err := a.countReadings(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -42,16 +42,16 @@ func (a *API) getStats(_ context.Context, _ *request) (*answer, error) {
 	})
 }
 
-func (a *API) countReadings(ctx context.Context) (stats, error) {
-	online, err := a.Latest.AllLatest(ctx)
+func (a *API) countReadings(ctx context.Context, r *request) (stats, error) {
+	online, err := r.Latest.AllLatest(ctx)
 	if err != nil {
 		return stats{}, err
 	}
-	counts, err := a.Readings.CountReadings(ctx)
+	counts, err := r.Readings.CountReadings(ctx)
 	if err != nil {
 		return stats{}, err
 	}
-	usage, err := a.Readings.Usage(ctx)
+	usage, err := r.Readings.Usage(ctx)
 	if err != nil {
 		return stats{}, err
 	}
@@ -59,8 +59,8 @@ func (a *API) countReadings(ctx context.Context) (stats, error) {
 		Devices:   make([]deviceCount, len(counts)),
 		Active:    make([]iot.DeviceID, len(online)),
 		ActiveOf:  len(online),
-		Size:      usage.Readings + usage.Rollups,
-		Rollups:   usage.Rollups,
+		Size:      known(usage.Readings + usage.Rollups),
+		Rollups:   known(usage.Rollups),
 		Free:      known(usage.Free),
 		Growth:    known(usage.PerDay),
 		UntilFull: known(int64(math.Floor(usage.DaysUntilFull()))),
@@ -70,13 +70,13 @@ func (a *API) countReadings(ctx context.Context) (stats, error) {
 	for i, n := range counts {
 		ids[i] = n.Device
 	}
-	keys := a.deviceKeys(ctx, ids)
+	keys := a.deviceKeys(ctx, r, ids)
 	for i, n := range counts {
 		s.Devices[i] = deviceCount{n.Device, keys[n.Device], n.Count}
 		s.Total += n.Count
 	}
-	for i, r := range online {
-		s.Active[i] = r.Device
+	for i := range online {
+		s.Active[i] = online[i].Device
 	}
 	return s, nil
 }

@@ -56,11 +56,11 @@ type lastMessage struct {
 
 // getTrace answers for any id or key, whether or not there is such a device: who asks does not know why it does not appear.
 func (a *API) getTrace(ctx context.Context, r *request) (*answer, error) {
-	named, err := r.device()
+	named, err := a.device(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	d, err := a.Metadata.Device(ctx, named.ID)
+	d, err := r.Metadata.Device(ctx, named.ID)
 	registered := err == nil && (named.Key == "" || d.Key == "" || d.Key == named.Key)
 	switch {
 	case err != nil && !errors.Is(err, iot.ErrNotFound):
@@ -79,19 +79,21 @@ func (a *API) getTrace(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	defer release()
-	if err := a.gather(ctx, &e); err != nil {
+	if err := a.gather(ctx, r, &e); err != nil {
 		return nil, err
 	}
 	return encodeAny(http.StatusOK, showTrace(&e, status))
 }
 
 // gather asks for all that is known of e.Device.
-func (a *API) gather(ctx context.Context, e *trace.Evidence) error {
-	ignored, err := a.Ignored.All(ctx)
-	if err != nil {
-		return err
+func (a *API) gather(ctx context.Context, r *request, e *trace.Evidence) (err error) {
+	if r.scope == nil { // else it would show messages of which nobody knows whose they are
+		ignored, err := a.Ignored.All(ctx)
+		if err != nil {
+			return err
+		}
+		e.NearMisses = e.Device.NearMisses(ignored)
 	}
-	e.NearMisses = e.Device.NearMisses(ignored)
 	var clients []string
 	for _, i := range e.NearMisses {
 		if e.Device.Names(i.Topic) && i.ClientID != "" {
@@ -101,10 +103,10 @@ func (a *API) gather(ctx context.Context, e *trace.Evidence) error {
 	if e.Seen, err = a.Bridges.Seen(ctx, e.Device, clients); err != nil {
 		return err
 	}
-	if e.DeadLetters, err = a.deadLettersOf(ctx, e.Device); err != nil {
+	if e.DeadLetters, err = deadLettersOf(ctx, r, e.Device); err != nil {
 		return err
 	}
-	page, err := a.Readings.FindReadings(ctx, iot.ReadingQuery{Devices: []iot.DeviceID{e.Device.ID}, Limit: 1})
+	page, err := r.Readings.FindReadings(ctx, iot.ReadingQuery{Devices: []iot.DeviceID{e.Device.ID}, Limit: 1})
 	if err == nil && len(page.Readings) > 0 {
 		e.Stored = &page.Readings[0]
 	}
@@ -112,12 +114,12 @@ func (a *API) gather(ctx context.Context, e *trace.Evidence) error {
 }
 
 // deadLettersOf returns the newest dead letters of a device, and others that name it.
-func (a *API) deadLettersOf(ctx context.Context, device trace.Name) ([]iot.DeadLetter, error) {
-	of, err := a.DeadLetters.FindDeadLetters(ctx, iot.DeadLetterQuery{Device: device.ID, Limit: tracedDeadLetters})
+func deadLettersOf(ctx context.Context, r *request, device trace.Name) ([]iot.DeadLetter, error) {
+	of, err := r.DeadLetters.FindDeadLetters(ctx, iot.DeadLetterQuery{Device: device.ID, Limit: tracedDeadLetters})
 	if err != nil {
 		return nil, err
 	}
-	all, err := a.DeadLetters.FindDeadLetters(ctx, iot.DeadLetterQuery{Limit: scannedDeadLetters})
+	all, err := r.DeadLetters.FindDeadLetters(ctx, iot.DeadLetterQuery{Limit: scannedDeadLetters})
 	if err != nil {
 		return nil, err
 	}

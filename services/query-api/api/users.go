@@ -42,7 +42,7 @@ func (a *API) listUsers(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	defer release()
-	users, err := a.Metadata.Users(ctx, q)
+	users, err := r.Metadata.Users(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (a *API) getUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := a.Metadata.User(ctx, id)
+	u, err := r.Metadata.User(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -72,9 +72,9 @@ func (a *API) createUser(ctx context.Context, r *request) (*answer, error) {
 	}
 	change := readUser(f)
 	if f.errs != nil {
-		return nil, a.refuseUser(ctx, f, change, 0)
+		return nil, refuseUser(ctx, r, f, change, 0)
 	}
-	u, err := a.Metadata.CreateUser(ctx, iot.User{Username: *change.Username, Email: *change.Email})
+	u, err := r.Metadata.CreateUser(ctx, iot.User{Username: *change.Username, Email: *change.Email})
 	if errors.Is(err, iot.ErrConflict) {
 		return nil, fieldErrors{"username": {msgUsernameTaken}}
 	}
@@ -97,12 +97,12 @@ func (a *API) updateUser(ctx context.Context, r *request) (*answer, error) {
 	}
 	change := readUser(f)
 	if f.errs != nil {
-		if _, err := a.Metadata.User(ctx, id); err != nil {
+		if _, err := r.Metadata.User(ctx, id); err != nil {
 			return nil, err
 		}
-		return nil, a.refuseUser(ctx, f, change, id)
+		return nil, refuseUser(ctx, r, f, change, id)
 	}
-	u, err := a.Metadata.UpdateUser(ctx, id, change)
+	u, err := r.Metadata.UpdateUser(ctx, id, change)
 	if errors.Is(err, iot.ErrConflict) {
 		return nil, fieldErrors{"username": {msgUsernameTaken}}
 	}
@@ -113,9 +113,9 @@ func (a *API) updateUser(ctx context.Context, r *request) (*answer, error) {
 }
 
 // refuseUser returns what is wrong with f, and with its username in the store, where id is another's.
-func (a *API) refuseUser(ctx context.Context, f *form, change iot.UserChange, id int64) error {
+func refuseUser(ctx context.Context, r *request, f *form, change iot.UserChange, id int64) error {
 	if change.Username != nil {
-		same, err := a.Metadata.Users(ctx, iot.UserQuery{Username: *change.Username, Limit: 1})
+		same, err := r.Metadata.Users(ctx, iot.UserQuery{Username: *change.Username, Limit: 1})
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (a *API) deleteUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Metadata.DeleteUser(ctx, id); err != nil {
+	if err := r.Metadata.DeleteUser(ctx, id); err != nil {
 		return nil, err
 	}
 	return noContent, nil

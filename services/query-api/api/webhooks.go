@@ -58,7 +58,7 @@ func (a *API) takeWebhook(ctx context.Context, r *request, topic string, payload
 		return nil, &problem{status: http.StatusNotFound, detail: detail}
 	}
 	m.Route = &route
-	return a.ingest(ctx, m)
+	return a.ingest(ctx, r, m)
 }
 
 // webhookTopic is what stands behind the path of webhooks.

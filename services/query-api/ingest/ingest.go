@@ -56,6 +56,8 @@ type Message struct {
 	Client  string // who sent it, for the same
 	Payload []byte // not changed any more, also when Ingest has returned
 
+	May func(iot.DeviceID) bool // whether he may send for a device; nil: for all
+
 	// How it is decoded: by a rule, or without one in Telltale's own form.
 	Route  *mapping.Route
 	Device string // without a rule, the device's id or key that the address names; "" where it names none

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,6 +72,15 @@ type Replayer struct {
 	inFlight    *semaphore.Weighted
 	outcomes    *prometheus.CounterVec
 	sent        prometheus.Counter
+	may         func(iot.DeviceID) bool // nil: all
+}
+
+// For returns a Replayer for somebody who may send for some devices: what has a reading of another one is rejected. A nil may
+// is for all. Its bounds are those of r.
+func (r *Replayer) For(may func(iot.DeviceID) bool) *Replayer {
+	own := *r
+	own.may = may
+	return &own
 }
 
 // New returns a Replayer that sends to topic with producer. It decodes by rules, looks for conflicts in readings, and
@@ -179,12 +189,17 @@ func (r *Replayer) check(ctx context.Context, d iot.DeadLetter) (rejection iot.R
 		switch {
 		case len(rejected) > 0:
 			rejection = rejected[0]
+		case r.may != nil && slices.ContainsFunc(readings, r.isOthers):
+			rejection = event.NotAllowed(readings[slices.IndexFunc(readings, r.isOthers)])
 		case d.Reason == iot.ReasonConflict:
 			rejection, err = r.conflict(ctx, readings)
 		}
 	}
 	return rejection, err
 }
+
+// isOthers reports whether a reading is of a device that who replays it may not send for.
+func (r *Replayer) isOthers(reading iot.Reading) bool { return !r.may(reading.Device) }
 
 // conflict returns the rejection of the first of readings, of a dead letter with a conflict, that would be in conflict
 // again: it would only come back as another dead letter.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/payload"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
@@ -32,6 +33,8 @@ const ErrEndless = Refusal("a line of the file is longer than 64 MiB: the file e
 
 // Decoder reads a file of readings.
 type Decoder struct {
+	May func(iot.DeviceID) bool // whether who sends the file may send for a device; nil: for all
+
 	r     *bufio.Reader
 	zone  *time.Location // of times that say none
 	csv   *sheet         // nil: NDJSON
@@ -152,6 +155,10 @@ func (d *Decoder) decode(line []byte, number int, received time.Time, out *paylo
 	if r, err := readingjson.ParseWhole(line); err == nil {
 		r.Received, r.Times = received, nil
 		switch ahead := r.At.Sub(received); {
+		case d.May != nil && !d.May(r.Device):
+			rejection := event.NotAllowed(r)
+			rejection.Bytes = line
+			out.Rejected = append(out.Rejected, rejection)
 		case ahead > iot.MaxAhead || r.At.UnixMilli() == 0:
 			out.Rejected = append(out.Rejected, iot.Rejection{
 				Reason: iot.ReasonRetainedWithoutTimestamp, Device: r.Device, Bytes: line,
@@ -167,7 +174,7 @@ func (d *Decoder) decode(line []byte, number int, received time.Time, out *paylo
 	} else if line[0] == '[' {
 		out.Rejected = append(out.Rejected, iot.Rejection{Reason: iot.ReasonNotAnObject, Detail: "a line is one reading, and no array", Bytes: line})
 	} else {
-		payload.Decode(payload.Message{Payload: line, Received: received, Retained: true, Zone: d.zone}, out)
+		payload.Decode(payload.Message{Payload: line, Received: received, Retained: true, Zone: d.zone, May: d.May}, out)
 	}
 	for i := range out.Rejected[rejected:] {
 		r := &out.Rejected[rejected+i]
