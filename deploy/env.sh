@@ -1,8 +1,9 @@
 #!/bin/sh
 # Completes .env; make runs it before docker compose.
 #   sh deploy/env.sh [new]    new: also where servers have data of an earlier .env, to delete them
-# What .env lacks of .env.example, at first all of it, is added, with passwords of its own. What is there stays:
-# servers keep the passwords that they were first started with.
+# What .env lacks of .env.example, at first all of it, is added, with secrets of its own. What is there stays:
+# servers keep the passwords that they were first started with. An .env from before there were credentials gets AUTH=warn, so
+# that everybody still gets in.
 set -eu
 umask 077
 cd "$(dirname "$0")/.."
@@ -31,6 +32,10 @@ tr -d '\r' <.env.example | while IFS= read -r line; do
   esac
   case $line in
   *_PASSWORD=) line=$line$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') ;;
+  *_TOKEN=) line=${line}tt_$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n') ;;
+  AUTH=*) [ "$first" ] || line=AUTH=warn ;;
   esac
   printf '%s\n' "$line"
 done >>.env
+
+TLS_NAMES=${TLS_NAMES:-$(sed -n 's/^TLS_NAMES=//p' .env | tail -n 1 | tr -d '"')} sh deploy/tls.sh

@@ -29,7 +29,7 @@ func newCheckout(t *testing.T) *checkout {
 	t.Helper()
 	const root = "../../.."
 	c := &checkout{T: t, dir: t.TempDir(), env: []string{"COMPOSE_PROJECT_NAME=" + project}}
-	for _, file := range []string{"docker-compose.yml", ".env.example", "deploy/env.sh", "deploy/up.sh"} {
+	for _, file := range []string{"docker-compose.yml", ".env.example", "deploy/env.sh", "deploy/tls.sh", "deploy/up.sh"} {
 		c.write(file, read(t, filepath.Join(root, file)))
 	}
 	return c

@@ -1,12 +1,17 @@
 package compose
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 )
+
+var token = regexp.MustCompile(`(?m)^TELLTALE_ADMIN_TOKEN=tt_[0-9a-f]{64}$`)
 
 var password = regexp.MustCompile(`(?m)^([A-Z_]+_PASSWORD)=(.*)$`)
 
@@ -23,6 +28,9 @@ func TestEnv(t *testing.T) {
 				t.Errorf("%s=%s, want 32 digits", m[1], m[2])
 			}
 		}
+		if env := c.read(".env"); !token.MatchString(env) || !strings.Contains(env, "\nAUTH=on\n") {
+			t.Errorf("no token, or nobody is asked for one:\n%s", env)
+		}
 		if info, err := os.Stat(filepath.Join(c.dir, ".env")); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%v %v: others must not read it", info.Mode(), err)
 		}
@@ -37,7 +45,8 @@ func TestEnv(t *testing.T) {
 		c.write(".env", "# mine\nMONGO_PASSWORD=old") // without a line break at the end
 		c.mustRun("sh", "deploy/env.sh")
 		got := c.read(".env")
-		if !strings.HasPrefix(got, "# mine\nMONGO_PASSWORD=old\n") || strings.Count(got, "MONGO_PASSWORD=") != 1 || !strings.Contains(got, "\nREDIS_PASSWORD=") {
+		if !strings.HasPrefix(got, "# mine\nMONGO_PASSWORD=old\n") || strings.Count(got, "MONGO_PASSWORD=") != 1 || !strings.Contains(got, "\nREDIS_PASSWORD=") ||
+			!token.MatchString(got) || !strings.Contains(got, "\nAUTH=warn\n") {
 			t.Errorf("got\n%s", got)
 		}
 	})
@@ -50,6 +59,46 @@ func TestEnv(t *testing.T) {
 			t.Errorf("a shell reads %q", out)
 		}
 	})
+}
+
+// TestCertificate looks at what Mosquitto shows to devices.
+func TestCertificate(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("no openssl")
+	}
+	c := newCheckout(t)
+	c.write(".env", "TLS_NAMES=broker.example.com,192.0.2.7\n")
+	c.mustRun("sh", "deploy/env.sh")
+	load := func() *x509.Certificate {
+		t.Helper()
+		pair, err := tls.LoadX509KeyPair(filepath.Join(c.dir, ".tls/server/tls.crt"), filepath.Join(c.dir, ".tls/server/tls.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair.Leaf
+	}
+	authorities := x509.NewCertPool()
+	authorities.AppendCertsFromPEM([]byte(c.read(".tls/server/ca.crt")))
+	first := load()
+	for _, name := range []string{"localhost", "127.0.0.1", "mosquitto", "broker.example.com", "192.0.2.7"} {
+		if _, err := first.Verify(x509.VerifyOptions{Roots: authorities, DNSName: name}); err != nil {
+			t.Error(err)
+		}
+	}
+	c.mustRun("sh", "deploy/env.sh")
+	if !load().Equal(first) {
+		t.Error("there is another one though nothing has changed")
+	}
+	c.write(".env", c.read(".env")+"TLS_NAMES=other.example.com\n")
+	c.mustRun("sh", "deploy/env.sh")
+	if _, err := load().Verify(x509.VerifyOptions{Roots: authorities, DNSName: "other.example.com"}); err != nil {
+		t.Errorf("after another name was set: %v", err)
+	}
+	for _, key := range []string{".tls/ca.key", ".tls/server/tls.key"} {
+		if info, err := os.Stat(filepath.Join(c.dir, key)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v: others must not read it", key, err)
+		}
+	}
 }
 
 // TestPasswords has docker-compose.yml put a password into a URL, where some characters mean something.

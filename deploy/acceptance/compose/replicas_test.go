@@ -20,11 +20,11 @@ func TestReplicasOfTheBridge(t *testing.T) {
 	if err := os.CopyFS(c.dir+"/deploy/mosquitto", os.DirFS("../../mosquitto")); err != nil {
 		t.Fatal(err)
 	}
-	free, err := proxytest.FreeAddrs(1)
+	free, err := proxytest.FreeAddrs(2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.env = append(c.env, "MQTT_SHARED=true", "MQTT_PORT="+strings.TrimPrefix(free[0], "127.0.0.1:"))
+	c.env = append(c.env, "MQTT_SHARED=true", "MQTT_PORT="+strings.TrimPrefix(free[0], "127.0.0.1:"), "MQTTS_PORT="+strings.TrimPrefix(free[1], "127.0.0.1:"))
 	c.mustRun("sh", "deploy/env.sh")
 	want := []string{"telltale-bridge", "telltale-bridge-2", "telltale-bridge-3"}
 	for range 2 {

@@ -36,7 +36,7 @@ var portNames = []string{
 	"BRIDGE_MQTT_PROXY", "DEVICE_BRIDGE_PROXY", "WRITER_MONGO_PROXY", "UPDATER_REDIS_PROXY",
 	"API_MONGO_PROXY", "API_REDIS_PROXY", "API_MYSQL_PROXY",
 	"LISTEN", "LISTEN_2", "LISTEN_3", "HTTP", "OPS_SUBSCRIBE", "OPS_LISTEN", "OPS_WRITER", "OPS_UPDATER", "OPS_API",
-	"OPS_REPLICA_2", "OPS_REPLICA_3",
+	"OPS_REPLICA_2", "OPS_REPLICA_3", "MQTTS_PORT",
 }
 
 // addr is the address on this machine that name stands for.
@@ -60,7 +60,7 @@ func (s *stack) compose(ctx context.Context, settings []string, args ...string) 
 	for i, name := range portNames {
 		cmd.Env = append(cmd.Env, name+"="+strconv.Itoa(s.base+i))
 	}
-	for _, account := range []string{"MQTT_BRIDGE", "MQTT_DEVICE", "MQTT_OPERATOR", "MONGO", "REDIS", "MYSQL_ROOT", "MYSQL", "POSTGRES", "GRAFANA"} {
+	for _, account := range []string{"MQTT_BRIDGE", "MQTT_DEVICE", "MQTT_OPERATOR", "MQTT_DYNSEC", "MONGO", "REDIS", "MYSQL_ROOT", "MYSQL", "POSTGRES", "GRAFANA"} {
 		cmd.Env = append(cmd.Env, account+"_PASSWORD="+password)
 	}
 	cmd.Env = append(cmd.Env, settings...)

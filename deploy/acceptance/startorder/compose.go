@@ -22,7 +22,7 @@ type compose struct {
 func newCompose(project string) (*compose, error) {
 	c := &compose{project: project, ports: map[string]string{}}
 	for _, name := range []string{
-		"HTTP_PORT", "MQTT_PORT", "KAFKA_PORT", "MONGO_PORT", "REDIS_PORT", "MYSQL_PORT",
+		"HTTP_PORT", "MQTT_PORT", "MQTTS_PORT", "KAFKA_PORT", "MONGO_PORT", "REDIS_PORT", "MYSQL_PORT",
 		"BRIDGE_OPS_PORT", "WRITER_OPS_PORT", "UPDATER_OPS_PORT", "API_OPS_PORT",
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,7 +38,7 @@ func newCompose(project string) (*compose, error) {
 // run is docker compose with args; it returns standard output.
 func (c *compose) run(ctx context.Context, stdin string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "docker", append([]string{"compose", "-p", c.project}, args...)...)
-	cmd.Env = append(os.Environ(), "COMPOSE_PROFILES=mysql")
+	cmd.Env = append(os.Environ(), "COMPOSE_PROFILES=mysql", "AUTH=off")
 	for name, port := range c.ports {
 		cmd.Env = append(cmd.Env, name+"="+port)
 	}
