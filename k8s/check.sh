@@ -41,7 +41,16 @@ check() { # NAME, overlay, and editing commands of sed
   done
   # With a registry and a version of their own: what still has those of the repository is not named by that file.
   printf 'IMAGE_REGISTRY=registry.example.com:5000/a/b\nIMAGE_TAG=v1.2.3\n' >"$work/$name/deploy/images/images.env"
+  if [ -e "$overlay/ingress-controller.env" ]; then
+    printf 'NAMESPACE=of-the-gate\nNAME=the-gate\n' >"$overlay/ingress-controller.env"
+    set -- 'metadata.name: of-the-gate$' 'app.kubernetes.io/name: the-gate$'
+  else
+    set --
+  fi
   build "$overlay"
+  for line in "$@"; do
+    grep -q "$line" "$work/$name/all.yaml" || { echo "$name: not the ingress controller of ingress-controller.env is admitted"; exit 1; }
+  done
   if grep 'image: telltale/' "$work/$name/all.yaml" || ! grep -q 'image: registry.example.com:5000/a/b/query-api:v1.2.3$' "$work/$name/all.yaml"; then
     echo "$name: images are not named by deploy/images/images.env"
     exit 1
@@ -77,7 +86,7 @@ check dev-postgres dev 's|components/mysql .*|components/postgres|'
 check dev-listen dev 's|components/mosquitto|components/mqtt-listen|' '/components.simulator/d' "$(add monitoring)"
 check prod prod
 check prod-extended prod "$(uncomment keda)" "$(uncomment monitoring)" "$(uncomment dashboards)"
-check prod-listen prod "$(uncomment mqtt-listen)" '/^#patches/,$s|^#||'
+check prod-listen prod "$(uncomment mqtt-listen)" "$(uncomment mqtt-tls)" '/^#  - patch/,/^$/s|^#||'
 name=strimzi
 mkdir -p $work/$name
 build k8s/components/strimzi
