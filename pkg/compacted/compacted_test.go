@@ -67,7 +67,7 @@ func TestTellAndRead(t *testing.T) {
 	tell("long", string(make([]byte, 2<<10)))
 	tell("c", "1")
 	w.await(t, table, map[string]string{"a": "2", "c": "1"})
-	if err := table.End(t.Context(), w.producer); err != nil {
+	if err := table.End(t.Context(), w.producer, func([]byte) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.rows(t, table, time.Hour); len(got) != 0 {

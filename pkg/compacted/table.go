@@ -68,14 +68,21 @@ func (t *Table) Rows(ctx context.Context, fresh time.Duration, look func(rows ma
 	return look(t.rows)
 }
 
-// End ends all that the topic says, by records without a value, which sender produces.
-func (t *Table) End(ctx context.Context, sender *producer.Producer) error {
+// End ends what the topic says, of the rows whose value ends reports true for, by records without a value, which sender
+// produces.
+func (t *Table) End(ctx context.Context, sender *producer.Producer, ends func(value []byte) bool) error {
 	return t.Rows(ctx, 0, func(rows map[string]Row) error {
-		answers := make(chan error, len(rows))
-		for key := range rows {
+		var ended []string
+		for key, row := range rows {
+			if ends(row.Value) {
+				ended = append(ended, key)
+			}
+		}
+		answers := make(chan error, len(ended))
+		for _, key := range ended {
 			sender.Produce(kafka.Record{Topic: t.Topic.Topic, Key: []byte(key)}, func(err error) { answers <- err })
 		}
-		for range len(rows) {
+		for range ended {
 			select {
 			case err := <-answers:
 				if err != nil {
@@ -85,8 +92,9 @@ func (t *Table) End(ctx context.Context, sender *producer.Producer) error {
 				return ctx.Err()
 			}
 		}
-		clear(rows)
-		t.bytes = 0
+		for _, key := range ended {
+			t.remove(key)
+		}
 		return nil
 	})
 }

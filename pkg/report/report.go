@@ -67,13 +67,13 @@ type reporter struct {
 func newReporter(p *daemon.Process, cfg kafka.Config, services []Service) *reporter {
 	started := time.Now().UTC().Truncate(time.Millisecond)
 	return &reporter{
-		process: p, services: services, topic: cfg.SystemTopic(), instance: instance(), started: started,
+		process: p, services: services, topic: cfg.SystemTopic(), instance: Instance(), started: started,
 		past: history{started: started, counts: map[string][]count{}},
 	}
 }
 
-// instance names this process. In a container it is the first one, and the host's name says it all.
-func instance() string {
+// Instance names this process. In a container it is the first one, and the host's name says it all.
+func Instance() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"

@@ -43,13 +43,13 @@ type deviceForm struct {
 	User         int64        `json:"user"`
 	Location     string       `json:"location"`
 	OfflineAfter int64        `json:"offline_after"` // s; 0: as the service is set
-	CreatedAt    time.Time    `json:"created_at"`
+	CreatedAt    rowTime      `json:"created_at"`
 }
 
 func deviceObject(id iot.DeviceID) string { return "device/" + id.String() }
 
 func deviceEntry(d iot.Device) deviceForm {
-	return deviceForm{d.ID, d.Key, d.Name, d.Owner, d.Location, int64(d.OfflineAfter / time.Second), d.CreatedAt}
+	return deviceForm{d.ID, d.Key, d.Name, d.Owner, d.Location, int64(d.OfflineAfter / time.Second), rowTime(d.CreatedAt)}
 }
 
 type deletedDeviceForm struct {
@@ -63,8 +63,8 @@ type tokenForm struct {
 	Name      string         `json:"name"`
 	Role      iot.Role       `json:"role"`
 	Devices   []iot.DeviceID `json:"devices"` // null: all
-	CreatedAt time.Time      `json:"created_at"`
-	ExpiresAt *time.Time     `json:"expires_at"`
+	CreatedAt rowTime        `json:"created_at"`
+	ExpiresAt *rowTime       `json:"expires_at"`
 }
 
 // tokenNoun is what the audit calls t.
@@ -78,7 +78,7 @@ func tokenNoun(t iot.Token) string {
 func tokenObject(t iot.Token) string { return fmt.Sprintf("%s/%d", tokenNoun(t), t.ID) }
 
 func tokenEntry(t iot.Token) tokenForm {
-	return tokenForm{t.ID, t.User, t.Name, t.Role, t.Devices, t.CreatedAt, orNull(t.ExpiresAt)}
+	return tokenForm{t.ID, t.User, t.Name, t.Role, t.Devices, rowTime(t.CreatedAt), orNull(t.ExpiresAt)}
 }
 
 type credentialForm struct {
@@ -88,8 +88,8 @@ type credentialForm struct {
 	Device    iot.DeviceID       `json:"device,omitempty"`  // whose own it is
 	Devices   []iot.DeviceID     `json:"devices,omitempty"` // for which a gateway speaks
 	Viewer    bool               `json:"viewer,omitempty"`
-	CreatedAt time.Time          `json:"created_at"`
-	ExpiresAt *time.Time         `json:"expires_at"`
+	CreatedAt rowTime            `json:"created_at"`
+	ExpiresAt *rowTime           `json:"expires_at"`
 	// ProvisioningKey is the id of the one that it was made with; 0 for none.
 	ProvisioningKey int64 `json:"provisioning_key,omitempty"`
 }
@@ -99,7 +99,7 @@ func credentialObject(id int64) string { return fmt.Sprintf("credential/%d", id)
 func credentialEntry(c iot.Credential) credentialForm {
 	form := credentialForm{
 		ID: c.ID, Type: c.Type, Username: c.Name, Device: c.Device, Viewer: c.Viewer,
-		CreatedAt: c.CreatedAt, ExpiresAt: orNull(c.ExpiresAt),
+		CreatedAt: rowTime(c.CreatedAt), ExpiresAt: orNull(c.ExpiresAt),
 	}
 	if c.Device == 0 {
 		form.Devices = c.Devices
@@ -113,19 +113,27 @@ type provisioningKeyForm struct {
 	User      int64          `json:"user"` // 0: the default user
 	Uses      int            `json:"uses"`
 	Devices   []iot.DeviceID `json:"devices"` // null: any
-	CreatedAt time.Time      `json:"created_at"`
-	ExpiresAt *time.Time     `json:"expires_at"`
+	CreatedAt rowTime        `json:"created_at"`
+	ExpiresAt *rowTime       `json:"expires_at"`
 }
 
 func provisioningKeyObject(id int64) string { return fmt.Sprintf("provisioning-key/%d", id) }
 
 func provisioningKeyEntry(k iot.ProvisioningKey) provisioningKeyForm {
-	return provisioningKeyForm{k.ID, k.Name, k.Owner, k.Uses, k.Devices, k.CreatedAt, orNull(k.ExpiresAt)}
+	return provisioningKeyForm{k.ID, k.Name, k.Owner, k.Uses, k.Devices, rowTime(k.CreatedAt), orNull(k.ExpiresAt)}
 }
 
-func orNull(t time.Time) *time.Time {
+// rowTime is a time as clients see it.
+type rowTime time.Time
+
+// MarshalJSON is in UTC, with milliseconds.
+func (t rowTime) MarshalJSON() ([]byte, error) {
+	return []byte(time.Time(t).UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
+}
+
+func orNull(t time.Time) *rowTime {
 	if t.IsZero() {
 		return nil
 	}
-	return &t
+	return (*rowTime)(&t)
 }

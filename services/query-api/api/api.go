@@ -22,6 +22,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
+	"github.com/telltale-iot/telltale/services/query-api/refused"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 	"github.com/telltale-iot/telltale/services/query-api/scope"
 	"github.com/telltale-iot/telltale/services/query-api/system"
@@ -48,6 +49,7 @@ type API struct {
 	Ingester *ingest.Ingester      // of readings
 	Rules    *mapping.Set          // for what devices publish
 	Ignored  *ignored.List
+	Refused  *refused.List // by all services
 	Live     *live.Hub
 	Bridges  *trace.Bridges // what they saw
 	System   *system.System // how the services are

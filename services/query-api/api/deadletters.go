@@ -148,6 +148,7 @@ func (a *API) deleteDeadLetter(ctx context.Context, r *request) (*answer, error)
 	if err := r.DeadLetters.DeleteDeadLetter(ctx, id); err != nil {
 		return nil, err
 	}
+	a.record(ctx, "dead_letter.delete", "dead_letter/"+id.String(), nil)
 	return noContent, nil
 }
 
@@ -167,9 +168,16 @@ func (a *API) deleteDeadLetters(ctx context.Context, r *request) (*answer, error
 		return nil, err
 	}
 	a.Log.Info("dead letters deleted", "count", deleted, "request_id", r.Response().Header().Get(requestIDHeader))
+	a.record(ctx, "dead_letter.delete", "dead_letters", bulkChange{r.Request().URL.RawQuery, deleted})
 	return encodeAny(http.StatusOK, struct {
 		Deleted int `json:"deleted"`
 	}{deleted})
+}
+
+// bulkChange is what the audit says of a change of many dead letters.
+type bulkChange struct {
+	Filter string `json:"filter"`
+	Count  int    `json:"count"`
 }
 
 // fixedPaths are the methods of the paths where an id could stand. Echo routes other methods of such a path to those of

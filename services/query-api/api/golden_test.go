@@ -40,6 +40,8 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	what bridges saw, a part per line
 //	-- reports --
 //	what services say of themselves, one per line
+//	-- refused --
+//	whom services refused, one per line
 //	-- what is asked, in a few words --
 //	POST /api/users/
 //	Some-Header: of the request
@@ -52,7 +54,7 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	the body, with <time> for when a row was created, a device seen or a dead letter replayed, and <ms> for how long it took,
 //	<some> for what a store takes, <version> for that of the test, and <some time> for how long ago something was
 //
-// stored, cached, seen, dead letters, ignored, bridges and reports may be missing, and any number of requests may follow one another,
+// stored, cached, seen, dead letters, ignored, bridges, reports and refused may be missing, and any number of requests may follow one another,
 // each with its
 // answer. `go test ./api -run TestCases -update` writes the answers.
 func TestCases(t *testing.T) {
@@ -82,7 +84,7 @@ func runCase(t *testing.T, file string, s stores) {
 		t.Fatal(err)
 	}
 	if slices.ContainsFunc(archive.Files, func(f txtar.File) bool {
-		return f.Name == "dead letters" || f.Name == "ignored" || f.Name == "bridges" || f.Name == "reports" || f.Name == "kafka"
+		return f.Name == "dead letters" || f.Name == "ignored" || f.Name == "bridges" || f.Name == "reports" || f.Name == "refused" || f.Name == "kafka"
 	}) {
 		s.startKafka(t)
 	}
@@ -104,6 +106,8 @@ func runCase(t *testing.T, file string, s stores) {
 			s.tell(t, f.Data)
 		case "reports":
 			s.say(t, f.Data)
+		case "refused":
+			s.refuse(t, f.Data)
 		case "answer":
 			request := archive.Files[i-1]
 			answer := ask(t, server, request.Data)
@@ -176,6 +180,7 @@ var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Locati
 var (
 	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at|before|last_seen|seen)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
 	tookSome   = regexp.MustCompile(`"(took_ms|query_time_ms)":\d+`)
+	whenDone   = regexp.MustCompile(`("id":\d+,"at"):"[^"]+"`)                 // of the audit
 	whenAsked  = regexp.MustCompile(`(^\{"at"|"adds_up":\w+,"since"):"[^"]+"`) // of /api/system/
 	someSkew   = regexp.MustCompile(`"(clock_skew_seconds)":[\d.]+`)
 	someAgo    = regexp.MustCompile(`\b(\d+ (days|h|min|s) (ago|ahead|behind)|just now\b)`)
@@ -201,6 +206,7 @@ func show(t *testing.T, answer *http.Response) []byte {
 	if len(body) > 0 {
 		body = bytes.ReplaceAll(body, []byte("\r"), []byte("␍")) // which git would not keep
 		body = atSomeTime.ReplaceAll(body, []byte(`"$1":"<time>"`))
+		body = whenDone.ReplaceAll(body, []byte(`$1:"<time>"`))
 		body = whenAsked.ReplaceAll(body, []byte(`$1:"<time>"`))
 		body = bytes.ReplaceAll(body, []byte(`"version":"`+daemon.Version()+`"`), []byte(`"version":"<version>"`))
 		body = someBytes.ReplaceAll(body, []byte(`"$1":"<some>"`))

@@ -54,6 +54,7 @@ func (a *API) deleteIgnored(ctx context.Context, r *request) (*answer, error) {
 	if err := a.Ignored.Forget(ctx); err != nil {
 		return nil, err
 	}
+	a.record(ctx, "ignored.delete", "ignored", nil)
 	a.Log.Info("what is ignored was deleted", "request_id", r.Response().Header().Get(requestIDHeader))
 	return noContent, nil
 }

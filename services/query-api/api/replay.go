@@ -62,7 +62,9 @@ func (a *API) replayDeadLetter(ctx context.Context, r *request) (*answer, error)
 	if err != nil {
 		return nil, err
 	}
-	return encodeAny(http.StatusOK, showReplay(outcomes[0]))
+	shown := showReplay(outcomes[0])
+	a.record(ctx, "dead_letter.replay", "dead_letter/"+id.String(), shown)
+	return encodeAny(http.StatusOK, shown)
 }
 
 // replays is the answer of replayDeadLetters.
@@ -97,6 +99,7 @@ func (a *API) replayDeadLetters(ctx context.Context, r *request) (*answer, error
 	for i, o := range outcomes {
 		answer.Results[i] = showReplay(o)
 	}
+	a.record(ctx, "dead_letter.replay", "dead_letters", bulkChange{r.Request().URL.RawQuery, len(outcomes)})
 	if q.After = page.Next; !page.Next.IsZero() {
 		counts, err := r.DeadLetters.CountDeadLetters(ctx, q)
 		if err != nil {

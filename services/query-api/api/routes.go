@@ -70,6 +70,11 @@ func (a *API) routes() []route {
 
 		{http.MethodGet, "/api/ignored/", access.Viewer, whole, a.serve(kafka, a.listIgnored)},
 		{http.MethodDelete, "/api/ignored/", access.Operator, whole, a.serve(kafka, a.deleteIgnored)},
+		{http.MethodGet, "/api/auth/refused/", access.Operator, whole, a.serve(kafka, a.listRefused(true))},
+		{http.MethodDelete, "/api/auth/refused/", access.Operator, whole, a.serve(kafka, a.forgetRefused(true))},
+		{http.MethodGet, "/api/auth/would-deny/", access.Operator, whole, a.serve(kafka, a.listRefused(false))},
+		{http.MethodDelete, "/api/auth/would-deny/", access.Operator, whole, a.serve(kafka, a.forgetRefused(false))},
+		{http.MethodGet, "/api/audit/", access.Admin, whole, a.getAudit},
 		{http.MethodGet, "/api/system/", access.Viewer, whole, a.serve(kafka, a.getSystem)},
 		{http.MethodPost, "/api/mappings/test/", access.Viewer, noDevices, a.serve(&a.limits.rules, a.testMapping)},
 

@@ -14,11 +14,13 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
+	tellrefused "github.com/telltale-iot/telltale/pkg/refused"
 	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
+	"github.com/telltale-iot/telltale/services/query-api/refused"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 	"github.com/telltale-iot/telltale/services/query-api/system"
@@ -51,11 +53,12 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	p.Health.Register(ctx, "kafka ("+Name+")", sender)
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
 	ingester := ingest.New(sender, cfg, rules, p.Log, p.Metrics)
+	refusals := tellrefused.New(cfg, "http", report.Instance(), p.Log, p.Metrics)
 	a := &API{
 		Stores: stores, Auth: access.New(access.Settings{
-			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log,
+			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log, Refused: refusals.Add,
 		}),
-		Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log),
+		Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log), Refused: refused.New(cfg, sender, p.Log),
 		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
 		Bridges:      trace.New(cfg, p.Log),
 		System:       system.New(cfg, p.Log),
@@ -64,6 +67,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })
 	g.Go(func() error { return ingester.Run(ctx) })
+	g.Go(func() error { return refusals.Run(ctx) })
 	g.Go(func() error { return a.System.Run(ctx) })
 	g.Go(func() error { return a.Auth.Run(ctx) })
 	g.Go(func() error { return a.Run(ctx, l) })

@@ -35,6 +35,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
+	"github.com/telltale-iot/telltale/services/query-api/refused"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 	"github.com/telltale-iot/telltale/services/query-api/system"
 	"github.com/telltale-iot/telltale/services/query-api/trace"
@@ -188,9 +189,9 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 	}
 	return &API{
 		Auth:   access.New(access.Settings{Mode: auth.Off, Log: log}),
-		Stores: Stores{Metadata: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
+		Stores: Stores{Metadata: s.metadata, Accounts: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
 		Rules: presets(t), Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
-		Ingester: ingest.New(sender, s.kafka, presets(t), log, metrics), Ignored: ignored.New(s.kafka, sender, log),
+		Ingester: ingest.New(sender, s.kafka, presets(t), log, metrics), Ignored: ignored.New(s.kafka, sender, log), Refused: refused.New(s.kafka, sender, log),
 		System:       system.New(s.kafka, log),
 		Bridges:      trace.New(s.kafka, log),
 		OfflineAfter: time.Minute,
@@ -240,6 +241,12 @@ func (s stores) tell(t testing.TB, lines []byte) {
 func (s stores) say(t testing.TB, lines []byte) {
 	t.Helper()
 	produce(t, s.kafka, lines, func(r event.Report) (kafka.Record, error) { return r.Record(s.kafka.SystemTopic()) })
+}
+
+// refuse produces whom services refused: one per line.
+func (s stores) refuse(t testing.TB, lines []byte) {
+	t.Helper()
+	produce(t, s.kafka, lines, func(r event.Refusal) (kafka.Record, error) { return r.Record(s.kafka.RefusedTopic()) })
 }
 
 // produce produces the record of each line.

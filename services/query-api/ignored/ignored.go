@@ -69,4 +69,6 @@ func (l *List) All(ctx context.Context) (all []event.Ignored, err error) {
 
 // Forget ends what is there, on the topic too. What is ignored after that is there again, with the count of its replica
 // since that started.
-func (l *List) Forget(ctx context.Context) error { return l.table.End(ctx, l.producer) }
+func (l *List) Forget(ctx context.Context) error {
+	return l.table.End(ctx, l.producer, func([]byte) bool { return true })
+}

@@ -76,6 +76,11 @@ func (l *List) All(ctx context.Context, denied bool) (all []event.Refusal, err e
 	return all[:min(len(all), MaxShown)], err
 }
 
-// Forget ends what is there, on the topic too. Whoever is refused after that is there again, with the count of its replica
+// Forget ends what All returns, on the topic too. Whoever is refused after that is there again, with the count of its replica
 // since that started.
-func (l *List) Forget(ctx context.Context) error { return l.table.End(ctx, l.producer) }
+func (l *List) Forget(ctx context.Context, denied bool) error {
+	return l.table.End(ctx, l.producer, func(value []byte) bool {
+		r, err := event.ReadRefusal(value)
+		return err == nil && r.Denied == denied
+	})
+}

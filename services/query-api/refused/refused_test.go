@@ -67,12 +67,15 @@ func TestList(t *testing.T) {
 			t.Errorf("denied %v (-want +got):\n%s", denied, diff)
 		}
 	}
-	if err := list.Forget(t.Context()); err != nil {
+	if err := list.Forget(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range []*refused.List{list, refused.New(cfg, sender, quiet)} {
 		if got, err := l.All(t.Context(), true); err != nil || len(got) != 0 {
-			t.Errorf("%+v, %v after all was forgotten", got, err)
+			t.Errorf("%+v, %v after they were forgotten", got, err)
+		}
+		if got, err := l.All(t.Context(), false); err != nil || len(got) != 1 {
+			t.Errorf("%+v, %v of others", got, err)
 		}
 	}
 }
