@@ -3,7 +3,9 @@
 package apiclient
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,10 +16,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
-// Transport has no timeout for a whole answer, which may be a file or a stream, and one for each step of it that Telltale bounds.
-var Transport = &http.Transport{
+// transport has no timeout for a whole answer, which may be a file or a stream, and one for each step of it that Telltale bounds.
+var transport = &http.Transport{
 	Proxy:                 http.ProxyFromEnvironment,
 	DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 	TLSHandshakeTimeout:   10 * time.Second,
@@ -25,7 +29,35 @@ var Transport = &http.Transport{
 }
 
 // Client asks the Telltale at a URL.
-type Client struct{ URL string }
+type Client struct {
+	URL   string
+	Token string // "" for none
+	CA    string // PEM file of the authorities that may have signed its certificate; "" for the system's
+
+	trusting *http.Transport // those; nil before Trust
+}
+
+// Trust reads the CA. Call it before the other methods.
+func (c *Client) Trust() error {
+	if c.CA == "" {
+		return nil
+	}
+	authorities, err := tlsfiles.Authorities(c.CA)
+	if err != nil {
+		return err
+	}
+	c.trusting = transport.Clone()
+	c.trusting.TLSClientConfig = &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12}
+	return nil
+}
+
+// Send sends a request, which is for URL, with the token.
+func (c Client) Send(request *http.Request) (*http.Response, error) {
+	if c.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	return (&http.Client{Transport: cmp.Or(c.trusting, transport)}).Do(request)
+}
 
 // Do asks for a path, which begins with a slash. An answer with a status other than 200 is a StatusError.
 func (c Client) Do(ctx context.Context, path string, query url.Values, header http.Header) (*http.Response, error) {
@@ -38,7 +70,7 @@ func (c Client) Do(ctx context.Context, path string, query url.Values, header ht
 		return nil, err
 	}
 	maps.Copy(request.Header, header)
-	answer, err := (&http.Client{Transport: Transport}).Do(request)
+	answer, err := c.Send(request)
 	if err != nil {
 		return nil, err
 	}

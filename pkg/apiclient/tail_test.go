@@ -81,7 +81,7 @@ func follow(t *testing.T, a *api, tail Tail, n int) (lines []string, stderr stri
 	t.Helper()
 	server := httptest.NewServer(a)
 	defer server.Close()
-	defer Transport.CloseIdleConnections()
+	defer transport.CloseIdleConnections()
 	out, in := io.Pipe()
 	var said bytes.Buffer
 	tail.URL, tail.Out, tail.Err = server.URL, in, &said
@@ -158,14 +158,14 @@ func TestRefused(t *testing.T) {
 	}
 	server := httptest.NewServer(a)
 	server.Close()
-	if err := (&Tail{Client: Client{server.URL}, JSON: true, Err: io.Discard}).Run(t.Context()); err == nil {
+	if err := (&Tail{Client: Client{URL: server.URL}, JSON: true, Err: io.Discard}).Run(t.Context()); err == nil {
 		t.Error("nobody is there, and it ends without an error")
 	}
 	broken := errors.New("the disk is full")
 	a = &api{streams: []func(http.ResponseWriter, *http.Request){say(reading(1, 42, ""))}}
 	server = httptest.NewServer(a)
 	defer server.Close()
-	err = Client{server.URL}.Follow(t.Context(), nil, func(Event) error { return broken }, func(error, time.Duration) {})
+	err = Client{URL: server.URL}.Follow(t.Context(), nil, func(Event) error { return broken }, func(error, time.Duration) {})
 	if !errors.Is(err, broken) {
 		t.Errorf("it ends with %v", err)
 	}

@@ -74,7 +74,7 @@ func alike(name, variable string) bool {
 		return true // a line between two words is missing, or too many
 	}
 	for i := range want {
-		if 2*typo.Distance(words[i], want[i]) > len(want[i]) {
+		if 2*typo.Distance(words[i], want[i]) >= len(want[i]) { // PATH is no AUTH
 			return false
 		}
 	}

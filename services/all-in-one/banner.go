@@ -11,7 +11,7 @@ import (
 
 // printBanner prints where everything is, with commands to copy.
 func printBanner(w io.Writer, components *components, mqttURL string) {
-	api := "http://" + reachable(components.http.Addr())
+	api := components.apiURL()
 	host, port := "", ""
 	if components.mqtt != nil {
 		host, port, _ = net.SplitHostPort(reachable(components.mqtt.Addr())) // the address of a listener has both

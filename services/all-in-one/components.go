@@ -25,6 +25,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	sqlitemetadata "github.com/telltale-iot/telltale/pkg/metadata/sqlite"
+	"github.com/telltale-iot/telltale/pkg/ownca"
 	"github.com/telltale-iot/telltale/pkg/readings"
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
@@ -53,7 +54,9 @@ type components struct {
 	mqtt        net.Listener // nil when the bridge subscribes to a broker
 	webSocket   net.Listener // nil without MQTT over WebSocket
 	http        net.Listener
-	httpTLS     *tls.Config // nil without TLS
+	httpTLS     *tls.Config      // nil without TLS
+	mqttTLS     *tls.Config      // likewise, of mqtt and webSocket
+	authority   *ownca.Authority // that signs certificates of our own; nil without
 
 	opened []component
 }
@@ -97,10 +100,10 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *components, e
 	if components.http, err = components.listen("HTTP_ADDR", c.HTTPAddr); err != nil {
 		return nil, err
 	}
-	if components.httpTLS, err = c.HTTPTLS.Config(p.Log); err != nil {
+	if err := c.openStores(ctx, components, dir, p); err != nil {
 		return nil, err
 	}
-	if err := c.openStores(ctx, components, dir, p); err != nil {
+	if err := c.openTLS(ctx, components, dir, p); err != nil {
 		return nil, err
 	}
 	if err := c.openKafka(components, dir, p); err != nil {

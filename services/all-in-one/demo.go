@@ -15,11 +15,14 @@ const firstDemoDevice iot.DeviceID = 900_001
 
 // runDemo publishes readings of simulated devices until ctx ends.
 func (c *command) runDemo(ctx context.Context, log *slog.Logger, components *components) error {
-	url := c.MQTTURL
+	cfg := simulator.Config{URL: c.MQTTURL, Files: c.MQTT.Files, Devices: c.Demo, FirstDevice: firstDemoDevice, Rate: 1}
 	if components.mqtt != nil {
-		url = "tcp://" + components.mqtt.Addr().String()
+		cfg.URL = components.mqttURL()
+		if components.authority != nil {
+			cfg.Files.CA = components.authority.CAFile()
+		}
 	}
-	s, err := simulator.New(simulator.Config{URL: url, Devices: c.Demo, FirstDevice: firstDemoDevice, Rate: 1}, log)
+	s, err := simulator.New(cfg, log)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,12 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 	if components.broker != nil {
 		group.Go(func() error { return components.broker.Wait(ctx) })
 	}
-	b := &bridge.Bridge{Config: c.bridgeConfig(), Listener: components.mqtt, Metrics: p.Metrics, Health: p.Health}
+	if components.authority != nil {
+		group.Go(func() error { components.authority.Run(ctx); return nil })
+	}
+	bridgeConfig := c.bridgeConfig()
+	bridgeConfig.Listen.TLS = components.mqttTLS
+	b := &bridge.Bridge{Config: bridgeConfig, Listener: components.mqtt, Metrics: p.Metrics, Health: p.Health}
 	if components.webSocket != nil {
 		b.WebSocket = &listen.WebSocket{Listener: components.webSocket, Guard: p.Guard}
 	}

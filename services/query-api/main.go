@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -13,6 +14,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/mapping"
@@ -41,6 +43,7 @@ type command struct {
 	Admit       registrar.Config
 	CORS        httpguard.CORS
 	Auth        auth.Config
+	tlsfiles.Word
 }
 
 func main() {
@@ -52,6 +55,9 @@ func main() {
 
 // Validate is called when the settings are read.
 func (c *command) Validate() error {
+	if err := c.TLS.Check("HTTP_CERT_FILE", c.HTTPTLS); err != nil {
+		return err
+	}
 	_, err := c.Mapping.Load()
 	return err
 }
@@ -114,5 +120,27 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, c.Admit, devices, 0) })
 	g.Go(func() error { return report.Run(ctx, p, c.Config, api.Reported) })
+	if secured == nil && c.TLS != tlsfiles.Off {
+		g.Go(func() error { return c.checkClear(ctx, p, listener.Addr(), devices) })
+	}
 	return g.Wait()
+}
+
+// checkClear returns an error where passwords and tokens would pass a network in the clear. That may depend on what the database
+// says of the site, which is waited for.
+func (c *command) checkClear(ctx context.Context, p *daemon.Process, listener net.Addr, store iot.AccessStore) error {
+	clear, err := c.Auth.Mode.InClear(listener, func() (moved bool, err error) {
+		err = daemon.Await(ctx, p.Log, "whether the site is from before there were accounts", func(ctx context.Context) error {
+			moved, err = store.Moved(ctx)
+			return err
+		})
+		return moved, err
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil || !clear:
+		return err
+	}
+	return tlsfiles.ErrInClear(listener, "HTTP_ADDR", "HTTP_CERT_FILE")
 }

@@ -9,7 +9,7 @@ import (
 
 // client asks a Telltale.
 type client struct {
-	url   string
+	apiclient.Client
 	quiet bool
 }
 

@@ -134,7 +134,7 @@ func (e *export) query() string {
 	if e.cursor != "" {
 		q.Set("cursor", e.cursor)
 	}
-	return strings.TrimSuffix(e.url, "/") + "/api/readings/export/?" + q.Encode()
+	return strings.TrimSuffix(e.URL, "/") + "/api/readings/export/?" + q.Encode()
 }
 
 // download writes the file, and checks that it is whole.
@@ -143,7 +143,7 @@ func (e *export) download(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--url: %w", err)
 	}
-	answer, err := (&http.Client{Transport: apiclient.Transport}).Do(request)
+	answer, err := e.Send(request)
 	if err != nil {
 		return &exitError{exitFailed, err}
 	}

@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/telltale-iot/telltale/pkg/apiclient"
 )
 
 func importCommand(c *client) *cobra.Command {
@@ -71,7 +69,7 @@ func (c *client) importFile(ctx context.Context, name string) (rejected int, err
 		file = f
 	}
 	body := &sent{r: file, size: size, progress: newProgress(c.quiet)}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.url, "/")+"/api/readings/import/", body)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.URL, "/")+"/api/readings/import/", body)
 	if err != nil {
 		return 0, fmt.Errorf("--url: %w", err)
 	}
@@ -83,7 +81,7 @@ func (c *client) importFile(ctx context.Context, name string) (rejected int, err
 	case strings.HasSuffix(name, ".zst"):
 		request.Header.Set("Content-Encoding", "zstd")
 	}
-	answer, err := (&http.Client{Transport: apiclient.Transport}).Do(request)
+	answer, err := c.Send(request)
 	if err != nil {
 		return 0, &exitError{exitIncomplete, err}
 	}

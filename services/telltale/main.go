@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/telltale-iot/telltale/pkg/apiclient"
 )
 
 // What the program ends with.
@@ -69,23 +71,28 @@ func recordedVersion() string {
 
 // command returns the program's commands; `telltale completion` is cobra's own.
 func command() *cobra.Command {
-	var c client
+	c := client{Client: apiclient.Client{Token: os.Getenv("TELLTALE_TOKEN")}}
 	root := &cobra.Command{
 		Use:   "telltale",
 		Short: "Exports, imports and follows the readings of a Telltale, by its HTTP API.",
 		Long: `Exports, imports and follows the readings of a Telltale, by its HTTP API.
+
+The variable TELLTALE_TOKEN has the token to show, where Telltale asks for one.
 
 It ends with 0 when all was done, 1 when it failed, 2 when it is called wrongly, 3 when a file
 broke off, and 4 when lines of an import were rejected.`,
 		Version:       cmp.Or(version, recordedVersion(), "unknown"),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		PersistentPreRunE: func(*cobra.Command, []string) error { return c.Trust() },
 	}
 	url := os.Getenv("TELLTALE_URL")
 	if url == "" {
 		url = "http://localhost:8000"
 	}
-	root.PersistentFlags().StringVar(&c.url, "url", url, "where Telltale is; TELLTALE_URL is the default")
+	root.PersistentFlags().StringVar(&c.URL, "url", url, "where Telltale is; TELLTALE_URL is the default")
+	root.PersistentFlags().StringVar(&c.CA, "ca-file", os.Getenv("TELLTALE_CA_FILE"), "PEM file of the authorities to trust instead of the system's; TELLTALE_CA_FILE is the default")
 	root.PersistentFlags().BoolVarP(&c.quiet, "quiet", "q", false, "say nothing but what went wrong")
 	root.AddCommand(exportCommand(&c), importCommand(&c), tailCommand(&c), traceCommand(&c))
 	return root

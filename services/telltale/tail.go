@@ -17,7 +17,7 @@ connection breaks off it goes on behind the last one.`,
   telltale tail --metric temperature --json | jq .temperature`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			t.Client, t.Out, t.Err = apiclient.Client{URL: c.url}, cmd.OutOrStdout(), cmd.ErrOrStderr()
+			t.Client, t.Out, t.Err = c.Client, cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return asked(t.Run(cmd.Context()))
 		},
 	}

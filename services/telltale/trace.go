@@ -5,8 +5,6 @@ import (
 	"net/url"
 
 	"github.com/spf13/cobra"
-
-	"github.com/telltale-iot/telltale/pkg/apiclient"
 )
 
 func traceCommand(c *client) *cobra.Command {
@@ -18,7 +16,7 @@ func traceCommand(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var trace struct{ Hints []string }
 			path := "/api/devices/" + url.PathEscape(args[0]) + "/trace/"
-			if err := (apiclient.Client{URL: c.url}).Get(cmd.Context(), path, nil, &trace); err != nil {
+			if err := c.Get(cmd.Context(), path, nil, &trace); err != nil {
 				return asked(err)
 			}
 			for _, hint := range trace.Hints {

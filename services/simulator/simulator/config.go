@@ -10,17 +10,19 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 // Config describes the fleet and the load. The tags are for package settings, and so are the defaults: a
 // Config made in Go starts with zeros (see New).
 type Config struct {
-	URL         string `group:"Connection" env:"MQTT_URL" default:"tcp://localhost:1883" help:"Where to publish: tcp://[user:password@]host:port, or ssl:// for TLS."`
-	ClientID    string `group:"Connection" name:"client-id" env:"SIM_CLIENT_ID" default:"simulator" help:"Prefix of the MQTT client ids; the first device's id and the connection's number follow."`
-	Connections int    `group:"Connection" name:"connections" env:"SIM_CONNECTIONS" default:"1" help:"Connections to spread the devices over; each device stays on one."`
-	InFlight    int    `group:"Connection" name:"in-flight" env:"SIM_IN_FLIGHT" default:"1000" help:"Most unacknowledged messages on a connection."`
-	TopicStyle  string `group:"Connection" name:"topic-style" env:"SIM_TOPIC_STYLE" default:"device" help:"Of family telltale. device: sensors/{id}/data; shared: sensors/data."`
-	TopicPrefix string `group:"Connection" name:"topic-prefix" env:"SIM_TOPIC_PREFIX" default:"sensors" help:"First levels of the topics of family telltale."`
+	URL         string         `group:"Connection" env:"MQTT_URL" default:"tcp://localhost:1883" help:"Where to publish: tcp://[user:password@]host:port, or ssl:// for TLS."`
+	Files       tlsfiles.Files `group:"Connection" envprefix:"MQTT_"`
+	ClientID    string         `group:"Connection" name:"client-id" env:"SIM_CLIENT_ID" default:"simulator" help:"Prefix of the MQTT client ids; the first device's id and the connection's number follow."`
+	Connections int            `group:"Connection" name:"connections" env:"SIM_CONNECTIONS" default:"1" help:"Connections to spread the devices over; each device stays on one."`
+	InFlight    int            `group:"Connection" name:"in-flight" env:"SIM_IN_FLIGHT" default:"1000" help:"Most unacknowledged messages on a connection."`
+	TopicStyle  string         `group:"Connection" name:"topic-style" env:"SIM_TOPIC_STYLE" default:"device" help:"Of family telltale. device: sensors/{id}/data; shared: sensors/data."`
+	TopicPrefix string         `group:"Connection" name:"topic-prefix" env:"SIM_TOPIC_PREFIX" default:"sensors" help:"First levels of the topics of family telltale."`
 
 	Families    []string      `group:"Load" name:"family" env:"SIM_FAMILY" default:"telltale" help:"How the devices publish, in turns: telltale (its own form), thingsboard, tasmota, zigbee2mqtt, shelly, ttn, chirpstack, esphome, openmqttgateway, senml, sparkplug, homeassistant-discovery."`
 	Devices     int           `group:"Load" name:"devices" env:"SIM_DEVICES" default:"10" help:"Number of devices."`

@@ -3,7 +3,6 @@ package simulator
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
 const (
@@ -29,6 +29,7 @@ const (
 // everything in it is acknowledged.
 type connection struct {
 	url      *url.URL
+	files    tlsfiles.Files
 	clientID string
 	log      *slog.Logger
 	stream   *stream
@@ -55,6 +56,7 @@ type inFlight struct {
 func newConnection(u *url.URL, cfg Config, number int, s *stream, l *ledger, c *counters, log *slog.Logger) *connection {
 	return &connection{
 		url:      u,
+		files:    cfg.Files,
 		clientID: fmt.Sprintf("%s-%d-%d", cfg.ClientID, cfg.FirstDevice, number),
 		log:      log,
 		stream:   s,
@@ -108,13 +110,10 @@ func (c *connection) run(ctx context.Context) error {
 func (c *connection) connect(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	var dialer interface {
-		DialContext(ctx context.Context, network, addr string) (net.Conn, error)
-	} = &net.Dialer{}
-	if port, _ := defaultPort(c.url.Scheme); port == "8883" {
-		dialer = &tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.url.Host)
+	if port, _ := defaultPort(c.url.Scheme); port == "8883" && err == nil {
+		conn, err = c.files.Handshake(ctx, conn, c.url.Host)
 	}
-	conn, err := dialer.DialContext(ctx, "tcp", c.url.Host)
 	if err != nil {
 		return nil, err
 	}
