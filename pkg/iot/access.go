@@ -164,6 +164,12 @@ type AccessStore interface {
 	// admin who is not disabled, where there is one.
 	SetAccount(ctx context.Context, user int64, a Account) error
 
+	// LogInAs returns the user who is somebody at an OpenID Connect provider, for whom identity stands, and what he may do. Who
+	// comes for the first time is the user of that name, where that one was made for him: it has no password, is nobody's
+	// identity, no admin, and not DefaultUsername. ErrConflict: the name is another's. Where there is none of that name he is
+	// a new one. A role that is not empty becomes his, also where he was the last admin.
+	LogInAs(ctx context.Context, identity Secret, username, email string, role Role) (User, Account, error)
+
 	// CreateToken stores t under a new id and returns it. ErrInvalid: there is no such user. ErrConflict: the secret is taken.
 	CreateToken(ctx context.Context, t Token, s Secret) (Token, error)
 	// TokenOf returns the token with that secret, its user and what he may do. ErrNotFound: there is none. One that has

@@ -50,6 +50,7 @@ func Run(t *testing.T, empty func(testing.TB) Database) {
 		{"descriptions", descriptions()},
 		{"contacts", contacts()},
 		{"searches", searches()},
+		{"identities", identities()},
 		{"preparation", preparation()},
 		{"before keys", before()},
 		{"before contacts", beforeContacts()},

@@ -49,8 +49,9 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 		Versions:   goose.DialectMySQL,
 		Migrations: migrations,
 		// utf8mb4_0900_bin compares code points, and does not ignore spaces at the end.
-		AddKeys: []string{"ALTER TABLE devices ADD COLUMN `key` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NULL UNIQUE"},
-		Lower:   "LOWER(%s)",
+		AddIdentities: []string{"ALTER TABLE users ADD COLUMN identity VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL UNIQUE"},
+		AddKeys:       []string{"ALTER TABLE devices ADD COLUMN `key` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NULL UNIQUE"},
+		Lower:         "LOWER(%s)",
 		// VALUES() is also known to servers that do not know the newer way to say it.
 		KeepLater: " ON DUPLICATE KEY UPDATE last_seen = GREATEST(last_seen, VALUES(last_seen))",
 		Server:    "SELECT VERSION(), UTC_TIMESTAMP(3)", LeastVersion: "8.0.17",

@@ -46,13 +46,14 @@ func Open(rawURL string, files tlsfiles.Files) (*sqlstore.Store, error) {
 	db := stdlib.OpenDB(*cfg, options...)
 	sqlstore.LimitPool(db)
 	return sqlstore.New(db, db, sqlstore.Dialect{
-		SQL:        pgdialect.New(),
-		Versions:   goose.DialectPostgres,
-		Migrations: migrations,
-		AddKeys:    []string{`ALTER TABLE devices ADD COLUMN key VARCHAR(255) COLLATE "C" UNIQUE`},
-		Lower:      `LOWER(%s COLLATE "default")`, // by the database's locale; "C", which is the key's, knows ASCII
-		KeepLater:  sqlstore.KeepLater,
-		Server:     "SELECT current_setting('server_version'), clock_timestamp()", LeastVersion: "13",
+		SQL:           pgdialect.New(),
+		Versions:      goose.DialectPostgres,
+		Migrations:    migrations,
+		AddIdentities: []string{"ALTER TABLE users ADD COLUMN identity VARCHAR(64) UNIQUE"},
+		AddKeys:       []string{`ALTER TABLE devices ADD COLUMN key VARCHAR(255) COLLATE "C" UNIQUE`},
+		Lower:         `LOWER(%s COLLATE "default")`, // by the database's locale; "C", which is the key's, knows ASCII
+		KeepLater:     sqlstore.KeepLater,
+		Server:        "SELECT current_setting('server_version'), clock_timestamp()", LeastVersion: "13",
 		// The number means nothing; it is this table set's among the locks of a database.
 		Lock:      "SELECT pg_try_advisory_lock(7305808869229538416)::int",
 		ForUpdate: " FOR UPDATE",

@@ -23,14 +23,15 @@ func Open(path string) (*sqlstore.Store, error) {
 	}
 	// No Lock and no ForUpdate: a transaction that writes is the only one from its beginning on.
 	return sqlstore.New(db.Read, db.Write, sqlstore.Dialect{
-		SQL:        sqlitedialect.New(),
-		File:       db.Path,
-		Versions:   goose.DialectSQLite3,
-		Migrations: migrations,
-		AddKeys:    []string{"ALTER TABLE devices ADD COLUMN key TEXT", "CREATE UNIQUE INDEX devices_key ON devices (key)"},
-		Lower:      sqlite.Lower + "(%s)",
-		KeepLater:  sqlstore.KeepLater,
-		Meaning:    meaning,
+		SQL:           sqlitedialect.New(),
+		File:          db.Path,
+		Versions:      goose.DialectSQLite3,
+		Migrations:    migrations,
+		AddIdentities: []string{"ALTER TABLE users ADD COLUMN identity TEXT", "CREATE UNIQUE INDEX users_identity ON users (identity)"},
+		AddKeys:       []string{"ALTER TABLE devices ADD COLUMN key TEXT", "CREATE UNIQUE INDEX devices_key ON devices (key)"},
+		Lower:         sqlite.Lower + "(%s)",
+		KeepLater:     sqlstore.KeepLater,
+		Meaning:       meaning,
 	}), nil
 }
 

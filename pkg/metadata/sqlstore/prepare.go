@@ -64,7 +64,8 @@ func (s *Store) migrate(ctx context.Context) error {
 			// Each of its own, as MySQL commits them one by one.
 			goose.NewGoMigration(6, addColumn("users", "role", "ALTER TABLE users ADD COLUMN role VARCHAR(16) NOT NULL DEFAULT 'viewer'"), nil),
 			goose.NewGoMigration(7, addColumn("users", "password_hash", "ALTER TABLE users ADD COLUMN password_hash VARCHAR(255) NOT NULL DEFAULT ''"), nil),
-			goose.NewGoMigration(8, addColumn("users", "disabled_at", "ALTER TABLE users ADD COLUMN disabled_at BIGINT"), nil)))
+			goose.NewGoMigration(8, addColumn("users", "disabled_at", "ALTER TABLE users ADD COLUMN disabled_at BIGINT"), nil),
+			goose.NewGoMigration(9, addColumn("users", "identity", s.dialect.AddIdentities...), nil)))
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func hasColumn(ctx context.Context, tx *sql.Tx, table, column string) (bool, err
 
 // complete is nil when all tables are there, and ErrIncomplete where one is not.
 func (s *Store) complete(ctx context.Context) error {
-	ids, err := find(ctx, s.read, scanID, "SELECT id FROM users WHERE id = 0 AND role = '' AND password_hash = '' AND disabled_at IS NULL "+
+	ids, err := find(ctx, s.read, scanID, "SELECT id FROM users WHERE id = 0 AND role = '' AND password_hash = '' AND disabled_at IS NULL AND identity IS NULL "+
 		"UNION ALL SELECT id FROM devices WHERE id = 0 AND devices.key IS NULL AND offline_after IS NULL "+
 		"UNION ALL SELECT device_id FROM device_contacts WHERE device_id = 0 "+
 		"UNION ALL SELECT id FROM tokens WHERE id = 0 UNION ALL SELECT id FROM device_credentials WHERE id = 0 "+

@@ -39,6 +39,8 @@ type Dialect struct {
 	// AddKeys are the statements of version 2: they add the column key to the table devices, all or none, unique
 	// and compared by its bytes. They are run where there is none.
 	AddKeys []string
+	// AddIdentities are those of version 9: they add the column identity to the table users, likewise.
+	AddIdentities []string
 
 	// Lower, with the name of a column for %s, is its text in lower case, with all letters that the database knows.
 	Lower string
