@@ -28,9 +28,9 @@ type component struct {
 	licenses      []string // texts, each once
 }
 
-// linked returns what is in the binaries for p in dir: modules of Go by what the binaries say, with the license files beside the
-// packages that are in them, and of npm what the dashboard is made of.
-func (r *release) linked(ctx context.Context, p platform, dir string) ([]component, error) {
+// linked returns what is in the binaries of programs for p in dir: modules of Go by what the binaries say, with the license files
+// beside the packages that are in them, and of npm what the dashboard is made of, where that is in them.
+func (r *release) linked(ctx context.Context, p platform, dir string, programs ...string) ([]component, error) {
 	modules := map[string]string{} // path: version
 	for _, program := range programs {
 		if p.os == "windows" {
@@ -49,7 +49,7 @@ func (r *release) linked(ctx context.Context, p platform, dir string) ([]compone
 			}
 		}
 	}
-	texts, err := r.licenseTexts(ctx, p)
+	texts, dashboard, err := r.licenseTexts(ctx, p, programs)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +70,9 @@ func (r *release) linked(ctx context.Context, p platform, dir string) ([]compone
 		}
 		all = append(all, c)
 	}
+	if !dashboard {
+		return all, nil
+	}
 	packages, err := r.npm()
 	return append(all, packages...), err
 }
@@ -83,28 +86,31 @@ func (r *release) output(ctx context.Context, p platform, args ...string) ([]byt
 // licenseFile are the names of files with a license, or with what one asks to be told.
 var licenseFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents|unlicense|e[dp]l-v)`)
 
-// licenseTexts returns the texts that lie beside the linked packages of each module, and in the folders above them.
-func (r *release) licenseTexts(ctx context.Context, p platform) (map[string][]string, error) {
+// licenseTexts returns the texts that lie beside the linked packages of each module, and in the folders above them; and whether the
+// dashboard is in the programs.
+func (r *release) licenseTexts(ctx context.Context, p platform, programs []string) (texts map[string][]string, dashboard bool, err error) {
 	args := []string{"list", "-deps", "-f", "{{if .Module}}{{.Module.Path}}\t{{.Module.Dir}}\t{{.Dir}}{{end}}"}
 	for _, program := range programs {
 		args = append(args, "./services/"+program)
 	}
 	out, err := r.output(ctx, p, args...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	texts, seen := map[string][]string{}, map[string]bool{}
+	texts = map[string][]string{}
+	seen := map[string]bool{}
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
 		module, folders, _ := strings.Cut(lines.Text(), "\t")
 		top, dir, ok := strings.Cut(folders, "\t")
 		if !ok {
 			continue // of the standard library
 		}
+		dashboard = dashboard || strings.HasSuffix(filepath.ToSlash(dir), "/"+web)
 		for ; strings.HasPrefix(dir, top) && !seen[dir]; dir = filepath.Dir(dir) {
 			seen[dir] = true
 			found, err := textsIn(dir)
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			texts[module] = append(texts[module], found...)
 		}
@@ -113,7 +119,7 @@ func (r *release) licenseTexts(ctx context.Context, p platform) (map[string][]st
 		slices.Sort(all)
 		texts[module] = slices.Compact(all)
 	}
-	return texts, nil
+	return texts, dashboard, nil
 }
 
 // textsIn returns the contents of the license files in dir.

@@ -5,6 +5,9 @@
 //	telltale_V.cdx.json               the bill of materials (SBOM), in CycloneDX: what is linked into the binaries
 //	SHA256SUMS                        of all of them
 //
+// With -describe it makes none of these: for each program in that folder, which is of the one platform that -platforms names, it
+// writes what an image of it has beside it: LICENSE, THIRD_PARTY_NOTICES and sbom.cdx.json, in the folder licenses there.
+//
 // Run twice on the same sources, with the same Go and Node.js, it makes the same bytes. It fails where the changelog has no
 // entry of the version, the dashboard is not built, or something is linked that has no license file
 // (docs/adr/0204-notices-and-sbom-from-what-is-linked.md).
@@ -68,13 +71,18 @@ func main() {
 	flag.StringVar(&r.version, "version", "", "the version, as v1.2.3")
 	flag.StringVar(&r.registry, "registry", "telltale", "what the image is named after")
 	flag.StringVar(&r.dist, "dist", r.dist, "the folder to write to; what is in it is removed")
+	describe := flag.String("describe", "", "a folder with programs to write notices and bills of materials of, and nothing else")
 	flag.Parse()
 	if *only != "" {
 		r.platforms = slices.DeleteFunc(slices.Clone(platforms), func(p platform) bool { return !slices.Contains(strings.Split(*only, ","), p.String()) })
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := r.make(ctx); err != nil {
+	do := r.make
+	if *describe != "" {
+		do = func(ctx context.Context) error { return r.describe(ctx, *describe) }
+	}
+	if err := do(ctx); err != nil {
 		log.Fatal("release: ", err) //nolint:gocritic // nothing is left to stop
 	}
 }
@@ -141,7 +149,7 @@ func (r *release) makePlatform(ctx context.Context, p platform, binaries string)
 	if err := r.build(ctx, p, dir); err != nil {
 		return nil, err
 	}
-	linked, err := r.linked(ctx, p, dir)
+	linked, err := r.linked(ctx, p, dir, programs...)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ type (
 		Dependencies []bomDependency `json:"dependencies"`
 	}
 	bomMetadata struct {
-		Timestamp string       `json:"timestamp"`
+		Timestamp string       `json:"timestamp,omitempty"`
 		Component bomComponent `json:"component"`
 	}
 	bomComponent struct {
@@ -50,8 +50,10 @@ func (r *release) bomOf(all []component) ([]byte, error) {
 	self := component{name: "telltale", version: r.version, purl: "pkg:golang/" + root + "@" + r.version}
 	ours := bomComponent{"application", self.purl, self.name, self.version, self.purl, []bomLicense{{bomLicenseID{"Apache-2.0"}}}}
 	b := bom{
-		Format: "CycloneDX", SpecVersion: "1.6", Version: 1, Components: []bomComponent{},
-		Metadata: bomMetadata{Timestamp: r.date.Format(time.RFC3339), Component: ours},
+		Format: "CycloneDX", SpecVersion: "1.6", Version: 1, Components: []bomComponent{}, Metadata: bomMetadata{Component: ours},
+	}
+	if !r.date.IsZero() {
+		b.Metadata.Timestamp = r.date.Format(time.RFC3339)
 	}
 	needs := bomDependency{Ref: self.purl}
 	listed := self.purl
