@@ -15,7 +15,7 @@ const (
 // when the session ends the store knows.
 func NewCookie(r *http.Request, secret string) *http.Cookie {
 	c := &http.Cookie{Name: plainCookie, Value: secret, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	if secure(r) {
+	if Secure(r) {
 		c.Name, c.Secure = secureCookie, true
 	}
 	if secret == "" {
@@ -30,7 +30,7 @@ func (a *Authenticator) cookie(r *http.Request) (secret string, ok bool) {
 		return "", false
 	}
 	name := plainCookie
-	if secure(r) {
+	if Secure(r) {
 		name = secureCookie
 	}
 	c, err := r.Cookie(name)
@@ -43,8 +43,8 @@ func (a *Authenticator) cookie(r *http.Request) (secret string, ok bool) {
 // SameOrigin reports whether r reads, or is not sent by a page of another origin, be that one in CORS_ORIGINS or not.
 func (a *Authenticator) SameOrigin(r *http.Request) bool { return a.sameOrigin.Check(r) == nil }
 
-// secure reports whether the browser speaks TLS, with us or with a proxy before us. Whoever makes that up has a cookie that
+// Secure reports whether the browser speaks TLS, with us or with a proxy before us. Whoever makes that up has a cookie that
 // he does not send.
-func secure(r *http.Request) bool {
+func Secure(r *http.Request) bool {
 	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }

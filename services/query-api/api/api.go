@@ -22,6 +22,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
+	"github.com/telltale-iot/telltale/services/query-api/oidc"
 	"github.com/telltale-iot/telltale/services/query-api/refused"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
 	"github.com/telltale-iot/telltale/services/query-api/scope"
@@ -45,6 +46,7 @@ type ReadingStore = scope.Readings
 type API struct {
 	Stores
 	Auth     *access.Authenticator // says who may do what
+	OIDC     *oidc.Provider        // by which people log in; nil for none
 	Replayer *replay.Replayer      // of dead letters
 	Ingester *ingest.Ingester      // of readings
 	Rules    *mapping.Set          // for what devices publish

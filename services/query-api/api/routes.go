@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/telltale-iot/telltale/services/query-api/access"
+	"github.com/telltale-iot/telltale/services/query-api/oidc"
 	"github.com/telltale-iot/telltale/services/query-api/web"
 )
 
@@ -89,6 +90,9 @@ func (a *API) routes() []route {
 		{http.MethodGet, prometheusPrefix + "label/:label/values/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promLabelValues))},
 		{http.MethodGet, prometheusPrefix + "metadata/", access.Viewer, byDevice, a.serve(readings, a.prometheus(a.promMetadata))},
 		{http.MethodGet, prometheusPrefix + "status/buildinfo/", access.Viewer, noDevices, a.serve(readings, a.prometheus(a.promBuildInfo))},
+
+		{http.MethodGet, "/api/login/oidc/", access.Public, noDevices, a.beginOIDC},
+		{http.MethodGet, oidc.CallbackPath, access.Public, noDevices, a.finishOIDC},
 
 		{http.MethodGet, "/api/openapi.json", access.Public, noDevices, a.serveYAML(openAPIYAML)},
 		{http.MethodGet, "/api/asyncapi.json", access.Public, noDevices, a.serveYAML(asyncAPIYAML)},

@@ -20,6 +20,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
+	"github.com/telltale-iot/telltale/services/query-api/oidc"
 	"github.com/telltale-iot/telltale/services/query-api/refused"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 	"github.com/telltale-iot/telltale/services/query-api/replay"
@@ -43,6 +44,7 @@ type Settings struct {
 	CORS         httpguard.CORS
 	TLS          *tls.Config // nil without TLS
 	Auth         auth.Config
+	OIDC         oidc.Config
 }
 
 // Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
@@ -63,6 +65,9 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 		Bridges:      trace.New(cfg, p.Log),
 		System:       system.New(cfg, p.Log),
 		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard, CORS: s.CORS, TLS: s.TLS,
+	}
+	if s.OIDC.Issuer != "" {
+		a.OIDC = oidc.New(s.OIDC)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sender.Run(ctx) })

@@ -150,7 +150,7 @@ type Person struct {
 // ErrNotAllowed is of one whom the provider knows, and who has no role here.
 var ErrNotAllowed = errors.New("the provider says no role of Telltale for this person")
 
-// Finish returns who has come back with a code.
+// Finish returns who has come back with a code, also with ErrNotAllowed.
 func (p *Provider) Finish(ctx context.Context, flow Flow, code string) (Person, error) {
 	provider, err := p.provider(ctx)
 	if err != nil {
@@ -213,7 +213,7 @@ func (p *Provider) person(issuer, subject string, claims map[string]any) (Person
 	}
 	person.Role = roleOf(claims[p.cfg.RoleClaim])
 	if person.Role == "" {
-		return Person{}, ErrNotAllowed
+		return person, ErrNotAllowed
 	}
 	return person, nil
 }

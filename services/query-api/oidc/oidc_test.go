@@ -69,8 +69,8 @@ func TestPerson(t *testing.T) {
 		{"roles count only where a setting says so", plain, claims(map[string]any{"groups": "admin"}), "ada", "ada@example.com", "", nil},
 		{"the role of a text", withRoles, claims(map[string]any{"groups": "operator"}), "ada", "ada@example.com", iot.RoleOperator, nil},
 		{"the greatest of a list", withRoles, claims(map[string]any{"groups": []any{"staff", "telltale-viewer", "telltale-admin", 7}}), "ada", "ada@example.com", iot.RoleAdmin, nil},
-		{"none", withRoles, claims(map[string]any{"groups": []any{"staff", "administrator"}}), "", "", "", ErrNotAllowed},
-		{"no claim", withRoles, claims(nil), "", "", "", ErrNotAllowed},
+		{"none", withRoles, claims(map[string]any{"groups": []any{"staff", "administrator"}}), "ada", "ada@example.com", "", ErrNotAllowed},
+		{"no claim", withRoles, claims(nil), "ada", "ada@example.com", "", ErrNotAllowed},
 	}
 	for _, tt := range tests {
 		got, err := tt.provider.person("https://id.example.com/realm", "subject", tt.claims)
