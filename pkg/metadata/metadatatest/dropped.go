@@ -23,6 +23,11 @@ func dropped() []promise {
 		{"the state of ids is emptied", []string{"DELETE FROM device_ids"}, []string{"device_ids"}},
 		{"all but the versions are dropped", []string{"DROP TABLE devices", "DROP TABLE users", "DROP TABLE device_ids"}, []string{"devices", "users", "device_ids"}},
 		{"all is dropped", []string{"DROP TABLE devices", "DROP TABLE users", "DROP TABLE device_ids", "DROP TABLE metadata_version"}, []string{"devices", "users", "device_ids"}},
+		{"tokens are dropped", []string{"DROP TABLE tokens"}, []string{"tokens"}},
+		{"credentials are dropped", []string{"DROP TABLE device_credentials"}, []string{"device_credentials"}},
+		{"provisioning keys are dropped", []string{"DROP TABLE provisioning_keys"}, []string{"provisioning_keys"}},
+		{"the audit is dropped", []string{"DROP TABLE audit"}, []string{"audit"}},
+		{"the site is dropped", []string{"DROP TABLE site"}, []string{"site"}},
 		{"users are dropped, whose devices are not", nil, []string{"users"}},
 	}
 	var promises []promise
@@ -39,17 +44,8 @@ func dropped() []promise {
 				if d.statements == nil {
 					d.statements = db.DropUsers
 				}
-				conn, err := db.SQL.Conn(t.Context()) // one, since some statements are about others
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, statement := range d.statements {
-					if _, err := conn.ExecContext(t.Context(), statement); err != nil {
-						t.Fatalf("%s: %v", statement, err)
-					}
-				}
-				_ = conn.Close()
-				err = s.Check(t.Context())
+				db.together(d.statements)
+				err := s.Check(t.Context())
 				if err == nil || !slices.ContainsFunc(d.lost, func(table string) bool { return strings.Contains(err.Error(), table) }) {
 					t.Errorf("Check: %v, want one that names the table", err)
 				}
@@ -100,4 +96,19 @@ func dropped() []promise {
 		})
 		wantEqual(t, len(allDevices(t, db.prepared())), 1)
 	}})
+}
+
+// together runs statements of which some are about those after them, on one connection.
+func (db *database) together(statements []string) {
+	db.t.Helper()
+	conn, err := db.SQL.Conn(db.t.Context())
+	if err != nil {
+		db.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for _, statement := range statements {
+		if _, err := conn.ExecContext(db.t.Context(), statement); err != nil {
+			db.t.Fatalf("%s: %v", statement, err)
+		}
+	}
 }

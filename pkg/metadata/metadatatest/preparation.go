@@ -172,6 +172,42 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 		"KeepContacts": func(ctx context.Context) error {
 			return s.KeepContacts(ctx, []iot.Contact{{Device: 404, At: time.Now()}})
 		},
+		"UserCalled": func(ctx context.Context) error { _, err := s.UserCalled(ctx, "nobody"); return err },
+		"Account":    func(ctx context.Context) error { _, err := s.Account(ctx, 404); return err },
+		"SetAccount": func(ctx context.Context) error { return s.SetAccount(ctx, 404, iot.Account{Role: iot.RoleAdmin}) },
+		"CreateToken": func(ctx context.Context) error {
+			_, err := s.CreateToken(ctx, iot.Token{User: 404, Role: iot.RoleViewer}, iot.Secret{9})
+			return err
+		},
+		"TokenOf":       func(ctx context.Context) error { _, _, _, err := s.TokenOf(ctx, iot.Secret{9}); return err },
+		"Tokens":        func(ctx context.Context) error { _, err := s.Tokens(ctx, 404, 0, 1); return err },
+		"Token":         func(ctx context.Context) error { _, err := s.Token(ctx, 404); return err },
+		"DeleteToken":   func(ctx context.Context) error { return s.DeleteToken(ctx, 404) },
+		"UseToken":      func(ctx context.Context) error { return s.UseToken(ctx, 404, noon, noon) },
+		"RemoveExpired": func(ctx context.Context) error { return s.RemoveExpired(ctx, noon) },
+		"CreateCredential": func(ctx context.Context) error {
+			_, err := s.CreateCredential(ctx, password("404", 404, 9))
+			return err
+		},
+		"Credentials": func(ctx context.Context) error {
+			_, err := s.Credentials(ctx, iot.CredentialQuery{Device: 404, Limit: 1})
+			return err
+		},
+		"Credential":       func(ctx context.Context) error { _, err := s.Credential(ctx, 404); return err },
+		"DeleteCredential": func(ctx context.Context) error { return s.DeleteCredential(ctx, 404) },
+		"CreateProvisioningKey": func(ctx context.Context) error {
+			_, err := s.CreateProvisioningKey(ctx, iot.ProvisioningKey{Uses: 1}, iot.Secret{9})
+			return err
+		},
+		"ProvisioningKeys":      func(ctx context.Context) error { _, err := s.ProvisioningKeys(ctx); return err },
+		"DeleteProvisioningKey": func(ctx context.Context) error { return s.DeleteProvisioningKey(ctx, 404) },
+		"Enroll": func(ctx context.Context) error {
+			_, err := s.Enroll(ctx, iot.Secret{99}, iot.Identity{ID: 404}, password("404", 404, 9))
+			return err
+		},
+		"Audit":       func(ctx context.Context) error { _, err := s.Audit(ctx, iot.AuditQuery{Limit: 1}); return err },
+		"RecordAudit": func(ctx context.Context) error { return s.RecordAudit(ctx, iot.AuditEntry{Action: "x.y"}) },
+		"Moved":       func(ctx context.Context) error { _, err := s.Moved(ctx); return err },
 	}
 }
 
