@@ -28,6 +28,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
+	"github.com/telltale-iot/telltale/services/query-api/newtoken"
 	"github.com/telltale-iot/telltale/services/query-api/oidc"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 )
@@ -88,6 +89,10 @@ func main() {
 		os.Args = append(os.Args[:1], flags...)
 		daemon.Main(strings.TrimSpace("all-in-one rollups "+string(work)), work.About(), &rollupsCommand{work: work})
 	}
+	if flags, ok := newtoken.In(os.Args[1:]); ok {
+		os.Args = append(os.Args[:1], flags...)
+		daemon.Main("all-in-one token create", newtoken.About, new(tokenCommand))
+	}
 	if len(os.Args) > 1 && os.Args[1] == "tail" {
 		os.Args = slices.Delete(os.Args, 1, 2)
 		daemon.Main("all-in-one tail", "Prints readings as they come: when, of which device, what, and how old that is.", new(tailCommand))
@@ -99,6 +104,8 @@ func main() {
 		"      Compare the rollups with the readings, while the service runs. It exits with 1 where they differ.\n"+
 		"  all-in-one rollups rebuild\n"+
 		"      Compute the rollups once more, while the service runs.\n"+
+		"  all-in-one token create --role=ROLE [--user=NAME] [--name=TEXT] [--days=N]\n"+
+		"      Print a new token, while the service runs or not. See all-in-one token create --help.\n"+
 		"  all-in-one doctor\n"+
 		"      Say what is wrong with settings, servers, topics, disk, clock and ports.\n"+
 		"  all-in-one tail [--device=DEVICES] [--metric=METRICS] [--api=URL] [--json]\n"+

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"net"
+	"os"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/query-api/api"
+	"github.com/telltale-iot/telltale/services/query-api/newtoken"
 	"github.com/telltale-iot/telltale/services/query-api/oidc"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
 )
@@ -49,8 +51,14 @@ type command struct {
 }
 
 func main() {
+	if flags, ok := newtoken.In(os.Args[1:]); ok {
+		os.Args = append(os.Args[:1], flags...)
+		daemon.Main("query-api token create", newtoken.About, new(tokenCommand))
+	}
 	daemon.Main("query-api", "Serves the HTTP API, and registers the devices whose readings pass on Kafka.\n\n"+
 		"Commands:\n"+
+		"  query-api token create --role=ROLE [--user=NAME] [--name=TEXT] [--days=N]\n"+
+		"      Print a new token, while the service runs or not. See query-api token create --help.\n"+
 		"  query-api doctor\n"+
 		"      Say what is wrong with settings, servers, topics, clock and ports.", new(command))
 }
