@@ -175,6 +175,10 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 		"UserCalled": func(ctx context.Context) error { _, err := s.UserCalled(ctx, "nobody"); return err },
 		"Account":    func(ctx context.Context) error { _, err := s.Account(ctx, 404); return err },
 		"SetAccount": func(ctx context.Context) error { return s.SetAccount(ctx, 404, iot.Account{Role: iot.RoleAdmin}) },
+		"LogInAs": func(ctx context.Context) error {
+			_, _, err := s.LogInAs(ctx, iot.Secret{9}, "somebody", "", "")
+			return err
+		},
 		"CreateToken": func(ctx context.Context) error {
 			_, err := s.CreateToken(ctx, iot.Token{User: 404, Role: iot.RoleViewer}, iot.Secret{9})
 			return err
