@@ -137,6 +137,16 @@ func (a *Authenticator) Admit(r *http.Request, need Need) (*Principal, error) {
 	return warned, nil
 }
 
+// RefuseKey returns the refusal of r, which has to show a provisioning key, and shows none that counts.
+func (a *Authenticator) RefuseKey(r *http.Request) error {
+	denial := errUnknownToken
+	if r.Header.Get("Authorization") == "" {
+		denial = errNoCredentials
+	}
+	a.tell(denial, r, host(r.RemoteAddr), true)
+	return denial
+}
+
 // identify returns who sends r by what it shows. The error is a *Denial, or the store's.
 func (a *Authenticator) identify(r *http.Request, address string) (*Principal, error) {
 	if tokenInURL(r.URL) {

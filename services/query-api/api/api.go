@@ -19,6 +19,8 @@ import (
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
 	"github.com/telltale-iot/telltale/services/query-api/access"
+	"github.com/telltale-iot/telltale/services/query-api/credentials"
+	"github.com/telltale-iot/telltale/services/query-api/dynsec"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
@@ -58,6 +60,9 @@ type API struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Guard    *httpguard.Guard
+
+	Credentials *credentials.Keeper // tells bridges of them
+	Mosquitto   *dynsec.Keeper      // tells it of them; nil without it
 
 	CORS httpguard.CORS
 	TLS  *tls.Config // nil without TLS

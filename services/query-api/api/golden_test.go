@@ -52,7 +52,7 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	Some-Header: of the answer
 //
 //	the body, with <time> for when a row was created, a device seen or a dead letter replayed, and <ms> for how long it took,
-//	<some> for what a store takes, <version> for that of the test, and <some time> for how long ago something was
+//	<some> for what a store takes, <secret> for what was generated, <version> for that of the test, and <some time> for how long ago something was
 //
 // stored, cached, seen, dead letters, ignored, bridges, reports and refused may be missing, and any number of requests may follow one another,
 // each with its
@@ -178,10 +178,11 @@ var shown = []string{"Accept-Encoding", "Allow", "Content-Type", "Link", "Locati
 	"Content-Disposition", "X-Readings-Count", "X-Body-Sha256", "X-Next-Cursor"}
 
 var (
-	atSomeTime = regexp.MustCompile(`"(created_at|replayed_at|before|last_seen|seen)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
+	atSomeTime = regexp.MustCompile(`"(created_at|expires_at|replayed_at|before|last_seen|seen)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
 	tookSome   = regexp.MustCompile(`"(took_ms|query_time_ms)":\d+`)
 	whenDone   = regexp.MustCompile(`("id":\d+,"at"):"[^"]+"`)                 // of the audit
 	whenAsked  = regexp.MustCompile(`(^\{"at"|"adds_up":\w+,"since"):"[^"]+"`) // of /api/system/
+	someSecret = regexp.MustCompile(`"(password|key)":"(ttp_)?[\w-]{43}"`)
 	someSkew   = regexp.MustCompile(`"(clock_skew_seconds)":[\d.]+`)
 	someAgo    = regexp.MustCompile(`\b(\d+ (days|h|min|s) (ago|ahead|behind)|just now\b)`)
 	someBytes  = regexp.MustCompile(`"(\w*bytes\w*|days_until_full|oldest_reading)":[^,{}]+`)
@@ -210,6 +211,7 @@ func show(t *testing.T, answer *http.Response) []byte {
 		body = whenAsked.ReplaceAll(body, []byte(`$1:"<time>"`))
 		body = bytes.ReplaceAll(body, []byte(`"version":"`+daemon.Version()+`"`), []byte(`"version":"<version>"`))
 		body = someBytes.ReplaceAll(body, []byte(`"$1":"<some>"`))
+		body = someSecret.ReplaceAll(body, []byte(`"$1":"$2<secret>"`))
 		body = someSkew.ReplaceAll(body, []byte(`"$1":"<some>"`))
 		body = someAgo.ReplaceAll(body, []byte("<some time>"))
 		fmt.Fprintf(&b, "\n%s\n", tookSome.ReplaceAll(body, []byte(`"$1":"<ms>"`)))

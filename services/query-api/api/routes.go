@@ -42,6 +42,17 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/devices/:id/series/", access.Viewer, byDevice, a.serve(&a.limits.history, a.getDeviceSeries)},
 		{http.MethodGet, "/api/devices/:id/latest/", access.Viewer, byDevice, a.serve(latest, a.getLatest)},
 		{http.MethodGet, "/api/devices/:id/trace/", access.Viewer, byDevice, a.serve(kafka, a.getTrace)},
+		{http.MethodGet, "/api/devices/:id/credentials/", access.Operator, byDevice, a.serve(metadata, a.listDeviceCredentials)},
+		{http.MethodPost, "/api/devices/:id/credentials/", access.Operator, byDevice, a.serve(metadata, a.createDeviceCredential)},
+		{http.MethodDelete, "/api/devices/:id/credentials/:cid/", access.Operator, byDevice, a.serve(metadata, a.deleteDeviceCredential)},
+
+		{http.MethodGet, "/api/credentials/", access.Operator, whole, a.serve(metadata, a.listCredentials)},
+		{http.MethodPost, "/api/credentials/", access.Operator, whole, a.serve(metadata, a.createCredential)},
+		{http.MethodDelete, "/api/credentials/:cid/", access.Operator, whole, a.serve(metadata, a.deleteCredential)},
+		{http.MethodGet, "/api/provisioning-keys/", access.Admin, whole, a.serve(metadata, a.listProvisioningKeys)},
+		{http.MethodPost, "/api/provisioning-keys/", access.Admin, whole, a.serve(metadata, a.createProvisioningKey)},
+		{http.MethodDelete, "/api/provisioning-keys/:kid/", access.Admin, whole, a.serve(metadata, a.deleteProvisioningKey)},
+		{http.MethodPost, "/api/enroll/", access.Public, noDevices, a.serve(metadata, a.enroll)},
 
 		{http.MethodGet, "/api/readings/", access.Viewer, byDevice, a.listOrExport(a.serve(readings, a.listReadings))},
 		{http.MethodPost, "/api/readings/", access.Ingest, byDevice, a.serve(kafka, a.postReadings)},

@@ -17,6 +17,7 @@ import (
 	tellrefused "github.com/telltale-iot/telltale/pkg/refused"
 	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/services/query-api/access"
+	"github.com/telltale-iot/telltale/services/query-api/credentials"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
@@ -45,6 +46,7 @@ type Settings struct {
 	TLS          *tls.Config // nil without TLS
 	Auth         auth.Config
 	OIDC         oidc.Config
+	KnownDevices bool // no device registers itself
 }
 
 // Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
@@ -56,11 +58,13 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
 	ingester := ingest.New(sender, cfg, rules, p.Log, p.Metrics)
 	refusals := tellrefused.New(cfg, "http", report.Instance(), p.Log, p.Metrics)
+	keeper := credentials.New(stores.Accounts, cfg, sender, s.KnownDevices, p.Log, p.Metrics)
 	a := &API{
 		Stores: stores, Auth: access.New(access.Settings{
 			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log, Refused: refusals.Add,
 		}),
-		Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log), Refused: refused.New(cfg, sender, p.Log),
+		Credentials: keeper,
+		Replayer:    replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log), Refused: refused.New(cfg, sender, p.Log),
 		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
 		Bridges:      trace.New(cfg, p.Log),
 		System:       system.New(cfg, p.Log),
@@ -75,6 +79,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	g.Go(func() error { return refusals.Run(ctx) })
 	g.Go(func() error { return a.System.Run(ctx) })
 	g.Go(func() error { return a.Auth.Run(ctx) })
+	g.Go(func() error { return keeper.Run(ctx) })
 	g.Go(func() error { return a.Run(ctx, l) })
 	return g.Wait()
 }

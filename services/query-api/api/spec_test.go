@@ -112,7 +112,7 @@ func TestSpec(t *testing.T) {
 	}
 	var served []string
 	for _, r := range new(API).routes() {
-		switch path := strings.NewReplacer(":id", "{id}", ":label", "{label}", "*", "{topic}/").Replace(r.path); {
+		switch path := strings.NewReplacer(":id", "{id}", ":cid", "{cid}", ":kid", "{kid}", ":label", "{label}", "*", "{topic}/").Replace(r.path); {
 		case path == "/api/", path == "/api/docs/:asset/", !strings.HasPrefix(path, "/api/"): // for browsers
 		default:
 			served = append(served, r.method+" "+path)

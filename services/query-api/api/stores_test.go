@@ -32,6 +32,7 @@ import (
 	sqlitereadings "github.com/telltale-iot/telltale/pkg/readings/sqlite"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/query-api/access"
+	"github.com/telltale-iot/telltale/services/query-api/credentials"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
@@ -197,6 +198,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		OfflineAfter: time.Minute,
 		Guard:        httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 		Live:         live.New(s.kafka, liveDevices(s.metadata, time.Minute), log, metrics),
+		Credentials:  credentials.New(s.metadata, s.kafka, sender, false, log, metrics),
 	}
 }
 

@@ -134,6 +134,8 @@ func (a *API) deleteUser(ctx context.Context, r *request) (*answer, error) {
 	if err := r.Metadata.DeleteUser(ctx, id); err != nil {
 		return nil, err
 	}
+	a.Credentials.Wake() // those of his devices are deleted
+	a.Mosquitto.Wake()
 	return noContent, nil
 }
 
