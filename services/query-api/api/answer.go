@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
 )
 
@@ -22,9 +23,10 @@ var (
 // answer is what a handler returns: encoded, and yet to be sent.
 type answer struct {
 	status  int
-	body    []byte  // JSON; nil for none
-	buffer  *[]byte // of buffers, where body is one; else nil
-	release func()  // gives back the room that body takes while it is sent; nil where it has none yet
+	body    []byte       // JSON; nil for none
+	last    iot.DeviceID // of a page of a list by device (devicePage)
+	buffer  *[]byte      // of buffers, where body is one; else nil
+	release func()       // gives back the room that body takes while it is sent; nil where it has none yet
 }
 
 // buffers are reused from answer to answer, as long as they are not huge.

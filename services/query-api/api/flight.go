@@ -34,7 +34,7 @@ func (a *API) share(f *flight, timeout time.Duration, encode func(context.Contex
 	if c.err != nil {
 		return nil, c.err
 	}
-	return &answer{status: c.answer.status, body: c.answer.body, release: func() { f.leave(c) }}, nil
+	return &answer{status: c.answer.status, body: c.answer.body, last: c.answer.last, release: func() { f.leave(c) }}, nil
 }
 
 // join returns the call under way, or has fill make one.

@@ -50,13 +50,17 @@ func offline(ctx context.Context, r *request, device iot.Identity) (*answer, err
 	}), nil
 }
 
+// listLatest answers with what all devices sent last that are online, a page at a time. Many may ask for the first page.
 func (a *API) listLatest(ctx context.Context, r *request) (*answer, error) {
-	return a.shareWhole(ctx, r, &a.online, timeouts.StoreRequest, func(ctx context.Context) (*answer, error) {
+	return a.pageOfAll(ctx, r, &a.online, timeouts.StoreRequest, func(ctx context.Context, page devicePage) (*answer, error) {
 		all, err := r.Latest.AllLatest(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return encodeList(all, 0, readingjson.AppendOnline), nil
+		last := page.end(len(all), func(i int) iot.DeviceID { return all[i].Device })
+		answer := encodeList(between(all, page.after, last, func(r *iot.Reading) iot.DeviceID { return r.Device }), 0, readingjson.AppendOnline)
+		answer.last = last
+		return answer, nil
 	})
 }
 

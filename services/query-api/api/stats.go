@@ -33,32 +33,48 @@ type deviceCount struct {
 
 // getStats says what is stored. Many may ask at the same time, and it is of all devices.
 func (a *API) getStats(ctx context.Context, r *request) (*answer, error) {
-	return a.shareWhole(ctx, r, &a.stats, timeouts.CountRequest, func(ctx context.Context) (*answer, error) {
-		s, err := a.countReadings(ctx, r)
+	return a.pageOfAll(ctx, r, &a.stats, timeouts.CountRequest, func(ctx context.Context, page devicePage) (*answer, error) {
+		s, last, err := a.countReadings(ctx, r, page)
 		if err != nil {
 			return nil, err
 		}
-		return encodeAny(http.StatusOK, s)
+		answer, err := encodeAny(http.StatusOK, s)
+		if err == nil {
+			answer.last = last
+		}
+		return answer, err
 	})
 }
 
-func (a *API) countReadings(ctx context.Context, r *request) (stats, error) {
+// countReadings returns the numbers of all, and the lists of the page's devices, of which the last is returned.
+func (a *API) countReadings(ctx context.Context, r *request, page devicePage) (s stats, last iot.DeviceID, err error) {
 	online, err := r.Latest.AllLatest(ctx)
 	if err != nil {
-		return stats{}, err
+		return stats{}, 0, err
 	}
 	counts, err := r.Readings.CountReadings(ctx)
 	if err != nil {
-		return stats{}, err
+		return stats{}, 0, err
 	}
 	usage, err := r.Readings.Usage(ctx)
 	if err != nil {
-		return stats{}, err
+		return stats{}, 0, err
 	}
-	s := stats{
+	total, active := int64(0), len(online)
+	for _, n := range counts {
+		total += n.Count
+	}
+	last = min(
+		page.end(len(counts), func(i int) iot.DeviceID { return counts[i].Device }),
+		page.end(len(online), func(i int) iot.DeviceID { return online[i].Device }),
+	)
+	counts = between(counts, page.after, last, func(n *iot.DeviceCount) iot.DeviceID { return n.Device })
+	online = between(online, page.after, last, func(r *iot.Reading) iot.DeviceID { return r.Device })
+	s = stats{
+		Total:     total,
 		Devices:   make([]deviceCount, len(counts)),
 		Active:    make([]iot.DeviceID, len(online)),
-		ActiveOf:  len(online),
+		ActiveOf:  active,
 		Size:      known(usage.Readings + usage.Rollups),
 		Rollups:   known(usage.Rollups),
 		Free:      known(usage.Free),
@@ -73,12 +89,11 @@ func (a *API) countReadings(ctx context.Context, r *request) (stats, error) {
 	keys := a.deviceKeys(ctx, r, ids)
 	for i, n := range counts {
 		s.Devices[i] = deviceCount{n.Device, keys[n.Device], n.Count}
-		s.Total += n.Count
 	}
 	for i := range online {
 		s.Active[i] = online[i].Device
 	}
-	return s, nil
+	return s, last, nil
 }
 
 // known is nil for what the store does not know.

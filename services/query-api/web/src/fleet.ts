@@ -3,7 +3,7 @@
 // It holds a device and its latest values for each that is registered, MAX_DEVICES at most. What comes is put in place at once;
 // the page is told at most every few frames (values), and once a second where rows come, go or move (list).
 import { type Signal, signal } from "@preact/signals";
-import { api, pages, serverNow } from "./api";
+import { pages, serverNow } from "./api";
 import { type Latest, latestOf, merge } from "./latest";
 import type { Device, DeviceEvent, Reading, Status, User } from "./types";
 
@@ -33,11 +33,12 @@ export class Fleet {
 
   // load replaces everything by what the API says.
   async load(stop: AbortSignal): Promise<void> {
-    const users: User[] = [];
-    const listUsers = async () => {
-      for await (const page of pages<User>("/api/users/", {}, stop)) users.push(...page);
+    const all = async <T>(path: string) => {
+      const items: T[] = [];
+      for await (const page of pages<T>(path, {}, stop)) items.push(...page);
+      return items;
     };
-    const online = api.get<Reading[]>("/api/readings/latest_all/", {}, stop);
+    const online = all<Reading>("/api/readings/latest_all/");
     online.catch(() => {}); // it is waited for below
     const found = new Map<number, Device>();
     for await (const page of pages<Device>("/api/devices/", {}, stop)) {
@@ -46,7 +47,7 @@ export class Fleet {
       for (const device of page) this.devices.set(device.id, device);
       this.list.value++; // the first rows are seen while the others come
     }
-    const [readings] = await Promise.all([online, listUsers()]);
+    const [readings, users] = await Promise.all([online, all<User>("/api/users/")]);
     replace(this.devices, found);
     const latest = new Map<number, Latest>();
     for (const [id, known] of this.latest) if (found.has(id)) latest.set(id, known); // those of devices that are offline
