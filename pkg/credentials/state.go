@@ -17,7 +17,8 @@ type state struct {
 	byID  map[int64]*Principal
 	index map[uint64]*Principal // at the hash of what finds them, or where that is taken behind it
 	bytes int
-	over  int // credentials for which there was no room
+	over  int                  // credentials for which there was no room
+	own   map[iot.DeviceID]int // how many credentials of its own a device has; nil until somebody asks
 	site  *event.Site
 	next  int64 // Unix ms of the first expiry that has not been seen to; 0 is none
 }
@@ -54,6 +55,7 @@ func (s *state) add(p *Principal) (ended *Principal) {
 	s.bytes += p.bytes()
 	s.byID[p.ID] = p
 	s.place(p)
+	s.countOwn(p, 1)
 	if p.expires != 0 && (s.next == 0 || p.expires < s.next) {
 		s.next = p.expires
 	}
@@ -68,6 +70,7 @@ func (s *state) remove(id int64) *Principal {
 	}
 	s.bytes -= p.bytes()
 	delete(s.byID, id)
+	s.countOwn(p, -1)
 	at := s.hashOf(p)
 	for s.index[at] != p {
 		at++
@@ -94,6 +97,30 @@ func (s *state) hashOf(p *Principal) uint64 {
 		return maphash.String(s.seed, p.Name)
 	}
 	return maphash.Bytes(s.seed, p.secret[:])
+}
+
+// hasOwn reports whether a device has credentials of its own. Only sites with anonymous devices ask, and others have no
+// memory for it.
+func (s *state) hasOwn(device iot.DeviceID) bool {
+	if s.own == nil {
+		s.own = make(map[iot.DeviceID]int)
+		for _, p := range s.byID {
+			s.countOwn(p, 1)
+		}
+	}
+	return s.own[device] > 0
+}
+
+func (s *state) countOwn(p *Principal, n int) {
+	if s.own == nil || len(p.devices) != 1 {
+		return
+	}
+	if device, _, err := iot.ParseDevice(p.Name); err != nil || device != p.devices[0] {
+		return // a gateway's, of one device
+	}
+	if s.own[p.devices[0]] += n; s.own[p.devices[0]] == 0 {
+		delete(s.own, p.devices[0])
+	}
 }
 
 // find returns the first one at a hash, or behind it, that is the one.

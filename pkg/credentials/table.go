@@ -93,6 +93,13 @@ func (t *Table) HasPassword(name string) bool {
 	return t.now.find(maphash.String(t.now.seed, name), func(p *Principal) bool { return !p.certificate && p.Name == name }) != nil
 }
 
+// HasOwn reports whether a device has credentials of its own.
+func (t *Table) HasOwn(device iot.DeviceID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now.hasOwn(device)
+}
+
 // Certificate returns who has that certificate, by its fingerprint or else by the names of devices in it. The caller has
 // verified it: that its authority is trusted, and that who shows it has its key.
 func (t *Table) Certificate(leaf *x509.Certificate) (*Principal, bool) {

@@ -17,6 +17,7 @@ type Message struct {
 	Ordered  bool      // it is in the order in which they were published, so that what earlier ones of the set said holds
 
 	May func(iot.DeviceID) bool // whether its sender may send for a device; nil: for all
+	Own iot.Identity            // the device that its sender means where none is named; zero: that is an error
 }
 
 // Result is what messages became.

@@ -146,7 +146,9 @@ func (r *reader) identify() (iot.DeviceID, string, decode.Fault) {
 				}
 			}
 			if s.kind == segmentKey || s.kind == segmentMember {
-				if text = ""; len(part) == 0 {
+				if text = ""; len(part) == 0 && r.message.Own.ID != 0 {
+					return r.message.Own.ID, r.message.Own.Key, decode.Fault{}
+				} else if len(part) == 0 {
 					return 0, "", decode.Fault{Reason: iot.ReasonMissingDeviceID, Detail: fmt.Sprintf("there is no %s to name the device", s.text)}
 				}
 			}

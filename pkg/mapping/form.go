@@ -67,7 +67,7 @@ type telltale struct{ zone *time.Location }
 
 func (f telltale) start(route Route, m Message) steps {
 	s := telltaleDecoders.Get().(*telltaleSteps)
-	s.Start(payload.Message{DeviceID: route.Device(), Payload: m.Payload, Received: m.Received, Zone: f.zone, Retained: m.Retained, May: m.May})
+	s.Start(payload.Message{DeviceID: route.Device(), Payload: m.Payload, Received: m.Received, Zone: f.zone, Retained: m.Retained, May: m.May, Own: m.Own})
 	return s
 }
 

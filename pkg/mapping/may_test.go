@@ -2,6 +2,7 @@ package mapping_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/mapping"
@@ -37,5 +38,40 @@ func TestMay(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOwn: a device that a message leaves out is its sender's own, and one that it names is not.
+func TestOwn(t *testing.T) {
+	set := load(t, "telltale", "senml")
+	rules, err := mapping.Parse("rules.yaml", []byte("- {name: pushed, topic: push, device: '{.id}', values: {drop: [id]}}"), time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := iot.Identity{ID: iot.KeyID("kitchen"), Key: "kitchen"}
+	for _, tt := range []struct {
+		set            *mapping.Set
+		topic, payload string
+		own            bool
+	}{
+		{set, "sensors/data", `{"temperature": 21}`, true},
+		{set, "sensors/data", `{"device_id": 7, "temperature": 21}`, false},
+		{set, "sensors/7/data", `{"temperature": 21}`, false},
+		{set, "senml", `[{"n": "temperature", "v": 21}]`, true},
+		{set, "senml/7", `[{"n": "temperature", "v": 21}]`, false},
+		{rules, "push", `{"temperature": 21}`, true},
+		{rules, "push", `{"id": "7", "temperature": 21}`, false},
+	} {
+		result, _ := decode(tt.set, tt.topic, mapping.Message{Payload: []byte(tt.payload), Received: received, Own: own})
+		if len(result.Readings) != 1 {
+			t.Fatalf("%s %s: %+v", tt.topic, tt.payload, result)
+		}
+		want := iot.Identity{ID: 7}
+		if tt.own {
+			want = own
+		}
+		if r := result.Readings[0]; r.Device != want.ID || r.Key != want.Key {
+			t.Errorf("%s %s is of %d %q", tt.topic, tt.payload, r.Device, r.Key)
+		}
 	}
 }

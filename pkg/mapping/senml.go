@@ -140,8 +140,11 @@ func (s *senMLSteps) measured(name, unit string) *measured {
 	}
 	m := &measured{target: s.rule.resolve(metric)}
 	var err error
-	switch m.device, m.key, err = iot.ParseDevice(device); {
-	case device == "":
+	if m.device, m.key, err = iot.ParseDevice(device); device == "" {
+		m.device, m.key, err = s.m.Own.ID, s.m.Own.Key, nil
+	}
+	switch {
+	case m.device == 0 && err == nil:
 		m.fault = decode.Fault{Reason: iot.ReasonMissingDeviceID, Detail: fmt.Sprintf("there is no device in front of a / in the name %.64q, and none in the topic", name)}
 	case err != nil:
 		m.fault = decode.Fault{Reason: iot.ReasonInvalidDeviceID, Detail: err.Error()}

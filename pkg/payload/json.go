@@ -56,6 +56,7 @@ func start(m *Message) (*jsonDecoder, decode.Fault) {
 		d.zone = time.UTC
 	}
 	d.Topic, d.TopicKey, d.Received, d.Retained, d.May = topic, topicKey, m.Received.UnixMilli(), m.Retained, m.May
+	d.Own = m.Own
 	d.Space()
 	if d.isBatch, d.count, d.checked = d.Peek() == '[', 0, false; d.isBatch {
 		d.Pos++
@@ -90,7 +91,7 @@ func (d *jsonDecoder) step(out *Result) (more bool) {
 
 // free gives d back, without what it knows of its message.
 func (d *jsonDecoder) free() {
-	d.message, d.Text, d.TopicKey, d.May, d.Broken, d.out = nil, nil, "", nil, decode.Fault{}, nil
+	d.message, d.Text, d.TopicKey, d.May, d.Own, d.Broken, d.out = nil, nil, "", nil, iot.Identity{}, decode.Fault{}, nil
 	d.Reset()
 	jsonDecoders.Put(d)
 }

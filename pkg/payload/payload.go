@@ -22,6 +22,7 @@ type Message struct {
 	Zone     *time.Location // of times that do not say theirs; nil is UTC
 
 	May func(iot.DeviceID) bool // whether its sender may send for a device; nil: for all
+	Own iot.Identity            // the device that its sender means where none is named; zero: that is an error
 }
 
 // Result is what messages became.

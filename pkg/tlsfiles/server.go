@@ -59,15 +59,18 @@ func (c *serverCertificate) certificate(*tls.ClientHelloInfo) (*tls.Certificate,
 	return cert, nil
 }
 
-// RequireClients makes cfg, of a server, refuse clients that show no certificate which one of the
-// authorities in caFile has signed. It looks at the file at each new connection. While there is no
+// VerifyClients makes cfg, of a server, refuse clients that show a certificate which none of the authorities in caFile
+// has signed and, where required, those that show none. It looks at the file at each new connection. While there is no
 // certificate in it, those authorities count that were in it before.
-func RequireClients(cfg *tls.Config, caFile string, log *slog.Logger) error {
+func VerifyClients(cfg *tls.Config, required bool, caFile string, log *slog.Logger) error {
 	clients, err := Authorities(caFile)
 	if err != nil {
 		return err
 	}
-	cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, clients
+	cfg.ClientAuth, cfg.ClientCAs = tls.VerifyClientCertIfGiven, clients
+	if required {
+		cfg.ClientAuth = tls.RequireAndVerifyClientCert
+	}
 	a := &clientAuthorities{log: log, file: caFile, cfg: cfg.Clone()}
 	cfg.GetConfigForClient = a.config
 	return nil

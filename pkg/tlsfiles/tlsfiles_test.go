@@ -190,7 +190,7 @@ func TestBadFiles(t *testing.T) {
 	})
 	t.Run("nor without an authority of its clients", func(t *testing.T) {
 		for _, file := range []string{"", missing, f.client.Key} {
-			if err := RequireClients(new(tls.Config), file, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), file) {
+			if err := VerifyClients(new(tls.Config), true, file, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), file) {
 				t.Errorf("%v; want an error with %q", err, file)
 			}
 		}
@@ -205,7 +205,7 @@ func serve(t *testing.T, f files, log *slog.Logger) (string, *tls.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := RequireClients(cfg, f.client.CA, log); err != nil {
+	if err := VerifyClients(cfg, true, f.client.CA, log); err != nil {
 		t.Fatal(err)
 	}
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", cfg)

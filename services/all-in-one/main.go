@@ -41,6 +41,7 @@ type command struct {
 	MQTTWSListenAddr  string            `env:"MQTT_WS_LISTEN_ADDR" help:"Where devices connect by MQTT over WebSocket: nowhere without it. Pages of another origin are refused."`
 	MQTTTLS           tlsfiles.Listener `envprefix:"MQTT_LISTEN_"`
 	MQTTClientCA      string            `env:"MQTT_LISTEN_CLIENT_CA_FILE" help:"PEM file of the authorities that may have signed the devices' certificates; a device without such a certificate is refused then."`
+	MQTTAnonymousFrom []string          `env:"MQTT_ANONYMOUS_FROM" help:"Networks (10.1.0.0/16, an address) whose devices get in without user name and password, separated by commas: those that cannot have credentials. They send for devices without credentials of their own."`
 	MQTTTopics        []string          `env:"MQTT_TOPICS" help:"Filters of the topics to read, separated by commas. A topic that no rule is for is read in Telltale's own form, and the first + stands for its device. Default: the topics that the rules of MAPPINGS are for."`
 	Mapping           mapping.Config
 	KafkaListenAddr   string            `env:"KAFKA_LISTEN_ADDR" default:"127.0.0.1:9092" help:"Where the embedded Kafka broker listens."`

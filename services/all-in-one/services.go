@@ -30,8 +30,10 @@ func (c *command) bridgeConfig() bridge.Config {
 	cfg := bridge.Config{
 		Topics: c.MQTTTopics, Mapping: c.Mapping,
 		Broker: subscribe.Config{URL: c.MQTTURL, Security: c.MQTT},
+		Auth:   c.Auth,
 		Listen: listen.Config{
-			Files: c.MQTTTLS, ClientCA: c.MQTTClientCA, MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes,
+			AnonymousFrom: c.MQTTAnonymousFrom,
+			Files:         c.MQTTTLS, ClientCA: c.MQTTClientCA, MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes,
 		},
 	}
 	if c.MQTTURL == "" {

@@ -18,6 +18,7 @@ type Draft struct {
 	Retained bool         // whether the message was
 
 	May func(iot.DeviceID) bool // whether the sender of the message may send for a device; nil: for all
+	Own iot.Identity            // the device that is meant where neither the topic nor the reading names one; zero: none
 
 	Device    iot.DeviceID // the one that the reading names; 0: none
 	DeviceKey string       // its key, if it has one
@@ -91,6 +92,9 @@ func (d *Draft) usable() bool {
 // Reading appends d as a reading, or says why it is none.
 func (d *Draft) Reading(out []iot.Reading) ([]iot.Reading, Fault) {
 	SortMembers(d.Members)
+	if d.Device == 0 && d.Topic == 0 {
+		d.Device, d.DeviceKey = d.Own.ID, d.Own.Key
+	}
 	metrics, attributes := 0, 0
 	for i := range d.Members {
 		m := &d.Members[i]
@@ -165,6 +169,8 @@ func nameOf(id iot.DeviceID, key string) string {
 // Owner returns the device that the reading is of, and 0 where that is not known or disputed.
 func (d *Draft) Owner() iot.DeviceID {
 	switch {
+	case d.Device == 0 && d.Topic == 0:
+		return d.Own.ID
 	case d.Device == 0 || d.Device == d.Topic:
 		return d.Topic
 	case d.Topic == 0:

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,7 +39,7 @@ func (ca *CA) WriteCA(t testing.TB, dir string) string {
 }
 
 // Write makes a certificate with that common name, for servers reached by one of hosts (names and IP
-// addresses) and for clients. It writes dir/name.pem and dir/name.key, and returns their names.
+// addresses) and for clients, whose names (URNs) may be among them. It writes dir/name.pem and dir/name.key, and returns their names.
 func (ca *CA) Write(t testing.TB, dir, name string, hosts ...string) (cert, key string) {
 	t.Helper()
 	template := template(name)
@@ -46,6 +47,8 @@ func (ca *CA) Write(t testing.TB, dir, name string, hosts ...string) (cert, key 
 	for _, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
+		} else if urn, err := url.Parse(host); err == nil && urn.Scheme == "urn" {
+			template.URIs = append(template.URIs, urn)
 		} else {
 			template.DNSNames = append(template.DNSNames, host)
 		}

@@ -13,12 +13,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
+	"github.com/telltale-iot/telltale/pkg/credentials"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/ignored"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
+	"github.com/telltale-iot/telltale/pkg/refused"
 	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
@@ -55,8 +58,9 @@ func reached(l net.Listener) string {
 
 // What /readyz shows of the bridge.
 const (
-	kafkaName = "kafka (" + Name + ")"
-	mqttName  = "mqtt"
+	kafkaName       = "kafka (" + Name + ")"
+	mqttName        = "mqtt"
+	credentialsName = "credentials of devices"
 )
 
 // Config are the settings of the bridge. The tags are for package settings.
@@ -65,6 +69,7 @@ type Config struct {
 	Listen  listen.Config
 	Topics  []string `env:"MQTT_TOPICS" help:"Filters of the topics to read, separated by commas. A topic that no rule is for is read in Telltale's own form, and the first + stands for its device. Default: the topics that the rules of MAPPINGS are for."`
 	Mapping mapping.Config
+	Auth    auth.Config // who needs credentials where devices connect
 }
 
 // Validate reports the first setting that cannot work, as a *daemon.ConfigError.
@@ -128,7 +133,12 @@ func (b *Bridge) Run(ctx context.Context) error {
 	if b.Now != nil {
 		pipe.Now = b.Now
 	}
-	source, err := b.source(mappings, pipe, seen, limits)
+	access := &listen.Access{Mode: b.Config.Auth.Mode, Refused: refused.New(b.Kafka, "mqtt", replica, b.Log, b.Metrics)}
+	if b.needsCredentials(access) {
+		b.Health.Expect(credentialsName)
+		access.Table = credentials.New(b.Kafka, b.Log)
+	}
+	source, err := b.source(mappings, access, pipe, seen, limits)
 	if err != nil {
 		return err
 	}
@@ -136,6 +146,11 @@ func (b *Bridge) Run(ctx context.Context) error {
 	b.Health.Register(ctx, mqttName, b)
 
 	group, ctx := errgroup.WithContext(ctx)
+	if access.Table != nil {
+		b.Health.Register(ctx, credentialsName, access.Table)
+		group.Go(func() error { return access.Table.Run(ctx) })
+	}
+	group.Go(func() error { return access.Refused.Run(ctx) })
 	group.Go(func() error {
 		err := kafka.EnsureTopics(ctx, b.Kafka, b.Log)
 		if ctx.Err() != nil {
@@ -155,8 +170,13 @@ func (b *Bridge) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// needsCredentials reports whether a listener of the bridge may need to know who has credentials.
+func (b *Bridge) needsCredentials(access *listen.Access) bool {
+	return b.Listener != nil && (access.NeedsTable(b.Listener.Addr()) || b.WebSocket != nil && access.NeedsTable(b.WebSocket.Addr()))
+}
+
 // source is where messages come from.
-func (b *Bridge) source(mappings *mapping.Set, pipe *pipeline.Pipeline, seen *trace.Seen, limits *budget.Budget) (run func(context.Context) error, err error) {
+func (b *Bridge) source(mappings *mapping.Set, access *listen.Access, pipe *pipeline.Pipeline, seen *trace.Seen, limits *budget.Budget) (run func(context.Context) error, err error) {
 	if b.Listener == nil {
 		s, err := subscribe.New(b.Config.Broker, mappings.Filters(), pipe, limits, b.Log)
 		if err != nil {
@@ -166,7 +186,7 @@ func (b *Bridge) source(mappings *mapping.Set, pipe *pipeline.Pipeline, seen *tr
 		return func(ctx context.Context) error { s.Run(ctx, b.setStatus); return nil }, nil
 	}
 	pipe.MayBlock = true // a device that sends much is not read from meanwhile
-	e, err := listen.New(b.Config.Listen, pipe, seen, limits, b.Log, b.Metrics)
+	e, err := listen.New(b.Config.Listen, access, pipe, seen, limits, b.Log, b.Metrics)
 	if err != nil {
 		_ = b.Listener.Close()
 		if b.WebSocket != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
@@ -29,6 +30,7 @@ type testBridge struct {
 func defaults() bridge.Config {
 	return bridge.Config{
 		Topics: []string{"sensors/data", "sensors/+/data"},
+		Auth:   auth.Config{Mode: auth.Off},
 		Broker: subscribe.Config{ClientID: "telltale-bridge-test"},
 		Listen: listen.Config{MaxConnections: 100, MaxPacketBytes: 1114112},
 	}

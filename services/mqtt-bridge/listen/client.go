@@ -11,16 +11,19 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/session"
 )
 
-// client is the MQTT session of a client id, with or without a connection.
+// sessionID is whose a session is: nobody takes over one of another's.
+type sessionID struct{ principal, client string }
+
+// client is an MQTT session, with or without a connection.
 type client struct {
 	*session.Session
-	id string
+	id sessionID
 
 	// Guarded by Endpoint.mu.
 	conn    *connection   // nil while it is away
 	expiry  time.Duration // how long the session outlives its connection
 	expires time.Time     // while it is away
-	will    *packet.Will  // of the connection or, while it is away, to be published at willDue
+	will    *lastWill     // of the connection or, while it is away, to be published at willDue
 	willDue time.Time
 	element *list.Element
 }
@@ -30,10 +33,13 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	answer := packet.Connack{
 		ReceiveMaximum: session.WindowSize, MaxPacketSize: uint32(e.cfg.MaxPacketBytes), TopicAliases: topicAliases,
 	}
-	id := string(p.ClientID)
-	if id == "" {
-		id = rand.Text()
-		answer.AssignedID, c.who.ID = id, id
+	id := sessionID{client: string(p.ClientID)}
+	if id.client == "" {
+		id.client = rand.Text()
+		answer.AssignedID, c.who.ID, c.clientID = id.client, id.client, id.client
+	}
+	if c.principal != nil {
+		id.principal = c.principal.Name
 	}
 	expiry := time.Duration(0)
 	switch {
@@ -55,18 +61,18 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	}
 	if e.established >= most {
 		e.mu.Unlock()
-		return &refusal{byConnections, packet.ServerBusy, "too many connections"}
+		return &refusal{reason: byConnections, code: packet.ServerBusy, what: "too many connections"}
 	}
 	if !known {
 		cl = &client{id: id}
 		cl.Session = session.New(e.budget, e.pipe.Metrics.Acknowledged, func() { e.idle(cl) })
 	}
-	var will *packet.Will
+	var last *lastWill
 	if p.HasWill {
-		will = &packet.Will{Topic: bytes.Clone(p.Will.Topic), Payload: bytes.Clone(p.Will.Payload), Delay: p.Will.Delay}
-		if !cl.Memory.TryTake(willBytes(will)) {
+		last = c.newWill(p.Will)
+		if !cl.Memory.TryTake(last.bytes()) {
 			e.mu.Unlock()
-			return &refusal{byWill, packet.QuotaExceeded, "too many long wills"}
+			return &refusal{reason: byWill, code: packet.QuotaExceeded, what: "too many long wills"}
 		}
 	}
 	answer.SessionPresent = known && !p.Clean && cl.expiry > 0
@@ -79,11 +85,11 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 		e.detached.Remove(cl.element)
 		cl.element = nil
 	}
-	cl.conn, cl.expiry, cl.will = c, expiry, will
+	cl.conn, cl.expiry, cl.will = c, expiry, last
 	cl.Attach(c.Conn)
 	e.clients[id] = cl
 	e.conns[c] = cl
-	c.client = cl
+	c.client, c.sends = cl, c.sender()
 	e.established++
 	c.who.Since = time.Now() // of two connections of a client the later one has the session
 	e.hub.attach(cl, nil)    // before has left
@@ -96,13 +102,17 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	if before != nil {
 		if n := e.takeovers.Event(); n > 0 {
 			e.log.Warn("a client connects with the id of another connection, which is closed",
-				"client_id", id, "remote", c.RemoteAddr().String(), "closed", before.RemoteAddr().String(), "count", n)
+				"client_id", id.client, "principal", id.principal, "remote", c.RemoteAddr().String(), "closed", before.RemoteAddr().String(), "count", n)
 		}
 		e.serving.Go(func() { before.replaced() })
 	}
 	e.publishWill(due)
 	if _, err := c.Write(answer.Append(nil, c.version)); err != nil {
 		return err
+	}
+	if c.hasEnded() { // before the connection was among those that are cut
+		e.serving.Go(c.revoked)
+		return nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -125,13 +135,13 @@ func (e *Endpoint) changeSubscriptions(c *connection, change func(*hub)) error {
 
 // takeWill returns the will that is to be published when a client connects anew: that of a session which ends with
 // it, or one without a delay of a connection that is replaced. Any other will is dropped.
-func (e *Endpoint) takeWill(cl *client, resumed bool) *packet.Will {
+func (e *Endpoint) takeWill(cl *client, resumed bool) *lastWill {
 	w := cl.will
 	cl.will = nil
 	if w == nil {
 		return nil
 	}
-	cl.Memory.Release(willBytes(w))
+	cl.Memory.Release(w.bytes())
 	if resumed && (cl.conn == nil || w.Delay > 0) {
 		return nil
 	}
@@ -160,14 +170,17 @@ func (e *Endpoint) removeConnection(c *connection) {
 	if c.hasExpiry {
 		cl.expiry = c.expiry
 	}
+	if c.hasEnded() {
+		cl.expiry = 0
+	}
 	cl.expires = now.Add(cl.expiry)
 	e.hub.attach(cl, nil)
 	if cl.will != nil {
 		delay := min(time.Duration(cl.will.Delay)*time.Second, cl.expiry, maxWillDelay)
 		cl.willDue = now.Add(delay)
 	}
-	var due []*packet.Will
-	if c.hasLeft || e.stopping() { // a will is not for a bridge that stops
+	var due []*lastWill
+	if c.hasLeft || c.hasEnded() || e.stopping() { // a will is not for a bridge that stops
 		e.dropWill(cl)
 	}
 	cl.element = e.detached.PushBack(cl)
@@ -207,7 +220,7 @@ func (e *Endpoint) hasState(cl *client, now time.Time) bool {
 
 // expire appends the will of cl, which is away, to due when its time has come, and ends the session when its
 // time has.
-func (e *Endpoint) expire(cl *client, now time.Time, due []*packet.Will) []*packet.Will {
+func (e *Endpoint) expire(cl *client, now time.Time, due []*lastWill) []*lastWill {
 	if cl.will != nil && !now.Before(cl.willDue) {
 		due = append(due, cl.will)
 		e.dropWill(cl)
@@ -219,7 +232,7 @@ func (e *Endpoint) expire(cl *client, now time.Time, due []*packet.Will) []*pack
 }
 
 // remove ends the session of cl, which is away, whatever is left of it. A will that waits is due with that.
-func (e *Endpoint) remove(cl *client, due []*packet.Will) []*packet.Will {
+func (e *Endpoint) remove(cl *client, due []*lastWill) []*lastWill {
 	delete(e.clients, cl.id)
 	if cl.element != nil {
 		e.detached.Remove(cl.element)
@@ -243,7 +256,7 @@ func (e *Endpoint) expireUntil(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case now := <-tick.C:
-			var due []*packet.Will
+			var due []*lastWill
 			e.mu.Lock()
 			for at := e.detached.Front(); at != nil; {
 				next := at.Next()
@@ -260,27 +273,42 @@ func (e *Endpoint) expireUntil(stop <-chan struct{}) {
 
 func (e *Endpoint) dropWill(cl *client) {
 	if cl.will != nil {
-		cl.Memory.Release(willBytes(cl.will))
+		cl.Memory.Release(cl.will.bytes())
 		cl.will = nil
 	}
 }
 
-// willBytes is what w takes of memory.
-func willBytes(w *packet.Will) int { return 128 + len(w.Topic) + len(w.Payload) }
+// lastWill is what is published for who has connected, when he is gone.
+type lastWill struct {
+	packet.Will
+	from party
+}
+
+// newWill returns w with all that it needs when the connection is gone.
+func (c *connection) newWill(w packet.Will) *lastWill {
+	return &lastWill{packet.Will{Topic: bytes.Clone(w.Topic), Payload: bytes.Clone(w.Payload), Delay: w.Delay}, c.party}
+}
+
+// bytes is what w takes of memory.
+func (w *lastWill) bytes() int {
+	return 256 + len(w.Topic) + len(w.Payload) + len(w.from.user) + len(w.from.clientID)
+}
 
 // publishWill takes a will as any message at QoS 0; nil is none. Where there is no room, it is dropped.
-func (e *Endpoint) publishWill(w *packet.Will) {
-	if w == nil {
+func (e *Endpoint) publishWill(w *lastWill) {
+	if w == nil || w.from.hasEnded() {
 		return
 	}
 	e.pipe.Metrics.ReceiveWill()
 	topic := string(w.Topic)
-	e.hub.forward(nil, topic, packet.Publish{Payload: w.Payload})
-	m := e.pipe.Message(topic, "", w.Payload, false)
+	m := e.pipe.Message(topic, w.from.sender(), w.Payload, false)
 	if _, ok := e.pipe.Reserve(m); !ok {
 		e.pipe.Metrics.CountOutcome(pipeline.Dropped)
 		e.pipe.Missed(topic)
 		return
 	}
 	e.pipe.Handle(m, func(error) {})
+	if !w.from.strayed {
+		e.hub.forward(nil, topic, packet.Publish{Payload: w.Payload})
+	}
 }

@@ -4,8 +4,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
+	"strings"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
@@ -16,7 +19,8 @@ type Config struct {
 	WebSocketAddr  string            `env:"MQTT_WS_LISTEN_ADDR" help:"Take MQTT over WebSocket, too, on this host:port, on the same terms as MQTT. Pages of another origin are refused."`
 	Files          tlsfiles.Listener `envprefix:"MQTT_LISTEN_"`
 	TLS            *tls.Config       // in place of Files; nil for what they say
-	ClientCA       string            `env:"MQTT_LISTEN_CLIENT_CA_FILE" help:"PEM file of the authorities that may have signed the devices' certificates; a device without such a certificate is refused then."`
+	ClientCA       string            `env:"MQTT_LISTEN_CLIENT_CA_FILE" help:"PEM file of the authorities that may have signed the devices' certificates; a device without such a certificate is refused then, unless it has a password where AUTH asks for credentials."`
+	AnonymousFrom  []string          `env:"MQTT_ANONYMOUS_FROM" help:"Networks (10.1.0.0/16, an address) whose devices get in without user name and password, separated by commas: those that cannot have credentials. They send for devices without credentials of their own."`
 	MaxConnections int               `env:"MQTT_MAX_CONNECTIONS" default:"10000" help:"Devices connected at the same time, at most, when listening."`
 	MaxPacketBytes int               `env:"MQTT_MAX_PACKET_BYTES" default:"1114112" help:"Longest MQTT packet taken, when listening; a device that sends a longer one is disconnected."`
 }
@@ -41,6 +45,9 @@ func (c Config) Validate() error {
 		if err := daemon.CheckAddr("MQTT_WS_LISTEN_ADDR", c.WebSocketAddr); err != nil {
 			return err
 		}
+	}
+	if _, err := c.anonymous(); err != nil {
+		return err
 	}
 	if err := c.validateTLS(); err != nil {
 		return err
@@ -71,6 +78,22 @@ func (c Config) validateTLS() error {
 	return nil
 }
 
+// anonymous returns the networks of AnonymousFrom.
+func (c Config) anonymous() ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range c.AnonymousFrom {
+		network, err := netip.ParsePrefix(text)
+		if addr, bad := netip.ParseAddr(text); bad == nil {
+			network, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return nil, configError("MQTT_ANONYMOUS_FROM", strings.Join(c.AnonymousFrom, ","), fmt.Errorf("%q is neither a network nor an address", text))
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
+}
+
 // Secured reports whether devices connect with TLS.
 func (c Config) Secured() bool { return c.TLS != nil || c.Files.Set() }
 
@@ -86,7 +109,8 @@ func (e *Endpoint) secure() (err error) {
 		return nil
 	}
 	e.tls = e.tls.Clone()
-	if err := tlsfiles.RequireClients(e.tls, c.ClientCA, e.log); err != nil {
+	required := e.access.Mode == auth.Off // else it is decided when the CONNECT is there, which may have a password
+	if err := tlsfiles.VerifyClients(e.tls, required, c.ClientCA, e.log); err != nil {
 		return configError("MQTT_LISTEN_CLIENT_CA_FILE", c.ClientCA, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"os"
 	"time"
 
@@ -13,14 +14,17 @@ import (
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/paced"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
+	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/trace"
 )
 
 // connection is one that a client has made. Fields belong to the goroutine that serves it, unless their comment says otherwise.
 type connection struct {
 	*paced.Conn
+	party    // who the client is; set before the CONNECT is taken
 	endpoint *Endpoint
-	from     string // where it comes from, see origin
+	listener net.Addr // that it came to
+	from     string   // where it comes from, see origin
 	in       input
 	pending  *pendingConnection // nil once the CONNECT is taken
 
@@ -29,8 +33,9 @@ type connection struct {
 	idleTimeout time.Duration // one and a half times the keepalive; 0 is for ever
 	maxSend     int           // bytes of the longest packet that the client takes
 
-	who         trace.Client  // zero until the CONNECT is read
-	client      *client       // nil until the CONNECT is taken
+	who         trace.Client // zero until the CONNECT is read
+	client      *client      // nil until the CONNECT is taken
+	sends       pipeline.Sender
 	release     func()        // gives back what the packet that is being read took of the budget; nil for nothing
 	large       []byte        // that packet, as long as nobody keeps it
 	hasDeadline bool          // the deadline of the packet that is being read is set
@@ -43,8 +48,8 @@ type connection struct {
 	aliasBytes int
 }
 
-func newConnection(e *Endpoint, c *paced.Conn) *connection {
-	return &connection{Conn: c, endpoint: e, from: origin(c.RemoteAddr()), in: input{conn: c}, maxSend: math.MaxInt}
+func newConnection(e *Endpoint, c *paced.Conn, listener net.Addr) *connection {
+	return &connection{Conn: c, endpoint: e, listener: listener, from: origin(c.RemoteAddr()), in: input{conn: c}, maxSend: math.MaxInt}
 }
 
 var (
@@ -56,7 +61,7 @@ var (
 func (c *connection) connect() error {
 	_ = c.SetReadDeadline(time.Now().Add(connectTimeout))
 	if !c.pending.wait(c.Closed(), c.endpoint.stop) {
-		return &refusal{byPending, packet.ServerBusy, "too many connections of this address that have not sent their CONNECT"}
+		return &refusal{reason: byPending, code: packet.ServerBusy, what: "too many connections of this address that have not sent their CONNECT"}
 	}
 	if err := c.handshake(); err != nil {
 		return err
@@ -84,15 +89,18 @@ func (c *connection) connect() error {
 	c.introduce(p)
 	switch {
 	case len(p.ClientID) > maxClientID:
-		return &refusal{byClientID, packet.ClientIDNotValid, "client id too long"}
+		return &refusal{reason: byClientID, code: packet.ClientIDNotValid, what: "client id too long"}
 	case p.HasWill && !fits(p.Will.Topic):
-		return &refusal{byWill, packet.TopicNameInvalid, "topic of the will too long"}
+		return &refusal{reason: byWill, code: packet.TopicNameInvalid, what: "topic of the will too long"}
 	case p.HasWill && len(p.Will.Payload) > maxWill:
-		return &refusal{byWill, packet.PacketTooLarge, "will too long"}
+		return &refusal{reason: byWill, code: packet.PacketTooLarge, what: "will too long"}
 	}
 	c.idleTimeout = time.Duration(p.KeepAlive) * time.Second * 3 / 2
 	if p.MaxPacketSize > 0 {
 		c.maxSend = int(p.MaxPacketSize)
+	}
+	if err := c.authenticate(p); err != nil {
+		return err
 	}
 	if err := c.endpoint.establish(c, p); err != nil {
 		return err
@@ -174,7 +182,7 @@ func (c *connection) header() (packet.Header, error) {
 	}
 	first, err := c.in.ReadByte()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return packet.Header{}, &refusal{byKeepAlive, packet.KeepAliveTimeout, "silent for longer than its keepalive"}
+		return packet.Header{}, &refusal{reason: byKeepAlive, code: packet.KeepAliveTimeout, what: "silent for longer than its keepalive"}
 	}
 	if err != nil {
 		return packet.Header{}, err
@@ -195,7 +203,7 @@ func (c *connection) setPacketDeadline(n int) {
 // timedOut returns err, or the refusal of a client whose packet has not arrived in time.
 func (c *connection) timedOut(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &refusal{bySlowPacket, packet.QuotaExceeded, "a packet takes too long"}
+		return &refusal{reason: bySlowPacket, code: packet.QuotaExceeded, what: "a packet takes too long"}
 	}
 	return err
 }
@@ -209,7 +217,7 @@ func (c *connection) body(h packet.Header) ([]byte, error) {
 	}
 	if h.Length > most {
 		c.sniffVersion(h)
-		return nil, &refusal{byPacketSize, packet.PacketTooLarge, "packet too long"}
+		return nil, &refusal{reason: byPacketSize, code: packet.PacketTooLarge, what: "packet too long"}
 	}
 	if h.Length <= readBuffer {
 		c.setPacketDeadline(h.Length)
@@ -303,12 +311,16 @@ func (c *connection) closeWithReason(err error) {
 		return
 	}
 	var code packet.Code
+	var said string
 	var refused *refusal
 	var wrong *packet.Error
 	switch {
+	case errors.As(err, &refused) && refused.told:
+		c.endpoint.metrics.refusals.WithLabelValues(refused.reason).Inc()
+		code, said = refused.code, refused.what
 	case errors.As(err, &refused):
 		c.reportRefusal(refused.reason, refused.what)
-		code = refused.code
+		code, said = refused.code, refused.what
 	case errors.As(err, &wrong):
 		reason := byProtocol
 		if wrong.Code == packet.Malformed {
@@ -323,7 +335,7 @@ func (c *connection) closeWithReason(err error) {
 	if c.client != nil {
 		last = packet.AppendDisconnect(nil, c.version, code)
 	} else if c.version != 0 {
-		last = packet.AppendRefusal(nil, c.version, code, "")
+		last = packet.AppendRefusal(nil, c.version, code, said)
 	}
 	if _, err := c.Write(last); err != nil || len(last) == 0 {
 		return
@@ -338,7 +350,7 @@ func (c *connection) closeWithReason(err error) {
 func (c *connection) reportRefusal(reason, what string) {
 	id := ""
 	if c.client != nil {
-		id = c.client.id
+		id = c.client.id.client
 	}
 	c.endpoint.reportRefusal(c.RemoteAddr(), id, reason, what)
 }
@@ -355,8 +367,20 @@ func (c *connection) halfClosed() {
 	_, _ = c.Write(nil)
 }
 
-// replaced ends the connection because its client has made another one. MQTT 3 cannot say so.
-func (c *connection) replaced() {
-	_, _ = c.Write(packet.AppendDisconnect(nil, c.version, packet.SessionTakenOver))
+// replaced ends the connection because its client has made another one.
+func (c *connection) replaced() { c.end(packet.SessionTakenOver) }
+
+// revoked ends the connection because its credentials have ended.
+func (c *connection) revoked() {
+	c.denied(true, whyEnded, "", "")
+	c.endpoint.metrics.refusals.WithLabelValues(byEnded).Inc()
+	late := time.AfterFunc(revokedTime, func() { _ = c.Close() })
+	defer late.Stop()
+	c.end(packet.AdministrativeAction)
+}
+
+// end says why and ends the connection. MQTT 3 cannot say so.
+func (c *connection) end(why packet.Code) {
+	_, _ = c.Write(packet.AppendDisconnect(nil, c.version, why))
 	_ = c.Close()
 }

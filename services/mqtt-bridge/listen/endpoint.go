@@ -32,6 +32,7 @@ import (
 // Endpoint is what devices connect to.
 type Endpoint struct {
 	cfg        Config
+	access     *Access
 	pipe       *pipeline.Pipeline
 	seen       *trace.Seen
 	budget     *budget.Budget
@@ -46,29 +47,45 @@ type Endpoint struct {
 	refusals   lograte.Limiters // by reason
 	takeovers  lograte.Limiter
 
+	ended   chan struct{}   // has a value when credentials have ended
 	stop    <-chan struct{} // closed when the bridge stops
 	serving sync.WaitGroup  // goroutines of connections
 
 	mu          sync.Mutex
 	conns       map[*connection]*client // nil until the CONNECT is taken
 	established int                     // of conns, those with a client
-	clients     map[string]*client      // by client id
-	detached    *list.List              // of clients without a connection, in the order in which they left
+	clients     map[sessionID]*client
+	detached    *list.List // of clients without a connection, in the order in which they left
 }
 
-// New returns an endpoint whose messages go to pipe, and whose clients are seen.
-func New(cfg Config, pipe *pipeline.Pipeline, seen *trace.Seen, b *budget.Budget, log *slog.Logger, r prometheus.Registerer) (*Endpoint, error) {
+// New returns an endpoint whose clients get in by access, and are seen, and whose messages go to pipe.
+func New(cfg Config, access *Access, pipe *pipeline.Pipeline, seen *trace.Seen, b *budget.Budget, log *slog.Logger, r prometheus.Registerer) (*Endpoint, error) {
 	e := &Endpoint{
-		cfg: cfg, pipe: pipe, seen: seen, budget: b, incomplete: newFairShare(b.Incomplete), handshakes: newFairShare(b.Handshakes),
+		cfg: cfg, access: access, pipe: pipe, ended: make(chan struct{}, 1), seen: seen, budget: b, incomplete: newFairShare(b.Incomplete), handshakes: newFairShare(b.Handshakes),
 		metrics: newMetrics(r), log: log,
-		conns: make(map[*connection]*client), clients: make(map[string]*client), detached: list.New(),
+		conns: make(map[*connection]*client), clients: make(map[sessionID]*client), detached: list.New(),
 	}
 	e.addresses = newAddresses(cfg.MaxConnections)
 	e.hub.init(b.Subscribers, e.metrics.dropped)
 	pipe.Send = func(r mapping.Request) {
 		e.hub.forward(nil, r.Topic, packet.Publish{Topic: []byte(r.Topic), Payload: r.Payload})
 	}
+	var err error
+	if access.anonymous, err = cfg.anonymous(); err != nil {
+		return nil, err
+	}
+	if access.Table != nil {
+		access.Table.OnEnd(e.credentialEnded)
+	}
 	return e, e.secure()
+}
+
+// credentialEnded has the connections be cut of those whose credentials have ended.
+func (e *Endpoint) credentialEnded(int64) {
+	select {
+	case e.ended <- struct{}{}:
+	default: // they are looked for anyway
+	}
 }
 
 // Serve serves the clients that connect to l and, unless it is nil, to web until ctx ends. Then it acknowledges what it
@@ -87,8 +104,9 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener, web *WebSocket, st
 		e.plain = web.Guard.Plain(webSocketPort)
 		accept(web, web.upgrader())
 	}
-	var expiring sync.WaitGroup
-	expiring.Go(func() { e.expireUntil(ctx.Done()) })
+	var looking sync.WaitGroup
+	looking.Go(func() { e.expireUntil(ctx.Done()) })
+	looking.Go(func() { e.cut(e.ended, ctx.Done()) })
 	err := accepting.Wait()
 	if ctx.Err() != nil {
 		err = nil
@@ -96,7 +114,7 @@ func (e *Endpoint) Serve(ctx context.Context, l net.Listener, web *WebSocket, st
 	status(errors.New("stopping"))
 	e.pipe.Drain()
 	e.disconnectAll()
-	expiring.Wait()
+	looking.Wait()
 	return err
 }
 
@@ -120,13 +138,13 @@ func (e *Endpoint) accept(l net.Listener, upgrade http.Handler, status func(erro
 			status(nil)
 			continue
 		}
-		e.admit(nc, upgrade)
+		e.admit(nc, l.Addr(), upgrade)
 	}
 }
 
-// admit begins to serve a connection.
-func (e *Endpoint) admit(nc net.Conn, upgrade http.Handler) {
-	c := e.newConnection(nc, upgrade)
+// admit begins to serve a connection that came to a listener.
+func (e *Endpoint) admit(nc net.Conn, listener net.Addr, upgrade http.Handler) {
+	c := e.newConnection(nc, listener, upgrade)
 	if tooMany := e.addresses.enter(c); tooMany != nil {
 		e.reportRefusal(tooMany.RemoteAddr(), "", byPending, "too many connections that have not sent their CONNECT")
 		_ = tooMany.Close()
@@ -145,7 +163,7 @@ func (e *Endpoint) reportRefusal(from net.Addr, client, reason, what string) {
 	}
 }
 
-func (e *Endpoint) newConnection(nc net.Conn, upgrade http.Handler) *connection {
+func (e *Endpoint) newConnection(nc net.Conn, listener net.Addr, upgrade http.Handler) *connection {
 	nc = paced.Quiet(nc)
 	if e.tls == nil {
 		nc = paced.Reads(nc, 0, 0)
@@ -156,7 +174,7 @@ func (e *Endpoint) newConnection(nc net.Conn, upgrade http.Handler) *connection 
 	if upgrade != nil {
 		nc = &webSocket{Conn: nc, upgrade: upgrade, most: int64(e.cfg.MaxPacketBytes) + maxHeaderBytes}
 	}
-	return newConnection(e, paced.NewConn(nc))
+	return newConnection(e, paced.NewConn(nc), listener)
 }
 
 // serve speaks MQTT over c, which is in e.conns, until the connection ends. A panic ends this connection

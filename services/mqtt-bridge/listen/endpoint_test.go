@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/ignored"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
@@ -43,7 +44,7 @@ func testEndpoint(t testing.TB) *Endpoint {
 	}
 	seen := trace.New(cfg, "", true, log)
 	pipe := pipeline.New(cfg, producer.New(cfg, log, registry), mappings, ignored.New(cfg, "", mappings.Hint, log), seen, limits.InFlight, log, registry)
-	e, err := New(Config{MaxConnections: 10_000, MaxPacketBytes: 1114112}, pipe, seen, limits, log, registry)
+	e, err := New(Config{MaxConnections: 10_000, MaxPacketBytes: 1114112}, &Access{Mode: auth.Off}, pipe, seen, limits, log, registry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func (c addrConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.from} }
 func (e *Endpoint) dial(t testing.TB, from string) *peer {
 	ours, theirs := net.Pipe()
 	p := &peer{Conn: theirs, t: t, r: bufio.NewReader(theirs), e: e}
-	e.admit(addrConn{ours, net.ParseIP(from)}, nil)
+	e.admit(addrConn{ours, net.ParseIP(from)}, &net.TCPAddr{}, nil)
 	t.Cleanup(func() {
 		_ = theirs.Close()
 		e.serving.Wait()
@@ -279,11 +280,11 @@ func TestHalfClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testEndpoint(t)
 		l := newPipe()
-		e.admit(l.ours, nil)
+		e.admit(l.ours, &net.TCPAddr{}, nil)
 		p := &peer{Conn: l.theirs, t: t, r: bufio.NewReader(l.theirs), e: e}
 		p.send(hello(packet.V31, "a", 60))
 		p.want(packet.KindConnack)
-		cl := e.clients["a"]
+		cl := e.clients[sessionID{client: "a"}]
 		p.send(publish(packet.V31, 1, 7, "sensors/data", "x"))
 		synctest.Wait()
 		l.ours.end() // the client sends no more

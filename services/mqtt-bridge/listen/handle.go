@@ -52,9 +52,15 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 	if err != nil {
 		return err
 	}
+	if c.hasEnded() {
+		return &refusal{reason: byEnded, code: packet.AdministrativeAction, what: "the credentials have ended", told: true}
+	}
+	if c.isViewer() {
+		return c.publishOfViewer(h, p, topic)
+	}
 	pipe := c.endpoint.pipe
 	pipe.Metrics.Receive(h.QoS())
-	m := pipe.Message(topic, c.client.id, p.Payload, false) // RETAIN makes it no copy of an earlier message
+	m := pipe.Message(topic, c.sends, p.Payload, false) // RETAIN makes it no copy of an earlier message
 	sent := session.Publish{ID: p.ID, QoS: h.QoS(), Dup: h.Dup()}
 	if sent.QoS > 0 {
 		sent.Hash = session.Hash(topic, p.Payload)
@@ -79,8 +85,30 @@ func (c *connection) publish(h packet.Header, body []byte) error {
 	default:
 		m.Payload = bytes.Clone(m.Payload) // out of the read buffer
 	}
+	c.strayed = false
 	pipe.Handle(m, done)
-	c.endpoint.hub.forward(c.client, topic, p)
+	if !c.strayed { // else those who look on would take it for another device's
+		c.endpoint.hub.forward(c.client, topic, p)
+	}
+	return nil
+}
+
+// publishOfViewer refuses a message of who looks on, whose connection goes on where MQTT has a code for that.
+func (c *connection) publishOfViewer(h packet.Header, p packet.Publish, topic string) error {
+	err := c.forbid(whyPublish, topic, "who looks on publishes nothing")
+	if err == nil {
+		return nil
+	}
+	if c.version != packet.V5 {
+		return err
+	}
+	c.endpoint.metrics.refusals.WithLabelValues(byNotAllowed).Inc()
+	switch h.QoS() {
+	case 1:
+		c.Queue(packet.AppendAck(nil, packet.KindPuback, p.ID, c.version, packet.NotAuthorized))
+	case 2:
+		c.Queue(packet.AppendAck(nil, packet.KindPubrec, p.ID, c.version, packet.NotAuthorized))
+	}
 	return nil
 }
 
@@ -103,13 +131,13 @@ func (c *connection) accept(m pipeline.Message, sent session.Publish) (done func
 	case errors.Is(err, session.ErrDetached):
 		return nil, nil // reading from the connection fails next
 	case errors.Is(err, session.ErrTooMany):
-		return nil, &refusal{byQoS2, packet.ReceiveMaximumExceeded, err.Error()}
+		return nil, &refusal{reason: byQoS2, code: packet.ReceiveMaximumExceeded, what: err.Error()}
 	case c.version == packet.V5:
 		c.reportRefusal(byQoS2, err.Error())
 		c.Queue(packet.AppendAck(nil, packet.KindPubrec, sent.ID, c.version, packet.QuotaExceeded))
 		return nil, nil
 	default:
-		return nil, &refusal{byQoS2, packet.QuotaExceeded, err.Error()}
+		return nil, &refusal{reason: byQoS2, code: packet.QuotaExceeded, what: err.Error()}
 	}
 }
 
@@ -118,7 +146,7 @@ func (c *connection) topicOf(p packet.Publish) (string, error) {
 	topic := c.topic
 	switch {
 	case !fits(p.Topic):
-		return "", &refusal{byTopic, packet.TopicNameInvalid, "topic too long"}
+		return "", &refusal{reason: byTopic, code: packet.TopicNameInvalid, what: "topic too long"}
 	case string(p.Topic) != topic:
 		topic = string(p.Topic)
 	}
@@ -129,7 +157,7 @@ func (c *connection) topicOf(p packet.Publish) (string, error) {
 	known := c.aliases[p.Alias]
 	switch {
 	case p.Alias > topicAliases:
-		return "", &refusal{byTopicAliases, packet.TopicAliasInvalid, "topic alias out of range"}
+		return "", &refusal{reason: byTopicAliases, code: packet.TopicAliasInvalid, what: "topic alias out of range"}
 	case topic == "" && known == "":
 		return "", &packet.Error{Code: packet.ProtocolError, What: "unknown topic alias"}
 	case topic == "":
@@ -143,7 +171,7 @@ func (c *connection) topicOf(p packet.Publish) (string, error) {
 		more += each
 	}
 	if more > 0 && !c.client.Memory.TryTake(more) {
-		return "", &refusal{byTopicAliases, packet.QuotaExceeded, "too many long topic aliases"}
+		return "", &refusal{reason: byTopicAliases, code: packet.QuotaExceeded, what: "too many long topic aliases"}
 	}
 	if more < 0 {
 		c.client.Memory.Release(-more)
@@ -178,6 +206,9 @@ func (c *connection) subscribe(body []byte) error {
 				codes[i] = packet.SharedNotSupported
 			case bytes.HasPrefix(f.Filter, []byte("$")):
 				codes[i] = packet.NotAuthorized
+			case !c.maySubscribe(string(f.Filter)):
+				codes[i] = packet.NotAuthorized
+				c.endpoint.metrics.refusals.WithLabelValues(byNotAllowed).Inc()
 			case !fits(f.Filter):
 				codes[i], reason = packet.FilterInvalid, byFilter
 			case !h.subscribe(c, f):

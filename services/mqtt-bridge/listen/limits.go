@@ -19,6 +19,8 @@ const (
 	// halfClosedTime is how long a client that sends no more is sent acknowledgements. It does not wait out longer
 	// outages of Kafka.
 	halfClosedTime = 10 * time.Second
+	// revokedTime is how long a client whose credentials have ended may take to read that.
+	revokedTime = time.Second
 	// acceptPause is how long is waited when a connection cannot be accepted: for lack of file
 	// descriptors, most likely, so that others must end first.
 	acceptPause = time.Second
@@ -82,11 +84,16 @@ const (
 	byTopicAliases  = "topic_aliases"
 	byQoS2          = "qos2"
 	byNoTLS         = "no_tls"
+	byCredentials   = "credentials"
+	byNotReady      = "not_ready"
+	byNotAllowed    = "not_allowed"
+	byEnded         = "credential_ended"
 )
 
 var allReasons = []string{
 	byMalformed, byProtocol, byPacketSize, bySlowPacket, byKeepAlive, byPending, byConnections, byClientID, byTopic,
 	byFilter, bySubscriptions, byWill, byTopicAliases, byQoS2, byNoTLS,
+	byCredentials, byNotReady, byNotAllowed, byEnded,
 }
 
 // refusal is the error that ends a connection: the metric's reason, and MQTT 5's reason code.
@@ -94,6 +101,7 @@ type refusal struct {
 	reason string
 	code   packet.Code
 	what   string
+	told   bool // operators are told already
 }
 
 func (r *refusal) Error() string { return r.what }

@@ -19,7 +19,7 @@ const maxPlainRest = 2 * maxControlBytes
 // tellToUseTLS tells the client of c, whose words plain has, to use TLS, in its version of MQTT, or in HTTP where it is on the port of WebSockets.
 // Of a CONNECT no more is looked at than the version. It returns the refusal.
 func (c *connection) tellToUseTLS(plain net.Conn, web bool) error {
-	refused := &refusal{byNoTLS, packet.NotAuthorized, "no TLS"}
+	refused := &refusal{reason: byNoTLS, code: packet.NotAuthorized, what: "no TLS"}
 	_ = plain.SetWriteDeadline(time.Now().Add(timeouts.MQTTDisconnect))
 	if web {
 		c.endpoint.plain.Tell(plain)

@@ -47,7 +47,7 @@ func TestDetachedSessions(t *testing.T) {
 			hold(i)
 		}
 		e.serving.Wait()
-		if n := len(e.clients); n != maxDetached || e.detached.Len() != n || e.clients["unreleased 4"] != nil || e.clients["unreleased 5"] == nil {
+		if n := len(e.clients); n != maxDetached || e.detached.Len() != n || e.clients[sessionID{client: "unreleased 4"}] != nil || e.clients[sessionID{client: "unreleased 5"}] == nil {
 			t.Errorf("%d sessions are kept, want the last %d", n, maxDetached)
 		}
 
@@ -62,7 +62,7 @@ func TestDetachedSessions(t *testing.T) {
 		p.want(packet.KindPubcomp, 0, 7)
 		leave(p)
 		e.serving.Wait()
-		if e.clients["unreleased 7"] != nil {
+		if e.clients[sessionID{client: "unreleased 7"}] != nil {
 			t.Error("a session is kept whose message was released")
 		}
 

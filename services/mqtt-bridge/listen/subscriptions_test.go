@@ -74,7 +74,7 @@ func TestSubscriptionsOfAReplacedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testEndpoint(t)
 		first := e.connect(t, packet.V31, "a")
-		before := e.clients["a"].conn
+		before := e.clients[sessionID{client: "a"}].conn
 		second := e.connect(t, packet.V31, "a")
 		first.want(0)
 		if err := before.subscribe([]byte(u16(1) + text("noise") + "\x00")); err == nil || e.hub.filters != 0 {
@@ -124,7 +124,7 @@ func TestSubscriberThatDoesNotRead(t *testing.T) {
 		}
 		time.Sleep(11 * time.Second) // the time that it may take to read
 		synctest.Wait()
-		if n := e.budget.Subscribers.Used(); n != 0 || e.clients["blind"] != nil && e.clients["blind"].conn != nil {
+		if n := e.budget.Subscribers.Used(); n != 0 || e.clients[sessionID{client: "blind"}] != nil && e.clients[sessionID{client: "blind"}].conn != nil {
 			t.Errorf("%d bytes wait for a subscriber that reads nothing", n)
 		}
 	})

@@ -89,7 +89,7 @@ func (w *webSocket) handshake() error {
 	case errors.As(err, &failed):
 		return err
 	case err != nil:
-		return &refusal{byProtocol, packet.ProtocolError, "no request for a WebSocket: " + err.Error()}
+		return &refusal{reason: byProtocol, code: packet.ProtocolError, what: "no request for a WebSocket: " + err.Error()}
 	}
 	u.method, r.RemoteAddr = r.Method, w.RemoteAddr().String()
 	w.upgrade.ServeHTTP(u, r)
@@ -135,7 +135,7 @@ func (w *webSocket) Read(p []byte) (int, error) {
 			return 0, w.fail(err)
 		case kind != websocket.BinaryMessage:
 			w.failed = true
-			return 0, &refusal{byProtocol, packet.ProtocolError, "a text message of a WebSocket"}
+			return 0, &refusal{reason: byProtocol, code: packet.ProtocolError, what: "a text message of a WebSocket"}
 		}
 		w.message = message
 	}
@@ -150,9 +150,9 @@ func (w *webSocket) fail(err error) error {
 	case errors.As(err, &closed):
 		return io.EOF
 	case errors.Is(err, websocket.ErrReadLimit):
-		return &refusal{byPacketSize, packet.PacketTooLarge, "a message of a WebSocket is longer than a packet may be"}
+		return &refusal{reason: byPacketSize, code: packet.PacketTooLarge, what: "a message of a WebSocket is longer than a packet may be"}
 	case !errors.As(err, &network):
-		return &refusal{byProtocol, packet.ProtocolError, err.Error()}
+		return &refusal{reason: byProtocol, code: packet.ProtocolError, what: err.Error()}
 	case network.Timeout():
 		return os.ErrDeadlineExceeded
 	}
@@ -221,5 +221,5 @@ func (u *upgrade) answer() error {
 		ContentLength: int64(u.body.Len()), Body: io.NopCloser(&u.body),
 	}
 	_ = answer.Write(u.conn.Conn)
-	return &refusal{byProtocol, packet.ProtocolError, why}
+	return &refusal{reason: byProtocol, code: packet.ProtocolError, what: why}
 }

@@ -29,7 +29,7 @@ import (
 // dialWeb connects a client from an address, over a pipe to the port of WebSockets.
 func (e *Endpoint) dialWeb(t testing.TB, upgrade http.Handler, from string) *peer {
 	ours, theirs := net.Pipe()
-	e.admit(addrConn{ours, net.ParseIP(from)}, upgrade)
+	e.admit(addrConn{ours, net.ParseIP(from)}, &net.TCPAddr{}, upgrade)
 	t.Cleanup(func() {
 		_ = theirs.Close()
 		e.serving.Wait()

@@ -14,6 +14,7 @@ const (
 	NotAuthorized           Code = 0x87
 	UnsupportedVersion      Code = 0x84
 	ClientIDNotValid        Code = 0x85
+	BadUserOrPassword       Code = 0x86
 	ServerUnavailable       Code = 0x88
 	ServerBusy              Code = 0x89
 	ServerShuttingDown      Code = 0x8b
@@ -27,6 +28,7 @@ const (
 	TopicAliasInvalid       Code = 0x94
 	PacketTooLarge          Code = 0x95
 	QuotaExceeded           Code = 0x97
+	AdministrativeAction    Code = 0x98
 	SharedNotSupported      Code = 0x9e
 	SubscriptionIDsNotTaken Code = 0xa1
 )
@@ -40,6 +42,8 @@ func (c Code) returnCode() byte {
 		return 1
 	case ClientIDNotValid:
 		return 2
+	case BadUserOrPassword:
+		return 4
 	case NotAuthorized, BadAuthMethod:
 		return 5
 	default:

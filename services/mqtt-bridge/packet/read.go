@@ -11,6 +11,7 @@ type Connect struct {
 	Clean         bool // the client wants a new session
 	ClientID      []byte
 	User          []byte // nil where none is given
+	Password      []byte // nil where none is given
 	KeepAlive     uint16 // s; 0 is none
 	SessionExpiry uint32 // s after the connection; only of MQTT 5
 	MaxPacketSize uint32 // that the client takes; 0 is any
@@ -72,7 +73,7 @@ func ReadConnect(body []byte) (Connect, error) {
 		c.User = f.text()
 	}
 	if flags&flagPassword != 0 {
-		f.binary()
+		c.Password = f.binary()
 	}
 	if err := f.end(); err != nil {
 		return c, err

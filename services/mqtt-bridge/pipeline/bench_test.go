@@ -25,7 +25,7 @@ func BenchmarkHandle(b *testing.B) {
 					p = testPipeline(b, budget.NewShare(1<<40))
 					b.StartTimer()
 				}
-				m := p.Message(bench.topic, "client", payload, false)
+				m := p.Message(bench.topic, Sender{Client: "client"}, payload, false)
 				if _, ok := p.Reserve(m); !ok {
 					b.Fatal("there is no room")
 				}

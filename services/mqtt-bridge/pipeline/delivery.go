@@ -63,7 +63,7 @@ func (d *delivery) produce(step *mapping.Result, more bool) {
 		if size == len(d.Payload) {
 			size = 0 // it is the message
 		}
-		if device := d.deviceOf(r); device != 0 {
+		if device := d.deviceOf(r); device != 0 && r.Reason != iot.ReasonDeviceNotAllowed && (d.May == nil || d.May(device)) {
 			d.pipe.seen.Device(device, d.Topic, d.Client, d.Received, 0, true)
 		}
 		d.reject(r, d.enter(deadLetterBytes, size))
@@ -139,7 +139,7 @@ func (d *delivery) readingDone(err error, places int) {
 // reject sends r, which is all or a part of d and has places in the window, to the dead-letter topic.
 func (d *delivery) reject(r iot.Rejection, places int) {
 	deadLetter := event.DeadLetter{DeadLetter: iot.DeadLetter{
-		Rejection: r, Source: d.Topic, Client: d.Client, Received: d.Received, TopicDevice: d.route.Device(), Retained: d.Retained,
+		Rejection: r, Source: d.Topic, Client: d.Client, Principal: d.Principal, Received: d.Received, TopicDevice: d.route.Device(), Retained: d.Retained,
 	}}
 	deadLetter.Produce(d.pipe.producer, d.pipe.deadLetters, func(err error) {
 		if err == nil {

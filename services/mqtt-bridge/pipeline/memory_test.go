@@ -78,7 +78,7 @@ func TestMemoryInFlight(t *testing.T) {
 			}
 			before, n := heap(), 0
 			for {
-				m := p.Message(topic, client, []byte(text), false)
+				m := p.Message(topic, Sender{Client: client}, []byte(text), false)
 				if _, ok := p.Reserve(m); !ok {
 					break
 				}
@@ -113,7 +113,7 @@ func TestLongMessages(t *testing.T) {
 				share := budget.NewShare(1 << 20)
 				p := testPipeline(t, share)
 				p.MayBlock = true
-				m := p.Message(tt.topic, "", []byte(tt.text), false)
+				m := p.Message(tt.topic, Sender{}, []byte(tt.text), false)
 				if _, ok := p.Reserve(m); !ok {
 					t.Fatal("there is no room")
 				}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/ignored"
+	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/producer"
 	"github.com/telltale-iot/telltale/pkg/mapping"
@@ -37,10 +38,18 @@ const (
 	stepBytes = 512 << 10
 )
 
+// Sender is who published a message, as far as that is known.
+type Sender struct {
+	Client    string                  // the id of the MQTT client; "" where nobody knows
+	Principal string                  // the user name by which it got in; "" where it showed none
+	May       func(iot.DeviceID) bool // whether it may send for a device; nil: for all
+	Own       iot.Identity            // the device that it means where it names none; zero: that is an error
+}
+
 // Message is what was published to an MQTT topic.
 type Message struct {
+	Sender
 	Topic    string
-	Client   string    // the id of the MQTT client that published it, or "" where nobody knows
 	Payload  []byte    // the pipeline's until done is called, unless the message is ignored
 	Retained bool      // a broker's copy of an earlier message
 	Received time.Time // whole milliseconds
@@ -87,8 +96,8 @@ func New(cfg kafka.Config, producer *producer.Producer, mappings *mapping.Set, i
 }
 
 // Message returns what is received at this moment.
-func (p *Pipeline) Message(topic, client string, payload []byte, retained bool) Message {
-	m := Message{Topic: topic, Client: client, Payload: payload, Retained: retained, Received: p.Now().UTC().Truncate(time.Millisecond)}
+func (p *Pipeline) Message(topic string, from Sender, payload []byte, retained bool) Message {
+	m := Message{Topic: topic, Sender: from, Payload: payload, Retained: retained, Received: p.Now().UTC().Truncate(time.Millisecond)}
 	m.route, m.known = p.mappings.Match(topic)
 	return m
 }
@@ -135,7 +144,9 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 	d := &delivery{Message: m, pipe: p, done: done, cost: m.cost(), from: event.NewSource(m.Topic, m.Client)}
 	d.waiting.Store(1) // for the decoding
 	dec := decodings.Get().(*decoding)
-	dec.Start(m.route, mapping.Message{Payload: m.Payload, Received: m.Received, Retained: m.Retained, Ordered: true})
+	dec.Start(m.route, mapping.Message{
+		Payload: m.Payload, Received: m.Received, Retained: m.Retained, Ordered: true, May: m.May, Own: m.Own,
+	})
 	for dec.More() {
 		dec.Next(&dec.result)
 		d.produce(&dec.result, dec.More())

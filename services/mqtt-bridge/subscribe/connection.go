@@ -216,7 +216,7 @@ func (c *connection) handle(_ paho.Client, p paho.Message) {
 	if received.QoS > 0 {
 		received.Hash = session.Hash(p.Topic(), p.Payload())
 	}
-	m := c.pipe.Message(p.Topic(), "", p.Payload(), p.Retained())
+	m := c.pipe.Message(p.Topic(), pipeline.Sender{}, p.Payload(), p.Retained())
 	switch {
 	case c.session.Redelivered(c.conn, received):
 		metrics.CountOutcome(pipeline.Redelivered)
