@@ -53,6 +53,9 @@ func (p *Principal) Device() (device iot.Identity, ok bool) {
 	return iot.Identity{ID: p.devices[0]}, true // the only one of a gateway
 }
 
+// Devices returns those for which p speaks, ascending. They are not to be changed.
+func (p *Principal) Devices() []iot.DeviceID { return p.devices }
+
 // Ended reports whether the credential does not count any more: it was deleted, or has expired.
 func (p *Principal) Ended() bool { return p.ended.Load() }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
+	"github.com/telltale-iot/telltale/pkg/credentials"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/timeouts"
@@ -24,7 +25,9 @@ type Settings struct {
 	Listener net.Addr // where the requests come in
 	Store    iot.AccessStore
 	Log      *slog.Logger
-	Refused  func(event.Refusal) // is told of who is refused, or would be; it sets Surface, times and counts
+
+	Credentials *credentials.Table  // of devices, which send readings; nil: none is let in
+	Refused     func(event.Refusal) // is told of who is refused, or would be; it sets Surface, times and counts
 }
 
 // Authenticator says who sends a request. It is safe for concurrent use.
@@ -53,15 +56,24 @@ func (a *Authenticator) Policy(ctx context.Context) (auth.Policy, error) {
 	if p := a.policy.Load(); p != nil {
 		return *p, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeouts.StoreRequest)
-	defer cancel()
-	moved, err := a.Store.Moved(ctx)
+	moved, err := a.moved(ctx)
 	if err != nil {
 		return auth.Required, err
 	}
 	p := a.Mode.Policy(a.Listener, moved)
 	a.policy.Store(&p)
 	return p, nil
+}
+
+// moved reports whether the site is from before there were accounts. Where the credentials of devices are known, so is that, also
+// while the store is away.
+func (a *Authenticator) moved(ctx context.Context) (bool, error) {
+	if a.Credentials != nil && a.Credentials.Check(ctx) == nil {
+		return a.Credentials.Site().Moved, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeouts.StoreRequest)
+	defer cancel()
+	return a.Store.Moved(ctx)
 }
 
 // Denial is why a request is refused, in the words of Django REST framework.
@@ -155,6 +167,9 @@ func (a *Authenticator) identify(r *http.Request, address string) (*Principal, e
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "Bearer") || strings.EqualFold(scheme, "Token") {
 		return a.byToken(r.Context(), strings.TrimSpace(secret), false, address)
+	}
+	if strings.EqualFold(scheme, "Basic") {
+		return a.byCredential(r, address)
 	}
 	if secret, ok := a.cookie(r); ok {
 		return a.byToken(r.Context(), secret, true, address)

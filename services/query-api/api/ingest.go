@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 )
 
@@ -86,6 +87,8 @@ func (a *API) ingest(ctx context.Context, r *request, m ingest.Message) (answere
 	if m.May, err = a.mayName(ctx, r); err != nil {
 		return nil, err
 	}
+	p := access.Of(ctx)
+	m.Principal = cmp.Or(p.Name, p.User.Username)
 	result, err := a.Ingester.Ingest(ctx, m)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
+	devicecredentials "github.com/telltale-iot/telltale/pkg/credentials"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -58,10 +59,14 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	replayer := replay.New(sender, cfg.Topic, rules, stores.DeadLetters, stores.Readings, p.Metrics)
 	ingester := ingest.New(sender, cfg, rules, p.Log, p.Metrics)
 	refusals := tellrefused.New(cfg, "http", report.Instance(), p.Log, p.Metrics)
+	var devices *devicecredentials.Table // of nobody where nobody is asked for credentials
+	if s.Auth.Mode.Policy(l.Addr(), true) != auth.Open {
+		devices = devicecredentials.New(cfg, p.Log)
+	}
 	keeper := credentials.New(stores.Accounts, cfg, sender, s.KnownDevices, p.Log, p.Metrics)
 	a := &API{
 		Stores: stores, Auth: access.New(access.Settings{
-			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log, Refused: refusals.Add,
+			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log, Refused: refusals.Add, Credentials: devices,
 		}),
 		Credentials: keeper,
 		Replayer:    replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log), Refused: refused.New(cfg, sender, p.Log),
@@ -80,6 +85,9 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	g.Go(func() error { return a.System.Run(ctx) })
 	g.Go(func() error { return a.Auth.Run(ctx) })
 	g.Go(func() error { return keeper.Run(ctx) })
+	if devices != nil {
+		g.Go(func() error { return devices.Run(ctx) })
+	}
 	g.Go(func() error { return a.Run(ctx, l) })
 	return g.Wait()
 }

@@ -52,9 +52,10 @@ const (
 
 // Message is what one request holds.
 type Message struct {
-	Source  string // where it came in, for people who look at dead letters
-	Client  string // who sent it, for the same
-	Payload []byte // not changed any more, also when Ingest has returned
+	Source    string // where it came in, for people who look at dead letters
+	Client    string // who sent it, for the same
+	Principal string // the user name by which he got in, for the same; "" where he showed none
+	Payload   []byte // not changed any more, also when Ingest has returned
 
 	May func(iot.DeviceID) bool // whether he may send for a device; nil: for all
 
