@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// MaxStale is how long a token that was deleted may still count.
-	MaxStale = time.Second
+	// MaxStale is how long a token that was deleted may still count, so that with a question to the store, and for who is
+	// sent something all the time, it is less than a second.
+	MaxStale = 600 * time.Millisecond
 	// maxTokens bounds those that are remembered for that long. One takes 8 KB at most, of one for MaxDevices.
 	maxTokens = 4096
 	// MaxDevices is how many devices a token may be for.

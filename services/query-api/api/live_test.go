@@ -82,8 +82,8 @@ func TestLiveLimits(t *testing.T) {
 	}
 }
 
-// follow follows what happens, from an id on if there is one. Events are sent without the empty line behind them.
-func follow(t *testing.T, addr, query, id string) (events chan string, header http.Header) {
+// follow follows what happens, from an id on if there is one, with what says who does. Events are sent without the empty line behind them.
+func follow(t *testing.T, addr, query, id string, authorization ...string) (events chan string, header http.Header) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/api/live/"+query, nil)
@@ -94,6 +94,7 @@ func follow(t *testing.T, addr, query, id string) (events chan string, header ht
 		r.Header.Set("Last-Event-ID", id)
 	}
 	r.Header.Set("Accept-Encoding", "gzip")
+	r.Header["Authorization"] = authorization
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ const (
 var errTooManyDevices = &problem{status: http.StatusForbidden, detail: fmt.Sprintf(
 	"You may see more than %d devices, which are too many to be told from others. An operator sees all, or can divide them among users.", scope.MaxDevices)}
 
-// view gives r the stores as who sends it sees them, at a moment after since.
+// view gives r the stores as who sends it sees them, at since or later.
 func (a *API) view(ctx context.Context, r *request, since time.Time) (err error) {
 	if r.scope, err = a.scopes.Since(ctx, access.Of(ctx), since); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 // divided is a site with a device of ann's and one of bob's.
 type divided struct {
 	stores
+	api      *API
 	addr     string
 	ann, bob int64
 	secrets  map[string]string // of tokens, by who has them
@@ -88,8 +89,9 @@ func newDivided(t *testing.T) *divided {
 	s.keep(t, iot.DeadLetter{
 		Rejection: iot.Rejection{Reason: iot.ReasonInvalidJSON, Bytes: []byte(`bob-1`)}, ID: otherLetter, Source: "sensors/ann-1/bob-1", Received: now,
 	})
-	a := s.api(t, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	a := s.stores.api(t, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	a.Auth = access.New(access.Settings{Mode: auth.On, Store: s.metadata, Log: a.Log})
+	s.api = a
 	s.addr, _ = start(t, a)
 	return s
 }

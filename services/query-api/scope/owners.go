@@ -39,7 +39,7 @@ type owned struct {
 // New returns the Scopes of devices in store.
 func New(store Metadata) *Scopes { return &Scopes{store: store, owned: map[int64]owned{}} }
 
-// Since returns what p sees, as it was at some time after since; nil: everything.
+// Since returns what p sees, as it was at since or later; nil: everything.
 func (s *Scopes) Since(ctx context.Context, p *access.Principal, since time.Time) (*Scope, error) {
 	switch {
 	case !p.Limited():
@@ -54,13 +54,13 @@ func (s *Scopes) Since(ctx context.Context, p *access.Principal, since time.Time
 	return of(p, devices)
 }
 
-// ownedBy returns the devices of a user, by what was asked for after since. Many may ask at the same time.
+// ownedBy returns the devices of a user, by what was asked for at since or later. Many may ask at the same time.
 func (s *Scopes) ownedBy(ctx context.Context, user int64, since time.Time) ([]iot.DeviceID, error) {
 	for {
 		s.mu.Lock()
 		o, ok := s.owned[user]
 		s.mu.Unlock()
-		if ok && o.asked.After(since) {
+		if ok && !o.asked.Before(since) {
 			return o.devices, nil
 		}
 		asking := s.flight.DoChan(strconv.FormatInt(user, 10), func() (any, error) { return s.ask(ctx, user) })
@@ -71,7 +71,7 @@ func (s *Scopes) ownedBy(ctx context.Context, user int64, since time.Time) ([]io
 			if answer.Err != nil {
 				return nil, answer.Err
 			}
-			if o := answer.Val.(owned); o.asked.After(since) { // else it was on its way before
+			if o := answer.Val.(owned); !o.asked.Before(since) { // else it was on its way before
 				return o.devices, nil
 			}
 		}

@@ -30,7 +30,7 @@ type Scope struct {
 func of(p *access.Principal, owned []iot.DeviceID) (*Scope, error) {
 	s := &Scope{user: p.User.ID, owner: p.Owner, named: p.Devices, devices: owned}
 	if p.Devices != nil {
-		s.devices = slices.Clone(p.Devices)
+		s.devices = append([]iot.DeviceID{}, p.Devices...)
 		slices.Sort(s.devices)
 		s.devices = slices.Compact(s.devices)
 		if p.Owner != 0 {
