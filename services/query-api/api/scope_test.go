@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	diff "github.com/google/go-cmp/cmp"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -24,6 +25,8 @@ type divided struct {
 	addr     string
 	ann, bob int64
 	secrets  map[string]string // of tokens, by who has them
+
+	credentials map[iot.DeviceID]int64 // one of each device
 }
 
 // The devices of a divided site, which have readings, latest values and dead letters, and one that nobody has.
@@ -43,7 +46,7 @@ var (
 // newDivided starts an API, for which everybody needs credentials.
 func newDivided(t *testing.T) *divided {
 	t.Helper()
-	s := &divided{stores: embedded(t), secrets: map[string]string{}}
+	s := &divided{stores: embedded(t), secrets: map[string]string{}, credentials: map[iot.DeviceID]int64{}}
 	s.startKafka(t)
 	users := map[string]int64{}
 	for name, role := range map[string]iot.Role{"ann": iot.RoleMember, "bob": iot.RoleMember, "root": iot.RoleAdmin} {
@@ -73,6 +76,13 @@ func newDivided(t *testing.T) *divided {
 		if _, err := s.metadata.CreateDevice(t.Context(), iot.Device{ID: d.id, Key: d.key, Name: d.key + "'s name", Owner: d.owner}); err != nil {
 			t.Fatal(err)
 		}
+		c, err := s.metadata.CreateCredential(t.Context(), iot.Credential{
+			Type: iot.CredentialPassword, Name: d.key, Device: d.id, Devices: []iot.DeviceID{d.id}, Secret: auth.Hash(d.key),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.credentials[d.id] = c.ID
 		for i := range d.n {
 			r := iot.Reading{
 				Device: d.id, Key: d.key, At: now.Add(time.Duration(i-10) * time.Second), Received: now, Stamped: iot.StampDevice,
@@ -214,6 +224,11 @@ var limitedCases = []limitedCase{
 	{"GET " + prometheusPrefix + "label/:label/values", prometheusPrefix + "label/__name__/values/", "", 0, 0, "ann-1_metric"},
 	{"GET " + prometheusPrefix + "metadata", prometheusPrefix + "metadata/", "", 0, 0, "ann-1_metric"},
 
+	{"GET /api/devices/:id/credentials", "/api/devices/{id}/credentials/", "", 200, 404, `"username":"ann-1"`},
+	{"DELETE /api/devices/:id/credentials/:cid", "/api/devices/{id}/credentials/{cid}/", "", 204, 404, ""},
+	{"DELETE /api/devices/:id/credentials/:cid", "/api/devices/ann-1/credentials/{cid}/", "", 404, 404, ""}, // his own is gone
+	{"POST /api/devices/:id/credentials", "/api/devices/{id}/credentials/", `{"type": "password"}`, 201, 404, `"username":"ann-1"`},
+
 	{"DELETE /api/dead-letters/:id", "/api/dead-letters/{letter}/", "", 204, 404, ""},
 	{"DELETE /api/dead-letters", "/api/dead-letters/?topic=sensors/%23", "", 0, 0, `{"deleted":0}`},
 	{"DELETE /api/devices/:id", "/api/devices/{id}/", "", 204, 404, ""},
@@ -261,8 +276,8 @@ func TestLimited(t *testing.T) {
 					t.Errorf("%s: %d %s", route, status, answer)
 				}
 			}
-			if diff := cmp.Diff(before, s.everythingOfBob(t)); diff != "" {
-				t.Errorf("of bob's device (-before +after):\n%s", diff)
+			if changed := diff.Diff(before, s.everythingOfBob(t)); changed != "" {
+				t.Errorf("of bob's device (-before +after):\n%s", changed)
 			}
 		})
 	}
@@ -274,6 +289,7 @@ func (s *divided) check(t *testing.T, who string, c limitedCase) {
 	method, _, _ := strings.Cut(c.route, " ")
 	fill := func(text, key string, id iot.DeviceID, letter iot.DeadLetterID, user int64) string {
 		return strings.NewReplacer("{key}", key, "{id}", id.String(), "{letter}", letter.String(), "{user}", strconv.FormatInt(user, 10),
+			"{cid}", strconv.FormatInt(cmp.Or(s.credentials[id], 999), 10),
 			"{ann}", strconv.FormatInt(s.ann, 10), "{now}", strconv.FormatInt(time.Now().Unix(), 10)).Replace(text)
 	}
 	self := s.ann
@@ -323,7 +339,7 @@ func (s *divided) everythingOfBob(t *testing.T) map[string]string {
 	all := map[string]string{}
 	for _, path := range []string{
 		"/api/devices/bob-1/", "/api/devices/bob-1/readings/", "/api/devices/bob-1/latest/", "/api/dead-letters/" + bobsLetter.String() + "/",
-		"/api/dead-letters/" + otherLetter.String() + "/", "/api/users/" + strconv.FormatInt(s.bob, 10) + "/",
+		"/api/dead-letters/" + otherLetter.String() + "/", "/api/devices/bob-1/credentials/", "/api/users/" + strconv.FormatInt(s.bob, 10) + "/",
 	} {
 		status, answer, _ := s.ask(t, "root", http.MethodGet, path, "")
 		if status != http.StatusOK {
