@@ -21,11 +21,12 @@ var errRefused = errors.New("refused")
 // says is on the disk. kfake responds to the requests of a connection one after another.
 type conn struct {
 	net.Conn
-	port   *port
-	inside bool
-	frame  []byte // the rest of what kfake is reading
-	closed sync.Once
-	gone   chan struct{} // closed by Close
+	port    *port
+	inside  bool
+	account account
+	frame   []byte // the rest of what kfake is reading
+	closed  sync.Once
+	gone    chan struct{} // closed by Close
 
 	mu       sync.Mutex
 	requests []inFlightRequest // that kfake has yet to respond to, in order
@@ -41,7 +42,7 @@ func newConn(nc net.Conn, p *port, inside bool) *conn {
 type inFlightRequest struct {
 	request kmsg.Request
 	bytes   int64
-	refusal []byte // the response instead of kfake's, when the request was refused
+	refusal []byte // the response instead of kfake's, when the request was refused, or says who the client is
 	fetches bool   // it has one of the port's fetches
 }
 
@@ -131,8 +132,16 @@ func (c *conn) inspect(frame []byte) ([]byte, error) {
 	q.request = h.request
 	produce, _ := h.request.(*kmsg.ProduceRequest)
 	if !c.inside {
-		changed, refusal := c.port.check(h.request, len(frame))
+		access := c.admit()
+		if access == Nothing && !beforeLogIn(h.request) {
+			return nil, c.refuse("no account", "request", kmsg.NameForKey(h.request.Key()))
+		}
+		changed, refusal := c.port.check(h.request, len(frame), access)
+		answer := c.logIn(h.request)
 		switch {
+		case answer != nil:
+			q.refusal = encode(answer, h.correlation)
+			frame = placeholder(h.correlation)
 		case refusal != nil:
 			_ = c.refuse("not allowed", "request", kmsg.NameForKey(h.request.Key()))
 			if produce != nil && produce.Acks == 0 {

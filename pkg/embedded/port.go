@@ -48,6 +48,8 @@ type port struct {
 	open bool            // clients from outside may write
 	tls  *tls.Config     // of clients from outside; nil without TLS
 
+	account func(ctx context.Context, secret string) Access // nil: all may do everything
+
 	accepted chan net.Conn
 	closed   chan struct{}
 	close    sync.Once
@@ -69,6 +71,7 @@ func newPort(cfg KafkaConfig, disk *disk) *port {
 		own:      map[string]bool{},
 		open:     cfg.Writes,
 		tls:      cfg.TLS,
+		account:  cfg.Account,
 		accepted: make(chan net.Conn),
 		closed:   make(chan struct{}),
 		memory:   semaphore.NewWeighted(maxFrameMemory),

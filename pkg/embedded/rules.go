@@ -12,7 +12,7 @@ import (
 var versions = func() *kversion.Versions {
 	stable, v := kversion.Stable(), new(kversion.Versions)
 	for _, key := range []kmsg.Key{
-		kmsg.ApiVersions, kmsg.Metadata, kmsg.DescribeCluster, kmsg.DescribeConfigs,
+		kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.Metadata, kmsg.DescribeCluster, kmsg.DescribeConfigs,
 		kmsg.Fetch, kmsg.ListOffsets, kmsg.OffsetForLeaderEpoch,
 		kmsg.FindCoordinator, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup, kmsg.ConsumerGroupHeartbeat,
 		kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.OffsetDelete,
@@ -46,7 +46,7 @@ var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 // check says what becomes of a request from outside, which has as many bytes. Clients read, and commit what they
 // read for groups of their own; where writes are allowed they produce, and make and delete topics, too. A request
 // that is refused has a response; changed is one that now asks for less.
-func (p *port) check(request kmsg.Request, bytes int) (changed bool, refusal kmsg.Response) {
+func (p *port) check(request kmsg.Request, bytes int, access Access) (changed bool, refusal kmsg.Response) {
 	switch r := request.(type) {
 	case *kmsg.FetchRequest:
 		return limitFetch(r), nil
@@ -71,14 +71,14 @@ func (p *port) check(request kmsg.Request, bytes int) (changed bool, refusal kms
 	case *kmsg.DeleteGroupsRequest:
 		return false, p.checkGroup(r, 0, false, r.Groups...)
 	case *kmsg.ProduceRequest, *kmsg.CreateTopicsRequest, *kmsg.CreatePartitionsRequest, *kmsg.DeleteTopicsRequest, *kmsg.DeleteRecordsRequest:
-		if !p.open {
+		if !p.open || access < ReadsAndWrites {
 			return false, refuse(r, kerr.TopicAuthorizationFailed)
 		}
 		return false, checkWrite(r)
 	case *kmsg.IncrementalAlterConfigsRequest:
 		return false, refuse(r, kerr.TopicAuthorizationFailed)
 	case *kmsg.InitProducerIDRequest:
-		if !p.open {
+		if !p.open || access < ReadsAndWrites {
 			return false, refuse(r, kerr.ClusterAuthorizationFailed)
 		}
 		return false, checkWrite(r)

@@ -129,8 +129,12 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 	if err != nil {
 		return err
 	}
+	account, err := c.kafkaAccount(components.metadata, p.Log)
+	if err != nil {
+		return &daemon.ConfigError{Variable: "KAFKA_LISTEN_ADDR", Value: c.KafkaListenAddr, Err: err}
+	}
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
-		Addr: c.KafkaListenAddr, TLS: secured, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
+		Addr: c.KafkaListenAddr, TLS: secured, Account: account, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
 		Retention: c.LogRetention, MaxBytes: int64(c.LogMaxBytes), Log: p.Log, Metrics: p.Metrics,
 		Retentions: map[string]time.Duration{components.kafka.SystemTopic(): min(systemRetention, c.LogRetention)},
 		Kept:       []string{components.kafka.CredentialsTopic()},
