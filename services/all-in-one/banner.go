@@ -2,15 +2,33 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
+	"strings"
+
+	"github.com/telltale-iot/telltale/pkg/daemon"
 )
 
+// welcome says where everything is, once all runs, and what the first start shows once.
+func (c *command) welcome(ctx context.Context, p *daemon.Process, components *components, first *first) {
+	if daemon.Await(ctx, p.Log, "the first admin", func(ctx context.Context) error { return first.makeAdmin(ctx, components.metadata) }) != nil {
+		return // it stops
+	}
+	if first.hidden {
+		p.Log.Warn("nobody has credentials yet, and they would be printed where nobody reads them: all-in-one token create --role=admin makes a token")
+	}
+	if err := printBanner(os.Stdout, components, c.MQTTURL, first); err != nil && first.secrets != (secrets{}) {
+		p.Log.Warn("the first credentials could not be printed: all-in-one token create --role=admin makes a token", "err", err)
+	}
+}
+
 // printBanner prints where everything is, with commands to copy.
-func printBanner(w io.Writer, components *components, mqttURL string) {
+func printBanner(w io.Writer, components *components, mqttURL string, first *first) error {
 	api := components.apiURL()
 	host, port := "", ""
 	if components.mqtt != nil {
@@ -19,33 +37,104 @@ func printBanner(w io.Writer, components *components, mqttURL string) {
 		host, port = u.Hostname(), u.Port()
 	}
 	port = cmp.Or(port, "1883")
-	_, _ = fmt.Fprintf(w, `
-Telltale is running; Ctrl-C stops it.
+	curlTrusts, mosquittoTrusts := components.trust()
 
-  devices   %[1]s/ in a browser
-  API       %[1]s/api/docs/ to try out
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nTelltale is running; Ctrl-C stops it.\n\n  devices   %[1]s/ in a browser%[2]s\n  API       %[1]s/api/docs/ to try out\n\n", api, first.logIn())
+	device, userPassword, data := "42", "", `{"temperature": 21.5, "humidity": 40}`
+	if first.mqtt {
+		device = firstDevice
+		userPassword = " -u " + firstDevice + " -P " + cmp.Or(first.secrets.device, "PASSWORD")
+		data = `{"temperature": 21.5}`
+	}
+	fmt.Fprintf(&b, "  publish   mosquitto_pub%s -h %s -p %s%s -q 1 -t sensors/%s/data -m '%s'\n", mosquittoTrusts, host, port, userPassword, device, data)
+	if !first.mqtt && components.mqttTLS == nil {
+		fmt.Fprintf(&b, "  or, where there is no mosquitto_pub:\n"+
+			"            go run ./services/simulator --mqtt-url tcp://%s --first-device 42 --devices 1 --count 1\n", net.JoinHostPort(host, port))
+	}
+	bearer := ""
+	if first.http {
+		bearer = " -H 'Authorization: Bearer " + cmp.Or(first.secrets.token, "TOKEN") + "'"
+	}
+	fmt.Fprintf(&b, "  read      curl -sf%s%s --retry 5 --retry-all-errors %s/api/devices/%s/latest/\n", curlTrusts, bearer, api, device)
+	if first.secrets != (secrets{}) {
+		b.WriteString("\nThe passwords and the token are shown this once, and kept as hashes alone: note them down.\n")
+	}
+	if a := components.authority; a != nil {
+		fmt.Fprintf(&b, "\nWhoever connects has to trust this authority, as these commands do; browsers show its fingerprint:\n\n  file      %s\n  SHA-256   %s\n", a.CAFile(), a.Fingerprint())
+	}
+	b.WriteString(forOthers(components, first) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
 
-  publish   mosquitto_pub -h %[2]s -p %[3]s -q 1 -t sensors/data -m '{"device_id": 42, "temperature": 21.5, "humidity": 40}'
-  or, where there is no mosquitto_pub:
-            go run ./services/simulator --mqtt-url tcp://%[4]s --first-device 42 --devices 1 --count 1
-  read      curl -sf --retry 5 --retry-all-errors %[1]s/api/devices/42/latest/
-%[5]s
-`, api, host, port, net.JoinHostPort(host, port), forOthers(components))
+// logIn says how somebody logs in.
+func (f *first) logIn() string {
+	switch {
+	case f.secrets.password != "":
+		return ": log in as " + firstAdmin + " with the password " + f.secrets.password
+	case f.http:
+		return ", where you log in"
+	}
+	return ""
+}
+
+// trust is what curl and mosquitto_pub need to trust the certificates.
+func (p *components) trust() (curl, mosquitto string) {
+	ca := ""
+	if p.authority != nil {
+		ca = shellQuoted(p.authority.CAFile())
+	}
+	if p.httpTLS != nil && ca != "" {
+		curl = " --cacert " + ca
+	}
+	switch {
+	case p.mqttTLS != nil && ca != "":
+		mosquitto = " --cafile " + ca
+	case p.mqttTLS != nil:
+		mosquitto = " --tls-use-os-certs"
+	}
+	return curl, mosquitto
+}
+
+// shellQuoted is a name as a shell reads it.
+func shellQuoted(name string) string {
+	if !strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:,@%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // forOthers lists what other machines of the network can reach, or is empty.
-func forOthers(components *components) string {
+func forOthers(components *components, first *first) string {
 	list := ""
 	if addr := fromOutside(components.http); addr != "" {
-		list += "  a phone   http://" + addr + "/\n"
+		list += "  a phone   " + scheme("http", components.httpTLS != nil) + addr + "/\n"
 	}
 	if addr := fromOutside(components.mqtt); addr != "" {
-		list += "  a device  mqtt://" + addr + ", topic sensors/{id}/data\n"
+		list += "  a device  " + scheme("mqtt", components.mqttTLS != nil) + addr + ", topic sensors/{id}/data\n"
 	}
-	if list == "" {
+	switch {
+	case list == "":
 		return ""
+	case first.http && first.mqtt:
+		return "\nOn this network:\n\n" + list
+	case first.http:
+		return "\nOn this network, where every device may publish:\n\n" + list
+	case first.mqtt:
+		return "\nOn this network, where everyone may read:\n\n" + list
 	}
 	return "\nOn this network, where everyone may publish and read:\n\n" + list
+}
+
+// scheme is the beginning of a URL.
+func scheme(name string, secured bool) string {
+	if secured {
+		name += "s"
+	}
+	return name + "://"
 }
 
 // fromOutside is the address at which other machines reach l, or "" when l is not open to them or this machine has

@@ -93,7 +93,9 @@ func TestBanner(t *testing.T) {
 			t.Cleanup(func() { _ = (*l).Close() })
 		}
 		out := new(strings.Builder)
-		printBanner(out, &components, "")
+		if err := printBanner(out, &components, "", new(first)); err != nil {
+			t.Fatal(err)
+		}
 		return out.String(), components
 	}
 	port := func(l net.Listener) string { _, port, _ := net.SplitHostPort(l.Addr().String()); return port }

@@ -185,10 +185,17 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	context.AfterFunc(ctx, func() { time.AfterFunc(timeouts.LogClosed, giveUp) })
 	defer components.close(closing, p.Log)
 	defer stop()
+	first, err := c.prepareFirst(ctx, p, components, os.Stdout)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	p.Started()
 	go func() {
 		if p.Health.AwaitReady(ctx); ctx.Err() == nil {
-			printBanner(os.Stdout, components, c.MQTTURL)
+			c.welcome(ctx, p, components, first)
 		}
 	}()
 	return c.runServices(ctx, p, components, rules)

@@ -82,18 +82,10 @@ func (p *components) isMoved(ctx context.Context, process *daemon.Process) (move
 
 // apiURL is where a client on this machine reaches the HTTP API.
 func (p *components) apiURL() string {
-	scheme := "http://"
-	if p.httpTLS != nil {
-		scheme = "https://"
-	}
-	return scheme + reachable(p.http.Addr())
+	return scheme("http", p.httpTLS != nil) + reachable(p.http.Addr())
 }
 
 // mqttURL is where one reaches MQTT, which listens.
 func (p *components) mqttURL() string {
-	scheme := "tcp://"
-	if p.mqttTLS != nil {
-		scheme = "ssl://"
-	}
-	return scheme + reachable(p.mqtt.Addr())
+	return scheme("mqtt", p.mqttTLS != nil) + reachable(p.mqtt.Addr())
 }
