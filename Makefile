@@ -42,9 +42,9 @@ run: web ## all-in-one with demo devices, data in ./data
 	bin/all-in-one --demo 5
 
 .PHONY: serve
-serve: web ## all-in-one for the devices and browsers of the network, data in ./data
+serve: web ## all-in-one for the devices and browsers of the network, who need credentials; data in ./data
 	go build $(LDFLAGS) -o bin/ ./services/all-in-one
-	MQTT_LISTEN_ADDR=$${MQTT_LISTEN_ADDR:-:1883} HTTP_ADDR=$${HTTP_ADDR:-:8000} bin/all-in-one
+	AUTH=$${AUTH:-auto} MQTT_LISTEN_ADDR=$${MQTT_LISTEN_ADDR:-:1883} HTTP_ADDR=$${HTTP_ADDR:-:8000} bin/all-in-one
 
 # The dashboard is in the binaries. Go alone builds them too, without it.
 WEB := services/query-api/web
