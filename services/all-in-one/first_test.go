@@ -98,6 +98,14 @@ func TestFirstStart(t *testing.T) {
 	if out, err := paste(regexp.MustCompile(` -H '[^']*'`).ReplaceAllString(strings.Replace(read, " -sf", " -s", 1), "")); err != nil || !strings.Contains(out, "Authentication credentials were not provided.") {
 		t.Errorf("without the token: %v: %s", err, out)
 	}
+	for what, command := range map[string]string{
+		"without a password": regexp.MustCompile(` -u \S+ -P \S+`).ReplaceAllString(publish, ""),
+		"with another":       regexp.MustCompile(` -P \S+`).ReplaceAllString(publish, " -P wrong"),
+	} {
+		if out, err := paste(command); err == nil {
+			t.Errorf("a device publishes %s: %s", what, out)
+		}
+	}
 	logIn := regexp.MustCompile(`log in as (\S+) with the password (\S+)`).FindStringSubmatch(printed)
 	if logIn == nil {
 		t.Fatalf("nobody can log in: %s", printed)

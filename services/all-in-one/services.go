@@ -10,6 +10,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/report"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/cache-updater/updater"
 	"github.com/telltale-iot/telltale/services/ingest-writer/archive"
 	"github.com/telltale-iot/telltale/services/ingest-writer/writer"
@@ -31,6 +32,7 @@ func (c *command) bridgeConfig() bridge.Config {
 		Topics: c.MQTTTopics, Mapping: c.Mapping,
 		Broker: subscribe.Config{URL: c.MQTTURL, Security: c.MQTT},
 		Auth:   c.Auth,
+		Clear:  tlsfiles.Word{TLS: tlsfiles.Off}, // openTLS has seen to it
 		Listen: listen.Config{
 			AnonymousFrom: c.MQTTAnonymousFrom,
 			Files:         c.MQTTTLS, ClientCA: c.MQTTClientCA, MaxConnections: maxConnections, MaxPacketBytes: maxPacketBytes,

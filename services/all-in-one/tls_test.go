@@ -212,6 +212,7 @@ func TestTLSSettings(t *testing.T) {
 		"a service makes no certificates":    {"query-api", environment{"TLS": "self"}, "only all-in-one"},
 		"nor does another":                   {"mqtt-bridge", environment{"TLS": "self"}, "only all-in-one"},
 		"no TLS, and a certificate of MQTT":  {"mqtt-bridge", environment{"TLS": "off", "MQTT_LISTEN_ADDR": ":0", "MQTT_LISTEN_CERT_FILE": cert, "MQTT_LISTEN_KEY_FILE": key}, "MQTT_LISTEN_CERT_FILE"},
+		"passwords in the clear":             {"mqtt-bridge", environment{"AUTH": "on", "MQTT_LISTEN_ADDR": ":0", "KAFKA_BROKERS": "127.0.0.1:1"}, "MQTT_LISTEN_CERT_FILE, or set TLS=off"},
 		"tokens in the clear":                {"query-api", environment{"AUTH": "on", "HTTP_ADDR": ":0"}, "HTTP_CERT_FILE, or set TLS=off"},
 	} {
 		t.Run(name, func(t *testing.T) {

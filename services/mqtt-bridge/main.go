@@ -14,7 +14,6 @@ import (
 	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/report"
-	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/bridge"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 )
@@ -24,7 +23,6 @@ type command struct {
 	MQTT       bridge.Config
 	ReplicaDir string `env:"MQTT_REPLICA_DIR" help:"Folder that the replicas on one machine share: each takes a number there and, from the second on, appends it to MQTT_CLIENT_ID. For docker compose, which gives all replicas the same settings."`
 	Kafka      kafka.Config
-	tlsfiles.Word
 }
 
 func main() {
@@ -41,7 +39,9 @@ func main() {
 }
 
 // Validate is called when the settings are read.
-func (c *command) Validate() error { return c.TLS.Check("MQTT_LISTEN_CERT_FILE", c.MQTT.Listen.Files) }
+func (c *command) Validate() error {
+	return c.MQTT.Clear.TLS.Check("MQTT_LISTEN_CERT_FILE", c.MQTT.Listen.Files)
+}
 
 // Checks are those of mqtt-bridge doctor.
 func (c *command) Checks() []doctor.Check {

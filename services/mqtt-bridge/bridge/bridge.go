@@ -23,6 +23,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/mapping"
 	"github.com/telltale-iot/telltale/pkg/refused"
 	"github.com/telltale-iot/telltale/pkg/report"
+	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/listen"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/pipeline"
@@ -69,7 +70,8 @@ type Config struct {
 	Listen  listen.Config
 	Topics  []string `env:"MQTT_TOPICS" help:"Filters of the topics to read, separated by commas. A topic that no rule is for is read in Telltale's own form, and the first + stands for its device. Default: the topics that the rules of MAPPINGS are for."`
 	Mapping mapping.Config
-	Auth    auth.Config // who needs credentials where devices connect
+	Auth    auth.Config   // who needs credentials where devices connect
+	Clear   tlsfiles.Word // whether they may pass in the clear
 }
 
 // Validate reports the first setting that cannot work, as a *daemon.ConfigError.
@@ -151,6 +153,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		group.Go(func() error { return access.Table.Run(ctx) })
 	}
 	group.Go(func() error { return access.Refused.Run(ctx) })
+	group.Go(func() error { return b.checkClear(ctx, access.Table) })
 	group.Go(func() error {
 		err := kafka.EnsureTopics(ctx, b.Kafka, b.Log)
 		if ctx.Err() != nil {
@@ -168,6 +171,36 @@ func (b *Bridge) Run(ctx context.Context) error {
 		return source(ctx)
 	})
 	return group.Wait()
+}
+
+// checkClear returns an error where passwords would pass a network in the clear. That may depend on what table knows of the site, which
+// is waited for.
+func (b *Bridge) checkClear(ctx context.Context, table *credentials.Table) error {
+	if b.Listener == nil || b.Config.Listen.Secured() || b.Config.Clear.TLS == tlsfiles.Off {
+		return nil
+	}
+	moved := func() (bool, error) {
+		select {
+		case <-table.Ready():
+			return table.Site().Moved, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	listeners := map[string]net.Listener{"MQTT_LISTEN_ADDR": b.Listener}
+	if b.WebSocket != nil {
+		listeners["MQTT_WS_LISTEN_ADDR"] = b.WebSocket
+	}
+	for variable, l := range listeners {
+		clear, err := b.Config.Auth.Mode.InClear(l.Addr(), moved)
+		if err != nil {
+			return nil // it stops
+		}
+		if clear {
+			return tlsfiles.ErrInClear(l.Addr(), variable, "MQTT_LISTEN_CERT_FILE")
+		}
+	}
+	return nil
 }
 
 // needsCredentials reports whether a listener of the bridge may need to know who has credentials.
