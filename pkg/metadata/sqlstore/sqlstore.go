@@ -1,4 +1,4 @@
-// Package sqlstore keeps users and devices in an SQL database: the SQL and its transactions, once for all
+// Package sqlstore keeps users, devices, and who may do what, in an SQL database: the SQL and its transactions, once for all
 // databases. What a database does differently is in its Dialect; the packages mysql, postgres and sqlite
 // beside this one have one each, with the table definitions.
 //
@@ -7,6 +7,9 @@
 //
 // A call that the database does not answer within 10 s fails. A transaction that the database rolled back
 // because it was in another's way is repeated. No other error is, since the caller knows better.
+//
+// What a call holds in memory is bounded by its limit and by what a row may be: iot.MaxDevices ids, or maxAuditRow. The audit
+// has a year (iot.AuditRetention); RemoveExpired removes up to removeChunk times removeRounds rows of a table in a call.
 package sqlstore
 
 import (
