@@ -33,6 +33,7 @@ type handler func(ctx context.Context, r *request) (*answer, error)
 // method, and the answer is sent after that: a slow client uses up neither the time of the stores nor a place among the
 // requests to them.
 func (a *API) serve(store *limiter, h handler) echo.HandlerFunc {
+	h = a.viewed(h)
 	return func(c echo.Context) error {
 		body, err := a.receive(c)
 		if err != nil {
@@ -40,7 +41,7 @@ func (a *API) serve(store *limiter, h handler) echo.HandlerFunc {
 		}
 		defer a.limits.bodies.Release(int64(len(body)))
 		r := &request{Context: c, query: readParams(c), body: body}
-		answer, err := store.ask(r, a.viewed(h))
+		answer, err := store.ask(r, h)
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ type reach string
 const (
 	// byDevice is of a route whose handler asks the request's own Stores, which have nothing of other devices.
 	byDevice reach = "by device"
-	// noDevices is of a route in whose answer there is nothing of devices.
+	// noDevices is of a route in whose answer there is nothing of devices. Its request has no Stores.
 	noDevices reach = "no devices"
 	// whole is of a route that is about all devices together: he may not ask.
 	whole reach = "whole"
@@ -37,15 +37,22 @@ func (a *API) view(ctx context.Context, r *request, since time.Time) (err error)
 	return nil
 }
 
-// viewed has h answer a request with the stores as who sends it sees them.
+// viewed has h answer a request with the stores as who sends it sees them; without them where its route has no devices, so
+// that nobody is refused since he has too many.
 func (a *API) viewed(h handler) handler {
 	return func(ctx context.Context, r *request) (*answer, error) {
+		if r.Get(withoutView) != nil {
+			return h(ctx, r)
+		}
 		if err := a.view(ctx, r, recently()); err != nil {
 			return nil, err
 		}
 		return h(ctx, r)
 	}
 }
+
+// withoutView is in the context of a request whose route has no devices.
+const withoutView = "without view"
 
 // recently is since when what is known of a scope is new enough.
 func recently() time.Time { return time.Now().Add(-scope.MaxStale) }
@@ -105,8 +112,14 @@ func (a *API) makeAlone(
 
 // limit returns handle for everybody who may have an answer of it: a route without a reach is for who sees everything.
 func (reach reach) limit(handle echo.HandlerFunc) echo.HandlerFunc {
-	if reach == byDevice || reach == noDevices {
+	switch reach {
+	case byDevice:
 		return handle
+	case noDevices:
+		return func(c echo.Context) error {
+			c.Set(withoutView, true)
+			return handle(c)
+		}
 	}
 	return func(c echo.Context) error {
 		if access.Of(c.Request().Context()).Limited() {

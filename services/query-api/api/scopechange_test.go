@@ -186,6 +186,7 @@ func TestTooManyDevices(t *testing.T) {
 	s.wants(t, "ann", "POST", "/api/devices/", another, http.StatusForbidden, "more than 1000 devices")
 	s.wants(t, "root", "POST", "/api/devices/", another, http.StatusCreated, "")
 	s.wants(t, "ann", "GET", "/api/devices/none/", "", http.StatusForbidden, "more than 1000 devices") // which looks again
+	s.wants(t, "ann", "GET", prometheusPrefix+"labels/", "", http.StatusOK, "device")
 	s.wants(t, "root", "GET", "/api/readings/", "", http.StatusOK, "bob-1_metric")
 }
 
