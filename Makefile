@@ -98,6 +98,7 @@ image-sizes: images ## each image is under 30 MB
 .PHONY: up
 up: .env images ## servers and services by docker compose, until they are healthy
 	@sh deploy/up.sh
+	@sh deploy/credentials.sh
 	@sh deploy/try-it.sh
 
 .PHONY: down
@@ -111,7 +112,7 @@ clean: ## stop it and drop its data
 
 .PHONY: logs
 logs: .env ## follow the logs of the services
-	$(EVERYTHING) $(COMPOSE) logs -f --tail 100 mqtt-bridge ingest-writer cache-updater query-api query-api-postgres mqtt-bridge-listen
+	$(EVERYTHING) $(COMPOSE) logs -f --tail 100 mqtt-bridge ingest-writer cache-updater query-api query-api-postgres query-api-listen mqtt-bridge-listen
 
 .PHONY: ps
 ps: .env ## what runs, and how it is

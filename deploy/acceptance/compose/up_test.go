@@ -94,7 +94,7 @@ func TestProfiles(t *testing.T) {
 	for profile, want := range map[string]string{
 		"mysql":    "cache-updater ingest-writer kafka mongo mosquitto mqtt-bridge mysql query-api redis",
 		"postgres": "cache-updater ingest-writer kafka mongo mosquitto mqtt-bridge postgres query-api-postgres redis",
-		"listen":   "cache-updater ingest-writer kafka mongo mqtt-bridge-listen mysql query-api redis",
+		"listen":   "cache-updater ingest-writer kafka mongo mqtt-bridge-listen mysql query-api-listen redis",
 		"infra":    "kafka mongo mosquitto mysql postgres redis",
 	} {
 		got := c.mustRun("sh", "-c", "docker compose --profile "+profile+" config --services | sort | xargs")
@@ -131,6 +131,7 @@ func TestAddresses(t *testing.T) {
 		"mqtt-bridge":        {"9100", "127.0.0.1:9101"},
 		"query-api":          {"8000", "192.0.2.1:8000-8002"},
 		"query-api-postgres": {"8000", "192.0.2.1:8000-8002"},
+		"query-api-listen":   {"8000", "192.0.2.1:8000-8002"},
 	} {
 		if host := got[service][want.port]; host != want.host {
 			t.Errorf("%s: %s is on %s, want %s", service, want.port, host, want.host)

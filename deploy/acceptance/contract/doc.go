@@ -6,7 +6,9 @@
 // free ports and a temporary directory.
 //
 //	ACCEPT_HTTP_URL       the HTTP API, such as http://localhost:8000
-//	ACCEPT_MQTT_URL       where devices publish, such as tcp://localhost:1883
+//	ACCEPT_TOKEN          a token of an admin there, where the API asks for one
+//	ACCEPT_MQTT_URL       where devices publish, such as tcp://localhost:1883; as a user who may publish for every
+//	                      device, and subscribe, where it asks for one
 //	ACCEPT_MQTT_WS_URL    MQTT over WebSocket, such as ws://localhost:9001/mqtt; without it, that is not tested
 //	ACCEPT_MQTT_MODE      listen: mqtt-bridge is that endpoint itself; subscribe: it is a broker; shared: it
 //	                      is a broker, and replicas of mqtt-bridge share its messages

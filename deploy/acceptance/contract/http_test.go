@@ -20,7 +20,19 @@ import (
 // client follows no redirects: an answer is the answer.
 var client = &http.Client{
 	Timeout:       testTimeout,
+	Transport:     withToken{},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// withToken has requests to the API that show no token of their own show that of the deployment.
+type withToken struct{}
+
+func (withToken) RoundTrip(r *http.Request) (*http.Response, error) {
+	if sut.token != "" && r.Header.Get("Authorization") == "" && strings.HasPrefix(r.URL.String(), sut.http+"/") {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+sut.token)
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // answer is what the API said.

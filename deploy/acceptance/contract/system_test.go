@@ -25,6 +25,7 @@ const testTimeout = 30 * time.Second
 // system is a deployment of Telltale.
 type system struct {
 	http, mqtt string
+	token      string // of an admin; "" where the API asks for none
 	web        string // MQTT over WebSocket; "" where there is none
 	listen     bool   // mqtt-bridge is the MQTT endpoint itself
 	shared     bool   // it is replicas that share what a broker has
@@ -100,6 +101,7 @@ func run(m *testing.M) (code int, err error) {
 func fromEnvironment() (s *system, brokers []string) {
 	s = &system{
 		http:   strings.TrimSuffix(os.Getenv("ACCEPT_HTTP_URL"), "/"),
+		token:  os.Getenv("ACCEPT_TOKEN"),
 		mqtt:   os.Getenv("ACCEPT_MQTT_URL"),
 		web:    os.Getenv("ACCEPT_MQTT_WS_URL"),
 		listen: os.Getenv("ACCEPT_MQTT_MODE") == "listen",

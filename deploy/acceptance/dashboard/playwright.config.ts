@@ -17,6 +17,8 @@ export default defineConfig({
   use: {
     // In containers neither root nor anybody else can make the namespaces of the sandbox, and all pages are ours.
     launchOptions: { executablePath, args: ["--no-sandbox"] },
+    // Of an API that asks who somebody is: make dashboard-replicas.
+    ...(process.env["ACCEPT_TOKEN"] && { extraHTTPHeaders: { Authorization: `Bearer ${process.env["ACCEPT_TOKEN"]}` } }),
     viewport: { width: 1280, height: 800 },
     locale: "en-GB",
     timezoneId: "Europe/Berlin",

@@ -7,6 +7,6 @@ REPLICAS="$ACCEPT_HTTP_URL,http://$(docker port "$second" 8000/tcp | head -1)"
 export REPLICAS
 cd deploy/acceptance/dashboard
 for replica in $(echo "$REPLICAS" | tr , ' '); do
-  curl --silent --fail --retry 60 --retry-delay 1 --retry-all-errors "$replica/api/devices/?limit=1" >/dev/null
+  curl --silent --fail --header "Authorization: Bearer $ACCEPT_TOKEN" --retry 60 --retry-delay 1 --retry-all-errors "$replica/api/devices/?limit=1" >/dev/null
 done
 npm test

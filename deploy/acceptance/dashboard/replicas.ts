@@ -5,7 +5,7 @@ import { Proxy } from "./proxy.ts";
 const replicas = process.env["REPLICAS"]!.split(",");
 
 async function api<T>(replica: string, method: string, path: string, body?: unknown): Promise<T> {
-  const answer = await fetch(replica + path, { method, headers: { "Content-Type": "application/json" }, ...(body !== undefined && { body: JSON.stringify(body) }) });
+  const answer = await fetch(replica + path, { method, headers: { "Content-Type": "application/json", Authorization: `Bearer ${process.env["ACCEPT_TOKEN"]}` }, ...(body !== undefined && { body: JSON.stringify(body) }) });
   if (!answer.ok) throw new Error(`${method} ${replica}${path}: ${answer.status} ${await answer.text()}`);
   return (await answer.json()) as T;
 }
