@@ -25,6 +25,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/query-api/api"
+	"github.com/telltale-iot/telltale/services/query-api/dynsec"
 	"github.com/telltale-iot/telltale/services/query-api/newtoken"
 	"github.com/telltale-iot/telltale/services/query-api/oidc"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
@@ -47,6 +48,7 @@ type command struct {
 	CORS        httpguard.CORS
 	Auth        auth.Config
 	OIDC        oidc.Config
+	Mosquitto   dynsec.Config
 	tlsfiles.Word
 }
 
@@ -124,10 +126,18 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	p.Health.Register(ctx, "mongodb", stored)
 	p.Health.Register(ctx, "redis", cache)
 
+	mosquitto, err := dynsec.New(c.Mosquitto, devices, rules, p.Log, p.Metrics)
+	if err != nil {
+		return err
+	}
 	stores := api.Stores{Metadata: devices, Accounts: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
 	g, ctx := errgroup.WithContext(ctx)
-	settings := api.Settings{Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured, Auth: c.Auth, OIDC: c.OIDC, KnownDevices: c.Admit.KnownOnly()}
+	settings := api.Settings{
+		Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured, Auth: c.Auth, OIDC: c.OIDC, KnownDevices: c.Admit.KnownOnly(),
+		Mosquitto: mosquitto,
+	}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
+	g.Go(func() error { return mosquitto.Run(ctx) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, c.Admit, devices, 0) })
 	g.Go(func() error { return report.Run(ctx, p, c.Config, api.Reported) })
 	if secured == nil && c.TLS != tlsfiles.Off {

@@ -19,6 +19,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/credentials"
+	"github.com/telltale-iot/telltale/services/query-api/dynsec"
 	"github.com/telltale-iot/telltale/services/query-api/ignored"
 	"github.com/telltale-iot/telltale/services/query-api/ingest"
 	"github.com/telltale-iot/telltale/services/query-api/live"
@@ -47,7 +48,8 @@ type Settings struct {
 	TLS          *tls.Config // nil without TLS
 	Auth         auth.Config
 	OIDC         oidc.Config
-	KnownDevices bool // no device registers itself
+	KnownDevices bool           // no device registers itself
+	Mosquitto    *dynsec.Keeper // nil without it
 }
 
 // Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
@@ -68,8 +70,8 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 		Stores: stores, Auth: access.New(access.Settings{
 			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log, Refused: refusals.Add, Credentials: devices,
 		}),
-		Credentials: keeper,
-		Replayer:    replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log), Refused: refused.New(cfg, sender, p.Log),
+		Credentials: keeper, Mosquitto: s.Mosquitto,
+		Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log), Refused: refused.New(cfg, sender, p.Log),
 		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
 		Bridges:      trace.New(cfg, p.Log),
 		System:       system.New(cfg, p.Log),

@@ -13,7 +13,7 @@ import (
 
 // Config are the settings. The tags are for package settings.
 type Config struct {
-	URL      string         `env:"MQTT_DYNSEC_URL" help:"Mosquitto whose dynamic-security plugin is to have the devices' credentials: tls://user@host:8883, of a user who may use $$CONTROL/dynamic-security. Without it none has."`
+	URL      string         `env:"MQTT_DYNSEC_URL" help:"Mosquitto whose dynamic-security plugin is to have the devices' credentials: tls://user@host:8883, of a user who may use $CONTROL/dynamic-security. Without it none has."`
 	Password string         `env:"MQTT_DYNSEC_PASSWORD" help:"Password of that user, instead of the one in MQTT_DYNSEC_URL."`
 	Files    tlsfiles.Files `envprefix:"MQTT_DYNSEC_"`
 }
