@@ -17,6 +17,7 @@ type deadLetter struct {
 	Key         string  `json:"device_key"`
 	Source      string  `json:"source"`
 	Client      *string `json:"client_id"`
+	Principal   *string `json:"principal"`
 	Received    string  `json:"received_at"`
 	Retained    bool    `json:"retained"`
 	ContentType *string `json:"content_type"`
