@@ -17,7 +17,9 @@ type Message struct {
 	Ordered  bool      // it is in the order in which they were published, so that what earlier ones of the set said holds
 
 	May func(iot.DeviceID) bool // whether its sender may send for a device; nil: for all
-	Own iot.Identity            // the device that its sender means where none is named; zero: that is an error
+	// Speaks is May for what the sender says of messages to come: that counts for his devices alone. nil: for all.
+	Speaks func(iot.DeviceID) bool
+	Own    iot.Identity // the device that its sender means where none is named; zero: that is an error
 }
 
 // Result is what messages became.
@@ -50,7 +52,9 @@ const (
 )
 
 // Start begins with m, which was published to the topic of route, and whose Payload must not change until the last step.
-func (d *Decoder) Start(route Route, m Message) { *d = Decoder{route: route, m: m, more: true} }
+func (d *Decoder) Start(route Route, m Message) {
+	*d = Decoder{route: route.of(m.Speaks), m: m, more: true}
+}
 
 // More reports whether there are steps to come.
 func (d *Decoder) More() bool { return d.more }

@@ -16,8 +16,12 @@ import (
 const (
 	maxEntities      = 10_000
 	maxEntityBytes   = 16 << 20 // of their texts
-	maxStateEntities = 100      // of one state topic
-	maxConfigBytes   = 64 << 10
+	maxStateEntities = 100      // of one device in one state topic
+	maxStateDevices  = 16       // of which a state topic is, as they say
+	// Of one device, so that none takes the room of all others.
+	maxDeviceEntities    = 1000
+	maxDeviceEntityBytes = 1 << 20
+	maxConfigBytes       = 64 << 10
 )
 
 // discovered is what configs have described.
@@ -28,10 +32,15 @@ type discovered struct {
 	mu       sync.Mutex
 	configs  map[string][]string // the state topics of a config
 	entities map[string][]entity // by state topic
-	count    int
-	bytes    int
+	all      described
+	of       map[iot.DeviceID]described
 	notify   func(topic string)
 }
+
+// described is how much is.
+type described struct{ count, bytes int }
+
+func (d described) plus(n, bytes int) described { return described{d.count + n, d.bytes + bytes} }
 
 // pattern returns the pattern of a state topic; nil for none.
 func (d *discovered) pattern(topic string) *pattern {
@@ -93,49 +102,84 @@ func (s *discoverySteps) step(out *Result) outcome {
 			return reject(iot.ReasonInvalidJSON, "a config that is no JSON object")
 		}
 	}
+	for i := range entities {
+		e := &entities[i]
+		e.owner, _, _ = iot.ParseDevice(e.device) // 0 is nobody's, and of whom no reading can be
+		if s.m.May != nil && !s.m.May(e.owner) {
+			f := decode.Fault{Reason: iot.ReasonDeviceNotAllowed, Detail: fmt.Sprintf("its sender may not send for device %.64q", e.device)}
+			out.Rejected = append(out.Rejected, f.Rejection(e.owner, s.m.Payload))
+			return done
+		}
+	}
 	if s.m.Ordered {
-		s.set.memory.discovered.learn(s.discoveryForm, s.route.topic, entities, omit)
+		s.set.memory.discovered.learn(s.discoveryForm, s.route.topic, entities, s.m.Speaks, omit)
 	}
 	return done
 }
 
-// learn notes what a config describes, in place of what it described before.
-func (d *discovered) learn(f discoveryForm, config string, entities []entity, omit func(name, why, example string)) {
+// learn notes what a config describes, in place of what it described before, of devices for which its sender speaks.
+func (d *discovered) learn(f discoveryForm, config string, entities []entity, speaks func(iot.DeviceID) bool, omit func(name, why, example string)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.configs == nil {
-		d.configs, d.entities = make(map[string][]string), make(map[string][]entity)
+		d.configs, d.entities, d.of = make(map[string][]string), make(map[string][]entity), make(map[iot.DeviceID]described)
 	}
-	changed := d.configs[config]
+	changed := slices.Clone(d.configs[config])
 	for _, state := range changed {
 		d.entities[state] = slices.DeleteFunc(d.entities[state], func(e entity) bool {
-			if e.config != config {
+			if e.config != config || speaks != nil && !speaks(e.owner) {
 				return false
 			}
-			d.count--
-			d.bytes -= e.size()
+			d.account(&e, -1)
 			return true
 		})
 	}
-	delete(d.configs, config)
+	d.configs[config] = slices.DeleteFunc(d.configs[config], func(state string) bool {
+		return !slices.ContainsFunc(d.entities[state], func(e entity) bool { return e.config == config }) // of other devices
+	})
 	for _, e := range entities {
 		others := d.entities[e.state]
+		own, devices := share(others, &e)
+		of := d.of[e.owner]
 		switch {
 		case f.set.topics.find(e.state, true, 0, -1) != nil:
 			continue // a rule reads it
-		case d.count == maxEntities || d.bytes+e.size() > maxEntityBytes || len(others) == maxStateEntities:
+		case d.all.count == maxEntities, d.all.bytes+e.size() > maxEntityBytes, own == maxStateEntities, own == 0 && devices == maxStateDevices,
+			of.count == maxDeviceEntities, of.bytes+e.size() > maxDeviceEntityBytes:
 			omit(e.name, "too much is discovered", e.state)
 			continue
 		}
-		d.count++
-		d.bytes += e.size()
+		d.account(&e, 1)
 		d.entities[e.state] = append(others, e)
 		d.configs[config] = append(d.configs[config], e.state)
 		changed = append(changed, e.state)
 	}
+	if len(d.configs[config]) == 0 {
+		delete(d.configs, config)
+	}
 	slices.Sort(changed)
 	for _, state := range slices.Compact(changed) {
 		d.build(f.rule, state, omit)
+	}
+}
+
+// share returns how many of a state topic's entities are of e's device, and of how many devices they are.
+func share(entities []entity, e *entity) (own, devices int) {
+	seen := map[string]bool{}
+	for i := range entities {
+		if entities[i].device == e.device {
+			own++
+		}
+		seen[entities[i].device] = true
+	}
+	return own, len(seen)
+}
+
+// account counts n of e.
+func (d *discovered) account(e *entity, n int) {
+	d.all = d.all.plus(n, n*e.size())
+	if d.of[e.owner] = d.of[e.owner].plus(n, n*e.size()); d.of[e.owner].count == 0 {
+		delete(d.of, e.owner)
 	}
 }
 
@@ -154,7 +198,8 @@ var toCelsius = map[string]scaling{
 	"K":  {factor: ratio{1, 1}, offset: ratio{-273.15, 1}},
 }
 
-// build makes the rule of a state topic. What it is does not depend on the order in which configs came.
+// build makes the rules of a state topic, one for each device that says it is its own. What they are does not depend on the
+// order in which configs came. The first counts, where senders may send for all devices.
 func (d *discovered) build(base *rule, state string, omit func(name, why, example string)) {
 	entities := d.entities[state]
 	if len(entities) == 0 {
@@ -165,8 +210,28 @@ func (d *discovered) build(base *rule, state string, omit func(name, why, exampl
 	slices.SortFunc(entities, func(a, b entity) int {
 		return strings.Compare(a.device+"\x00"+a.config+"\x00"+a.name, b.device+"\x00"+b.config+"\x00"+b.name)
 	})
+	first := &pattern{rule: ruleOf(base, entities, omit), order: math.MaxInt}
+	for i := 1; i < len(entities); i++ {
+		if e := entities[i]; e.device != entities[i-1].device {
+			omit(e.name, "another device has the same state topic", e.device)
+			first.others = append(first.others, &pattern{rule: ruleOf(base, entities[i:], omit), order: math.MaxInt})
+		}
+	}
+	d.any.Store(true)
+	_, known := d.states.Swap(state, first)
+	if !known && d.notify != nil {
+		d.notify(state)
+	}
+}
+
+// ruleOf makes the rule of a device's values in a state topic: those at the front, as far as they are of the first one's device.
+func ruleOf(base *rule, entities []entity, omit func(name, why, example string)) *rule {
+	if end := slices.IndexFunc(entities, func(e entity) bool { return e.device != entities[0].device }); end > 0 {
+		entities = entities[:end]
+	}
 	r := &rule{
-		name: "homeassistant-state", file: base.file, line: base.line, live: base.live, clock: base.clock, separator: base.separator,
+		owner: entities[0].owner,
+		name:  "homeassistant-state", file: base.file, line: base.line, live: base.live, clock: base.clock, separator: base.separator,
 		root: new(node), numbers: true, words: make(map[string]float64),
 		renamings: base.renamings, attributes: base.attributes, scalings: slices.Clone(base.scalings),
 		device: template{{kind: segmentText, text: entities[0].device}},
@@ -174,9 +239,6 @@ func (d *discovered) build(base *rule, state string, omit func(name, why, exampl
 	whole := !slices.ContainsFunc(entities, func(e entity) bool { return len(e.path) > 0 })
 	for _, e := range entities {
 		switch {
-		case e.device != entities[0].device:
-			omit(e.name, "another device has the same state topic", e.device)
-			continue
 		case len(e.path) == 0 && (!whole || r.scalar != nil):
 			omit(e.name, "another value of the device is in the same message", e.state)
 			continue
@@ -197,11 +259,7 @@ func (d *discovered) build(base *rule, state string, omit func(name, why, exampl
 		r.addConstant(iot.DeviceNameAttribute, e.deviceName)
 		r.addConstant(iot.DeviceLocationAttribute, e.location)
 	}
-	d.any.Store(true)
-	_, known := d.states.Swap(state, &pattern{rule: r, order: math.MaxInt})
-	if !known && d.notify != nil {
-		d.notify(state)
-	}
+	return r
 }
 
 // addConstant gives all readings of the rule an attribute, unless they have it, or it cannot be one.

@@ -13,7 +13,8 @@ import (
 
 // entity is a value of a device as a config of Home Assistant's discovery describes it.
 type entity struct {
-	config  string // the topic of the config
+	owner   iot.DeviceID // the id of device; 0 where it is none
+	config  string       // the topic of the config
 	device  string
 	state   string   // the topic of its values
 	path    []string // to the value in the message; nil: the message is it

@@ -156,9 +156,15 @@ func TestDiscoveryCommutes(t *testing.T) {
 
 // What is remembered is bounded, and what there is no room for is told.
 func TestDiscoveryIsBounded(t *testing.T) {
-	set := load(t, "homeassistant-discovery")
+	set, one := load(t, "homeassistant-discovery"), load(t, "homeassistant-discovery")
+	for i := range 1001 {
+		got := discover(one, fmt.Sprint("o", i), "x", fmt.Sprint("my/", i))
+		if full := strings.Contains(got, "too much is discovered"); full != (i == 1000) {
+			t.Fatalf("%d of one device: %s", i, got)
+		}
+	}
 	for i := range 10_001 {
-		got := discover(set, fmt.Sprint("o", i), "x", fmt.Sprint("my/", i))
+		got := discover(set, fmt.Sprint("o", i), fmt.Sprint("x", i/1000), fmt.Sprint("my/", i))
 		if full := strings.Contains(got, "too much is discovered"); full != (i == 10_000) {
 			t.Fatalf("%d: %s", i, got)
 		}

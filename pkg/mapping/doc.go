@@ -99,5 +99,12 @@
 // become, and since names are repeated for what is nested, at most 256 kB of names and texts and a reading more.
 // A pack of SenML is taken apart before its first reading: some 200 bytes for each of at most decode.MaxElements records,
 // and their names, 512 bytes each. A set remembers of Sparkplug at most 4096 nodes of 1000 devices, and 32 MB,
-// and of discovery 10,000 values and 16 MB.
+// and of discovery 10,000 values and 16 MB, 1,000 and 1 MB of a device.
+//
+// # Senders that speak for some devices
+//
+// Of who may send for some devices alone (Message.May), a reading of another is rejected as device_not_allowed, and a device
+// that is left out is his own (Message.Own). What he says of messages to come counts for his devices: a config of discovery is
+// rejected where it describes another's values, replaces no other's, and of several devices that say that a state topic is
+// theirs the sender's counts; a message of Sparkplug needs its node, too, as all messages of a node are numbered together.
 package mapping

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 // Presets are the names of the files of rules that are part of the program, in the order in which all are loaded.
@@ -163,6 +165,21 @@ func (r Route) Device() string {
 		return ""
 	}
 	return r.known()
+}
+
+// of returns the way that messages take of who speaks for some devices: where several devices say that a topic is theirs, the
+// one of his.
+func (r Route) of(speaks func(iot.DeviceID) bool) Route {
+	if speaks == nil || len(r.pattern.others) == 0 || speaks(r.pattern.rule.owner) {
+		return r
+	}
+	for _, p := range r.pattern.others {
+		if speaks(p.rule.owner) {
+			r.pattern = p
+			break
+		}
+	}
+	return r
 }
 
 // next returns the way by the rule behind, if there is one.

@@ -12,6 +12,7 @@ import (
 
 // rule is a rule as it is compiled.
 type rule struct {
+	owner        iot.DeviceID // whose it is, where a config made it; 0: anybody's
 	name         string
 	file         *file
 	line         int

@@ -95,6 +95,14 @@ func (s *sparkplugSteps) open() decode.Fault {
 		return decode.Fault{Reason: iot.ReasonNoRule, Detail: "the topic is none of Sparkplug's"}
 	}
 	s.kind = m.Kind
+	if node := m.Group + "/" + m.Node; node != s.device.name && s.m.May != nil { // it is one of the node's messages, and counts as such
+		if id, _, err := iot.ParseDevice(node); err != nil || !s.m.May(id) {
+			return decode.Fault{Reason: iot.ReasonDeviceNotAllowed, Detail: fmt.Sprintf("its sender may not send for the node %.64q", node)}
+		}
+	}
+	if s.m.May != nil && !s.m.May(s.device.id) {
+		return decode.Fault{Reason: iot.ReasonDeviceNotAllowed, Detail: fmt.Sprintf("its sender may not send for device %.64q", s.device.name)}
+	}
 	switch s.payload, err = sparkplug.Parse(s.m.Payload); {
 	case errors.Is(err, sparkplug.ErrTooMany):
 		return decode.Fault{Reason: iot.ReasonTooLarge, Detail: err.Error()}

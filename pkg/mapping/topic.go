@@ -10,7 +10,8 @@ import (
 // pattern is the topics that a rule is for, by level.
 type pattern struct {
 	rule   *rule
-	order  int // among all patterns of a set
+	order  int        // among all patterns of a set
+	others []*pattern // of other devices that say this is theirs, where a config made it
 	levels []level
 }
 

@@ -212,13 +212,21 @@ func (p *party) sender() pipeline.Sender {
 	}
 	if p.principal != nil || p.anonymous {
 		s.May = p.may
+		if p.policy == auth.Required {
+			s.Speaks = p.speaksFor
+		}
 	}
 	return s
 }
 
+// speaksFor reports whether the party speaks for a device.
+func (p *party) speaksFor(device iot.DeviceID) bool {
+	return p.principal != nil && p.principal.May(device) || p.anonymous && !p.access.Table.HasOwn(device)
+}
+
 // may reports whether the party may send for a device, and tells operators if not. With a warning it may, all the same.
 func (p *party) may(device iot.DeviceID) bool {
-	if p.principal != nil && p.principal.May(device) || p.anonymous && !p.access.Table.HasOwn(device) {
+	if p.speaksFor(device) {
 		return true
 	}
 	p.tell(whyDevice, device.String(), "")

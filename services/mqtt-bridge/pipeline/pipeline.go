@@ -43,6 +43,7 @@ type Sender struct {
 	Client    string                  // the id of the MQTT client; "" where nobody knows
 	Principal string                  // the user name by which it got in; "" where it showed none
 	May       func(iot.DeviceID) bool // whether it may send for a device; nil: for all
+	Speaks    func(iot.DeviceID) bool // the same for what it says of messages to come
 	Own       iot.Identity            // the device that it means where it names none; zero: that is an error
 }
 
@@ -145,7 +146,7 @@ func (p *Pipeline) Handle(m Message, done func(error)) {
 	d.waiting.Store(1) // for the decoding
 	dec := decodings.Get().(*decoding)
 	dec.Start(m.route, mapping.Message{
-		Payload: m.Payload, Received: m.Received, Retained: m.Retained, Ordered: true, May: m.May, Own: m.Own,
+		Payload: m.Payload, Received: m.Received, Retained: m.Retained, Ordered: true, May: m.May, Speaks: m.Speaks, Own: m.Own,
 	})
 	for dec.More() {
 		dec.Next(&dec.result)
