@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -481,6 +482,32 @@ func TestDevicesAndViewers(t *testing.T) {
 	b.conserved()
 }
 
+// A node of Sparkplug is asked for its birth, by nobody but the bridge.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	k := newKafka(t)
+	cfg := withAuth(auth.On)
+	cfg.Topics = nil
+	b := secured(t, k, cfg, hasPassword(1, "plant/press", iot.KeyID("plant/press")), hasPassword(2, "plant/thief", iot.KeyID("plant/thief")), viewer(3, "eve"))
+	press, thief := connect(t, b.addr, as("plant/press", "press")), connect(t, b.addr, as("plant/thief", "thief"))
+	for filter, code := range map[string]byte{
+		"spBv1.0/plant/NCMD/press": 0, "spBv1.0/plant/DCMD/press/#": 0,
+		"spBv1.0/plant/NCMD/thief": 0x80, "spBv1.0/plant/NCMD/+": 0x80, "spBv1.0/plant/NDATA/press": 0x80, "spBv1.0/#": 0x80,
+	} {
+		press.subscribes(filter, code)
+	}
+	thief.publish(1, 1, "spBv1.0/plant/NCMD/press", "reboot")
+	thief.publish(1, 2, "spBv1.0/plant/NDATA/press", nodeData)
+	thief.wantAcks(1, 2)
+	press.quiet()
+	press.publish(1, 1, "spBv1.0/plant/NDATA/press", nodeData) // whose birth was not seen
+	if p, ok := press.receive().(*packets.PublishPacket); !ok || p.TopicName != "spBv1.0/plant/NCMD/press" || !strings.Contains(string(p.Payload), rebirth) {
+		t.Errorf("the node gets %v", p)
+	}
+	press.wantAcks(1)
+	b.conserved()
+}
+
 // A site that moves is as before, and is told who would not get in.
 func TestWarning(t *testing.T) {
 	t.Parallel()
@@ -616,3 +643,50 @@ func TestAccessByCertificate(t *testing.T) {
 
 // sorted compares slices by what is in them, in whatever order.
 func sorted[T any](less func(a, b T) bool) cmp.Option { return cmpopts.SortSlices(less) }
+
+// Credentials make a storm of reconnects no longer: 5,000 clients connect, with all credentials known.
+func TestReconnectsWithCredentials(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures")
+	}
+	const clients, atOnce = 5000, 50
+	var known []iot.Credential
+	for i := range clients {
+		known = append(known, hasPassword(int64(i+1), fmt.Sprint(i+1), iot.DeviceID(i+1)))
+	}
+	k := newKafka(t)
+	storm := func(mode auth.Mode) time.Duration {
+		cfg := withAuth(mode)
+		cfg.Listen.MaxConnections = clients
+		b := endpoint(t, k, cfg)
+		defer b.stop()
+		b.ready()
+		begin := time.Now()
+		var all sync.WaitGroup
+		for part := range atOnce {
+			all.Go(func() {
+				for i := part; i < clients; i += atOnce {
+					if code := answer(t, b.addr, as(fmt.Sprint(i+1), fmt.Sprint("c", i))); code != packets.Accepted {
+						t.Errorf("%d gets %d", i+1, code)
+					}
+				}
+			})
+		}
+		all.Wait()
+		return time.Since(begin)
+	}
+	k.know(known...)
+	best := map[auth.Mode]time.Duration{}
+	for range 3 { // the machine does other things, too
+		for _, mode := range []auth.Mode{auth.Off, auth.On} {
+			if took := storm(mode); best[mode] == 0 || took < best[mode] {
+				best[mode] = took
+			}
+		}
+	}
+	ratio := best[auth.On].Seconds() / best[auth.Off].Seconds()
+	t.Logf("%d connects take %v, with credentials %v: %.2f times as long", clients, best[auth.Off], best[auth.On], ratio)
+	if ratio > 1.5 {
+		t.Error("credentials make it longer")
+	}
+}

@@ -61,7 +61,11 @@
 //	                                       and as many records; 180 a minute
 //	what was seen of devices               1 MiB for devices, 1 MiB for clients;  trace: TestBounds
 //	                                       4 records a second
-//	what waits for Kafka of these two      256 KiB each                           compacted: TestTellerBounds
+//	credentials of devices                 40 MiB; 100,000 take 18 MB             credentials: TestMemory, TestBound
+//	wrong passwords                        10,000 user names and addresses        listen: TestGuesses
+//	whom the bridge refuses                10,000 of 1.5 KiB; 100 records a       refused: TestBounds
+//	                                       second
+//	what waits for Kafka of these three    256 KiB each                           compacted: TestTellerBounds
 //
 // In the subscribed mode paho reads one packet at a time, of any size that the broker sends.
 package bridge

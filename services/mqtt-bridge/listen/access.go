@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/credentials"
@@ -242,9 +243,27 @@ func (p *party) maySubscribe(filter string) bool {
 	if p.principal == nil && !p.anonymous {
 		return true // with a warning, which was told
 	}
+	if p.isCommanded(filter) {
+		return true
+	}
 	p.tell(whySubscribe, "", filter)
 	return p.policy != auth.Required
 }
+
+// isCommanded reports whether a filter is of commands of Sparkplug to a node of the party's: it is asked there for its birth.
+func (p *party) isCommanded(filter string) bool {
+	const namespace, group, kind, node = 0, 1, 2, 3
+	levels := strings.Split(filter, "/")
+	if len(levels) <= node || levels[namespace] != "spBv1.0" || levels[kind] != "NCMD" && levels[kind] != "DCMD" {
+		return false
+	}
+	name := levels[group] + "/" + levels[node]
+	id, _, err := iot.ParseDevice(name)
+	return err == nil && !strings.ContainsAny(name, "+#") && p.speaksFor(id)
+}
+
+// looksOn reports whether the party is shown what others publish.
+func (p *party) looksOn() bool { return p.policy != auth.Required || p.isViewer() }
 
 // isViewer reports whether the party looks on, and publishes nothing.
 func (p *party) isViewer() bool { return p.principal != nil && p.principal.Viewer }

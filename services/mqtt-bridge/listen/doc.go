@@ -2,9 +2,13 @@
 //
 // It is not a broker. It keeps no messages: one with RETAIN is taken as any other, and retained for nobody. It
 // forwards messages to clients that subscribe, at QoS 0, for people who want to look; what these do not read in
-// time is dropped for them. Shared subscriptions and identifiers of subscriptions are not offered. Whoever reaches
-// the port can subscribe so to the readings of all devices, and publish as any of them. Keep strangers away from
-// it: by the network, or by certificates that devices must have (MQTT_LISTEN_CLIENT_CA_FILE).
+// time is dropped for them. Shared subscriptions and identifiers of subscriptions are not offered.
+//
+// Where AUTH asks for credentials, a client gets in by those that package credentials knows, sends for its own devices, and
+// subscribes to nothing, unless it is a viewer, which publishes nothing (access.go). Sessions belong to user name and client id
+// together. Who is refused is told, and package refused tells operators. When credentials end, their connections do within
+// 2 s. Where AUTH asks for none, whoever reaches the port can subscribe to the readings of all devices, and publish as any
+// of them: keep strangers away from it by the network, or by certificates (MQTT_LISTEN_CLIENT_CA_FILE).
 //
 // MQTT over WebSocket has a port of its own, and is the same behind its handshake: a connection whose bytes are those of
 // binary messages, wherever frames begin and end. TLS is that of the other port. A request has to name the subprotocol

@@ -68,7 +68,7 @@ func New(cfg Config, access *Access, pipe *pipeline.Pipeline, seen *trace.Seen, 
 	e.addresses = newAddresses(cfg.MaxConnections)
 	e.hub.init(b.Subscribers, e.metrics.dropped)
 	pipe.Send = func(r mapping.Request) {
-		e.hub.forward(nil, r.Topic, packet.Publish{Topic: []byte(r.Topic), Payload: r.Payload})
+		e.hub.command(r.Topic, packet.Publish{Topic: []byte(r.Topic), Payload: r.Payload})
 	}
 	var err error
 	if access.anonymous, err = cfg.anonymous(); err != nil {

@@ -128,8 +128,13 @@ func (h *hub) has(cl *client) bool {
 	return h.subscribers[cl] != nil
 }
 
-// forward sends p, which from published to topic, to whoever subscribes to it. Nothing of p is kept.
-func (h *hub) forward(from *client, topic string, p packet.Publish) {
+// forward sends p, which from published to topic, to those who subscribe to it and look on. Nothing of p is kept.
+func (h *hub) forward(from *client, topic string, p packet.Publish) { h.send(from, topic, p, false) }
+
+// command sends p, which is the bridge's own, to whoever subscribes to its topic.
+func (h *hub) command(topic string, p packet.Publish) { h.send(nil, topic, p, true) }
+
+func (h *hub) send(from *client, topic string, p packet.Publish, toAll bool) {
 	connected := int(h.connected.Load())
 	if connected == 0 {
 		return
@@ -139,7 +144,7 @@ func (h *hub) forward(from *client, topic string, p packet.Publish) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for cl, s := range h.subscribers {
-		if s.conn == nil || !s.wants(topic, cl == from) {
+		if s.conn == nil || !s.wants(topic, cl == from) || !toAll && !s.conn.looksOn() {
 			continue
 		}
 		if !s.conn.HasRoom(len(topic)+len(p.Payload), h.share, limit) {
