@@ -54,8 +54,10 @@ type components struct {
 	mqtt        net.Listener // nil when the bridge subscribes to a broker
 	webSocket   net.Listener // nil without MQTT over WebSocket
 	http        net.Listener
+	demo        string           // name:password@ of the demo devices; "" where they need none
 	httpTLS     *tls.Config      // nil without TLS
 	mqttTLS     *tls.Config      // likewise, of mqtt and webSocket
+	kafkaTLS    *tls.Config      // likewise, of the embedded broker
 	authority   *ownca.Authority // that signs certificates of our own; nil without
 
 	opened []component
@@ -125,16 +127,12 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 		components.kafka.Security = c.Kafka
 		return nil
 	}
-	secured, err := c.KafkaTLS.Config(p.Log)
-	if err != nil {
-		return err
-	}
 	account, err := c.kafkaAccount(components.metadata, p.Log)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "KAFKA_LISTEN_ADDR", Value: c.KafkaListenAddr, Err: err}
 	}
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
-		Addr: c.KafkaListenAddr, TLS: secured, Account: account, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
+		Addr: c.KafkaListenAddr, TLS: components.kafkaTLS, Account: account, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
 		Retention: c.LogRetention, MaxBytes: int64(c.LogMaxBytes), Log: p.Log, Metrics: p.Metrics,
 		Retentions: map[string]time.Duration{components.kafka.SystemTopic(): min(systemRetention, c.LogRetention)},
 		Kept:       []string{components.kafka.CredentialsTopic()},
@@ -150,7 +148,7 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 		return fmt.Errorf("KAFKA_LISTEN_ADDR, DATA_DIR: %w", err)
 	}
 	components.opened = append(components.opened, component{name: "kafka", close: broker.Close})
-	p.Log.Info("listening for Kafka clients", "addr", broker.Addr(), "tls", secured != nil, "writes", c.KafkaListenWrites)
+	p.Log.Info("listening for Kafka clients", "addr", broker.Addr(), "tls", components.kafkaTLS != nil, "writes", c.KafkaListenWrites)
 	components.broker = broker
 	components.kafka.Brokers, components.kafka.Dial, components.kafka.Partitions = []string{broker.Addr()}, broker.Dial, partitions
 	return nil

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/services/simulator/simulator"
@@ -12,6 +15,9 @@ import (
 
 // firstDemoDevice keeps the demo devices apart from a user's own, whose ids mostly start at 1.
 const firstDemoDevice iot.DeviceID = 900_001
+
+// demoName is the name by which they connect where devices need credentials.
+const demoName = "demo"
 
 // runDemo publishes readings of simulated devices until ctx ends.
 func (c *command) runDemo(ctx context.Context, log *slog.Logger, components *components) error {
@@ -36,6 +42,44 @@ func (c *command) runDemo(ctx context.Context, log *slog.Logger, components *com
 		return nil
 	}
 	return err
+}
+
+// letDemoIn has n demo devices have a password, in place of that of the last start, and returns it with their name as in a URL. It comes
+// before the services, as prepareFirst.
+func letDemoIn(ctx context.Context, store iot.AccessStore, n int) (string, error) {
+	if n > iot.MaxDevices {
+		return "", &daemon.ConfigError{Variable: "--demo", Value: strconv.Itoa(n), Err: fmt.Errorf("must be %d at most where devices need credentials", iot.MaxDevices)}
+	}
+	ctx = iot.WithActor(ctx, iot.Actor{Name: "system"})
+	if err := endDemo(ctx, store); err != nil {
+		return "", err
+	}
+	devices := make([]iot.DeviceID, n)
+	for i := range devices {
+		devices[i] = firstDemoDevice + iot.DeviceID(i)
+	}
+	password := auth.NewSecret("")
+	_, err := store.CreateCredential(ctx, iot.Credential{Type: iot.CredentialPassword, Name: demoName, Devices: devices, Secret: auth.Hash(password)})
+	return demoName + ":" + password + "@", err
+}
+
+// endDemo ends the passwords of starts before.
+func endDemo(ctx context.Context, store iot.AccessStore) error {
+	for q := (iot.CredentialQuery{Limit: iot.MaxPage}); ; {
+		page, err := store.Credentials(ctx, q)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, c := range page {
+			q.After = c.ID
+			if c.Name != demoName || c.Device != 0 {
+				continue
+			}
+			if err := store.DeleteCredential(ctx, c.ID); err != nil && !errors.Is(err, iot.ErrNotFound) {
+				return err
+			}
+		}
+	}
 }
 
 // registerDemoDevices registers n devices and names those "Demo device {number}" that nobody has named.

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io/fs"
 	"net"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
 // onAllAddresses are settings of listeners that other machines reach.
@@ -148,5 +151,77 @@ func TestFirstStartUnseen(t *testing.T) {
 	eventually(t, 30*time.Second, "it says how to get in", func() bool { return strings.Contains(p.Log(), "token create --role=admin") })
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Demo devices have a password of their own where devices need one, a new one at each start.
+func TestDemoWithCredentials(t *testing.T) {
+	t.Parallel()
+	dir, s := t.TempDir(), freeAddrs(t)
+	s["AUTH"], s["TLS"] = "on", "self"
+	for range 2 {
+		p := start(t, dir, s, "--demo=2")
+		if err := p.WaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		token, _, exit := createToken(t, dir, "create", "--role=viewer")
+		if exit != 0 {
+			t.Fatal("no token")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		tail := exec.CommandContext(ctx, binary(t, "all-in-one"), "tail", "--json", "--device=900002", "--api=https://"+s["HTTP_ADDR"], "--ca-file="+filepath.Join(dir, "tls", "ca.crt"))
+		tail.Env = append(os.Environ(), "TELLTALE_TOKEN="+strings.TrimSpace(token))
+		out, err := tail.StdoutPipe()
+		if err != nil || tail.Start() != nil {
+			t.Fatal(err)
+		}
+		if lines := bufio.NewScanner(out); !lines.Scan() || !strings.Contains(lines.Text(), `"device_id":900002`) {
+			t.Errorf("a tail with a token prints %q", lines.Text())
+		}
+		cancel()
+		_ = tail.Wait()
+		if err := p.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A site from before there were accounts goes on without TLS, and lets its devices and programs in.
+func TestMovedSite(t *testing.T) {
+	t.Parallel()
+	dir, s := t.TempDir(), onAllAddresses(t)
+	s["AUTH"] = "off"
+	p := start(t, dir, s)
+	if err := p.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqlite.Open(filepath.Join(dir, "metadata.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Write.ExecContext(t.Context(), "UPDATE site SET moved = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s["AUTH"] = "auto"
+	printed, stop := shownBy(t, dir, s)
+	if strings.Contains(printed, "https") || strings.Contains(printed, "admin") {
+		t.Errorf("it prints\n%s", printed)
+	}
+	for _, word := range []string{"publish", "read"} {
+		if out, err := exec.CommandContext(t.Context(), "sh", "-c", commandIn(t, printed, word)).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", word, err, out)
+		}
+	}
+	if log := stop(); !strings.Contains(log, "in the clear") {
+		t.Errorf("nobody is warned: %s", log)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "tls")); err == nil {
+		t.Error("it has made certificates")
 	}
 }

@@ -55,7 +55,7 @@ type command struct {
 	DataMaxBytes      settings.Bytes `env:"DATA_MAX_BYTES" default:"0" help:"Most bytes that readings and rollups in DATA_DIR take: beyond that the oldest readings are removed, a month at a time, then the oldest rollups, and at last readings of the newest month by days. A warning in the log comes at nine tenths of it. At least 100MB, also as 10GB or 10GiB. 0: as many as there are."`
 	Latest            latest.TTL
 	Admit             registrar.Config
-	TLS               tlsfiles.Mode     `env:"TLS" help:"Certificate of the HTTP API, MQTT and MQTT over WebSocket where their …_CERT_FILE names none: self (signed by an authority of Telltale's own, in DATA_DIR/tls), or off. Default: self where a listener is reached by other machines and needs credentials, else off."`
+	TLS               tlsfiles.Mode     `env:"TLS" help:"Certificate of the HTTP API, MQTT, MQTT over WebSocket and the embedded Kafka broker where their …_CERT_FILE names none: self (signed by an authority of Telltale's own, in DATA_DIR/tls), or off. Default: self where a listener is reached by other machines and needs credentials, else off."`
 	HTTPAddr          string            `env:"HTTP_ADDR" default:"127.0.0.1:8000" help:"Address of the HTTP API."`
 	HTTPTLS           tlsfiles.Listener `envprefix:"HTTP_"`
 	OpsAddr           string            `env:"OPS_ADDR" default:"127.0.0.1:9100" help:"Address for health and metrics: /livez, /readyz, /metrics."`
@@ -186,6 +186,9 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	defer components.close(closing, p.Log)
 	defer stop()
 	first, err := c.prepareFirst(ctx, p, components, os.Stdout)
+	if c.Demo > 0 && first != nil && first.mqtt && err == nil {
+		components.demo, err = letDemoIn(ctx, components.metadata, c.Demo)
+	}
 	if ctx.Err() != nil {
 		return nil
 	}

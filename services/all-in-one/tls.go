@@ -12,60 +12,82 @@ import (
 )
 
 func (c *command) validateTLS() error {
-	if err := c.TLS.Check("HTTP_CERT_FILE", c.HTTPTLS); err != nil {
-		return err
-	}
-	return c.TLS.Check("MQTT_LISTEN_CERT_FILE", c.MQTTTLS)
-}
-
-// openTLS has the listeners for people and devices show certificates: those in files, or where there are none one of our own, when
-// that is asked for, or when passwords would pass a network in the clear.
-func (c *command) openTLS(ctx context.Context, components *components, dir string, p *daemon.Process) (err error) {
-	if components.httpTLS, err = c.HTTPTLS.Config(p.Log); err != nil {
-		return err
-	}
-	if components.mqttTLS, err = c.MQTTTLS.Config(p.Log); err != nil {
-		return err
-	}
-	for _, own := range []struct {
-		cfg       **tls.Config
-		listeners []net.Listener
-	}{{&components.httpTLS, []net.Listener{components.http}}, {&components.mqttTLS, []net.Listener{components.mqtt, components.webSocket}}} {
-		if *own.cfg != nil {
-			continue
-		}
-		needed, err := c.needsOwn(ctx, p, components, own.listeners)
-		if err != nil {
+	for variable, files := range map[string]tlsfiles.Listener{
+		"HTTP_CERT_FILE": c.HTTPTLS, "MQTT_LISTEN_CERT_FILE": c.MQTTTLS, "KAFKA_LISTEN_CERT_FILE": c.KafkaTLS,
+	} {
+		if err := c.TLS.Check(variable, files); err != nil {
 			return err
-		}
-		if needed && components.authority == nil {
-			if components.authority, err = ownca.Open(filepath.Join(dir, "tls"), c.HTTP.AllowedHosts, p.Log); err != nil {
-				return err
-			}
-		}
-		if needed {
-			*own.cfg = components.authority.Server()
 		}
 	}
 	return nil
 }
 
-// needsOwn reports whether listeners, for which no certificate is given, have to show one of our own.
-func (c *command) needsOwn(ctx context.Context, p *daemon.Process, components *components, listeners []net.Listener) (bool, error) {
-	for _, l := range listeners {
-		if l == nil || c.TLS == tlsfiles.Off {
-			continue
+// openTLS has the listeners that take passwords and tokens show certificates: those in files, or where there are none one of our own,
+// when that is asked for, or when they would pass a network in the clear.
+func (c *command) openTLS(ctx context.Context, components *components, dir string, p *daemon.Process) error {
+	mqtt := []net.Addr{addrOf(components.mqtt), addrOf(components.webSocket)}
+	kafka, err := net.ResolveTCPAddr("tcp", c.KafkaListenAddr) // which is opened later
+	if err != nil {
+		return &daemon.ConfigError{Variable: "KAFKA_LISTEN_ADDR", Value: c.KafkaListenAddr, Err: err}
+	}
+	for _, port := range []struct {
+		cfg   **tls.Config
+		files tlsfiles.Listener
+		addrs []net.Addr
+	}{
+		{&components.httpTLS, c.HTTPTLS, []net.Addr{addrOf(components.http)}},
+		{&components.mqttTLS, c.MQTTTLS, mqtt},
+		{&components.kafkaTLS, c.KafkaTLS, []net.Addr{kafka}},
+	} {
+		if *port.cfg, err = port.files.Config(p.Log); err != nil {
+			return err
 		}
-		if c.TLS == tlsfiles.Self {
-			return true, nil
-		}
-		// Devices of a site from before there were accounts know of no TLS.
-		clear, err := c.Auth.Mode.InClear(l.Addr(), func() (bool, error) { return components.isMoved(ctx, p) })
-		if err != nil || clear {
-			return clear, err
+		if *port.cfg == nil {
+			if *port.cfg, err = c.ownTLS(ctx, p, components, dir, port.addrs); err != nil {
+				return err
+			}
 		}
 	}
-	return false, nil
+	return nil
+}
+
+// ownTLS returns what shows a certificate of our own on a port, or nil where that speaks no TLS.
+func (c *command) ownTLS(ctx context.Context, p *daemon.Process, components *components, dir string, addrs []net.Addr) (*tls.Config, error) {
+	needed := c.TLS == tlsfiles.Self
+	for _, addr := range addrs {
+		if addr != nil && c.TLS == tlsfiles.Unset && !needed {
+			var err error
+			// Devices of a site from before there were accounts know of no TLS.
+			needed, err = c.Auth.Mode.InClear(addr, func() (bool, error) {
+				moved, err := components.isMoved(ctx, p)
+				if moved {
+					p.Log.Warn("passwords and tokens pass the network in the clear, as the site is from before there were accounts: set TLS=self when its clients can do TLS", "addr", addr.String())
+				}
+				return moved, err
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !needed {
+		return nil, nil
+	}
+	if components.authority == nil {
+		var err error
+		if components.authority, err = ownca.Open(filepath.Join(dir, "tls"), c.HTTP.AllowedHosts, p.Log); err != nil {
+			return nil, err
+		}
+	}
+	return components.authority.Server(), nil
+}
+
+// addrOf is where l listens; nil without it.
+func addrOf(l net.Listener) net.Addr {
+	if l == nil {
+		return nil
+	}
+	return l.Addr()
 }
 
 // isMoved reports whether the data is from before there were accounts. A server that has it is waited for.
@@ -85,7 +107,7 @@ func (p *components) apiURL() string {
 	return scheme("http", p.httpTLS != nil) + reachable(p.http.Addr())
 }
 
-// mqttURL is where one reaches MQTT, which listens.
+// mqttURL is where the demo devices reach MQTT, which listens.
 func (p *components) mqttURL() string {
-	return scheme("mqtt", p.mqttTLS != nil) + reachable(p.mqtt.Addr())
+	return scheme("mqtt", p.mqttTLS != nil) + p.demo + reachable(p.mqtt.Addr())
 }

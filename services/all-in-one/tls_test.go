@@ -128,7 +128,7 @@ func TestOwnCertificate(t *testing.T) {
 
 	trusted := certificatesIn(t, ca)
 	for name, addr := range map[string]string{
-		"HTTP": s["HTTP_ADDR"], "MQTT": "127.0.0.1:" + mqtt, "MQTT over IPv6": "[::1]:" + mqtt, "MQTT by a name": "localhost:" + mqtt, "WebSocket": web[0],
+		"HTTP": s["HTTP_ADDR"], "Kafka": s["KAFKA_LISTEN_ADDR"], "MQTT": "127.0.0.1:" + mqtt, "MQTT over IPv6": "[::1]:" + mqtt, "MQTT by a name": "localhost:" + mqtt, "WebSocket": web[0],
 	} {
 		if _, err := shownAt(addr, trusted, 0); err != nil {
 			t.Errorf("%s: %v", name, err)

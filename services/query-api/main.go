@@ -154,6 +154,9 @@ func (c *command) checkClear(ctx context.Context, p *daemon.Process, listener ne
 			moved, err = store.Moved(ctx)
 			return err
 		})
+		if moved {
+			p.Log.Warn("passwords and tokens pass the network in the clear, as the site is from before there were accounts: name a certificate by HTTP_CERT_FILE when its clients can do TLS")
+		}
 		return moved, err
 	})
 	switch {

@@ -182,7 +182,11 @@ func (b *Bridge) checkClear(ctx context.Context, table *credentials.Table) error
 	moved := func() (bool, error) {
 		select {
 		case <-table.Ready():
-			return table.Site().Moved, nil
+			moved := table.Site().Moved
+			if moved {
+				b.Log.Warn("passwords pass the network in the clear, as the site is from before there were accounts: name a certificate by MQTT_LISTEN_CERT_FILE when its devices can do TLS")
+			}
+			return moved, nil
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}
