@@ -28,6 +28,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/newtoken"
 	"github.com/telltale-iot/telltale/services/query-api/oidc"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
@@ -66,6 +67,7 @@ type command struct {
 	CORS              httpguard.CORS
 	Auth              auth.Config
 	OIDC              oidc.Config
+	Proxies           access.Proxies
 	Demo              int `name:"demo" placeholder:"N" help:"Run N simulated devices, 900001 and on, which publish a reading per second each."`
 
 	Servers `group:"Real servers instead of embedded parts"`

@@ -24,6 +24,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/readings"
 	"github.com/telltale-iot/telltale/pkg/report"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/dynsec"
 	"github.com/telltale-iot/telltale/services/query-api/newtoken"
@@ -48,6 +49,7 @@ type command struct {
 	CORS        httpguard.CORS
 	Auth        auth.Config
 	OIDC        oidc.Config
+	Proxies     access.Proxies
 	Mosquitto   dynsec.Config
 	tlsfiles.Word
 }
@@ -133,7 +135,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	stores := api.Stores{Metadata: devices, Accounts: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
 	g, ctx := errgroup.WithContext(ctx)
 	settings := api.Settings{
-		Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured, Auth: c.Auth, OIDC: c.OIDC, KnownDevices: c.Admit.KnownOnly(),
+		Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured, Auth: c.Auth, OIDC: c.OIDC, Proxies: c.Proxies, KnownDevices: c.Admit.KnownOnly(),
 		Mosquitto: mosquitto,
 	}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })

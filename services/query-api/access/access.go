@@ -25,6 +25,7 @@ type Settings struct {
 	Listener net.Addr // where the requests come in
 	Store    iot.AccessStore
 	Log      *slog.Logger
+	Proxies  Proxies
 
 	Credentials *credentials.Table  // of devices, which send readings; nil: none is let in
 	Refused     func(event.Refusal) // is told of who is refused, or would be; it sets Surface, times and counts
@@ -33,6 +34,7 @@ type Settings struct {
 // Authenticator says who sends a request. It is safe for concurrent use.
 type Authenticator struct {
 	Settings
+	proxies    auth.Networks
 	policy     atomic.Pointer[auth.Policy] // nil until it is known
 	sameOrigin *http.CrossOriginProtection
 	tokens     tokens
@@ -43,7 +45,7 @@ type Authenticator struct {
 
 // New returns an Authenticator. Its Run notes which tokens are used.
 func New(s Settings) *Authenticator {
-	a := &Authenticator{Settings: s, sameOrigin: http.NewCrossOriginProtection(), tokens: newTokens(s.Store)}
+	a := &Authenticator{Settings: s, sameOrigin: http.NewCrossOriginProtection(), tokens: newTokens(s.Store), proxies: s.Proxies.networks()}
 	if p := s.Mode.Policy(s.Listener, false); p == s.Mode.Policy(s.Listener, true) {
 		a.policy.Store(&p)
 	}
@@ -108,7 +110,7 @@ func forbidden(p *Principal) *Denial {
 
 // Admit returns who sends r, where that is somebody who has what need asks. The error is a *Denial, or the store's.
 func (a *Authenticator) Admit(r *http.Request, need Need) (*Principal, error) {
-	address := host(r.RemoteAddr)
+	address := a.Address(r)
 	policy := auth.Required
 	if p := a.policy.Load(); p != nil {
 		policy = *p
@@ -155,7 +157,7 @@ func (a *Authenticator) RefuseKey(r *http.Request) error {
 	if r.Header.Get("Authorization") == "" {
 		denial = errNoCredentials
 	}
-	a.tell(denial, r, host(r.RemoteAddr), true)
+	a.tell(denial, r, a.Address(r), true)
 	return denial
 }
 
@@ -170,6 +172,9 @@ func (a *Authenticator) identify(r *http.Request, address string) (*Principal, e
 	}
 	if strings.EqualFold(scheme, "Basic") {
 		return a.byCredential(r, address)
+	}
+	if name, ok := a.proxyUser(r); ok {
+		return a.byProxy(r.Context(), name, address)
 	}
 	if secret, ok := a.cookie(r); ok {
 		return a.byToken(r.Context(), secret, true, address)

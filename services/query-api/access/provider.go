@@ -10,7 +10,7 @@ import (
 
 // LogInAs begins a session of somebody whom an OpenID Connect provider has named, as LogIn does.
 func (a *Authenticator) LogInAs(r *http.Request, who oidc.Person) (p *Principal, secret string, err error) {
-	ctx, address := r.Context(), host(r.RemoteAddr)
+	ctx, address := r.Context(), a.Address(r)
 	user, account, err := a.Store.LogInAs(iot.WithActor(ctx, iot.Actor{Name: who.Username, Address: address}), who.Identity, who.Username, who.Email, who.Role)
 	switch {
 	case errors.Is(err, iot.ErrConflict), errors.Is(err, iot.ErrInvalid):
@@ -24,4 +24,4 @@ func (a *Authenticator) LogInAs(r *http.Request, who oidc.Person) (p *Principal,
 }
 
 // Refuse tells of a log-in that failed.
-func (a *Authenticator) Refuse(r *http.Request, d *Denial) { a.tell(d, r, host(r.RemoteAddr), true) }
+func (a *Authenticator) Refuse(r *http.Request, d *Denial) { a.tell(d, r, a.Address(r), true) }

@@ -48,6 +48,7 @@ type Settings struct {
 	TLS          *tls.Config // nil without TLS
 	Auth         auth.Config
 	OIDC         oidc.Config
+	Proxies      access.Proxies
 	KnownDevices bool           // no device registers itself
 	Mosquitto    *dynsec.Keeper // nil without it
 }
@@ -68,7 +69,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	keeper := credentials.New(stores.Accounts, cfg, sender, s.KnownDevices, p.Log, p.Metrics)
 	a := &API{
 		Stores: stores, Auth: access.New(access.Settings{
-			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log, Refused: refusals.Add, Credentials: devices,
+			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log, Refused: refusals.Add, Proxies: s.Proxies, Credentials: devices,
 		}),
 		Credentials: keeper, Mosquitto: s.Mosquitto,
 		Replayer: replayer, Ingester: ingester, Rules: rules, Ignored: ignored.New(cfg, sender, p.Log), Refused: refused.New(cfg, sender, p.Log),

@@ -1,0 +1,116 @@
+package access
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"github.com/telltale-iot/telltale/pkg/auth"
+	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlite"
+	"github.com/telltale-iot/telltale/pkg/settings"
+)
+
+func TestAddress(t *testing.T) {
+	a := New(Settings{Mode: auth.On, Listener: &net.TCPAddr{}, Proxies: Proxies{Trusted: []string{"10.0.0.0/8", "::1"}}})
+	tests := []struct {
+		name, remote string
+		forwarded    []string
+		want         string
+	}{
+		{"nobody between", "192.0.2.7:1", nil, "192.0.2.7"},
+		{"what a stranger says does not count", "192.0.2.7:1", []string{"198.51.100.1"}, "192.0.2.7"},
+		{"a proxy's client", "10.0.0.1:1", []string{"192.0.2.7"}, "192.0.2.7"},
+		{"what a client says of itself does not count", "10.0.0.1:1", []string{"198.51.100.1, 192.0.2.7"}, "192.0.2.7"},
+		{"in a header of its own neither", "10.0.0.1:1", []string{"198.51.100.1", "192.0.2.7"}, "192.0.2.7"},
+		{"two proxies", "[::1]:1", []string{"198.51.100.1, 192.0.2.7, 10.9.9.9"}, "192.0.2.7"},
+		{"a proxy that says nothing", "10.0.0.1:1", nil, "10.0.0.1"},
+		{"a proxy that says nonsense", "10.0.0.1:1", []string{"unknown"}, "10.0.0.1"},
+		{"proxies alone", "10.0.0.1:1", []string{"10.0.0.2"}, "10.0.0.2"},
+	}
+	for _, tt := range tests {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr, r.Header["X-Forwarded-For"] = tt.remote, tt.forwarded
+		if got := a.Address(r); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestProxyUser(t *testing.T) {
+	store, err := sqlite.Open(filepath.Join(t.TempDir(), "metadata.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	users := map[string]iot.User{}
+	for name, account := range map[string]iot.Account{
+		"ann": {Role: iot.RoleOperator}, "mia": {Role: iot.RoleMember}, "gone": {Role: iot.RoleAdmin, Disabled: true},
+	} {
+		u, err := store.CreateUser(t.Context(), iot.User{Username: name, Email: name + "@example.com"})
+		if err == nil {
+			err = store.SetAccount(t.Context(), u.ID, account)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		users[name] = u
+	}
+	a := New(Settings{
+		Mode: auth.On, Listener: &net.TCPAddr{}, Store: store, Log: slog.New(slog.DiscardHandler),
+		Proxies: Proxies{Trusted: []string{"10.0.0.1"}, UserHeader: "X-Remote-User"},
+	})
+	ask := func(method, remote string, header http.Header) (*Principal, error) {
+		r := httptest.NewRequest(method, "/api/devices/", nil)
+		r.RemoteAddr, r.Header = remote+":1", header
+		return a.Admit(r, Viewer)
+	}
+	named := func(names ...string) http.Header { return http.Header{"X-Remote-User": names} }
+	p, err := ask(http.MethodGet, "10.0.0.1", named("ann"))
+	if err != nil || p.Kind != Proxy || p.User != users["ann"] || p.Role != iot.RoleOperator || p.Limited() {
+		t.Errorf("ann is %+v, %v", p, err)
+	}
+	p, err = ask(http.MethodGet, "10.0.0.1", named("mia"))
+	if err != nil || p.Owner != users["mia"].ID {
+		t.Errorf("mia is %+v, %v", p, err)
+	}
+	foreign := named("ann")
+	foreign.Set("Sec-Fetch-Site", "cross-site")
+	for why, refused := range map[string]struct {
+		method, remote string
+		header         http.Header
+	}{
+		"no_credentials: of somebody who is no proxy":       {http.MethodGet, "10.0.0.2", named("ann")},
+		"no_credentials: of two names":                      {http.MethodGet, "10.0.0.1", named("mia", "ann")},
+		"no_credentials: of no name":                        {http.MethodGet, "10.0.0.1", named("")},
+		"no_credentials: of a page of another origin":       {http.MethodPost, "10.0.0.1", foreign},
+		"unknown_user: of somebody whom nobody has made":    {http.MethodGet, "10.0.0.1", named("eve")},
+		"disabled: of somebody who may do nothing any more": {http.MethodGet, "10.0.0.1", named("gone")},
+	} {
+		p, err := ask(refused.method, refused.remote, refused.header)
+		var denial *Denial
+		if !errors.As(err, &denial) || denial.Status != http.StatusUnauthorized || why[:len(denial.Why)] != denial.Why {
+			t.Errorf("%s: %+v, %v", why, p, err)
+		}
+	}
+}
+
+func TestProxySettings(t *testing.T) {
+	for variable, p := range map[string]Proxies{
+		"":                  {Trusted: []string{"10.0.0.0/8"}, UserHeader: "X-Remote-User"},
+		"TRUSTED_PROXIES":   {Trusted: []string{"proxy.example.com"}},
+		"PROXY_USER_HEADER": {UserHeader: "X-Remote-User"},
+	} {
+		var wrong *settings.Error
+		if err := p.Validate(); variable == "" && err != nil || variable != "" && (!errors.As(err, &wrong) || wrong.Variable != variable) {
+			t.Errorf("%+v: %v", p, err)
+		}
+	}
+}
