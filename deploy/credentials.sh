@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes by the API, once query-api runs, what a first user needs, and keeps it in .env: the password of a device, 1001, and with
-# the profile observe a token with which Grafana reads. What is there and still counts stays.
+# Makes by the API, once query-api runs, what a first user needs, and keeps it in .env: the password of a device, 1001; with
+# the profile observe a token with which Grafana reads; and for simulated devices that connect to mqtt-bridge a gateway's
+# password. What is there and still counts stays.
 set -eu
 umask 077
 cd "$(dirname "$0")/.."
@@ -33,6 +34,23 @@ case $made in
   ask devices/ -d '{"id": 1001, "name": "First device", "user": '"${user:-1}}" >/dev/null
   keep TELLTALE_DEVICE_SECRET "$(ask devices/1001/credentials/ -d '{"type": "password"}')" password ;;
 esac
+
+# On Mosquitto, the simulator is the user device.
+login=
+if docker compose ps --services | grep -qx simulator; then
+  if [ $service = query-api-listen ]; then
+    login=${SIM_LOGIN:-}
+    if [ "$login" = "" ] || ! ask credentials/ | grep -q '"username": *"simulator"'; then
+      devices=$(awk -v n="${SIM_DEVICES:-10}" 'BEGIN { for (i = 1; i <= n; i++) printf "%s%d", i > 1 ? "," : "", 900000 + i }')
+      keep SIM_LOGIN "$(ask credentials/ -d '{"name": "simulator", "type": "password", "devices": ['"$devices"']}')" password
+      sed -i.before "s/^SIM_LOGIN=/&simulator:/" .env && rm .env.before
+      login=$(sed -n 's/^SIM_LOGIN=//p' .env)
+    fi
+  elif [ "${SIM_LOGIN:-}" ]; then
+    sed -i.before '/^SIM_LOGIN=/d' .env && rm .env.before
+  fi
+  [ "$login" = "${SIM_LOGIN:-}" ] || SIM_LOGIN=$login docker compose --progress quiet up -d --no-deps simulator
+fi
 
 if docker compose ps --services | grep -qx grafana; then
   token=${TELLTALE_GRAFANA_TOKEN:-none}

@@ -23,6 +23,8 @@ var (
 	errOfGateway = &problem{status: http.StatusConflict, detail: fmt.Sprintf(
 		"There are %d credentials of this type and name, and as many may be valid at once; or the name or the certificate is another's.", iot.MaxCredentials)}
 	errOfMosquitto   = &problem{status: http.StatusConflict, detail: "Mosquitto has an account of this name that is not kept here. Delete it there first."}
+	errManyTopics    = &problem{status: http.StatusBadRequest, detail: fmt.Sprintf(
+		"These devices have more than the %d topics that an account on Mosquitto may have: make several gateways, or have MAPPINGS name the formats in use alone.", dynsec.MaxTopics)}
 	errMosquittoAway = &problem{http.StatusServiceUnavailable, "Mosquitto is not available, and has to be told a password when it is made. Try again later.", 5}
 )
 
@@ -257,8 +259,11 @@ func (a *API) encodeNewCredential(ctx context.Context, c iot.Credential, passwor
 		err = errors.Join(err, a.Accounts.DeleteCredential(context.WithoutCancel(ctx), c.ID))
 		a.Mosquitto.Wake()
 		a.Credentials.Wake() // it may have been compared meanwhile
-		if errors.Is(err, dynsec.ErrTaken) {
+		switch {
+		case errors.Is(err, dynsec.ErrTaken):
 			return nil, errOfMosquitto
+		case errors.Is(err, dynsec.ErrTooMany):
+			return nil, errManyTopics
 		}
 		a.Log.Warn("a credential is not made, as mosquitto cannot be told of it", "username", c.Name, "err", err)
 		return nil, errMosquittoAway

@@ -202,8 +202,8 @@ func (k *Keeper) rights(ctx context.Context, cred iot.Credential) ([]acl, error)
 			add(k.rules.FiltersOf(device.Key))
 		}
 	}
-	if len(topics) > maxRights {
-		return nil, fmt.Errorf("%d topics are more than the %d that an account on Mosquitto may have: %w", len(topics), maxRights, iot.ErrInvalid)
+	if len(topics) > MaxTopics {
+		return nil, fmt.Errorf("%d topics of %d: %w", len(topics), MaxTopics, ErrTooMany)
 	}
 	var rights []acl
 	for _, topic := range slices.Sorted(maps.Keys(topics)) {
@@ -211,9 +211,6 @@ func (k *Keeper) rights(ctx context.Context, cred iot.Credential) ([]acl, error)
 	}
 	return rights, nil
 }
-
-// maxRights bounds the topics of a credential, which Mosquitto goes through for each message; they fit a request.
-const maxRights = 5000
 
 // sameRights reports whether both are the same, in any order.
 func sameRights(a, b []acl) bool {

@@ -25,7 +25,12 @@ var (
 	ErrAway = errors.New("Mosquitto is away, and has to be told a password when that is made")
 	// ErrTaken is of a name that an account has on Mosquitto which is not kept here.
 	ErrTaken = fmt.Errorf("Mosquitto has an account of that name already: %w", iot.ErrConflict)
+	// ErrTooMany is of a gateway whose devices have more than MaxTopics.
+	ErrTooMany = fmt.Errorf("more topics than an account on Mosquitto may have: %w", iot.ErrInvalid)
 )
+
+// MaxTopics bounds the topics of a credential, which Mosquitto goes through for each message; they fit a request.
+const MaxTopics = 5000
 
 // Store is where the credentials are.
 type Store interface {

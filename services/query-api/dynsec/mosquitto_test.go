@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -298,12 +299,21 @@ func TestMosquitto(t *testing.T) {
 	}
 	b.want(b.passed(func() { screen.publish("sensors/screen/data", "sensors/42/data") }), nil)
 
+	var many iot.Credential
+	for i := range 1000 {
+		many.Devices = append(many.Devices, iot.DeviceID(i+1))
+	}
+	many.Type, many.Name = iot.CredentialPassword, "many"
+	if err := k.Put(t.Context(), many, "pm"); !errors.Is(err, ErrTooMany) {
+		t.Errorf("26,000 topics: %v", err)
+	}
+
 	// An account that people made stays what it is.
 	mine := k.current.Load()
 	if err := mine.do(t.Context(), "", command{Command: "createClient", Username: "mine", Password: "pm", Textname: "of people"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Put(t.Context(), s.add(iot.Credential{Name: "mine", Device: 9, Devices: []iot.DeviceID{9}}), "other"); err == nil || !strings.Contains(err.Error(), ErrTaken.Error()) {
+	if err := k.Put(t.Context(), s.add(iot.Credential{Name: "mine", Device: 9, Devices: []iot.DeviceID{9}}), "other"); !errors.Is(err, ErrTaken) {
 		t.Errorf("a name that is taken: %v", err)
 	}
 
@@ -365,7 +375,7 @@ func TestMosquitto(t *testing.T) {
 	b.docker("stop", "--time", "5", b.name)
 	<-was.lost
 	b.until("away", func() bool { return k.current.Load() == nil })
-	if err := k.Put(t.Context(), s.add(iot.Credential{Name: "44", Device: 44, Devices: []iot.DeviceID{44}}), "p44"); err == nil || !strings.Contains(err.Error(), ErrAway.Error()) {
+	if err := k.Put(t.Context(), s.add(iot.Credential{Name: "44", Device: 44, Devices: []iot.DeviceID{44}}), "p44"); !errors.Is(err, ErrAway) {
 		t.Errorf("Mosquitto is away: %v", err)
 	}
 	s.remove(3)
