@@ -41,7 +41,7 @@ if docker compose ps --services | grep -qx simulator; then
   if [ $service = query-api-listen ]; then
     login=${SIM_LOGIN:-}
     if [ "$login" = "" ] || ! ask credentials/ | grep -q '"username": *"simulator"'; then
-      devices=$(awk -v n="${SIM_DEVICES:-10}" 'BEGIN { for (i = 1; i <= n; i++) printf "%s%d", i > 1 ? "," : "", 900000 + i }')
+      devices=$(awk -v n="${SIM_DEVICES:-10}" 'BEGIN { for (i = 1; i <= n; i++) printf "%s%d", (i > 1 ? "," : ""), 900000 + i }')
       keep SIM_LOGIN "$(ask credentials/ -d '{"name": "simulator", "type": "password", "devices": ['"$devices"']}')" password
       sed -i.before "s/^SIM_LOGIN=/&simulator:/" .env && rm .env.before
       login=$(sed -n 's/^SIM_LOGIN=//p' .env)

@@ -22,8 +22,8 @@ var (
 	errOfAnother = &problem{status: http.StatusConflict, detail: "A gateway or a viewer has credentials of this name, or another credential has this certificate."}
 	errOfGateway = &problem{status: http.StatusConflict, detail: fmt.Sprintf(
 		"There are %d credentials of this type and name, and as many may be valid at once; or the name or the certificate is another's.", iot.MaxCredentials)}
-	errOfMosquitto   = &problem{status: http.StatusConflict, detail: "Mosquitto has an account of this name that is not kept here. Delete it there first."}
-	errManyTopics    = &problem{status: http.StatusBadRequest, detail: fmt.Sprintf(
+	errOfMosquitto = &problem{status: http.StatusConflict, detail: "Mosquitto has an account of this name that is not kept here. Delete it there first."}
+	errManyTopics  = &problem{status: http.StatusBadRequest, detail: fmt.Sprintf(
 		"These devices have more than the %d topics that an account on Mosquitto may have: make several gateways, or have MAPPINGS name the formats in use alone.", dynsec.MaxTopics)}
 	errMosquittoAway = &problem{http.StatusServiceUnavailable, "Mosquitto is not available, and has to be told a password when it is made. Try again later.", 5}
 )
