@@ -160,6 +160,8 @@ type AccessStore interface {
 	UserCalled(ctx context.Context, username string) (User, error)
 	// Account returns what the user may do. ErrNotFound: there is no such user.
 	Account(ctx context.Context, user int64) (Account, error)
+	// Accounts returns what the users that q selects may do, by their ids.
+	Accounts(ctx context.Context, q UserQuery) (map[int64]Account, error)
 	// SetAccount replaces what the user may do. A password that is changed ends his sessions. ErrConflict: it would leave no
 	// admin who is not disabled, where there is one.
 	SetAccount(ctx context.Context, user int64, a Account) error

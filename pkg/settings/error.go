@@ -28,7 +28,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // knows of a URL that is malformed.
 func hides(variable, value string) bool {
 	name, isFile := strings.CutSuffix(strings.ToUpper(strings.ReplaceAll(variable, "-", "_")), "_FILE")
-	for _, kind := range []string{"_URL", "_URI", "_BROKERS", "_PASSWORD"} {
+	for _, kind := range []string{"_URL", "_URI", "_BROKERS", "_PASSWORD", "_TOKEN"} {
 		if strings.HasSuffix(name, kind) { // in the place of a file's name there may be what belongs into the file
 			return !isFile || !strings.Contains(value, "/") || strings.ContainsAny(value, ":@")
 		}

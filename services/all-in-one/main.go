@@ -68,6 +68,7 @@ type command struct {
 	Auth              auth.Config
 	OIDC              oidc.Config
 	Proxies           access.Proxies
+	AdminToken        access.AdminToken
 	Demo              int `name:"demo" placeholder:"N" help:"Run N simulated devices, 900001 and on, which publish a reading per second each."`
 
 	Servers `group:"Real servers instead of embedded parts"`

@@ -107,8 +107,12 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 	})
 	run(api.Name, func(ctx context.Context, p *daemon.Process, cfg kafka.Config) error {
 		c.registerStores(ctx, p.Health, components)
+		adminToken, err := c.AdminToken.Load()
+		if err != nil {
+			return err
+		}
 		stores := api.Stores{Metadata: components.metadata, Accounts: components.metadata, Readings: components.readings, Latest: components.latest, DeadLetters: components.deadLetters}
-		return api.Run(ctx, p, api.Settings{Kafka: cfg, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: components.httpTLS, Auth: c.Auth, OIDC: c.OIDC, Proxies: c.Proxies, KnownDevices: c.Admit.KnownOnly()}, stores, components.http)
+		return api.Run(ctx, p, api.Settings{Kafka: cfg, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: components.httpTLS, Auth: c.Auth, AdminToken: adminToken, OIDC: c.OIDC, Proxies: c.Proxies, KnownDevices: c.Admit.KnownOnly()}, stores, components.http)
 	})
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, p *daemon.Process, _ kafka.Config) error {

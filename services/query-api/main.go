@@ -52,6 +52,7 @@ type command struct {
 	Proxies     access.Proxies
 	Mosquitto   dynsec.Config
 	tlsfiles.Word
+	AdminToken access.AdminToken
 }
 
 func main() {
@@ -72,6 +73,9 @@ func (c *command) Validate() error {
 	if err := c.TLS.Check("HTTP_CERT_FILE", c.HTTPTLS); err != nil {
 		return err
 	}
+	if _, err := c.AdminToken.Load(); err != nil {
+		return err
+	}
 	_, err := c.Mapping.Load()
 	return err
 }
@@ -90,6 +94,10 @@ func (c *command) Checks() []doctor.Check {
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	c.ClientID = api.Name
 	rules, err := c.Mapping.Load()
+	if err != nil {
+		return err
+	}
+	adminToken, err := c.AdminToken.Load()
 	if err != nil {
 		return err
 	}
@@ -136,7 +144,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	g, ctx := errgroup.WithContext(ctx)
 	settings := api.Settings{
 		Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured, Auth: c.Auth, OIDC: c.OIDC, Proxies: c.Proxies, KnownDevices: c.Admit.KnownOnly(),
-		Mosquitto: mosquitto,
+		Mosquitto: mosquitto, AdminToken: adminToken,
 	}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
 	g.Go(func() error { return mosquitto.Run(ctx) })

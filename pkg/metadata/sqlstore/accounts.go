@@ -55,6 +55,18 @@ func (s *Store) Account(ctx context.Context, user int64) (iot.Account, error) {
 	return p.Account, s.wrap("find account", err)
 }
 
+// Accounts implements iot.AccessStore.
+func (s *Store) Accounts(ctx context.Context, q iot.UserQuery) (map[int64]iot.Account, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
+	defer cancel()
+	people, err := findUsers(ctx, s.read, scanPerson, selectPeople, q)
+	accounts := make(map[int64]iot.Account, len(people))
+	for _, p := range people {
+		accounts[p.ID] = p.Account
+	}
+	return accounts, s.wrap("find accounts", err)
+}
+
 // SetAccount implements iot.AccessStore.
 func (s *Store) SetAccount(ctx context.Context, user int64, a iot.Account) error {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)

@@ -67,18 +67,23 @@ func (s *Store) User(ctx context.Context, id int64) (iot.User, error) {
 func (s *Store) Users(ctx context.Context, q iot.UserQuery) ([]iot.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
+	users, err := findUsers(ctx, s.read, scanUser, selectUsers, q)
+	return users, s.wrap("find users", err)
+}
+
+// findUsers returns rows of the users that q selects.
+func findUsers[T any](ctx context.Context, db bun.IDB, scan func(*sql.Rows, *T) error, selection string, q iot.UserQuery) ([]T, error) {
 	if err := checkLimit(q.Limit); err != nil {
-		return nil, s.wrap("find users", err)
+		return nil, err
 	}
 	where, args := "WHERE id > ?", []any{q.After}
 	if q.Username != "" {
 		if err := checkUsername(q.Username); err != nil {
-			return nil, s.wrap("find users", err)
+			return nil, err
 		}
 		where, args = where+" AND username = ?", append(args, q.Username)
 	}
-	users, err := find(ctx, s.read, scanUser, selectUsers+where+" ORDER BY id LIMIT ?", append(args, q.Limit)...)
-	return users, s.wrap("find users", err)
+	return find(ctx, db, scan, selection+where+" ORDER BY id LIMIT ?", append(args, q.Limit)...)
 }
 
 // UpdateUser implements iot.MetadataStore.

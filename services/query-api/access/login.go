@@ -48,7 +48,7 @@ func (a *Authenticator) LogIn(r *http.Request, username, password string) (p *Pr
 	case errors.Is(err, errWrongPassword):
 		a.tell(&Denial{Why: errWrongPassword.Why, Name: user.Username}, r, address, true)
 		if a.failed.take(time.Now()) {
-			if auditErr := a.record(ctx, address, user, "login.failed"); auditErr != nil {
+			if auditErr := a.recordFailure(ctx, address, user); auditErr != nil {
 				return nil, "", auditErr
 			}
 		}
@@ -61,9 +61,6 @@ func (a *Authenticator) LogIn(r *http.Request, username, password string) (p *Pr
 
 // Begin begins a session of user, who has shown that he is it, as LogIn does.
 func (a *Authenticator) Begin(ctx context.Context, user iot.User, address string) (p *Principal, secret string, err error) {
-	if err := a.record(ctx, address, user, "login"); err != nil {
-		return nil, "", err
-	}
 	secret, err = a.newSession(ctx, user, address)
 	if err != nil {
 		return nil, "", err
@@ -75,11 +72,8 @@ func (a *Authenticator) Begin(ctx context.Context, user iot.User, address string
 // newSession returns the secret of a new session of user.
 func (a *Authenticator) newSession(ctx context.Context, user iot.User, address string) (secret string, err error) {
 	secret = auth.NewSecret(auth.SessionPrefix)
-	now := time.Now().UTC().Truncate(time.Millisecond)
 	ctx = iot.WithActor(ctx, iot.Actor{Name: user.Username, Address: address})
-	_, err = a.Store.CreateToken(ctx, iot.Token{
-		User: user.ID, Role: iot.RoleMember, CreatedAt: now, ExpiresAt: now.Add(SessionIdle), LastUsed: now, Session: true,
-	}, auth.Hash(secret))
+	_, err = a.Store.CreateToken(ctx, iot.Token{User: user.ID, ExpiresAt: time.Now().Add(SessionIdle), Session: true}, auth.Hash(secret))
 	return secret, err
 }
 
@@ -175,9 +169,10 @@ func (a *Authenticator) find(ctx context.Context, username string) (iot.User, io
 	return user, account, err
 }
 
-// record adds a log-in to the audit. What somebody wrote who is no user is not there: it may be a password.
-func (a *Authenticator) record(ctx context.Context, address string, user iot.User, action string) error {
-	e := iot.AuditEntry{Actor: iot.Actor{Name: "anonymous", Address: address}, Action: action, Object: "user"}
+// recordFailure adds a log-in that failed to the audit, where one that does not is the beginning of a session. What somebody
+// wrote who is no user is not there: it may be a password.
+func (a *Authenticator) recordFailure(ctx context.Context, address string, user iot.User) error {
+	e := iot.AuditEntry{Actor: iot.Actor{Name: "anonymous", Address: address}, Action: "login.failed", Object: "user"}
 	if user.ID != 0 {
 		e.Actor.Name, e.Object = user.Username, fmt.Sprintf("user/%d", user.ID)
 	}

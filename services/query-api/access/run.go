@@ -14,10 +14,6 @@ const removeEvery = 10 * time.Minute
 
 // Run notes which tokens are used, and removes what has expired, until ctx ends.
 func (a *Authenticator) Run(ctx context.Context) error {
-	if a.Store == nil {
-		<-ctx.Done()
-		return nil
-	}
 	remove := time.NewTicker(removeEvery)
 	defer remove.Stop()
 	for {

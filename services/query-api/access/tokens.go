@@ -15,10 +15,8 @@ const (
 	// MaxStale is how long a token that was deleted may still count, so that with a question to the store, and for who is
 	// sent something all the time, it is less than a second.
 	MaxStale = 600 * time.Millisecond
-	// maxTokens bounds those that are remembered for that long. One takes 8 KB at most, of one for MaxDevices.
+	// maxTokens bounds those that are remembered for that long. One takes 8 KB at most, which is for 1,000 devices.
 	maxTokens = 4096
-	// MaxDevices is how many devices a token may be for.
-	MaxDevices = 1000
 	// noteEvery is how far apart notes of a token's being used are.
 	noteEvery = time.Minute
 	// maxNotes bounds the uses that wait to be noted.

@@ -51,7 +51,7 @@ var update = flag.Bool("update", false, "write the answers into testdata instead
 //	201 Created
 //	Some-Header: of the answer
 //
-//	the body, with <time> for when a row was created, a device seen or a dead letter replayed, and <ms> for how long it took,
+//	the body, with <time> for when a row was created or ends, a device seen or a dead letter replayed, and <ms> for how long it took,
 //	<some> for what a store takes, <secret> for what was generated, <version> for that of the test, and <some time> for how long ago something was
 //
 // stored, cached, seen, dead letters, ignored, bridges, reports and refused may be missing, and any number of requests may follow one another,
@@ -185,6 +185,7 @@ var (
 	someSecret = regexp.MustCompile(`"(password|key)":"(ttp_)?[\w-]{43}"`)
 	someSkew   = regexp.MustCompile(`"(clock_skew_seconds)":[\d.]+`)
 	someAgo    = regexp.MustCompile(`\b(\d+ (days|h|min|s) (ago|ahead|behind)|just now\b)`)
+	someToken  = regexp.MustCompile(`"tt_[\w-]{43}"`)
 	someBytes  = regexp.MustCompile(`"(\w*bytes\w*|days_until_full|oldest_reading)":[^,{}]+`)
 )
 
@@ -210,6 +211,7 @@ func show(t *testing.T, answer *http.Response) []byte {
 		body = whenDone.ReplaceAll(body, []byte(`$1:"<time>"`))
 		body = whenAsked.ReplaceAll(body, []byte(`$1:"<time>"`))
 		body = bytes.ReplaceAll(body, []byte(`"version":"`+daemon.Version()+`"`), []byte(`"version":"<version>"`))
+		body = someToken.ReplaceAll(body, []byte(`"tt_<some>"`))
 		body = someBytes.ReplaceAll(body, []byte(`"$1":"<some>"`))
 		body = someSecret.ReplaceAll(body, []byte(`"$1":"$2<secret>"`))
 		body = someSkew.ReplaceAll(body, []byte(`"$1":"<some>"`))

@@ -24,6 +24,16 @@ func (a *API) routes() []route {
 	docs, dashboard, assets := echo.WrapHandler(web.Docs()), echo.WrapHandler(web.Dashboard()), echo.WrapHandler(web.Assets())
 	metadata, readings, latest, deadLetters, kafka := &a.limits.metadata, &a.limits.readings, &a.limits.latest, &a.limits.deadLetters, &a.limits.kafka
 	routes := []route{
+		{http.MethodGet, "/api/login/", access.Public, noDevices, a.serve(metadata, a.getLogin)},
+		{http.MethodPost, "/api/login/", access.Public, noDevices, a.serve(metadata, a.logIn)},
+		{http.MethodPost, "/api/logout/", access.Public, noDevices, a.serve(metadata, a.logOut)},
+		{http.MethodGet, "/api/me/", access.User, noDevices, a.serve(metadata, a.getMe)},
+		{http.MethodPut, "/api/me/password/", access.User, noDevices, a.serve(metadata, a.changePassword)},
+		{http.MethodGet, "/api/tokens/", access.User, noDevices, a.serve(metadata, a.listTokens)},
+		{http.MethodPost, "/api/tokens/", access.User, noDevices, a.serve(metadata, a.createToken)},
+		{http.MethodGet, "/api/tokens/:id/", access.User, noDevices, a.serve(metadata, a.getToken)},
+		{http.MethodDelete, "/api/tokens/:id/", access.User, noDevices, a.serve(metadata, a.deleteToken)},
+
 		{http.MethodGet, "/api/users/", access.Viewer, byDevice, a.serve(metadata, a.listUsers)},
 		{http.MethodPost, "/api/users/", access.Admin, byDevice, a.serve(metadata, a.createUser)},
 		{http.MethodGet, "/api/users/:id/", access.Viewer, byDevice, a.serve(metadata, a.getUser)},
@@ -114,7 +124,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/assets/:asset/", access.Public, noDevices, assets},
 	}
 	for _, page := range web.Pages {
-		routes = append(routes, route{http.MethodGet, page, access.Viewer, noDevices, dashboard})
+		routes = append(routes, route{http.MethodGet, page, access.Public, noDevices, dashboard})
 	}
 	return routes
 }

@@ -51,6 +51,7 @@ type Settings struct {
 	Proxies      access.Proxies
 	KnownDevices bool           // no device registers itself
 	Mosquitto    *dynsec.Keeper // nil without it
+	AdminToken   string         // "" for none
 }
 
 // Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
@@ -90,6 +91,14 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	g.Go(func() error { return keeper.Run(ctx) })
 	if devices != nil {
 		g.Go(func() error { return devices.Run(ctx) })
+	}
+	if s.AdminToken != "" {
+		g.Go(func() error {
+			_ = p.Health.Await(ctx, p.Log, "admin token", func(ctx context.Context) error {
+				return a.Auth.GrantAdmin(ctx, stores.Metadata, s.AdminToken)
+			})
+			return nil // it is given, or ctx has ended
+		})
 	}
 	g.Go(func() error { return a.Run(ctx, l) })
 	return g.Wait()

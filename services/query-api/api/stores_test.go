@@ -189,7 +189,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		}
 	}
 	return &API{
-		Auth:   access.New(access.Settings{Mode: auth.Off, Log: log}),
+		Auth:   access.New(access.Settings{Mode: auth.Off, Store: s.metadata, Log: log}),
 		Stores: Stores{Metadata: s.metadata, Accounts: s.metadata, Readings: s.readings, Latest: s.latest, DeadLetters: s.deadLetters}, Log: log, Metrics: metrics,
 		Rules: presets(t), Replayer: replay.New(sender, s.kafka.Topic, presets(t), s.deadLetters, s.readings, metrics),
 		Ingester: ingest.New(sender, s.kafka, presets(t), log, metrics), Ignored: ignored.New(s.kafka, sender, log), Refused: refused.New(s.kafka, sender, log),

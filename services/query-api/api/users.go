@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -8,14 +9,33 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/readingjson"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 )
 
 const msgUsernameTaken = "user with this username already exists."
 
+var errLastAdmin = &problem{status: http.StatusConflict, detail: "This is the last admin. Make somebody else one first."}
+
 // appendUser appends u as clients see it.
 func appendUser(dst []byte, u iot.User) []byte {
+	return append(appendUpToCreated(dst, u), '}')
+}
+
+// appendUserWith is appendUser for admins, who see what the user may do.
+func appendUserWith(dst []byte, u iot.User, account iot.Account) []byte {
+	dst = append(appendUpToCreated(dst, u), `,"role":"`...)
+	dst = append(dst, account.Role...)
+	dst = append(dst, `","disabled":`...)
+	dst = strconv.AppendBool(dst, account.Disabled)
+	dst = append(dst, `,"has_password":`...)
+	dst = strconv.AppendBool(dst, account.Password != "")
+	return append(dst, '}')
+}
+
+func appendUpToCreated(dst []byte, u iot.User) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = strconv.AppendInt(dst, u.ID, 10)
 	dst = append(dst, `,"username":`...)
@@ -23,8 +43,7 @@ func appendUser(dst []byte, u iot.User) []byte {
 	dst = append(dst, `,"email":`...)
 	dst = readingjson.AppendString(dst, u.Email)
 	dst = append(dst, `,"created_at":`...)
-	dst = appendTime(dst, u.CreatedAt)
-	return append(dst, '}')
+	return appendTime(dst, u.CreatedAt)
 }
 
 func readUser(f *form) iot.UserChange {
@@ -46,11 +65,19 @@ func (a *API) listUsers(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	append := appendUser
+	if isAdmin(ctx) {
+		accounts, err := a.Accounts.Accounts(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		append = func(dst []byte, u iot.User) []byte { return appendUserWith(dst, u, accounts[u.ID]) }
+	}
 	if len(users) > limit {
 		users = users[:limit]
 		r.linkNext(formatIDCursor(users[limit-1].ID))
 	}
-	return encodeList(users, 0, appendUser), nil
+	return encodeList(users, 0, append), nil
 }
 
 func (a *API) getUser(ctx context.Context, r *request) (*answer, error) {
@@ -62,7 +89,20 @@ func (a *API) getUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encode(http.StatusOK, u, appendUser), nil
+	if !isAdmin(ctx) {
+		return encode(http.StatusOK, u, appendUser), nil
+	}
+	account, err := a.Accounts.Account(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return encodeUser(http.StatusOK, u, account), nil
+}
+
+func isAdmin(ctx context.Context) bool { return access.Admin.Allows(access.Of(ctx)) }
+
+func encodeUser(status int, u iot.User, account iot.Account) *answer {
+	return encode(status, u, func(dst []byte, u iot.User) []byte { return appendUserWith(dst, u, account) })
 }
 
 func (a *API) createUser(ctx context.Context, r *request) (*answer, error) {
@@ -70,7 +110,7 @@ func (a *API) createUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	change := readUser(f)
+	change, account := readUser(f), readAccount(f)
 	if f.errs != nil {
 		return nil, refuseUser(ctx, r, f, change, 0)
 	}
@@ -81,8 +121,12 @@ func (a *API) createUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	now, err := a.changeAccount(ctx, u.ID, account)
+	if err != nil {
+		return nil, err
+	}
 	r.Response().Header().Set(echo.HeaderLocation, "/api/users/"+strconv.FormatInt(u.ID, 10)+"/")
-	return encode(http.StatusCreated, u, appendUser), nil
+	return encodeUser(http.StatusCreated, u, now), nil
 }
 
 // updateUser answers PUT and PATCH.
@@ -95,7 +139,7 @@ func (a *API) updateUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	change := readUser(f)
+	change, account := readUser(f), readAccount(f)
 	if f.errs != nil {
 		if _, err := r.Metadata.User(ctx, id); err != nil {
 			return nil, err
@@ -109,7 +153,59 @@ func (a *API) updateUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encode(http.StatusOK, u, appendUser), nil
+	now, err := a.changeAccount(ctx, id, account)
+	if err != nil {
+		return nil, err
+	}
+	return encodeUser(http.StatusOK, u, now), nil
+}
+
+// accountChange is what a request says of what a user may do. nil: nothing.
+type accountChange struct {
+	role     iot.Role
+	disabled *bool
+	password *string // "" takes it away
+}
+
+func readAccount(f *form) accountChange {
+	c := accountChange{role: f.role("role"), disabled: f.boolean("disabled")}
+	if value, ok := f.members["password"]; ok && value[0] == 'n' {
+		c.password = new(string)
+	} else if ok {
+		c.password = f.newPassword("password")
+	}
+	return c
+}
+
+// changeAccount returns what the user may do after c.
+func (a *API) changeAccount(ctx context.Context, id int64, c accountChange) (iot.Account, error) {
+	hash := ""
+	if c.password != nil && *c.password != "" {
+		var err error
+		if hash, err = auth.HashPassword(ctx, *c.password); err != nil {
+			return iot.Account{}, errBusy
+		}
+	}
+	account, err := a.Accounts.Account(ctx, id)
+	if err != nil {
+		return iot.Account{}, err
+	}
+	before := account
+	account.Role = cmp.Or(c.role, account.Role)
+	if c.disabled != nil {
+		account.Disabled = *c.disabled
+	}
+	if c.password != nil {
+		account.Password = hash
+	}
+	if account == before {
+		return account, nil
+	}
+	err = a.Accounts.SetAccount(ctx, id, account)
+	if errors.Is(err, iot.ErrConflict) {
+		err = errLastAdmin
+	}
+	return account, err
 }
 
 // refuseUser returns what is wrong with f, and with its username in the store, where id is another's.
@@ -131,7 +227,11 @@ func (a *API) deleteUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Metadata.DeleteUser(ctx, id); err != nil {
+	err = r.Metadata.DeleteUser(ctx, id)
+	if errors.Is(err, iot.ErrConflict) {
+		err = errLastAdmin
+	}
+	if err != nil {
 		return nil, err
 	}
 	a.Credentials.Wake() // those of his devices are deleted
