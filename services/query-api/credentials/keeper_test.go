@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -133,6 +135,26 @@ func TestDeletedMeanwhile(t *testing.T) {
 		}
 		w.eventuallyTopic(t)
 	})
+}
+
+// A credential that another replica makes and publishes while the topic and the database are compared stays.
+func TestMadeMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	fast := w.replica(t)
+	before, _ := w.create(t, 7)
+	var meanwhile iot.Credential
+	hooked := &hook{Store: w.store}
+	hooked.found = func() {
+		hooked.found = nil
+		meanwhile, _ = w.create(t, 8)
+		if err := fast.Publish(t.Context(), meanwhile); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := w.replicaOn(t, hooked).compare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.wantTopic(t, before.ID, meanwhile.ID)
 }
 
 // hook is a store that calls found after credentials were found, before they are returned.
@@ -280,6 +302,57 @@ func TestTopicDeleted(t *testing.T) {
 		return err == nil && topics[w.topic].NumPartitions == 1
 	})
 	w.eventuallyTopic(t, c.ID)
+}
+
+// The embedded broker has all credentials when it is started again, for bridges that begin before query-api does.
+func TestBrokerStartedAgain(t *testing.T) {
+	const changes = 200
+	w := newWorld(t)
+	config := embedded.KafkaConfig{
+		Addr: "127.0.0.1:0", Writes: true, Dir: t.TempDir(), Retention: time.Millisecond, MaxBytes: 1, Kept: []string{w.topic}, Log: quiet,
+	}
+	start := func() (stop func()) {
+		broker, err := embedded.StartKafka(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.kafka.Brokers = []string{broker.Addr()}
+		return sync.OnceFunc(func() { _ = broker.Close(context.Background()) })
+	}
+	stop := start()
+	defer func() { stop() }()
+	if err := kafka.EnsureTopics(t.Context(), w.kafka, quiet); err != nil {
+		t.Fatal(err)
+	}
+	k := w.replica(t)
+	c, password := w.create(t, 7)
+	if _, err := k.compare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range changes { // superseded records
+		if err := k.Publish(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	size := 0
+	_ = filepath.WalkDir(config.Dir, func(path string, _ fs.DirEntry, _ error) error {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			size += int(info.Size())
+		}
+		return nil
+	})
+	if size > changes*256 {
+		t.Errorf("%d bytes for each change", size/changes)
+	}
+	t.Logf("%d bytes for each change", size/changes)
+	stop = start()
+	table := credentials.New(w.kafka, quiet)
+	kafkatest.Start(t, table.Run)
+	<-table.Ready()
+	if _, ok := table.Password("7", password); !ok {
+		t.Error("it does not let in")
+	}
 }
 
 // TestManyCredentials bounds what a comparison takes, of time and memory, and how long it takes to publish all of them.
