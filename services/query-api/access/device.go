@@ -25,6 +25,7 @@ func (a *Authenticator) byCredential(r *http.Request, address string) (*Principa
 		return nil, &Denial{Status: http.StatusUnauthorized, Why: "unknown_credential", Detail: errWrongPassword.Detail, Name: name[:min(len(name), maxName)]}
 	}
 	p := &Principal{Kind: Device, Name: found.Name, Devices: slices.Concat([]iot.DeviceID{}, found.Devices()), Address: address}
+	p.Own, _ = found.Device()
 	if found.Viewer { // it looks on over MQTT
 		return nil, forbidden(p)
 	}

@@ -32,6 +32,7 @@ type Principal struct {
 	Owner     int64          // he sees only the devices of this user; 0: of all
 	Devices   []iot.DeviceID // he sees only these of them; nil: all
 	Name      string         // of a device's credential
+	Own       iot.Identity   // the device that it means where it names none; zero of a gateway
 	Address   string
 }
 

@@ -81,6 +81,7 @@ func TestDeviceOverHTTP(t *testing.T) {
 	}{
 		{"another device's by the path", "POST", "/api/devices/8/readings/", "7", password, reading, 404, "Not found."},
 		{"another device's in a batch", "POST", "/api/readings/", "7", password, `[{"device_id": 7, "x": 1}, {"device_id": 8, "x": 2}]`, 202, `{"accepted":1,"rejected":[{"index":1,"reason":"device_not_allowed"`},
+		{"its own, which it does not name", "POST", "/api/readings/", "7", password, `{"x": 3}`, 202, `{"accepted":1`},
 		{"another device's by a webhook", "POST", "/api/webhooks/tele/8/SENSOR", "7", password, `{"Time":"2026-03-01T12:00:00","AM2301":{"Temperature":21}}`, 400, "device_not_allowed"},
 		{"to look", "GET", "/api/readings/", "7", password, "", 403, "You do not have permission to perform this action."},
 		{"to make itself another", "POST", "/api/devices/7/credentials/", "7", password, `{"type": "password"}`, 403, "permission"},

@@ -88,7 +88,7 @@ func (a *API) ingest(ctx context.Context, r *request, m ingest.Message) (answere
 		return nil, err
 	}
 	p := access.Of(ctx)
-	m.Principal = cmp.Or(p.Name, p.User.Username)
+	m.Principal, m.Own = cmp.Or(p.Name, p.User.Username), p.Own
 	result, err := a.Ingester.Ingest(ctx, m)
 	if err != nil {
 		return nil, err

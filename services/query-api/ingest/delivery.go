@@ -36,11 +36,11 @@ func (d *delivery) decoder() decoder {
 	if d.Route != nil {
 		d.Device = d.Route.Device()
 		mapped := new(mapping.Decoder)
-		mapped.Start(*d.Route, mapping.Message{Payload: d.Payload, Received: d.received, May: d.May})
+		mapped.Start(*d.Route, mapping.Message{Payload: d.Payload, Received: d.received, May: d.May, Own: d.Own})
 		return mapped
 	}
 	own := new(payload.Decoder)
-	own.Start(payload.Message{DeviceID: d.Device, Payload: d.Payload, Received: d.received, Zone: d.zone, May: d.May})
+	own.Start(payload.Message{DeviceID: d.Device, Payload: d.Payload, Received: d.received, Zone: d.zone, May: d.May, Own: d.Own})
 	return own
 }
 

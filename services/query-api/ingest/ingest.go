@@ -58,6 +58,7 @@ type Message struct {
 	Payload   []byte // not changed any more, also when Ingest has returned
 
 	May func(iot.DeviceID) bool // whether he may send for a device; nil: for all
+	Own iot.Identity            // the device that he means where he names none; zero: that is an error
 
 	// How it is decoded: by a rule, or without one in Telltale's own form.
 	Route  *mapping.Route
