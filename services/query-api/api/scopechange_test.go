@@ -89,7 +89,11 @@ func TestWhatIsShared(t *testing.T) {
 				defer mu.Unlock()
 				answers[who] = answer
 			})
-			<-entered // both are on their way
+			select { // both are on their way
+			case <-entered:
+			case <-time.After(20 * time.Second):
+				t.Errorf("%s: %s waits for another's answer", path, who)
+			}
 		}
 		close(release)
 		wait.Wait()
