@@ -99,6 +99,7 @@ func newDivided(t *testing.T) *divided {
 	s.keep(t, iot.DeadLetter{
 		Rejection: iot.Rejection{Reason: iot.ReasonInvalidJSON, Bytes: []byte(`bob-1`)}, ID: otherLetter, Source: "sensors/ann-1/bob-1", Received: now,
 	})
+	s.ignore(t, []byte(`{"topic": "sensor/ann-1/data", "count": 1, "last": "2026-03-01T12:00:00Z", "example": "bob-1", "replica": "bridge-1"}`+"\n"))
 	a := s.stores.api(t, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	a.Auth = access.New(access.Settings{Mode: auth.On, Store: s.metadata, Log: a.Log})
 	s.api = a
