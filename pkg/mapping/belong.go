@@ -96,8 +96,9 @@ func (t template) sources() (topic, message bool) {
 // of returns the levels of those of p's topics that are the device's, and whether there are any.
 func (p *pattern) of(device string) ([]level, bool) {
 	var parts [maxParts]string
-	rest, ok := device, true
+	rest := device
 	for i, s := range p.rule.device {
+		var ok bool
 		if s.kind == segmentText {
 			if rest, ok = strings.CutPrefix(rest, s.text); !ok {
 				return nil, false

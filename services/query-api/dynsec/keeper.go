@@ -22,9 +22,9 @@ const every = time.Minute
 
 var (
 	// ErrAway is of a password that Mosquitto could not be told, as it is away.
-	ErrAway = errors.New("Mosquitto is away, and has to be told a password when that is made")
+	ErrAway = errors.New("no connection to Mosquitto, which has to be told a password when that is made")
 	// ErrTaken is of a name that an account has on Mosquitto which is not kept here.
-	ErrTaken = fmt.Errorf("Mosquitto has an account of that name already: %w", iot.ErrConflict)
+	ErrTaken = fmt.Errorf("an account of people on Mosquitto has that name: %w", iot.ErrConflict)
 	// ErrTooMany is of a gateway whose devices have more than MaxTopics.
 	ErrTooMany = fmt.Errorf("more topics than an account on Mosquitto may have: %w", iot.ErrInvalid)
 )
