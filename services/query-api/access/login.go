@@ -39,7 +39,7 @@ func (t *Throttled) Seconds() int { return int((t.Wait + time.Second - 1) / time
 // LogIn begins a session of the user whose password that is, and returns it with the secret of its cookie. The error is a
 // *Denial, a *Throttled, ErrBusy, or the store's.
 func (a *Authenticator) LogIn(r *http.Request, username, password string) (p *Principal, secret string, err error) {
-	ctx, address := r.Context(), host(r.RemoteAddr)
+	ctx, address := r.Context(), a.Address(r)
 	user, err := a.checkPassword(ctx, address, username, password)
 	var throttled *Throttled
 	switch {
@@ -83,7 +83,7 @@ func (a *Authenticator) LogOut(r *http.Request) error {
 	if !ok {
 		return nil
 	}
-	p, err := a.byToken(r.Context(), secret, true, host(r.RemoteAddr))
+	p, err := a.byToken(r.Context(), secret, true, a.Address(r))
 	var denial *Denial
 	switch {
 	case errors.As(err, &denial):
