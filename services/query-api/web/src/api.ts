@@ -1,4 +1,7 @@
 // Asks the API. A failure is an ApiError, which has what the API says of it; one that was aborted is an AbortError.
+//
+// Where a session has ended, what was asked waits until somebody has logged in again, so that nothing on the page is lost.
+import { signal } from "@preact/signals";
 import { text } from "./text";
 
 export type Query = Record<string, string | number | boolean | null | undefined | readonly (string | number)[]>;
@@ -7,6 +10,7 @@ export interface Options {
   query?: Query | undefined;
   body?: unknown;
   signal?: AbortSignal | undefined;
+  anonymous?: boolean; // 401 is an error like others
 }
 
 export class ApiError extends Error {
@@ -55,11 +59,35 @@ function compareClocks(answer: Response): void {
   ahead = Math.abs(difference) > dateHeaderError ? difference : 0;
 }
 
+// sessionOver says that a session has ended under the page, until somebody has logged in again.
+export const sessionOver = signal(false);
+
+async function untilLogin(stop: AbortSignal | null | undefined): Promise<void> {
+  let forget = () => {};
+  try {
+    await new Promise<void>((resolve, reject) => {
+      forget = sessionOver.subscribe((over) => void (over || resolve()));
+      stop?.addEventListener("abort", () => reject(stop.reason), { once: true });
+    });
+  } finally {
+    forget();
+  }
+}
+
+// send is fetch, after a log-in where the session has ended.
+export async function send(to: string, init: RequestInit): Promise<Response> {
+  if (sessionOver.peek()) await untilLogin(init.signal);
+  const answer = await fetch(to, init);
+  if (answer.status !== 401) return answer;
+  sessionOver.value = true;
+  return send(to, init);
+}
+
 // ask is fetch, for answers that are no errors.
-export async function ask(method: string, path: string, { query, body, signal }: Options = {}): Promise<Response> {
+export async function ask(method: string, path: string, { query, body, signal, anonymous }: Options = {}): Promise<Response> {
   let answer: Response;
   try {
-    answer = await fetch(address(path, query), {
+    answer = await (anonymous ? fetch : send)(address(path, query), {
       method,
       signal: signal ?? null,
       headers: body === undefined ? {} : { "Content-Type": "application/json" },
@@ -84,8 +112,8 @@ async function json<T>(method: string, path: string, options?: Options): Promise
 export const listed = (element: string): string => element.replace(/[\\,]/g, "\\$&");
 
 export const api = {
-  get: <T>(path: string, query?: Query, signal?: AbortSignal) => json<T>("GET", path, { query, signal }),
-  post: <T>(path: string, body: unknown, query?: Query) => json<T>("POST", path, { body, query }),
+  get: <T>(path: string, query?: Query, signal?: AbortSignal, options?: Options) => json<T>("GET", path, { ...options, query, signal }),
+  post: <T>(path: string, body: unknown, query?: Query, options?: Options) => json<T>("POST", path, { ...options, body, query }),
   put: <T>(path: string, body: unknown) => json<T>("PUT", path, { body }),
   patch: <T>(path: string, body: unknown) => json<T>("PATCH", path, { body }),
   delete: <T = void>(path: string, query?: Query) => json<T>("DELETE", path, { query }),

@@ -5,7 +5,7 @@
 // API was asked is not lost, and what the page shows in the end is what the API says. Nothing is kept meanwhile: the
 // stream is read no further. After a cut it goes on behind the last event, by its id.
 import { type ReadonlySignal, signal } from "@preact/signals";
-import { type Query, address } from "./api";
+import { type Query, address, send } from "./api";
 import { Parser } from "./sse";
 import type { DeadLetterEvent, DeviceEvent, Reading } from "./types";
 
@@ -39,7 +39,7 @@ export interface Environment {
 }
 
 const browser: Environment = {
-  fetch: (to, init) => fetch(to, init),
+  fetch: send,
   random: Math.random,
   hidden: () => document.hidden,
   onVisibility: (changed) => {

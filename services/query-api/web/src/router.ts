@@ -43,9 +43,10 @@ export function find(routes: Route[], path: string): { route: Route; params: Par
   return null;
 }
 
-export function navigate(to: string): void {
+// navigate shows the page at an address, as a step in the browser's history or in place of the page that is shown.
+export function navigate(to: string, { step = true } = {}): void {
   writeQuery();
-  if (to !== location.pathname + location.search) history.pushState(null, "", to);
+  if (to !== location.pathname + location.search) history[step ? "pushState" : "replaceState"](null, "", to);
   place.value = here();
   scrollTo(0, 0);
 }

@@ -1,4 +1,5 @@
 // What the API answers, as far as pages use it. openapi.yaml has all of it.
+import type { Role } from "./access";
 
 export interface Reading {
   device_id: number;
@@ -33,6 +34,9 @@ export interface User {
   username: string;
   email: string;
   created_at: string;
+  role: Role;
+  disabled: boolean;
+  has_password: boolean;
 }
 
 export interface Series {

@@ -1,5 +1,6 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { may } from "../access";
 import { address } from "../api";
 import { Age, Moment } from "../parts/age";
 import { DeleteDevice, DeviceForm, optionsOf, useUsers } from "../parts/device-form";
@@ -30,17 +31,19 @@ export default function AdminDevices() {
   return (
     <Page title={words.title}>
       {users.failure.value !== null && <Failure message={users.failure.value} again={users.again} />}
-      <DeviceForm
-        key={edited.value?.id ?? 0}
-        device={edited.value}
-        users={users.all.value}
-        saved={(device) => {
-          const before = devices.items.value ?? [];
-          devices.items.value = edited.value ? before.map((other) => (other.id === device.id ? device : other)) : [device, ...before];
-          said.value = edited.value ? text.saved(device.name) : text.made(device.name);
-        }}
-        done={() => (edited.value = null)}
-      />
+      {may("change") && (
+        <DeviceForm
+          key={edited.value?.id ?? 0}
+          device={edited.value}
+          users={users.all.value}
+          saved={(device) => {
+            const before = devices.items.value ?? [];
+            devices.items.value = edited.value ? before.map((other) => (other.id === device.id ? device : other)) : [device, ...before];
+            said.value = edited.value ? text.saved(device.name) : text.made(device.name);
+          }}
+          done={() => (edited.value = null)}
+        />
+      )}
       <p role="status">
         <bdi>{said}</bdi>
       </p>
@@ -63,7 +66,7 @@ export default function AdminDevices() {
           { head: words.location, cell: (device) => <bdi>{device.location ?? text.unknown}</bdi> },
           { head: words.seen, cell: (device) => <Age at={device.last_seen} /> },
           { head: text.created, cell: (device) => <Moment at={device.created_at} /> },
-          {
+          may("change") && {
             head: text.actions,
             cell: (device) => (
               <span class="row">

@@ -1,10 +1,11 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { type Role, within } from "../access";
 import { address, api, page } from "../api";
 import { integer } from "../format";
 import { Moment } from "../parts/age";
 import { Confirm } from "../parts/dialog";
-import { Alert, TextField, useSubmit } from "../parts/form";
+import { Alert, Check, Select, TextField, useSubmit } from "../parts/form";
 import { type List, useList } from "../parts/list";
 import { useLoaded } from "../parts/loaded";
 import { Page } from "../parts/page";
@@ -33,6 +34,7 @@ export default function AdminUsers() {
         columns={[
           { head: words.username, cell: (user) => <bdi id={`user-${user.id}`}>{user.username}</bdi> },
           { head: words.email, cell: (user) => <bdi>{user.email}</bdi> },
+          { head: text.access.role, cell: ({ role, disabled }) => <>{text.access.roles[role]}{disabled && <span class="bad"> {text.access.isDisabled}</span>}</> },
           { head: text.created, cell: (user) => <Moment at={user.created_at} /> },
           { head: words.devices, cell: (user) => <a href={`/admin/devices?user=${user.id}`} aria-describedby={`user-${user.id}`}>{words.show}</a> },
           {
@@ -76,13 +78,16 @@ interface UserFormProps {
 function UserForm({ user, users, said, done }: UserFormProps) {
   const username = useSignal(user?.username ?? "");
   const email = useSignal(user?.email ?? "");
+  const role = useSignal<Role>(user?.role ?? "viewer");
+  const password = useSignal("");
+  const disabled = useSignal(user?.disabled ?? false);
   const opener = useRef(document.activeElement as HTMLElement | null);
   const leave = () => {
     done();
     opener.current?.focus();
   };
-  const { form, submit, busy, errors, failure } = useSubmit(["username", "email"], async () => {
-    const body = { username: username.value, email: email.value };
+  const { form, submit, busy, errors, failure } = useSubmit(["username", "email", "role", "password"], async () => {
+    const body = { username: username.value, email: email.value, role: role.value, disabled: disabled.value, ...(password.value && { password: password.value }) };
     if (user) {
       const changed = await api.patch<User>(`/api/users/${user.id}/`, body);
       users.items.value = users.items.value?.map((other) => (other.id === changed.id ? changed : other)) ?? null;
@@ -91,7 +96,7 @@ function UserForm({ user, users, said, done }: UserFormProps) {
     } else {
       const made = await api.post<User>("/api/users/", body);
       users.items.value = [made, ...(users.items.value ?? [])];
-      username.value = email.value = "";
+      username.value = email.value = password.value = "";
       said(text.made(made.username));
     }
   });
@@ -108,6 +113,16 @@ function UserForm({ user, users, said, done }: UserFormProps) {
       <div class="fields">
         <TextField label={text.users.username} value={username} errors={errors.value["username"]} />
         <TextField label={text.users.email} value={email} errors={errors.value["email"]} type="email" />
+        <Select label={text.access.role} value={role} errors={errors.value["role"]} options={within.admin.map((one) => [one, text.access.roles[one]])} />
+        <TextField
+          label={user?.has_password ? text.access.newPassword : text.access.password}
+          hint={user?.has_password ? text.access.passwordStays : text.access.noPassword}
+          value={password}
+          errors={errors.value["password"]}
+          type="password"
+          autocomplete="new-password"
+        />
+        <Check label={text.access.disabled} value={disabled} />
       </div>
       <div class="row">
         <button class="primary" disabled={busy}>

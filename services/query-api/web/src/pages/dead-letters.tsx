@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { may } from "../access";
 import { address, api } from "../api";
 import { visible } from "../bytes";
 import { type Filter, filterOf, fromInput, isOf, queryOf, toInput } from "../deadletters";
@@ -118,12 +119,16 @@ function All({ filter, said }: { filter: Filter; said: (what: string) => void })
             </button>
           )}
         </span>
-        <button type="button" disabled={!newest} onClick={() => (bulk.value = "replay")}>
-          {words.replayAll}
-        </button>
-        <button type="button" class="danger" disabled={!newest} onClick={() => (bulk.value = "delete")}>
-          {words.deleteAll}
-        </button>
+        {may("change") && (
+          <>
+            <button type="button" disabled={!newest} onClick={() => (bulk.value = "replay")}>
+              {words.replayAll}
+            </button>
+            <button type="button" class="danger" disabled={!newest} onClick={() => (bulk.value = "delete")}>
+              {words.deleteAll}
+            </button>
+          </>
+        )}
       </div>
       <ListTable
         label={words.title}

@@ -1,5 +1,6 @@
 // One device: what it says now, what it has said, and why something of it does not appear.
 import { type Signal, useComputed, useSignal } from "@preact/signals";
+import { may } from "../access";
 import { unitsOf } from "../latest";
 import { Chart } from "../parts/chart/chart";
 import { Controls } from "../parts/chart/controls";
@@ -12,6 +13,7 @@ import { place } from "../router";
 import type { Params } from "../routes";
 import { text } from "../text";
 import type { Device } from "../types";
+import { DeviceCredentials } from "./device/credentials";
 import { DeadLetters } from "./device/dead-letters";
 import { useDevice } from "./device/follow";
 import { Head } from "./device/head";
@@ -51,6 +53,7 @@ export default function DevicePage({ params }: { params: Params }) {
         </section>
       )}
       <TraceSection id={id} />
+      {registered && may("change") && <DeviceCredentials id={id} />}
       <DeadLetters id={id} news={deadLetterNews} />
     </Page>
   );

@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { address, api } from "../api";
+import { may } from "../access";
+import { address, api, sessionOver } from "../api";
 import { visible } from "../bytes";
 import { integer } from "../format";
 import { Age } from "../parts/age";
@@ -25,16 +26,18 @@ export default function Ignored() {
   const looked = useSignal<Entry | null>(null);
   const forgetting = useSignal(false);
   useEffect(() => {
-    const timer = setInterval(() => document.hidden || again(), askAgain);
+    const timer = setInterval(() => document.hidden || sessionOver.peek() || again(), askAgain);
     return () => clearInterval(timer);
   }, []);
   return (
     <Page
       title={words.title}
       aside={
-        <button type="button" class="danger" disabled={!all.value?.length} onClick={() => (forgetting.value = true)}>
-          {words.forget}
-        </button>
+        may("change") && (
+          <button type="button" class="danger" disabled={!all.value?.length} onClick={() => (forgetting.value = true)}>
+            {words.forget}
+          </button>
+        )
       }
     >
       <p class="quiet">{words.about}</p>

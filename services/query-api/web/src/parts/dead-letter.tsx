@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
+import { may } from "../access";
 import { ApiError, address, api } from "../api";
 import { fromBase64, fromHex, fromText, toBase64, toHex, toText, visible } from "../bytes";
 import { text } from "../text";
@@ -55,14 +56,16 @@ function Shown({ letter, read, gone }: { letter: DeadLetter; read: () => void; g
         ))}
       </dl>
       <Bytes payload={letter.payload} encoding={letter.encoding} />
-      <Editor letter={letter} read={read} />
+      {may("change") && <Editor letter={letter} read={read} />}
       <p class="row">
         <a class="button" href={address("/mappings", { dead_letter: letter.id })}>
           {words.inMappings}
         </a>
-        <button type="button" class="danger" onClick={() => (deleting.value = true)}>
-          {text.delete}
-        </button>
+        {may("change") && (
+          <button type="button" class="danger" onClick={() => (deleting.value = true)}>
+            {text.delete}
+          </button>
+        )}
       </p>
       {deleting.value && (
         <Confirm

@@ -42,12 +42,13 @@ export function Field({ label, errors = [], hint, input }: FieldProps & { input:
 
 interface TextFieldProps extends FieldProps {
   value: Signal<string>;
-  type?: "text" | "search" | "email" | "datetime-local";
+  type?: "text" | "search" | "email" | "datetime-local" | "password";
   inputMode?: "decimal";
   mono?: boolean;
+  autocomplete?: "username" | "current-password" | "new-password" | "off"; // for password managers
 }
 
-export function TextField({ label, errors, hint, value, type = "text", inputMode, mono = false }: TextFieldProps) {
+export function TextField({ label, errors, hint, value, type = "text", inputMode, mono = false, autocomplete = "off" }: TextFieldProps) {
   return (
     <Field
       {...{ label, errors, hint }}
@@ -57,13 +58,22 @@ export function TextField({ label, errors, hint, value, type = "text", inputMode
           {...(inputMode && { inputMode })}
           class={mono ? "mono" : ""}
           type={type as "text"} // Preact has a type of props for each, and none for several
-          autocomplete="off"
+          autocomplete={autocomplete}
+          {...(autocomplete !== "off" && { name: autocomplete, autocapitalize: "none" })}
           spellcheck={false}
           value={value}
           onInput={(event) => (value.value = event.currentTarget.value)}
         />
       )}
     />
+  );
+}
+
+export function Check({ label, value }: { label: string; value: Signal<boolean> }) {
+  return (
+    <label class="check">
+      <input type="checkbox" checked={value} onChange={(event) => (value.value = event.currentTarget.checked)} /> {label}
+    </label>
   );
 }
 

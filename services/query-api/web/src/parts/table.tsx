@@ -11,13 +11,14 @@ export interface Column<T> {
 
 interface TableProps<T> {
   label: string;
-  columns: Column<T>[]; // the first says what the row is
+  columns: (Column<T> | false)[]; // the first says what the row is
   rows: T[];
   id: (row: T) => string | number;
 }
 
 // Table is a table that is a list of cards on a narrow screen. The roles say that it is a table there too.
-export function Table<T>({ label, columns, rows, id }: TableProps<T>) {
+export function Table<T>({ label, columns: all, rows, id }: TableProps<T>) {
+  const columns = all.filter((column) => column !== false);
   return (
     <table class="stacked" role="table">
       <caption class="hidden">{label}</caption>

@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
+import { may } from "../access";
 import { api } from "../api";
 import { commands, endpointOf, isLoopback } from "../mqtt";
 import { text } from "../text";
@@ -10,6 +11,7 @@ import { Copyable } from "./copy";
 export function Welcome() {
   const mqtt = useSignal<{ listens: boolean; address: string } | null>(null);
   useEffect(() => {
+    if (!may("site")) return;
     const asking = new AbortController();
     api.get<{ mqtt: { listens: boolean; address: string } }>("/api/system/", {}, asking.signal).then(
       (system) => (mqtt.value = system.mqtt),

@@ -1,5 +1,6 @@
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
+import { may } from "../../access";
 import { age } from "../../format";
 import { Age } from "../../parts/age";
 import { DeleteDevice, DeviceForm, useUsers } from "../../parts/device-form";
@@ -45,12 +46,16 @@ export function Head({ device: { value: device }, said, onDeleted }: { device: S
           <a class="button" href={`/explore?device=${encodeURIComponent(device.key ?? device.id)}`}>
             {t.explore}
           </a>
-          <button type="button" onClick={() => (edited.value = device)}>
-            {text.edit}
-          </button>
-          <button type="button" class="danger" onClick={() => (deleting.value = true)}>
-            {text.delete}
-          </button>
+          {may("change") && (
+            <>
+              <button type="button" onClick={() => (edited.value = device)}>
+                {text.edit}
+              </button>
+              <button type="button" class="danger" onClick={() => (deleting.value = true)}>
+                {text.delete}
+              </button>
+            </>
+          )}
         </div>
       </div>
       {users.failure.value !== null && <Failure message={users.failure.value} again={users.again} />}

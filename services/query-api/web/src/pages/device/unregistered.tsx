@@ -1,3 +1,4 @@
+import { may } from "../../access";
 import { Copyable } from "../../parts/copy";
 import { text } from "../../text";
 
@@ -11,9 +12,11 @@ export function Unregistered({ id, silent }: { id: string; silent: boolean }) {
         <strong>{t.unregistered}</strong> {silent ? t.nothing : t.comesBack}
       </p>
       {silent && <Copyable label={t.command}>{command}</Copyable>}
-      <p>
-        <a href="/admin/devices">{t.register}</a>
-      </p>
+      {may("change") && (
+        <p>
+          <a href="/admin/devices">{t.register}</a>
+        </p>
+      )}
     </div>
   );
 }
