@@ -1,22 +1,15 @@
 import type { Page } from "@playwright/test";
 import { expect, expectAccessible, expectCuts, expectFits, expectGoodLooks, expectStatus, screenshot, test } from "./fixtures.ts";
 import { day, importFile, importHistory, start } from "./history.ts";
+import { latest, live, openDevice as device } from "./journeys.ts";
 import { Proxy } from "./proxy.ts";
-import { type Telltale, until } from "./telltale.ts";
+import { until } from "./telltale.ts";
 
 test.describe.configure({ timeout: 180_000 }); // axe, and windows of all sizes, take their time
 
 const minute = 60_000, hour = 60 * minute;
-const latest = (page: Page, metric: string) => page.getByRole("region", { name: "Latest values" }).or(page.locator("section", { has: page.getByRole("heading", { name: "Latest values" }) })).getByRole("listitem").filter({ hasText: metric });
 const plot = (page: Page) => page.getByRole("img", { name: /^From / });
-const live = (page: Page) => page.getByRole("status").filter({ hasText: /^Live$/ });
 const range = (page: Page) => new URL(page.url()).searchParams;
-
-// device opens the page of one that has sent something, and waits until it is live.
-async function device(page: Page, site: Telltale, id: string, query = ""): Promise<void> {
-  await page.goto(`${site.url}/devices/${encodeURIComponent(id)}${query}`);
-  await expect(live(page)).toBeAttached();
-}
 
 test.describe("a device", () => {
   test("its values are live, each with its age", async ({ page, fresh }) => {

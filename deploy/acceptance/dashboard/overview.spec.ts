@@ -1,10 +1,10 @@
 import type { Page } from "@playwright/test";
 import { type Telltale, expect, expectAccessible, expectCuts, expectFits, expectGoodLooks, phone, screenshot, test, until } from "./fixtures.ts";
 import { importFile } from "./history.ts";
+import { live } from "./journeys.ts";
 import { Proxy } from "./proxy.ts";
 
 const row = (page: Page, name: string | RegExp) => page.getByRole("table").getByRole("row", { name });
-const live = (page: Page) => page.getByRole("status").filter({ hasText: /^Live$/ });
 
 test("each device has its latest values with units, their age, its status and its last hour", async ({ page, site }) => {
   await page.goto(site.url);

@@ -14,6 +14,7 @@ const readyTime = 60_000;
 export interface Options {
   families?: string[]; // that are simulated, with two devices each
   settings?: Record<string, string>;
+  token?: string; // of an admin, who makes what the test needs: where credentials are asked for
 }
 
 export class Telltale {
@@ -68,7 +69,7 @@ export class Telltale {
     const address = (port: number) => `127.0.0.1:${port}`;
     const main = (this.main = this.spawn("all-in-one", [], {
       DATA_DIR: join(this.dir, "data"), HTTP_ADDR: address(http), MQTT_LISTEN_ADDR: address(mqtt), OPS_ADDR: address(ops),
-      KAFKA_LISTEN_ADDR: "127.0.0.1:0", ...this.options.settings,
+      KAFKA_LISTEN_ADDR: "127.0.0.1:0", ...(this.options.token && { AUTH: "on", ADMIN_TOKEN: this.options.token }), ...this.options.settings,
     }));
     const ended = new Promise<boolean>((resolve, reject) => {
       main.once("error", reject);
@@ -112,7 +113,7 @@ export class Telltale {
   ask(method: string, path: string, body?: unknown): Promise<Response> {
     return fetch(this.url + path, {
       method,
-      headers: { "Content-Type": "application/json" },
+      headers: { "Content-Type": "application/json", ...(this.options.token && { Authorization: `Bearer ${this.options.token}` }) },
       ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
     });
   }
