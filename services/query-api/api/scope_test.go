@@ -193,6 +193,7 @@ var limitedCases = []limitedCase{
 	{"GET /api/readings/search", "/api/readings/search/?q=temperature:>0", "", 0, 0, `"total":2`},
 	{"GET /api/readings/search", "/api/readings/search/?q=temperature:>0&device_id={id}", "", 200, 200, `"total":2`},
 	{"GET /api/readings/stats", "/api/readings/stats/", "", 0, 0, `"total_readings":3`},
+	{"GET /api/readings/stats", "/api/readings/stats/", "", 0, 0, `"size_bytes":null,"rollups_bytes":null,"free_bytes":null`},
 	{"GET /api/readings/aggregations", "/api/readings/aggregations/", "", 0, 0, `"total_documents":3`},
 	{"GET /api/readings/aggregations", "/api/readings/aggregations/?device_id={id}", "", 200, 200, `"total_documents":3`},
 	{"GET /api/series", "/api/series/?device_id={id}&metric=temperature&interval=raw", "", 200, 200, `"count":[1,1,1]`},
