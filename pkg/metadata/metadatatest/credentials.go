@@ -114,6 +114,7 @@ func credentials() []promise {
 			for _, c := range []iot.Credential{password("7", 7, 0), password("gateway", 0, 100)} {
 				var created atomic.Int64
 				concurrently(t, 8, func(ctx context.Context, i int) error {
+					c := c
 					c.Secret[0] += byte(i)
 					_, err := stores[i%2].CreateCredential(ctx, c)
 					if err == nil {
