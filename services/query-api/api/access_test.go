@@ -477,3 +477,23 @@ func BenchmarkAdmit(b *testing.B) {
 		})
 	}
 }
+
+// TestGrantAdmin: what a deployment gives is the token of the user admin, and what it gave before is none.
+func TestGrantAdmin(t *testing.T) {
+	s := secure(t, auth.On)
+	const first, second = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+	for _, token := range []string{first, first, second} {
+		if err := s.api.Auth.GrantAdmin(t.Context(), s.store.metadata, token); err != nil {
+			t.Fatal(err)
+		}
+		if w := s.ask("GET", "/api/audit/", "", "Authorization", "Bearer "+token); w.Code != http.StatusOK {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	if w := s.ask("GET", "/api/users/", "", "Authorization", "Bearer "+first); w.Code != http.StatusUnauthorized {
+		t.Errorf("the first one: %d %s", w.Code, w.Body)
+	}
+	if tokens, err := s.store.metadata.Tokens(t.Context(), 0, 0, 10); err != nil || len(tokens) != 1 {
+		t.Errorf("%v, %v", tokens, err)
+	}
+}
