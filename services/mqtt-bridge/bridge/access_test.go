@@ -335,17 +335,19 @@ func TestFutureOfAnother(t *testing.T) {
 func TestRevocation(t *testing.T) {
 	t.Parallel()
 	k := newKafka(t)
-	expiring := hasPassword(3, "9", 9)
-	expiring.ExpiresAt = time.Now().Add(3 * time.Second)
-	b := secured(t, k, withAuth(auth.On), hasPassword(1, "7", 7), hasPassword(2, "8", 8), expiring)
+	b := secured(t, k, withAuth(auth.On), hasPassword(1, "7", 7), hasPassword(2, "8", 8))
 	will := as("7", "seven")
 	will.WillFlag, will.WillTopic, will.WillMessage = true, "sensors/7/data", []byte(`{"temperature": -1}`)
 	seven, eight := connect(t, b.addr, will), connect(t, b.addr, as("8", "eight"))
 	seven5, _ := connect5(t, b.addr, as5("7", "seven5"))
+	expiring := hasPassword(3, "9", 9)
+	expiring.ExpiresAt = time.Now().Add(10 * time.Second)
+	k.put(event.CredentialRecord(k.cfg.CredentialsTopic(), expiring))
+	await(t, "the new one", func() bool { return answer(t, b.addr, as("9", "first")) == packets.Accepted })
 	nine, _ := connect5(t, b.addr, as5("9", "nine"))
 
-	begin := time.Now()
 	k.put(event.CredentialEnd(k.cfg.CredentialsTopic(), 1))
+	begin := time.Now()
 	want(seven5, disconnect, 0, 0x98)
 	seven.ended()
 	if took := time.Since(begin); took > 2*time.Second {
