@@ -10,10 +10,13 @@ import (
 )
 
 type user struct {
-	ID        int64  `json:"id"`
-	Username  string `json:"username"`
-	Email     string `json:"email"`
-	CreatedAt string `json:"created_at"`
+	ID          int64  `json:"id"`
+	Username    string `json:"username"`
+	Email       string `json:"email"`
+	CreatedAt   string `json:"created_at"`
+	Role        string `json:"role"`
+	Disabled    bool   `json:"disabled"`
+	HasPassword bool   `json:"has_password"`
 }
 
 func userPath(id int64) string { return fmt.Sprintf("/api/users/%d/", id) }
