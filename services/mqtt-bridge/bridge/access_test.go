@@ -44,7 +44,9 @@ func (k *testKafka) put(records ...kafka.Record) {
 		}
 	}
 	cancel()
-	<-ended
+	if err := <-ended; err != nil {
+		k.t.Error(err)
+	}
 }
 
 // know has bridges know of credentials, and that these are all.
