@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,14 +149,19 @@ func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(bytes.Buffer)
 		a := open(t, t.TempDir(), log, ip("192.0.2.7"))
-		addrs, failure := []net.Addr{ip("192.0.2.8")}, error(nil)
-		a.interfaces = func() ([]net.Addr, error) { return addrs, failure }
+		var failing atomic.Bool
+		a.interfaces = func() ([]net.Addr, error) {
+			if failing.Load() {
+				return nil, errors.New("no interfaces")
+			}
+			return []net.Addr{ip("192.0.2.8")}, nil
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { a.Run(ctx); close(ended) }()
 		time.Sleep(lookEvery + time.Second)
 		shown(t, a, time.Now(), "192.0.2.8")
-		failure = errors.New("no interfaces")
+		failing.Store(true)
 		time.Sleep(3 * lookEvery)
 		stop()
 		<-ended
