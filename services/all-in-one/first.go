@@ -15,6 +15,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 )
 
 // Whom the first start lets in.
@@ -48,8 +49,8 @@ func (c *command) prepareFirst(ctx context.Context, p *daemon.Process, component
 		}
 		return false
 	}
-	if !required(false, components.http, components.mqtt, components.webSocket) {
-		return f, nil
+	if !required(false, components.http, components.mqtt, components.webSocket) || c.AdminToken != (access.AdminToken{}) {
+		return f, nil // whoever gives a token of his own makes the rest by it
 	}
 	moved, err := components.isMoved(ctx, p)
 	if err != nil {

@@ -19,8 +19,6 @@ const (
 
 // RemoveExpired implements iot.AccessStore.
 func (s *Store) RemoveExpired(ctx context.Context, before time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
-	defer cancel()
 	for _, expired := range []struct {
 		table, column string
 		before        time.Time
@@ -46,6 +44,8 @@ func (s *Store) RemoveExpired(ctx context.Context, before time.Time) error {
 
 // removeSome removes up to removeChunk rows that fulfil condition, and returns how many it has found.
 func (s *Store) removeSome(ctx context.Context, table, condition string, bound int64) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
+	defer cancel()
 	ids, err := find(ctx, s.read, scanInt, "SELECT id FROM "+table+" WHERE "+condition+" LIMIT ?", bound, removeChunk)
 	if err != nil || len(ids) == 0 {
 		return 0, err

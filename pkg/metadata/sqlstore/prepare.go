@@ -27,6 +27,9 @@ const (
 	lockPause   = 100 * time.Millisecond // between tries, of which one may take a second
 )
 
+// maxPrepareTries is how often a process tries that may lose the race for a version each time: there are fewer of them.
+const maxPrepareTries = 20
+
 var errLocked = errors.New("another process is at it, and has not finished for " + lockTimeout.String())
 
 // Prepare creates the tables, or brings them to the version that this program needs. Tables that were dropped are
@@ -160,8 +163,8 @@ func (s *Store) adopt(ctx context.Context) error {
 func (s *Store) exclusively(ctx context.Context, f func() error) error {
 	if s.dialect.Lock == "" {
 		err := f()
-		for tries := 1; err != nil && tries < 3; tries++ {
-			err = f() // whoever lost a race finds the winner's work done
+		for tries := 1; err != nil && tries < maxPrepareTries; tries++ {
+			err = f() // whoever lost the race for a version finds the winner's work done
 		}
 		return err
 	}
