@@ -76,11 +76,12 @@ func (l *List) Add(r event.Refusal) {
 	}
 	counter.WithLabelValues(r.Why).Inc()
 	if n := l.lines.Event(r.Why); n > 0 {
-		said := "a client is refused"
-		if !r.Denied {
-			said = "a client would be refused with AUTH=on"
+		line := l.log.With("why", r.Why, "principal", r.Principal, "client_id", r.ClientID, "device", r.Device, "remote", r.Address, "example", r.Example, "count", n)
+		if r.Denied {
+			line.Warn("a client is refused")
+		} else {
+			line.Warn("a client would be refused with AUTH=on")
 		}
-		l.log.Warn(said, "why", r.Why, "principal", r.Principal, "client_id", r.ClientID, "device", r.Device, "remote", r.Address, "example", r.Example, "count", n)
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	l.tally.Add(r.Who(), func(first bool, kept *event.Refusal) {

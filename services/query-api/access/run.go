@@ -21,11 +21,11 @@ func (a *Authenticator) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case n := <-a.tokens.uses:
-			a.ask(ctx, "the use of a token is not noted", func(ctx context.Context) error {
+			a.ask(ctx, "note the use of a token", func(ctx context.Context) error {
 				return a.Store.UseToken(ctx, n.token, n.at, n.expires)
 			})
 		case now := <-remove.C:
-			a.ask(ctx, "what has expired is not removed", func(ctx context.Context) error {
+			a.ask(ctx, "remove what has expired", func(ctx context.Context) error {
 				return a.Store.RemoveExpired(ctx, now)
 			})
 		}
@@ -33,10 +33,10 @@ func (a *Authenticator) Run(ctx context.Context) error {
 }
 
 // ask has the store do what can wait: it is done next time.
-func (a *Authenticator) ask(ctx context.Context, failure string, call func(context.Context) error) {
+func (a *Authenticator) ask(ctx context.Context, what string, call func(context.Context) error) {
 	within, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	if err := call(within); err != nil && ctx.Err() == nil && !errors.Is(err, iot.ErrNotFound) {
-		a.Log.Warn(failure, "err", err)
+		a.Log.Warn("the metadata store has not done what can wait", "what", what, "err", err)
 	}
 }
