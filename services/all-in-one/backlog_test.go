@@ -15,6 +15,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -106,7 +107,7 @@ func listenWithClock(t *testing.T, addr, broker string, clock func() time.Time) 
 	}
 	log, metrics := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	b := &bridge.Bridge{
-		Config:   (&command{MQTTTopics: []string{"sensors/+/data"}}).bridgeConfig(),
+		Config:   (&command{MQTTTopics: []string{"sensors/+/data"}, Auth: auth.Config{Mode: auth.Off}}).bridgeConfig(),
 		Kafka:    kafka.Config{Brokers: []string{broker}, Topic: "raw-data", Partitions: partitions, Replication: -1, ClientID: bridge.Name},
 		Listener: l, Log: log, Metrics: metrics, Health: daemon.NewHealth(log, metrics), Now: clock,
 	}

@@ -118,7 +118,7 @@ func TestOwnCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s["TLS"], s["MQTT_WS_LISTEN_ADDR"], s["ALLOWED_HOSTS"] = "self", web[0], "telltale.example.com"
+	s["AUTH"], s["TLS"], s["MQTT_WS_LISTEN_ADDR"], s["ALLOWED_HOSTS"] = "off", "self", web[0], "telltale.example.com"
 	s["MQTT_LISTEN_ADDR"] = strings.Replace(s["MQTT_LISTEN_ADDR"], "127.0.0.1", "", 1) // on every address
 	p := start(t, dir, s)
 	awaitHealth(t, s)
