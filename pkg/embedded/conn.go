@@ -263,7 +263,7 @@ func (c *conn) Close() error {
 	return err
 }
 
-// refuse closes the connection.
+// refuse counts that a client was refused, and returns errRefused, which ends the connection of who returns it.
 func (c *conn) refuse(reason string, args ...any) error {
 	c.port.refuse(reason, append(args, "client", c.RemoteAddr())...)
 	return errRefused

@@ -355,7 +355,7 @@ func TestBrokerStartedAgain(t *testing.T) {
 	}
 }
 
-// TestManyCredentials bounds what a comparison takes, of time and memory, and how long it takes to publish all of them.
+// TestManyCredentials bounds what a comparison takes of memory, and tells how long it takes, and publishing all of them.
 func TestManyCredentials(t *testing.T) {
 	const many, most = 100_000, 16 << 20
 	w := newWorld(t)

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Who may do what. Version 6 is a step in Go: it adds role, password_hash and disabled_at to users.
+-- Who may do what. Versions 6 to 9 are steps in Go: they add role, password_hash, disabled_at and identity to users.
 --
 -- No table refers to users or devices, which could not be dropped and made again then: who deletes a row there deletes
 -- what belongs to it here. Times are ms since 1970; secrets are SHA-256, in hex.
