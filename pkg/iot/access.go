@@ -167,9 +167,10 @@ type AccessStore interface {
 	SetAccount(ctx context.Context, user int64, a Account) error
 
 	// LogInAs returns the user who is somebody at an OpenID Connect provider, for whom identity stands, and what he may do. Who
-	// comes for the first time is the user of that name, where that one was made for him: it has no password, is nobody's
-	// identity, no admin, and not DefaultUsername. ErrConflict: the name is another's. Where there is none of that name he is
-	// a new one. A role that is not empty becomes his, also where he was the last admin.
+	// comes for the first time is the user of that name, where that one was made for him: it has no password, no token but
+	// sessions, is nobody's identity, no admin, and neither DefaultUsername nor AdminUsername. ErrConflict: the name is another's,
+	// or one of these two. Where there is none of that name he is a new one. A role that is not empty becomes his, also where he
+	// was the last admin.
 	LogInAs(ctx context.Context, identity Secret, username, email string, role Role) (User, Account, error)
 
 	// CreateToken stores t under a new id and returns it. ErrInvalid: there is no such user. ErrConflict: the secret is taken.

@@ -128,6 +128,12 @@ const (
 	DefaultEmail    = "default_user@example.com"
 )
 
+// The user whom a deployment's token, the first start, and `token create` make an admin.
+const (
+	AdminUsername = "admin"
+	AdminEmail    = "admin@example.com"
+)
+
 // MetadataStore keeps users and devices. It is safe for concurrent use, by several processes too.
 //
 // Each method returns ErrNotFound where the row that it is about does not exist, and ErrConflict where a

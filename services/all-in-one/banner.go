@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/iot"
 )
 
 // welcome says where everything is, once all runs, and what the first start shows once.
@@ -72,7 +73,7 @@ func printBanner(w io.Writer, components *components, mqttURL string, first *fir
 func (f *first) logIn() string {
 	switch {
 	case f.secrets.password != "":
-		return ": log in as " + firstAdmin + " with the password " + f.secrets.password
+		return ": log in as " + iot.AdminUsername + " with the password " + f.secrets.password
 	case f.http:
 		return ", where you log in"
 	}

@@ -20,7 +20,6 @@ import (
 
 // Whom the first start lets in.
 const (
-	firstAdmin  = "admin"
 	firstDevice = "first-device"
 	firstToken  = "first start" // what the token is called
 )
@@ -34,7 +33,7 @@ type first struct {
 	secrets secrets
 }
 
-// secrets are a token and a password of firstAdmin, and the password of firstDevice; "" for none.
+// secrets are a token and a password of the user admin, and the password of firstDevice; "" for none.
 type secrets struct{ token, password, device string }
 
 // prepareFirst says who is let in by this start, and makes the password of the device. That comes before the services: what tells the
@@ -102,9 +101,9 @@ func (f *first) makeAdmin(ctx context.Context, store metadata.Store) error {
 		return err
 	}
 	ctx = iot.WithActor(ctx, iot.Actor{Name: "system"})
-	user, err := store.UserCalled(ctx, firstAdmin)
+	user, err := store.UserCalled(ctx, iot.AdminUsername)
 	if errors.Is(err, iot.ErrNotFound) {
-		user, err = store.CreateUser(ctx, iot.User{Username: firstAdmin, Email: firstAdmin + "@example.com"})
+		user, err = store.CreateUser(ctx, iot.User{Username: iot.AdminUsername, Email: iot.AdminEmail})
 	}
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package metadatatest
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata"
@@ -58,6 +59,8 @@ func identities() []promise {
 				refused(t, s, ann, name, iot.ErrConflict)
 			}
 			refused(t, s, ann, iot.DefaultUsername, iot.ErrConflict)
+			newToken(t, s, iot.Token{User: newUser(t, s, "grafana").ID, Name: "of a program", Role: iot.RoleViewer}, 1)
+			refused(t, s, ann, "grafana", iot.ErrConflict)
 			logIn(t, s, other, "eve", "")
 			refused(t, s, ann, "eve", iot.ErrConflict)
 			refused(t, s, ann, "", iot.ErrInvalid)
@@ -66,6 +69,21 @@ func identities() []promise {
 			wantError(t, err, iot.ErrInvalid)
 			user, _ := logIn(t, s, ann, "ann", "") // nothing of all that has been kept
 			wantEqual(t, findUser(t, s, user.ID), user)
+		}},
+		{"nobody becomes the admin by being called so before there is one", func(t *testing.T, db *database) {
+			s := db.prepared()
+			refused(t, s, ann, iot.AdminUsername, iot.ErrConflict)
+			_, err := s.UserCalled(t.Context(), iot.AdminUsername)
+			wantError(t, err, iot.ErrNotFound)
+			newUser(t, s, iot.AdminUsername)
+			refused(t, s, ann, iot.AdminUsername, iot.ErrConflict)
+		}},
+		{"a session is no token that keeps somebody from being the user who was made for him", func(t *testing.T, db *database) {
+			s := db.prepared()
+			made := newUser(t, s, "ann")
+			newToken(t, s, iot.Token{User: made.ID, Session: true, ExpiresAt: time.Now().Add(time.Hour)}, 1)
+			user, _ := logIn(t, s, ann, "ann", "")
+			wantEqual(t, user, made)
 		}},
 		{"a role that the provider says is his at once, and stays where it says none", func(t *testing.T, db *database) {
 			s := db.prepared()

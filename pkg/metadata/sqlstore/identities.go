@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -43,13 +44,23 @@ func (s *Store) LogInAs(ctx context.Context, identity iot.Secret, username, emai
 	return p.User, p.Account, nil
 }
 
+// reserved are users whom Telltale itself makes, and gives what nobody may get by calling himself so.
+var reserved = []string{iot.DefaultUsername, iot.AdminUsername}
+
+func notOfProvider(username string) error {
+	return fmt.Errorf("user %.40q is not of the provider: %w", username, iot.ErrConflict)
+}
+
 // identified returns whom identity is of, and makes it somebody's where it is nobody's.
 func (s *Store) identified(ctx context.Context, tx bun.Tx, identity iot.Secret, username, email string) (person, error) {
 	p, err := findOne(ctx, tx, scanPerson, selectPeople+"WHERE identity = ?", secretText(identity))
 	if !errors.Is(err, iot.ErrNotFound) {
 		return p, err
 	}
-	p, err = findOne(ctx, tx, scanPerson, selectPeople+"WHERE username = ?", username)
+	if slices.Contains(reserved, username) {
+		return person{}, notOfProvider(username)
+	}
+	p, err = findOne(ctx, tx, scanPerson, selectPeople+"WHERE username = ?"+s.dialect.ForUpdate, username)
 	switch {
 	case errors.Is(err, iot.ErrNotFound):
 		u, err := insertUser(ctx, tx, iot.User{Username: username, Email: email})
@@ -62,8 +73,17 @@ func (s *Store) identified(ctx context.Context, tx bun.Tx, identity iot.Secret, 
 		}
 	case err != nil:
 		return person{}, err
-	case p.Password != "" || p.Role == iot.RoleAdmin || username == iot.DefaultUsername:
-		return person{}, fmt.Errorf("user %.40q is not of the provider: %w", username, iot.ErrConflict)
+	case p.Password != "" || p.Role == iot.RoleAdmin:
+		return person{}, notOfProvider(username)
+	default:
+		// Whoever has a token is this user already.
+		tokens, err := find(ctx, tx, scanToken, selectTokens+"WHERE user_id = ? AND session = 0 LIMIT 1", p.ID)
+		if err != nil {
+			return person{}, err
+		}
+		if len(tokens) > 0 {
+			return person{}, notOfProvider(username)
+		}
 	}
 	given, err := tx.ExecContext(ctx, "UPDATE users SET identity = ? WHERE id = ? AND identity IS NULL", secretText(identity), p.ID)
 	if err := changed(given, err); err != nil {

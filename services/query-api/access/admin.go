@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	adminName  = "admin"
-	adminEmail = "admin@example.com"
 	// adminTokenName is that of the token that a deployment gives.
 	adminTokenName = "ADMIN_TOKEN"
 	// minAdminToken is how many characters it has: it is kept as a hash that anybody could try out.
@@ -54,9 +52,9 @@ func (t AdminToken) Load() (string, error) {
 // GrantAdmin makes sure that token is one of the user admin, that he is one, and that no other that a deployment gave counts.
 func (a *Authenticator) GrantAdmin(ctx context.Context, users iot.MetadataStore, token string) error {
 	ctx = iot.WithActor(ctx, iot.Actor{Name: "system"})
-	user, err := a.Store.UserCalled(ctx, adminName)
+	user, err := a.Store.UserCalled(ctx, iot.AdminUsername)
 	if errors.Is(err, iot.ErrNotFound) {
-		user, err = users.CreateUser(ctx, iot.User{Username: adminName, Email: adminEmail})
+		user, err = users.CreateUser(ctx, iot.User{Username: iot.AdminUsername, Email: iot.AdminEmail})
 	}
 	if err != nil {
 		return err

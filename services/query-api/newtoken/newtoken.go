@@ -21,9 +21,6 @@ import (
 const About = "Prints a new token, for who has none: a secret by which a program, or somebody, is a user. It is shown this once.\n\n" +
 	"Without --user it is of the user admin, who is created, or made an admin again. The service may run meanwhile, and takes the token at once."
 
-// admin is the user whose token it is when nobody else is named.
-const admin = "admin"
-
 // maxDays is a hundred years.
 const maxDays = 36500
 
@@ -119,9 +116,9 @@ func (r *Request) user(ctx context.Context, store metadata.Store) (iot.User, err
 // makeAdmin returns the user admin, who is created where he is missing, and made an admin where he is none or disabled: else
 // nobody could get in again where no other admin is left.
 func makeAdmin(ctx context.Context, store metadata.Store) (iot.User, error) {
-	user, err := store.UserCalled(ctx, admin)
+	user, err := store.UserCalled(ctx, iot.AdminUsername)
 	if errors.Is(err, iot.ErrNotFound) {
-		user, err = store.CreateUser(ctx, iot.User{Username: admin, Email: "admin@example.com"})
+		user, err = store.CreateUser(ctx, iot.User{Username: iot.AdminUsername, Email: iot.AdminEmail})
 	}
 	if err != nil {
 		return user, err
