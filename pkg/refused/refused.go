@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/compacted"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -61,14 +62,16 @@ func New(cfg kafka.Config, surface, replica string, log *slog.Logger, metrics pr
 	return l
 }
 
-// Add adds one. Its Address may have a port. Surface, Count, times and Replica are set here.
+// Add adds one. Its Address may have a port, and its texts Telltale's secrets, which are not shown. A Principal that is nobody's is
+// for the caller to mask (auth.MaskedName). Surface, Count, times and Replica are set here.
 func (l *List) Add(r event.Refusal) {
 	r.Surface = l.surface
 	if host, _, err := net.SplitHostPort(r.Address); err == nil {
 		r.Address = host
 	}
 	for _, text := range []*string{&r.Principal, &r.ClientID, &r.Device, &r.Address, &r.Example} {
-		*text = strings.ToValidUTF8((*text)[:min(len(*text), maxText)], "")
+		masked := auth.Masked(*text) // as a whole: of a part nobody knows that it is a secret's
+		*text = strings.ToValidUTF8(masked[:min(len(masked), maxText)], "")
 	}
 	counter := l.wouldDeny
 	if r.Denied {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 )
@@ -84,6 +85,23 @@ func sum(t *testing.T, metrics *prometheus.Registry, name string) (total float64
 		}
 	}
 	return total
+}
+
+// TestSecrets: whoever writes a secret where it does not belong, nobody reads it.
+func TestSecrets(t *testing.T) {
+	l, log := testList(prometheus.NewRegistry())
+	secret := auth.NewSecret(auth.TokenPrefix)
+	across := strings.Repeat("a", maxText-20) + secret
+	l.Add(event.Refusal{Denied: true, Why: "unknown_user", Principal: secret, ClientID: across, Device: secret, Address: secret, Example: "GET /" + secret})
+	got := told(t, l, time.Now())
+	if len(got) != 1 || got[0].Principal != "tt_…" || got[0].Example != "GET /tt_…" {
+		t.Errorf("told %+v", got)
+	}
+	for _, shown := range []string{fmt.Sprint(got), log.String()} {
+		if strings.Contains(shown, secret[:12]) {
+			t.Errorf("the secret is in %s", shown)
+		}
+	}
 }
 
 // TestBounds: whatever strangers send.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -195,6 +196,48 @@ func TestAccess(t *testing.T) {
 	}
 	if n := b.count("refusals_total:credentials"); n != 5 {
 		t.Errorf("%v refusals", n)
+	}
+}
+
+// Who writes a secret as his user name shows it to nobody.
+func TestSecretAsUserName(t *testing.T) {
+	t.Parallel()
+	k := newKafka(t)
+	shown := map[string]string{}
+	for _, topic := range []string{k.cfg.RefusedTopic(), k.cfg.TraceTopic()} {
+		k.consume(topic, func(records []kafka.Record) {
+			for i := range records {
+				shown[topic] += string(records[i].Key) + string(records[i].Value)
+			}
+		})
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(recorder)
+	b := startLogged(t, k, withAuth(auth.On), l, slog.New(slog.NewTextHandler(log, nil)))
+	b.addr = l.Addr().String()
+	k.know()
+	b.ready()
+	token, password := auth.NewSecret(auth.TokenPrefix), auth.NewSecret("")
+	for client, secret := range map[string]string{"with-token": token, "with-password": password} {
+		if code := answer(t, b.addr, as(secret, client)); code != packets.ErrRefusedBadUsernameOrPassword {
+			t.Errorf("answered %d", code)
+		}
+	}
+	k.await("both to be told", func() bool {
+		for _, topic := range []string{k.cfg.RefusedTopic(), k.cfg.TraceTopic()} {
+			if !strings.Contains(shown[topic], "with-token") || !strings.Contains(shown[topic], "with-password") {
+				return false
+			}
+		}
+		return true
+	})
+	for _, text := range []string{shown[k.cfg.RefusedTopic()], shown[k.cfg.TraceTopic()], log.String()} {
+		if strings.Contains(text, token[:12]) || strings.Contains(text, password[:12]) {
+			t.Errorf("a secret is in %s", text)
+		}
 	}
 }
 

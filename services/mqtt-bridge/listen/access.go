@@ -70,7 +70,7 @@ type party struct {
 	principal *credentials.Principal // nil: he showed no credentials, or none that count
 	anonymous bool                   // he needs none
 	known     bool                   // whether he has credentials was looked at
-	user      string                 // that he said
+	user      string                 // that he said, as people may see it
 	clientID  string
 	address   net.Addr
 	strayed   bool // he sent for a device that is not his, since it was last set

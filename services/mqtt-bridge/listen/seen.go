@@ -4,11 +4,12 @@ import (
 	"errors"
 	"time"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/trace"
 )
 
-// introduce notes who sent p.
+// introduce notes who sent p, as people may see it.
 func (c *connection) introduce(p packet.Connect) {
 	protocol := "MQTT 3.1.1"
 	switch p.Version {
@@ -20,10 +21,14 @@ func (c *connection) introduce(p packet.Connect) {
 	if _, web := c.Conn.Conn.(*webSocket); web {
 		protocol += " over WebSocket"
 	}
-	c.who = trace.Client{ID: short(p.ClientID), User: short(p.User), Protocol: protocol, Address: c.RemoteAddr(), Since: time.Now()}
+	user := string(p.User)
+	if table := c.endpoint.access.Table; table == nil || !table.HasPassword(user) {
+		user = auth.MaskedName(user)
+	}
+	c.who = trace.Client{ID: short(auth.Masked(string(p.ClientID))), User: short(user), Protocol: protocol, Address: c.RemoteAddr(), Since: time.Now()}
 }
 
-func short(text []byte) string { return string(text[:min(len(text), maxClientID)]) }
+func short(text string) string { return text[:min(len(text), maxClientID)] }
 
 // part has it seen that the connection ended with err, where it is known whose it was.
 func (c *connection) part(err error) {

@@ -4,11 +4,9 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/iot"
 )
-
-// maxName bounds what is shown of a user name that nobody has.
-const maxName = 255
 
 // byCredential returns the device, or the gateway, that sends r, by HTTP Basic. Nobody is asked for that: what is known of
 // credentials holds while the metadata store and Kafka are away.
@@ -22,7 +20,7 @@ func (a *Authenticator) byCredential(r *http.Request, address string) (*Principa
 		if err := a.Credentials.Check(r.Context()); err != nil {
 			return nil, err // it may be right
 		}
-		return nil, &Denial{Status: http.StatusUnauthorized, Why: "unknown_credential", Detail: errWrongPassword.Detail, Name: name[:min(len(name), maxName)]}
+		return nil, &Denial{Status: http.StatusUnauthorized, Why: "unknown_credential", Detail: errWrongPassword.Detail, Name: auth.MaskedName(name)}
 	}
 	p := &Principal{Kind: Device, Name: found.Name, Devices: slices.Concat([]iot.DeviceID{}, found.Devices()), Address: address}
 	p.Own, _ = found.Device()

@@ -74,7 +74,7 @@ func (a *Authenticator) byProxy(ctx context.Context, name, address string) (*Pri
 	case err != nil:
 		return nil, err
 	case user.ID == 0:
-		return nil, &Denial{Status: http.StatusUnauthorized, Why: "unknown_user", Detail: "The proxy names a user whom an admin has yet to create.", Name: name[:min(len(name), maxName)]}
+		return nil, &Denial{Status: http.StatusUnauthorized, Why: "unknown_user", Detail: "The proxy names a user whom an admin has yet to create.", Name: auth.MaskedName(name)}
 	case account.Disabled:
 		return nil, &Denial{Status: http.StatusUnauthorized, Why: "disabled", Detail: "User inactive or deleted.", Name: user.Username}
 	}

@@ -26,11 +26,27 @@ const testPassword = "correct horse battery staple"
 // secured is an API that asks who somebody is, and what it tells of who is refused.
 type secured struct {
 	http.Handler
-	api   *API
-	store stores
+	api     *API
+	store   stores
+	refused refusals
+}
 
-	mu      sync.Mutex
-	refused []event.Refusal
+// refusals are those that an API has told of.
+type refusals struct {
+	mu   sync.Mutex
+	told []event.Refusal
+}
+
+func (l *refusals) add(r event.Refusal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, r)
+}
+
+func (l *refusals) all() []event.Refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.told)
 }
 
 func secure(t *testing.T, mode auth.Mode) *secured {
@@ -38,11 +54,7 @@ func secure(t *testing.T, mode auth.Mode) *secured {
 	s := &secured{store: embedded(t)}
 	s.api = s.store.api(t, nil)
 	s.api.CORS = httpguard.CORS{Origins: []string{"https://app.example.com"}}
-	s.api.Auth = access.New(access.Settings{Mode: mode, Store: s.store.metadata, Log: s.api.Log, Refused: func(r event.Refusal) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.refused = append(s.refused, r)
-	}})
+	s.api.Auth = access.New(access.Settings{Mode: mode, Store: s.store.metadata, Log: s.api.Log, Refused: s.refused.add})
 	background(t, s.api.Auth.Run)
 	s.Handler = s.api.Handler()
 	return s
@@ -440,8 +452,8 @@ func TestWarning(t *testing.T) {
 	if w := s.ask("GET", "/api/me/", ""); !strings.Contains(w.Body.String(), `"auth":"warn"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if len(s.refused) != 2 || s.refused[0].Denied || s.refused[0].Why != "no_credentials" || s.refused[0].Example != "GET /api/users/" {
-		t.Errorf("told of %+v", s.refused)
+	if told := s.refused.all(); len(told) != 2 || told[0].Denied || told[0].Why != "no_credentials" || told[0].Example != "GET /api/users/" {
+		t.Errorf("told of %+v", told)
 	}
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,6 +21,7 @@ type guarded struct {
 	stores
 	api     *API
 	handler http.Handler
+	refused *refusals
 }
 
 func newGuarded(t *testing.T) guarded {
@@ -28,11 +30,12 @@ func newGuarded(t *testing.T) guarded {
 	s.startKafka(t)
 	a := s.api(t, nil)
 	table := devicecredentials.New(s.kafka, a.Log)
-	a.Auth = access.New(access.Settings{Mode: auth.On, Store: s.metadata, Credentials: table, Log: a.Log})
+	refused := new(refusals)
+	a.Auth = access.New(access.Settings{Mode: auth.On, Store: s.metadata, Credentials: table, Log: a.Log, Refused: refused.add})
 	background(t, table.Run)
 	background(t, a.Credentials.Run)
 	<-table.Ready()
-	return guarded{s, a, a.Handler()}
+	return guarded{s, a, a.Handler(), refused}
 }
 
 // let makes a credential with a password.
@@ -121,6 +124,19 @@ func TestDeviceOverHTTP(t *testing.T) {
 	}
 	if status, answer := g.send("POST", "/api/readings/", "8", other, `{"device_id": 8, "x": 1}`); status != http.StatusAccepted {
 		t.Errorf("the metadata store is away, and credential %d: %d %s", second, status, answer)
+	}
+}
+
+// Who sends a secret as his user name shows it to nobody.
+func TestSecretAsUserName(t *testing.T) {
+	g := newGuarded(t)
+	for _, secret := range []string{auth.NewSecret(auth.TokenPrefix), auth.NewSecret("")} {
+		if status, _ := g.send("POST", "/api/readings/", secret, "", `{"x": 1}`); status != http.StatusUnauthorized {
+			t.Errorf("answered %d", status)
+		}
+		if told := fmt.Sprint(g.refused.all()); !strings.Contains(told, "unknown_credential") || strings.Contains(told, secret[:12]) {
+			t.Errorf("told %s", told)
+		}
 	}
 }
 
