@@ -61,10 +61,15 @@ func TestDocs(t *testing.T) {
 				t.Errorf("the id is %q before anybody has chosen one", value)
 			}
 			p.do("fill in the id", chromedp.SendKeys(chromedp.CSS(field), id))
+			path := strings.Replace(o.path, "{id}", id, 1)
+			if of := strings.Replace(path, "{cid}", "7", 1); of != path { // a credential of the device
+				path = of
+				p.do("fill in the credential", chromedp.SendKeys(chromedp.CSS(block+`tr[data-param-name="cid"] input`), "7"))
+			}
 			p.do("execute it", chromedp.Click(chromedp.CSS(block+".execute"), chromedp.NodeVisible))
 			request := p.nextRequest()
 			target, _, _ := strings.Cut(request.URL, "?") // the page sends the defaults of the others
-			if want := site.HTTP + strings.Replace(o.path, "{id}", id, 1); request.Method != o.method || target != want {
+			if want := site.HTTP + path; request.Method != o.method || target != want {
 				t.Errorf("asked %s %s, want %s %s", request.Method, target, o.method, want)
 			}
 			p.do("see the answer", chromedp.WaitVisible(chromedp.CSS(block+".live-responses-table .response-col_status")))
