@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
@@ -17,7 +18,7 @@ import (
 const firstDemoDevice iot.DeviceID = 900_001
 
 // demoName is the name by which they connect where devices need credentials.
-const demoName = "demo"
+const demoName = "telltale-demo"
 
 // runDemo publishes readings of simulated devices until ctx ends.
 func (c *command) runDemo(ctx context.Context, log *slog.Logger, components *components) error {
@@ -54,13 +55,19 @@ func letDemoIn(ctx context.Context, store iot.AccessStore, n int) (string, error
 	if err := endDemo(ctx, store); err != nil {
 		return "", err
 	}
-	devices := make([]iot.DeviceID, n)
-	for i := range devices {
-		devices[i] = firstDemoDevice + iot.DeviceID(i)
-	}
+	devices := demoDevices(n)
 	password := auth.NewSecret("")
 	_, err := store.CreateCredential(ctx, iot.Credential{Type: iot.CredentialPassword, Name: demoName, Devices: devices, Secret: auth.Hash(password)})
 	return demoName + ":" + password + "@", err
+}
+
+// demoDevices returns the ids of n demo devices.
+func demoDevices(n int) []iot.DeviceID {
+	ids := make([]iot.DeviceID, n)
+	for i := range ids {
+		ids[i] = firstDemoDevice + iot.DeviceID(i)
+	}
+	return ids
 }
 
 // endDemo ends the passwords of starts before.
@@ -72,8 +79,8 @@ func endDemo(ctx context.Context, store iot.AccessStore) error {
 		}
 		for _, c := range page {
 			q.After = c.ID
-			if c.Name != demoName || c.Device != 0 {
-				continue
+			if c.Name != demoName || c.Device != 0 || len(c.Devices) == 0 || !slices.Equal(c.Devices, demoDevices(len(c.Devices))) {
+				continue // somebody else's
 			}
 			if err := store.DeleteCredential(ctx, c.ID); err != nil && !errors.Is(err, iot.ErrNotFound) {
 				return err
