@@ -208,6 +208,9 @@ type AccessStore interface {
 	// device. ErrConflict: the device has a credential that has not expired, so that nobody takes it over with a key that
 	// many have; or as of CreateCredential.
 	Enroll(ctx context.Context, s Secret, device Identity, c Credential) (Credential, error)
+	// Unenroll takes back what Enroll gave: it deletes the credential, and the key, where it is still there, has its use again.
+	// The device stays.
+	Unenroll(ctx context.Context, s Secret, credential int64) error
 
 	// Audit returns the entries that q selects.
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)

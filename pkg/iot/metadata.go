@@ -147,8 +147,9 @@ type MetadataStore interface {
 	// UpdateUser sets the fields that c names, all or none, and returns the row. ErrConflict: the
 	// username is taken.
 	UpdateUser(ctx context.Context, id int64, c UserChange) (User, error)
-	// DeleteUser removes the user and its devices. ErrConflict: it is the last admin who is not disabled.
-	DeleteUser(ctx context.Context, id int64) error
+	// DeleteUser removes the user and its devices, and returns the ids of their credentials, which go with them. ErrConflict:
+	// it is the last admin who is not disabled.
+	DeleteUser(ctx context.Context, id int64) (credentials []int64, err error)
 
 	// CreateDevice stores d, sets CreatedAt, and returns the row. With ID 0 and no Key it takes an id
 	// that no device has and that is no key's, above every such id in use and every one it gave out
@@ -160,8 +161,8 @@ type MetadataStore interface {
 	// UpdateDevice sets the fields that c names, all or none, and returns the row. ErrInvalid: there
 	// is no user *c.Owner.
 	UpdateDevice(ctx context.Context, id DeviceID, c DeviceChange) (Device, error)
-	// DeleteDevice removes the device, and its own credentials.
-	DeleteDevice(ctx context.Context, id DeviceID) error
+	// DeleteDevice removes the device, and its own credentials, whose ids it returns.
+	DeleteDevice(ctx context.Context, id DeviceID) (credentials []int64, err error)
 	// EnsureDevices creates the devices of seen that do not exist, each under its own id, named by its
 	// key or else "Device {id}", owned by the default user, which it creates when missing. A device
 	// that exists without a key gets the one that was seen. Repeating it, and running it at the same

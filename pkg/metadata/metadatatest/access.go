@@ -61,11 +61,11 @@ func accounts() []promise {
 			for _, a := range []iot.Account{{Role: iot.RoleOperator}, {Role: iot.RoleAdmin, Disabled: true}} {
 				wantError(t, s.SetAccount(t.Context(), ann.ID, a), iot.ErrConflict)
 			}
-			wantError(t, s.DeleteUser(t.Context(), ann.ID), iot.ErrConflict)
+			wantError(t, errOf(s.DeleteUser(t.Context(), ann.ID)), iot.ErrConflict)
 			setAccount(t, s, ann.ID, iot.Account{Role: iot.RoleAdmin, Password: "x"})
 			setAccount(t, s, bob.ID, admin)
-			wantError(t, s.DeleteUser(t.Context(), ann.ID), nil)
-			wantError(t, s.DeleteUser(t.Context(), bob.ID), iot.ErrConflict)
+			wantError(t, errOf(s.DeleteUser(t.Context(), ann.ID)), nil)
+			wantError(t, errOf(s.DeleteUser(t.Context(), bob.ID)), iot.ErrConflict)
 		}},
 		{"of two admins whom two processes delete or disable at once, one stays", func(t *testing.T, db *database) {
 			stores := []metadata.Store{db.prepared(), db.prepared()}
@@ -78,7 +78,7 @@ func accounts() []promise {
 				var refused atomic.Int64
 				concurrently(t, 2, func(ctx context.Context, i int) (err error) {
 					if i == 0 || round%2 == 0 {
-						err = stores[i].DeleteUser(ctx, admins[i].ID)
+						_, err = stores[i].DeleteUser(ctx, admins[i].ID)
 					} else {
 						err = stores[i].SetAccount(ctx, admins[i].ID, iot.Account{Role: iot.RoleViewer})
 					}
@@ -200,7 +200,7 @@ func tokens() []promise {
 			kept := newToken(t, s, iot.Token{User: bob.ID, Role: iot.RoleViewer}, 3)
 			wantError(t, s.DeleteToken(t.Context(), first.ID), nil)
 			wantError(t, s.DeleteToken(t.Context(), first.ID), iot.ErrNotFound)
-			wantError(t, s.DeleteUser(t.Context(), ann.ID), nil)
+			wantError(t, errOf(s.DeleteUser(t.Context(), ann.ID)), nil)
 			for _, secret := range []byte{1, 2} {
 				_, _, _, err := s.TokenOf(t.Context(), iot.Secret{secret})
 				wantError(t, err, iot.ErrNotFound)
@@ -229,7 +229,7 @@ func tokens() []promise {
 				ann := newUser(t, stores[0], fmt.Sprint("ann ", round))
 				concurrently(t, 3, func(ctx context.Context, i int) error {
 					if i == 0 {
-						return stores[0].DeleteUser(ctx, ann.ID)
+						return errOf(stores[0].DeleteUser(ctx, ann.ID))
 					}
 					_, err := stores[1].CreateToken(ctx, iot.Token{User: ann.ID, Role: iot.RoleViewer}, iot.Secret{byte(round), byte(i)})
 					if errors.Is(err, iot.ErrInvalid) {

@@ -44,7 +44,7 @@ func admission() []promise {
 			admitSeen(t, s, three, iot.Ensured{Created: 2, TooMany: seen(4)}, seen(4, 7, 3, 2)...)
 			admitSeen(t, s, three, iot.Ensured{}, seen(7, 2)...)
 			admitSeen(t, s, iot.Admission{Most: 1}, iot.Ensured{TooMany: seen(8)}, seen(7, 8, 2)...)
-			if err := s.DeleteDevice(t.Context(), 2); err != nil {
+			if _, err := s.DeleteDevice(t.Context(), 2); err != nil {
 				t.Fatal(err)
 			}
 			admitSeen(t, s, three, iot.Ensured{Created: 1}, seen(4, 7)...)

@@ -79,7 +79,7 @@ func audit() []promise {
 			for name, call := range map[string]func() error{
 				"user":           func() error { _, err := s.CreateUser(ctx, iot.User{Username: "bob"}); return err },
 				"user's name":    func() error { _, err := s.UpdateUser(ctx, bob.ID, iot.UserChange{Username: ptr("")}); return err },
-				"last admin":     func() error { return s.DeleteUser(ctx, bob.ID) },
+				"last admin":     func() error { return errOf(s.DeleteUser(ctx, bob.ID)) },
 				"last role":      func() error { return s.SetAccount(ctx, bob.ID, iot.Account{Role: iot.RoleViewer}) },
 				"device":         func() error { _, err := s.CreateDevice(ctx, iot.Device{ID: 7, Name: "x", Owner: bob.ID}); return err },
 				"device's owner": func() error { _, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Owner: ptr(int64(404))}); return err },
@@ -122,7 +122,7 @@ func audit() []promise {
 			wantOutage(t, err)
 			_, err = s.UpdateDevice(ctx, 7, iot.DeviceChange{Name: ptr("y")})
 			wantOutage(t, err)
-			wantOutage(t, s.DeleteDevice(ctx, 7))
+			wantOutage(t, errOf(s.DeleteDevice(ctx, 7)))
 			_, err = s.UserCalled(t.Context(), "eve")
 			wantError(t, err, iot.ErrNotFound)
 			wantEqual(t, findDevice(t, s, 7).Name, "x")
@@ -292,10 +292,10 @@ func deeds(t *testing.T, s metadata.Store) []deed {
 			return s.DeleteProvisioningKey(ctx, 1)
 		}, action: "provisioning-key.delete", object: "provisioning-key/1", before: used},
 		{do: func(ctx context.Context) error {
-			return s.DeleteDevice(ctx, 7)
+			return errOf(s.DeleteDevice(ctx, 7))
 		}, action: "device.delete", object: "device/7", before: strings.TrimSuffix(moved, "}") + `,"credentials":[1]}`},
 		{
-			do: func(ctx context.Context) error { return s.DeleteUser(ctx, 1) }, action: "user.delete", object: "user/1",
+			do: func(ctx context.Context) error { return errOf(s.DeleteUser(ctx, 1)) }, action: "user.delete", object: "user/1",
 			before: operator + `,"gone":{"devices":1,"credentials":1,"tokens":0,"provisioning_keys":0}}`,
 		},
 	}

@@ -47,11 +47,11 @@ func contacts() []promise {
 				newDevice(t, s, iot.Device{ID: id, Name: "x", Owner: ann.ID})
 			}
 			keep(t, s, iot.Contact{Device: 6, At: noon}, iot.Contact{Device: 7, At: noon}, iot.Contact{Device: 8, At: noon})
-			if err := s.DeleteDevice(t.Context(), 7); err != nil {
+			if _, err := s.DeleteDevice(t.Context(), 7); err != nil {
 				t.Fatal(err)
 			}
 			wantEqual(t, db.count("device_contacts"), 2)
-			if err := s.DeleteUser(t.Context(), ann.ID); err != nil {
+			if _, err := s.DeleteUser(t.Context(), ann.ID); err != nil {
 				t.Fatal(err)
 			}
 			wantEqual(t, db.count("device_contacts"), 0)

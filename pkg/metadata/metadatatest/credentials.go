@@ -130,17 +130,22 @@ func credentials() []promise {
 		{"a device takes its own credentials with it, and a user those of his devices; ids are never given again", func(t *testing.T, db *database) {
 			s := db.prepared()
 			ann := newUser(t, s, "ann")
+			var own []int64
 			for _, id := range []iot.DeviceID{7, 8} {
 				newDevice(t, s, iot.Device{ID: id, Name: "x", Owner: ann.ID})
-				newCredential(t, s, password(id.String(), id, byte(id)))
+				own = append(own, newCredential(t, s, password(id.String(), id, byte(id))).ID)
 			}
 			gateway := password("gateway", 0, 1)
 			gateway.Devices = []iot.DeviceID{7, 8}
 			newCredential(t, s, gateway)
 			last := newCredential(t, s, password("8", 8, 9))
-			wantError(t, s.DeleteDevice(t.Context(), 7), nil)
+			gone, err := s.DeleteDevice(t.Context(), 7)
+			wantError(t, err, nil)
+			wantEqual(t, gone, own[:1])
 			wantEqual(t, db.count("device_credentials"), 3)
-			wantError(t, s.DeleteUser(t.Context(), ann.ID), nil)
+			gone, err = s.DeleteUser(t.Context(), ann.ID)
+			wantError(t, err, nil)
+			wantEqual(t, gone, []int64{own[1], last.ID})
 			wantEqual(t, db.count("device_credentials"), 1)
 			ensure(t, s, 1, 7)
 			if next := newCredential(t, s, password("7", 7, 7)); next.ID <= last.ID {
@@ -153,7 +158,7 @@ func credentials() []promise {
 				ensure(t, stores[0], 1, 7)
 				concurrently(t, 3, func(ctx context.Context, i int) error {
 					if i == 0 {
-						return stores[0].DeleteDevice(ctx, 7)
+						return errOf(stores[0].DeleteDevice(ctx, 7))
 					}
 					_, err := stores[1].CreateCredential(ctx, password("7", 7, byte(2*round+i)))
 					if errors.Is(err, iot.ErrInvalid) {
@@ -195,7 +200,7 @@ func provisioning() []promise {
 			all, err := s.ProvisioningKeys(t.Context())
 			wantError(t, err, nil)
 			wantEqual(t, all, []iot.ProvisioningKey{kept, his})
-			wantError(t, s.DeleteUser(t.Context(), ann.ID), nil)
+			wantError(t, errOf(s.DeleteUser(t.Context(), ann.ID)), nil)
 			wantError(t, s.DeleteProvisioningKey(t.Context(), his.ID), iot.ErrNotFound)
 			wantError(t, s.DeleteProvisioningKey(t.Context(), kept.ID), nil)
 			for _, bad := range []iot.ProvisioningKey{{}, {Uses: 1, Owner: 404}, {Uses: 1, Name: "\xff"}, {Uses: 1, Devices: []iot.DeviceID{0}}} {
@@ -289,6 +294,26 @@ func provisioning() []promise {
 			wantEqual(t, enrolled.Load(), int64(3))
 			wantEqual(t, len(allDevices(t, stores[0])), 3)
 			wantEqual(t, db.count("device_credentials"), 3)
+		}},
+		{"what is taken back can be done again: the device is enrolled, by the same use", func(t *testing.T, db *database) {
+			s := db.prepared()
+			newKey(t, s, iot.ProvisioningKey{Uses: 1}, 1)
+			for range 2 {
+				c, err := enroll(s, 1, iot.Identity{ID: 7}, 7)
+				wantError(t, err, nil)
+				_, err = enroll(s, 1, iot.Identity{ID: 8}, 8)
+				wantError(t, err, iot.ErrNotFound)
+				wantError(t, s.Unenroll(t.Context(), iot.Secret{1}, c.ID), nil)
+				wantError(t, s.Unenroll(t.Context(), iot.Secret{1}, c.ID), iot.ErrNotFound)
+				wantEqual(t, db.count("device_credentials"), 0)
+			}
+			keys, err := s.ProvisioningKeys(t.Context())
+			wantError(t, err, nil)
+			wantEqual(t, keys[0].Uses, 1)
+			c, err := enroll(s, 1, iot.Identity{ID: 7}, 7)
+			wantError(t, err, nil)
+			wantError(t, s.DeleteProvisioningKey(t.Context(), keys[0].ID), nil)
+			wantError(t, s.Unenroll(t.Context(), iot.Secret{1}, c.ID), nil)
 		}},
 		{"devices are enrolled while they register themselves, without an error", func(t *testing.T, db *database) {
 			stores := []metadata.Store{db.prepared(), db.prepared()}

@@ -68,7 +68,7 @@ func devices() []promise {
 					_, err = s.UpdateDevice(t.Context(), id, c)
 					wantError(t, err, iot.ErrNotFound)
 				}
-				wantError(t, s.DeleteDevice(t.Context(), id), iot.ErrNotFound)
+				wantError(t, errOf(s.DeleteDevice(t.Context(), id)), iot.ErrNotFound)
 			}
 		}},
 		{"an update sets the fields that it names and no others", func(t *testing.T, db *database) {
@@ -147,11 +147,11 @@ func devices() []promise {
 			ann := newUser(t, s, "ann")
 			kept := newDevice(t, s, iot.Device{ID: 4, Name: "kept", Owner: ann.ID})
 			newDevice(t, s, iot.Device{ID: 5, Name: "first", Owner: ann.ID, Location: "attic"})
-			if err := s.DeleteDevice(t.Context(), 5); err != nil {
+			if _, err := s.DeleteDevice(t.Context(), 5); err != nil {
 				t.Fatal(err)
 			}
 			wantEqual(t, allDevices(t, s), []iot.Device{kept})
-			wantError(t, s.DeleteDevice(t.Context(), 5), iot.ErrNotFound)
+			wantError(t, errOf(s.DeleteDevice(t.Context(), 5)), iot.ErrNotFound)
 			second := newDevice(t, s, iot.Device{ID: 5, Name: "second", Owner: ann.ID})
 			wantEqual(t, findDevice(t, s, 5), second)
 		}},

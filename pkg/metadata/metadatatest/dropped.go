@@ -75,7 +75,7 @@ func dropped() []promise {
 				if _, err := s.CreateDevice(t.Context(), iot.Device{Name: "z", Owner: bob.ID + 1000}); err == nil {
 					t.Error("a device of nobody was created")
 				}
-				if err := s.DeleteUser(t.Context(), bob.ID); err != nil {
+				if _, err := s.DeleteUser(t.Context(), bob.ID); err != nil {
 					t.Fatal(err)
 				}
 				_, err = s.Device(t.Context(), d.ID)

@@ -100,7 +100,7 @@ func identities() []promise {
 		{"who is deleted comes back as another", func(t *testing.T, db *database) {
 			s := db.prepared()
 			first, _ := logIn(t, s, ann, "ann", "")
-			if err := s.DeleteUser(t.Context(), first.ID); err != nil {
+			if _, err := s.DeleteUser(t.Context(), first.ID); err != nil {
 				t.Fatal(err)
 			}
 			if second, _ := logIn(t, s, ann, "ann", ""); second.ID == first.ID {

@@ -49,7 +49,7 @@ func registerKey(key string) step {
 func remove(id iot.DeviceID) step {
 	return func(t *testing.T, s metadata.Store, _ int64) {
 		t.Helper()
-		if err := s.DeleteDevice(t.Context(), id); err != nil {
+		if _, err := s.DeleteDevice(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,7 +63,7 @@ func removeWithOwner(ids ...iot.DeviceID) step {
 		for _, id := range ids {
 			newDevice(t, s, iot.Device{ID: id, Name: "x", Owner: other.ID})
 		}
-		if err := s.DeleteUser(t.Context(), other.ID); err != nil {
+		if _, err := s.DeleteUser(t.Context(), other.ID); err != nil {
 			t.Fatal(err)
 		}
 	}

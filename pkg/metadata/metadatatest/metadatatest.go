@@ -198,6 +198,9 @@ func allDevices(t *testing.T, s metadata.Store) []iot.Device {
 	return all
 }
 
+// errOf returns the error of a call that returns more.
+func errOf[T any](_ T, err error) error { return err }
+
 func wantError(t *testing.T, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {

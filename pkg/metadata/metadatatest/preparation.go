@@ -71,7 +71,7 @@ func preparation() []promise {
 			ann := newUser(t, first, "ann")
 			kept := newDevice(t, first, iot.Device{Name: "x", Owner: ann.ID, Location: "attic"})
 			gone := newDevice(t, first, iot.Device{Name: "y", Owner: ann.ID})
-			if err := first.DeleteDevice(t.Context(), gone.ID); err != nil {
+			if _, err := first.DeleteDevice(t.Context(), gone.ID); err != nil {
 				t.Fatal(err)
 			}
 			if err := first.Close(); err != nil {
@@ -147,7 +147,7 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 			_, err := s.UpdateUser(ctx, 404, iot.UserChange{Email: ptr("x")})
 			return err
 		},
-		"DeleteUser": func(ctx context.Context) error { return s.DeleteUser(ctx, 404) },
+		"DeleteUser": func(ctx context.Context) error { return errOf(s.DeleteUser(ctx, 404)) },
 		"CreateDevice": func(ctx context.Context) error {
 			_, err := s.CreateDevice(ctx, iot.Device{Name: "x", Owner: 404})
 			return err
@@ -164,7 +164,7 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 			_, err := s.UpdateDevice(ctx, 404, iot.DeviceChange{Name: ptr("x")})
 			return err
 		},
-		"DeleteDevice": func(ctx context.Context) error { return s.DeleteDevice(ctx, 404) },
+		"DeleteDevice": func(ctx context.Context) error { return errOf(s.DeleteDevice(ctx, 404)) },
 		"EnsureDevices": func(ctx context.Context) error {
 			_, err := s.EnsureDevices(ctx, []iot.Identity{{ID: 404}}, iot.Admission{})
 			return err
@@ -209,6 +209,7 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 			_, err := s.Enroll(ctx, iot.Secret{99}, iot.Identity{ID: 404}, password("404", 404, 9))
 			return err
 		},
+		"Unenroll":    func(ctx context.Context) error { return s.Unenroll(ctx, iot.Secret{99}, 404) },
 		"Audit":       func(ctx context.Context) error { _, err := s.Audit(ctx, iot.AuditQuery{Limit: 1}); return err },
 		"RecordAudit": func(ctx context.Context) error { return s.RecordAudit(ctx, iot.AuditEntry{Action: "x.y"}) },
 		"Moved":       func(ctx context.Context) error { _, err := s.Moved(ctx); return err },

@@ -109,11 +109,11 @@ func registration() []promise {
 		{"a deleted device is registered again, and so is the default user", func(t *testing.T, db *database) {
 			s := db.prepared()
 			ensure(t, s, 2, 1, 2)
-			if err := s.DeleteDevice(t.Context(), 1); err != nil {
+			if _, err := s.DeleteDevice(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
 			ensure(t, s, 1, 1, 2)
-			if err := s.DeleteUser(t.Context(), defaultUser(t, s).ID); err != nil {
+			if _, err := s.DeleteUser(t.Context(), defaultUser(t, s).ID); err != nil {
 				t.Fatal(err)
 			}
 			ensure(t, s, 2, 1, 2)

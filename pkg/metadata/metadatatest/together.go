@@ -132,7 +132,7 @@ func together() []promise {
 						return err
 					}
 					generated[i] = append(generated[i], d.ID)
-					if err := s.DeleteDevice(ctx, d.ID); err != nil {
+					if _, err := s.DeleteDevice(ctx, d.ID); err != nil {
 						return err
 					}
 				}
@@ -158,7 +158,7 @@ func together() []promise {
 						return err
 					}
 					for _, u := range found {
-						if err := s.DeleteUser(ctx, u.ID); err != nil && !errors.Is(err, iot.ErrNotFound) {
+						if _, err := s.DeleteUser(ctx, u.ID); err != nil && !errors.Is(err, iot.ErrNotFound) {
 							return err
 						}
 					}
@@ -183,7 +183,7 @@ func together() []promise {
 				}
 				concurrently(t, 5, func(ctx context.Context, i int) error {
 					if i == 4 {
-						return stores[1].DeleteUser(ctx, bob.ID)
+						return errOf(stores[1].DeleteUser(ctx, bob.ID))
 					}
 					_, err := stores[i%2].UpdateDevice(ctx, iot.DeviceID(10*round+i+1), iot.DeviceChange{Owner: &bob.ID})
 					if errors.Is(err, iot.ErrInvalid) || errors.Is(err, iot.ErrNotFound) {

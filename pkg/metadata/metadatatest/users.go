@@ -23,7 +23,7 @@ func users() []promise {
 		{"every user has an id of its own, and a deleted one's is not given again", func(t *testing.T, db *database) {
 			s := db.prepared()
 			ann, bob := newUser(t, s, "ann"), newUser(t, s, "bob")
-			if err := s.DeleteUser(t.Context(), bob.ID); err != nil {
+			if _, err := s.DeleteUser(t.Context(), bob.ID); err != nil {
 				t.Fatal(err)
 			}
 			cleo := newUser(t, s, "cleo")
@@ -68,7 +68,7 @@ func users() []promise {
 				wantError(t, err, iot.ErrNotFound)
 				_, err = s.UpdateUser(t.Context(), id, iot.UserChange{Username: ptr("bob")})
 				wantError(t, err, iot.ErrNotFound)
-				wantError(t, s.DeleteUser(t.Context(), id), iot.ErrNotFound)
+				wantError(t, errOf(s.DeleteUser(t.Context(), id)), iot.ErrNotFound)
 			}
 			found, err := s.Users(t.Context(), iot.UserQuery{Username: "bob", Limit: 1})
 			if err != nil || len(found) != 0 {
@@ -139,7 +139,7 @@ func users() []promise {
 				newDevice(t, s, iot.Device{ID: id + 1, Name: "ann's", Owner: ann.ID})
 			}
 			kept := newDevice(t, s, iot.Device{ID: 5000, Name: "bob's", Owner: bob.ID})
-			if err := s.DeleteUser(t.Context(), ann.ID); err != nil {
+			if _, err := s.DeleteUser(t.Context(), ann.ID); err != nil {
 				t.Fatal(err)
 			}
 			wantEqual(t, allDevices(t, s), []iot.Device{kept})

@@ -185,17 +185,19 @@ func (s *Store) Credential(ctx context.Context, id int64) (iot.Credential, error
 func (s *Store) DeleteCredential(ctx context.Context, id int64) error {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
-	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
-		c, err := findOne(ctx, tx, scanCredential, selectCredentials+"WHERE id = ?", id)
-		if err != nil {
-			return err
-		}
-		if err := changed(tx.ExecContext(ctx, "DELETE FROM device_credentials WHERE id = ?", id)); err != nil {
-			return err
-		}
-		return record(ctx, tx, "credential.delete", credentialObject(id), credentialEntry(c), nil)
-	})
+	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error { return deleteCredential(ctx, tx, id) })
 	return s.wrap("delete credential", err)
+}
+
+func deleteCredential(ctx context.Context, tx bun.Tx, id int64) error {
+	c, err := findOne(ctx, tx, scanCredential, selectCredentials+"WHERE id = ?", id)
+	if err != nil {
+		return err
+	}
+	if err := changed(tx.ExecContext(ctx, "DELETE FROM device_credentials WHERE id = ?", id)); err != nil {
+		return err
+	}
+	return record(ctx, tx, "credential.delete", credentialObject(id), credentialEntry(c), nil)
 }
 
 // deleteCredentialsOf deletes a device's own credentials, and returns their ids. The device is locked.

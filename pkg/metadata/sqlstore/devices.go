@@ -216,10 +216,10 @@ func changedDevice(d iot.Device, c iot.DeviceChange) iot.Device {
 }
 
 // DeleteDevice implements iot.MetadataStore.
-func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) error {
+func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) (credentials []int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
-	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
 		ids, err := s.lockIDs(ctx, tx)
 		if err != nil {
 			return err
@@ -234,8 +234,7 @@ func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) error {
 		if err := forgetContacts(ctx, tx, id); err != nil {
 			return err
 		}
-		credentials, err := deleteCredentialsOf(ctx, tx, id)
-		if err != nil {
+		if credentials, err = deleteCredentialsOf(ctx, tx, id); err != nil {
 			return err
 		}
 		if err := ids.deleted(ctx, tx, id); err != nil {
@@ -243,7 +242,10 @@ func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) error {
 		}
 		return record(ctx, tx, "device.delete", deviceObject(id), deletedDeviceForm{deviceEntry(before), credentials}, nil)
 	})
-	return s.wrap("delete device", err)
+	if err != nil {
+		return nil, s.wrap("delete device", err)
+	}
+	return credentials, nil
 }
 
 func checkDevice(c iot.DeviceChange) error {

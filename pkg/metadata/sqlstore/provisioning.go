@@ -166,6 +166,23 @@ func (s *Store) enroll(ctx context.Context, secret iot.Secret, device iot.Identi
 	return created, err
 }
 
+// Unenroll implements iot.AccessStore.
+func (s *Store) Unenroll(ctx context.Context, secret iot.Secret, credential int64) error {
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
+	defer cancel()
+	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := s.lockAccess(ctx, tx); err != nil {
+			return err
+		}
+		if err := deleteCredential(ctx, tx, credential); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE provisioning_keys SET uses = uses + 1 WHERE secret = ?", secretText(secret))
+		return err
+	})
+	return s.wrap("take back an enrolment", err)
+}
+
 // takeUse returns the key that has a use for the device, of which it takes one. tx has lockAccess.
 func (s *Store) takeUse(ctx context.Context, tx bun.Tx, secret iot.Secret, device iot.DeviceID) (iot.ProvisioningKey, error) {
 	key, err := findOne(ctx, tx, scanProvisioningKey, selectProvisioningKeys+

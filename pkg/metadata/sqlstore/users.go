@@ -121,10 +121,10 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, c iot.UserChange) (u i
 }
 
 // DeleteUser implements iot.MetadataStore.
-func (s *Store) DeleteUser(ctx context.Context, id int64) error {
+func (s *Store) DeleteUser(ctx context.Context, id int64) (credentials []int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
-	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
 		ids, err := s.lockIDs(ctx, tx)
 		if err != nil {
 			return err
@@ -148,16 +148,20 @@ func (s *Store) DeleteUser(ctx context.Context, id int64) error {
 		if err := ids.deleted(ctx, tx, greatest); err != nil {
 			return err
 		}
-		gone, err := deleteBelongings(ctx, tx, id)
+		gone, ended, err := deleteBelongings(ctx, tx, id)
 		if err != nil {
 			return err
 		}
+		credentials = ended
 		if err := changed(tx.ExecContext(ctx, "DELETE FROM users WHERE id = ?", id)); err != nil { // and, by its foreign key, devices
 			return err
 		}
 		return record(ctx, tx, "user.delete", userObject(id), deletedUserForm{userEntry(before), gone}, nil)
 	})
-	return s.wrap("delete user", err)
+	if err != nil {
+		return nil, s.wrap("delete user", err)
+	}
+	return credentials, nil
 }
 
 // belongings is how much of what a user had went with him.
@@ -168,9 +172,13 @@ type belongings struct {
 	ProvisioningKeys int64 `json:"provisioning_keys"`
 }
 
-// deleteBelongings deletes what belongs to a user, but for his devices, which it counts.
-func deleteBelongings(ctx context.Context, tx bun.Tx, user int64) (gone belongings, err error) {
+// deleteBelongings deletes what belongs to a user, but for his devices, which it counts. It returns which credentials went: tx
+// has lockAccess, so that there are no others.
+func deleteBelongings(ctx context.Context, tx bun.Tx, user int64) (gone belongings, credentials []int64, err error) {
 	const his = "device_id IN (SELECT id FROM devices WHERE user_id = ?)"
+	if credentials, err = find(ctx, tx, scanInt, "SELECT id FROM device_credentials WHERE "+his+" ORDER BY id", user); err != nil {
+		return gone, nil, err
+	}
 	for _, deletion := range []struct {
 		count *int64
 		query string
@@ -182,14 +190,14 @@ func deleteBelongings(ctx context.Context, tx bun.Tx, user int64) (gone belongin
 	} {
 		result, err := tx.ExecContext(ctx, deletion.query, user)
 		if err != nil {
-			return gone, err
+			return gone, nil, err
 		}
 		if *deletion.count, err = result.RowsAffected(); err != nil {
-			return gone, err
+			return gone, nil, err
 		}
 	}
 	gone.Devices, err = findOne(ctx, tx, scanInt, "SELECT COUNT(*) FROM devices WHERE user_id = ?", user)
-	return gone, err
+	return gone, credentials, err
 }
 
 func checkUser(c iot.UserChange) error {

@@ -170,7 +170,7 @@ func (a *API) createDeviceCredential(ctx context.Context, r *request) (*answer, 
 	case err != nil:
 		return nil, err
 	}
-	return a.encodeNewCredential(ctx, created, password)
+	return a.encodeNewCredential(ctx, created, password, a.Accounts.DeleteCredential)
 }
 
 // conflictOf says why the device of c cannot have it.
@@ -220,7 +220,7 @@ func (a *API) createCredential(ctx context.Context, r *request) (*answer, error)
 	case err != nil:
 		return nil, err
 	}
-	return a.encodeNewCredential(ctx, created, password)
+	return a.encodeNewCredential(ctx, created, password, a.Accounts.DeleteCredential)
 }
 
 // gatewayName reads what a gateway or a viewer is called: as no device is.
@@ -253,10 +253,12 @@ func gatewayName(ctx context.Context, r *request, f *form) (string, error) {
 }
 
 // encodeNewCredential tells of c, which is committed, those who let devices in, and answers with it. Mosquitto has to be told a
-// password while that is known: where it cannot be, there is no credential.
-func (a *API) encodeNewCredential(ctx context.Context, c iot.Credential, password string) (*answer, error) {
+// password while that is known: where it cannot be, there is no credential, and takeBack is called.
+func (a *API) encodeNewCredential(
+	ctx context.Context, c iot.Credential, password string, takeBack func(ctx context.Context, id int64) error,
+) (*answer, error) {
 	if err := a.Mosquitto.Put(ctx, c, password); err != nil {
-		err = errors.Join(err, a.Accounts.DeleteCredential(context.WithoutCancel(ctx), c.ID))
+		err = errors.Join(err, takeBack(context.WithoutCancel(ctx), c.ID))
 		a.Mosquitto.Wake()
 		a.Credentials.Wake() // it may have been compared meanwhile
 		switch {
@@ -295,32 +297,26 @@ func (a *API) deleteCredential(ctx context.Context, r *request) (*answer, error)
 	return a.endCredential(ctx, id)
 }
 
-// endCredential deletes a credential. Who asks for that must know whether it has come to where devices are let in.
 func (a *API) endCredential(ctx context.Context, id int64) (*answer, error) {
 	if err := a.Accounts.DeleteCredential(ctx, id); err != nil {
 		return nil, err
 	}
-	a.Mosquitto.Wake()
-	if a.Credentials.End(ctx, id) != nil {
-		return encodeAny(http.StatusAccepted, struct {
-			Detail string `json:"detail"`
-		}{"The credential is deleted. Kafka is not available: bridges let it in until they are told, as soon as it is back."})
-	}
-	return noContent, nil
+	return a.end(ctx, id)
 }
 
-// endAll tells of credentials that were deleted with their device those who let it in. What does not come there now comes
-// later.
-func (a *API) endAll(ctx context.Context, deleted []iot.Credential) {
-	if len(deleted) == 0 {
-		return
+// end tells of credentials that are deleted, alone or with what they are of, those who let them in, and answers. Who asked for
+// that must know whether it has come there.
+func (a *API) end(ctx context.Context, credentials ...int64) (*answer, error) {
+	if len(credentials) == 0 {
+		return noContent, nil
 	}
-	ids := make([]int64, len(deleted))
-	for i, c := range deleted {
-		ids[i] = c.ID
-	}
-	_ = a.Credentials.End(ctx, ids...)
 	a.Mosquitto.Wake()
+	if a.Credentials.End(ctx, credentials...) != nil {
+		return encodeAny(http.StatusAccepted, struct {
+			Detail string `json:"detail"`
+		}{"It is deleted. Kafka is not available: bridges let in who has the credential until they are told, as soon as it is back."})
+	}
+	return noContent, nil
 }
 
 // id reads the id in a part of the path. What is none names nothing.

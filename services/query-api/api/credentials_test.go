@@ -8,26 +8,30 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/telltale-iot/telltale/pkg/auth"
 	devicecredentials "github.com/telltale-iot/telltale/pkg/credentials"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
 	"github.com/telltale-iot/telltale/services/query-api/access"
+	"github.com/telltale-iot/telltale/services/query-api/dynsec"
 )
 
 // guarded is an API that asks everybody for credentials.
 type guarded struct {
 	stores
-	api     *API
-	handler http.Handler
-	refused *refusals
+	api       *API
+	handler   http.Handler
+	refused   *refusals
+	stopKafka func()
 }
 
 func newGuarded(t *testing.T) guarded {
 	t.Helper()
 	s := embedded(t)
-	s.startKafka(t)
+	stop := s.startKafka(t)
 	a := s.api(t, nil)
 	table := devicecredentials.New(s.kafka, a.Log)
 	refused := new(refusals)
@@ -35,7 +39,7 @@ func newGuarded(t *testing.T) guarded {
 	background(t, table.Run)
 	background(t, a.Credentials.Run)
 	<-table.Ready()
-	return guarded{s, a, a.Handler(), refused}
+	return guarded{s, a, a.Handler(), refused, stop}
 }
 
 // let makes a credential with a password.
@@ -140,6 +144,63 @@ func TestSecretAsUserName(t *testing.T) {
 	}
 }
 
+// With a device, or its user, its credentials are gone. While Kafka is away who asked for it is told that they still let in.
+func TestEndWithOwner(t *testing.T) {
+	g := newGuarded(t)
+	admin, err := g.metadata.CreateUser(t.Context(), iot.User{Username: "root"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.metadata.SetAccount(t.Context(), admin.ID, iot.Account{Role: iot.RoleAdmin}); err != nil {
+		t.Fatal(err)
+	}
+	secret := auth.NewSecret(auth.TokenPrefix)
+	if _, err := g.metadata.CreateToken(t.Context(), iot.Token{User: admin.ID, Role: iot.RoleAdmin}, auth.Hash(secret)); err != nil {
+		t.Fatal(err)
+	}
+	remove := func(path string) (status int, answer string) {
+		r := httptest.NewRequest("DELETE", path, nil)
+		r.Header.Set("Authorization", "Bearer "+secret)
+		w := httptest.NewRecorder()
+		g.handler.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	owner := func(devices ...iot.DeviceID) (path string) {
+		u, err := g.metadata.CreateUser(t.Context(), iot.User{Username: "owner of " + devices[0].String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range devices {
+			if _, err := g.metadata.CreateDevice(t.Context(), iot.Device{ID: id, Name: "x", Owner: u.ID}); err != nil {
+				t.Fatal(err)
+			}
+			g.let(t, iot.Credential{Name: id.String(), Device: id})
+		}
+		return fmt.Sprintf("/api/users/%d/", u.ID)
+	}
+	first, second := owner(1, 2), owner(3, 4)
+	for i, path := range []string{"/api/devices/2/", first} {
+		if status, answer := remove(path); status != http.StatusNoContent {
+			t.Errorf("%s: %d %s", path, status, answer)
+		}
+		ended := 0
+		for _, rec := range kafkatest.ReadAll(t, g.kafka.Brokers, g.kafka.CredentialsTopic()) {
+			if rec.Value == nil {
+				ended++
+			}
+		}
+		if ended != i+1 { // when it is answered, not when the topic is next compared
+			t.Errorf("%s: %d credentials are ended", path, ended)
+		}
+	}
+	g.stopKafka()
+	for _, path := range []string{"/api/devices/4/", second} {
+		if status, answer := remove(path); status != http.StatusAccepted || !strings.Contains(answer, "Kafka is not available") {
+			t.Errorf("%s with kafka away: %d %s", path, status, answer)
+		}
+	}
+}
+
 // A device that shows a provisioning key gets a password of its own, once, for as many devices as the key is.
 func TestEnroll(t *testing.T) {
 	g := newGuarded(t)
@@ -182,5 +243,22 @@ func TestEnroll(t *testing.T) {
 	}
 	if d, err := g.metadata.Device(t.Context(), 8); err != nil || d.ID != 8 {
 		t.Errorf("%+v, %v", d, err)
+	}
+
+	secret = auth.NewSecret(auth.ProvisioningPrefix) // while Mosquitto is away a key loses no use
+	if _, err := g.metadata.CreateProvisioningKey(t.Context(), iot.ProvisioningKey{Uses: 1}, auth.Hash(secret)); err != nil {
+		t.Fatal(err)
+	}
+	mosquitto, err := dynsec.New(dynsec.Config{URL: "tcp://telltale:secret@127.0.0.1:1"}, g.metadata, nil, g.api.Log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.api.Mosquitto = mosquitto
+	if status, answer := enroll("9", secret); status != http.StatusServiceUnavailable {
+		t.Errorf("mosquitto is away: %d %s", status, answer)
+	}
+	g.api.Mosquitto = nil
+	if status, answer := enroll("9", secret); status != http.StatusCreated {
+		t.Errorf("the use that was not made: %d %s", status, answer)
 	}
 }

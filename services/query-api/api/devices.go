@@ -235,13 +235,9 @@ func (a *API) deleteDevice(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := a.Accounts.Credentials(ctx, iot.CredentialQuery{Device: d.ID, Limit: smallPage})
+	credentials, err := r.Metadata.DeleteDevice(ctx, d.ID)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Metadata.DeleteDevice(ctx, d.ID); err != nil {
-		return nil, err
-	}
-	a.endAll(ctx, own)
-	return noContent, nil
+	return a.end(ctx, credentials...)
 }

@@ -157,12 +157,15 @@ func (a *API) enroll(ctx context.Context, r *request) (*answer, error) {
 	if f.errs != nil {
 		return nil, f.errs
 	}
-	password := auth.NewSecret("")
+	if a.Mosquitto.Check() != nil {
+		return nil, errMosquittoAway
+	}
+	password, key := auth.NewSecret(""), auth.Hash(secret)
 	c := iot.Credential{
 		Type: iot.CredentialPassword, Name: cmp.Or(device.Key, device.ID.String()), Device: device.ID,
 		Devices: []iot.DeviceID{device.ID}, Secret: auth.Hash(password),
 	}
-	c, err = a.Accounts.Enroll(ctx, auth.Hash(secret), device, c)
+	c, err = a.Accounts.Enroll(ctx, key, device, c)
 	switch {
 	case errors.Is(err, iot.ErrNotFound):
 		return nil, a.Auth.RefuseKey(r.Request())
@@ -171,5 +174,5 @@ func (a *API) enroll(ctx context.Context, r *request) (*answer, error) {
 	case err != nil:
 		return nil, err
 	}
-	return a.encodeNewCredential(ctx, c, password)
+	return a.encodeNewCredential(ctx, c, password, func(ctx context.Context, id int64) error { return a.Accounts.Unenroll(ctx, key, id) })
 }

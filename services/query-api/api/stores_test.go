@@ -213,18 +213,20 @@ func presets(t testing.TB) *mapping.Set {
 }
 
 // startKafka starts a broker of s's own.
-func (s *stores) startKafka(t testing.TB) {
+func (s *stores) startKafka(t testing.TB) (stop func()) {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	server, err := broker.StartKafka(broker.KafkaConfig{Writes: true, Addr: "127.0.0.1:0", Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	stop = sync.OnceFunc(func() { _ = server.Close(context.Background()) })
+	t.Cleanup(stop)
 	s.kafka = kafka.Config{Brokers: []string{server.Addr()}, Topic: "raw-data", Partitions: 1, ClientID: "query-api"}
 	if err := kafka.EnsureTopics(t.Context(), s.kafka, quiet); err != nil {
 		t.Fatal(err)
 	}
+	return stop
 }
 
 // ignore produces what bridges say that they ignored: one thing per line.

@@ -227,16 +227,14 @@ func (a *API) deleteUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = r.Metadata.DeleteUser(ctx, id)
+	credentials, err := r.Metadata.DeleteUser(ctx, id)
 	if errors.Is(err, iot.ErrConflict) {
 		err = errLastAdmin
 	}
 	if err != nil {
 		return nil, err
 	}
-	a.Credentials.Wake() // those of his devices are deleted
-	a.Mosquitto.Wake()
-	return noContent, nil
+	return a.end(ctx, credentials...)
 }
 
 // userID reads the id in the path.

@@ -79,15 +79,16 @@ func (k *Keeper) Publish(ctx context.Context, c iot.Credential) error {
 func (k *Keeper) End(ctx context.Context, ids ...int64) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	err := k.end(ctx, ids)
-	if err != nil {
-		k.Wake()
+	for some := range slices.Chunk(ids, pageSize) {
+		if err := k.end(ctx, some); err != nil {
+			k.Wake()
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
-// Wake says that the topic may differ from the database, as when devices were deleted with their credentials. It does not
-// block.
+// Wake says that the topic may differ from the database. It does not block.
 func (k *Keeper) Wake() {
 	select {
 	case k.wake <- struct{}{}:

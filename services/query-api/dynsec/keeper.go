@@ -140,6 +140,14 @@ func (k *Keeper) follow(ctx context.Context, c *connection) {
 	}
 }
 
+// Check returns ErrAway while Mosquitto cannot be told a password.
+func (k *Keeper) Check() error {
+	if k != nil && k.current.Load() == nil {
+		return ErrAway
+	}
+	return nil
+}
+
 // Put tells Mosquitto the password of a credential that was just made. An error says that Mosquitto may not have it: who gets
 // one deletes the credential, and has Wake take away what there may be.
 func (k *Keeper) Put(ctx context.Context, cred iot.Credential, password string) error {

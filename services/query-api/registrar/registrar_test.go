@@ -48,7 +48,7 @@ func TestRegistrar(t *testing.T) {
 			for range 3 {
 				w.publish(t, 7)
 				w.awaitDevice(t, 7)
-				if err := another.DeleteDevice(t.Context(), 7); err != nil {
+				if _, err := another.DeleteDevice(t.Context(), 7); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -23,13 +23,13 @@ type Metadata interface {
 	User(ctx context.Context, id int64) (iot.User, error)
 	Users(ctx context.Context, q iot.UserQuery) ([]iot.User, error)
 	UpdateUser(ctx context.Context, id int64, c iot.UserChange) (iot.User, error)
-	DeleteUser(ctx context.Context, id int64) error
+	DeleteUser(ctx context.Context, id int64) (credentials []int64, err error)
 
 	CreateDevice(ctx context.Context, d iot.Device) (iot.Device, error)
 	Device(ctx context.Context, id iot.DeviceID) (iot.Device, error)
 	Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, error)
 	UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceChange) (iot.Device, error)
-	DeleteDevice(ctx context.Context, id iot.DeviceID) error
+	DeleteDevice(ctx context.Context, id iot.DeviceID) (credentials []int64, err error)
 }
 
 // Readings is what people ask of stored readings.
@@ -211,7 +211,7 @@ func (m metadata) UpdateUser(context.Context, int64, iot.UserChange) (iot.User, 
 	return iot.User{}, ErrForbidden
 }
 
-func (m metadata) DeleteUser(context.Context, int64) error { return ErrForbidden }
+func (m metadata) DeleteUser(context.Context, int64) ([]int64, error) { return nil, ErrForbidden }
 
 // CreateDevice creates one that is in the scope then.
 func (m metadata) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, error) {
@@ -263,9 +263,9 @@ func (m metadata) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.Devic
 	return m.store.UpdateDevice(ctx, id, c)
 }
 
-func (m metadata) DeleteDevice(ctx context.Context, id iot.DeviceID) error {
+func (m metadata) DeleteDevice(ctx context.Context, id iot.DeviceID) ([]int64, error) {
 	if _, err := m.Device(ctx, id); err != nil {
-		return err
+		return nil, err
 	}
 	return m.store.DeleteDevice(ctx, id)
 }
