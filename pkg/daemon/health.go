@@ -255,8 +255,11 @@ func (h *Health) write(w io.Writer) {
 		} else {
 			_, _ = fmt.Fprintf(w, "[+]%s ok since %s, last success %s\n", c.name, since, c.last.UTC().Format(time.RFC3339))
 		}
-		if c.state != nil {
-			_, _ = fmt.Fprintf(w, "   %s: %s\n", c.name, c.state())
+		if c.state == nil {
+			continue
+		}
+		if state := c.state(); state != "" {
+			_, _ = fmt.Fprintf(w, "   %s: %s\n", c.name, state)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -109,6 +110,14 @@ type Bridge struct {
 	Now       func() time.Time // the clock of a test; nil is time.Now
 
 	status atomic.Pointer[error]
+	doors  []door // set before Health asks
+}
+
+// door is a listener, and what is said of whom it lets in.
+type door struct {
+	access *listen.Access
+	addr   net.Addr
+	notice *auth.Notice
 }
 
 var errStarting = errors.New("starting")
@@ -139,6 +148,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	if b.needsCredentials(access) {
 		b.Health.Expect(credentialsName)
 		access.Table = credentials.New(b.Kafka, b.Log)
+	}
+	for _, l := range b.listeners() {
+		b.doors = append(b.doors, door{access, l.Addr(), auth.NewNotice(access.Mode, l.Addr(), b.Log)})
 	}
 	source, err := b.source(mappings, access, pipe, seen, limits)
 	if err != nil {
@@ -209,7 +221,18 @@ func (b *Bridge) checkClear(ctx context.Context, table *credentials.Table) error
 
 // needsCredentials reports whether a listener of the bridge may need to know who has credentials.
 func (b *Bridge) needsCredentials(access *listen.Access) bool {
-	return b.Listener != nil && (access.NeedsTable(b.Listener.Addr()) || b.WebSocket != nil && access.NeedsTable(b.WebSocket.Addr()))
+	return slices.ContainsFunc(b.listeners(), func(l net.Listener) bool { return access.NeedsTable(l.Addr()) })
+}
+
+// listeners are where devices connect.
+func (b *Bridge) listeners() (all []net.Listener) {
+	if b.Listener != nil {
+		all = append(all, b.Listener)
+	}
+	if b.Listener != nil && b.WebSocket != nil {
+		all = append(all, b.WebSocket)
+	}
+	return all
 }
 
 // source is where messages come from.
@@ -237,10 +260,24 @@ func (b *Bridge) source(mappings *mapping.Set, access *listen.Access, pipe *pipe
 // Check is nil while devices can publish: in subscribe mode, while the broker has confirmed the
 // subscriptions. Otherwise its error names what is waited for.
 func (b *Bridge) Check(context.Context) error {
+	for _, d := range b.doors {
+		if p, known := d.access.Policy(d.addr); known {
+			d.notice.Tell(p)
+		}
+	}
 	if s := b.status.Load(); s != nil {
 		return *s
 	}
 	return errStarting
+}
+
+// State is what the listeners ask of who connects.
+func (b *Bridge) State() string {
+	var all []string
+	for _, d := range b.doors {
+		all = append(all, d.notice.State())
+	}
+	return strings.Join(all, "; ")
 }
 
 func (b *Bridge) setStatus(err error) { b.status.Store(&err) }

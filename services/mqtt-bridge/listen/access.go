@@ -31,8 +31,8 @@ func (a *Access) NeedsTable(listener net.Addr) bool {
 	return a.Mode.Policy(listener, false) != auth.Open
 }
 
-// policy is that of a listener, and false while it is not known.
-func (a *Access) policy(listener net.Addr) (p auth.Policy, known bool) {
+// Policy is that of a listener, and false while it is not known.
+func (a *Access) Policy(listener net.Addr) (p auth.Policy, known bool) {
 	if !a.NeedsTable(listener) {
 		return auth.Open, true
 	}
@@ -109,7 +109,7 @@ func (c *connection) authenticate(p packet.Connect) error {
 	a := c.endpoint.access
 	c.party = party{access: a, user: c.who.User, clientID: c.who.ID, address: c.RemoteAddr()}
 	var known bool
-	if c.policy, known = a.policy(c.listener); !known {
+	if c.policy, known = a.Policy(c.listener); !known {
 		return &refusal{reason: byNotReady, code: packet.ServerUnavailable, what: "the credentials of devices are not known yet"}
 	}
 	certificate := c.certificate()

@@ -41,11 +41,12 @@ type Authenticator struct {
 	guesses    throttle
 	logins     atomic.Int64 // that are under way
 	failed     budget
+	notice     *auth.Notice
 }
 
 // New returns an Authenticator. Its Run notes which tokens are used.
 func New(s Settings) *Authenticator {
-	a := &Authenticator{Settings: s, sameOrigin: http.NewCrossOriginProtection(), tokens: newTokens(s.Store), proxies: s.Proxies.networks()}
+	a := &Authenticator{Settings: s, sameOrigin: http.NewCrossOriginProtection(), tokens: newTokens(s.Store), proxies: s.Proxies.networks(), notice: auth.NewNotice(s.Mode, s.Listener, s.Log)}
 	if p := s.Mode.Policy(s.Listener, false); p == s.Mode.Policy(s.Listener, true) {
 		a.policy.Store(&p)
 	}
@@ -66,6 +67,18 @@ func (a *Authenticator) Policy(ctx context.Context) (auth.Policy, error) {
 	a.policy.Store(&p)
 	return p, nil
 }
+
+// Check is nil when the policy is known, which the log says then. State has it for people.
+func (a *Authenticator) Check(ctx context.Context) error {
+	p, err := a.Policy(ctx)
+	if err == nil {
+		a.notice.Tell(p)
+	}
+	return err
+}
+
+// State is what the listener asks of who sends a request.
+func (a *Authenticator) State() string { return a.notice.State() }
 
 // moved reports whether the site is from before there were accounts. Where the credentials of devices are known, so is that, also
 // while the store is away.

@@ -79,6 +79,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 		System:       system.New(cfg, p.Log),
 		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard, CORS: s.CORS, TLS: s.TLS,
 	}
+	p.Health.Register(ctx, "auth ("+Name+")", a.Auth)
 	if s.OIDC.Issuer != "" {
 		a.OIDC = oidc.New(s.OIDC)
 	}
