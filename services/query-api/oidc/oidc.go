@@ -1,7 +1,8 @@
 // Package oidc logs people in by an OpenID Connect provider: the authorization code flow with PKCE (RFC 7636).
 //
 // The provider is asked for its addresses and keys when somebody logs in first, and its keys again when they change. While
-// it is away nobody logs in by it; sessions that there are go on. Nothing of its tokens is kept.
+// it is away nobody logs in by it, and it is asked every failureTime at most; sessions that there are go on. Nothing of its
+// tokens is kept.
 package oidc
 
 import (
@@ -14,11 +15,11 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/settings"
@@ -28,6 +29,8 @@ import (
 const (
 	// requestTimeout bounds each request to the provider.
 	requestTimeout = 10 * time.Second
+	// failureTime is for how long it is not asked again for its addresses, after it has not answered.
+	failureTime = 5 * time.Second
 	// maxText bounds what is taken of a claim: a user name.
 	maxText = iot.MaxUsername
 )
@@ -91,8 +94,10 @@ type Provider struct {
 	cfg    Config
 	client *http.Client
 
-	mu    sync.Mutex
-	found *oidc.Provider // nil until it was asked
+	asking   singleflight.Group // calls of discover, one at a time: the rest is theirs
+	found    *oidc.Provider     // nil until it has answered
+	failure  error              // of the last call
+	askAgain time.Time          // failure is the answer before that
 }
 
 // New returns the provider of cfg, which is valid and names one. It asks nothing yet.
@@ -143,7 +148,7 @@ func (p *Provider) Begin(ctx context.Context, callback, from string) (url string
 type Person struct {
 	Identity iot.Secret // of him among all people of all providers; no secret here
 	Username string
-	Email    string   // "" where it does not say, or is not sure
+	Email    string   // "" where it does not say that it has verified one
 	Role     iot.Role // "" where no claim says it
 }
 
@@ -203,11 +208,11 @@ func (p *Provider) person(issuer, subject string, claims map[string]any) (Person
 	}
 	person := Person{
 		Identity: sha256.Sum256([]byte(issuer + "\x00" + subject)),
-		Username: cmp.Or(text("preferred_username"), text("email"), subject),
 	}
-	if sure, said := claims["email_verified"].(bool); sure || !said {
+	if verified, _ := claims["email_verified"].(bool); verified { // else anybody may have written it there
 		person.Email = text("email")
 	}
+	person.Username = cmp.Or(text("preferred_username"), person.Email, subject)
 	if p.cfg.RoleClaim == "" {
 		return person, nil
 	}
@@ -232,20 +237,29 @@ func roleOf(claim any) iot.Role {
 	return ""
 }
 
-// provider is the one that Issuer names, with its addresses.
+// provider is the one that Issuer names, with its addresses. It waits for them while ctx lasts.
 func (p *Provider) provider(ctx context.Context) (*oidc.Provider, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.found != nil {
-		return p.found, nil
+	select {
+	case asked := <-p.asking.DoChan("", func() (any, error) { return p.discover() }):
+		found, _ := asked.Val.(*oidc.Provider)
+		return found, asked.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	// What it finds out is used for longer than the request lasts that asks for it.
-	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.client), p.cfg.Issuer)
-	if err != nil {
-		return nil, fmt.Errorf("ask the OpenID Connect provider: %w", err)
+}
+
+// discover asks the provider for its addresses, where it has not told them yet. It ends when requestTimeout says so, not with a
+// request: several wait for it, and what it finds out is for all.
+func (p *Provider) discover() (*oidc.Provider, error) {
+	if p.found != nil || time.Now().Before(p.askAgain) {
+		return p.found, p.failure
 	}
-	p.found = found
-	return found, nil
+	p.found, p.failure = oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.cfg.Issuer)
+	if p.failure != nil {
+		p.failure = fmt.Errorf("ask the OpenID Connect provider: %w", p.failure)
+		p.askAgain = time.Now().Add(failureTime)
+	}
+	return p.found, p.failure
 }
 
 func (p *Provider) oauth(provider *oidc.Provider, flow Flow) (*oauth2.Config, error) {

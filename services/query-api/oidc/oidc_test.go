@@ -1,11 +1,16 @@
 package oidc
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/settings"
@@ -46,7 +51,7 @@ func TestPerson(t *testing.T) {
 		t.Errorf("the provider is called %q", plain.Name())
 	}
 	claims := func(more map[string]any) map[string]any {
-		all := map[string]any{"preferred_username": "ada", "email": "ada@example.com"}
+		all := map[string]any{"preferred_username": "ada", "email": "ada@example.com", "email_verified": true}
 		for name, value := range more {
 			all[name] = value
 		}
@@ -63,7 +68,10 @@ func TestPerson(t *testing.T) {
 	}{
 		{"a name, an address and no role", plain, claims(nil), "ada", "ada@example.com", "", nil},
 		{"an address that the provider is not sure of", plain, claims(map[string]any{"email_verified": false}), "ada", "", "", nil},
-		{"one without a name is called by the address", plain, map[string]any{"email": "ada@example.com"}, "ada@example.com", "ada@example.com", "", nil},
+		{"an address of which it does not say whether it is", plain, map[string]any{"preferred_username": "ada", "email": "ada@example.com"}, "ada", "", "", nil},
+		{"one without a name is called by the address", plain, claims(map[string]any{"preferred_username": nil}), "ada@example.com", "ada@example.com", "", nil},
+		{"but by one that anybody may have written there he is not", plain, map[string]any{"email": "ada@example.com"}, "subject", "", "", nil},
+		{"nor by one that it is not sure of", plain, map[string]any{"email": "ada@example.com", "email_verified": false}, "subject", "", "", nil},
 		{"one without either by the subject", plain, map[string]any{}, "subject", "", "", nil},
 		{"a name that is too long is none", plain, claims(map[string]any{"preferred_username": strings.Repeat("x", 151)}), "ada@example.com", "ada@example.com", "", nil},
 		{"roles count only where a setting says so", plain, claims(map[string]any{"groups": "admin"}), "ada", "ada@example.com", "", nil},
@@ -85,3 +93,55 @@ func TestPerson(t *testing.T) {
 		}
 	}
 }
+
+// TestProviderIsAway has a provider that hangs, then one that fails, then one that answers.
+func TestProviderIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked int
+		hang, answer := make(chan struct{}), false
+		p := New(Config{Issuer: "https://id.example.com", ClientID: "telltale"})
+		p.client.Transport = transport(func(r *http.Request) (*http.Response, error) {
+			asked++
+			<-hang
+			if !answer {
+				return nil, errors.New("connection refused")
+			}
+			body := `{"issuer": "https://id.example.com", "authorization_endpoint": "https://id.example.com/auth"}`
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+		})
+		begin := func(ctx context.Context) error {
+			_, _, err := p.Begin(ctx, "https://t.example.com"+CallbackPath, "/")
+			return err
+		}
+
+		first := make(chan error)
+		go func() { first <- begin(t.Context()) }()
+		synctest.Wait()
+		gone, leave := context.WithCancel(t.Context())
+		second := make(chan error)
+		go func() { second <- begin(gone) }()
+		synctest.Wait()
+		leave()
+		if err := <-second; !errors.Is(err, context.Canceled) {
+			t.Errorf("who goes away while the provider hangs gets %v", err)
+		}
+		close(hang)
+		if err := <-first; err == nil {
+			t.Error("who waits is let go on without the provider")
+		}
+		if err := begin(t.Context()); err == nil || asked != 1 {
+			t.Errorf("%v, and the provider was asked %d times within %v", err, asked, failureTime)
+		}
+		answer = true
+		time.Sleep(failureTime)
+		for range 2 {
+			if err := begin(t.Context()); err != nil || asked != 2 {
+				t.Errorf("%v, and the provider was asked %d times", err, asked)
+			}
+		}
+	})
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
