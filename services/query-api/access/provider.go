@@ -13,7 +13,9 @@ func (a *Authenticator) LogInAs(r *http.Request, who oidc.Person) (p *Principal,
 	ctx, address := r.Context(), a.Address(r)
 	user, account, err := a.Store.LogInAs(iot.WithActor(ctx, iot.Actor{Name: who.Username, Address: address}), who.Identity, who.Username, who.Email, who.Role)
 	switch {
-	case errors.Is(err, iot.ErrConflict), errors.Is(err, iot.ErrInvalid):
+	case errors.Is(err, iot.ErrInvalid):
+		return nil, "", &Denial{Status: http.StatusForbidden, Why: "name_invalid", Detail: "Nobody can have the user name that the provider says."}
+	case errors.Is(err, iot.ErrConflict):
 		return nil, "", &Denial{Status: http.StatusForbidden, Why: "name_taken", Detail: "The user of this name is not the provider's.", Name: who.Username}
 	case err != nil:
 		return nil, "", err

@@ -31,6 +31,7 @@ const (
 	maxParts           = 2        // that pick devices out of what there is of all: 40 MB each, of 100,000 devices
 	maxDryRuns         = 1        // of retentions: a CPU for a second, and some MB
 	maxMappingTests    = 4        // that test rules: 8 MB each
+	maxProviderLogins  = 20       // that wait for the OpenID Connect provider; one client has half of them at most
 	maxSending         = 48 << 20 // bytes of the answers being sent, but for small ones
 	maxBodies          = 16 << 20 // bytes of the bodies of all requests, as they come and decompressed
 	maxBody            = 1 << 20  // bytes of a request's body
@@ -71,6 +72,7 @@ type limits struct {
 	values          pageRoom            // that are being read one by one for charts
 	imports         *slots              // requests that send files; beyond: 503, or 429
 	streams         *slots              // clients that follow what happens; beyond: 503, or 429
+	providerLogins  *slots              // requests that wait for the OpenID Connect provider; beyond: sent back to log in
 	deadLetterPages *semaphore.Weighted // requests that fetch dead letters
 	replays         *semaphore.Weighted // requests that replay dead letters
 	searches        *semaphore.Weighted // searches for readings
@@ -95,6 +97,7 @@ func newLimits() limits {
 		exports:         newSlots(maxExports, maxExports/2, errManyExports, errYourExports),
 		imports:         newSlots(maxImports, maxImports/2, errManyImports, errYourImport),
 		streams:         newSlots(maxStreams, maxYourStreams, errManyStreams, errYourStreams),
+		providerLogins:  newSlots(maxProviderLogins, maxProviderLogins/2, errBusy, errBusy),
 		deadLetterPages: semaphore.NewWeighted(maxDeadLetterPages),
 		replays:         semaphore.NewWeighted(maxReplayRequests),
 		searches:        semaphore.NewWeighted(maxSearches),

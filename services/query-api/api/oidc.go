@@ -18,10 +18,12 @@ import (
 )
 
 const (
-	// flowCookie has what is to be remembered of somebody who is at the provider: in his browser, so that a log-in that he
-	// begins elsewhere cannot be ended in it.
-	flowCookie = "telltale_oidc"
-	flowPath   = "/api/login/oidc/"
+	// The flow's cookie has what is to be remembered of somebody who is at the provider: in his browser, so that a log-in that
+	// was begun elsewhere cannot be ended in it. With TLS no other host can set it, either.
+	plainFlowCookie  = "telltale_oidc"
+	secureFlowCookie = "__Host-telltale_oidc"
+
+	flowPath = "/api/login/oidc/"
 	// flowTime is how long he may be there.
 	flowTime = 10 * time.Minute
 )
@@ -36,6 +38,11 @@ func (a *API) beginOIDC(c echo.Context) error {
 	if access.Secure(r) {
 		scheme = "https"
 	}
+	release, err := a.limits.providerLogins.take(r.RemoteAddr)
+	if err != nil {
+		return a.failOIDC(c, &access.Denial{Why: "busy"}, err)
+	}
+	defer release()
 	callback := url.URL{Scheme: scheme, Host: r.Host, Path: oidc.CallbackPath}
 	to, flow, err := a.OIDC.Begin(r.Context(), callback.String(), pageOf(c.QueryParam("return")))
 	if err != nil {
@@ -50,9 +57,11 @@ func (a *API) beginOIDC(c echo.Context) error {
 	return c.Redirect(http.StatusFound, to)
 }
 
+// newFlowCookie returns the cookie of a flow; "" ends it.
 func newFlowCookie(r *http.Request, value string) *http.Cookie {
-	cookie := &http.Cookie{
-		Name: flowCookie, Value: value, Path: flowPath, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: access.Secure(r), MaxAge: int(flowTime / time.Second),
+	cookie := &http.Cookie{Name: plainFlowCookie, Value: value, Path: flowPath, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(flowTime / time.Second)}
+	if access.Secure(r) {
+		cookie.Name, cookie.Path, cookie.Secure = secureFlowCookie, "/", true // what the prefix asks
 	}
 	if value == "" {
 		cookie.MaxAge = -1
@@ -74,6 +83,11 @@ func (a *API) finishOIDC(c echo.Context) error {
 	case c.QueryParam("error") != "":
 		return a.failOIDC(c, &access.Denial{Why: "provider_refused"}, fmt.Errorf("the provider says %.200q", c.QueryParam("error")))
 	}
+	release, err := a.limits.providerLogins.take(r.RemoteAddr)
+	if err != nil {
+		return a.failOIDC(c, &access.Denial{Why: "busy"}, err)
+	}
+	defer release()
 	person, err := a.OIDC.Finish(r.Context(), flow, c.QueryParam("code"))
 	switch {
 	case errors.Is(err, oidc.ErrNotAllowed):
@@ -96,13 +110,19 @@ func (a *API) finishOIDC(c echo.Context) error {
 // failOIDC sends somebody to the page for logging in, which says why he is not.
 func (a *API) failOIDC(c echo.Context, d *access.Denial, err error) error {
 	a.Auth.Refuse(c.Request(), d)
-	a.Log.Warn("somebody could not log in by OpenID Connect", "why", d.Why, "err", err, "remote", c.Request().RemoteAddr)
+	if n := a.failures.Event("log in by OpenID Connect: " + d.Why); n > 0 { // anybody can have it fail
+		a.Log.Warn("somebody could not log in by OpenID Connect", "why", d.Why, "err", err, "remote", c.Request().RemoteAddr, "count", n)
+	}
 	return c.Redirect(http.StatusFound, "/login?failed="+d.Why)
 }
 
 // flowOf returns what a browser remembers of its log-in.
 func flowOf(r *http.Request) (flow oidc.Flow, ok bool) {
-	cookie, err := r.Cookie(flowCookie)
+	name := plainFlowCookie
+	if access.Secure(r) {
+		name = secureFlowCookie
+	}
+	cookie, err := r.Cookie(name)
 	if err != nil {
 		return flow, false
 	}
