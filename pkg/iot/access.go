@@ -220,4 +220,6 @@ type AccessStore interface {
 	// Moved reports whether the database is from before there were accounts, so that devices and programs may not have
 	// credentials yet.
 	Moved(ctx context.Context) (bool, error)
+	// Settle has it count as moved no more: who needs credentials was said for it.
+	Settle(ctx context.Context) error
 }

@@ -73,7 +73,7 @@ func TestVariables(t *testing.T) {
 	for _, program := range programs {
 		all = addSettings(all, program, helpOf(t, program))
 	}
-	names := []string{"TELLTALE_URL"} // of the program telltale, whose other settings are flags
+	names := []string{"TELLTALE_URL", "TELLTALE_TOKEN", "TELLTALE_CA_FILE"} // of the program telltale, whose other settings are flags
 	for _, s := range all {
 		names = append(names, s.variable)
 	}

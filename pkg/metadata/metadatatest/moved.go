@@ -46,6 +46,20 @@ func beforeAccess() []promise {
 			db.exec("DROP TABLE metadata_version")
 			wantMoved(t, db.prepared(), true)
 		}},
+		{"one that is settled has moved no more, and that is in the audit once", func(t *testing.T, db *database) {
+			db.prepareBeforeAccess()
+			s := db.prepared()
+			wantMoved(t, s, true)
+			ctx := iot.WithActor(t.Context(), iot.Actor{Name: "system"})
+			for range 2 {
+				wantError(t, s.Settle(ctx), nil)
+				wantMoved(t, s, false)
+			}
+			entries, err := s.Audit(t.Context(), iot.AuditQuery{Action: "site", Limit: 9})
+			wantError(t, err, nil)
+			wantEqual(t, len(entries), 1)
+			wantMoved(t, db.prepared(), false)
+		}},
 		{"eight processes bring it up to date at once, and agree that it has moved", func(t *testing.T, db *database) {
 			_, devices := db.prepareBeforeAccess()
 			concurrently(t, 8, func(ctx context.Context, _ int) error { return db.open().Prepare(ctx) })

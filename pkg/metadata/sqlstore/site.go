@@ -75,6 +75,22 @@ func (s *Store) Moved(ctx context.Context) (bool, error) {
 	return moved == 1, s.wrap("find whether the site has moved", err)
 }
 
+// Settle implements iot.AccessStore.
+func (s *Store) Settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
+	defer cancel()
+	return s.wrap("settle the site", s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		settled, err := tx.ExecContext(ctx, "UPDATE site SET moved = 0 WHERE id = 1 AND moved = 1")
+		if err := changed(settled, err); err != nil {
+			if errors.Is(err, iot.ErrNotFound) {
+				return nil
+			}
+			return err
+		}
+		return record(ctx, tx, "site.settle", "site", nil, nil)
+	}))
+}
+
 // lockAccess has others that change who may do what wait until tx ends. It comes after lockIDs, where both are needed, and
 // before everything else.
 func (s *Store) lockAccess(ctx context.Context, tx bun.Tx) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
@@ -22,28 +21,14 @@ const (
 // AdminToken is the setting of the first admin's token, with which all others are made.
 type AdminToken struct {
 	Token string `env:"ADMIN_TOKEN" help:"A token for the user admin, of 32 characters or more, which a deployment makes up. It takes the place of the one that was set before."`
-	File  string `env:"ADMIN_TOKEN_FILE" help:"File in which that token is."`
 }
 
 // Load returns the token; "" for none. An error is a *settings.Error, which does not show it.
 func (t AdminToken) Load() (string, error) {
-	variable, token := "ADMIN_TOKEN", t.Token
-	if t.File != "" {
-		variable = "ADMIN_TOKEN_FILE"
-		if token != "" {
-			return "", &settings.Error{Variable: variable, Value: t.File, Err: errors.New("is of no use with ADMIN_TOKEN")}
-		}
-		text, err := os.ReadFile(t.File)
-		if err != nil {
-			return "", &settings.Error{Variable: variable, Value: t.File, Err: errors.New("must be a file that can be read")}
-		}
-		if token = strings.TrimSpace(string(text)); token == "" {
-			token = "-" // too short
-		}
-	}
+	token := t.Token
 	valid := len(token) <= maxSecret && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 	if token != "" && (len(token) < minAdminToken || !valid) {
-		return "", &settings.Error{Variable: variable, Value: t.File, Err: fmt.Errorf(
+		return "", &settings.Error{Variable: "ADMIN_TOKEN", Err: fmt.Errorf(
 			"must be %d to %d characters of ASCII without spaces, as `openssl rand -hex 32` writes them", minAdminToken, maxSecret)}
 	}
 	return token, nil

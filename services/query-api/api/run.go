@@ -93,6 +93,12 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	if devices != nil {
 		g.Go(func() error { return devices.Run(ctx) })
 	}
+	if s.Auth.Mode == auth.On { // a later start without that word must not let everybody in again
+		g.Go(func() error {
+			_ = p.Health.Await(ctx, p.Log, "who needs credentials", stores.Accounts.Settle)
+			return nil // it is settled, or ctx has ended
+		})
+	}
 	if s.AdminToken != "" {
 		g.Go(func() error {
 			_ = p.Health.Await(ctx, p.Log, "admin token", func(ctx context.Context) error {
