@@ -28,9 +28,10 @@ const (
 	maxEntries = 10_000
 	// maxText bounds each text of strangers.
 	maxText = 256
-	// tellEvery is how far apart records of the same are, and perTick how many there are each second.
+	// tellEvery is how far apart records of the same are, and perTick how many there are each second: what strangers have
+	// written to Kafka is 20 KB a second for each process at most, and a first refusal is there within seconds.
 	tellEvery = 10 * time.Second
-	perTick   = 100
+	perTick   = 10
 )
 
 // List is whom one service refuses. It is safe for concurrent use.

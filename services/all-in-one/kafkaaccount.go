@@ -10,6 +10,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/embedded"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/lograte"
 )
 
 // kafkaAccount returns what says what a client of the embedded Kafka's port may do: what the token may that it shows as its
@@ -22,10 +23,13 @@ func (c *command) kafkaAccount(store iot.AccessStore, log *slog.Logger) (func(ct
 	if c.Auth.Mode.Policy(addr, false) == auth.Open {
 		return nil, nil
 	}
+	var lines lograte.Limiter
 	return func(ctx context.Context, secret string) embedded.Access {
 		access, err := kafkaAccess(ctx, store, c.Auth.Mode, addr, secret)
 		if err != nil {
-			log.Warn("nobody can say what a client of the embedded kafka may do: it may do nothing", "err", err)
+			if n := lines.Event(); n > 0 {
+				log.Warn("nobody can say what a client of the embedded kafka may do: it may do nothing", "err", err, "count", n)
+			}
 		}
 		return access
 	}, nil

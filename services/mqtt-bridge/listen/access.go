@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
-	"net/netip"
 	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
@@ -22,7 +21,7 @@ type Access struct {
 	Table   *credentials.Table // who has credentials; nil where no listener needs them
 	Refused *refused.List      // whom the endpoint tells of
 
-	anonymous []netip.Prefix // networks whose devices need no credentials
+	anonymous auth.Networks // networks whose devices need no credentials
 	guesses   guesses
 }
 
@@ -166,16 +165,7 @@ func (c *connection) certificate() *x509.Certificate {
 // isAnonymous reports whether devices there need no credentials.
 func (a *Access) isAnonymous(addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return false
-	}
-	ip := tcp.AddrPort().Addr().Unmap()
-	for _, network := range a.anonymous {
-		if network.Contains(ip.WithZone("")) {
-			return true
-		}
-	}
-	return false
+	return ok && a.anonymous.Contain(tcp.AddrPort().Addr().String())
 }
 
 // refuse tells operators, and returns the refusal.

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -79,17 +78,10 @@ func (c Config) validateTLS() error {
 }
 
 // anonymous returns the networks of AnonymousFrom.
-func (c Config) anonymous() ([]netip.Prefix, error) {
-	var networks []netip.Prefix
-	for _, text := range c.AnonymousFrom {
-		network, err := netip.ParsePrefix(text)
-		if addr, bad := netip.ParseAddr(text); bad == nil {
-			network, err = addr.Prefix(addr.BitLen())
-		}
-		if err != nil {
-			return nil, configError("MQTT_ANONYMOUS_FROM", strings.Join(c.AnonymousFrom, ","), fmt.Errorf("%q is neither a network nor an address", text))
-		}
-		networks = append(networks, network)
+func (c Config) anonymous() (auth.Networks, error) {
+	networks, err := auth.ParseNetworks(c.AnonymousFrom)
+	if err != nil {
+		return nil, configError("MQTT_ANONYMOUS_FROM", strings.Join(c.AnonymousFrom, ","), err)
 	}
 	return networks, nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/timeouts"
@@ -42,6 +43,8 @@ type connection struct {
 	hasLeft     bool          // it has sent a DISCONNECT after which no will is published
 	expiry      time.Duration // of its session, as DISCONNECT asked for, where hasExpiry
 	hasExpiry   bool
+
+	isRevoked atomic.Bool // it is being cut, since its credentials have ended; any goroutine sets it
 
 	topic      string // of the latest PUBLISH
 	aliases    map[uint16]string
@@ -372,6 +375,9 @@ func (c *connection) replaced() { c.end(packet.SessionTakenOver) }
 
 // revoked ends the connection because its credentials have ended.
 func (c *connection) revoked() {
+	if c.isRevoked.Swap(true) {
+		return
+	}
 	c.denied(true, whyEnded, "", "")
 	c.endpoint.metrics.refusals.WithLabelValues(byEnded).Inc()
 	late := time.AfterFunc(revokedTime, func() { _ = c.Close() })

@@ -39,7 +39,7 @@ type Authenticator struct {
 	sameOrigin *http.CrossOriginProtection
 	tokens     tokens
 	guesses    throttle
-	logins     atomic.Int64 // that are under way
+	logins     logins
 	failed     budget
 	notice     *auth.Notice
 }
@@ -195,6 +195,12 @@ func (a *Authenticator) identify(r *http.Request, address string) (*Principal, e
 	return nil, errNoCredentials
 }
 
+type watching struct{}
+
+// Watching returns a context for a request that Admit looks at again while it is answered. That is no use of its token: a session
+// ends when nobody asks for anything, also where a page is open that is sent what is new.
+func Watching(ctx context.Context) context.Context { return context.WithValue(ctx, watching{}, true) }
+
 // maxSecret bounds what is taken for a token.
 const maxSecret = 1024
 
@@ -215,7 +221,9 @@ func (a *Authenticator) byToken(ctx context.Context, secret string, session bool
 	case expired(found.token, now):
 		return nil, &Denial{Status: http.StatusUnauthorized, Why: "expired", Detail: invalidToken, Name: found.user.Username}
 	}
-	a.tokens.use(found, now)
+	if ctx.Value(watching{}) == nil {
+		a.tokens.use(found, now)
+	}
 	return found.principal(address), nil
 }
 

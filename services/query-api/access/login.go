@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 const (
 	// maxLogins is how many passwords wait for their turn. Two are looked at at a time, for some 30 ms each.
 	maxLogins = 20
+	// maxFromOne is how many of them are of one network, so that it leaves room for others.
+	maxFromOne = 4
 	// maxFailed is how many log-ins that failed are in the audit, in a minute. All are counted (Settings.Refused).
 	maxFailed = 100
 )
@@ -128,11 +131,11 @@ func (a *Authenticator) checkPassword(ctx context.Context, address, username, pa
 	if username == "" || len(username) > 4*iot.MaxUsername || len(password) > auth.MaxPassword {
 		return iot.User{}, errWrongPassword
 	}
-	defer a.logins.Add(-1)
-	if a.logins.Add(1) > maxLogins {
+	try := guess{Network(address), username}
+	if !a.logins.begin(try.from) {
 		return iot.User{}, ErrBusy
 	}
-	try := guess{Network(address), username}
+	defer a.logins.end(try.from)
 	if wait := a.guesses.begin(try, time.Now()); wait > 0 {
 		return iot.User{}, &Throttled{wait}
 	}
@@ -177,6 +180,37 @@ func (a *Authenticator) recordFailure(ctx context.Context, address string, user 
 		e.Actor.Name, e.Object = user.Username, fmt.Sprintf("user/%d", user.ID)
 	}
 	return a.Store.RecordAudit(ctx, e)
+}
+
+// logins are those under way. Its zero value is ready.
+type logins struct {
+	mu    sync.Mutex
+	total int
+	from  map[netip.Prefix]int
+}
+
+// begin reports whether there is room for one more from there, which has to end.
+func (l *logins) begin(from netip.Prefix) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.total == maxLogins || l.from[from] == maxFromOne {
+		return false
+	}
+	if l.from == nil {
+		l.from = make(map[netip.Prefix]int)
+	}
+	l.total++
+	l.from[from]++
+	return true
+}
+
+func (l *logins) end(from netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total--
+	if l.from[from]--; l.from[from] == 0 {
+		delete(l.from, from)
+	}
 }
 
 // budget is what there may be in a minute. Its zero value is ready.

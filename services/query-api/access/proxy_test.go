@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -98,6 +99,41 @@ func TestProxyUser(t *testing.T) {
 		var denial *Denial
 		if !errors.As(err, &denial) || denial.Status != http.StatusUnauthorized || why[:len(denial.Why)] != denial.Why {
 			t.Errorf("%s: %+v, %v", why, p, err)
+		}
+	}
+}
+
+// TestWatching: a stream that is watched keeps no session alive.
+func TestWatching(t *testing.T) {
+	store, err := sqlite.Open(filepath.Join(t.TempDir(), "metadata.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	u, err := store.CreateUser(t.Context(), iot.User{Username: "ann", Email: "ann@example.com"})
+	if err == nil {
+		err = store.SetAccount(t.Context(), u.ID, iot.Account{Role: iot.RoleViewer})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := New(Settings{Mode: auth.On, Listener: &net.TCPAddr{}, Store: store, Log: slog.New(slog.DiscardHandler)})
+	secret, err := a.newSession(t.Context(), u, "192.0.2.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		ctx  context.Context
+		uses int
+	}{{Watching(t.Context()), 0}, {t.Context(), 1}} {
+		if _, err := a.byToken(tt.ctx, secret, true, "192.0.2.7"); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(a.tokens.uses); n != tt.uses {
+			t.Errorf("%d uses are noted, want %d", n, tt.uses)
 		}
 	}
 }

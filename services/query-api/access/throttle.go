@@ -11,11 +11,12 @@ const (
 	maxFailures  = 10
 	failuresIn   = time.Minute
 	throttledFor = time.Minute
-	maxGuesses   = 10_000 // pairs of network and user name, of which more fail in a minute only with processors to spare
+	maxGuesses   = 10_000 // pairs of network and user name
 )
 
 // throttle bounds how often passwords are guessed: by one network for one user, so that who guesses keeps out nobody but
-// himself. Its zero value is ready.
+// himself. Beyond maxGuesses any one is forgotten, and counts anew: nobody is kept out by the guesses of others, and who wants
+// a failure of his own forgotten has to guess thousands of times for that. Its zero value is ready.
 type throttle struct {
 	mu      sync.Mutex
 	guesses map[guess]*failures
@@ -48,8 +49,11 @@ func (t *throttle) begin(g guess, now time.Time) (wait time.Duration) {
 		if len(t.guesses) >= maxGuesses {
 			t.clean(now)
 		}
-		if len(t.guesses) >= maxGuesses {
-			return throttledFor
+		for other := range t.guesses {
+			if len(t.guesses) < maxGuesses {
+				break
+			}
+			delete(t.guesses, other)
 		}
 		if t.guesses == nil {
 			t.guesses = make(map[guess]*failures)
@@ -77,6 +81,9 @@ func (t *throttle) undo(g guess) {
 	if f := t.guesses[g]; f != nil {
 		f.n--
 		f.until = time.Time{}
+		if f.n == 0 {
+			delete(t.guesses, g)
+		}
 	}
 }
 

@@ -38,22 +38,58 @@ func TestThrottle(t *testing.T) {
 		tries.right(ada)
 		fail(t, &tries, ada, maxFailures)
 	})
+	t.Run("those that nobody knows of take no room", func(t *testing.T) {
+		var tries throttle
+		for i := range maxGuesses {
+			g := guess{ada.from, fmt.Sprint(i)}
+			fail(t, &tries, g, 1)
+			tries.undo(g)
+		}
+		if n := len(tries.guesses); n != 0 {
+			t.Errorf("%d are there", n)
+		}
+	})
 	t.Run("it is bounded", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var tries throttle
 			for i := range maxGuesses {
 				fail(t, &tries, guess{ada.from, fmt.Sprint(i)}, 1)
 			}
-			if wait := tries.begin(ada, time.Now()); wait == 0 || len(tries.guesses) != maxGuesses {
+			if wait := tries.begin(ada, time.Now()); wait != 0 || len(tries.guesses) != maxGuesses {
 				t.Errorf("beyond it the wait is %v, and there are %d", wait, len(tries.guesses))
 			}
 			time.Sleep(failuresIn)
-			fail(t, &tries, ada, 1)
+			fail(t, &tries, elsewhere, 1)
 			if len(tries.guesses) != 1 {
 				t.Errorf("%d are there after a minute", len(tries.guesses))
 			}
 		})
 	})
+}
+
+// One network leaves room for the log-ins of others.
+func TestLogins(t *testing.T) {
+	var l logins
+	began := 0
+	for range maxLogins {
+		if l.begin(Network("192.0.2.1:1")) {
+			began++
+		}
+	}
+	if began != maxFromOne || !l.begin(Network("192.0.2.2:1")) {
+		t.Errorf("%d of one network, and none of another", began)
+	}
+	l.end(Network("192.0.2.2:1"))
+	l.end(Network("192.0.2.1:1"))
+	if !l.begin(Network("192.0.2.1:1")) || len(l.from) != 1 {
+		t.Errorf("after one has ended: %+v", l.from)
+	}
+	for i := range maxLogins {
+		l.begin(Network(fmt.Sprintf("198.51.100.%d:1", i)))
+	}
+	if l.total != maxLogins {
+		t.Errorf("%d are under way", l.total)
+	}
 }
 
 func TestAdminToken(t *testing.T) {

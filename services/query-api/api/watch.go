@@ -26,7 +26,7 @@ func (a *API) watch(ctx context.Context, r *request, need access.Need, changed f
 	if p.Kind == access.Anonymous || p.Kind == access.Warned {
 		return
 	}
-	before, request := r.scope, r.Request() // r is another's when it is answered
+	before, request := r.scope, r.Request().WithContext(access.Watching(ctx)) // r is another's when it is answered
 	look := func() error {
 		now, err := a.Auth.Admit(request, need)
 		var denial *access.Denial

@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	maxBytes  = 16 << 20    // of what is read: 20,000 records of 800 bytes
-	maxRecord = 8 << 10     // bytes of a record; a longer one is none of a service's
-	freshFor  = time.Second // how long what was read last is new enough
+	reach     = 24 * time.Hour // how far back is read at first, so that the first who asks does not wait for all that ever was
+	maxBytes  = 16 << 20       // of what is read: 20,000 records of 800 bytes
+	maxRecord = 8 << 10        // bytes of a record; a longer one is none of a service's
+	freshFor  = time.Second    // how long what was read last is new enough
 )
 
 // MaxShown is how many a list has.
@@ -38,7 +39,7 @@ type List struct {
 // New returns what the topic of cfg says, and has producer write to it what is forgotten.
 func New(cfg kafka.Config, producer *producer.Producer, log *slog.Logger) *List {
 	cfg.Topic = cfg.RefusedTopic()
-	table := compacted.NewTable(compacted.Table{Topic: cfg, What: "who is refused", MaxBytes: maxBytes, MaxRecord: maxRecord, Log: log})
+	table := compacted.NewTable(compacted.Table{Topic: cfg, What: "who is refused", MaxBytes: maxBytes, MaxRecord: maxRecord, Reach: reach, Log: log})
 	return &List{table: table, producer: producer}
 }
 
