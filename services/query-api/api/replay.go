@@ -91,10 +91,15 @@ func (a *API) replayDeadLetters(ctx context.Context, r *request) (*answer, error
 	if err != nil {
 		return nil, err
 	}
-	outcomes, err := a.replay(ctx, r, page.DeadLetters)
+	meant, outcomes := page.DeadLetters, []replay.Outcome(nil)
+	if q.Reason != iot.ReasonDeviceNotAllowed {
+		meant, outcomes = splitNotAllowed(page.DeadLetters)
+	}
+	done, err := a.replay(ctx, r, meant)
 	if err != nil {
 		return nil, err
 	}
+	outcomes = append(outcomes, done...)
 	answer := replays{Results: make([]replayed, len(outcomes))}
 	for i, o := range outcomes {
 		answer.Results[i] = showReplay(o)
@@ -111,6 +116,19 @@ func (a *API) replayDeadLetters(ctx context.Context, r *request) (*answer, error
 		r.linkNext(page.Next.String())
 	}
 	return encodeAny(http.StatusOK, answer)
+}
+
+// splitNotAllowed takes out what somebody sent for devices of others: who replays all does not mean that. It is replayed one by
+// one, or where its reason is named.
+func splitNotAllowed(all []iot.DeadLetter) (others []iot.DeadLetter, outcomes []replay.Outcome) {
+	for _, d := range all {
+		if d.Reason == iot.ReasonDeviceNotAllowed {
+			outcomes = append(outcomes, replay.Outcome{ID: d.ID, Result: replay.Rejected, Rejection: d.Rejection})
+		} else {
+			others = append(others, d)
+		}
+	}
+	return others, outcomes
 }
 
 // replay replays dead letters, in none of which there may be readings of devices that who asks does not see.
