@@ -43,6 +43,29 @@ type Account struct {
 	Disabled bool   // he cannot log in, and his tokens do not count
 }
 
+// AccountChange names what to set of a user and of what he may do; nil leaves it as it is.
+type AccountChange struct {
+	UserChange
+	Role     *Role
+	Password *string // its hash
+	Disabled *bool
+}
+
+// Apply sets what c names.
+func (c AccountChange) Apply(u *User, a *Account) {
+	set(&u.Username, c.Username)
+	set(&u.Email, c.Email)
+	set(&a.Role, c.Role)
+	set(&a.Password, c.Password)
+	set(&a.Disabled, c.Disabled)
+}
+
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
 // Token is a secret by which a program is a user.
 type Token struct {
 	ID        int64
@@ -162,9 +185,12 @@ type AccessStore interface {
 	Account(ctx context.Context, user int64) (Account, error)
 	// Accounts returns what the users that q selects may do, by their ids.
 	Accounts(ctx context.Context, q UserQuery) (map[int64]Account, error)
-	// SetAccount replaces what the user may do. A password that is changed ends his sessions. ErrConflict: it would leave no
-	// admin who is not disabled, where there is one.
-	SetAccount(ctx context.Context, user int64, a Account) error
+	// CreateAccount is CreateUser of a MetadataStore, of one who may do what a says.
+	CreateAccount(ctx context.Context, u User, a Account) (User, error)
+	// UpdateAccount sets what c names, all or nothing, in what is there then, and returns the user and what he may do. A
+	// password that is changed ends his sessions. ErrLastAdmin: there is an admin who is not disabled, and would be none. Any
+	// other ErrConflict: the username is taken.
+	UpdateAccount(ctx context.Context, user int64, c AccountChange) (User, Account, error)
 
 	// LogInAs returns the user who is somebody at an OpenID Connect provider, for whom identity stands, and what he may do. Who
 	// comes for the first time is the user of that name, where that one was made for him: it has no password, no token but

@@ -147,8 +147,8 @@ type MetadataStore interface {
 	// UpdateUser sets the fields that c names, all or none, and returns the row. ErrConflict: the
 	// username is taken.
 	UpdateUser(ctx context.Context, id int64, c UserChange) (User, error)
-	// DeleteUser removes the user and its devices, and returns the ids of their credentials, which go with them. ErrConflict:
-	// it is the last admin who is not disabled.
+	// DeleteUser removes the user and its devices, and returns the ids of their credentials, which go with them. ErrLastAdmin:
+	// it is the last one who is not disabled.
 	DeleteUser(ctx context.Context, id int64) (credentials []int64, err error)
 
 	// CreateDevice stores d, sets CreatedAt, and returns the row. With ID 0 and no Key it takes an id

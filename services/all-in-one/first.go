@@ -112,7 +112,8 @@ func (f *first) makeAdmin(ctx context.Context, store metadata.Store) error {
 		return err
 	}
 	// The role is last: while there is no admin, the next start makes one.
-	if err := store.SetAccount(ctx, user.ID, iot.Account{Role: iot.RoleAdmin, Password: hash}); err != nil {
+	_, _, err = store.UpdateAccount(ctx, user.ID, iot.AccountChange{Role: new(iot.RoleAdmin), Password: &hash, Disabled: new(false)})
+	if err != nil {
 		return err
 	}
 	f.secrets.token, f.secrets.password = token, password

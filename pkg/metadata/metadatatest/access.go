@@ -37,10 +37,67 @@ func accounts() []promise {
 			}
 			wantEqual(t, findAccount(t, s, bob.ID), iot.Account{Role: iot.RoleViewer})
 			wantEqual(t, findUser(t, s, ann.ID), ann)
-			wantError(t, s.SetAccount(t.Context(), ann.ID, iot.Account{Role: "king"}), iot.ErrInvalid)
-			wantError(t, s.SetAccount(t.Context(), 404, admin), iot.ErrNotFound)
+			wantError(t, updateAccount(t.Context(), s, ann.ID, iot.Account{Role: "king"}), iot.ErrInvalid)
+			wantError(t, updateAccount(t.Context(), s, 404, admin), iot.ErrNotFound)
 			_, err := s.Account(t.Context(), 404)
 			wantError(t, err, iot.ErrNotFound)
+		}},
+		{"a user is created with what he may do, or not at all", func(t *testing.T, db *database) {
+			s := db.prepared()
+			want := iot.Account{Role: iot.RoleOperator, Password: hash, Disabled: true}
+			ann, err := s.CreateAccount(t.Context(), iot.User{Username: "ann", Email: "ann@example.com"}, want)
+			wantError(t, err, nil)
+			wantEqual(t, findUser(t, s, ann.ID), ann)
+			wantEqual(t, findAccount(t, s, ann.ID), want)
+			_, err = s.CreateAccount(t.Context(), iot.User{Username: "ann"}, admin)
+			wantError(t, err, iot.ErrConflict)
+			for _, a := range []iot.Account{{}, {Role: "king"}, {Role: iot.RoleViewer, Password: strings.Repeat("x", 256)}} {
+				_, err = s.CreateAccount(t.Context(), iot.User{Username: "bob"}, a)
+				wantError(t, err, iot.ErrInvalid)
+			}
+			wantEqual(t, findAccount(t, s, ann.ID), want)
+			wantEqual(t, db.count("users"), 1)
+		}},
+		{"of a user and what he may do all is changed that is named, or nothing", func(t *testing.T, db *database) {
+			s := db.prepared()
+			newUser(t, s, "bob")
+			ann := newUser(t, s, "ann")
+			setAccount(t, s, ann.ID, admin)
+			for _, wrong := range []struct {
+				change iot.AccountChange
+				want   error
+			}{
+				{iot.AccountChange{UserChange: iot.UserChange{Username: ptr("bob")}, Password: ptr(hash)}, iot.ErrConflict},
+				{iot.AccountChange{UserChange: iot.UserChange{Email: ptr("new")}, Role: ptr(iot.RoleViewer)}, iot.ErrLastAdmin},
+				{iot.AccountChange{UserChange: iot.UserChange{Email: ptr("new")}, Role: ptr(iot.Role("king"))}, iot.ErrInvalid},
+			} {
+				_, _, err := s.UpdateAccount(t.Context(), ann.ID, wrong.change)
+				wantError(t, err, wrong.want)
+				wantEqual(t, errors.Is(err, iot.ErrLastAdmin), errors.Is(wrong.want, iot.ErrLastAdmin))
+				wantEqual(t, findUser(t, s, ann.ID), ann)
+				wantEqual(t, findAccount(t, s, ann.ID), admin)
+			}
+			ann.Email = "new"
+			want := iot.Account{Role: iot.RoleAdmin, Password: hash}
+			u, a, err := s.UpdateAccount(t.Context(), ann.ID, iot.AccountChange{UserChange: iot.UserChange{Email: &ann.Email}, Password: ptr(hash)})
+			wantError(t, err, nil)
+			wantEqual(t, []iot.User{u, findUser(t, s, ann.ID)}, []iot.User{ann, ann})
+			wantEqual(t, []iot.Account{a, findAccount(t, s, ann.ID)}, []iot.Account{want, want})
+		}},
+		{"of a password, a role, an address and his being disabled, set at once, none is lost", func(t *testing.T, db *database) {
+			stores := []metadata.Store{db.prepared(), db.prepared()}
+			ann := newUser(t, stores[0], "ann")
+			for round := range 10 {
+				text, disabled, role := fmt.Sprint(round), round%2 == 0, iot.Roles[round%2]
+				concurrently(t, 4, func(ctx context.Context, i int) error {
+					_, _, err := stores[i%2].UpdateAccount(ctx, ann.ID, []iot.AccountChange{
+						{Password: &text}, {Disabled: &disabled}, {Role: &role}, {UserChange: iot.UserChange{Email: &text}},
+					}[i])
+					return err
+				})
+				wantEqual(t, findAccount(t, stores[0], ann.ID), iot.Account{Role: role, Password: text, Disabled: disabled})
+				wantEqual(t, findUser(t, stores[0], ann.ID).Email, text)
+			}
 		}},
 		{"a user is found by his name, to the letter", func(t *testing.T, db *database) {
 			s := db.prepared()
@@ -59,13 +116,13 @@ func accounts() []promise {
 			setAccount(t, s, ann.ID, admin)
 			setAccount(t, s, bob.ID, iot.Account{Role: iot.RoleAdmin, Disabled: true})
 			for _, a := range []iot.Account{{Role: iot.RoleOperator}, {Role: iot.RoleAdmin, Disabled: true}} {
-				wantError(t, s.SetAccount(t.Context(), ann.ID, a), iot.ErrConflict)
+				wantError(t, updateAccount(t.Context(), s, ann.ID, a), iot.ErrLastAdmin)
 			}
-			wantError(t, errOf(s.DeleteUser(t.Context(), ann.ID)), iot.ErrConflict)
+			wantError(t, errOf(s.DeleteUser(t.Context(), ann.ID)), iot.ErrLastAdmin)
 			setAccount(t, s, ann.ID, iot.Account{Role: iot.RoleAdmin, Password: "x"})
 			setAccount(t, s, bob.ID, admin)
 			wantError(t, errOf(s.DeleteUser(t.Context(), ann.ID)), nil)
-			wantError(t, errOf(s.DeleteUser(t.Context(), bob.ID)), iot.ErrConflict)
+			wantError(t, errOf(s.DeleteUser(t.Context(), bob.ID)), iot.ErrLastAdmin)
 		}},
 		{"of two admins whom two processes delete or disable at once, one stays", func(t *testing.T, db *database) {
 			stores := []metadata.Store{db.prepared(), db.prepared()}
@@ -80,9 +137,9 @@ func accounts() []promise {
 					if i == 0 || round%2 == 0 {
 						_, err = stores[i].DeleteUser(ctx, admins[i].ID)
 					} else {
-						err = stores[i].SetAccount(ctx, admins[i].ID, iot.Account{Role: iot.RoleViewer})
+						err = updateAccount(ctx, stores[i], admins[i].ID, iot.Account{Role: iot.RoleViewer})
 					}
-					if errors.Is(err, iot.ErrConflict) {
+					if errors.Is(err, iot.ErrLastAdmin) {
 						refused.Add(1)
 						return nil
 					}
@@ -273,7 +330,13 @@ func tokens() []promise {
 
 func setAccount(t *testing.T, s metadata.Store, user int64, a iot.Account) {
 	t.Helper()
-	wantError(t, s.SetAccount(t.Context(), user, a), nil)
+	wantError(t, updateAccount(t.Context(), s, user, a), nil)
+}
+
+// updateAccount has the user do what a says, and nothing else.
+func updateAccount(ctx context.Context, s metadata.Store, user int64, a iot.Account) error {
+	_, _, err := s.UpdateAccount(ctx, user, iot.AccountChange{Role: &a.Role, Password: &a.Password, Disabled: &a.Disabled})
+	return err
 }
 
 func findAccount(t *testing.T, s metadata.Store, user int64) iot.Account {

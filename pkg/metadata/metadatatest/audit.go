@@ -71,7 +71,7 @@ func audit() []promise {
 			wantError(t, err, nil)
 			ctx := iot.WithActor(t.Context(), ann)
 			for name, call := range calls(s) { // of which most find nothing
-				if slices.Contains([]string{"CreateUser", "LogInAs", "EnsureDevices", "CreateProvisioningKey", "RecordAudit"}, name) {
+				if slices.Contains([]string{"CreateUser", "CreateAccount", "LogInAs", "EnsureDevices", "CreateProvisioningKey", "RecordAudit"}, name) {
 					continue
 				}
 				_ = call(ctx)
@@ -80,7 +80,7 @@ func audit() []promise {
 				"user":           func() error { _, err := s.CreateUser(ctx, iot.User{Username: "bob"}); return err },
 				"user's name":    func() error { _, err := s.UpdateUser(ctx, bob.ID, iot.UserChange{Username: ptr("")}); return err },
 				"last admin":     func() error { return errOf(s.DeleteUser(ctx, bob.ID)) },
-				"last role":      func() error { return s.SetAccount(ctx, bob.ID, iot.Account{Role: iot.RoleViewer}) },
+				"last role":      func() error { return updateAccount(ctx, s, bob.ID, iot.Account{Role: iot.RoleViewer}) },
 				"device":         func() error { _, err := s.CreateDevice(ctx, iot.Device{ID: 7, Name: "x", Owner: bob.ID}); return err },
 				"device's owner": func() error { _, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Owner: ptr(int64(404))}); return err },
 				"token": func() error {
@@ -99,7 +99,7 @@ func audit() []promise {
 			}
 			for name, call := range map[string]func() error{
 				"user":    func() error { _, err := s.UpdateUser(ctx, bob.ID, iot.UserChange{Username: ptr("bob")}); return err },
-				"account": func() error { return s.SetAccount(ctx, bob.ID, iot.Account{Role: iot.RoleAdmin}) },
+				"account": func() error { return updateAccount(ctx, s, bob.ID, iot.Account{Role: iot.RoleAdmin}) },
 				"device": func() error {
 					_, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Name: ptr("x"), Location: ptr("")})
 					return err
@@ -120,11 +120,15 @@ func audit() []promise {
 			ctx := iot.WithActor(t.Context(), ann)
 			_, err := s.CreateUser(ctx, iot.User{Username: "eve"})
 			wantOutage(t, err)
+			_, err = s.CreateAccount(ctx, iot.User{Username: "eve"}, iot.Account{Role: iot.RoleAdmin})
+			wantOutage(t, err)
+			wantOutage(t, updateAccount(ctx, s, bob.ID, iot.Account{Role: iot.RoleAdmin}))
 			_, err = s.UpdateDevice(ctx, 7, iot.DeviceChange{Name: ptr("y")})
 			wantOutage(t, err)
 			wantOutage(t, errOf(s.DeleteDevice(ctx, 7)))
 			_, err = s.UserCalled(t.Context(), "eve")
 			wantError(t, err, iot.ErrNotFound)
+			wantEqual(t, findAccount(t, s, bob.ID), iot.Account{Role: iot.RoleViewer})
 			wantEqual(t, findDevice(t, s, 7).Name, "x")
 		}},
 		{"of changes by several processes at once, each is recorded as what it changed", func(t *testing.T, db *database) {
@@ -220,6 +224,7 @@ func deeds(t *testing.T, s metadata.Store) []deed {
 		user       = `{"id":1,"username":"bob","email":"b@x","role":"viewer","disabled":false,"has_password":false}`
 		renamed    = `{"id":1,"username":"rob","email":"b@x","role":"viewer","disabled":false,"has_password":false}`
 		operator   = `{"id":1,"username":"rob","email":"b@x","role":"operator","disabled":true,"has_password":true`
+		eve        = `{"id":2,"username":"eve","email":""`
 		device     = `{"id":7,"name":"x","user":1,"location":"","offline_after":0}`
 		moved      = `{"id":7,"name":"x","user":1,"location":"attic","offline_after":60}`
 		token      = `{"id":1,"user":1,"name":"t","role":"viewer","devices":[7],"expires_at":null}`
@@ -239,7 +244,7 @@ func deeds(t *testing.T, s metadata.Store) []deed {
 			return err
 		}, action: "user.update", object: "user/1", before: user, after: renamed},
 		{do: func(ctx context.Context) error {
-			return s.SetAccount(ctx, 1, iot.Account{Role: iot.RoleOperator, Password: hash, Disabled: true})
+			return updateAccount(ctx, s, 1, iot.Account{Role: iot.RoleOperator, Password: hash, Disabled: true})
 		}, action: "account.update", object: "user/1", before: renamed, after: operator + `,"new_password":true}`},
 		{do: func(ctx context.Context) error {
 			_, err := s.CreateDevice(ctx, iot.Device{ID: 7, Name: "x", Owner: 1})
@@ -258,7 +263,7 @@ func deeds(t *testing.T, s metadata.Store) []deed {
 			return err
 		}, action: "session.create", object: "session/2", after: session},
 		{do: func(ctx context.Context) error {
-			return s.SetAccount(ctx, 1, iot.Account{Role: iot.RoleOperator, Password: hash + "2", Disabled: true})
+			return updateAccount(ctx, s, 1, iot.Account{Role: iot.RoleOperator, Password: hash + "2", Disabled: true})
 		}, action: "account.update", object: "user/1", before: operator + "}", after: operator + `,"new_password":true,"sessions_ended":1}`},
 		{do: func(ctx context.Context) error {
 			return s.DeleteToken(ctx, 1)
@@ -298,6 +303,15 @@ func deeds(t *testing.T, s metadata.Store) []deed {
 			do: func(ctx context.Context) error { return errOf(s.DeleteUser(ctx, 1)) }, action: "user.delete", object: "user/1",
 			before: operator + `,"gone":{"devices":1,"credentials":1,"tokens":0,"provisioning_keys":0}}`,
 		},
+		{do: func(ctx context.Context) error {
+			_, err := s.CreateAccount(ctx, iot.User{Username: "eve"}, iot.Account{Role: iot.RoleMember, Password: hash})
+			return err
+		}, action: "user.create", object: "user/2", after: eve + `,"role":"member","disabled":false,"has_password":true}`},
+		{do: func(ctx context.Context) error {
+			_, _, err := s.UpdateAccount(ctx, 2, iot.AccountChange{UserChange: iot.UserChange{Email: ptr("e@x")}, Disabled: ptr(true)})
+			return err
+		}, action: "account.update", object: "user/2", before: eve + `,"role":"member","disabled":false,"has_password":true}`,
+			after: `{"id":2,"username":"eve","email":"e@x","role":"member","disabled":true,"has_password":true}`},
 	}
 }
 

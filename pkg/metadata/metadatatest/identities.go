@@ -41,9 +41,7 @@ func identities() []promise {
 		{"he is the user who was made for him", func(t *testing.T, db *database) {
 			s := db.prepared()
 			made := newUser(t, s, "ann")
-			if err := s.SetAccount(t.Context(), made.ID, iot.Account{Role: iot.RoleMember}); err != nil {
-				t.Fatal(err)
-			}
+			setAccount(t, s, made.ID, iot.Account{Role: iot.RoleMember})
 			user, account := logIn(t, s, ann, "ann", "")
 			wantEqual(t, user, made)
 			wantEqual(t, account, iot.Account{Role: iot.RoleMember})
@@ -53,9 +51,7 @@ func identities() []promise {
 			ensure(t, s, 1, 7)
 			for name, account := range map[string]iot.Account{"bob": {Role: iot.RoleViewer, Password: "hash"}, "admin": {Role: iot.RoleAdmin}} {
 				u := newUser(t, s, name)
-				if err := s.SetAccount(t.Context(), u.ID, account); err != nil {
-					t.Fatal(err)
-				}
+				setAccount(t, s, u.ID, account)
 				refused(t, s, ann, name, iot.ErrConflict)
 			}
 			refused(t, s, ann, iot.DefaultUsername, iot.ErrConflict)

@@ -174,7 +174,11 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 		},
 		"UserCalled": func(ctx context.Context) error { _, err := s.UserCalled(ctx, "nobody"); return err },
 		"Account":    func(ctx context.Context) error { _, err := s.Account(ctx, 404); return err },
-		"SetAccount": func(ctx context.Context) error { return s.SetAccount(ctx, 404, iot.Account{Role: iot.RoleAdmin}) },
+		"CreateAccount": func(ctx context.Context) error {
+			_, err := s.CreateAccount(ctx, iot.User{Username: "bob"}, iot.Account{Role: iot.RoleViewer})
+			return err
+		},
+		"UpdateAccount": func(ctx context.Context) error { return updateAccount(ctx, s, 404, iot.Account{Role: iot.RoleAdmin}) },
 		"LogInAs": func(ctx context.Context) error {
 			_, _, err := s.LogInAs(ctx, iot.Secret{9}, "somebody", "", "")
 			return err

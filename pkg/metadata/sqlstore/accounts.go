@@ -67,50 +67,93 @@ func (s *Store) Accounts(ctx context.Context, q iot.UserQuery) (map[int64]iot.Ac
 	return accounts, s.wrap("find accounts", err)
 }
 
-// SetAccount implements iot.AccessStore.
-func (s *Store) SetAccount(ctx context.Context, user int64, a iot.Account) error {
+// CreateAccount implements iot.AccessStore.
+func (s *Store) CreateAccount(ctx context.Context, u iot.User, a iot.Account) (iot.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
-	if err := checkRole(a.Role); err != nil {
-		return s.wrap("set account", err)
+	given := iot.AccountChange{UserChange: iot.UserChange{Username: &u.Username, Email: &u.Email}, Role: &a.Role, Password: &a.Password}
+	if err := checkAccount(given); err != nil {
+		return iot.User{}, s.wrap("create user", err)
 	}
-	if err := checkText("hash of a password", a.Password, 0, maxPasswordHash); err != nil {
-		return s.wrap("set account", err)
+	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
+		if u, err = insertUser(ctx, tx, u, a); err != nil {
+			return err
+		}
+		return record(ctx, tx, "user.create", userObject(u.ID), nil, userEntry(person{u, a}))
+	})
+	if err != nil {
+		return iot.User{}, s.wrap("create user", err)
 	}
+	return u, nil
+}
+
+// UpdateAccount implements iot.AccessStore.
+func (s *Store) UpdateAccount(ctx context.Context, user int64, c iot.AccountChange) (iot.User, iot.Account, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
+	defer cancel()
+	if err := checkAccount(c); err != nil {
+		return iot.User{}, iot.Account{}, s.wrap("update user", err)
+	}
+	var after person
 	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := s.lockAccess(ctx, tx); err != nil {
 			return err
 		}
 		before, err := s.lockPerson(ctx, tx, user)
-		if err != nil || before.Account == a {
+		if err != nil {
 			return err
 		}
-		if err := keepsAdmin(ctx, tx, before, a); err != nil {
+		after = before
+		if c.Apply(&after.User, &after.Account); after == before {
+			return nil
+		}
+		if err := keepsAdmin(ctx, tx, before, after.Account); err != nil {
 			return err
 		}
-		update := tx.NewUpdate().Table("users").Where("id = ?", user).Set("role = ?", a.Role).Set("password_hash = ?", a.Password)
-		if a.Disabled != before.Disabled {
-			update.Set("disabled_at = ?", sql.NullInt64{Int64: now().UnixMilli(), Valid: a.Disabled})
-		}
-		if err := changed(update.Exec(ctx)); err != nil {
-			return err
-		}
-		after := accountForm{userForm: userEntry(person{before.User, a}), NewPassword: a.Password != before.Password}
-		if after.NewPassword {
-			ended, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE user_id = ? AND session = 1", user)
-			if err != nil {
-				return err
-			}
-			if after.SessionsEnded, err = ended.RowsAffected(); err != nil {
-				return err
-			}
-		}
-		return record(ctx, tx, "account.update", userObject(user), userEntry(before), after)
+		return updatePerson(ctx, tx, before, after)
 	})
-	return s.wrap("set account", err)
+	if err != nil {
+		return iot.User{}, iot.Account{}, s.wrap("update user", err)
+	}
+	return after.User, after.Account, nil
 }
 
-// keepsAdmin returns ErrConflict when nobody would be an admin who can do something, but p is, and becomes after. tx has
+// updatePerson has before, which tx has locked, become after.
+func updatePerson(ctx context.Context, tx bun.Tx, before, after person) error {
+	update := tx.NewUpdate().Table("users").Where("id = ?", before.ID).Set("username = ?", after.Username).Set("email = ?", after.Email).
+		Set("role = ?", after.Role).Set("password_hash = ?", after.Password)
+	if after.Disabled != before.Disabled {
+		update.Set("disabled_at = ?", disabledAt(after.Account))
+	}
+	if err := changed(update.Exec(ctx)); err != nil {
+		return err
+	}
+	form := accountForm{userForm: userEntry(after), NewPassword: after.Password != before.Password}
+	if form.NewPassword {
+		ended, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE user_id = ? AND session = 1", before.ID)
+		if err != nil {
+			return err
+		}
+		if form.SessionsEnded, err = ended.RowsAffected(); err != nil {
+			return err
+		}
+	}
+	action := "user.update"
+	if after.Account != before.Account {
+		action = "account.update"
+	}
+	return record(ctx, tx, action, userObject(before.ID), userEntry(before), form)
+}
+
+// disabledAt is the column of an account that is stored now.
+func disabledAt(a iot.Account) sql.NullInt64 {
+	if !a.Disabled {
+		return sql.NullInt64{}
+	}
+	return sql.NullInt64{Int64: now().UnixMilli(), Valid: true}
+}
+
+// keepsAdmin returns ErrLastAdmin when nobody would be an admin who can do something, but p is, and becomes after. tx has
 // lockAccess.
 func keepsAdmin(ctx context.Context, tx bun.Tx, p person, after iot.Account) error {
 	rules := func(a iot.Account) bool { return a.Role == iot.RoleAdmin && !a.Disabled }
@@ -119,9 +162,24 @@ func keepsAdmin(ctx context.Context, tx bun.Tx, p person, after iot.Account) err
 	}
 	others, err := find(ctx, tx, scanInt, "SELECT id FROM users WHERE role = ? AND disabled_at IS NULL AND id <> ? LIMIT 1", iot.RoleAdmin, p.ID)
 	if err == nil && len(others) == 0 {
-		return fmt.Errorf("%.40q is the last admin: %w", p.Username, iot.ErrConflict)
+		return fmt.Errorf("%.40q: %w", p.Username, iot.ErrLastAdmin)
 	}
 	return err
+}
+
+func checkAccount(c iot.AccountChange) error {
+	if err := checkUser(c.UserChange); err != nil {
+		return err
+	}
+	if c.Role != nil {
+		if err := checkRole(*c.Role); err != nil {
+			return err
+		}
+	}
+	if c.Password != nil {
+		return checkText("hash of a password", *c.Password, 0, maxPasswordHash)
+	}
+	return nil
 }
 
 func checkRole(r iot.Role) error {

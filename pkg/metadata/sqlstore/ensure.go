@@ -228,7 +228,7 @@ func defaultName(device iot.Identity) string {
 func defaultUser(ctx context.Context, tx bun.Tx) (iot.User, error) {
 	user, err := findOne(ctx, tx, scanUser, selectUsers+"WHERE username = ?", iot.DefaultUsername)
 	if errors.Is(err, iot.ErrNotFound) {
-		return insertUser(ctx, tx, iot.User{Username: iot.DefaultUsername, Email: iot.DefaultEmail})
+		return insertUser(ctx, tx, iot.User{Username: iot.DefaultUsername, Email: iot.DefaultEmail}, newcomer)
 	}
 	return user, err
 }

@@ -63,11 +63,11 @@ func (s *Store) identified(ctx context.Context, tx bun.Tx, identity iot.Secret, 
 	p, err = findOne(ctx, tx, scanPerson, selectPeople+"WHERE username = ?"+s.dialect.ForUpdate, username)
 	switch {
 	case errors.Is(err, iot.ErrNotFound):
-		u, err := insertUser(ctx, tx, iot.User{Username: username, Email: email})
+		u, err := insertUser(ctx, tx, iot.User{Username: username, Email: email}, newcomer)
 		if err != nil {
 			return person{}, err
 		}
-		p = person{u, iot.Account{Role: iot.RoleViewer}}
+		p = person{u, newcomer}
 		if err := record(ctx, tx, "user.create", userObject(p.ID), nil, userEntry(p)); err != nil {
 			return person{}, err
 		}

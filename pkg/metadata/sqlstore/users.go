@@ -19,7 +19,14 @@ type userRow struct {
 	Username  string    `bun:"username"`
 	Email     string    `bun:"email"`
 	CreatedAt time.Time `bun:"created_at"`
+
+	Role         iot.Role      `bun:"role"`
+	PasswordHash string        `bun:"password_hash"`
+	DisabledAt   sql.NullInt64 `bun:"disabled_at"`
 }
+
+// newcomer is what a user may do where nobody says what.
+var newcomer = iot.Account{Role: iot.RoleViewer}
 
 const selectUsers = "SELECT id, username, email, created_at FROM users "
 
@@ -31,25 +38,14 @@ func scanUser(rows *sql.Rows, u *iot.User) error {
 
 // CreateUser implements iot.MetadataStore.
 func (s *Store) CreateUser(ctx context.Context, u iot.User) (iot.User, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
-	defer cancel()
-	if err := checkUser(iot.UserChange{Username: &u.Username, Email: &u.Email}); err != nil {
-		return iot.User{}, s.wrap("create user", err)
-	}
-	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
-		if u, err = insertUser(ctx, tx, u); err != nil {
-			return err
-		}
-		return record(ctx, tx, "user.create", userObject(u.ID), nil, userEntry(person{u, iot.Account{Role: iot.RoleViewer}}))
-	})
-	if err != nil {
-		return iot.User{}, s.wrap("create user", err)
-	}
-	return u, nil
+	return s.CreateAccount(ctx, u, newcomer)
 }
 
-func insertUser(ctx context.Context, tx bun.Tx, u iot.User) (iot.User, error) {
-	row := userRow{Username: u.Username, Email: u.Email, CreatedAt: now()}
+func insertUser(ctx context.Context, tx bun.Tx, u iot.User, a iot.Account) (iot.User, error) {
+	row := userRow{
+		Username: u.Username, Email: u.Email, CreatedAt: now(),
+		Role: a.Role, PasswordHash: a.Password, DisabledAt: disabledAt(a),
+	}
 	_, err := tx.NewInsert().Model(&row).Exec(ctx) // sets row.ID
 	u.ID, u.CreatedAt = row.ID, row.CreatedAt
 	return u, err
@@ -87,37 +83,9 @@ func findUsers[T any](ctx context.Context, db bun.IDB, scan func(*sql.Rows, *T) 
 }
 
 // UpdateUser implements iot.MetadataStore.
-func (s *Store) UpdateUser(ctx context.Context, id int64, c iot.UserChange) (u iot.User, err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
-	defer cancel()
-	if err := checkUser(c); err != nil {
-		return iot.User{}, s.wrap("update user", err)
-	}
-	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
-		before, err := s.lockPerson(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		after := before
-		if c.Username != nil {
-			after.Username = *c.Username
-		}
-		if c.Email != nil {
-			after.Email = *c.Email
-		}
-		if u = after.User; after == before {
-			return nil
-		}
-		update := tx.NewUpdate().Table("users").Where("id = ?", id).Set("username = ?", u.Username).Set("email = ?", u.Email)
-		if err := changed(update.Exec(ctx)); err != nil {
-			return err
-		}
-		return record(ctx, tx, "user.update", userObject(id), userEntry(before), userEntry(after))
-	})
-	if err != nil {
-		return iot.User{}, s.wrap("update user", err)
-	}
-	return u, nil
+func (s *Store) UpdateUser(ctx context.Context, id int64, c iot.UserChange) (iot.User, error) {
+	u, _, err := s.UpdateAccount(ctx, id, iot.AccountChange{UserChange: c})
+	return u, err
 }
 
 // DeleteUser implements iot.MetadataStore.

@@ -35,24 +35,17 @@ func (t AdminToken) Load() (string, error) {
 }
 
 // GrantAdmin makes sure that token is one of the user admin, that he is one, and that no other that a deployment gave counts.
-func (a *Authenticator) GrantAdmin(ctx context.Context, users iot.MetadataStore, token string) error {
+func (a *Authenticator) GrantAdmin(ctx context.Context, token string) error {
 	ctx = iot.WithActor(ctx, iot.Actor{Name: "system"})
 	user, err := a.Store.UserCalled(ctx, iot.AdminUsername)
-	if errors.Is(err, iot.ErrNotFound) {
-		user, err = users.CreateUser(ctx, iot.User{Username: iot.AdminUsername, Email: iot.AdminEmail})
+	switch {
+	case errors.Is(err, iot.ErrNotFound):
+		user, err = a.Store.CreateAccount(ctx, iot.User{Username: iot.AdminUsername, Email: iot.AdminEmail}, iot.Account{Role: iot.RoleAdmin})
+	case err == nil:
+		_, _, err = a.Store.UpdateAccount(ctx, user.ID, iot.AccountChange{Role: new(iot.RoleAdmin), Disabled: new(false)})
 	}
 	if err != nil {
 		return err
-	}
-	account, err := a.Store.Account(ctx, user.ID)
-	if err != nil {
-		return err
-	}
-	if account.Role != iot.RoleAdmin || account.Disabled {
-		account.Role, account.Disabled = iot.RoleAdmin, false
-		if err := a.Store.SetAccount(ctx, user.ID, account); err != nil {
-			return err
-		}
 	}
 	given, err := a.giveToken(ctx, user.ID, auth.Hash(token))
 	if err != nil {

@@ -115,12 +115,8 @@ func (a *Authenticator) ChangePassword(ctx context.Context, p *Principal, before
 	if err != nil {
 		return "", ErrBusy
 	}
-	account, err := a.Store.Account(ctx, p.User.ID)
-	if err != nil {
-		return "", err
-	}
-	account.Password = hash
-	if err := a.Store.SetAccount(ctx, p.User.ID, account); err != nil || p.Kind != Session {
+	_, _, err = a.Store.UpdateAccount(ctx, p.User.ID, iot.AccountChange{Password: &hash})
+	if err != nil || p.Kind != Session {
 		return "", err
 	}
 	return a.newSession(ctx, p.User, p.Address)

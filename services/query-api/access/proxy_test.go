@@ -55,10 +55,7 @@ func TestProxyUser(t *testing.T) {
 	for name, account := range map[string]iot.Account{
 		"ann": {Role: iot.RoleOperator}, "mia": {Role: iot.RoleMember}, "gone": {Role: iot.RoleAdmin, Disabled: true},
 	} {
-		u, err := store.CreateUser(t.Context(), iot.User{Username: name, Email: name + "@example.com"})
-		if err == nil {
-			err = store.SetAccount(t.Context(), u.ID, account)
-		}
+		u, err := store.CreateAccount(t.Context(), iot.User{Username: name, Email: name + "@example.com"}, account)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,10 +110,7 @@ func TestWatching(t *testing.T) {
 	if err := store.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	u, err := store.CreateUser(t.Context(), iot.User{Username: "ann", Email: "ann@example.com"})
-	if err == nil {
-		err = store.SetAccount(t.Context(), u.ID, iot.Account{Role: iot.RoleViewer})
-	}
+	u, err := store.CreateAccount(t.Context(), iot.User{Username: "ann", Email: "ann@example.com"}, iot.Account{Role: iot.RoleViewer})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,15 +63,12 @@ func secure(t *testing.T, mode auth.Mode) *secured {
 // user creates one of that role, whose password is testPassword, and returns his id.
 func (s *secured) user(t *testing.T, name string, role iot.Role) int64 {
 	t.Helper()
-	u, err := s.store.metadata.CreateUser(t.Context(), iot.User{Username: name, Email: name + "@example.com"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	hash, err := auth.HashPassword(t.Context(), testPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.store.metadata.SetAccount(t.Context(), u.ID, iot.Account{Role: role, Password: hash}); err != nil {
+	u, err := s.store.metadata.CreateAccount(t.Context(), iot.User{Username: name, Email: name + "@example.com"}, iot.Account{Role: role, Password: hash})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return u.ID
@@ -490,7 +487,7 @@ func TestGrantAdmin(t *testing.T) {
 	s := secure(t, auth.On)
 	const first, second = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 	for _, token := range []string{first, first, second} {
-		if err := s.api.Auth.GrantAdmin(t.Context(), s.store.metadata, token); err != nil {
+		if err := s.api.Auth.GrantAdmin(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
 		if w := s.ask("GET", "/api/audit/", "", "Authorization", "Bearer "+token); w.Code != http.StatusOK {

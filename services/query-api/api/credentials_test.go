@@ -147,11 +147,8 @@ func TestSecretAsUserName(t *testing.T) {
 // With a device, or its user, its credentials are gone. While Kafka is away who asked for it is told that they still let in.
 func TestEndWithOwner(t *testing.T) {
 	g := newGuarded(t)
-	admin, err := g.metadata.CreateUser(t.Context(), iot.User{Username: "root"})
+	admin, err := g.metadata.CreateAccount(t.Context(), iot.User{Username: "root"}, iot.Account{Role: iot.RoleAdmin})
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := g.metadata.SetAccount(t.Context(), admin.ID, iot.Account{Role: iot.RoleAdmin}); err != nil {
 		t.Fatal(err)
 	}
 	secret := auth.NewSecret(auth.TokenPrefix)

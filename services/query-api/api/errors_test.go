@@ -86,15 +86,15 @@ func TestRefusalsInTheLog(t *testing.T) {
 }
 
 // pickyStore is a store that refuses users for what no handler checks.
-type pickyStore struct{ iot.MetadataStore }
+type pickyStore struct{ iot.AccessStore }
 
-func (pickyStore) CreateUser(context.Context, iot.User) (iot.User, error) {
+func (pickyStore) CreateAccount(context.Context, iot.User, iot.Account) (iot.User, error) {
 	return iot.User{}, fmt.Errorf("create user: a secret rule: %w", iot.ErrInvalid)
 }
 
 func TestWhatAStoreRefuses(t *testing.T) {
 	a := embedded(t).api(t, nil)
-	a.Metadata = pickyStore{}
+	a.Accounts = pickyStore{}
 	if w := post(a.Handler(), strings.NewReader(ada), int64(len(ada))); w.Code != http.StatusBadRequest || w.Body.String() != `{"detail":"Invalid request."}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

@@ -35,11 +35,11 @@ func (a *API) routes() []route {
 		{http.MethodDelete, "/api/tokens/:id/", access.User, noDevices, a.serve(metadata, a.deleteToken)},
 
 		{http.MethodGet, "/api/users/", access.Viewer, byDevice, a.serve(metadata, a.listUsers)},
-		{http.MethodPost, "/api/users/", access.Admin, byDevice, a.serve(metadata, a.createUser)},
+		{http.MethodPost, "/api/users/", access.Admin, whole, a.serve(metadata, a.createUser)},
 		{http.MethodGet, "/api/users/:id/", access.Viewer, byDevice, a.serve(metadata, a.getUser)},
-		{http.MethodPut, "/api/users/:id/", access.Admin, byDevice, a.serve(metadata, a.updateUser)},
-		{http.MethodPatch, "/api/users/:id/", access.Admin, byDevice, a.serve(metadata, a.updateUser)},
-		{http.MethodDelete, "/api/users/:id/", access.Admin, byDevice, a.serve(metadata, a.deleteUser)},
+		{http.MethodPut, "/api/users/:id/", access.Admin, whole, a.serve(metadata, a.updateUser)},
+		{http.MethodPatch, "/api/users/:id/", access.Admin, whole, a.serve(metadata, a.updateUser)},
+		{http.MethodDelete, "/api/users/:id/", access.Admin, whole, a.serve(metadata, a.deleteUser)},
 
 		{http.MethodGet, "/api/devices/", access.Viewer, byDevice, a.serve(metadata, a.listDevices)},
 		{http.MethodPost, "/api/devices/", access.Operator, byDevice, a.serve(metadata, a.createDevice)},

@@ -102,7 +102,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	if s.AdminToken != "" {
 		g.Go(func() error {
 			_ = p.Health.Await(ctx, p.Log, "admin token", func(ctx context.Context) error {
-				return a.Auth.GrantAdmin(ctx, stores.Metadata, s.AdminToken)
+				return a.Auth.GrantAdmin(ctx, s.AdminToken)
 			})
 			return nil // it is given, or ctx has ended
 		})

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -46,8 +45,31 @@ func appendUpToCreated(dst []byte, u iot.User) []byte {
 	return appendTime(dst, u.CreatedAt)
 }
 
-func readUser(f *form) iot.UserChange {
-	return iot.UserChange{Username: f.text("username", iot.MaxUsername), Email: f.email("email")}
+// readUser reads what f says of a user, and the password that he is to have: nil where it names none, "" takes his away.
+func readUser(f *form) (c iot.AccountChange, password *string) {
+	c.UserChange = iot.UserChange{Username: f.text("username", iot.MaxUsername), Email: f.email("email")}
+	if role := f.role("role"); role != "" {
+		c.Role = &role
+	}
+	c.Disabled = f.boolean("disabled")
+	if value, ok := f.members["password"]; ok && value[0] == 'n' {
+		return c, new("")
+	} else if ok {
+		password = f.newPassword("password")
+	}
+	return c, password
+}
+
+// hashed returns the hash of a password that readUser read.
+func hashed(ctx context.Context, password *string) (*string, error) {
+	if password == nil || *password == "" {
+		return password, nil
+	}
+	hash, err := auth.HashPassword(ctx, *password)
+	if err != nil {
+		return nil, errBusy
+	}
+	return &hash, nil
 }
 
 func (a *API) listUsers(ctx context.Context, r *request) (*answer, error) {
@@ -110,23 +132,20 @@ func (a *API) createUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	change, account := readUser(f), readAccount(f)
+	change, password := readUser(f)
 	if f.errs != nil {
-		return nil, refuseUser(ctx, r, f, change, 0)
+		return nil, refuseUser(ctx, r, f, change.Username, 0)
 	}
-	u, err := r.Metadata.CreateUser(ctx, iot.User{Username: *change.Username, Email: *change.Email})
-	if errors.Is(err, iot.ErrConflict) {
-		return nil, fieldErrors{"username": {msgUsernameTaken}}
-	}
-	if err != nil {
+	if change.Password, err = hashed(ctx, password); err != nil {
 		return nil, err
 	}
-	now, err := a.changeAccount(ctx, u.ID, account)
-	if err != nil {
-		return nil, err
+	u, account := iot.User{}, iot.Account{Role: iot.RoleViewer}
+	change.Apply(&u, &account)
+	if u, err = a.Accounts.CreateAccount(ctx, u, account); err != nil {
+		return nil, notStored(err)
 	}
 	r.Response().Header().Set(echo.HeaderLocation, "/api/users/"+strconv.FormatInt(u.ID, 10)+"/")
-	return encodeUser(http.StatusCreated, u, now), nil
+	return encodeUser(http.StatusCreated, u, account), nil
 }
 
 // updateUser answers PUT and PATCH.
@@ -139,79 +158,38 @@ func (a *API) updateUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	change, account := readUser(f), readAccount(f)
+	change, password := readUser(f)
 	if f.errs != nil {
 		if _, err := r.Metadata.User(ctx, id); err != nil {
 			return nil, err
 		}
-		return nil, refuseUser(ctx, r, f, change, id)
+		return nil, refuseUser(ctx, r, f, change.Username, id)
 	}
-	u, err := r.Metadata.UpdateUser(ctx, id, change)
-	if errors.Is(err, iot.ErrConflict) {
-		return nil, fieldErrors{"username": {msgUsernameTaken}}
-	}
-	if err != nil {
+	if change.Password, err = hashed(ctx, password); err != nil {
 		return nil, err
 	}
-	now, err := a.changeAccount(ctx, id, account)
+	u, account, err := a.Accounts.UpdateAccount(ctx, id, change)
 	if err != nil {
-		return nil, err
+		return nil, notStored(err)
 	}
-	return encodeUser(http.StatusOK, u, now), nil
+	return encodeUser(http.StatusOK, u, account), nil
 }
 
-// accountChange is what a request says of what a user may do. nil: nothing.
-type accountChange struct {
-	role     iot.Role
-	disabled *bool
-	password *string // "" takes it away
+// notStored returns what a client is told when a store refuses a user.
+func notStored(err error) error {
+	switch {
+	case errors.Is(err, iot.ErrLastAdmin):
+		return errLastAdmin
+	case errors.Is(err, iot.ErrConflict):
+		return fieldErrors{"username": {msgUsernameTaken}}
+	}
+	return err
 }
 
-func readAccount(f *form) accountChange {
-	c := accountChange{role: f.role("role"), disabled: f.boolean("disabled")}
-	if value, ok := f.members["password"]; ok && value[0] == 'n' {
-		c.password = new(string)
-	} else if ok {
-		c.password = f.newPassword("password")
-	}
-	return c
-}
-
-// changeAccount returns what the user may do after c.
-func (a *API) changeAccount(ctx context.Context, id int64, c accountChange) (iot.Account, error) {
-	hash := ""
-	if c.password != nil && *c.password != "" {
-		var err error
-		if hash, err = auth.HashPassword(ctx, *c.password); err != nil {
-			return iot.Account{}, errBusy
-		}
-	}
-	account, err := a.Accounts.Account(ctx, id)
-	if err != nil {
-		return iot.Account{}, err
-	}
-	before := account
-	account.Role = cmp.Or(c.role, account.Role)
-	if c.disabled != nil {
-		account.Disabled = *c.disabled
-	}
-	if c.password != nil {
-		account.Password = hash
-	}
-	if account == before {
-		return account, nil
-	}
-	err = a.Accounts.SetAccount(ctx, id, account)
-	if errors.Is(err, iot.ErrConflict) {
-		err = errLastAdmin
-	}
-	return account, err
-}
-
-// refuseUser returns what is wrong with f, and with its username in the store, where id is another's.
-func refuseUser(ctx context.Context, r *request, f *form, change iot.UserChange, id int64) error {
-	if change.Username != nil {
-		same, err := r.Metadata.Users(ctx, iot.UserQuery{Username: *change.Username, Limit: 1})
+// refuseUser returns what is wrong with f, and with its username in the store, where it is that of another than id.
+func refuseUser(ctx context.Context, r *request, f *form, username *string, id int64) error {
+	if username != nil {
+		same, err := r.Metadata.Users(ctx, iot.UserQuery{Username: *username, Limit: 1})
 		if err != nil {
 			return err
 		}
@@ -227,12 +205,9 @@ func (a *API) deleteUser(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	credentials, err := r.Metadata.DeleteUser(ctx, id)
-	if errors.Is(err, iot.ErrConflict) {
-		err = errLastAdmin
-	}
+	credentials, err := a.Metadata.DeleteUser(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, notStored(err)
 	}
 	return a.end(ctx, credentials...)
 }

@@ -117,18 +117,13 @@ func (r *Request) user(ctx context.Context, store metadata.Store) (iot.User, err
 // nobody could get in again where no other admin is left.
 func makeAdmin(ctx context.Context, store metadata.Store) (iot.User, error) {
 	user, err := store.UserCalled(ctx, iot.AdminUsername)
-	if errors.Is(err, iot.ErrNotFound) {
-		user, err = store.CreateUser(ctx, iot.User{Username: iot.AdminUsername, Email: iot.AdminEmail})
+	switch {
+	case errors.Is(err, iot.ErrNotFound):
+		return store.CreateAccount(ctx, iot.User{Username: iot.AdminUsername, Email: iot.AdminEmail}, iot.Account{Role: iot.RoleAdmin})
+	case err == nil:
+		_, _, err = store.UpdateAccount(ctx, user.ID, iot.AccountChange{Role: new(iot.RoleAdmin), Disabled: new(false)})
 	}
-	if err != nil {
-		return user, err
-	}
-	account, err := store.Account(ctx, user.ID)
-	if err != nil {
-		return user, err
-	}
-	account.Role, account.Disabled = iot.RoleAdmin, false
-	return user, store.SetAccount(ctx, user.ID, account)
+	return user, err
 }
 
 func article(r iot.Role) string {

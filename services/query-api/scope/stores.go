@@ -19,11 +19,8 @@ type Stores struct {
 
 // Metadata is of an iot.MetadataStore what people ask.
 type Metadata interface {
-	CreateUser(ctx context.Context, u iot.User) (iot.User, error)
 	User(ctx context.Context, id int64) (iot.User, error)
 	Users(ctx context.Context, q iot.UserQuery) ([]iot.User, error)
-	UpdateUser(ctx context.Context, id int64, c iot.UserChange) (iot.User, error)
-	DeleteUser(ctx context.Context, id int64) (credentials []int64, err error)
 
 	CreateDevice(ctx context.Context, d iot.Device) (iot.Device, error)
 	Device(ctx context.Context, id iot.DeviceID) (iot.Device, error)
@@ -182,10 +179,6 @@ type metadata struct {
 	store Metadata
 }
 
-func (m metadata) CreateUser(context.Context, iot.User) (iot.User, error) {
-	return iot.User{}, ErrForbidden
-}
-
 func (m metadata) User(ctx context.Context, id int64) (iot.User, error) {
 	if id != m.scope.user {
 		return iot.User{}, iot.ErrNotFound
@@ -206,12 +199,6 @@ func (m metadata) Users(ctx context.Context, q iot.UserQuery) ([]iot.User, error
 	}
 	return []iot.User{u}, nil
 }
-
-func (m metadata) UpdateUser(context.Context, int64, iot.UserChange) (iot.User, error) {
-	return iot.User{}, ErrForbidden
-}
-
-func (m metadata) DeleteUser(context.Context, int64) ([]int64, error) { return nil, ErrForbidden }
 
 // CreateDevice creates one that is in the scope then.
 func (m metadata) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, error) {
