@@ -148,7 +148,7 @@ test-start-order: images ## compose in random orders, and Kafka a minute late
 # FAULT=regular expression, MODE=subscribe or listen, TIMES=how often each fault is injected at least, DURATION=time
 # for which it is repeated, SEED=number
 .PHONY: faults
-faults: ## break services, servers and networks under load: is all that was acknowledged stored?
+faults: .env ## break services, servers and networks under load: is all that was acknowledged stored?
 	go run ./deploy/acceptance/faults $(FAULT:%=-fault '%') $(MODE:%=-mode %) $(TIMES:%=-times %) $(DURATION:%=-duration %) $(SEED:%=-seed %)
 
 # N cuts, in the four rows that there are of them; it takes root.

@@ -63,6 +63,7 @@ func (s *stack) compose(ctx context.Context, settings []string, args ...string) 
 	for _, account := range []string{"MQTT_BRIDGE", "MQTT_DEVICE", "MQTT_OPERATOR", "MQTT_DYNSEC", "MONGO", "REDIS", "MYSQL_ROOT", "MYSQL", "POSTGRES", "GRAFANA"} {
 		cmd.Env = append(cmd.Env, account+"_PASSWORD="+password)
 	}
+	cmd.Env = append(cmd.Env, "TELLTALE_ADMIN_TOKEN="+password) // of query-api, which compose does not run here
 	cmd.Env = append(cmd.Env, settings...)
 	return run(cmd)
 }
