@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -32,7 +31,7 @@ type Security struct {
 
 // Check reports the first setting that cannot work, as a *daemon.ConfigError.
 func (c Config) Check() error {
-	broker, err := parseBroker(c.URL)
+	broker, err := settings.ParseBroker(c.URL)
 	if err != nil {
 		return configError("MQTT_URL", c.URL, err)
 	}
@@ -50,7 +49,7 @@ func (c Config) Check() error {
 
 // Address is the broker's, host:port, and whether it speaks TLS; "" where URL cannot work.
 func (c Config) Address() (addr string, tls bool) {
-	broker, err := parseBroker(c.URL)
+	broker, err := settings.ParseBroker(c.URL)
 	if err != nil {
 		return "", false
 	}
@@ -61,32 +60,6 @@ func (c Config) Address() (addr string, tls bool) {
 func (s Security) login(broker *url.URL) (username, password string) {
 	password, _ = broker.User.Password()
 	return cmp.Or(s.Username, broker.User.Username()), cmp.Or(s.Password, password)
-}
-
-// parseBroker returns s with a port and with one of the schemes tcp and tls.
-func parseBroker(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, errors.New("is not a URL")
-	}
-	port := "1883"
-	switch u.Scheme {
-	case "tcp", "mqtt":
-		u.Scheme = "tcp"
-	case "tls", "ssl", "mqtts":
-		u.Scheme, port = "tls", "8883"
-	default:
-		return nil, errors.New("must start with tcp:// or tls://")
-	}
-	if u.Hostname() == "" {
-		return nil, errors.New("names no host")
-	}
-	port = cmp.Or(u.Port(), port)
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return nil, errors.New("the port must be a number from 1 to 65535")
-	}
-	u.Host = net.JoinHostPort(u.Hostname(), port)
-	return u, nil
 }
 
 // Session is the name of the session on the broker, and of the replica where there is no broker. A host's name is stable where it has to be: on a

@@ -9,13 +9,14 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/telltale-iot/telltale/pkg/doctor"
+	"github.com/telltale-iot/telltale/pkg/settings"
 )
 
 // Examine looks at the broker that c names. It logs in under a name of its own, for a session that ends at once: the session that
 // messages wait in stays whose it is.
 func (c Config) Examine() doctor.Check {
 	return doctor.Check{Part: "MQTT_URL", Look: func(ctx context.Context) []doctor.Finding {
-		broker, err := parseBroker(c.URL)
+		broker, err := settings.ParseBroker(c.URL)
 		if err != nil {
 			return doctor.Fail(err.Error(), "correct MQTT_URL")
 		}

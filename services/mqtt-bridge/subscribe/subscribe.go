@@ -15,6 +15,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/mapping"
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/budget"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/packet"
@@ -59,7 +60,7 @@ var earlier = []string{"sensors/data", "sensors/+/data"}
 
 // New returns a subscriber to the topics that filters select, whose messages go to pipe.
 func New(cfg Config, filters []string, pipe *pipeline.Pipeline, b *budget.Budget, log *slog.Logger) (*Subscriber, error) {
-	broker, err := parseBroker(cfg.URL)
+	broker, err := settings.ParseBroker(cfg.URL)
 	if err != nil {
 		return nil, configError("MQTT_URL", cfg.URL, err)
 	}

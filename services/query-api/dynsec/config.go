@@ -1,13 +1,12 @@
 package dynsec
 
 import (
-	"cmp"
 	"errors"
-	"net"
 	"net/url"
 	"strings"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
+	"github.com/telltale-iot/telltale/pkg/settings"
 	"github.com/telltale-iot/telltale/pkg/tlsfiles"
 )
 
@@ -33,24 +32,11 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// parseBroker returns s with a port and one of the schemes tcp and tls.
+// parseBroker returns the broker that s names, and nothing else.
 func parseBroker(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, errors.New("is not a URL")
-	}
-	port := "1883"
-	switch u.Scheme {
-	case "tcp", "mqtt":
-		u.Scheme = "tcp"
-	case "tls", "ssl", "mqtts":
-		u.Scheme, port = "tls", "8883"
-	default:
-		return nil, errors.New("must start with tcp:// or tls://")
-	}
-	if u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
+	u, err := settings.ParseBroker(s)
+	if err == nil && strings.Trim(u.Path, "/") != "" {
 		return nil, errors.New("must name a host, and nothing behind it")
 	}
-	u.Host = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
-	return u, nil
+	return u, err
 }
