@@ -79,6 +79,11 @@ type Token struct {
 	Session   bool      // of a browser: of the user's role whatever that is, and not among the tokens that are listed
 }
 
+// Expired reports whether t counts no more at that time.
+func (t Token) Expired(now time.Time) bool {
+	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
+}
+
 // CredentialType is how a device shows that it has a credential.
 type CredentialType string
 

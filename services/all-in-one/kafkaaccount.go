@@ -48,9 +48,8 @@ func kafkaAccess(ctx context.Context, store iot.AccessStore, mode auth.Mode, add
 	}
 	token, _, account, err := store.TokenOf(ctx, auth.Hash(secret))
 	limited := token.Devices != nil || token.Role == iot.RoleMember || account.Role == iot.RoleMember
-	expired := !token.ExpiresAt.IsZero() && !time.Now().Before(token.ExpiresAt)
 	switch {
-	case errors.Is(err, iot.ErrNotFound), err == nil && (token.Session || account.Disabled || limited || expired):
+	case errors.Is(err, iot.ErrNotFound), err == nil && (token.Session || account.Disabled || limited || token.Expired(time.Now())):
 		return embedded.Nothing, nil
 	case err != nil:
 		return embedded.Nothing, err

@@ -218,17 +218,13 @@ func (a *Authenticator) byToken(ctx context.Context, secret string, session bool
 		return nil, err
 	case found.account.Disabled:
 		return nil, &Denial{Status: http.StatusUnauthorized, Why: "disabled", Detail: "User inactive or deleted.", Name: found.user.Username}
-	case expired(found.token, now):
+	case found.token.Expired(now):
 		return nil, &Denial{Status: http.StatusUnauthorized, Why: "expired", Detail: invalidToken, Name: found.user.Username}
 	}
 	if ctx.Value(watching{}) == nil {
 		a.tokens.use(found, now)
 	}
 	return found.principal(address), nil
-}
-
-func expired(t iot.Token, now time.Time) bool {
-	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
 }
 
 // tell has who is refused, or would be, counted and shown.
@@ -268,8 +264,7 @@ func host(remoteAddr string) string {
 }
 
 // Network is what tells clients apart: the address that a connection comes from, and of IPv6 the network of it, since one
-// client has all the addresses there. Forwarded headers are not believed: anybody can write them. So all who come through a
-// proxy are one client.
+// client has all the addresses there. All who come through a proxy that is not trusted (Authenticator.Address) are one.
 func Network(remoteAddr string) netip.Prefix {
 	address, err := netip.ParseAddr(host(remoteAddr))
 	if err != nil {

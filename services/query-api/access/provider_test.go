@@ -6,24 +6,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/iot"
-	"github.com/telltale-iot/telltale/pkg/metadata/sqlite"
 	"github.com/telltale-iot/telltale/services/query-api/oidc"
 )
 
 func TestLogInAs(t *testing.T) {
-	store, err := sqlite.Open(filepath.Join(t.TempDir(), "metadata.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	if err := store.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	store := newStore(t)
 	a := New(Settings{Mode: auth.On, Listener: &net.TCPAddr{}, Store: store, Log: slog.New(slog.DiscardHandler)})
 	r := httptest.NewRequest(http.MethodGet, oidc.CallbackPath, nil)
 	for name, want := range map[string]string{"ann": "", "": "name_invalid", iot.AdminUsername: "name_taken"} {

@@ -13,6 +13,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/metadata/sqlite"
+	"github.com/telltale-iot/telltale/pkg/metadata/sqlstore"
 	"github.com/telltale-iot/telltale/pkg/settings"
 )
 
@@ -43,14 +44,7 @@ func TestAddress(t *testing.T) {
 }
 
 func TestProxyUser(t *testing.T) {
-	store, err := sqlite.Open(filepath.Join(t.TempDir(), "metadata.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	if err := store.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	store := newStore(t)
 	users := map[string]iot.User{}
 	for name, account := range map[string]iot.Account{
 		"ann": {Role: iot.RoleOperator}, "mia": {Role: iot.RoleMember}, "gone": {Role: iot.RoleAdmin, Disabled: true},
@@ -102,14 +96,7 @@ func TestProxyUser(t *testing.T) {
 
 // TestWatching: a stream that is watched keeps no session alive.
 func TestWatching(t *testing.T) {
-	store, err := sqlite.Open(filepath.Join(t.TempDir(), "metadata.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	if err := store.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	store := newStore(t)
 	u, err := store.CreateAccount(t.Context(), iot.User{Username: "ann", Email: "ann@example.com"}, iot.Account{Role: iot.RoleViewer})
 	if err != nil {
 		t.Fatal(err)
@@ -143,4 +130,18 @@ func TestProxySettings(t *testing.T) {
 			t.Errorf("%+v: %v", p, err)
 		}
 	}
+}
+
+// newStore returns an empty store.
+func newStore(t *testing.T) *sqlstore.Store {
+	t.Helper()
+	store, err := sqlite.Open(filepath.Join(t.TempDir(), "metadata.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	if err := store.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store
 }
