@@ -87,10 +87,7 @@ func (a *API) listAudit(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(entries) > limit {
-		entries = entries[:limit]
-		r.linkNext(formatIDCursor(entries[limit-1].ID))
-	}
+	entries = cutRows(r, entries, limit, func(e *iot.AuditEntry) int64 { return e.ID })
 	return encodeList(entries, 0, appendAudit), nil
 }
 

@@ -140,10 +140,7 @@ func (a *API) credentialsOf(ctx context.Context, r *request, device iot.DeviceID
 	if err != nil {
 		return nil, err
 	}
-	if len(all) > limit {
-		all = all[:limit]
-		r.linkNext(formatIDCursor(all[limit-1].ID))
-	}
+	all = cutRows(r, all, limit, func(c *iot.Credential) int64 { return c.ID })
 	return encodeList(all, 0, appendCredential), nil
 }
 

@@ -44,13 +44,18 @@ func (a *API) pageOfAll(
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
-	share := a.shareWhole
-	if page != firstPage {
-		share = a.makeAlone
+	var (
+		made *answer
+		err  error
+	)
+	encodePage := func(ctx context.Context) (*answer, error) { return encode(ctx, page) }
+	if page == firstPage {
+		made, err = a.shareWhole(ctx, r, f, timeout, encodePage)
+	} else {
+		made, err = a.makeAlone(ctx, r, timeout, encodePage)
 	}
-	answer, err := share(ctx, r, f, timeout, func(ctx context.Context) (*answer, error) { return encode(ctx, page) })
-	if err == nil && answer.last != iot.MaxDeviceID {
-		r.linkNext(formatIDCursor(int64(answer.last)))
+	if err == nil && made.last != iot.MaxDeviceID {
+		r.linkNext(formatIDCursor(int64(made.last)))
 	}
-	return answer, err
+	return made, err
 }

@@ -109,10 +109,7 @@ func (a *API) listDevices(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(devices) > limit {
-		devices = devices[:limit]
-		r.linkNext(formatIDCursor(int64(devices[limit-1].ID)))
-	}
+	devices = cutRows(r, devices, limit, func(d *iot.Device) iot.DeviceID { return d.ID })
 	return encodeList(devices, 0, func(dst []byte, d iot.Device) []byte { return appendDevice(dst, d, q.Now, q.OfflineAfter) }), nil
 }
 

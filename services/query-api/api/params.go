@@ -332,6 +332,15 @@ func formatIDCursor(id int64) string {
 	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(id)))
 }
 
+// cutRows returns the first limit of all rows, which has one more where there are more, and links to the rest then.
+func cutRows[T any, ID ~int64](r *request, all []T, limit int, id func(*T) ID) []T {
+	if len(all) <= limit {
+		return all
+	}
+	r.linkNext(formatIDCursor(int64(id(&all[limit-1]))))
+	return all[:limit]
+}
+
 // linkNext sets the header that links to the rest of a list: the same request from cursor on. It is relative to the request
 // (RFC 8288, section 3.1): whatever a proxy has made of scheme, host and port, only the client knows what it asked.
 func (r *request) linkNext(cursor string) {

@@ -93,12 +93,12 @@ func (a *API) shareWhole(
 	if r.scope == nil {
 		return a.share(f, timeout, encode)
 	}
-	return a.makeAlone(ctx, r, f, timeout, encode)
+	return a.makeAlone(ctx, r, timeout, encode)
 }
 
 // makeAlone makes an answer for one request, in its turn among others that take as much.
 func (a *API) makeAlone(
-	ctx context.Context, r *request, _ *flight, timeout time.Duration, encode func(context.Context) (*answer, error),
+	ctx context.Context, r *request, timeout time.Duration, encode func(context.Context) (*answer, error),
 ) (*answer, error) {
 	release, err := take(ctx, a.limits.parts, 1)
 	if err != nil {

@@ -77,10 +77,7 @@ func (a *API) listTokens(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(tokens) > limit {
-		tokens = tokens[:limit]
-		r.linkNext(formatIDCursor(tokens[limit-1].ID))
-	}
+	tokens = cutRows(r, tokens, limit, func(t *iot.Token) int64 { return t.ID })
 	return encodeList(tokens, 0, appendToken), nil
 }
 

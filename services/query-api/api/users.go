@@ -95,10 +95,7 @@ func (a *API) listUsers(ctx context.Context, r *request) (*answer, error) {
 		}
 		append = func(dst []byte, u iot.User) []byte { return appendUserWith(dst, u, accounts[u.ID]) }
 	}
-	if len(users) > limit {
-		users = users[:limit]
-		r.linkNext(formatIDCursor(users[limit-1].ID))
-	}
+	users = cutRows(r, users, limit, func(u *iot.User) int64 { return u.ID })
 	return encodeList(users, 0, append), nil
 }
 
