@@ -13,6 +13,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/services/query-api/newcredential"
 )
 
 // welcome says where everything is, once all runs, and what the first start shows once.
@@ -84,7 +85,7 @@ func (f *first) logIn() string {
 func (p *components) trust() (curl, mosquitto string) {
 	ca := ""
 	if p.authority != nil {
-		ca = shellQuoted(p.authority.CAFile())
+		ca = newcredential.ShellQuoted(p.authority.CAFile())
 	}
 	if p.httpTLS != nil && ca != "" {
 		curl = " --cacert " + ca
@@ -96,16 +97,6 @@ func (p *components) trust() (curl, mosquitto string) {
 		mosquitto = " --tls-use-os-certs"
 	}
 	return curl, mosquitto
-}
-
-// shellQuoted is a name as a shell reads it.
-func shellQuoted(name string) string {
-	if !strings.ContainsFunc(name, func(r rune) bool {
-		return !strings.ContainsRune("/._-+:,@%", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}) {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // forOthers lists what other machines of the network can reach, or is empty.

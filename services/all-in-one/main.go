@@ -29,6 +29,7 @@ import (
 	"github.com/telltale-iot/telltale/services/ingest-writer/rollups"
 	"github.com/telltale-iot/telltale/services/mqtt-bridge/subscribe"
 	"github.com/telltale-iot/telltale/services/query-api/access"
+	"github.com/telltale-iot/telltale/services/query-api/newcredential"
 	"github.com/telltale-iot/telltale/services/query-api/newtoken"
 	"github.com/telltale-iot/telltale/services/query-api/oidc"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
@@ -97,6 +98,10 @@ func main() {
 		os.Args = append(os.Args[:1], flags...)
 		daemon.Main("all-in-one token create", newtoken.About, new(tokenCommand))
 	}
+	if request, flags, ok := newcredential.In(os.Args[1:]); ok {
+		os.Args = append(os.Args[:1], flags...)
+		daemon.Main("all-in-one credential", newcredential.About, &credentialCommand{Request: request})
+	}
 	if len(os.Args) > 1 && os.Args[1] == "tail" {
 		os.Args = slices.Delete(os.Args, 1, 2)
 		daemon.Main("all-in-one tail", "Prints readings as they come: when, of which device, what, and how old that is.", new(tailCommand))
@@ -110,6 +115,8 @@ func main() {
 		"      Compute the rollups once more, while the service runs.\n"+
 		"  all-in-one token create --role=ROLE [--user=NAME] [--name=TEXT] [--days=N]\n"+
 		"      Print a new token, while the service runs or not. See all-in-one token create --help.\n"+
+		"  all-in-one credential create --device=DEVICE\n"+
+		"      Let a device in, while the service runs or not; list and delete, too. See all-in-one credential --help.\n"+
 		"  all-in-one doctor\n"+
 		"      Say what is wrong with settings, servers, topics, disk, clock and ports.\n"+
 		"  all-in-one tail [--device=DEVICES] [--metric=METRICS] [--api=URL] [--json]\n"+

@@ -27,6 +27,7 @@ import (
 	"github.com/telltale-iot/telltale/services/query-api/access"
 	"github.com/telltale-iot/telltale/services/query-api/api"
 	"github.com/telltale-iot/telltale/services/query-api/dynsec"
+	"github.com/telltale-iot/telltale/services/query-api/newcredential"
 	"github.com/telltale-iot/telltale/services/query-api/newtoken"
 	"github.com/telltale-iot/telltale/services/query-api/oidc"
 	"github.com/telltale-iot/telltale/services/query-api/registrar"
@@ -60,10 +61,16 @@ func main() {
 		os.Args = append(os.Args[:1], flags...)
 		daemon.Main("query-api token create", newtoken.About, new(tokenCommand))
 	}
+	if request, flags, ok := newcredential.In(os.Args[1:]); ok {
+		os.Args = append(os.Args[:1], flags...)
+		daemon.Main("query-api credential", newcredential.About, &credentialCommand{Request: request})
+	}
 	daemon.Main("query-api", "Serves the HTTP API, and registers the devices whose readings pass on Kafka.\n\n"+
 		"Commands:\n"+
 		"  query-api token create --role=ROLE [--user=NAME] [--name=TEXT] [--days=N]\n"+
 		"      Print a new token, while the service runs or not. See query-api token create --help.\n"+
+		"  query-api credential create --device=DEVICE\n"+
+		"      Let a device in, while the service runs or not; list and delete, too. See query-api credential --help.\n"+
 		"  query-api doctor\n"+
 		"      Say what is wrong with settings, servers, topics, clock and ports.", new(command))
 }
