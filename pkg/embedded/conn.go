@@ -21,12 +21,12 @@ var errRefused = errors.New("refused")
 // says is on the disk. kfake responds to the requests of a connection one after another.
 type conn struct {
 	net.Conn
-	port    *port
-	inside  bool
-	account account
-	frame   []byte // the rest of what kfake is reading
-	closed  sync.Once
-	gone    chan struct{} // closed by Close
+	port     *port
+	inside   bool
+	identity identity
+	frame    []byte // the rest of what kfake is reading
+	closed   sync.Once
+	gone     chan struct{} // closed by Close
 
 	mu       sync.Mutex
 	requests []inFlightRequest // that kfake has yet to respond to, in order
@@ -44,6 +44,7 @@ type inFlightRequest struct {
 	bytes   int64
 	refusal []byte // the response instead of kfake's, when the request was refused, or says who the client is
 	fetches bool   // it has one of the port's fetches
+	hides   bool   // who sends it is not to see internal topics
 }
 
 // Read is kfake's.
@@ -132,12 +133,22 @@ func (c *conn) inspect(frame []byte) ([]byte, error) {
 	q.request = h.request
 	produce, _ := h.request.(*kmsg.ProduceRequest)
 	if !c.inside {
-		access := c.admit()
-		if access == Nothing && !beforeLogIn(h.request) {
-			return nil, c.refuse("no account", "request", kmsg.NameForKey(h.request.Key()))
+		answer, err := c.logIn(h.request)
+		if err != nil {
+			return nil, c.refuse("not logged in", "err", err)
 		}
-		changed, refusal := c.port.check(h.request, len(frame), access)
-		answer := c.logIn(h.request)
+		changed, refusal := false, kmsg.Response(nil)
+		if answer == nil && h.request.Key() != apiVersionsKey { // which clients ask for before they log in
+			if err := c.admit(kmsg.NameForKey(h.request.Key())); err != nil {
+				return nil, c.refuse("no account", "err", err)
+			}
+			if refusal = c.forbid(h.request); refusal == nil {
+				if changed, refusal = c.port.check(h.request, len(frame)); refusal != nil {
+					c.tell(h.request, "not_allowed", "", true)
+				}
+			}
+			q.hides = c.hides()
+		}
 		switch {
 		case answer != nil:
 			q.refusal = encode(answer, h.correlation)
@@ -223,6 +234,12 @@ func (c *conn) Write(b []byte) (int, error) {
 	} else if !immediate[q.request.Key()] {
 		var err error
 		if response, err = c.port.awaitSync(q.request, b); err != nil {
+			return 0, errors.Join(err, c.Close())
+		}
+	}
+	if metadata, ok := q.request.(*kmsg.MetadataRequest); ok && q.hides {
+		var err error
+		if response, err = c.port.hide(metadata, response); err != nil {
 			return 0, errors.Join(err, c.Close())
 		}
 	}

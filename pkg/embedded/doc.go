@@ -31,7 +31,8 @@
 // # Who may do what
 //
 // Dial is for the services of this process, and may do everything. A client that comes over TCP reads, and joins and
-// commits for groups that are not Groups. With Writes it also produces, and makes and deletes topics. What it
+// commits for groups that are not Groups. With Writes it also produces, and makes and deletes topics. Where Account says who it
+// is, it does so in groups that are called as it is, and keeps off Internal topics, unless it may do everything. What it
 // asks beyond that is answered with Kafka's error, counted by reason, and logged once a minute. No bytes reach kfake
 // that are not a whole request of an offered kind.
 //

@@ -28,11 +28,14 @@ type KafkaConfig struct {
 	Addr string
 	// Writes lets clients that come to Addr produce, and make and delete topics. Without it they read.
 	Writes bool
-	// Account says what a client that comes to Addr may do that shows a secret, as its password by SASL PLAIN, or none: "". It
-	// is asked again, each second at most. nil lets all do everything.
-	Account func(ctx context.Context, secret string) Access
-	TLS     *tls.Config // of clients that come to Addr; nil without TLS
-	Dir     string      // keeps the log and the groups' offsets; "" keeps them in memory only
+	// Account says who a client is that comes to Addr. An error that is Denied is told to who logs in; any error ends the
+	// connection of who does not, or has. It is asked again, each second at most. nil lets all do everything.
+	Account func(context.Context, Login) (Account, error)
+	// Internal are topics that are for accounts with access to Everything alone.
+	Internal []string
+	Refused  func(Refusal) // is told of what a client asked for and may not do; nil: nobody is. It must not block
+	TLS      *tls.Config   // of clients that come to Addr; nil without TLS
+	Dir      string        // keeps the log and the groups' offsets; "" keeps them in memory only
 	// Records older than Retention are dropped, and a topic's oldest beyond MaxBytes, of which each of its partitions
 	// has its share; 0 keeps them.
 	// Either way a record stays until each of Groups that reads its topic has committed it, also one that has

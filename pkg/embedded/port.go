@@ -48,7 +48,9 @@ type port struct {
 	open bool            // clients from outside may write
 	tls  *tls.Config     // of clients from outside; nil without TLS
 
-	account func(ctx context.Context, secret string) Access // nil: all may do everything
+	account  func(context.Context, Login) (Account, error) // nil: all may do everything
+	internal map[string]bool                               // topics
+	tell     func(Refusal)                                 // nil: nobody is
 
 	accepted chan net.Conn
 	closed   chan struct{}
@@ -72,6 +74,8 @@ func newPort(cfg KafkaConfig, disk *disk) *port {
 		open:     cfg.Writes,
 		tls:      cfg.TLS,
 		account:  cfg.Account,
+		internal: map[string]bool{},
+		tell:     cfg.Refused,
 		accepted: make(chan net.Conn),
 		closed:   make(chan struct{}),
 		memory:   semaphore.NewWeighted(maxFrameMemory),
@@ -84,6 +88,9 @@ func newPort(cfg KafkaConfig, disk *disk) *port {
 	}
 	for g := range cfg.Groups {
 		p.own[g] = true
+	}
+	for _, topic := range cfg.Internal {
+		p.internal[topic] = true
 	}
 	return p
 }

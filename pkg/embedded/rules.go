@@ -29,6 +29,7 @@ var versions = func() *kversion.Versions {
 	v.SetMaxKeyVersion(int16(kmsg.Produce), 11)
 	v.SetMaxKeyVersion(int16(kmsg.OffsetCommit), 9)
 	v.SetMaxKeyVersion(int16(kmsg.OffsetFetch), 9)
+	v.SetMaxKeyVersion(int16(kmsg.DeleteTopics), 5)
 	// kfake answers null where Java's client wants a list.
 	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
 	return v
@@ -43,10 +44,23 @@ const (
 
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
-// check says what becomes of a request from outside, which has as many bytes. Clients read, and commit what they
-// read for groups of their own; where writes are allowed they produce, and make and delete topics, too. A request
-// that is refused has a response; changed is one that now asks for less.
-func (p *port) check(request kmsg.Request, bytes int, access Access) (changed bool, refusal kmsg.Response) {
+// mayWrite are the requests that change more than a group, and the error of who may not do so.
+var mayWrite = map[kmsg.Key]*kerr.Error{
+	kmsg.Produce: kerr.TopicAuthorizationFailed, kmsg.CreateTopics: kerr.TopicAuthorizationFailed, kmsg.CreatePartitions: kerr.TopicAuthorizationFailed,
+	kmsg.DeleteTopics: kerr.TopicAuthorizationFailed, kmsg.DeleteRecords: kerr.TopicAuthorizationFailed,
+	kmsg.InitProducerID: kerr.ClusterAuthorizationFailed,
+}
+
+// check says what becomes of a request from outside, which has as many bytes, and which the client's account may send. Clients read,
+// and commit what they read for groups that are not Telltale's; where writes are allowed they produce, and make and delete topics,
+// too. A request that is refused has a response; changed is one that now asks for less.
+func (p *port) check(request kmsg.Request, bytes int) (changed bool, refusal kmsg.Response) {
+	if why := mayWrite[kmsg.Key(request.Key())]; why != nil {
+		if !p.open {
+			return false, refuse(request, why)
+		}
+		return false, checkWrite(request)
+	}
 	switch r := request.(type) {
 	case *kmsg.FetchRequest:
 		return limitFetch(r), nil
@@ -54,36 +68,90 @@ func (p *port) check(request kmsg.Request, bytes int, access Access) (changed bo
 		if len(r.Resources) > maxResources {
 			return false, refuse(r, kerr.InvalidRequest)
 		}
-	case *kmsg.JoinGroupRequest:
-		return false, p.checkGroup(r, bytes, true, r.Group)
-	case *kmsg.ConsumerGroupHeartbeatRequest:
-		return false, p.checkGroup(r, bytes, true, r.Group)
+	case *kmsg.JoinGroupRequest, *kmsg.ConsumerGroupHeartbeatRequest:
+		return false, p.checkGroup(r, bytes, true)
 	case *kmsg.OffsetCommitRequest:
-		return false, p.checkGroup(r, 0, true, r.Group)
+		return false, p.checkGroup(r, 0, true)
 	case *kmsg.SyncGroupRequest:
-		return false, p.checkGroup(r, bytes, false, r.Group)
-	case *kmsg.HeartbeatRequest:
-		return false, p.checkGroup(r, 0, false, r.Group)
-	case *kmsg.LeaveGroupRequest:
-		return false, p.checkGroup(r, 0, false, r.Group)
-	case *kmsg.OffsetDeleteRequest:
-		return false, p.checkGroup(r, 0, false, r.Group)
-	case *kmsg.DeleteGroupsRequest:
-		return false, p.checkGroup(r, 0, false, r.Groups...)
-	case *kmsg.ProduceRequest, *kmsg.CreateTopicsRequest, *kmsg.CreatePartitionsRequest, *kmsg.DeleteTopicsRequest, *kmsg.DeleteRecordsRequest:
-		if !p.open || access < ReadsAndWrites {
-			return false, refuse(r, kerr.TopicAuthorizationFailed)
-		}
-		return false, checkWrite(r)
+		return false, p.checkGroup(r, bytes, false)
 	case *kmsg.IncrementalAlterConfigsRequest:
 		return false, refuse(r, kerr.TopicAuthorizationFailed)
-	case *kmsg.InitProducerIDRequest:
-		if !p.open || access < ReadsAndWrites {
-			return false, refuse(r, kerr.ClusterAuthorizationFailed)
-		}
-		return false, checkWrite(r)
+	default:
+		return false, p.checkGroup(r, 0, false)
 	}
 	return false, nil
+}
+
+// topicsOf are the topics that a request names; those whose offsets a group commits or asks for are none.
+func topicsOf(request kmsg.Request) (topics []string) {
+	switch r := request.(type) {
+	case *kmsg.MetadataRequest:
+		for _, t := range r.Topics {
+			if t.Topic != nil {
+				topics = append(topics, *t.Topic)
+			}
+		}
+	case *kmsg.DescribeConfigsRequest:
+		for _, resource := range r.Resources {
+			if resource.ResourceType == kmsg.ConfigResourceTypeTopic {
+				topics = append(topics, resource.ResourceName)
+			}
+		}
+	case *kmsg.FetchRequest:
+		for _, t := range r.Topics {
+			topics = append(topics, t.Topic)
+		}
+	case *kmsg.ListOffsetsRequest:
+		for _, t := range r.Topics {
+			topics = append(topics, t.Topic)
+		}
+	case *kmsg.OffsetForLeaderEpochRequest:
+		for _, t := range r.Topics {
+			topics = append(topics, t.Topic)
+		}
+	case *kmsg.ProduceRequest:
+		for _, t := range r.Topics {
+			topics = append(topics, t.Topic)
+		}
+	case *kmsg.CreateTopicsRequest:
+		for _, t := range r.Topics {
+			topics = append(topics, t.Topic)
+		}
+	case *kmsg.CreatePartitionsRequest:
+		for _, t := range r.Topics {
+			topics = append(topics, t.Topic)
+		}
+	case *kmsg.DeleteRecordsRequest:
+		for _, t := range r.Topics {
+			topics = append(topics, t.Topic)
+		}
+	case *kmsg.DeleteTopicsRequest:
+		topics = r.TopicNames
+	}
+	return topics
+}
+
+// groupsOf are the groups that a request joins or changes.
+func groupsOf(request kmsg.Request) []string {
+	switch r := request.(type) {
+	case *kmsg.JoinGroupRequest:
+		return []string{r.Group}
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		return []string{r.Group}
+	case *kmsg.SyncGroupRequest:
+		return []string{r.Group}
+	case *kmsg.HeartbeatRequest:
+		return []string{r.Group}
+	case *kmsg.LeaveGroupRequest:
+		return []string{r.Group}
+	case *kmsg.OffsetCommitRequest:
+		return []string{r.Group}
+	case *kmsg.OffsetDeleteRequest:
+		return []string{r.Group}
+	case *kmsg.DeleteGroupsRequest:
+		return r.Groups
+	}
+	return nil
 }
 
 // limitFetch bounds the response. It has no session, of which kfake keeps all partitions that were ever asked for,
@@ -102,8 +170,8 @@ func limitFetch(r *kmsg.FetchRequest) (changed bool) {
 }
 
 // checkGroup refuses what is about Telltale's own groups, or makes a group beyond those that there may be.
-func (p *port) checkGroup(r kmsg.Request, bytes int, makes bool, names ...string) kmsg.Response {
-	for _, name := range names {
+func (p *port) checkGroup(r kmsg.Request, bytes int, makes bool) kmsg.Response {
+	for _, name := range groupsOf(r) {
 		if p.own[name] || bytes > maxJoinFrame || makes && !p.admitGroup(name) {
 			return refuse(r, kerr.GroupAuthorizationFailed)
 		}

@@ -12,7 +12,7 @@ import (
 // Refusal is of those whom a service did not let in, or not do what they wanted, or would not have, for people who look for
 // why.
 type Refusal struct {
-	Surface   string    `json:"surface"`   // "http" or "mqtt"
+	Surface   string    `json:"surface"`   // "http", "mqtt" or "kafka"
 	Denied    bool      `json:"denied"`    // false: it only would have been, if AUTH said so
 	Why       string    `json:"why"`       // a word, as metrics have it
 	Principal string    `json:"principal"` // the user name that was shown, or whose it is; "" for none

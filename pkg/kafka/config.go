@@ -80,12 +80,13 @@ func (c Config) helpful() []string {
 	return []string{c.IgnoredTopic(), c.TraceTopic(), c.SystemTopic(), c.RefusedTopic()}
 }
 
-// compacted are the topics of which the last record of a key counts.
-func (c Config) compacted() []string { return append(c.helpful(), c.CredentialsTopic()) }
+// Internal are the topics by which services tell each other what is not for everybody who may read: the compacted ones, of which
+// the last record of a key counts.
+func (c Config) Internal() []string { return append(c.helpful(), c.CredentialsTopic()) }
 
 // isOurs reports whether topic is one that is made where it is missing.
 func (c Config) isOurs(topic string) bool {
-	return topic == c.Topic || topic == c.DeadLetterTopic() || slices.Contains(c.compacted(), topic)
+	return topic == c.Topic || topic == c.DeadLetterTopic() || slices.Contains(c.Internal(), topic)
 }
 
 // Times of one call. Package timeouts has those that other times must fit; nothing here bounds how long an outage may

@@ -35,7 +35,7 @@ func Examine(cfg Config) doctor.Check {
 			return doctor.Fail(bootstrap+": "+err.Error(), doctor.Advice(err, "KAFKA_BROKERS"))
 		}
 		findings := examineBrokers(client, bootstrap)
-		for _, topic := range append([]string{cfg.Topic, cfg.DeadLetterTopic()}, cfg.compacted()...) {
+		for _, topic := range append([]string{cfg.Topic, cfg.DeadLetterTopic()}, cfg.Internal()...) {
 			findings = append(findings, examineTopic(client, cfg, topic)...)
 		}
 		return findings
@@ -140,7 +140,7 @@ func wrongSettings(cfg Config, topic string, has map[string]string) (wrong []doc
 	if v := has[timestampType]; v != "" && v != appendTime {
 		set(doctor.Warned, timestampType, appendTime, "devices look offline, or online, where the clock of a producer is wrong")
 	}
-	compacts, should := strings.Contains(has[cleanupPolicy], "compact"), slices.Contains(cfg.compacted(), topic)
+	compacts, should := strings.Contains(has[cleanupPolicy], "compact"), slices.Contains(cfg.Internal(), topic)
 	if n, err := strconv.Atoi(has[messageBytes]); err == nil && n < maxMessageBytes && !should { // whose records are short
 		set(doctor.Warned, messageBytes, strconv.Itoa(maxMessageBytes), "longer messages are cut, and become dead letters")
 	}

@@ -104,7 +104,7 @@ func ensureTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 
 // partitions is how many a topic is made with.
 func (c Config) partitions(topic string) int32 {
-	if slices.Contains(c.compacted(), topic) {
+	if slices.Contains(c.Internal(), topic) {
 		return 1
 	}
 	return c.Partitions
@@ -139,7 +139,7 @@ func createTopic(client sarama.Client, cfg Config, topic string, log *slog.Logge
 		retention := strconv.FormatInt(keep.Milliseconds(), 10)
 		detail.ConfigEntries[retentionMillis] = &retention
 	}
-	if slices.Contains(cfg.compacted(), topic) {
+	if slices.Contains(cfg.Internal(), topic) {
 		policy := "compact,delete" // what has not been seen for that long is forgotten, as replicas that are gone are
 		if topic == cfg.CredentialsTopic() {
 			policy = "compact"

@@ -47,7 +47,7 @@ type List struct {
 	denied, wouldDeny *prometheus.CounterVec
 }
 
-// New returns a list of a surface, "http" or "mqtt". replica names the process among others.
+// New returns a list of a surface: "http", "mqtt" or "kafka". replica names the process among others.
 func New(cfg kafka.Config, surface, replica string, log *slog.Logger, metrics prometheus.Registerer) *List {
 	counter := func(name, help string) *prometheus.CounterVec {
 		return promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"surface": surface}, metrics)).

@@ -47,6 +47,7 @@ const systemRetention = time.Hour
 type components struct {
 	kafka       kafka.Config
 	broker      *embedded.Kafka // nil when the brokers are others
+	accounts    *kafkaAccounts  // of the broker's clients; nil likewise
 	readings    readings.Store
 	deadLetters deadletters.Store // beside the readings
 	metadata    metadata.Store
@@ -127,12 +128,19 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 		components.kafka.Security = c.Kafka
 		return nil
 	}
-	account, err := c.kafkaAccount(components.metadata, p.Log)
+	addr, err := net.ResolveTCPAddr("tcp", c.KafkaListenAddr)
 	if err != nil {
 		return &daemon.ConfigError{Variable: "KAFKA_LISTEN_ADDR", Value: c.KafkaListenAddr, Err: err}
 	}
+	// Connections come by Dial, whatever the address. What the broker is started with makes some later.
+	components.kafka.Brokers, components.kafka.Partitions = []string{c.KafkaListenAddr}, partitions
+	components.kafka.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return components.broker.Dial(ctx, network, addr)
+	}
+	components.accounts = newKafkaAccounts(components.kafka, c.Auth.Mode, addr, components.metadata, p.Log, p.Metrics)
 	broker, err := embedded.StartKafka(embedded.KafkaConfig{
-		Addr: c.KafkaListenAddr, TLS: components.kafkaTLS, Account: account, Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
+		Addr: c.KafkaListenAddr, TLS: components.kafkaTLS, Account: components.accounts.account, Internal: components.kafka.Internal(), Refused: components.accounts.tell,
+		Writes: c.KafkaListenWrites, Dir: filepath.Join(dir, "kafka"),
 		Retention: c.LogRetention, MaxBytes: int64(c.LogMaxBytes), Log: p.Log, Metrics: p.Metrics,
 		Retentions: map[string]time.Duration{components.kafka.SystemTopic(): min(systemRetention, c.LogRetention)},
 		Kept:       []string{components.kafka.CredentialsTopic()},
@@ -150,7 +158,7 @@ func (c *command) openKafka(components *components, dir string, p *daemon.Proces
 	components.opened = append(components.opened, component{name: "kafka", close: broker.Close})
 	p.Log.Info("listening for Kafka clients", "addr", broker.Addr(), "tls", components.kafkaTLS != nil, "writes", c.KafkaListenWrites)
 	components.broker = broker
-	components.kafka.Brokers, components.kafka.Dial, components.kafka.Partitions = []string{broker.Addr()}, broker.Dial, partitions
+	components.kafka.Brokers = []string{broker.Addr()}
 	return nil
 }
 

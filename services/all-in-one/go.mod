@@ -3,6 +3,7 @@ module github.com/telltale-iot/telltale/services/all-in-one
 go 1.26.0
 
 require (
+	github.com/IBM/sarama v1.61.1
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/prometheus/client_golang v1.25.0
 	github.com/telltale-iot/telltale/deploy/acceptance v0.0.0
@@ -21,7 +22,6 @@ require (
 
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
-	github.com/IBM/sarama v1.61.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

@@ -5,57 +5,72 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
+	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/lograte"
+	"github.com/telltale-iot/telltale/pkg/refused"
+	"github.com/telltale-iot/telltale/pkg/report"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 )
 
-// kafkaAccount returns what says what a client of the embedded Kafka's port may do: what the token may that it shows as its
-// password. A topic has the readings of all devices, so a token that is for some of them reads nothing. nil: the port is open.
-func (c *command) kafkaAccount(store iot.AccessStore, log *slog.Logger) (func(ctx context.Context, secret string) embedded.Access, error) {
-	addr, err := net.ResolveTCPAddr("tcp", c.KafkaListenAddr)
-	if err != nil {
-		return nil, err
-	}
-	if c.Auth.Mode.Policy(addr, false) == auth.Open {
-		return nil, nil
-	}
-	var lines lograte.Limiter
-	return func(ctx context.Context, secret string) embedded.Access {
-		access, err := kafkaAccess(ctx, store, c.Auth.Mode, addr, secret)
-		if err != nil {
-			if n := lines.Event(); n > 0 {
-				log.Warn("nobody can say what a client of the embedded kafka may do: it may do nothing", "err", err, "count", n)
-			}
-		}
-		return access
-	}, nil
+// kafkaAccounts says what clients of the embedded Kafka's port may do: what the token may that one shows as its password. A topic has
+// the readings of all devices, so a token that is for some of them lets nobody in.
+type kafkaAccounts struct {
+	auth    *access.Authenticator
+	refused *refused.List
+	log     *slog.Logger
+	lines   lograte.Limiter // about what nobody can say
 }
 
-func kafkaAccess(ctx context.Context, store iot.AccessStore, mode auth.Mode, addr net.Addr, secret string) (embedded.Access, error) {
-	moved, err := store.Moved(ctx)
-	if err != nil {
-		return embedded.Nothing, err
+// newKafkaAccounts returns those of a port at addr. cfg is where whom they refuse is told.
+func newKafkaAccounts(cfg kafka.Config, mode auth.Mode, addr net.Addr, store iot.AccessStore, log *slog.Logger, metrics prometheus.Registerer) *kafkaAccounts {
+	list := refused.New(cfg, "kafka", report.Instance(), log, metrics)
+	return &kafkaAccounts{
+		auth:    access.New(access.Settings{Mode: mode, Listener: addr, Store: store, Log: log, Refused: list.Add}),
+		refused: list, log: log,
 	}
-	if mode.Policy(addr, moved) != auth.Required {
-		return embedded.ReadsAndWrites, nil
-	}
-	if secret == "" {
-		return embedded.Nothing, nil
-	}
-	token, _, account, err := store.TokenOf(ctx, auth.Hash(secret))
-	limited := token.Devices != nil || token.Role == iot.RoleMember || account.Role == iot.RoleMember
+}
+
+// Run notes which tokens are used, and tells who is refused, until ctx ends.
+func (a *kafkaAccounts) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.auth.Run(ctx) })
+	g.Go(func() error { return a.refused.Run(ctx) })
+	return g.Wait()
+}
+
+// account is embedded.KafkaConfig's Account.
+func (a *kafkaAccounts) account(ctx context.Context, l embedded.Login) (embedded.Account, error) {
+	p, err := a.auth.AdmitClient(ctx, access.Client{Address: l.Address, User: l.User, Token: l.Password, Example: l.Request, Again: l.Again})
+	var denial *access.Denial
 	switch {
-	case errors.Is(err, iot.ErrNotFound), err == nil && (token.Session || account.Disabled || limited || token.Expired(time.Now())):
-		return embedded.Nothing, nil
+	case errors.As(err, &denial):
+		return embedded.Account{}, embedded.Denied(denial.Detail)
 	case err != nil:
-		return embedded.Nothing, err
-	case token.Role.Covers(iot.RoleOperator) && account.Role.Covers(iot.RoleOperator):
-		return embedded.ReadsAndWrites, nil
-	default:
-		return embedded.Reads, nil
+		if n := a.lines.Event(); n > 0 {
+			a.log.Warn("nobody can say what a client of the embedded kafka may do: it may do nothing", "err", err, "count", n)
+		}
+		return embedded.Account{}, err
 	}
+	policy, err := a.auth.Policy(ctx)
+	account := embedded.Account{Name: p.User.Username, Warn: policy == auth.Warning}
+	switch {
+	case p.Role.Covers(iot.RoleAdmin):
+		account.Access = embedded.Everything
+	case p.Role.Covers(iot.RoleOperator):
+		account.Access = embedded.ReadsAndWrites
+	}
+	return account, err
+}
+
+// tell is embedded.KafkaConfig's Refused.
+func (a *kafkaAccounts) tell(r embedded.Refusal) {
+	a.refused.Add(event.Refusal{Denied: r.Denied, Why: r.Why, Principal: r.Name, Address: r.Address, Example: r.Request})
 }

@@ -66,6 +66,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 	}
 	if components.broker != nil {
 		group.Go(func() error { return components.broker.Wait(ctx) })
+		group.Go(func() error { return components.accounts.Run(ctx) })
 	}
 	if components.authority != nil {
 		group.Go(func() error { components.authority.Run(ctx); return nil })

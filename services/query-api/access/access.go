@@ -135,7 +135,7 @@ func (a *Authenticator) Admit(r *http.Request, need Need) (*Principal, error) {
 	}
 	switch {
 	case policy == auth.Open && a.Mode == auth.Auto && proxied(r):
-		a.tell(errProxied, r, address, true)
+		a.tell(errProxied, example(r), address, true)
 		return nil, errProxied
 	case policy == auth.Open:
 		return Everything(address), nil
@@ -146,22 +146,32 @@ func (a *Authenticator) Admit(r *http.Request, need Need) (*Principal, error) {
 	if err == nil && !need.Allows(p) {
 		err = forbidden(p)
 	}
+	return a.settle(policy, p, err, address, example(r))
+}
+
+// settle is what becomes of p, or of why he is refused, by policy: one that only warns lets him in.
+func (a *Authenticator) settle(policy auth.Policy, p *Principal, err error, address, example string) (*Principal, error) {
 	if err == nil {
 		return p, nil
 	}
 	var denial *Denial
 	if errors.As(err, &denial) {
-		a.tell(denial, r, address, policy == auth.Required)
+		a.tell(denial, example, address, policy == auth.Required)
 	}
 	if policy == auth.Required {
 		return nil, err
 	}
-	warned := Everything(address) // also where the store is away
-	warned.Kind = Warned
+	return warned(p, address), nil // also where the store is away
+}
+
+// warned is who would be refused: p, or nil where nobody knows who that is.
+func warned(p *Principal, address string) *Principal {
+	w := Everything(address)
+	w.Kind = Warned
 	if p != nil {
-		warned.User, warned.TokenID, warned.TokenName = p.User, p.TokenID, p.TokenName
+		w.User, w.TokenID, w.TokenName = p.User, p.TokenID, p.TokenName
 	}
-	return warned, nil
+	return w
 }
 
 // RefuseKey returns the refusal of r, which has to show a provisioning key, and shows none that counts.
@@ -170,7 +180,7 @@ func (a *Authenticator) RefuseKey(r *http.Request) error {
 	if r.Header.Get("Authorization") == "" {
 		denial = errNoCredentials
 	}
-	a.tell(denial, r, a.Address(r), true)
+	a.tell(denial, example(r), a.Address(r), true)
 	return denial
 }
 
@@ -228,11 +238,14 @@ func (a *Authenticator) byToken(ctx context.Context, secret string, session bool
 }
 
 // tell has who is refused, or would be, counted and shown.
-func (a *Authenticator) tell(d *Denial, r *http.Request, address string, denied bool) {
+func (a *Authenticator) tell(d *Denial, example, address string, denied bool) {
 	if a.Refused != nil {
-		a.Refused(event.Refusal{Denied: denied, Why: d.Why, Principal: d.Name, Address: address, Example: r.Method + " " + r.URL.Path})
+		a.Refused(event.Refusal{Denied: denied, Why: d.Why, Principal: d.Name, Address: address, Example: example})
 	}
 }
+
+// example is what r asks for.
+func example(r *http.Request) string { return r.Method + " " + r.URL.Path }
 
 // proxied reports whether r says that it is somebody else's. A proxy makes all clients local.
 func proxied(r *http.Request) bool {

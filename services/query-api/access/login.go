@@ -47,9 +47,9 @@ func (a *Authenticator) LogIn(r *http.Request, username, password string) (p *Pr
 	var throttled *Throttled
 	switch {
 	case errors.As(err, &throttled):
-		a.tell(&Denial{Why: "throttled", Name: user.Username}, r, address, true)
+		a.tell(&Denial{Why: "throttled", Name: user.Username}, example(r), address, true)
 	case errors.Is(err, errWrongPassword):
-		a.tell(&Denial{Why: errWrongPassword.Why, Name: user.Username}, r, address, true)
+		a.tell(&Denial{Why: errWrongPassword.Why, Name: user.Username}, example(r), address, true)
 		if a.failed.take(time.Now()) {
 			if auditErr := a.recordFailure(ctx, address, user); auditErr != nil {
 				return nil, "", auditErr

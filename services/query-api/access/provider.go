@@ -26,4 +26,4 @@ func (a *Authenticator) LogInAs(r *http.Request, who oidc.Person) (p *Principal,
 }
 
 // Refuse tells of a log-in that failed.
-func (a *Authenticator) Refuse(r *http.Request, d *Denial) { a.tell(d, r, a.Address(r), true) }
+func (a *Authenticator) Refuse(r *http.Request, d *Denial) { a.tell(d, example(r), a.Address(r), true) }

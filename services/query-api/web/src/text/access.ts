@@ -107,7 +107,7 @@ export const access = {
     wouldDeny: "Would be refused",
     wouldDenyAbout: "Credentials are asked for, and not needed yet: AUTH=warn. These would be refused with AUTH=on. When nothing new comes here for a week, switch it on.",
     noneWouldDeny: "Nobody would be refused.",
-    surfaces: { http: "HTTP", mqtt: "MQTT" } as Record<string, string>,
+    surfaces: { http: "HTTP", mqtt: "MQTT", kafka: "Kafka" } as Record<string, string>,
     surface: "By",
     why: "Why",
     device: "Device",
