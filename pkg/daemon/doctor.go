@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/settings"
@@ -22,7 +23,7 @@ type Examined interface {
 	Checks() []doctor.Check
 }
 
-const aboutDoctor = "Says in a line each what is wrong with the settings, servers, topics, disk, clock and ports, and what to do about it. " +
+const aboutDoctor = "Says in a line each what is wrong with the settings, servers, topics, disk, clock, ports, certificates and who gets in, and what to do about it. " +
 	"It changes nothing, also while the service runs, and takes 5 s at most. It exits with 1 where something fails."
 
 // examine makes checks, and those that every program has.
@@ -100,4 +101,46 @@ func lookAtGrowth(ctx context.Context, flags *Flags) []doctor.Finding {
 		return doctor.Fine("%s", what)
 	}
 	return nil
+}
+
+// quietFor is for how long nobody must have been let in who would be refused until AUTH=on is worth a try.
+const quietFor = 7 * 24 * time.Hour
+
+// Quiet asks the process that has the same flags whether AUTH can be on by now: whether nobody was let in for a week who would be
+// refused then. warns says that AUTH is warn; a site from before there were accounts may warn without.
+func Quiet(flags *Flags, warns bool) doctor.Check {
+	return doctor.Check{Part: "AUTH", Look: func(ctx context.Context) []doctor.Finding {
+		_, metrics, err := ask(ctx, flags, "/metrics")
+		if err != nil {
+			return nil // of a process that does not run nobody knows
+		}
+		started, _ := newest(metrics, "process_start_time_seconds")
+		last, listed := newest(metrics, "telltale_auth_would_deny_last_seconds")
+		quiet := time.Since(time.Unix(int64(max(started, last)), 0)).Round(time.Minute)
+		switch {
+		case !listed && (!warns || started == 0):
+			return nil
+		case quiet >= quietFor:
+			return doctor.Warn(fmt.Sprintf("for %.0f days nobody got in who would be refused with AUTH=on", quiet.Hours()/24),
+				"set AUTH=on when the rarest of the devices has sent meanwhile")
+		case !listed:
+			return doctor.Fine("in the %v since the start nobody got in who would be refused with AUTH=on", quiet)
+		}
+		return doctor.Fine("who would be refused with AUTH=on got in %v ago: GET /api/auth/would-deny/ lists them", quiet)
+	}}
+}
+
+// newest is the largest value of a metric, whatever its labels.
+func newest(metrics, name string) (value float64, ok bool) {
+	for line := range strings.Lines(metrics) {
+		rest, found := strings.CutPrefix(line, name)
+		if !found || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' ')+1:]), 64)
+		if err == nil {
+			value, ok = max(value, v), true
+		}
+	}
+	return value, ok
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -114,4 +115,40 @@ func TestDoctorOfARunningService(t *testing.T) {
 			t.Errorf("%d: %s", code, out)
 		}
 	})
+}
+
+// TestQuiet asks processes that let in for a while who would be refused.
+func TestQuiet(t *testing.T) {
+	ago := func(d time.Duration) string { return fmt.Sprint(float64(time.Now().Add(-d).Unix())) }
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		name          string
+		warns         bool
+		started, last time.Duration // ago; 0: never
+		want          string
+	}{
+		{"nobody for a week", true, 8 * day, 0, "warn for 8 days nobody got in"},
+		{"the last before a week", true, 30 * day, 9 * day, "warn for 9 days nobody got in"},
+		{"the last before a week, on a site from before", false, 30 * day, 9 * day, "warn for 9 days nobody got in"},
+		{"somebody today", true, 30 * day, time.Hour, "ok who would be refused with AUTH=on got in 1h0m0s ago"},
+		{"nobody since yesterday", true, day, 0, "ok in the 24h0m0s since the start nobody"},
+		{"a site that warns of nobody", false, 30 * day, 0, ""},
+	} {
+		ops := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, "process_start_time_seconds %s\n", ago(tt.started))
+			if tt.last > 0 {
+				_, _ = fmt.Fprintf(w, "telltale_auth_would_deny_last_seconds{surface=\"http\"} %s\ntelltale_auth_would_deny_last_seconds{surface=\"mqtt\"} %s\n",
+					ago(2*tt.last), ago(tt.last))
+			}
+		}))
+		found := Quiet(&Flags{OpsAddr: ops.Listener.Addr().String()}, tt.warns).Look(t.Context())
+		ops.Close()
+		got := ""
+		for _, f := range found {
+			got += string(f.Level) + " " + f.What
+		}
+		if !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s: %s", tt.name, got)
+		}
+	}
 }

@@ -68,7 +68,7 @@ const (
 	fewBytes = 2 << 30
 )
 
-// Dir looks whether dir, the setting of variable, can be written, and how much room its disk has. One that is missing is made
+// Dir looks whether dir, the setting of variable, can be written, who may read it, and how much room its disk has. One that is missing is made
 // when the program starts.
 func Dir(variable, dir string) Check {
 	return Check{variable, func(context.Context) []Finding {
@@ -95,7 +95,11 @@ func Dir(variable, dir string) Check {
 		if holder := holderOf(dir); holder.PID != 0 {
 			what += ", and " + holder.String() + " has it: it runs"
 		}
-		return append(Fine("%s", what), lookAtRoom(there)...)
+		findings := Fine("%s", what)
+		if there == dir {
+			findings = append(findings, lookAtReaders(dir, info.Mode())...)
+		}
+		return append(findings, lookAtRoom(there)...)
 	}}
 }
 

@@ -45,6 +45,7 @@ type List struct {
 	tally   compacted.Tally[event.Refusal, event.Refusal]
 
 	denied, wouldDeny *prometheus.CounterVec
+	lastWouldDeny     *prometheus.GaugeVec
 }
 
 // New returns a list of a surface: "http", "mqtt" or "kafka". replica names the process among others.
@@ -58,6 +59,10 @@ func New(cfg kafka.Config, surface, replica string, log *slog.Logger, metrics pr
 		tally:     compacted.Tally[event.Refusal, event.Refusal]{MaxKeys: maxEntries, Every: tellEvery, AtOnce: perTick},
 		denied:    counter("telltale_auth_refused_total", "Clients that were not let in, or not allowed what they wanted, by reason."),
 		wouldDeny: counter("telltale_auth_would_deny_total", "Clients that were let in although they would be refused with AUTH=on, by reason."),
+		lastWouldDeny: promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"surface": surface}, metrics)).NewGaugeVec(prometheus.GaugeOpts{
+			Name: "telltale_auth_would_deny_last_seconds",
+			Help: "When somebody was last let in who would be refused with AUTH=on, in seconds since 1970.",
+		}, nil), // of nobody, there is none
 	}
 	l.teller = compacted.NewTeller(cfg, "who is refused", l.due, log)
 	return l
@@ -88,6 +93,9 @@ func (l *List) Add(r event.Refusal) {
 		}
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
+	if !r.Denied {
+		l.lastWouldDeny.WithLabelValues().Set(float64(now.Unix()))
+	}
 	l.tally.Add(r.Who(), func(first bool, kept *event.Refusal) {
 		began := kept.First
 		if first {

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"slices"
+
+	"github.com/telltale-iot/telltale/pkg/auth"
+	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
 	"github.com/telltale-iot/telltale/pkg/metadata"
 	"github.com/telltale-iot/telltale/pkg/mongodb"
+	"github.com/telltale-iot/telltale/services/query-api/access"
 )
 
 // Checks are those of all-in-one doctor: of the embedded parts their ports and their folder, and of servers what the services' own
@@ -35,6 +40,25 @@ func (c *command) Checks() []doctor.Check {
 	}
 	if c.RedisURL != "" {
 		checks = append(checks, latest.Examine("REDIS_URL", c.RedisURL, c.RedisTLS))
+	}
+	return slices.Concat(checks, c.HTTPTLS.Examine("HTTP_"), c.MQTTTLS.Examine("MQTT_LISTEN_"), c.KafkaTLS.Examine("KAFKA_LISTEN_"), c.OpsTLS.Examine("OPS_"), c.accessChecks())
+}
+
+// accessChecks are those of who gets in.
+func (c *command) accessChecks() []doctor.Check {
+	listeners := []doctor.Listener{{Variable: "HTTP_ADDR", Addr: c.HTTPAddr}}
+	if c.MQTTURL == "" {
+		listeners = append(listeners, doctor.Listener{Variable: "MQTT_LISTEN_ADDR", Addr: c.MQTTListenAddr}, doctor.Listener{Variable: "MQTT_WS_LISTEN_ADDR", Addr: c.MQTTWSListenAddr})
+	}
+	if len(c.KafkaBrokers) == 0 {
+		listeners = append(listeners, doctor.Listener{Variable: "KAFKA_LISTEN_ADDR", Addr: c.KafkaListenAddr})
+	}
+	checks := []doctor.Check{doctor.Access(c.Auth.Mode, listeners...), daemon.Quiet(c.Operations(), c.Auth.Mode == auth.Warn)}
+	if c.AdminToken == (access.AdminToken{}) && c.OIDC.Issuer == "" && c.Proxies.UserHeader == "" {
+		checks = append(checks, access.ExamineAdmins(c.Auth.Mode, c.HTTPAddr, "all-in-one", func() (access.Admins, error) {
+			database := Database{DataDir: c.DataDir, DatabaseURL: c.DatabaseURL, DatabaseTLS: c.DatabaseTLS}
+			return database.open()
+		}))
 	}
 	return checks
 }

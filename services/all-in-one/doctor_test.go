@@ -80,7 +80,7 @@ func TestDoctorOfDeadServers(t *testing.T) {
 // TestDoctorOfAllInOne looks before the start, while it runs, and while another program has a port.
 func TestDoctorOfAllInOne(t *testing.T) {
 	t.Parallel()
-	s, dir := freeAddrs(t), t.TempDir()
+	s, dir := freeAddrs(t), privateDir(t)
 	s["DATA_DIR"] = dir
 	shown := func(out string) string {
 		for name, addr := range s {
@@ -103,8 +103,9 @@ ok    DATA_DIR           its disk has N GB left
 ok    HTTP_ADDR          $HTTP_ADDR is free
 ok    MQTT_LISTEN_ADDR   $MQTT_LISTEN_ADDR is free
 ok    KAFKA_LISTEN_ADDR  $KAFKA_LISTEN_ADDR is free
+ok    AUTH               auto: credentials are needed by no listener, by HTTP_ADDR, MQTT_LISTEN_ADDR, KAFKA_LISTEN_ADDR none: this machine alone gets in
 
-9 ok, 0 warn, 0 fail
+10 ok, 0 warn, 0 fail
 `
 	if got := shown(out); got != before || exit != 0 {
 		t.Errorf("before the start it ends with %d, %s:\n%s", exit, log, got)
@@ -127,8 +128,9 @@ ok    DATA_DIR           its disk has N GB left
 ok    HTTP_ADDR          $HTTP_ADDR is in use by all-in-one (process N): it runs
 ok    MQTT_LISTEN_ADDR   $MQTT_LISTEN_ADDR is in use by all-in-one (process N): it runs
 ok    KAFKA_LISTEN_ADDR  $KAFKA_LISTEN_ADDR is in use by all-in-one (process N): it runs
+ok    AUTH               auto: credentials are needed by no listener, by HTTP_ADDR, MQTT_LISTEN_ADDR, KAFKA_LISTEN_ADDR none: this machine alone gets in
 
-9 ok, 0 warn, 0 fail
+10 ok, 0 warn, 0 fail
 `
 	if got := shown(out); got != running || exit != 0 {
 		t.Errorf("while it runs it ends with %d, %s:\n%s", exit, log, got)
@@ -144,7 +146,7 @@ ok    KAFKA_LISTEN_ADDR  $KAFKA_LISTEN_ADDR is in use by all-in-one (process N):
 	defer l.Close()
 	out, _, exit = runDoctor(t, "all-in-one", s)
 	taken := regexp.MustCompile(`(?m)^fail  HTTP_ADDR          \S+ is in use by \S+ \(process \d+\); stop that, or set HTTP_ADDR to another address$`)
-	if exit != 1 || len(taken.FindAllString(out, -1)) != 1 || !strings.Contains(out, "8 ok, 0 warn, 1 fail") {
+	if exit != 1 || len(taken.FindAllString(out, -1)) != 1 || !strings.Contains(out, "9 ok, 0 warn, 1 fail") {
 		t.Errorf("with a port taken it ends with %d:\n%s", exit, out)
 	}
 }
@@ -164,4 +166,51 @@ func TestDoctorOfBadSettings(t *testing.T) {
 			t.Errorf("%s, with a preset that there is not, ends with %d: %s%s", service, exit, out, log)
 		}
 	}
+}
+
+// privateDir is a folder as all-in-one makes it.
+func privateDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestDoctorOfAccess: where credentials are asked for, it says whether somebody can make them.
+func TestDoctorOfAccess(t *testing.T) {
+	t.Parallel()
+	s, dir := freeAddrs(t), privateDir(t)
+	s["DATA_DIR"], s["AUTH"] = dir, "off"
+	p := start(t, dir, s)
+	if err := p.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	say := func(want string) {
+		t.Helper()
+		if out, log, exit := runDoctor(t, "all-in-one", s); exit != 0 || !strings.Contains(out, want) {
+			t.Errorf("it ends with %d, without %q: %s%s", exit, want, log, out)
+		}
+	}
+	const nobody = "warn  AUTH               no admin has a password or a token, so that nobody can make either; all-in-one token create --role=admin makes a token\n"
+	s["AUTH"] = "on"
+	say("ok    AUTH               on: credentials are needed by HTTP_ADDR, MQTT_LISTEN_ADDR, KAFKA_LISTEN_ADDR\n")
+	say(nobody)
+	if _, log, exit := createToken(t, dir, "create", "--role=viewer", "--user=admin"); exit != 1 {
+		t.Errorf("a token of nobody: %d, %s", exit, log)
+	}
+	if _, log, exit := createToken(t, dir, "create", "--role=viewer"); exit != 0 {
+		t.Errorf("%d, %s", exit, log)
+	}
+	say(nobody) // the admin has a token by which he reads
+	if _, log, exit := createToken(t, dir, "create", "--role=admin"); exit != 0 {
+		t.Errorf("%d, %s", exit, log)
+	}
+	say("ok    AUTH               an admin can get in\n")
+	s["AUTH"], s["HTTP_ADDR"] = "off", "0.0.0.0:0"
+	say("warn  AUTH               off: other machines get in by HTTP_ADDR without credentials; set AUTH=on, or have it listen on 127.0.0.1\n")
 }

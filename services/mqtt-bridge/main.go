@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/doctor"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -58,7 +59,12 @@ func (c *command) Checks() []doctor.Check {
 	if c.ReplicaDir != "" {
 		checks = append(checks, doctor.Dir("MQTT_REPLICA_DIR", c.ReplicaDir))
 	}
-	return checks
+	if listen.Addr != "" || listen.WebSocketAddr != "" {
+		mode := c.MQTT.Auth.Mode
+		checks = append(checks, doctor.Access(mode, doctor.Listener{Variable: "MQTT_LISTEN_ADDR", Addr: listen.Addr},
+			doctor.Listener{Variable: "MQTT_WS_LISTEN_ADDR", Addr: listen.WebSocketAddr}), daemon.Quiet(&c.Flags, mode == auth.Warn))
+	}
+	return slices.Concat(checks, listen.Files.Examine("MQTT_LISTEN_"), c.OpsTLS.Examine("OPS_"))
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -89,13 +90,21 @@ func (c *command) Validate() error {
 
 // Checks are those of query-api doctor.
 func (c *command) Checks() []doctor.Check {
-	return []doctor.Check{
+	checks := []doctor.Check{
 		doctor.Port("HTTP_ADDR", c.HTTPAddr, c.OpsAddr),
 		kafka.Examine(c.Config),
 		metadata.Examine("DATABASE_URL", c.DatabaseURL, c.DatabaseTLS),
 		mongodb.Examine("MONGODB_URI", c.MongoDBURI, c.MongoDBTLS),
 		latest.Examine("REDIS_URL", c.RedisURL, c.RedisTLS),
+		doctor.Access(c.Auth.Mode, doctor.Listener{Variable: "HTTP_ADDR", Addr: c.HTTPAddr}),
+		daemon.Quiet(&c.Flags, c.Auth.Mode == auth.Warn),
 	}
+	if c.AdminToken == (access.AdminToken{}) && c.OIDC.Issuer == "" && c.Proxies.UserHeader == "" {
+		checks = append(checks, access.ExamineAdmins(c.Auth.Mode, c.HTTPAddr, "query-api", func() (access.Admins, error) {
+			return metadata.Open(c.DatabaseURL, c.DatabaseTLS)
+		}))
+	}
+	return slices.Concat(checks, c.HTTPTLS.Examine("HTTP_"), c.OpsTLS.Examine("OPS_"))
 }
 
 func (c *command) Run(ctx context.Context, p *daemon.Process) error {
