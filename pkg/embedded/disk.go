@@ -224,7 +224,7 @@ func (d *disk) close() (err error) {
 	if d.err != nil || d.dir == "" {
 		return err
 	}
-	return os.WriteFile(filepath.Join(d.dir, closedMark), nil, 0o644)
+	return os.WriteFile(filepath.Join(d.dir, closedMark), nil, 0o600)
 }
 
 // journal is a file beside the partitions' that kfake appends to, or replaces.

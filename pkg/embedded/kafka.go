@@ -87,7 +87,7 @@ func StartKafka(cfg KafkaConfig) (_ *Kafka, err error) {
 	}()
 	log := recovery{dir: cfg.Dir, log: cfg.Log}
 	if cfg.Dir != "" {
-		if err := errors.Join(os.MkdirAll(cfg.Dir, 0o755), dirsync.Sync(filepath.Dir(cfg.Dir))); err != nil {
+		if err := errors.Join(os.MkdirAll(cfg.Dir, 0o700), dirsync.Sync(filepath.Dir(cfg.Dir))); err != nil {
 			return nil, fmt.Errorf("open the kafka log: %w", err)
 		}
 		if k.unlock, err = lock(cfg.Dir); err != nil {

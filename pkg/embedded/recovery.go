@@ -209,7 +209,7 @@ func (r *recovery) keepCopy(path string) (string, error) {
 		if n > 1 {
 			kept += "-" + strconv.Itoa(n)
 		}
-		f, err := os.OpenFile(kept, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		f, err := os.OpenFile(kept, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -228,7 +228,7 @@ func (r *recovery) keepCopy(path string) (string, error) {
 // replaceFile puts content at path: all of it or, when it fails, nothing.
 func replaceFile(path string, content []byte) error {
 	temporary := path + ".tmp"
-	f, err := os.Create(temporary)
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -166,5 +166,5 @@ func (s *snapshot) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, content, 0o644) // written anew at each start, so it need not be synced
+	return os.WriteFile(path, content, 0o600) // written anew at each start, so it need not be synced
 }

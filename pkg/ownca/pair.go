@@ -115,7 +115,7 @@ func replaceFile(path string, content []byte, mode os.FileMode) error {
 }
 
 func makeDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	return dirsync.Sync(filepath.Dir(dir))

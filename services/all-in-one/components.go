@@ -89,6 +89,9 @@ func (c *command) open(ctx context.Context, p *daemon.Process) (_ *components, e
 		return nil, fmt.Errorf("data directory (DATA_DIR): %w", err)
 	}
 	components.add("lock", lock.Close)
+	if err := closeData(dir, p.Log); err != nil {
+		return nil, fmt.Errorf("data directory (DATA_DIR): %w", err)
+	}
 	// Listeners first: the most frequent error should come before anything is written.
 	if c.MQTTURL == "" {
 		if components.mqtt, err = components.listen("MQTT_LISTEN_ADDR", c.MQTTListenAddr); err != nil {

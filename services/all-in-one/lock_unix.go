@@ -17,6 +17,9 @@ func takeFile(f *os.File) error {
 	return err
 }
 
+// closeNew has no other user read the files that this process makes, whatever mode a library asks for.
+func closeNew() { syscall.Umask(int(othersMay)) }
+
 // syncDir makes the names in dir durable.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)

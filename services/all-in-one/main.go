@@ -90,6 +90,7 @@ type Servers struct {
 }
 
 func main() {
+	closeNew()
 	if work, flags, ok := rollups.In(os.Args[1:]); ok {
 		os.Args = append(os.Args[:1], flags...)
 		daemon.Main(strings.TrimSpace("all-in-one rollups "+string(work)), work.About(), &rollupsCommand{work: work})

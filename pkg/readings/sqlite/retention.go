@@ -248,7 +248,7 @@ func (s *Store) writeHorizon(horizon int64) error {
 // replaceFile replaces a file beside the months as a whole, so that it is whole after a power cut.
 func (s *Store) replaceFile(name string, text []byte) error {
 	path := filepath.Join(s.months, name)
-	fresh, err := os.Create(path + newFile)
+	fresh, err := os.OpenFile(path+newFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

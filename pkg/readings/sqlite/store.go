@@ -127,7 +127,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 }
 
 func (s *Store) prepare(ctx context.Context) error {
-	if err := os.Mkdir(s.months, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := os.Mkdir(s.months, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	if err := dirsync.Sync(filepath.Dir(s.months)); err != nil { // also of a process that ended before it did so
