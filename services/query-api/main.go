@@ -162,21 +162,21 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 		Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured, Auth: c.Auth, OIDC: c.OIDC, Proxies: c.Proxies, KnownDevices: c.Admit.KnownOnly(),
 		Mosquitto: mosquitto, AdminToken: adminToken,
 	}
+	if secured == nil && c.TLS != tlsfiles.Off {
+		settings.Before = func(ctx context.Context) error { return c.checkClear(ctx, p, listener.Addr(), devices) }
+	}
 	g.Go(func() error { return api.Run(ctx, p, settings, stores, listener) })
 	g.Go(func() error { return mosquitto.Run(ctx) })
 	g.Go(func() error { return registrar.Run(ctx, p, c.Config, c.Admit, devices, 0) })
 	g.Go(func() error { return report.Run(ctx, p, c.Config, api.Reported) })
-	if secured == nil && c.TLS != tlsfiles.Off {
-		g.Go(func() error { return c.checkClear(ctx, p, listener.Addr(), devices) })
-	}
 	return g.Wait()
 }
 
-// checkClear returns an error where passwords and tokens would pass a network in the clear. That may depend on what the database
+// checkClear is waited for before anything is served. It returns an error where passwords and tokens would pass a network in the clear. That may depend on what the database
 // says of the site, which is waited for.
 func (c *command) checkClear(ctx context.Context, p *daemon.Process, listener net.Addr, store iot.AccessStore) error {
 	clear, err := c.Auth.Mode.InClear(listener, func() (moved bool, err error) {
-		err = daemon.Await(ctx, p.Log, "whether the site is from before there were accounts", func(ctx context.Context) error {
+		err = p.Health.Await(ctx, p.Log, "whether the site is from before there were accounts", func(ctx context.Context) error {
 			moved, err = store.Moved(ctx)
 			return err
 		})

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 
@@ -52,6 +53,8 @@ type Settings struct {
 	KnownDevices bool           // no device registers itself
 	Mosquitto    *dynsec.Keeper // nil without it
 	AdminToken   string         // "" for none
+
+	Before func(context.Context) error // is waited for before a connection is taken; nil: nothing is
 }
 
 // Run answers requests that come in on l from stores, and sends what they have for Kafka, decoded by the rules, until ctx
@@ -107,6 +110,13 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 			return nil // it is given, or ctx has ended
 		})
 	}
-	g.Go(func() error { return a.Run(ctx, l) })
+	g.Go(func() error {
+		if s.Before != nil {
+			if err := s.Before(ctx); err != nil || ctx.Err() != nil {
+				return errors.Join(err, l.Close())
+			}
+		}
+		return a.Run(ctx, l)
+	})
 	return g.Wait()
 }
