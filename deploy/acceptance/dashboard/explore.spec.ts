@@ -32,7 +32,7 @@ test.describe("explore", () => {
     watch(other);
     await other.goto(page.url());
     await expect(plots(other)).toHaveCount(3);
-    expect(await labels(other)).toEqual(await labels(page));
+    await expect(async () => expect(await labels(other)).toEqual(await labels(page))).toPass({ timeout: 30_000 });
     await expect(other.getByLabel("From", { exact: true })).toHaveValue(await page.getByLabel("From", { exact: true }).inputValue());
     await other.context().close();
 

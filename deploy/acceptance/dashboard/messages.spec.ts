@@ -215,7 +215,7 @@ test("dead letters are worked through with the keyboard alone", async ({ page, f
   await tabTo("Delete");
   await page.keyboard.press("Enter");
   await expect(page.getByRole("dialog")).toBeVisible();
-  expect(await focused(page)).toBe("Cancel");
+  await expect.poll(() => focused(page)).toBe("Cancel");
   await tabTo("Delete");
   await page.keyboard.press("Enter");
   await expect(page.getByText("There is no dead letter.")).toBeVisible();

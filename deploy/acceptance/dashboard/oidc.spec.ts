@@ -39,7 +39,7 @@ async function logIn(page: Page, name: string, back = "/system"): Promise<void> 
   await page.locator("[name=login]").fill(name);
   await page.locator("[name=password]").fill("any");
   await page.locator("[type=submit]").click();
-  await page.locator("[type=submit]").click(); // that Telltale may know who he is
+  await page.locator("form:has([value=consent]) [type=submit]").click(); // that Telltale may know who he is
 }
 
 const me = async (page: Page) => {

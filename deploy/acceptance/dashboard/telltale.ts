@@ -139,6 +139,21 @@ export class Telltale {
     await this.mqttClient.publishAsync(topic, typeof payload === "string" || payload instanceof Buffer ? payload : JSON.stringify(payload), { qos: 1 });
   }
 
+  // whileSending has a device send, again and again, until something is done. What that does to a page lasts as long,
+  // whereas what one reading does may be over before anybody looks.
+  async whileSending(topic: string, payload: unknown, something: () => Promise<void>): Promise<void> {
+    let done = false;
+    const sending = (async () => {
+      for (; !done; await new Promise((resolve) => setTimeout(resolve, 200))) await this.publish(topic, payload);
+    })();
+    try {
+      await something();
+    } finally {
+      done = true;
+      await sending;
+    }
+  }
+
   // createDevices creates devices by the API, some at a time, and returns them. name may say what each is called.
   async createDevices(count: number, device: (n: number) => Record<string, unknown> = (n) => ({ name: `Sensor ${n}` })): Promise<any[]> {
     const user = await this.api("POST", "/api/users/", { username: `owner-${Date.now()}`, email: "owner@example.com" });
@@ -153,7 +168,7 @@ export class Telltale {
 }
 
 // until waits until something is so. It is for what no event tells of.
-export async function until(so: () => Promise<boolean>, deadline = 15_000): Promise<void> {
+export async function until(so: () => Promise<boolean>, deadline = 30_000): Promise<void> {
   for (const end = Date.now() + deadline; !(await so()); ) {
     if (Date.now() > end) throw new Error(`after ${deadline} ms it is not so: ${so}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
