@@ -62,7 +62,7 @@
 //	what was seen of devices               1 MiB for devices, 1 MiB for clients;  trace: TestBounds
 //	                                       4 records a second
 //	credentials of devices                 40 MiB; 100,000 take 18 MB             credentials: TestMemory, TestBound
-//	wrong passwords                        10,000 user names and addresses        listen: TestGuesses
+//	wrong passwords                        10,000 user names and addresses        auth: TestGuesses
 //	whom the bridge refuses                10,000 of 1.5 KiB; 100 records a       refused: TestBounds
 //	                                       second
 //	what waits for Kafka of these three    256 KiB each                           compacted: TestTellerBounds

@@ -22,7 +22,7 @@ type Access struct {
 	Refused *refused.List      // whom the endpoint tells of
 
 	anonymous auth.Networks // networks whose devices need no credentials
-	guesses   guesses
+	guesses   auth.Guesses
 }
 
 // NeedsTable reports whether a listener may need to know who has credentials.
@@ -81,14 +81,14 @@ func (a *Access) identify(from string, p packet.Connect, certificate *x509.Certi
 	switch {
 	case p.Password != nil || p.User != nil && certificate == nil:
 		user := string(p.User)
-		if !a.guesses.mayTry(from, user) {
+		if wait := a.guesses.Begin(from, user); wait > 0 {
 			return nil, whyTooManyFailures
 		}
 		principal, ok := a.Table.Password(user, string(p.Password))
 		if ok {
+			a.guesses.Right(from, user)
 			return principal, ""
 		}
-		a.guesses.failed(from, user)
 		if a.Table.HasPassword(user) {
 			return nil, whyWrongPassword
 		}

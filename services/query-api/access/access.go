@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +39,8 @@ type Authenticator struct {
 	policy     atomic.Pointer[auth.Policy] // nil until it is known
 	sameOrigin *http.CrossOriginProtection
 	tokens     tokens
-	guesses    throttle
+	guesses    auth.Guesses
+	oneClient  sync.Mutex // of AdmitClient logs in at a time
 	logins     logins
 	failed     budget
 	notice     *auth.Notice

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
 )
@@ -45,9 +44,11 @@ func (a *Authenticator) byClient(ctx context.Context, c Client) (*Principal, err
 	if c.Token == "" {
 		return nil, errNoCredentials
 	}
-	try := guess{Network(c.Address), c.User[:min(len(c.User), maxSecret)]}
+	from := Network(c.Address).String()
 	if !c.Again {
-		if wait := a.guesses.begin(try, time.Now()); wait > 0 {
+		a.oneClient.Lock() // those at the same time, with the right token, are no guesses
+		defer a.oneClient.Unlock()
+		if wait := a.guesses.Begin(from, c.User); wait > 0 {
 			return nil, &Denial{Status: http.StatusTooManyRequests, Why: "throttled", Detail: (&Throttled{wait}).Error()}
 		}
 	}
@@ -56,9 +57,9 @@ func (a *Authenticator) byClient(ctx context.Context, c Client) (*Principal, err
 	switch {
 	case c.Again:
 	case err == nil:
-		a.guesses.right(try)
+		a.guesses.Right(from, c.User)
 	case !errors.As(err, &denial):
-		a.guesses.undo(try)
+		a.guesses.Undo(from, c.User)
 	}
 	switch {
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,13 +97,22 @@ func TestClientsAreThrottled(t *testing.T) {
 		return ""
 	}
 	guess, right := Client{Address: "192.0.2.7:1", User: "x", Token: "tt_guessed"}, Client{Address: "192.0.2.7:2", User: "x", Token: secret}
-	for range maxFailures - 1 {
+	var together sync.WaitGroup
+	for range 3 * auth.MaxFailures {
+		together.Go(func() {
+			if got := why(right); got != "" {
+				t.Errorf("one of many at the same time: %s", got)
+			}
+		})
+	}
+	together.Wait()
+	for range auth.MaxFailures - 1 {
 		why(guess)
 	}
 	if got := why(right); got != "" {
 		t.Errorf("after nine guesses: %s", got)
 	}
-	for range maxFailures {
+	for range auth.MaxFailures {
 		if got := why(guess); got != "unknown_token" {
 			t.Errorf("a guess: %s", got)
 		}

@@ -16,7 +16,7 @@
 // # What is in memory
 //
 //	tokens that were used lately        4,096, for MaxStale; beyond, all are looked up again
-//	log-ins that failed lately          10,000 pairs of network and user name; beyond, one of them is forgotten (TestThrottle)
+//	log-ins that failed lately          10,000 pairs of network and user name; beyond, one of them is forgotten (package auth)
 //	passwords that wait for their turn  20, 4 of a network; beyond, the log-in is 503
 //	credentials of devices              what package credentials says
 //	uses of tokens to be noted          256; beyond, they are noted at the next use

@@ -127,12 +127,13 @@ func (a *Authenticator) checkPassword(ctx context.Context, address, username, pa
 	if username == "" || len(username) > 4*iot.MaxUsername || len(password) > auth.MaxPassword {
 		return iot.User{}, errWrongPassword
 	}
-	try := guess{Network(address), username}
-	if !a.logins.begin(try.from) {
+	network := Network(address)
+	if !a.logins.begin(network) {
 		return iot.User{}, ErrBusy
 	}
-	defer a.logins.end(try.from)
-	if wait := a.guesses.begin(try, time.Now()); wait > 0 {
+	defer a.logins.end(network)
+	from := network.String()
+	if wait := a.guesses.Begin(from, username); wait > 0 {
 		return iot.User{}, &Throttled{wait}
 	}
 	user, account, err := a.find(ctx, username)
@@ -145,10 +146,10 @@ func (a *Authenticator) checkPassword(ctx context.Context, address, username, pa
 	case errors.Is(err, auth.ErrWrongPassword), err == nil && account.Disabled:
 		return user, errWrongPassword
 	case err != nil:
-		a.guesses.undo(try)
+		a.guesses.Undo(from, username)
 		return user, err
 	}
-	a.guesses.right(try)
+	a.guesses.Right(from, username)
 	return user, nil
 }
 
