@@ -94,7 +94,7 @@ func (c *bucketer) readDays(ctx context.Context, in interval, marks map[iot.Devi
 	for device, hours := range marks {
 		last := beginning - day
 		for _, at := range hours {
-			if at >= in.from && at < in.to && dayOf(at) != last {
+			if at >= hourOf(in.from) && at < in.to && dayOf(at) != last {
 				last = dayOf(at)
 				others = append(others, dayID{int64(device), bson.DateTime(last)})
 			}

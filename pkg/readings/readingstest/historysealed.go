@@ -50,6 +50,21 @@ var sealedTests = []historyTest{
 			wantSameReadings(t, when, scan(t, h, iot.ScanQuery{}), stored)
 		}
 	}},
+	{"one that comes late on a day that had none is in the buckets of the rest of its hour", func(t *testing.T, h *history) {
+		now, late := reading(1, 0, 20), reading(1, 0, 21)
+		now.At, late.At = monthEnd, longAgo.Add(50*time.Minute)
+		insert(t, h, now)
+		h.maintain(t)
+		insert(t, h, late)
+		from := longAgo.Add(45 * time.Minute)
+		q := iot.BucketQuery{SampleQuery: iot.SampleQuery{From: from, To: monthEnd}, Width: iot.Quarter}
+		for _, q.Devices = range [][]iot.DeviceID{nil, {1}} {
+			of := buckets(t, h, q)[seriesOf{1, iot.Temperature}]
+			if len(of) != 1 || of[0].Start != from.UnixMilli() || of[0].Count != 1 {
+				t.Errorf("of devices %v: buckets %+v, want one of %v", q.Devices, of, from)
+			}
+		}
+	}},
 	{"one that comes again after 40 days is a duplicate, a conflict, or merged, as it would have been on the first", func(t *testing.T, h *history) {
 		old := func(ms int, value float64) iot.Reading {
 			r := reading(1, 0, value)
