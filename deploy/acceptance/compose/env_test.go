@@ -50,6 +50,22 @@ func TestEnv(t *testing.T) {
 			t.Errorf("got\n%s", got)
 		}
 	})
+	t.Run("one from before there were credentials warns, and is else as it was", func(t *testing.T) {
+		c := newCheckout(t)
+		old := regexp.MustCompile(`(?m)^(AUTH|TELLTALE_ADMIN_TOKEN)=.*\n`).ReplaceAllString(c.read(".env.example"), "")
+		old = regexp.MustCompile(`(?m)^([A-Z_]+_PASSWORD)=$`).ReplaceAllString(old, "$1=old")
+		c.write(".env", old)
+		c.mustRun("sh", "deploy/env.sh")
+		added, ok := strings.CutPrefix(c.read(".env"), old)
+		if !ok || !regexp.MustCompile(`^(AUTH=warn|TELLTALE_ADMIN_TOKEN=tt_[0-9a-f]{64})\n(AUTH=warn|TELLTALE_ADMIN_TOKEN=tt_[0-9a-f]{64})\n$`).MatchString(added) {
+			t.Errorf("kept: %v, added:\n%s", ok, added)
+		}
+		before := c.read(".env")
+		c.mustRun("sh", "deploy/env.sh")
+		if after := c.read(".env"); after != before {
+			t.Errorf("the second time it changed to\n%s", after)
+		}
+	})
 	t.Run("line ends of Windows are taken", func(t *testing.T) {
 		c := newCheckout(t)
 		c.write(".env", "COMPOSE_PROFILES=postgres\r\nMONGO_PASSWORD=old\r\n")
