@@ -5,6 +5,7 @@
 url=http://localhost:8000
 device=curl-1    # any text
 interval=10      # seconds
+password=        # of the device, where Telltale asks for one
 
 measure() {
   cut -d' ' -f1 /proc/loadavg
@@ -14,7 +15,7 @@ while true; do
   reading=$(printf '{"load": %s, "timestamp": "%s"}' "$(measure)" "$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)")
   echo "measured $reading"
   while true; do
-    status=$(curl -s -o /dev/null -w '%{http_code}' --max-time 30 -H 'Content-Type: application/json' -d "$reading" "$url/api/devices/$device/readings/")
+    status=$(curl -s -o /dev/null -w '%{http_code}' --max-time 30 ${password:+-u "$device:$password"} -H 'Content-Type: application/json' -d "$reading" "$url/api/devices/$device/readings/")
     case $status in 202 | 400) break ;; esac # 400: it is no reading, and will never be one
     echo "not accepted: $status"
     sleep 1
