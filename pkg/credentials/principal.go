@@ -72,18 +72,6 @@ func (p *Principal) is(c *Principal) bool {
 // named reports whether p's name is what finds it, and not the fingerprint of its certificate.
 func (p *Principal) named() bool { return !p.certificate || p.secret == (iot.Secret{}) }
 
-// credential is what p was made of.
-func (p *Principal) credential() iot.Credential {
-	c := iot.Credential{ID: p.ID, Type: iot.CredentialPassword, Name: p.Name, Viewer: p.Viewer, Devices: p.devices, Secret: p.secret}
-	if p.certificate {
-		c.Type = iot.CredentialCertificate
-	}
-	if p.expires != 0 {
-		c.ExpiresAt = time.UnixMilli(p.expires).UTC()
-	}
-	return c
-}
-
 // principalBytes is about what a principal takes beside its name and devices, with its places in the maps of a state.
 const principalBytes = 160
 

@@ -149,10 +149,3 @@ func (s *state) expire(now time.Time) (ended []*Principal) {
 	}
 	return ended
 }
-
-// each calls f with each.
-func (s *state) each(f func(iot.Credential)) {
-	for _, p := range s.byID {
-		f(p.credential())
-	}
-}

@@ -132,11 +132,3 @@ func deviceOfURI(u *url.URL) (name string, ok bool) {
 	name, err := url.PathUnescape(name)
 	return name, err == nil
 }
-
-// Each calls f with all that are on the topic, expired ones too, as far as it is read. f must not use the Table, and
-// changes nothing.
-func (t *Table) Each(f func(iot.Credential)) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	t.now.each(f)
-}

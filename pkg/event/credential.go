@@ -21,8 +21,7 @@ const (
 
 // Site is what a bridge has to know about the site as a whole, before it lets anybody in or refuses him.
 type Site struct {
-	Moved            bool // it is from before there were accounts
-	KnownDevicesOnly bool // no device registers itself
+	Moved bool // it is from before there were accounts
 }
 
 // CredentialRecord returns c as a record for topic.
@@ -52,7 +51,7 @@ func CredentialEnd(topic string, id int64) kafka.Record {
 
 // SiteRecord returns s as a record for topic.
 func SiteRecord(topic string, s Site) kafka.Record {
-	return kafka.Record{Topic: topic, Key: []byte(siteKey), Value: marshal(&telltalev1.Site{Moved: s.Moved, KnownDevicesOnly: s.KnownDevicesOnly})}
+	return kafka.Record{Topic: topic, Key: []byte(siteKey), Value: marshal(&telltalev1.Site{Moved: s.Moved})}
 }
 
 func credentialRecordKey(id int64) []byte { return strconv.AppendInt([]byte(credentialKey), id, 10) }
@@ -72,7 +71,7 @@ func DecodeAccess(rec *kafka.Record) (AccessChange, error) {
 		if err := proto.Unmarshal(rec.Value, &wire); err != nil {
 			return AccessChange{}, fmt.Errorf("record of the site: %w", err)
 		}
-		return AccessChange{Site: &Site{Moved: wire.GetMoved(), KnownDevicesOnly: wire.GetKnownDevicesOnly()}}, nil
+		return AccessChange{Site: &Site{Moved: wire.GetMoved()}}, nil
 	}
 	digits, ok := strings.CutPrefix(key, credentialKey)
 	id, err := strconv.ParseInt(digits, 10, 64)

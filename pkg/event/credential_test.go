@@ -26,7 +26,7 @@ func TestCredentialRecords(t *testing.T) {
 			t.Errorf("the end of %d became %+v, %v", c.ID, said, err)
 		}
 	}
-	for _, s := range []Site{{}, {Moved: true}, {KnownDevicesOnly: true}} {
+	for _, s := range []Site{{}, {Moved: true}} {
 		rec := SiteRecord("topic", s)
 		if said, err := DecodeAccess(&rec); err != nil || said.Site == nil || *said.Site != s {
 			t.Errorf("%+v became %+v, %v", s, said.Site, err)

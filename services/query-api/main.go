@@ -159,7 +159,7 @@ func (c *command) Run(ctx context.Context, p *daemon.Process) error {
 	stores := api.Stores{Metadata: devices, Accounts: devices, Readings: stored, Latest: cache, DeadLetters: deadLetters}
 	g, ctx := errgroup.WithContext(ctx)
 	settings := api.Settings{
-		Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured, Auth: c.Auth, OIDC: c.OIDC, Proxies: c.Proxies, KnownDevices: c.Admit.KnownOnly(),
+		Kafka: c.Config, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: secured, Auth: c.Auth, OIDC: c.OIDC, Proxies: c.Proxies,
 		Mosquitto: mosquitto, AdminToken: adminToken,
 	}
 	if secured == nil && c.TLS != tlsfiles.Off {

@@ -177,11 +177,9 @@ func (x *Credential) GetExpiresAtMs() int64 {
 type Site struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// It is from before there were accounts: devices may not have credentials yet.
-	Moved bool `protobuf:"varint,1,opt,name=moved,proto3" json:"moved,omitempty"`
-	// Only devices that were created before are taken, none that registers itself.
-	KnownDevicesOnly bool `protobuf:"varint,2,opt,name=known_devices_only,json=knownDevicesOnly,proto3" json:"known_devices_only,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Moved         bool `protobuf:"varint,1,opt,name=moved,proto3" json:"moved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Site) Reset() {
@@ -221,13 +219,6 @@ func (x *Site) GetMoved() bool {
 	return false
 }
 
-func (x *Site) GetKnownDevicesOnly() bool {
-	if x != nil {
-		return x.KnownDevicesOnly
-	}
-	return false
-}
-
 var File_telltale_v1_access_proto protoreflect.FileDescriptor
 
 const file_telltale_v1_access_proto_rawDesc = "" +
@@ -245,10 +236,9 @@ const file_telltale_v1_access_proto_rawDesc = "" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rTYPE_PASSWORD\x10\x01\x12\x14\n" +
-	"\x10TYPE_CERTIFICATE\x10\x02\"J\n" +
+	"\x10TYPE_CERTIFICATE\x10\x02\"6\n" +
 	"\x04Site\x12\x14\n" +
-	"\x05moved\x18\x01 \x01(\bR\x05moved\x12,\n" +
-	"\x12known_devices_only\x18\x02 \x01(\bR\x10knownDevicesOnlyB?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
+	"\x05moved\x18\x01 \x01(\bR\x05movedJ\x04\b\x02\x10\x03R\x12known_devices_onlyB?Z=github.com/telltale-iot/telltale/proto/telltale/v1;telltalev1b\x06proto3"
 
 var (
 	file_telltale_v1_access_proto_rawDescOnce sync.Once

@@ -50,7 +50,6 @@ type Settings struct {
 	Auth         auth.Config
 	OIDC         oidc.Config
 	Proxies      access.Proxies
-	KnownDevices bool           // no device registers itself
 	Mosquitto    *dynsec.Keeper // nil without it
 	AdminToken   string         // "" for none
 
@@ -70,7 +69,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 	if s.Auth.Mode.Policy(l.Addr(), true) != auth.Open {
 		devices = devicecredentials.New(cfg, p.Log)
 	}
-	keeper := credentials.New(stores.Accounts, cfg, sender, s.KnownDevices, p.Log, p.Metrics)
+	keeper := credentials.New(stores.Accounts, cfg, sender, p.Log, p.Metrics)
 	a := &API{
 		Stores: stores, Auth: access.New(access.Settings{
 			Mode: s.Auth.Mode, Listener: l.Addr(), Store: stores.Accounts, Log: p.Log, Refused: refusals.Add, Proxies: s.Proxies, Credentials: devices,

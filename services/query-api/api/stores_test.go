@@ -198,7 +198,7 @@ func (s stores) api(t testing.TB, log *slog.Logger) *API {
 		OfflineAfter: time.Minute,
 		Guard:        httpguard.New(httpguard.Config{AllowedHosts: []string{"example.com"}}, log, metrics), // the host of package httptest
 		Live:         live.New(s.kafka, liveDevices(s.metadata, time.Minute), log, metrics),
-		Credentials:  credentials.New(s.metadata, s.kafka, sender, false, log, metrics),
+		Credentials:  credentials.New(s.metadata, s.kafka, sender, log, metrics),
 	}
 }
 

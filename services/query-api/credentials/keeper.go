@@ -41,21 +41,19 @@ type Store interface {
 
 // Keeper keeps the topic. It is safe for concurrent use.
 type Keeper struct {
-	store     Store
-	cfg       kafka.Config
-	topic     string
-	sender    *producer.Producer
-	knownOnly bool
-	log       *slog.Logger
-	wake      chan struct{} // has a value when the topic may differ from the database
-	repaired  *prometheus.CounterVec
+	store    Store
+	cfg      kafka.Config
+	topic    string
+	sender   *producer.Producer
+	log      *slog.Logger
+	wake     chan struct{} // has a value when the topic may differ from the database
+	repaired *prometheus.CounterVec
 }
 
-// New returns a Keeper, which has sender write to cfg's topic of credentials what store has. knownOnly says that no device
-// registers itself; it must be the same in all replicas.
-func New(store Store, cfg kafka.Config, sender *producer.Producer, knownOnly bool, log *slog.Logger, metrics prometheus.Registerer) *Keeper {
+// New returns a Keeper, which has sender write to cfg's topic of credentials what store has.
+func New(store Store, cfg kafka.Config, sender *producer.Producer, log *slog.Logger, metrics prometheus.Registerer) *Keeper {
 	return &Keeper{
-		store: store, cfg: cfg, topic: cfg.CredentialsTopic(), sender: sender, knownOnly: knownOnly, log: log, wake: make(chan struct{}, 1),
+		store: store, cfg: cfg, topic: cfg.CredentialsTopic(), sender: sender, log: log, wake: make(chan struct{}, 1),
 		repaired: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "telltale_credentials_repaired_total",
 			Help: "Records on the topic of credentials that were missing, or should not have been there.",
@@ -197,7 +195,7 @@ func (k *Keeper) compare(ctx context.Context) (changed changes, err error) {
 		changed.ended += len(ids)
 	}
 	// Last, so that bridges, which wait for it, know all credentials with it.
-	if site := (event.Site{Moved: moved, KnownDevicesOnly: k.knownOnly}); said.site == nil || *said.site != site {
+	if site := (event.Site{Moved: moved}); said.site == nil || *said.site != site {
 		if err := k.send(ctx, []kafka.Record{event.SiteRecord(k.topic, site)}); err != nil {
 			return changed, err
 		}

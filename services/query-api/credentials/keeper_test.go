@@ -76,10 +76,10 @@ func TestRepair(t *testing.T) {
 	}
 	w.wantChanges(t, k, changes{})
 
-	k.knownOnly = true
+	w.send(t, event.SiteRecord(w.topic, event.Site{Moved: true}))
 	w.wantChanges(t, k, changes{site: 1})
 	w.wantChanges(t, k, changes{})
-	if got := w.read(t, k); *got.site != (event.Site{KnownDevicesOnly: true}) {
+	if got := w.read(t, k); *got.site != (event.Site{}) {
 		t.Errorf("the site is %+v", *got.site)
 	}
 }
@@ -426,7 +426,7 @@ func (w *world) replicaOn(t *testing.T, store metadata.Store) *Keeper {
 	sender := producer.New(cfg, quiet, nil)
 	kafkatest.Start(t, sender.Run)
 	kafkatest.WantWell(t, sender.Check)
-	return New(store, cfg, sender, false, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
+	return New(store, cfg, sender, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
 }
 
 // line is the way to Kafka, which can be cut.

@@ -23,11 +23,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// KnownOnly reports whether no device registers itself.
-func (c Config) KnownOnly() bool { return c.Devices == DevicesKnown }
-
 func (c Config) admission() iot.Admission {
-	return iot.Admission{KnownOnly: c.KnownOnly(), Most: c.MaxDevices}
+	return iot.Admission{KnownOnly: c.Devices == DevicesKnown, Most: c.MaxDevices}
 }
 
 // Devices is the setting DEVICES.
