@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
@@ -331,7 +333,7 @@ func TestLogIn(t *testing.T) {
 	}
 	session := "telltale=" + cookie.Value
 	t.Run("a session is its user's", func(t *testing.T) {
-		want := `{"id":1,"username":"ada","email":"ada@example.com","role":"operator","auth":"session","token":null,"devices":null,"has_password":true}`
+		want := `{"id":1,"username":"ada","email":"ada@example.com","role":"operator","auth":"session","token":null,"devices":null,"may":["site","change","access"],"roles":["viewer","operator","member"],"has_password":true}`
 		if w := s.ask("GET", "/api/me/", "", "Cookie", session); w.Code != http.StatusOK || w.Body.String() != want {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
@@ -499,5 +501,24 @@ func TestGrantAdmin(t *testing.T) {
 	}
 	if tokens, err := s.store.metadata.Tokens(t.Context(), 0, 0, 10); err != nil || len(tokens) != 1 {
 		t.Errorf("%v, %v", tokens, err)
+	}
+}
+
+// TestRights: pages offer what a role may do, and no more.
+func TestRights(t *testing.T) {
+	for _, test := range []struct {
+		who  access.Principal
+		want []string
+	}{
+		{access.Principal{Role: iot.RoleViewer}, []string{"site"}},
+		{access.Principal{Role: iot.RoleOperator}, []string{"site", "change", "access"}},
+		{access.Principal{Role: iot.RoleOperator, Devices: []iot.DeviceID{1}}, []string{"change"}},
+		{access.Principal{Role: iot.RoleMember, Owner: 1}, []string{"change"}},
+		{access.Principal{Role: iot.RoleAdmin}, []string{"site", "change", "access", "users"}},
+		{access.Principal{}, []string{}},
+	} {
+		if diff := cmp.Diff(test.want, rightsOf(&test.who)); diff != "" {
+			t.Errorf("%s of %d, devices %v: want (-), got (+):\n%s", test.who.Role, test.who.Owner, test.who.Devices, diff)
+		}
 	}
 }

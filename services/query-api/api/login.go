@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
@@ -111,9 +112,40 @@ func appendMe(dst []byte, p *access.Principal, hasPassword bool) []byte {
 	}
 	dst = append(dst, `,"devices":`...)
 	dst = appendDeviceIDs(dst, p.Devices)
+	dst = append(dst, `,"may":`...)
+	dst = appendList(dst, rightsOf(p), appendWord)
+	dst = append(dst, `,"roles":`...)
+	dst = appendList(dst, slices.DeleteFunc(slices.Clone(allRoles), func(r iot.Role) bool { return !p.Role.Covers(r) }), appendWord)
 	dst = append(dst, `,"has_password":`...)
 	dst = strconv.AppendBool(dst, hasPassword)
 	return append(dst, '}')
+}
+
+// allRoles are in the order in which they are offered.
+var allRoles = []iot.Role{iot.RoleViewer, iot.RoleOperator, iot.RoleMember, iot.RoleAdmin}
+
+// rightsOf is what p may do, by what routes need, as far as the dashboard has to know it: what it does not offer is refused too.
+func rightsOf(p *access.Principal) []string {
+	all := !p.Limited() // of routes that are for who sees all devices
+	rights := []string{}
+	for _, right := range []struct {
+		name string
+		has  bool
+	}{
+		{"site", all && access.Viewer.Allows(p)},
+		{"change", access.Operator.Allows(p)},
+		{"access", all && access.Operator.Allows(p)},
+		{"users", access.Admin.Allows(p)},
+	} {
+		if right.has {
+			rights = append(rights, right.name)
+		}
+	}
+	return rights
+}
+
+func appendWord[T ~string](dst []byte, word T) []byte {
+	return readingjson.AppendString(dst, string(word))
 }
 
 // changePassword gives the user who asks for it another password. His other sessions end.

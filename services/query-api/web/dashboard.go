@@ -16,7 +16,7 @@ import (
 // Pages are the addresses of the dashboard's pages, as routes have them. src/routes.ts says what is shown there.
 var Pages = []string{
 	"/", "/devices/:id/", "/explore/", "/dead-letters/", "/ignored/", "/mappings/", "/system/", "/admin/users/", "/admin/devices/",
-	"/access/refused/", "/access/credentials/", "/access/tokens/", "/access/audit/", "/login/",
+	"/access/", "/access/refused/", "/access/would-deny/", "/access/credentials/", "/access/tokens/", "/access/audit/", "/login/",
 }
 
 // dist is what build.mjs makes: index.html and, below assets, compressed files with names that change with their content.

@@ -44,11 +44,6 @@ test("what is asked when the session has ended is answered after the log-in, unl
 
 test("nobody may do anything before it is known who he is", () => {
   assert.equal(may("site"), false);
-  const as = (role: "viewer" | "member" | "operator" | "admin") => {
-    me.value = { id: 1, username: "ada", role, auth: "session", has_password: true };
-    return (["site", "change", "access", "users"] as const).filter(may);
-  };
-  assert.deepEqual([as("viewer"), as("member"), as("operator"), as("admin")], [
-    ["site"], ["change"], ["site", "change", "access"], ["site", "change", "access", "users"],
-  ]);
+  me.value = { id: 1, username: "ada", role: "member", auth: "session", may: ["change"], roles: ["member"], has_password: true };
+  assert.deepEqual((["site", "change", "access", "users"] as const).filter(may), ["change"]);
 });

@@ -9,34 +9,21 @@ export interface Me {
   username: string | null;
   role: Role;
   auth: "open" | "warn" | "session" | "token" | "proxy";
+  may: Right[];
+  roles: Role[]; // that he may give to a token of his
   has_password: boolean;
 }
 
+// What there is to be allowed. Which role has it is the API's alone.
 export type Right =
   | "site" // sees what is of no device by itself
   | "change" // changes the devices that he sees, their credentials and dead letters
   | "access" // credentials of gateways, and who was refused
   | "users"; // people, their tokens, the audit
 
-// rights are those of each role. A member is operator of his own devices, and sees no others.
-const rights: Record<Role, readonly Right[]> = {
-  viewer: ["site"],
-  operator: ["site", "change", "access"],
-  admin: ["site", "change", "access", "users"],
-  member: ["change"],
-};
-
-// within are the roles that are no greater than each: those that he may give to a token of his.
-export const within: Record<Role, readonly Role[]> = {
-  viewer: ["viewer"],
-  operator: ["viewer", "operator", "member"],
-  admin: ["viewer", "operator", "member", "admin"],
-  member: ["member"],
-};
-
 export const me = signal<Me | null>(null); // null: not known yet, or he has to log in
 
-export const may = (right: Right): boolean => me.value !== null && rights[me.value.role].includes(right);
+export const may = (right: Right): boolean => me.value !== null && me.value.may.includes(right);
 
 // identify asks who looks at the pages. A session by cookie says so, or nothing does.
 export async function identify(signal?: AbortSignal): Promise<void> {

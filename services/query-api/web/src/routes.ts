@@ -30,8 +30,10 @@ export const routes: Route[] = [
   { path: "/admin/users", nav: text.nav.users, need: "users", load: async () => (await others()).Users },
   { path: "/admin/devices", nav: text.nav.devices, load: async () => (await others()).Devices },
   { path: "/access/refused", nav: text.nav.access, need: "access", load: async () => (await others()).Refused },
+  { path: "/access/would-deny", need: "access", load: async () => (await others()).Refused },
   { path: "/access/credentials", need: "access", load: async () => (await others()).Credentials },
   { path: "/access/tokens", load: async () => (await others()).Tokens },
+  { path: "/access", load: async () => (await others()).Tokens }, // which everybody has
   { path: "/access/audit", need: "users", load: async () => (await others()).Audit },
   { path: "/login", load: async () => Login },
 ];

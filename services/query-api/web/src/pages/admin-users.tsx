@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { type Role, within } from "../access";
+import { me, type Role } from "../access";
 import { address, api, page } from "../api";
 import { integer } from "../format";
 import { Moment } from "../parts/age";
@@ -113,7 +113,7 @@ function UserForm({ user, users, said, done }: UserFormProps) {
       <div class="fields">
         <TextField label={text.users.username} value={username} errors={errors.value["username"]} />
         <TextField label={text.users.email} value={email} errors={errors.value["email"]} type="email" />
-        <Select label={text.access.role} value={role} errors={errors.value["role"]} options={within.admin.map((one) => [one, text.access.roles[one]])} />
+        <Select label={text.access.role} value={role} errors={errors.value["role"]} options={me.value!.roles.map((one) => [one, text.access.roles[one]])} />
         <TextField
           label={user?.has_password ? text.access.newPassword : text.access.password}
           hint={user?.has_password ? text.access.passwordStays : text.access.noPassword}

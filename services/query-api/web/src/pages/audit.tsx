@@ -47,12 +47,24 @@ export default function Audit() {
             ),
           },
           { head: words.action, cell: (entry) => entry.action },
-          { head: words.object, cell: (entry) => <bdi class="mono">{visible(entry.object)}</bdi> },
+          { head: words.object, cell: (entry) => <What entry={entry} /> },
           { head: words.changes, cell: (entry) => <Changes entry={entry} /> },
           { head: words.address, cell: (entry) => <span class="mono">{entry.address || text.unknown}</span> },
         ]}
       />
     </Page>
+  );
+}
+
+// What is what an entry is about: by the name that it had, and with a link where it is a device.
+function What({ entry: { object, before, after } }: { entry: Entry }) {
+  const name = [after, before].map((one) => one?.["key"] ?? one?.["name"] ?? one?.["username"]).find((one) => typeof one === "string");
+  const device = /^device\/(\d+)$/.exec(object)?.[1];
+  const shown = <bdi class="mono">{visible(object)}</bdi>;
+  return (
+    <>
+      {device ? <a href={`/devices/${device}`}>{shown}</a> : shown} {typeof name === "string" && <bdi class="quiet">{visible(name)}</bdi>}
+    </>
   );
 }
 

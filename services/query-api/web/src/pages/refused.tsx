@@ -9,6 +9,7 @@ import { Page } from "../parts/page";
 import { type Polled, usePolled } from "../parts/polled";
 import { Sections } from "../parts/sections";
 import { Table } from "../parts/table";
+import { place } from "../router";
 import { text } from "../text";
 
 interface Refusal {
@@ -27,6 +28,7 @@ interface Refusal {
 const every = 5_000; // ms: an operator sees it within seconds
 const wouldDeny = "/api/auth/would-deny/";
 const words = text.access.refused;
+const wouldDenyPage = "/access/would-deny";
 
 // Refused are those who were refused, and those who would be if credentials were needed already.
 export default function Refused() {
@@ -34,7 +36,7 @@ export default function Refused() {
   const would = usePolled<Refusal[]>(wouldDeny, every);
   const clearing = useSignal(false);
   const said = useSignal("");
-  const warned = (would.value.value?.length ?? 0) > 0;
+  const warned = (would.value.value?.length ?? 0) > 0 || place.value.path.startsWith(wouldDenyPage); // who asks for it gets an answer
   return (
     <Page title={words.title} aside={<Sections />}>
       <p role="status">{said}</p>
@@ -47,13 +49,13 @@ export default function Refused() {
             </button>
           </div>
           <p class="quiet">{words.wouldDenyAbout}</p>
-          <Refusals label={words.wouldDeny} of={would} />
+          <Refusals label={words.wouldDeny} of={would} none={words.noneWouldDeny} />
         </section>
       )}
       <section>
         {warned && <h2>{words.title}</h2>}
         <p class="quiet">{words.about}</p>
-        <Refusals label={words.title} of={refused} />
+        <Refusals label={words.title} of={refused} none={words.none} />
       </section>
       {clearing.value && (
         <Confirm
@@ -73,7 +75,7 @@ export default function Refused() {
   );
 }
 
-function Refusals({ label, of: { value, failure, again } }: { label: string; of: Polled<Refusal[]> }) {
+function Refusals({ label, of: { value, failure, again }, none }: { label: string; of: Polled<Refusal[]>; none: string }) {
   const all = value.value;
   const name = (of: string | null, mono = false) => <bdi class={mono ? "mono clamp" : "clamp"}>{visible(of ?? text.unknown)}</bdi>;
   return (
@@ -82,7 +84,7 @@ function Refusals({ label, of: { value, failure, again } }: { label: string; of:
       {all === null ? (
         !failure.value && <p class="quiet">{text.loading}</p>
       ) : all.length === 0 ? (
-        <p>{words.none}</p>
+        <p>{none}</p>
       ) : (
         <Table
           label={label}
@@ -93,7 +95,7 @@ function Refusals({ label, of: { value, failure, again } }: { label: string; of:
             { head: words.surface, cell: (one) => words.surfaces[one.surface] ?? one.surface },
             { head: text.access.who, cell: (one) => name(one.principal) },
             { head: words.client, cell: (one) => name(one.client_id, true) },
-            { head: words.device, cell: (one) => name(one.device, true) },
+            { head: words.device, cell: (one) => (one.device === null ? text.unknown : <a href={`/devices/${encodeURIComponent(one.device)}`}>{name(one.device, true)}</a>) },
             { head: words.address, cell: (one) => <span class="mono">{one.address}</span> },
             { head: words.count, cell: (one) => integer(one.count), number: true },
             { head: words.last, cell: (one) => <Age at={one.last} /> },

@@ -1,8 +1,9 @@
 import { useComputed, useSignal } from "@preact/signals";
-import { may, me, type Role, within } from "../access";
+import { may, me, type Role } from "../access";
 import { address, api } from "../api";
 import { Age, Moment } from "../parts/age";
 import { Copyable } from "../parts/copy";
+import { Devices } from "../parts/devices";
 import { optionsOf, useUsers } from "../parts/device-form";
 import { Confirm } from "../parts/dialog";
 import { Expiry, expiresAt, namesIn, never } from "../parts/expiry";
@@ -20,7 +21,7 @@ interface Token {
   name: string;
   user: number;
   role: Role;
-  devices: (number | string)[] | null;
+  devices: number[] | null;
   created_at: string;
   expires_at: string | null;
   last_used_at: string | null;
@@ -62,7 +63,7 @@ export default function Tokens() {
           { head: text.access.name, cell: (token) => <bdi id={`token-${token.id}`}>{token.name}</bdi> },
           ...(admin ? [{ head: words.owner, cell: (token: Token) => <bdi>{names.value.get(token.user) ?? `#${token.user}`}</bdi> }] : []),
           { head: text.access.role, cell: (token) => text.access.roles[token.role] },
-          { head: text.access.devices, cell: ({ devices }) => <bdi class="clamp">{devices?.join(", ") ?? text.access.allDevices}</bdi> },
+          { head: text.access.devices, cell: ({ devices }) => (devices ? <Devices ids={devices} /> : text.access.allDevices) },
           { head: text.created, cell: (token) => <Moment at={token.created_at} /> },
           { head: text.access.expires, cell: (token) => (token.expires_at ? <Moment at={token.expires_at} /> : text.access.never) },
           { head: words.used, cell: (token) => <Age at={token.last_used_at} /> },
@@ -104,7 +105,7 @@ export default function Tokens() {
 
 function TokenForm({ users, made }: { users: User[]; made: (token: Made) => void }) {
   const name = useSignal("");
-  const role = useSignal<string>(within[me.value!.role][0]!);
+  const role = useSignal<string>(me.value!.roles[0]!);
   const devices = useSignal("");
   const expires = useSignal("90");
   const user = useSignal("");
@@ -121,7 +122,7 @@ function TokenForm({ users, made }: { users: User[]; made: (token: Made) => void
     );
     name.value = devices.value = "";
   });
-  const roles = within[me.value!.role].map((one): [string, string] => [one, text.access.roles[one]]);
+  const roles = me.value!.roles.map((one): [string, string] => [one, text.access.roles[one]]);
   return (
     <form ref={form} class="card" aria-label={words.add} noValidate onSubmit={submit}>
       <h2>{words.add}</h2>

@@ -6,6 +6,7 @@ import { snippets } from "../snippets";
 import { text } from "../text";
 import { Moment } from "./age";
 import { Copyable } from "./copy";
+import { Devices } from "./devices";
 import { Confirm } from "./dialog";
 import { Expiry, expiresAt, namesIn, never } from "./expiry";
 import { Alert, Select, TextArea, TextField, useSubmit } from "./form";
@@ -56,7 +57,7 @@ export function Credentials({ path, device }: CredentialsProps) {
         none={words.none}
         columns={[
           { head: words.user, cell: (one) => <bdi id={`credential-${one.id}`}>{one.username}</bdi> },
-          device === null && { head: words.kind, cell: (one) => (one.role ? words.kinds.viewer : <span class="clamp">{one.devices.join(", ")}</span>) },
+          device === null && { head: words.kind, cell: (one) => (one.role ? words.kinds.viewer : <Devices ids={one.devices} />) },
           { head: words.type, cell: (one) => words.types[one.type] },
           { head: words.fingerprint, cell: (one) => <span class="mono clamp">{one.fingerprint ?? (one.type === "certificate" ? words.byName : text.unknown)}</span> },
           { head: text.created, cell: (one) => <Moment at={one.created_at} /> },
