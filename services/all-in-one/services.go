@@ -113,7 +113,7 @@ func (c *command) runServices(ctx context.Context, p *daemon.Process, components
 			return err
 		}
 		stores := api.Stores{Metadata: components.metadata, Accounts: components.metadata, Readings: components.readings, Latest: components.latest, DeadLetters: components.deadLetters}
-		return api.Run(ctx, p, api.Settings{Kafka: cfg, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: components.httpTLS, Auth: c.Auth, AdminToken: adminToken, OIDC: c.OIDC, Proxies: c.Proxies}, stores, components.http)
+		return api.Run(ctx, p, api.Settings{Kafka: cfg, Rules: rules, OfflineAfter: c.Latest.TTL, CORS: c.CORS, TLS: components.httpTLS, CAFile: components.caFile(), Auth: c.Auth, AdminToken: adminToken, OIDC: c.OIDC, Proxies: c.Proxies}, stores, components.http)
 	})
 	if c.Demo > 0 {
 		run("demo", func(ctx context.Context, p *daemon.Process, _ kafka.Config) error {

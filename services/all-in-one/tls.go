@@ -82,6 +82,14 @@ func (c *command) ownTLS(ctx context.Context, p *daemon.Process, components *com
 	return components.authority.Server(), nil
 }
 
+// caFile is what clients have to trust; "" where no certificate is one of our own.
+func (p *components) caFile() string {
+	if p.authority == nil {
+		return ""
+	}
+	return p.authority.CAFile()
+}
+
 // addrOf is where l listens; nil without it.
 func addrOf(l net.Listener) net.Addr {
 	if l == nil {

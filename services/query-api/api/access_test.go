@@ -102,7 +102,7 @@ func (s *secured) ask(method, path, body string, headers ...string) *httptest.Re
 
 // needs are what routes ask, in words of this test's own: a change of routes() has to be made here, too.
 var needs = map[string]string{
-	"GET /api/login/": "everybody", "POST /api/login/": "everybody", "POST /api/logout/": "everybody",
+	"GET /api/login/": "everybody", "GET /api/ca.crt": "everybody", "POST /api/login/": "everybody", "POST /api/logout/": "everybody",
 	"GET /api/login/oidc/": "everybody", "GET /api/login/oidc/callback/": "everybody",
 	"GET /api/me/": "people", "PUT /api/me/password/": "people",
 	"GET /api/tokens/": "people", "POST /api/tokens/": "people", "GET /api/tokens/{id}/": "people", "DELETE /api/tokens/{id}/": "people",

@@ -64,8 +64,9 @@ type API struct {
 	Credentials *credentials.Keeper // tells bridges of them
 	Mosquitto   *dynsec.Keeper      // tells it of them; nil without it
 
-	CORS httpguard.CORS
-	TLS  *tls.Config // nil without TLS
+	CORS   httpguard.CORS
+	TLS    *tls.Config // nil without TLS
+	CAFile string      // what clients have to trust, for them to fetch; "" where they trust it already
 
 	OfflineAfter time.Duration // of devices that have none of their own
 

@@ -34,7 +34,11 @@ func (a *API) getLogin(ctx context.Context, _ *request) (*answer, error) {
 		Required bool      `json:"required"`
 		Password bool      `json:"password"`
 		OIDC     *provider `json:"oidc"`
-	}{policy == auth.Required, true, nil}
+		CA       *string   `json:"ca"`
+	}{policy == auth.Required, true, nil, nil}
+	if a.CAFile != "" {
+		login.CA = new(caPath)
+	}
 	if a.OIDC != nil {
 		login.OIDC = &provider{a.OIDC.Name(), flowPath}
 	}

@@ -27,6 +27,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/login/", access.Public, noDevices, a.serve(metadata, a.getLogin)},
 		{http.MethodPost, "/api/login/", access.Public, noDevices, a.serve(metadata, a.logIn)},
 		{http.MethodPost, "/api/logout/", access.Public, noDevices, a.serve(metadata, a.logOut)},
+		{http.MethodGet, caPath, access.Public, noDevices, a.getCA},
 		{http.MethodGet, "/api/me/", access.User, noDevices, a.serve(metadata, a.getMe)},
 		{http.MethodPut, "/api/me/password/", access.User, noDevices, a.serve(metadata, a.changePassword)},
 		{http.MethodGet, "/api/tokens/", access.User, noDevices, a.serve(metadata, a.listTokens)},

@@ -47,6 +47,7 @@ type Settings struct {
 	OfflineAfter time.Duration // of devices that have none of their own
 	CORS         httpguard.CORS
 	TLS          *tls.Config // nil without TLS
+	CAFile       string      // has the certificate of the authority of our own that clients have to trust; "" without one
 	Auth         auth.Config
 	OIDC         oidc.Config
 	Proxies      access.Proxies
@@ -79,7 +80,7 @@ func Run(ctx context.Context, p *daemon.Process, s Settings, stores Stores, l ne
 		Live:         live.New(cfg, liveDevices(stores.Metadata, s.OfflineAfter), p.Log, p.Metrics),
 		Bridges:      trace.New(cfg, p.Log),
 		System:       system.New(cfg, p.Log),
-		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard, CORS: s.CORS, TLS: s.TLS,
+		OfflineAfter: s.OfflineAfter, Log: p.Log, Metrics: p.Metrics, Guard: p.Guard, CORS: s.CORS, TLS: s.TLS, CAFile: s.CAFile,
 	}
 	p.Health.Register(ctx, "auth ("+Name+")", a.Auth)
 	if s.OIDC.Issuer != "" {
