@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/auth"
-	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/heaptest"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -233,11 +233,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close(context.Background()) })
+	broker := embeddedtest.Start(t)
 	w := &world{t: t, cfg: kafka.Config{Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 1, ClientID: "test"}}
 	w.ensure()
 	w.producer = producer.New(w.cfg, quiet, prometheus.NewRegistry())

@@ -17,7 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/accounting"
 	"github.com/telltale-iot/telltale/pkg/compacted"
 	"github.com/telltale-iot/telltale/pkg/daemon"
-	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
@@ -123,11 +123,7 @@ type world struct{ kafka kafka.Config }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close(context.Background()) })
+	broker := embeddedtest.Start(t)
 	return &world{kafka.Config{Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 1, ClientID: "report"}}
 }
 

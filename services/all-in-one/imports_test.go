@@ -140,7 +140,7 @@ func forbidden(folder, imported string) string {
 		return "services do not know each other"
 	case isLocal && path.Base(local) == path.Base(path.Dir(local))+"test" && local != folder:
 		return "a suite is for tests"
-	case local == "pkg/embedded" && folder != "services/all-in-one":
+	case local == "pkg/embedded" && folder != "services/all-in-one" && folder != "pkg/embedded/embeddedtest":
 		return "embedded servers are for tests and all-in-one"
 	}
 	for _, d := range drivers {

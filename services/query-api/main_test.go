@@ -16,7 +16,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/daemon"
-	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/proxytest"
@@ -62,11 +62,7 @@ func exits(t *testing.T, hung string, busy bool) {
 	if hung == "TEST_POSTGRES_URL" {
 		database = hung
 	}
-	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close(context.Background()) })
+	broker := embeddedtest.Start(t)
 	free, err := proxytest.FreeAddrs(1)
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/sqlite"
 )
 
@@ -196,12 +196,7 @@ func TestCutAfterAFailedSync(t *testing.T) {
 
 func openKafka(t *testing.T, dir string) *embedded.Kafka {
 	t.Helper()
-	k, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = k.Close(context.Background()) }) // a cut may have closed it
-	return k
+	return embeddedtest.StartWith(t, embedded.KafkaConfig{Dir: dir})
 }
 
 func kafkaClient(t *testing.T, k *embedded.Kafka) *kgo.Client {

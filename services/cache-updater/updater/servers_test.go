@@ -3,7 +3,6 @@ package updater_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"strings"
@@ -14,7 +13,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/redis/rueidis"
 
-	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/latest"
@@ -31,11 +30,7 @@ type servers struct {
 }
 
 func embeddedServers(t *testing.T) servers {
-	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close(context.Background()) })
+	broker := embeddedtest.Start(t)
 	s := servers{brokers: []string{broker.Addr()}, cache: "memory://", cleanup: func(*testing.T, ...string) {}}
 	s.lose = func(t *testing.T, c *replacedCache) { c.Store(new(s.openCache(t))) }
 	return s

@@ -18,7 +18,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	"github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
-	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -218,11 +218,7 @@ func (f *flaky) TrimDeadLetters(ctx context.Context) (int, error) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close(context.Background()) })
+	broker := embeddedtest.Start(t)
 	w := &world{kafka: kafka.Config{Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 3, ClientID: "test"}}
 	opened, err := sqlite.Open(filepath.Join(t.TempDir(), "readings.db"))
 	if err != nil {

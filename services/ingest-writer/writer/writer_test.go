@@ -21,6 +21,7 @@ import (
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
 	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -212,11 +213,7 @@ func newEnvironmentOf(t *testing.T, partitions int32) *environment {
 	if brokers := os.Getenv("TEST_KAFKA_BROKERS"); brokers != "" {
 		e.kafka.Brokers = strings.Split(brokers, ",")
 	} else {
-		broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = broker.Close(context.Background()) })
+		broker := embeddedtest.StartWith(t, embedded.KafkaConfig{Dir: t.TempDir()})
 		e.kafka.Brokers = []string{broker.Addr()}
 	}
 	e.dir = filepath.Join(t.TempDir(), "readings")

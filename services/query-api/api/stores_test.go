@@ -17,7 +17,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
-	broker "github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/httpguard"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -216,17 +216,12 @@ func presets(t testing.TB) *mapping.Set {
 func (s *stores) startKafka(t testing.TB) (stop func()) {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	server, err := broker.StartKafka(broker.KafkaConfig{Writes: true, Addr: "127.0.0.1:0", Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop = sync.OnceFunc(func() { _ = server.Close(context.Background()) })
-	t.Cleanup(stop)
+	server := embeddedtest.Start(t)
 	s.kafka = kafka.Config{Brokers: []string{server.Addr()}, Topic: "raw-data", Partitions: 1, ClientID: "query-api"}
 	if err := kafka.EnsureTopics(t.Context(), s.kafka, quiet); err != nil {
 		t.Fatal(err)
 	}
-	return stop
+	return func() { _ = server.Close(context.Background()) }
 }
 
 // ignore produces what bridges say that they ignored: one thing per line.

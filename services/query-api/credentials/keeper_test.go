@@ -25,6 +25,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/auth"
 	"github.com/telltale-iot/telltale/pkg/credentials"
 	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/heaptest"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -308,14 +309,9 @@ func TestTopicDeleted(t *testing.T) {
 func TestBrokerStartedAgain(t *testing.T) {
 	const changes = 200
 	w := newWorld(t)
-	config := embedded.KafkaConfig{
-		Addr: "127.0.0.1:0", Writes: true, Dir: t.TempDir(), Retention: time.Millisecond, MaxBytes: 1, Kept: []string{w.topic}, Log: quiet,
-	}
+	config := embedded.KafkaConfig{Dir: t.TempDir(), Retention: time.Millisecond, MaxBytes: 1, Kept: []string{w.topic}}
 	start := func() (stop func()) {
-		broker, err := embedded.StartKafka(config)
-		if err != nil {
-			t.Fatal(err)
-		}
+		broker := embeddedtest.StartWith(t, config)
 		w.kafka.Brokers = []string{broker.Addr()}
 		return sync.OnceFunc(func() { _ = broker.Close(context.Background()) })
 	}
@@ -385,11 +381,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close(context.Background()) })
+	broker := embeddedtest.Start(t)
 	w := &world{file: filepath.Join(t.TempDir(), "metadata.db"), away: &line{}}
 	w.kafka = kafka.Config{Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 1, Replication: -1, Retention: time.Hour, ClientID: "test"}
 	w.topic = w.kafka.CredentialsTopic()

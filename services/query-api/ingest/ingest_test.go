@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/heaptest"
 	"github.com/telltale-iot/telltale/pkg/iot"
@@ -262,11 +263,7 @@ func TestMemory(t *testing.T) {
 		{"long readings", `{"x":1,"text":"` + strings.Repeat("t", 900_000) + `"}`, 100, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Dir: t.TempDir(), Log: kafkatest.Discard()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = broker.Close(context.Background()) })
+			broker := embeddedtest.StartWith(t, embedded.KafkaConfig{Dir: t.TempDir()})
 			w := newWorld(t, []string{broker.Addr()})
 			payload := []byte(tt.payload)
 			grown := heaptest.Watch(t)

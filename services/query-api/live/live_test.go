@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -70,7 +71,7 @@ func TestListen(t *testing.T) {
 	})
 	t.Run("Kafka is away for a while, and clients are told of all that comes then", func(t *testing.T) {
 		kafkaConfig := embedded.KafkaConfig{Dir: t.TempDir()}
-		server := startKafka(t, kafkaConfig)
+		server := embeddedtest.StartWith(t, kafkaConfig)
 		kafkaConfig.Addr = server.Addr()
 		w := worldOn(t, server, 3)
 		h, _ := w.hub(t)
@@ -86,7 +87,7 @@ func TestListen(t *testing.T) {
 			t.Fatal(err)
 		}
 		back.listen(h)
-		startKafka(t, kafkaConfig)
+		embeddedtest.StartWith(t, kafkaConfig)
 		w.publish(t, 100)
 		w.wantAll(t, connected, 0)
 		w.wantAll(t, back, 0)

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -34,21 +35,7 @@ type world struct {
 
 func newWorld(t testing.TB, partitions int32) *world {
 	t.Helper()
-	return worldOn(t, startKafka(t, embedded.KafkaConfig{}), partitions)
-}
-
-func startKafka(t testing.TB, cfg embedded.KafkaConfig) *embedded.Kafka {
-	t.Helper()
-	cfg.Writes, cfg.Log = true, kafkatest.Discard()
-	if cfg.Addr == "" {
-		cfg.Addr = "127.0.0.1:0"
-	}
-	server, err := embedded.StartKafka(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close(context.Background()) })
-	return server
+	return worldOn(t, embeddedtest.Start(t), partitions)
 }
 
 func worldOn(t testing.TB, server *embedded.Kafka, partitions int32) *world {

@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telltale-iot/telltale/pkg/daemon"
-	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -50,11 +50,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close(context.Background()) })
+	broker := embeddedtest.Start(t)
 	w := &world{file: filepath.Join(t.TempDir(), "metadata.db")}
 	w.kafka = kafka.Config{
 		Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 3, Replication: -1, Retention: time.Hour, ClientID: "test",

@@ -18,6 +18,7 @@ import (
 	"github.com/telltale-iot/telltale/pkg/deadletters"
 	sqlitedeadletters "github.com/telltale-iot/telltale/pkg/deadletters/sqlite"
 	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/iot"
 	"github.com/telltale-iot/telltale/pkg/kafka"
@@ -225,11 +226,7 @@ func (w *world) startKafka(t *testing.T) {
 
 func (w *world) startBroker(t *testing.T, addr string) {
 	t.Helper()
-	var err error
-	if w.broker, err = embedded.StartKafka(embedded.KafkaConfig{Addr: addr, Writes: true, Dir: w.dir, Log: quiet}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.broker.Close(context.Background()) })
+	w.broker = embeddedtest.StartWith(t, embedded.KafkaConfig{Addr: addr, Dir: w.dir})
 }
 
 func (w *world) newReplayer(deadLetters deadletters.Store) *replay.Replayer {

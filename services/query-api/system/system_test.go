@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/telltale-iot/telltale/pkg/compacted"
-	"github.com/telltale-iot/telltale/pkg/embedded"
+	"github.com/telltale-iot/telltale/pkg/embedded/embeddedtest"
 	"github.com/telltale-iot/telltale/pkg/event"
 	"github.com/telltale-iot/telltale/pkg/kafka"
 	"github.com/telltale-iot/telltale/pkg/kafka/kafkatest"
@@ -31,11 +31,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.StartKafka(embedded.KafkaConfig{Addr: "127.0.0.1:0", Writes: true, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close(context.Background()) })
+	broker := embeddedtest.Start(t)
 	w := &world{
 		kafka: kafka.Config{Brokers: []string{broker.Addr()}, Topic: "raw-data", Partitions: 1, ClientID: "query-api"},
 		proxy: proxytest.New(t, broker.Addr()),
