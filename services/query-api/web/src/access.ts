@@ -33,7 +33,10 @@ export async function identify(signal?: AbortSignal): Promise<void> {
 export interface Ways {
   required: boolean; // nobody is let in without
   oidc: { name: string; url: string } | null;
+  ca: string | null; // where the certificate is that clients have to trust
 }
+
+export const ways = (signal?: AbortSignal): Promise<Ways> => api.get<Ways>("/api/login/", {}, signal, { anonymous: true });
 
 export async function logIn(username: string, password: string): Promise<void> {
   const before = me.peek();

@@ -1,7 +1,8 @@
 import { useComputed, useSignal } from "@preact/signals";
-import { may, me, type Role } from "../access";
+import { may, me, type Role, ways } from "../access";
 import { address, api } from "../api";
 import { Age, Moment } from "../parts/age";
+import { Authority } from "../parts/authority";
 import { Copyable } from "../parts/copy";
 import { Devices } from "../parts/devices";
 import { optionsOf, useUsers } from "../parts/device-form";
@@ -9,6 +10,7 @@ import { Confirm } from "../parts/dialog";
 import { Expiry, expiresAt, namesIn, never } from "../parts/expiry";
 import { Alert, Select, TextField, useSubmit } from "../parts/form";
 import { useList } from "../parts/list";
+import { useLoaded } from "../parts/loaded";
 import { Once } from "../parts/once";
 import { Page } from "../parts/page";
 import { Sections } from "../parts/sections";
@@ -38,6 +40,7 @@ export default function Tokens() {
   const admin = may("users");
   const users = useUsers();
   const names = useComputed(() => new Map(users.all.value.map(({ id, username }) => [id, username])));
+  const { value: login } = useLoaded(ways, []);
   const made = useSignal<Made | null>(null);
   const deleted = useSignal<Token | null>(null);
   const said = useSignal("");
@@ -80,7 +83,8 @@ export default function Tokens() {
       {made.value && (
         <Once title={words.made} secrets={[[made.value.name, made.value.token]]} onClose={() => (made.value = null)}>
           <p>{words.try}</p>
-          <Copyable label={words.try}>{`curl -H 'Authorization: Bearer ${made.value.token}' ${location.origin}/api/devices/`}</Copyable>
+          <Authority at={login.value?.ca} />
+          <Copyable label={words.try}>{`curl ${login.value?.ca ? "--cacert ca.crt " : ""}-H 'Authorization: Bearer ${made.value.token}' ${location.origin}/api/devices/`}</Copyable>
         </Once>
       )}
       {deleted.value && (

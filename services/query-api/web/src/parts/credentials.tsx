@@ -1,10 +1,11 @@
 import { useSignal } from "@preact/signals";
-import { may } from "../access";
+import { may, ways } from "../access";
 import { address, api } from "../api";
 import { endpointOf } from "../mqtt";
 import { snippets } from "../snippets";
 import { text } from "../text";
 import { Moment } from "./age";
+import { Authority } from "./authority";
 import { Copyable } from "./copy";
 import { Devices } from "./devices";
 import { Confirm } from "./dialog";
@@ -165,12 +166,13 @@ function shownBy(written: string): { certificate: string } | { fingerprint: stri
 // Shown has a password that was made, with what to paste to use it.
 function Shown({ credential: { username: user, password = "", published }, speaksFor, onClose }: { credential: Made; speaksFor: string; onClose: () => void }) {
   const { value: system } = useLoaded(async (signal) => (may("site") ? api.get<{ mqtt: Mqtt }>("/api/system/", {}, signal) : null), []);
+  const { value: login } = useLoaded(ways, []);
   const known = system.value?.mqtt;
   const lines = snippets({ ...endpointOf(location.hostname, known), tls: known?.tls ?? false }, { user, password, device: speaksFor });
   return (
     <Once title={words.made(user)} secrets={[[words.user, user], [text.access.password, password]]} onClose={onClose}>
       {!published && <p class="warn">{words.unpublished}</p>}
-      {known?.tls && <p>{words.tls}</p>}
+      {known?.tls && <Authority at={login.value?.ca} />}
       {Object.entries(lines).map(([name, code]) => (
         <>
           <h3>{words.lines[name as keyof typeof lines]}</h3>

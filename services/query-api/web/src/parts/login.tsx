@@ -1,9 +1,10 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { type Ways, logIn } from "../access";
-import { address, api } from "../api";
+import { logIn, ways as askWays } from "../access";
+import { address } from "../api";
 import { text } from "../text";
 import { Alert, TextField, useSubmit } from "./form";
+import { Authority } from "./authority";
 import { useLoaded } from "./loaded";
 
 const words = text.access;
@@ -11,7 +12,7 @@ const words = text.access;
 // Login is a form for name and password, beside another way where there is one. here is where somebody comes back to who
 // leaves the page for it.
 export function Login({ here, done }: { here: string; done?: () => void }) {
-  const { value: ways } = useLoaded((signal) => api.get<Ways>("/api/login/", {}, signal, { anonymous: true }), []);
+  const { value: ways } = useLoaded(askWays, []);
   const username = useSignal("");
   const password = useSignal("");
   const { form, submit, busy, errors, failure } = useSubmit(["username", "password"], async () => {
@@ -38,6 +39,7 @@ export function Login({ here, done }: { here: string; done?: () => void }) {
           </>
         )}
       </p>
+      <Authority at={ways.value?.ca} />
     </form>
   );
 }

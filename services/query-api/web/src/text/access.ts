@@ -42,6 +42,7 @@ export const access = {
   days: (n: number) => `in ${n} days`,
   once: "This is shown only now. Telltale keeps no copy that can be read.",
   close: "I have it",
+  authority: "is the certificate of Telltale's authority, for whoever connects to trust.",
   devices: "Devices",
   devicesHint: "Keys or ids, with commas between them.",
   allDevices: "all",
@@ -78,7 +79,6 @@ export const access = {
     user: "User name",
     unpublished: "Nobody can be let in by it yet, as Kafka does not answer. It counts as soon as that does.",
     lines: { shell: "In a shell", arduino: "ESP32 (Arduino, PubSubClient)", python: "Python (paho-mqtt)" },
-    tls: "ca.crt is the certificate of the authority that Telltale's own is from.",
     gone: "Who uses it is cut off within two seconds.",
   },
   audit: {
