@@ -20,6 +20,6 @@ func (a *API) getCA(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="telltale-ca.crt"`)
+	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="ca.crt"`)
 	return c.Blob(http.StatusOK, "application/x-x509-ca-cert", pem)
 }
