@@ -77,6 +77,7 @@ type Token struct {
 	ExpiresAt time.Time // zero: never
 	LastUsed  time.Time // zero: not yet; to the minute
 	Session   bool      // of a browser: of the user's role whatever that is, and not among the tokens that are listed
+	Parent    int64     // the token that it was made with, and ends with; 0: none
 }
 
 // Expired reports whether t counts no more at that time.
@@ -204,7 +205,8 @@ type AccessStore interface {
 	// was the last admin.
 	LogInAs(ctx context.Context, identity Secret, username, email string, role Role) (User, Account, error)
 
-	// CreateToken stores t under a new id and returns it. ErrInvalid: there is no such user. ErrConflict: the secret is taken.
+	// CreateToken stores t under a new id and returns it. ErrInvalid: there is no such user, or no such parent. ErrConflict: the
+	// secret is taken.
 	CreateToken(ctx context.Context, t Token, s Secret) (Token, error)
 	// TokenOf returns the token with that secret, its user and what he may do. ErrNotFound: there is none. One that has
 	// expired, and the user's being disabled, is for the caller to see.
@@ -213,6 +215,7 @@ type AccessStore interface {
 	Tokens(ctx context.Context, user, after int64, limit int) ([]Token, error)
 	// Token returns the one of that id, a session's too.
 	Token(ctx context.Context, id int64) (Token, error)
+	// DeleteToken deletes a token, and those that were made with it.
 	DeleteToken(ctx context.Context, id int64) error
 	// UseToken notes that a token was used, and has a session expire then.
 	UseToken(ctx context.Context, id int64, at, expires time.Time) error
@@ -223,10 +226,11 @@ type AccessStore interface {
 
 	// CreateCredential stores c under a new id and returns it. ErrInvalid: its device does not exist, or is not called so.
 	// ErrConflict: there are MaxCredentials of its name and type that have not expired, the name is another device's or
-	// gateway's, or the certificate another credential's.
+	// gateway's, or the certificate another credential's. A device that was shut out is so no more.
 	CreateCredential(ctx context.Context, c Credential) (Credential, error)
 	Credentials(ctx context.Context, q CredentialQuery) ([]Credential, error)
 	Credential(ctx context.Context, id int64) (Credential, error)
+	// DeleteCredential deletes a credential. The device whose own it is, is shut out: Enroll makes it none.
 	DeleteCredential(ctx context.Context, id int64) error
 
 	// CreateProvisioningKey stores k under a new id and returns it. ErrInvalid: there is no such user. ErrConflict: there
@@ -237,7 +241,7 @@ type AccessStore interface {
 	// Enroll takes a use of the key with that secret, creates the device where it does not exist, and c, which is its
 	// credential, all or nothing. ErrNotFound: there is no such key, or it has expired or no use left, or is not for the
 	// device. ErrConflict: the device has a credential that has not expired, so that nobody takes it over with a key that
-	// many have; or as of CreateCredential.
+	// many have; or it is shut out, unless the key names it and was made since then; or as of CreateCredential.
 	Enroll(ctx context.Context, s Secret, device Identity, c Credential) (Credential, error)
 	// Unenroll takes back what Enroll gave: it deletes the credential, and the key, where it is still there, has its use again.
 	// The device stays.

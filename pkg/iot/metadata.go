@@ -158,9 +158,9 @@ type MetadataStore interface {
 	CreateDevice(ctx context.Context, d Device) (Device, error)
 	Device(ctx context.Context, id DeviceID) (Device, error)
 	Devices(ctx context.Context, q DeviceQuery) ([]Device, error)
-	// UpdateDevice sets the fields that c names, all or none, and returns the row. ErrInvalid: there
-	// is no user *c.Owner.
-	UpdateDevice(ctx context.Context, id DeviceID, c DeviceChange) (Device, error)
+	// UpdateDevice sets the fields that c names, all or none, and returns the row. Where a member's device becomes another's, its
+	// own credentials, which he may have seen, go, and their ids are returned. ErrInvalid: there is no user *c.Owner.
+	UpdateDevice(ctx context.Context, id DeviceID, c DeviceChange) (d Device, credentials []int64, err error)
 	// DeleteDevice removes the device, and its own credentials, whose ids it returns.
 	DeleteDevice(ctx context.Context, id DeviceID) (credentials []int64, err error)
 	// EnsureDevices creates the devices of seen that do not exist, each under its own id, named by its

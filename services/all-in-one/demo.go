@@ -107,7 +107,7 @@ func registerDemoDevices(ctx context.Context, store iot.MetadataStore, n int) er
 			continue
 		}
 		name := fmt.Sprintf("Demo device %d", i+1)
-		if _, err := store.UpdateDevice(ctx, demo.ID, iot.DeviceChange{Name: &name}); err != nil {
+		if _, _, err := store.UpdateDevice(ctx, demo.ID, iot.DeviceChange{Name: &name}); err != nil {
 			return err
 		}
 	}

@@ -268,6 +268,28 @@ func tokens() []promise {
 				t.Errorf("id %d after %d", next.ID, kept.ID)
 			}
 		}},
+		{"a token ends with the one that it was made with, however far back, and that is in the audit", func(t *testing.T, db *database) {
+			s := db.prepared()
+			ann := newUser(t, s, "ann")
+			first := newToken(t, s, iot.Token{User: ann.ID, Role: iot.RoleViewer}, 1)
+			second := newToken(t, s, iot.Token{User: ann.ID, Role: iot.RoleViewer, Parent: first.ID}, 2)
+			third := newToken(t, s, iot.Token{User: ann.ID, Role: iot.RoleViewer, Parent: second.ID}, 3)
+			kept := newToken(t, s, iot.Token{User: ann.ID, Role: iot.RoleViewer}, 4)
+			ctx := iot.WithActor(t.Context(), iot.Actor{Name: "ann"})
+			wantError(t, s.DeleteToken(ctx, first.ID), nil)
+			left, err := s.Tokens(t.Context(), 0, 0, 9)
+			wantError(t, err, nil)
+			wantEqual(t, left, []iot.Token{kept})
+			entries, err := s.Audit(t.Context(), iot.AuditQuery{Action: "token.delete", Limit: 9})
+			wantError(t, err, nil)
+			var ended []string
+			for _, e := range entries {
+				ended = append(ended, e.Object)
+			}
+			wantEqual(t, ended, []string{fmt.Sprint("token/", third.ID), fmt.Sprint("token/", second.ID), fmt.Sprint("token/", first.ID)})
+			_, err = s.CreateToken(t.Context(), iot.Token{User: ann.ID, Role: iot.RoleViewer, Parent: first.ID}, iot.Secret{5})
+			wantError(t, err, iot.ErrInvalid)
+		}},
 		{"a new password ends a user's sessions, and nothing else does", func(t *testing.T, db *database) {
 			s := db.prepared()
 			ann, bob := newUser(t, s, "ann"), newUser(t, s, "bob")

@@ -77,12 +77,15 @@ func audit() []promise {
 				_ = call(ctx)
 			}
 			for name, call := range map[string]func() error{
-				"user":           func() error { _, err := s.CreateUser(ctx, iot.User{Username: "bob"}); return err },
-				"user's name":    func() error { _, err := s.UpdateUser(ctx, bob.ID, iot.UserChange{Username: ptr("")}); return err },
-				"last admin":     func() error { return errOf(s.DeleteUser(ctx, bob.ID)) },
-				"last role":      func() error { return updateAccount(ctx, s, bob.ID, iot.Account{Role: iot.RoleViewer}) },
-				"device":         func() error { _, err := s.CreateDevice(ctx, iot.Device{ID: 7, Name: "x", Owner: bob.ID}); return err },
-				"device's owner": func() error { _, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Owner: ptr(int64(404))}); return err },
+				"user":        func() error { _, err := s.CreateUser(ctx, iot.User{Username: "bob"}); return err },
+				"user's name": func() error { _, err := s.UpdateUser(ctx, bob.ID, iot.UserChange{Username: ptr("")}); return err },
+				"last admin":  func() error { return errOf(s.DeleteUser(ctx, bob.ID)) },
+				"last role":   func() error { return updateAccount(ctx, s, bob.ID, iot.Account{Role: iot.RoleViewer}) },
+				"device":      func() error { _, err := s.CreateDevice(ctx, iot.Device{ID: 7, Name: "x", Owner: bob.ID}); return err },
+				"device's owner": func() error {
+					_, _, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Owner: ptr(int64(404))})
+					return err
+				},
 				"token": func() error {
 					_, err := s.CreateToken(ctx, iot.Token{User: bob.ID, Role: iot.RoleViewer}, iot.Secret{1})
 					return err
@@ -101,10 +104,10 @@ func audit() []promise {
 				"user":    func() error { _, err := s.UpdateUser(ctx, bob.ID, iot.UserChange{Username: ptr("bob")}); return err },
 				"account": func() error { return updateAccount(ctx, s, bob.ID, iot.Account{Role: iot.RoleAdmin}) },
 				"device": func() error {
-					_, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Name: ptr("x"), Location: ptr("")})
+					_, _, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Name: ptr("x"), Location: ptr("")})
 					return err
 				},
-				"nothing": func() error { _, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{}); return err },
+				"nothing": func() error { _, _, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{}); return err },
 			} {
 				if err := call(); err != nil {
 					t.Errorf("%s: %v", name, err)
@@ -123,7 +126,7 @@ func audit() []promise {
 			_, err = s.CreateAccount(ctx, iot.User{Username: "eve"}, iot.Account{Role: iot.RoleAdmin})
 			wantOutage(t, err)
 			wantOutage(t, updateAccount(ctx, s, bob.ID, iot.Account{Role: iot.RoleAdmin}))
-			_, err = s.UpdateDevice(ctx, 7, iot.DeviceChange{Name: ptr("y")})
+			_, _, err = s.UpdateDevice(ctx, 7, iot.DeviceChange{Name: ptr("y")})
 			wantOutage(t, err)
 			wantOutage(t, errOf(s.DeleteDevice(ctx, 7)))
 			_, err = s.UserCalled(t.Context(), "eve")
@@ -138,7 +141,7 @@ func audit() []promise {
 			concurrently(t, 4, func(ctx context.Context, i int) error {
 				for round := range 5 {
 					name := fmt.Sprintf("%d.%d", i, round)
-					if _, err := stores[i%2].UpdateDevice(iot.WithActor(ctx, ann), 7, iot.DeviceChange{Name: &name}); err != nil {
+					if _, _, err := stores[i%2].UpdateDevice(iot.WithActor(ctx, ann), 7, iot.DeviceChange{Name: &name}); err != nil {
 						return err
 					}
 				}
@@ -251,7 +254,7 @@ func deeds(t *testing.T, s metadata.Store) []deed {
 			return err
 		}, action: "device.create", object: "device/7", after: device},
 		{do: func(ctx context.Context) error {
-			_, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Location: ptr("attic"), OfflineAfter: ptr(time.Minute)})
+			_, _, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Location: ptr("attic"), OfflineAfter: ptr(time.Minute)})
 			return err
 		}, action: "device.update", object: "device/7", before: device, after: moved},
 		{do: func(ctx context.Context) error {

@@ -32,7 +32,7 @@ func contacts() []promise {
 			wantEqual(t, newDevice(t, s, iot.Device{ID: 7, Name: "x", Owner: ann.ID, LastSeen: noon}).LastSeen, time.Time{})
 			wantEqual(t, findDevice(t, s, 7).LastSeen, time.Time{})
 			keep(t, s, iot.Contact{Device: 7, At: noon})
-			d, err := s.UpdateDevice(t.Context(), 7, iot.DeviceChange{Name: ptr("y"), OfflineAfter: ptr(time.Hour)})
+			d, _, err := s.UpdateDevice(t.Context(), 7, iot.DeviceChange{Name: ptr("y"), OfflineAfter: ptr(time.Hour)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +99,7 @@ func contacts() []promise {
 			ann := newUser(t, s, "ann")
 			wantEqual(t, newDevice(t, s, iot.Device{ID: 7, Name: "x", Owner: ann.ID, OfflineAfter: 700 * time.Second}).OfflineAfter, 700*time.Second)
 			for _, after := range []time.Duration{iot.MaxOfflineAfter, time.Second, 0, time.Hour} {
-				d, err := s.UpdateDevice(t.Context(), 7, iot.DeviceChange{OfflineAfter: &after})
+				d, _, err := s.UpdateDevice(t.Context(), 7, iot.DeviceChange{OfflineAfter: &after})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -107,7 +107,7 @@ func contacts() []promise {
 				wantEqual(t, findDevice(t, s, 7).OfflineAfter, after)
 			}
 			for _, after := range []time.Duration{-time.Second, time.Millisecond, iot.MaxOfflineAfter + time.Second} {
-				_, err := s.UpdateDevice(t.Context(), 7, iot.DeviceChange{OfflineAfter: &after})
+				_, _, err := s.UpdateDevice(t.Context(), 7, iot.DeviceChange{OfflineAfter: &after})
 				wantError(t, err, iot.ErrInvalid)
 				_, err = s.CreateDevice(t.Context(), iot.Device{Name: "x", Owner: ann.ID, OfflineAfter: after})
 				wantError(t, err, iot.ErrInvalid)

@@ -169,6 +169,30 @@ func credentials() []promise {
 			}
 			wantEqual(t, db.count("device_credentials"), 0)
 		}},
+		{"of a device that a member has owned they end when it becomes another's, and no others do", func(t *testing.T, db *database) {
+			s := db.prepared()
+			ann, bob := newUser(t, s, "ann"), newUser(t, s, "bob")
+			setAccount(t, s, ann.ID, iot.Account{Role: iot.RoleMember})
+			newDevice(t, s, iot.Device{ID: 7, Name: "seven", Owner: bob.ID})
+			c, err := s.CreateCredential(t.Context(), password("7", 7, 1))
+			wantError(t, err, nil)
+			ctx := iot.WithActor(t.Context(), iot.Actor{Name: "root"})
+			give := func(owner int64, want ...int64) {
+				t.Helper()
+				_, ended, err := s.UpdateDevice(ctx, 7, iot.DeviceChange{Owner: &owner})
+				wantError(t, err, nil)
+				wantEqual(t, ended, want)
+			}
+			give(ann.ID) // bob, a viewer, has never seen it
+			give(ann.ID)
+			give(bob.ID, c.ID)
+			wantEqual(t, db.count("device_credentials"), 0)
+			entries, err := s.Audit(t.Context(), iot.AuditQuery{Action: "device.update", Limit: 1})
+			wantError(t, err, nil)
+			if want := fmt.Sprintf(`"credentials":[%d]`, c.ID); !strings.Contains(string(entries[0].After), want) {
+				t.Errorf("the audit has %s, want %s", entries[0].After, want)
+			}
+		}},
 	}
 }
 
@@ -277,6 +301,29 @@ func provisioning() []promise {
 			wantError(t, err, nil)
 			_, err = s.Enroll(t.Context(), iot.Secret{1}, iot.Identity{ID: 7, Key: "seven"}, password("seven", 0, 4))
 			wantError(t, err, iot.ErrInvalid)
+		}},
+		{"a device whose credential was deleted is enrolled by a key alone that was made for it since, or once it was given another", func(t *testing.T, db *database) {
+			s := db.prepared()
+			newKey(t, s, iot.ProvisioningKey{Uses: 9}, 1)
+			newKey(t, s, iot.ProvisioningKey{Uses: 9, Devices: []iot.DeviceID{7}}, 2)
+			shutOut := func(c iot.Credential, err error) {
+				t.Helper()
+				wantError(t, err, nil)
+				wantError(t, s.DeleteCredential(t.Context(), c.ID), nil)
+			}
+			shutOut(enroll(s, 1, iot.Identity{ID: 7}, 1))
+			db.exec("UPDATE provisioning_keys SET created_at = created_at - 1") // a millisecond ago
+			for _, key := range []byte{1, 2} {
+				_, err := enroll(s, key, iot.Identity{ID: 7}, 2)
+				wantError(t, err, iot.ErrConflict)
+			}
+			newKey(t, s, iot.ProvisioningKey{Uses: 9, Devices: []iot.DeviceID{7}}, 3)
+			shutOut(enroll(s, 3, iot.Identity{ID: 7}, 3))
+			given, err := s.CreateCredential(t.Context(), password("7", 7, 4))
+			wantError(t, err, nil)
+			db.exec(fmt.Sprint("UPDATE device_credentials SET expires_at = 1 WHERE id = ", given.ID))
+			_, err = enroll(s, 1, iot.Identity{ID: 7}, 5)
+			wantError(t, err, nil)
 		}},
 		{"of the devices that two processes enroll at once as many succeed as the key has uses", func(t *testing.T, db *database) {
 			stores := []metadata.Store{db.prepared(), db.prepared()}

@@ -47,7 +47,7 @@ func descriptions() []promise {
 			s := db.prepared()
 			ensure(t, s, 1, 42)
 			name, location := "Greenhouse", "South"
-			if _, err := s.UpdateDevice(t.Context(), 42, iot.DeviceChange{Name: &name, Location: &location}); err != nil {
+			if _, _, err := s.UpdateDevice(t.Context(), 42, iot.DeviceChange{Name: &name, Location: &location}); err != nil {
 				t.Fatal(err)
 			}
 			describe(t, s, iot.Description{ID: 42, Name: "Pump", Location: "Cellar"})

@@ -52,7 +52,7 @@ func devices() []promise {
 				wantError(t, err, iot.ErrInvalid)
 				_, err = s.CreateDevice(t.Context(), iot.Device{ID: 6, Name: "y", Owner: owner})
 				wantError(t, err, iot.ErrInvalid)
-				_, err = s.UpdateDevice(t.Context(), 5, iot.DeviceChange{Name: ptr("z"), Owner: &owner})
+				_, _, err = s.UpdateDevice(t.Context(), 5, iot.DeviceChange{Name: ptr("z"), Owner: &owner})
 				wantError(t, err, iot.ErrInvalid)
 			}
 			wantEqual(t, allDevices(t, s), []iot.Device{device})
@@ -65,7 +65,7 @@ func devices() []promise {
 				_, err := s.Device(t.Context(), id)
 				wantError(t, err, iot.ErrNotFound)
 				for _, c := range []iot.DeviceChange{{}, {Name: ptr("y")}, {Owner: ptr(ann.ID + 1)}} {
-					_, err = s.UpdateDevice(t.Context(), id, c)
+					_, _, err = s.UpdateDevice(t.Context(), id, c)
 					wantError(t, err, iot.ErrNotFound)
 				}
 				wantError(t, errOf(s.DeleteDevice(t.Context(), id)), iot.ErrNotFound)
@@ -94,7 +94,7 @@ func devices() []promise {
 				if c.Location != nil {
 					want.Location = *c.Location
 				}
-				got, err := s.UpdateDevice(t.Context(), want.ID, c)
+				got, _, err := s.UpdateDevice(t.Context(), want.ID, c)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -66,7 +66,7 @@ func keys() []promise {
 			ensure(t, s, 0, want.ID) // seen by its id, it keeps its key
 			wantEqual(t, findDevice(t, s, want.ID), want)
 			name := "heater"
-			changed, err := s.UpdateDevice(t.Context(), want.ID, iot.DeviceChange{Name: &name})
+			changed, _, err := s.UpdateDevice(t.Context(), want.ID, iot.DeviceChange{Name: &name})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,5 +162,5 @@ func keys() []promise {
 // occupy puts a device into the table with a key that is not that of its id, since a collision cannot be had by chance.
 func (db *database) occupy(id iot.DeviceID, key string, owner iot.User) {
 	db.t.Helper()
-	db.exec(fmt.Sprintf("INSERT INTO devices VALUES (%d, 'x', %d, NULL, '2026-03-01 12:00:00', '%s', NULL)", id, owner.ID, key))
+	db.exec(fmt.Sprintf("INSERT INTO devices VALUES (%d, 'x', %d, NULL, '2026-03-01 12:00:00', '%s', NULL, NULL)", id, owner.ID, key))
 }

@@ -135,6 +135,6 @@ func (db *database) prepareBeforeAccess() ([]iot.User, []iot.Device) {
 	}
 	db.exec("DROP TABLE tokens", "DROP TABLE device_credentials", "DROP TABLE provisioning_keys", "DROP TABLE audit", "DROP TABLE site",
 		"ALTER TABLE users DROP COLUMN role", "ALTER TABLE users DROP COLUMN password_hash", "ALTER TABLE users DROP COLUMN disabled_at",
-		"DELETE FROM metadata_version WHERE version_id > 4")
+		"ALTER TABLE devices DROP COLUMN shut_out_at", "DELETE FROM metadata_version WHERE version_id > 4")
 	return users, devices
 }

@@ -161,7 +161,7 @@ func calls(s metadata.Store) map[string]func(context.Context) error {
 			return err
 		},
 		"UpdateDevice": func(ctx context.Context) error {
-			_, err := s.UpdateDevice(ctx, 404, iot.DeviceChange{Name: ptr("x")})
+			_, _, err := s.UpdateDevice(ctx, 404, iot.DeviceChange{Name: ptr("x")})
 			return err
 		},
 		"DeleteDevice": func(ctx context.Context) error { return errOf(s.DeleteDevice(ctx, 404)) },

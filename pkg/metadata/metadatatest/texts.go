@@ -28,7 +28,7 @@ func texts() []promise {
 
 				d := newDevice(t, s, iot.Device{Name: text, Owner: u.ID, Location: text})
 				wantEqual(t, findDevice(t, s, d.ID), iot.Device{ID: d.ID, Name: text, Owner: u.ID, Location: text, CreatedAt: d.CreatedAt})
-				changed, err := s.UpdateDevice(t.Context(), d.ID, iot.DeviceChange{Name: ptr(text + text), Location: ptr(text + text)})
+				changed, _, err := s.UpdateDevice(t.Context(), d.ID, iot.DeviceChange{Name: ptr(text + text), Location: ptr(text + text)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -76,13 +76,13 @@ func texts() []promise {
 			for _, text := range name {
 				_, err := s.CreateDevice(t.Context(), iot.Device{Name: text, Owner: ann.ID})
 				wantError(t, err, iot.ErrInvalid)
-				_, err = s.UpdateDevice(t.Context(), 5, iot.DeviceChange{Name: ptr(text), Location: ptr("new")})
+				_, _, err = s.UpdateDevice(t.Context(), 5, iot.DeviceChange{Name: ptr(text), Location: ptr("new")})
 				wantError(t, err, iot.ErrInvalid)
 			}
 			for _, text := range location {
 				_, err := s.CreateDevice(t.Context(), iot.Device{Name: "y", Owner: ann.ID, Location: text})
 				wantError(t, err, iot.ErrInvalid)
-				_, err = s.UpdateDevice(t.Context(), 5, iot.DeviceChange{Name: ptr("new"), Location: ptr(text)})
+				_, _, err = s.UpdateDevice(t.Context(), 5, iot.DeviceChange{Name: ptr("new"), Location: ptr(text)})
 				wantError(t, err, iot.ErrInvalid)
 			}
 			all, err := s.Users(t.Context(), iot.UserQuery{Limit: 10})

@@ -61,9 +61,9 @@ func together() []promise {
 					s := stores[i%2]
 					switch i {
 					case 0:
-						_, err = s.UpdateDevice(ctx, 5, iot.DeviceChange{Name: &value})
+						_, _, err = s.UpdateDevice(ctx, 5, iot.DeviceChange{Name: &value})
 					case 1:
-						_, err = s.UpdateDevice(ctx, 5, iot.DeviceChange{Location: &value})
+						_, _, err = s.UpdateDevice(ctx, 5, iot.DeviceChange{Location: &value})
 					case 2:
 						_, err = s.UpdateUser(ctx, ann.ID, iot.UserChange{Username: &value})
 					case 3:
@@ -185,7 +185,7 @@ func together() []promise {
 					if i == 4 {
 						return errOf(stores[1].DeleteUser(ctx, bob.ID))
 					}
-					_, err := stores[i%2].UpdateDevice(ctx, iot.DeviceID(10*round+i+1), iot.DeviceChange{Owner: &bob.ID})
+					_, _, err := stores[i%2].UpdateDevice(ctx, iot.DeviceID(10*round+i+1), iot.DeviceChange{Owner: &bob.ID})
 					if errors.Is(err, iot.ErrInvalid) || errors.Is(err, iot.ErrNotFound) {
 						return nil
 					}

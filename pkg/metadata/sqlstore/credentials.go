@@ -69,6 +69,9 @@ func (s *Store) CreateCredential(ctx context.Context, c iot.Credential) (iot.Cre
 		if created, err = s.insertCredential(ctx, tx, c); err != nil {
 			return err
 		}
+		if err := shutOut(ctx, tx, c.Device, sql.NullInt64{}); err != nil {
+			return err
+		}
 		return record(ctx, tx, "credential.create", credentialObject(created.ID), nil, credentialEntry(created))
 	})
 	if err != nil {
@@ -185,19 +188,34 @@ func (s *Store) Credential(ctx context.Context, id int64) (iot.Credential, error
 func (s *Store) DeleteCredential(ctx context.Context, id int64) error {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
-	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error { return deleteCredential(ctx, tx, id) })
+	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+		c, err := deleteCredential(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		return shutOut(ctx, tx, c.Device, millis(now()))
+	})
 	return s.wrap("delete credential", err)
 }
 
-func deleteCredential(ctx context.Context, tx bun.Tx, id int64) error {
+func deleteCredential(ctx context.Context, tx bun.Tx, id int64) (iot.Credential, error) {
 	c, err := findOne(ctx, tx, scanCredential, selectCredentials+"WHERE id = ?", id)
 	if err != nil {
-		return err
+		return c, err
 	}
 	if err := changed(tx.ExecContext(ctx, "DELETE FROM device_credentials WHERE id = ?", id)); err != nil {
-		return err
+		return c, err
 	}
-	return record(ctx, tx, "credential.delete", credentialObject(id), credentialEntry(c), nil)
+	return c, record(ctx, tx, "credential.delete", credentialObject(id), credentialEntry(c), nil)
+}
+
+// shutOut notes since when a device, if it is one, does not enroll; NULL: it may.
+func shutOut(ctx context.Context, tx bun.Tx, device iot.DeviceID, since sql.NullInt64) error {
+	if device == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE devices SET shut_out_at = ? WHERE id = ?", since, int64(device))
+	return err
 }
 
 // deleteCredentialsOf deletes a device's own credentials, and returns their ids. The device is locked.

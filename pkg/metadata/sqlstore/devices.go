@@ -161,18 +161,18 @@ func (s *Store) Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, e
 }
 
 // UpdateDevice implements iot.MetadataStore.
-func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceChange) (d iot.Device, err error) {
+func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceChange) (d iot.Device, credentials []int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	if err := checkDevice(c); err != nil {
-		return iot.Device{}, s.wrap("update device", err)
+		return iot.Device{}, nil, s.wrap("update device", err)
 	}
 	err = s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
 		before, err := s.lockDevice(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		if d = changedDevice(before, c); d == before {
+		if d, credentials = changedDevice(before, c), nil; d == before {
 			return nil
 		}
 		update := tx.NewUpdate().Table("devices").Where("id = ?", int64(id)).
@@ -181,12 +181,26 @@ func (s *Store) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceC
 		if err := changed(update.Exec(ctx)); err != nil {
 			return err
 		}
-		return record(ctx, tx, "device.update", deviceObject(id), deviceEntry(before), deviceEntry(d))
+		if d.Owner != before.Owner {
+			if credentials, err = leave(ctx, tx, before); err != nil {
+				return err
+			}
+		}
+		return record(ctx, tx, "device.update", deviceObject(id), deviceEntry(before), deviceEndForm{deviceEntry(d), credentials})
 	})
 	if err != nil {
-		return iot.Device{}, s.wrap("update device", err)
+		return iot.Device{}, nil, s.wrap("update device", err)
 	}
-	return d, nil
+	return d, credentials, nil
+}
+
+// leave deletes the own credentials of a device that a member has owned: he may know its password. It returns their ids.
+func leave(ctx context.Context, tx bun.Tx, d iot.Device) ([]int64, error) {
+	members, err := find(ctx, tx, scanInt, "SELECT id FROM users WHERE id = ? AND role = ?", d.Owner, iot.RoleMember)
+	if err != nil || len(members) == 0 {
+		return nil, err
+	}
+	return deleteCredentialsOf(ctx, tx, d.ID)
 }
 
 // lockDevice returns the device, which nobody else changes or deletes until tx ends.
@@ -240,7 +254,7 @@ func (s *Store) DeleteDevice(ctx context.Context, id iot.DeviceID) (credentials 
 		if err := ids.deleted(ctx, tx, id); err != nil {
 			return err
 		}
-		return record(ctx, tx, "device.delete", deviceObject(id), deletedDeviceForm{deviceEntry(before), credentials}, nil)
+		return record(ctx, tx, "device.delete", deviceObject(id), deviceEndForm{deviceEntry(before), credentials}, nil)
 	})
 	if err != nil {
 		return nil, s.wrap("delete device", err)

@@ -52,9 +52,9 @@ func deviceEntry(d iot.Device) deviceForm {
 	return deviceForm{d.ID, d.Key, d.Name, d.Owner, d.Location, int64(d.OfflineAfter / time.Second), rowTime(d.CreatedAt)}
 }
 
-type deletedDeviceForm struct {
+type deviceEndForm struct {
 	deviceForm
-	Credentials []int64 `json:"credentials"` // the ids of those that went with it
+	Credentials []int64 `json:"credentials,omitempty"` // the ids of its own that have ended
 }
 
 type tokenForm struct {

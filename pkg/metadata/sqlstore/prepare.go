@@ -68,7 +68,10 @@ func (s *Store) migrate(ctx context.Context) error {
 			goose.NewGoMigration(6, addColumn("users", "role", "ALTER TABLE users ADD COLUMN role VARCHAR(16) NOT NULL DEFAULT 'viewer'"), nil),
 			goose.NewGoMigration(7, addColumn("users", "password_hash", "ALTER TABLE users ADD COLUMN password_hash VARCHAR(255) NOT NULL DEFAULT ''"), nil),
 			goose.NewGoMigration(8, addColumn("users", "disabled_at", "ALTER TABLE users ADD COLUMN disabled_at BIGINT"), nil),
-			goose.NewGoMigration(9, addColumn("users", "identity", s.dialect.AddIdentities...), nil)))
+			goose.NewGoMigration(9, addColumn("users", "identity", s.dialect.AddIdentities...), nil),
+			goose.NewGoMigration(10, addColumn("tokens", "parent", "ALTER TABLE tokens ADD COLUMN parent BIGINT",
+				"CREATE INDEX tokens_parent ON tokens (parent)"), nil),
+			goose.NewGoMigration(11, addColumn("devices", "shut_out_at", "ALTER TABLE devices ADD COLUMN shut_out_at BIGINT"), nil)))
 	if err != nil {
 		return err
 	}
@@ -118,9 +121,9 @@ func hasColumn(ctx context.Context, tx *sql.Tx, table, column string) (bool, err
 // complete is nil when all tables are there, and ErrIncomplete where one is not.
 func (s *Store) complete(ctx context.Context) error {
 	ids, err := find(ctx, s.read, scanID, "SELECT id FROM users WHERE id = 0 AND role = '' AND password_hash = '' AND disabled_at IS NULL AND identity IS NULL "+
-		"UNION ALL SELECT id FROM devices WHERE id = 0 AND devices.key IS NULL AND offline_after IS NULL "+
+		"UNION ALL SELECT id FROM devices WHERE id = 0 AND devices.key IS NULL AND offline_after IS NULL AND shut_out_at IS NULL "+
 		"UNION ALL SELECT device_id FROM device_contacts WHERE device_id = 0 "+
-		"UNION ALL SELECT id FROM tokens WHERE id = 0 UNION ALL SELECT id FROM device_credentials WHERE id = 0 "+
+		"UNION ALL SELECT id FROM tokens WHERE id = 0 AND parent IS NULL UNION ALL SELECT id FROM device_credentials WHERE id = 0 "+
 		"UNION ALL SELECT id FROM provisioning_keys WHERE id = 0 UNION ALL SELECT id FROM audit WHERE id = 0 "+
 		"UNION ALL SELECT id FROM device_ids WHERE id = 1 UNION ALL SELECT id + 1 FROM site WHERE id = 1")
 	switch {

@@ -148,6 +148,9 @@ func (s *Store) enroll(ctx context.Context, secret iot.Secret, device iot.Identi
 		if err := s.provideDevice(ctx, tx, device, key.Owner); err != nil {
 			return err
 		}
+		if err := admits(ctx, tx, key, device.ID); err != nil {
+			return err
+		}
 		enrolled, err := find(ctx, tx, scanInt, "SELECT id FROM device_credentials WHERE device_id = ? AND (expires_at IS NULL OR expires_at > ?) LIMIT 1",
 			int64(device.ID), now().UnixMilli())
 		if err != nil {
@@ -157,6 +160,9 @@ func (s *Store) enroll(ctx context.Context, secret iot.Secret, device iot.Identi
 			return fmt.Errorf("device %d has a credential: %w", device.ID, iot.ErrConflict)
 		}
 		if created, err = s.insertCredential(ctx, tx, c); err != nil {
+			return err
+		}
+		if err := shutOut(ctx, tx, device.ID, sql.NullInt64{}); err != nil {
 			return err
 		}
 		entry := credentialEntry(created)
@@ -174,7 +180,7 @@ func (s *Store) Unenroll(ctx context.Context, secret iot.Secret, credential int6
 		if err := s.lockAccess(ctx, tx); err != nil {
 			return err
 		}
-		if err := deleteCredential(ctx, tx, credential); err != nil {
+		if _, err := deleteCredential(ctx, tx, credential); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "UPDATE provisioning_keys SET uses = uses + 1 WHERE secret = ?", secretText(secret))
@@ -194,6 +200,15 @@ func (s *Store) takeUse(ctx context.Context, tx bun.Tx, secret iot.Secret, devic
 		return key, fmt.Errorf("the provisioning key is not for device %d: %w", device, iot.ErrNotFound)
 	}
 	return key, changed(tx.ExecContext(ctx, "UPDATE provisioning_keys SET uses = uses - 1 WHERE id = ?", key.ID))
+}
+
+// admits returns ErrConflict where the device is shut out, and the key was not made since then for devices that it names.
+func admits(ctx context.Context, tx bun.Tx, key iot.ProvisioningKey, device iot.DeviceID) error {
+	since, err := find(ctx, tx, scanInt, "SELECT shut_out_at FROM devices WHERE id = ? AND shut_out_at IS NOT NULL", int64(device))
+	if err == nil && len(since) > 0 && (key.Devices == nil || key.CreatedAt.UnixMilli() < since[0]) {
+		return fmt.Errorf("device %d is shut out: %w", device, iot.ErrConflict)
+	}
+	return err
 }
 
 // provideDevice creates the device for its owner (0: the default user), or gives the one that exists its key. ErrConflict: the

@@ -28,11 +28,12 @@ type tokenRow struct {
 	Secret    string         `bun:"secret"`
 	CreatedAt int64          `bun:"created_at"`
 	ExpiresAt sql.NullInt64  `bun:"expires_at"`
+	Parent    sql.NullInt64  `bun:"parent"`
 }
 
 const (
 	tokenColumns = "tokens.id, tokens.user_id, tokens.name, tokens.role, tokens.devices, tokens.session, " +
-		"tokens.created_at, tokens.expires_at, tokens.last_used"
+		"tokens.created_at, tokens.expires_at, tokens.last_used, COALESCE(tokens.parent, 0)"
 	selectTokens = "SELECT " + tokenColumns + " FROM tokens "
 )
 
@@ -46,7 +47,7 @@ func scanTokenWith(rows *sql.Rows, t *iot.Token, more ...any) error {
 		expires, used sql.NullInt64
 		session       int
 	)
-	columns := []any{&t.ID, &t.User, &t.Name, &t.Role, &devices, &session, &created, &expires, &used}
+	columns := []any{&t.ID, &t.User, &t.Name, &t.Role, &devices, &session, &created, &expires, &used, &t.Parent}
 	if err := rows.Scan(append(columns, more...)...); err != nil {
 		return err
 	}
@@ -65,11 +66,20 @@ func (s *Store) CreateToken(ctx context.Context, t iot.Token, secret iot.Secret)
 	t.CreatedAt, t.ExpiresAt, t.LastUsed = now(), whole(t.ExpiresAt), time.Time{}
 	row := tokenRow{
 		UserID: t.User, Name: t.Name, Role: t.Role, Devices: deviceList(t.Devices), Session: flag(t.Session), Secret: secretText(secret),
-		CreatedAt: t.CreatedAt.UnixMilli(), ExpiresAt: millis(t.ExpiresAt),
+		CreatedAt: t.CreatedAt.UnixMilli(), ExpiresAt: millis(t.ExpiresAt), Parent: sql.NullInt64{Int64: t.Parent, Valid: t.Parent != 0},
 	}
 	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := s.lockOwner(ctx, tx, t.User); err != nil {
 			return err
+		}
+		if t.Parent != 0 { // with which it would end, had it been there
+			_, err := findOne(ctx, tx, scanInt, "SELECT id FROM tokens WHERE id = ?"+s.dialect.ForUpdate, t.Parent)
+			if errors.Is(err, iot.ErrNotFound) {
+				return fmt.Errorf("there is no token %d: %w", t.Parent, iot.ErrInvalid)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		row.ID = 0
 		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
@@ -140,16 +150,30 @@ func (s *Store) DeleteToken(ctx context.Context, id int64) error {
 	ctx, cancel := context.WithTimeout(ctx, timeouts.SQLCall)
 	defer cancel()
 	err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
-		t, err := findOne(ctx, tx, scanToken, selectTokens+"WHERE id = ?", id)
+		t, err := findOne(ctx, tx, scanToken, selectTokens+"WHERE id = ?"+s.dialect.ForUpdate, id)
 		if err != nil {
 			return err
 		}
-		if err := changed(tx.ExecContext(ctx, "DELETE FROM tokens WHERE id = ?", id)); err != nil {
-			return err
-		}
-		return record(ctx, tx, tokenNoun(t)+".delete", tokenObject(t), tokenEntry(t), nil)
+		return deleteToken(ctx, tx, t)
 	})
 	return s.wrap("delete token", err)
+}
+
+// deleteToken deletes a token, which tx has locked, and those that were made with it.
+func deleteToken(ctx context.Context, tx bun.Tx, t iot.Token) error {
+	if err := changed(tx.ExecContext(ctx, "DELETE FROM tokens WHERE id = ?", t.ID)); err != nil {
+		return err
+	}
+	if err := record(ctx, tx, tokenNoun(t)+".delete", tokenObject(t), tokenEntry(t), nil); err != nil {
+		return err
+	}
+	made, err := find(ctx, tx, scanToken, selectTokens+"WHERE parent = ? ORDER BY id", t.ID)
+	for _, child := range made {
+		if err := deleteToken(ctx, tx, child); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // UseToken implements iot.AccessStore.

@@ -43,7 +43,7 @@ func (t *Throttled) Seconds() int { return int((t.Wait + time.Second - 1) / time
 // *Denial, a *Throttled, ErrBusy, or the store's.
 func (a *Authenticator) LogIn(r *http.Request, username, password string) (p *Principal, secret string, err error) {
 	ctx, address := r.Context(), a.Address(r)
-	user, err := a.checkPassword(ctx, address, username, password)
+	user, hash, err := a.checkPassword(ctx, address, username, password)
 	var throttled *Throttled
 	switch {
 	case errors.As(err, &throttled):
@@ -59,7 +59,18 @@ func (a *Authenticator) LogIn(r *http.Request, username, password string) (p *Pr
 	if err != nil {
 		return nil, "", err
 	}
-	return a.Begin(ctx, user, address)
+	if p, secret, err = a.Begin(ctx, user, address); err != nil {
+		return nil, "", err
+	}
+	// It was changed meanwhile, perhaps before there was this session to end.
+	account, err := a.Store.Account(ctx, user.ID)
+	if err == nil && account.Password != hash {
+		err = errWrongPassword
+	}
+	if err != nil {
+		return nil, "", errors.Join(err, a.EndToken(WithPrincipal(ctx, p), p.TokenID))
+	}
+	return p, secret, nil
 }
 
 // Begin begins a session of user, who has shown that he is it, as LogIn does.
@@ -108,7 +119,7 @@ func (a *Authenticator) EndToken(ctx context.Context, id int64) error {
 
 // ChangePassword gives p's user another password, and ends his sessions. It returns the secret of a new one, where p is one.
 func (a *Authenticator) ChangePassword(ctx context.Context, p *Principal, before, after string) (secret string, err error) {
-	if _, err := a.checkPassword(ctx, p.Address, p.User.Username, before); err != nil {
+	if _, _, err := a.checkPassword(ctx, p.Address, p.User.Username, before); err != nil {
 		return "", err
 	}
 	hash, err := auth.HashPassword(ctx, after)
@@ -122,19 +133,20 @@ func (a *Authenticator) ChangePassword(ctx context.Context, p *Principal, before
 	return a.newSession(ctx, p.User, p.Address)
 }
 
-// checkPassword returns the user of that name and password, also with an error, where there is one of that name.
-func (a *Authenticator) checkPassword(ctx context.Context, address, username, password string) (iot.User, error) {
+// checkPassword returns the user of that name and password, also with an error, where there is one of that name; and the hash
+// of the password.
+func (a *Authenticator) checkPassword(ctx context.Context, address, username, password string) (iot.User, string, error) {
 	if username == "" || len(username) > 4*iot.MaxUsername || len(password) > auth.MaxPassword {
-		return iot.User{}, errWrongPassword
+		return iot.User{}, "", errWrongPassword
 	}
 	network := Network(address)
 	if !a.logins.begin(network) {
-		return iot.User{}, ErrBusy
+		return iot.User{}, "", ErrBusy
 	}
 	defer a.logins.end(network)
 	from := network.String()
 	if wait := a.guesses.Begin(from, username); wait > 0 {
-		return iot.User{}, &Throttled{wait}
+		return iot.User{}, "", &Throttled{wait}
 	}
 	user, account, err := a.find(ctx, username)
 	if err == nil {
@@ -144,13 +156,13 @@ func (a *Authenticator) checkPassword(ctx context.Context, address, username, pa
 	}
 	switch {
 	case errors.Is(err, auth.ErrWrongPassword), err == nil && account.Disabled:
-		return user, errWrongPassword
+		return user, "", errWrongPassword
 	case err != nil:
 		a.guesses.Undo(from, username)
-		return user, err
+		return user, "", err
 	}
 	a.guesses.Right(from, username)
-	return user, nil
+	return user, account.Password, nil
 }
 
 // find returns the user of that name; one who does not exist has no password.

@@ -76,7 +76,7 @@ func TestCaching(t *testing.T) {
 		}
 		one := ask(http.MethodGet, "/api/devices/1/").Header().Get("ETag")
 		name := "y"
-		if _, err := s.metadata.UpdateDevice(t.Context(), 1, iot.DeviceChange{Name: &name}); err != nil {
+		if _, _, err := s.metadata.UpdateDevice(t.Context(), 1, iot.DeviceChange{Name: &name}); err != nil {
 			t.Fatal(err)
 		}
 		if w := ask(http.MethodGet, "/api/devices/1/", "If-None-Match", one); w.Code != http.StatusOK {

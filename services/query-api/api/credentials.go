@@ -304,16 +304,21 @@ func (a *API) endCredential(ctx context.Context, id int64) (*answer, error) {
 // end tells of credentials that are deleted, alone or with what they are of, those who let them in, and answers. Who asked for
 // that must know whether it has come there.
 func (a *API) end(ctx context.Context, credentials ...int64) (*answer, error) {
-	if len(credentials) == 0 {
-		return noContent, nil
-	}
-	a.Mosquitto.Wake()
-	if a.Credentials.End(ctx, credentials...) != nil {
+	if a.cutOff(ctx, credentials) != nil {
 		return encodeAny(http.StatusAccepted, struct {
 			Detail string `json:"detail"`
 		}{"It is deleted. Kafka is not available: bridges let in who has the credential until they are told, as soon as it is back."})
 	}
 	return noContent, nil
+}
+
+// cutOff has bridges cut off who has the credentials, which are deleted. An error is Kafka's.
+func (a *API) cutOff(ctx context.Context, credentials []int64) error {
+	if len(credentials) == 0 {
+		return nil
+	}
+	a.Mosquitto.Wake()
+	return a.Credentials.End(ctx, credentials...)
 }
 
 // id reads the id in a part of the path. What is none names nothing.

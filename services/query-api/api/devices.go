@@ -182,13 +182,14 @@ func (a *API) updateDevice(ctx context.Context, r *request) (*answer, error) {
 	if f.errs != nil {
 		return nil, refuseOwner(ctx, r, f, change, nil)
 	}
-	d, err = r.Metadata.UpdateDevice(ctx, d.ID, change)
+	d, credentials, err := r.Metadata.UpdateDevice(ctx, d.ID, change)
 	if errors.Is(err, iot.ErrInvalid) {
 		return nil, refuseOwner(ctx, r, f, change, err)
 	}
 	if err != nil {
 		return nil, err
 	}
+	_ = a.cutOff(ctx, credentials) // or bridges are told as soon as Kafka is back
 	return encode(http.StatusOK, d, a.deviceJSON()), nil
 }
 

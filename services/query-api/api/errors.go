@@ -101,6 +101,8 @@ func (a *API) problemOf(err error, c echo.Context) *problem {
 		return errNotFound
 	case errors.Is(err, scope.ErrForbidden):
 		return errForbidden
+	case errors.Is(err, scope.ErrKnown):
+		return errKnownDevice
 	case errors.Is(err, scope.ErrTooMany):
 		return errTooManyDevices
 	case errors.Is(err, iot.ErrInvalid): // which the handler should have found out

@@ -25,7 +25,7 @@ const (
 
 var (
 	errManyKeys = &problem{status: http.StatusConflict, detail: fmt.Sprintf("There are %d provisioning keys, and no more are kept. Delete one before you make another.", iot.MaxProvisioningKeys)}
-	errEnrolled = &problem{status: http.StatusConflict, detail: "This device has a credential, which a provisioning key does not replace. Delete it before the device enrolls again."}
+	errEnrolled = &problem{status: http.StatusConflict, detail: "This device has a credential, or had one that was deleted. A provisioning key replaces none, unless it was made for this device since then. Or make it a credential yourself."}
 )
 
 // newKey is a provisioning key as its maker sees it, once.

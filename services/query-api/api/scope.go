@@ -25,6 +25,8 @@ const (
 	whole reach = "whole"
 )
 
+var errKnownDevice = &problem{status: http.StatusForbidden, detail: "Something has come from a device of this id or key, which would be yours to see. An operator can create it for you."}
+
 var errTooManyDevices = &problem{status: http.StatusForbidden, detail: fmt.Sprintf(
 	"You may see more than %d devices, which are too many to be told from others. An operator sees all, or can divide them among users.", scope.MaxDevices)}
 

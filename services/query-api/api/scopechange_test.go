@@ -36,6 +36,7 @@ func TestDevicesOfSome(t *testing.T) {
 
 	s.wants(t, limited, "POST", "/api/devices/", own, http.StatusForbidden, forbidden)
 	s.wants(t, limited, "POST", "/api/devices/", strings.Replace(own, `"key": "ann-2", `, "", 1), http.StatusForbidden, forbidden)
+	s.wants(t, limited, "PATCH", "/api/devices/ann-1/", fmt.Sprintf(`{"user": %d}`, s.bob), http.StatusForbidden, forbidden)
 	s.wants(t, limited, "PATCH", "/api/devices/ann-1/", `{"name": "ann's"}`, http.StatusOK, `"name":"ann's"`)
 
 	s.wants(t, "ann", "GET", "/api/devices/ann-2/", "", http.StatusNotFound, "")
@@ -48,6 +49,29 @@ func TestDevicesOfSome(t *testing.T) {
 	s.wants(t, "ann", "PATCH", "/api/devices/ann-2/", `{"name": "mine"}`, http.StatusNotFound, "")
 	s.wants(t, "ann", "DELETE", "/api/devices/ann-2/", "", http.StatusNotFound, "")
 	s.wants(t, "bob", "GET", "/api/devices/ann-2/", "", http.StatusUnauthorized, "") // he has no token
+}
+
+// TestFormerDevices: what was sent before a device was created, or by one that was deleted, is nobody's to take.
+func TestFormerDevices(t *testing.T) {
+	s := newDivided(t)
+	device := func(key string, owner int64) string {
+		return fmt.Sprintf(`{"name": "x", "key": %q, "user": %d}`, key, owner)
+	}
+	own := func(key string) string { return device(key, s.ann) }
+	s.wants(t, "root", "DELETE", "/api/devices/bob-1/", "", http.StatusNoContent, "")
+	s.wants(t, "ann", "POST", "/api/devices/", own("bob-1"), http.StatusForbidden, "An operator can create it")
+	s.keep(t, iot.DeadLetter{
+		Rejection: iot.Rejection{Reason: iot.ReasonNoMetrics, Device: nobody, Bytes: []byte(`{"x":1}`)},
+		ID:        iot.DeadLetterID{15: 8}, Source: "sensors/nil-1/data", Received: time.Now().UTC().Truncate(time.Millisecond),
+	})
+	s.wants(t, "ann", "POST", "/api/devices/", own("nil-1"), http.StatusForbidden, "An operator can create it")
+	s.wants(t, "ann", "GET", "/api/devices/nil-1/", "", http.StatusNotFound, "")
+	s.wants(t, "ann", "POST", "/api/devices/", own("ann-2"), http.StatusCreated, "")
+	s.wants(t, "root", "POST", "/api/devices/", own("nil-1"), http.StatusCreated, "")
+
+	const limited = "a token for ann's device"
+	s.wants(t, limited, "DELETE", "/api/devices/ann-1/", "", http.StatusNoContent, "")
+	s.wants(t, limited, "POST", "/api/devices/", device("ann-1", s.bob), http.StatusForbidden, "An operator")
 }
 
 // TestReadingsOfSome: in a batch, and in what is replayed, others' readings are rejected by themselves.

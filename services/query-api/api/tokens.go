@@ -138,7 +138,11 @@ func (a *API) createToken(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	secret := auth.NewSecret(auth.TokenPrefix)
-	if t, err = a.Accounts.CreateToken(ctx, t, auth.Hash(secret)); err != nil {
+	t, err = a.Accounts.CreateToken(ctx, t, auth.Hash(secret))
+	switch {
+	case errors.Is(err, iot.ErrInvalid) && t.Parent != 0: // it was deleted meanwhile
+		return nil, errNotFound
+	case err != nil:
 		return nil, err
 	}
 	r.Response().Header().Set(echo.HeaderLocation, "/api/tokens/"+strconv.FormatInt(t.ID, 10)+"/")
@@ -182,8 +186,11 @@ func (a *API) readToken(ctx context.Context, f *form, p *access.Principal) (iot.
 	}
 	t.Devices = f.deviceList("devices")
 	latest := now.Add(maxTokenLife)
-	if p.Kind == access.Token && !p.Expires.IsZero() && p.Expires.Before(latest) {
-		latest = p.Expires // else it would have no end
+	if p.Kind == access.Token && !admin { // else one that was stolen would have no end
+		t.Parent = p.TokenID
+		if !p.Expires.IsZero() && p.Expires.Before(latest) {
+			latest = p.Expires
+		}
 	}
 	t.ExpiresAt = f.expiry("expires_at", now, t.ExpiresAt)
 	switch _, given := f.members["expires_at"]; {

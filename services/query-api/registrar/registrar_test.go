@@ -69,7 +69,7 @@ func TestRegistrar(t *testing.T) {
 			w.publish(t, 7)
 			w.awaitDevice(t, 7)
 			name := "Greenhouse"
-			if _, err := w.store.UpdateDevice(t.Context(), 7, iot.DeviceChange{Name: &name}); err != nil {
+			if _, _, err := w.store.UpdateDevice(t.Context(), 7, iot.DeviceChange{Name: &name}); err != nil {
 				t.Fatal(err)
 			}
 			w.publish(t, 7, 8, 7)
@@ -83,7 +83,7 @@ func TestRegistrar(t *testing.T) {
 			w.publish(t, 7)
 			w.awaitDevice(t, 7)
 			name := "Greenhouse"
-			if _, err := w.store.UpdateDevice(t.Context(), 7, iot.DeviceChange{Name: &name}); err != nil {
+			if _, _, err := w.store.UpdateDevice(t.Context(), 7, iot.DeviceChange{Name: &name}); err != nil {
 				t.Fatal(err)
 			}
 			w.describe(t, 7, "Attic", "Upstairs")

@@ -14,6 +14,8 @@ const MaxDevices = 1000
 var (
 	// ErrForbidden is of what is there, and who asks may not do.
 	ErrForbidden = errors.New("not for who sees some devices alone")
+	// ErrKnown is of a device that is to be created, and of which something is stored.
+	ErrKnown = errors.New("something of this device is stored")
 	// ErrTooMany is of a scope of more than MaxDevices.
 	ErrTooMany = errors.New("more devices than a scope may have")
 )

@@ -25,7 +25,7 @@ type Metadata interface {
 	CreateDevice(ctx context.Context, d iot.Device) (iot.Device, error)
 	Device(ctx context.Context, id iot.DeviceID) (iot.Device, error)
 	Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device, error)
-	UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceChange) (iot.Device, error)
+	UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceChange) (d iot.Device, credentials []int64, err error)
 	DeleteDevice(ctx context.Context, id iot.DeviceID) (credentials []int64, err error)
 }
 
@@ -58,7 +58,7 @@ func (s *Scope) Of(all Stores) Stores {
 	if s == nil {
 		return all
 	}
-	return Stores{metadata{s, all.Metadata}, readings{s, all.Readings}, latest{s, all.Latest}, deadLetters{s, all.DeadLetters}}
+	return Stores{metadata{s, all}, readings{s, all.Readings}, latest{s, all.Latest}, deadLetters{s, all.DeadLetters}}
 }
 
 type readings struct {
@@ -176,19 +176,19 @@ func (d deadLetters) DeleteDeadLetters(ctx context.Context, q iot.DeadLetterQuer
 
 type metadata struct {
 	scope *Scope
-	store Metadata
+	all   Stores
 }
 
 func (m metadata) User(ctx context.Context, id int64) (iot.User, error) {
 	if id != m.scope.user {
 		return iot.User{}, iot.ErrNotFound
 	}
-	return m.store.User(ctx, id)
+	return m.all.Metadata.User(ctx, id)
 }
 
 // Users returns who has the scope, where q selects him.
 func (m metadata) Users(ctx context.Context, q iot.UserQuery) ([]iot.User, error) {
-	u, err := m.store.User(ctx, m.scope.user)
+	u, err := m.all.Metadata.User(ctx, m.scope.user)
 	switch {
 	case errors.Is(err, iot.ErrNotFound): // a device has no user
 		return nil, nil
@@ -200,7 +200,8 @@ func (m metadata) Users(ctx context.Context, q iot.UserQuery) ([]iot.User, error
 	return []iot.User{u}, nil
 }
 
-// CreateDevice creates one that is in the scope then.
+// CreateDevice creates one that is in the scope then. It is none that is not there any more, or was never created, and of which
+// something is stored: whoever creates a device sees that.
 func (m metadata) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, error) {
 	switch {
 	case m.scope.owner != 0 && d.Owner != m.scope.owner, m.scope.named != nil && !slices.Contains(m.scope.named, d.ID):
@@ -208,14 +209,36 @@ func (m metadata) CreateDevice(ctx context.Context, d iot.Device) (iot.Device, e
 	case len(m.scope.devices) >= MaxDevices && !m.scope.Has(d.ID):
 		return iot.Device{}, ErrTooMany
 	}
-	return m.store.CreateDevice(ctx, d)
+	if d.ID != 0 {
+		if err := m.checkUnknown(ctx, d.ID); err != nil {
+			return iot.Device{}, err
+		}
+	}
+	return m.all.Metadata.CreateDevice(ctx, d)
+}
+
+// checkUnknown returns ErrKnown for a device that is not there, and of which something is stored.
+func (m metadata) checkUnknown(ctx context.Context, id iot.DeviceID) error {
+	if _, err := m.all.Metadata.Device(ctx, id); !errors.Is(err, iot.ErrNotFound) {
+		return err
+	}
+	only := []iot.DeviceID{id}
+	page, err := m.all.Readings.FindReadings(ctx, iot.ReadingQuery{Devices: only, Limit: 1})
+	if err != nil {
+		return err
+	}
+	letters, err := m.all.DeadLetters.FindDeadLetters(ctx, iot.DeadLetterQuery{Devices: only, Limit: 1})
+	if err == nil && len(page.Readings)+len(letters.DeadLetters) > 0 {
+		return ErrKnown
+	}
+	return err
 }
 
 func (m metadata) Device(ctx context.Context, id iot.DeviceID) (iot.Device, error) {
 	if !m.scope.Has(id) {
 		return iot.Device{}, iot.ErrNotFound
 	}
-	d, err := m.store.Device(ctx, id)
+	d, err := m.all.Metadata.Device(ctx, id)
 	if err == nil && m.scope.owner != 0 && d.Owner != m.scope.owner { // since a moment ago
 		return iot.Device{}, iot.ErrNotFound
 	}
@@ -236,23 +259,24 @@ func (m metadata) Devices(ctx context.Context, q iot.DeviceQuery) ([]iot.Device,
 	default:
 		q.Devices = m.scope.Devices(q.Devices)
 	}
-	return m.store.Devices(ctx, q)
+	return m.all.Metadata.Devices(ctx, q)
 }
 
 // UpdateDevice changes a device, which stays its owner's.
-func (m metadata) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceChange) (iot.Device, error) {
-	if _, err := m.Device(ctx, id); err != nil {
-		return iot.Device{}, err
+func (m metadata) UpdateDevice(ctx context.Context, id iot.DeviceID, c iot.DeviceChange) (iot.Device, []int64, error) {
+	d, err := m.Device(ctx, id)
+	if err != nil {
+		return iot.Device{}, nil, err
 	}
-	if m.scope.owner != 0 && c.Owner != nil && *c.Owner != m.scope.owner {
-		return iot.Device{}, ErrForbidden
+	if c.Owner != nil && *c.Owner != d.Owner {
+		return iot.Device{}, nil, ErrForbidden
 	}
-	return m.store.UpdateDevice(ctx, id, c)
+	return m.all.Metadata.UpdateDevice(ctx, id, c)
 }
 
 func (m metadata) DeleteDevice(ctx context.Context, id iot.DeviceID) ([]int64, error) {
 	if _, err := m.Device(ctx, id); err != nil {
 		return nil, err
 	}
-	return m.store.DeleteDevice(ctx, id)
+	return m.all.Metadata.DeleteDevice(ctx, id)
 }
