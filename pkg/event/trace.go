@@ -48,6 +48,13 @@ type SeenClient struct {
 	Since    time.Time `json:"since"`
 	Until    time.Time `json:"until,omitzero"` // zero while it is there
 	Refused  string    `json:"refused,omitempty"`
+	Limited  *Limit    `json:"limited,omitempty"` // nil where it is not slowed
+}
+
+// Limit is since when a client is slowed, which sends more than it may.
+type Limit struct {
+	What  string    `json:"what"` // messages or bytes
+	Since time.Time `json:"since"`
 }
 
 // Record returns s as a record for topic. It takes the place of the one that the replica produced before of the part.

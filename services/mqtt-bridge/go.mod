@@ -12,6 +12,7 @@ require (
 	github.com/telltale-iot/telltale/pkg v0.0.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
+	golang.org/x/time v0.16.0
 )
 
 require (

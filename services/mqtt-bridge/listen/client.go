@@ -90,6 +90,7 @@ func (e *Endpoint) establish(c *connection, p packet.Connect) error {
 	e.clients[id] = cl
 	e.conns[c] = cl
 	c.client, c.sends = cl, c.sender()
+	e.rates.enter(c)
 	e.established++
 	c.who.Since = time.Now() // of two connections of a client the later one has the session
 	e.hub.attach(cl, nil)    // before has left
@@ -152,6 +153,7 @@ func (e *Endpoint) takeWill(cl *client, resumed bool) *lastWill {
 func (e *Endpoint) removeConnection(c *connection) {
 	e.mu.Lock()
 	delete(e.conns, c)
+	e.rates.leave(c)
 	cl := c.client
 	if cl == nil {
 		e.mu.Unlock()
@@ -267,6 +269,7 @@ func (e *Endpoint) expireUntil(stop <-chan struct{}) {
 			for _, w := range due {
 				e.publishWill(w)
 			}
+			e.rates.expire(now, func(c *connection) { e.seen.Limited(c.who, "", time.Time{}) })
 		}
 	}
 }

@@ -21,6 +21,7 @@ type Config struct {
 	ClientCA       string            `env:"MQTT_LISTEN_CLIENT_CA_FILE" help:"PEM file of the authorities that may have signed the devices' certificates; a device without such a certificate is refused then, unless it has a password where AUTH asks for credentials."`
 	AnonymousFrom  []string          `env:"MQTT_ANONYMOUS_FROM" help:"Networks (10.1.0.0/16, an address) whose devices get in without user name and password, separated by commas: those that cannot have credentials. They send for devices without credentials of their own."`
 	MaxConnections int               `env:"MQTT_MAX_CONNECTIONS" default:"10000" help:"Devices connected at the same time, at most, when listening."`
+	DeviceRate     string            `env:"MQTT_DEVICE_RATE" default:"200" help:"Messages a second that a device may send which got in by credentials, when listening; a message counts once for each 5,000 bytes. One that sends more is slowed, after a burst of 10 seconds' worth, and nothing of it is dropped. A gateway has that for each of its devices, 50 at most. off: as fast as it goes."`
 	MaxPacketBytes int               `env:"MQTT_MAX_PACKET_BYTES" default:"1114112" help:"Longest MQTT packet taken, when listening; a device that sends a longer one is disconnected."`
 }
 
@@ -46,6 +47,9 @@ func (c Config) Validate() error {
 		}
 	}
 	if _, err := c.anonymous(); err != nil {
+		return err
+	}
+	if _, err := c.deviceRate(); err != nil {
 		return err
 	}
 	if err := c.validateTLS(); err != nil {

@@ -37,6 +37,7 @@ type connection struct {
 	who         trace.Client // zero until the CONNECT is read
 	client      *client      // nil until the CONNECT is taken
 	sends       pipeline.Sender
+	rate        *clientRate   // nil for none
 	release     func()        // gives back what the packet that is being read took of the budget; nil for nothing
 	large       []byte        // that packet, as long as nobody keeps it
 	hasDeadline bool          // the deadline of the packet that is being read is set
@@ -168,6 +169,7 @@ func (c *connection) run() error {
 		if err = c.endPacket(h); err != nil {
 			return err
 		}
+		c.pause(h)
 	}
 }
 

@@ -20,6 +20,10 @@
 // limit is counted in telltale_bridge_refusals_total, and logged once a minute at most. A packet that
 // makes the bridge panic ends its connection alone.
 //
+// Who got in by credentials has a rate (MQTT_DEVICE_RATE, rate.go). Who sends more is not refused: reading of it pauses, what is
+// read is acknowledged, and trace tells people of it. A client that sends at QoS 0 for long fills the buffers of TCP, behind which
+// its PINGREQ waits, too: it may take the connection for dead.
+//
 // A client that sends no more, and waits, still gets its acknowledgements. One that another connection with the
 // same id replaces gets a DISCONNECT with the reason in MQTT 5; MQTT 3 has none. A will is published when its connection breaks
 // or when its delay or session is over, and not when the bridge stops; where there is no room for it, it is

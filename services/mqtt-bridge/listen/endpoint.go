@@ -46,6 +46,8 @@ type Endpoint struct {
 	hub        hub
 	refusals   lograte.Limiters // by reason
 	takeovers  lograte.Limiter
+	slowings   lograte.Limiter
+	rates      rates
 
 	ended   chan struct{}   // has a value when credentials have ended
 	stop    <-chan struct{} // closed when the bridge stops
@@ -66,11 +68,15 @@ func New(cfg Config, access *Access, pipe *pipeline.Pipeline, seen *trace.Seen, 
 		conns: make(map[*connection]*client), clients: make(map[sessionID]*client), detached: list.New(),
 	}
 	e.addresses = newAddresses(cfg.MaxConnections)
+	device, err := cfg.deviceRate()
+	if err != nil {
+		return nil, err
+	}
+	e.rates = newRates(device)
 	e.hub.init(b.Subscribers, e.metrics.dropped)
 	pipe.Send = func(r mapping.Request) {
 		e.hub.command(r.Topic, packet.Publish{Topic: []byte(r.Topic), Payload: r.Payload})
 	}
-	var err error
 	if access.anonymous, err = cfg.anonymous(); err != nil {
 		return nil, err
 	}

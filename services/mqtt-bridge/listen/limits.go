@@ -109,6 +109,7 @@ func (r *refusal) Error() string { return r.what }
 type metrics struct {
 	refusals *prometheus.CounterVec
 	dropped  prometheus.Counter
+	slowed   *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -122,9 +123,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "telltale_bridge_subscriber_messages_dropped_total",
 			Help: "Messages that a subscriber was not sent, because it reads too slowly.",
 		}),
+		slowed: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "telltale_bridge_slowed_messages_total",
+			Help: "Messages after which a client had to wait, because it sends more messages or bytes than MQTT_DEVICE_RATE allows.",
+		}, []string{"what"}),
 	}
 	for _, reason := range allReasons {
 		m.refusals.WithLabelValues(reason)
+	}
+	for _, what := range slowedBy {
+		m.slowed.WithLabelValues(what)
 	}
 	return m
 }

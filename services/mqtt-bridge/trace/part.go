@@ -13,7 +13,8 @@ import (
 // What an entry takes beside its texts, with its place in a map.
 const (
 	deviceBytes = 232
-	clientBytes = 248
+	clientBytes = 264
+	limitBytes  = 48
 )
 
 // part is what was seen of some devices and clients.
@@ -49,10 +50,15 @@ type client struct {
 	user, address, protocol string
 	since, until            time.Time // until is zero while it is there
 	refused                 string
+	limited                 *event.Limit // nil where it is not
 }
 
 func (c *client) bytes(id string) int {
-	return clientBytes + len(id) + len(c.user) + len(c.address) + len(c.refused)
+	n := clientBytes + len(id) + len(c.user) + len(c.address) + len(c.refused)
+	if c.limited != nil {
+		n += limitBytes
+	}
+	return n
 }
 
 // device takes in a message. For one like the last of its device it allocates nothing.
@@ -127,6 +133,24 @@ func (p *part) client(c Client, until time.Time, why string) {
 	p.news = true
 }
 
+// limit takes in that a connection is slowed, or is no more. It counts while it is the client's last.
+func (p *part) limit(c Client, limited *event.Limit) {
+	id := cut(c.ID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	is := p.clients[id]
+	if is == nil || !is.since.Equal(c.Since) || !is.until.IsZero() {
+		return
+	}
+	p.inClients -= is.bytes(id)
+	is.limited = limited
+	p.inClients += is.bytes(id)
+	for p.inClients > maxBytes {
+		p.forgetClient()
+	}
+	p.news = true
+}
+
 // forgetClient makes room: of clients that have left, or else of all, the one that connected first goes.
 func (p *part) forgetClient() {
 	var first string
@@ -177,7 +201,7 @@ func (p *part) tell(now time.Time) event.Seen {
 	}
 	for id, c := range p.clients {
 		s := event.SeenClient{
-			ID: id, User: c.user, Address: c.address, Protocol: c.protocol, Since: millis(c.since), Refused: c.refused,
+			ID: id, User: c.user, Address: c.address, Protocol: c.protocol, Since: millis(c.since), Refused: c.refused, Limited: c.limited,
 		}
 		if !c.until.IsZero() {
 			s.Until = millis(c.until)

@@ -106,6 +106,15 @@ func (s *Seen) Connected(c Client) { s.client(c, time.Time{}, "") }
 // Left takes in that the connection of c ended, and why it was refused; "" where it was not.
 func (s *Seen) Left(c Client, why string) { s.client(c, time.Now(), why) }
 
+// Limited takes in that c sends too much of what, and is slowed since a time; what is "" when that is over.
+func (s *Seen) Limited(c Client, what string, since time.Time) {
+	var limited *event.Limit
+	if what != "" {
+		limited = &event.Limit{What: what, Since: millis(since)}
+	}
+	s.parts[maphash.String(s.seed, c.ID)>>58].limit(c, limited)
+}
+
 func (s *Seen) client(c Client, until time.Time, why string) {
 	s.parts[maphash.String(s.seed, c.ID)>>58].client(c, until, why)
 }
