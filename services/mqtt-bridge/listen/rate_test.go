@@ -147,3 +147,27 @@ func BenchmarkPause(b *testing.B) {
 		c.pause(packet.Header{Kind: packet.KindPublish, Length: 100})
 	}
 }
+
+// Who is over his rate waits until he is not.
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testEndpoint(t)
+		e.rates = newRates(200)
+		p := e.dial(t, "192.0.2.1")
+		var c *connection
+		e.mu.Lock()
+		for c = range e.conns {
+		}
+		e.mu.Unlock()
+		c.principal, c.policy = credentials.NewPrincipal(iot.Credential{Name: "7", Devices: []iot.DeviceID{7}}), auth.Required
+		e.rates.enter(c)
+		begin := time.Now()
+		for range 2000 + 200 {
+			c.pause(packet.Header{Kind: packet.KindPublish, Length: 100})
+		}
+		if took := time.Since(begin); took.Round(time.Millisecond) != time.Second {
+			t.Errorf("200 messages beyond a burst take %v", took)
+		}
+		_ = p.Close()
+	})
+}
