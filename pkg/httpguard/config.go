@@ -11,7 +11,7 @@ const hostsVariable = "ALLOWED_HOSTS"
 
 // Config is the settings of a Guard.
 type Config struct {
-	AllowedHosts []string `env:"ALLOWED_HOSTS" help:"Host names by which clients may ask for the HTTP API, the operations port and MQTT over WebSocket, besides localhost and addresses, separated by commas. A request for another is answered 421."`
+	AllowedHosts []string `env:"ALLOWED_HOSTS" help:"Host names by which clients may ask for the HTTP API, the operations port and MQTT over WebSocket, besides localhost, the name of the machine and addresses, separated by commas. A request for another is answered 421."`
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?$`)

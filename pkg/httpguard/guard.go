@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/telltale-iot/telltale/pkg/lograte"
+	"github.com/telltale-iot/telltale/pkg/ownca"
 )
 
 // Why something is refused, as the counter says.
@@ -40,7 +42,8 @@ type Guard struct {
 	refused *prometheus.CounterVec
 }
 
-// New returns a Guard that lets through what cfg allows.
+// New returns a Guard that lets through what cfg allows. The names of this machine are allowed, too: its own certificate is
+// for them, and no page of somebody else's has them.
 func New(cfg Config, log *slog.Logger, metrics prometheus.Registerer) *Guard {
 	g := &Guard{
 		hosts:   map[string]bool{"localhost": true},
@@ -51,7 +54,7 @@ func New(cfg Config, log *slog.Logger, metrics prometheus.Registerer) *Guard {
 			Help: "HTTP requests and connections refused, by port (api, operations, mqtt-websocket) and reason (host, origin, connections, no_tls).",
 		}, []string{"port", "reason"}),
 	}
-	for _, host := range cfg.AllowedHosts {
+	for _, host := range slices.Concat(ownca.MachineNames(), cfg.AllowedHosts) {
 		g.hosts[canonical(host)] = true
 	}
 	return g

@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/telltale-iot/telltale/pkg/ownca"
 )
 
 func TestHandler(t *testing.T) {
@@ -123,6 +125,20 @@ func TestValidate(t *testing.T) {
 	for _, host := range []string{"", "*", "*.example.com", ".example.com", "https://example.com", "example.com:8000", "example.com/", "a b"} {
 		if err := (Config{AllowedHosts: []string{"localhost", host}}).Validate(); err == nil || !strings.Contains(err.Error(), "ALLOWED_HOSTS") {
 			t.Errorf("%q: %v", host, err)
+		}
+	}
+}
+
+// What the machine's own certificate is for needs no setting.
+func TestMachineNames(t *testing.T) {
+	g := New(Config{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	names := ownca.MachineNames()
+	if len(names) == 0 {
+		t.Fatal("the machine has no name")
+	}
+	for _, name := range names {
+		if !g.knows(name + ":8000") {
+			t.Errorf("%s is not served", name)
 		}
 	}
 }

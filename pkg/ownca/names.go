@@ -27,11 +27,8 @@ func (a *Authority) names() (names, error) {
 	for _, host := range a.hosts {
 		n.add(strings.TrimSuffix(host, "."))
 	}
-	if host, err := os.Hostname(); err == nil {
+	for _, host := range MachineNames() {
 		n.add(host)
-		if !strings.Contains(host, ".") {
-			n.add(host + ".local") // by multicast DNS
-		}
 	}
 	addrs, err := a.interfaces()
 	if err != nil {
@@ -44,6 +41,18 @@ func (a *Authority) names() (names, error) {
 		}
 	}
 	return n, nil
+}
+
+// MachineNames returns the names of this machine: its own and, where that is no domain's, the one by multicast DNS.
+func MachineNames() []string {
+	host, err := os.Hostname()
+	switch {
+	case err != nil:
+		return nil
+	case strings.Contains(host, "."):
+		return []string{host}
+	}
+	return []string{host, host + ".local"}
 }
 
 // add adds a name, or an address.

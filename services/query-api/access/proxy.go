@@ -45,13 +45,25 @@ func (a *Authenticator) Address(r *http.Request) string {
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0 && a.proxies.Contain(from); i-- {
-		hop := strings.TrimSpace(hops[i])
-		if _, err := netip.ParseAddr(hop); err != nil {
+		hop, ok := hopAddress(strings.TrimSpace(hops[i]))
+		if !ok {
 			break
 		}
 		from = hop
 	}
 	return from
+}
+
+// hopAddress returns the address of a hop. Some proxies add the port to it, and put brackets around one of IPv6.
+func hopAddress(hop string) (address string, ok bool) {
+	if withPort, err := netip.ParseAddrPort(hop); err == nil {
+		return withPort.Addr().String(), true
+	}
+	if strings.HasPrefix(hop, "[") && strings.HasSuffix(hop, "]") {
+		hop = hop[1 : len(hop)-1]
+	}
+	_, err := netip.ParseAddr(hop)
+	return hop, err == nil
 }
 
 // proxyUser returns whom a trusted proxy names as the sender of r, where a page of this origin has it sent: what a browser

@@ -32,6 +32,11 @@ func TestAddress(t *testing.T) {
 		{"two proxies", "[::1]:1", []string{"198.51.100.1, 192.0.2.7, 10.9.9.9"}, "192.0.2.7"},
 		{"a proxy that says nothing", "10.0.0.1:1", nil, "10.0.0.1"},
 		{"a proxy that says nonsense", "10.0.0.1:1", []string{"unknown"}, "10.0.0.1"},
+		{"a proxy that adds ports", "10.0.0.1:1", []string{"198.51.100.1, 192.0.2.7:5678"}, "192.0.2.7"},
+		{"proxies that add ports", "10.0.0.1:1", []string{"192.0.2.7:5678, 10.0.0.2:80"}, "192.0.2.7"},
+		{"a proxy that adds a port to one of IPv6", "10.0.0.1:1", []string{"[2001:db8::7]:5678"}, "2001:db8::7"},
+		{"a proxy that puts brackets around one of IPv6", "10.0.0.1:1", []string{"[2001:db8::7]"}, "2001:db8::7"},
+		{"a proxy that adds no number", "10.0.0.1:1", []string{"192.0.2.7:http"}, "10.0.0.1"},
 		{"proxies alone", "10.0.0.1:1", []string{"10.0.0.2"}, "10.0.0.2"},
 	}
 	for _, tt := range tests {
