@@ -72,6 +72,15 @@ type Rejection struct {
 	Bytes  []byte   // the rejected input, unchanged: the whole message, or one element of a batch
 }
 
+// SentFor returns r as one of who speaks for some devices, of which own is the one that he means where he names none, or 0. That
+// he names another's does not make it the other's, who would be shown what he sent. A nil speaks is for all.
+func (r Rejection) SentFor(speaks func(DeviceID) bool, own DeviceID) Rejection {
+	if speaks != nil && (r.Device == 0 || !speaks(r.Device)) {
+		r.Device = own
+	}
+	return r
+}
+
 // Omitted is a member that a reading was kept without, or not with the metric that it looks like, and why.
 type Omitted struct {
 	Member  string // its name, at most MaxShownBytes

@@ -636,8 +636,8 @@ func TestAnonymous(t *testing.T) {
 		t.Errorf("who shows a wrong password there gets %d", code)
 	}
 	k.readings(2)
-	if rec := k.awaitDeadLetters(1)[0]; string(rec.Header("reason")) != "device_not_allowed" || string(rec.Key) != "7" {
-		t.Errorf("%s of %s", rec.Header("reason"), rec.Key)
+	if rec := k.awaitDeadLetters(1)[0]; string(rec.Header("reason")) != "device_not_allowed" || len(rec.Key) > 0 {
+		t.Errorf("%s of %q", rec.Header("reason"), rec.Key)
 	}
 	b.conserved()
 }

@@ -139,7 +139,7 @@ func (d *delivery) readingDone(err error, places int) {
 // reject sends r, which is all or a part of d and has places in the window, to the dead-letter topic.
 func (d *delivery) reject(r iot.Rejection, places int) {
 	deadLetter := event.DeadLetter{DeadLetter: iot.DeadLetter{
-		Rejection: r, Source: d.Topic, Client: d.Client, Principal: d.Principal, Received: d.Received, TopicDevice: d.route.Device(), Retained: d.Retained,
+		Rejection: r.SentFor(d.Speaks, d.Own.ID), Source: d.Topic, Client: d.Client, Principal: d.Principal, Received: d.Received, TopicDevice: d.route.Device(), Retained: d.Retained,
 	}}
 	deadLetter.Produce(d.pipe.producer, d.pipe.deadLetters, func(err error) {
 		if err == nil {

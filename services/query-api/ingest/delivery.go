@@ -115,7 +115,7 @@ func (d *delivery) tooLarge(r iot.Reading) iot.Rejection {
 // reject sends r, which is all or a part of d, to the dead-letter topic.
 func (d *delivery) reject(r iot.Rejection, answers chan<- answer) {
 	dead := event.DeadLetter{DeadLetter: iot.DeadLetter{
-		Rejection: r, Source: d.Source, Client: d.Client, Principal: d.Principal, Received: d.received, TopicDevice: d.Device, Retained: d.retained,
+		Rejection: r.SentFor(d.May, d.Own.ID), Source: d.Source, Client: d.Client, Principal: d.Principal, Received: d.received, TopicDevice: d.Device, Retained: d.retained,
 	}}
 	dead.Produce(d.producer, d.deadLetters, func(err error) { d.answer(deadLetter, answer{r, err}, answers) })
 }
