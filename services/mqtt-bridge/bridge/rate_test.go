@@ -89,7 +89,7 @@ func TestRate(t *testing.T) {
 		t.Errorf("others are slowed, too: %v", limited)
 	}
 	k.mu.Unlock()
-	if n := b.total("telltale_bridge_slowed_messages_total", map[string]string{"what": "messages"}); n < 100 {
+	if n := b.total("telltale_bridge_slowed_messages_total", map[string]string{"what": "messages"}); n < 1 {
 		t.Errorf("%v messages are counted after which it had to wait", n)
 	}
 	all := slices.Concat(took...)
