@@ -87,7 +87,16 @@ func RunOutages(t *testing.T, empty func(testing.TB) Database) {
 				wantOutage(t, <-errs)
 			}
 			proxy.Resume()
-			newDevice(t, s, iot.Device{Name: "x", Owner: ann.ID})
+			// A connection that was begun while it hung may fail yet, of which the next call is told.
+			for resumed := time.Now(); ; {
+				_, err := s.CreateDevice(t.Context(), iot.Device{Name: "x", Owner: ann.ID})
+				if err == nil {
+					break
+				}
+				if wantOutage(t, err); time.Since(resumed) > time.Minute {
+					t.Fatalf("it does not go on: %v", err)
+				}
+			}
 		}},
 	} {
 		t.Run(p.name, func(t *testing.T) {
