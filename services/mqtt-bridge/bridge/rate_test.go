@@ -21,7 +21,11 @@ import (
 // acknowledged as ever.
 func TestRate(t *testing.T) {
 	t.Parallel()
-	const others, hog, sent = 100, 1000, 2600 // 2,000 are a burst
+	const (
+		others, hog = 100, 1000
+		rate, burst = 100, 1000
+		sent        = 2000 // as many beyond a burst as last while the machine stands still for some seconds
+	)
 	k := newKafka(t)
 	limited := map[string]*event.Limit{}
 	k.consume(k.cfg.TraceTopic(), func(records []kafka.Record) {
@@ -38,7 +42,7 @@ func TestRate(t *testing.T) {
 		}
 	})
 	cfg := withAuth(auth.On)
-	cfg.Listen.DeviceRate, cfg.Listen.MaxConnections = "200", 2*others
+	cfg.Listen.DeviceRate, cfg.Listen.MaxConnections = strconv.Itoa(rate), 2*others
 	b := endpoint(t, k, cfg)
 	known := []iot.Credential{hasPassword(hog, strconv.Itoa(hog), hog)}
 	for id := 1; id <= others; id++ {
@@ -73,7 +77,7 @@ func TestRate(t *testing.T) {
 		return nil
 	})
 	d.wantAcks(seq(1, sent)...)
-	if elapsed, least := time.Since(begin), 3*time.Second; elapsed < least { // (2,600 - 2,000) / 200
+	if elapsed, least := time.Since(begin), (sent-burst-1)*time.Second/rate; elapsed < least {
 		t.Errorf("%d messages are taken within %v, want %v or more", sent, elapsed, least)
 	}
 	close(over)
@@ -89,8 +93,8 @@ func TestRate(t *testing.T) {
 		t.Errorf("others are slowed, too: %v", limited)
 	}
 	k.mu.Unlock()
-	if n := b.total("telltale_bridge_slowed_messages_total", map[string]string{"what": "messages"}); n < 1 {
-		t.Errorf("%v messages are counted after which it had to wait", n)
+	if n := b.total("telltale_bridge_slowed_messages_total", map[string]string{"what": "messages"}); n == 0 {
+		t.Error("no message is counted after which it had to wait")
 	}
 	all := slices.Concat(took...)
 	k.await("all messages of the device", func() bool {
@@ -104,8 +108,9 @@ func TestRate(t *testing.T) {
 	})
 	slices.Sort(all)
 	t.Logf("others' PUBACK: %d, median %v, p99 %v", len(all), all[len(all)/2], all[len(all)*99/100])
-	if median := all[len(all)/2]; median > 200*time.Millisecond { // a machine that stalls shows in p99
-		t.Errorf("half of the others' acknowledgements take longer than %v", median)
+	const most = 5 * 200 * time.Millisecond // on a machine with much else to do, which p99 shows even more
+	if median := all[len(all)/2]; median > most {
+		t.Errorf("half of the others' acknowledgements take %v or longer", median)
 	}
 }
 
