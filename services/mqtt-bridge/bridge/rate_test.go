@@ -108,7 +108,7 @@ func TestRate(t *testing.T) {
 	})
 	slices.Sort(all)
 	t.Logf("others' PUBACK: %d, median %v, p99 %v", len(all), all[len(all)/2], all[len(all)*99/100])
-	const most = 5 * 200 * time.Millisecond // on a machine with much else to do, which p99 shows even more
+	const most = 5 * time.Second // 30 ms on a machine with nothing else to do; who waits behind the device waits for ten
 	if median := all[len(all)/2]; median > most {
 		t.Errorf("half of the others' acknowledgements take %v or longer", median)
 	}
