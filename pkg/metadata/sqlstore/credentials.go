@@ -69,9 +69,6 @@ func (s *Store) CreateCredential(ctx context.Context, c iot.Credential) (iot.Cre
 		if created, err = s.insertCredential(ctx, tx, c); err != nil {
 			return err
 		}
-		if err := shutOut(ctx, tx, c.Device, sql.NullInt64{}); err != nil {
-			return err
-		}
 		return record(ctx, tx, "credential.create", credentialObject(created.ID), nil, credentialEntry(created))
 	})
 	if err != nil {
@@ -80,7 +77,8 @@ func (s *Store) CreateCredential(ctx context.Context, c iot.Credential) (iot.Cre
 	return created, nil
 }
 
-// insertCredential inserts c, which is checked, where its device and the others of its name allow it. tx has lockAccess.
+// insertCredential inserts c, which is checked, where its device and the others of its name allow it. A device that was shut out
+// is so no more. tx has lockAccess.
 func (s *Store) insertCredential(ctx context.Context, tx bun.Tx, c iot.Credential) (iot.Credential, error) {
 	c.CreatedAt, c.ExpiresAt = now(), whole(c.ExpiresAt)
 	row := credentialRow{
@@ -104,9 +102,11 @@ func (s *Store) insertCredential(ctx context.Context, tx bun.Tx, c iot.Credentia
 	if err := checkRivals(ctx, tx, c); err != nil {
 		return c, err
 	}
-	_, err := tx.NewInsert().Model(&row).Exec(ctx)
+	if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
+		return c, err
+	}
 	c.ID = row.ID
-	return c, err
+	return c, shutOut(ctx, tx, c.Device, sql.NullInt64{})
 }
 
 // checkDeviceName returns ErrInvalid where the device of c does not exist, or is not called so. It keeps the device from being

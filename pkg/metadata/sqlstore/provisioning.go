@@ -162,9 +162,6 @@ func (s *Store) enroll(ctx context.Context, secret iot.Secret, device iot.Identi
 		if created, err = s.insertCredential(ctx, tx, c); err != nil {
 			return err
 		}
-		if err := shutOut(ctx, tx, device.ID, sql.NullInt64{}); err != nil {
-			return err
-		}
 		entry := credentialEntry(created)
 		entry.ProvisioningKey = key.ID
 		return record(ctx, tx, "credential.create", credentialObject(created.ID), nil, entry)
